@@ -1,0 +1,167 @@
+"""The manifest: a bundle's message in JSON, and what it must say to be believed.
+
+It checks what a manifest says, not whether the files are what it says.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from google.protobuf import json_format
+
+from graftscope.bundle.errors import ManifestError, UnknownFormatError
+from graftscope.v1 import bundle_pb2
+
+FORMAT: Final = 1
+MANIFEST_FILE: Final = "manifest.json"
+DATATYPES: Final = ("BOOL", "UINT8", "INT32", "INT64", "FP32", "FP64")
+NAME_RULE: Final = "lowercase letters, digits, '-', '_' and '.', a letter or digit first"
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+
+
+def is_bundle_name(name: str) -> bool:
+    """Tell whether a bundle may have that name.
+
+    Args:
+        name: Allowed are lowercase letters, digits, '-', '_' and '.', a letter or digit first.
+    """
+    return _NAME.fullmatch(name) is not None
+
+
+def manifest_to_json(manifest: bundle_pb2.Bundle) -> str:
+    """Write a manifest as JSON: proto field names, defaults printed, keys sorted.
+
+    Args:
+        manifest: The manifest.
+
+    Returns:
+        The text of `manifest.json`; the same for equal manifests.
+    """
+    plain = json_format.MessageToDict(
+        manifest, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return json.dumps(plain, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def manifest_from_json(text: str) -> bundle_pb2.Bundle:
+    """Read a manifest and check that it fits together.
+
+    Args:
+        text: The text of `manifest.json`.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UnknownFormatError: If it is of another version of the format.
+        ManifestError: If it is not JSON, has an unknown field or a value of the wrong type, or
+            what it says does not fit together.
+    """
+    plain = _json_object(text)
+    if plain.get("format") != FORMAT:
+        raise UnknownFormatError(
+            f"the bundle has format {plain.get('format')!r}; this version reads {FORMAT}"
+        )
+    manifest = bundle_pb2.Bundle()
+    try:
+        json_format.ParseDict(plain, manifest)
+    except json_format.ParseError as error:
+        raise ManifestError(_first_line(error)) from error
+    for problem in _problems(manifest):
+        raise ManifestError(problem)
+    return manifest
+
+
+def _json_object(text: str) -> dict[str, object]:
+    try:
+        plain = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ManifestError(f"not JSON: {error}") from error
+    if not isinstance(plain, dict):
+        raise ManifestError(f"must hold a JSON object, not a {type(plain).__name__}")
+    return plain
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def _problems(manifest: bundle_pb2.Bundle) -> Iterator[str]:
+    if not is_bundle_name(manifest.name):
+        yield f"name {manifest.name!r} must be {NAME_RULE}"
+    yield from _file_problems(manifest)
+    yield from _input_problems(manifest)
+    yield from _image_problems(manifest.image)
+    yield from _layer_problems(manifest)
+
+
+def _file_problems(manifest: bundle_pb2.Bundle) -> Iterator[str]:
+    listed = [file.name for file in manifest.files]
+    for name in listed:
+        if not _FILE_NAME.fullmatch(name):
+            yield f"file {name!r} must be a plain file name: letters, digits, '.', '_' and '-'"
+    yield from _repeated("file", listed)
+    for user, name in _files_used(manifest):
+        if name not in listed:
+            yield f"{user} {name!r} is not among the files: {', '.join(listed) or 'none'}"
+
+
+def _files_used(manifest: bundle_pb2.Bundle) -> Iterator[tuple[str, str]]:
+    yield "generator", manifest.generator
+    for layer in manifest.layers:
+        yield f"layer {layer.name!r}: upstream", layer.upstream
+        yield f"layer {layer.name!r}: downstream", layer.downstream
+    if manifest.HasField("encoder"):
+        yield "encoder", manifest.encoder.file
+        yield "originals", manifest.encoder.originals
+    for each in manifest.inputs:
+        if each.HasField("fixed"):
+            yield f"input {each.name!r}: fixed value", each.fixed.file
+
+
+def _input_problems(manifest: bundle_pb2.Bundle) -> Iterator[str]:
+    names = [each.name for each in manifest.inputs]
+    if not names:
+        yield "inputs must hold at least one input"
+    yield from _repeated("input", names)
+    for each in manifest.inputs:
+        if each.datatype not in DATATYPES:
+            allowed = ", ".join(DATATYPES)
+            yield f"input {each.name!r} has datatype {each.datatype!r}; allowed: {allowed}"
+        if each.WhichOneof("distribution") is None:
+            yield f"input {each.name!r} has no distribution"
+        if 0 in each.shape:
+            yield f"input {each.name!r} has an extent of 0: {list(each.shape)}"
+    inferred = manifest.encoder.input
+    if manifest.HasField("encoder") and inferred not in names:
+        yield f"the encoder infers input {inferred!r}; the inputs: {', '.join(names)}"
+
+
+def _image_problems(image: bundle_pb2.Image) -> Iterator[str]:
+    if 0 in (image.channels, image.height, image.width):
+        yield f"the image is {image.channels} x {image.height} x {image.width}"
+    if not image.low < image.high:
+        yield f"the image's range [{image.low}, {image.high}] is empty"
+
+
+def _layer_problems(manifest: bundle_pb2.Bundle) -> Iterator[str]:
+    if not manifest.layers:
+        yield "layers must hold at least one layer"
+    yield from _repeated("layer", [layer.name for layer in manifest.layers])
+    yield from _repeated("level", [layer.level for layer in manifest.layers if layer.level])
+    for layer in manifest.layers:
+        if layer.kind == bundle_pb2.LAYER_KIND_UNSPECIFIED:
+            yield f"layer {layer.name!r} has no kind"
+        if 0 in (layer.channels, layer.height, layer.width):
+            shape = f"{layer.channels} x {layer.height} x {layer.width}"
+            yield f"layer {layer.name!r} is {shape}"
+
+
+def _repeated(what: str, names: list[str]) -> Iterator[str]:
+    for name, count in Counter(names).items():
+        if count > 1 or not name:
+            yield f"{what} {name!r} is listed {count} times; names must be unique and not empty"

@@ -1,0 +1,43 @@
+"""Extents of tensors: which are fixed, and which is the batch.
+
+Axis 0 of every tensor that depends on a latent is the batch.
+"""
+
+import onnx_ir as ir
+
+from graftscope.graph._walk import tensors_of
+
+
+def infer_missing_shapes(model: ir.Model) -> None:
+    """Infer shapes with ONNX's own rules where a tensor has none; in place."""
+    if any(value.shape is None or value.dtype is None for value in tensors_of(model.graph)):
+        ir.passes.common.ShapeInferencePass()(model)
+
+
+def static_extents(value: ir.Value) -> tuple[int, ...] | None:
+    """Return the extents behind the batch axis.
+
+    Args:
+        value: A tensor of a graph.
+
+    Returns:
+        The extents, or None where one of them is not fixed, or no axis is known.
+    """
+    if value.shape is None or len(value.shape) == 0:
+        return None
+    extents = tuple(dim for dim in value.shape[1:] if isinstance(dim, int))
+    return extents if len(extents) == len(value.shape) - 1 else None
+
+
+def has_batch_axis(value: ir.Value) -> bool:
+    """Tell whether axis 0 is the batch: free, and no multiple of anything.
+
+    Args:
+        value: A tensor of a graph.
+    """
+    if value.shape is None or len(value.shape) == 0:
+        return False
+    first = value.shape[0]
+    if isinstance(first, int):
+        return False
+    return first.value is None or first.value.isidentifier()

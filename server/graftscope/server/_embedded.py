@@ -1,0 +1,90 @@
+"""A server inside the caller's process, on loopback, for as long as a block lasts."""
+
+import asyncio
+import queue
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from graftscope.server._server import running_server
+from graftscope.server.engine import Device
+from graftscope.server.errors import StateInUse
+from graftscope.server.settings import Settings, default_state, default_workers
+
+
+@contextmanager
+def embedded_server(
+    bundles: Sequence[Path] = (),
+    *,
+    workers: int | None = None,
+    device: str = "cpu",
+    state: Path | None = None,
+) -> Iterator[str]:
+    """Serves in a thread of its own, through the same gRPC code as any server.
+
+    Results are kept, so that the same question is answered at once the next time. Where another
+    server holds the default folder, a temporary one stands in.
+
+    Args:
+        bundles: folders of bundles; none means those that ship with the package.
+        workers: single-threaded runs side by side; all cores by default.
+        device: cpu or cuda.
+        state: folder of jobs and arrays; the user's own by default.
+
+    Yields:
+        HOST:PORT.
+
+    Raises:
+        ServerError: a missing folder or device, or a given state folder that is in use.
+        BundleError: a damaged bundle.
+    """
+    settings = Settings(
+        bundles=tuple(bundles),
+        listen="127.0.0.1:0",
+        device=Device(device),
+        state=state or default_state(),
+        resume=False,
+        workers=workers or default_workers(),
+    )
+    try:
+        with _in_thread(settings) as address:
+            yield address
+            return
+    except StateInUse:
+        if state is not None:
+            raise
+    with tempfile.TemporaryDirectory(prefix="graftscope-") as folder:
+        elsewhere = settings.model_copy(update={"state": Path(folder)})
+        with _in_thread(elsewhere) as address:
+            yield address
+
+
+@contextmanager
+def _in_thread(settings: Settings) -> Iterator[str]:
+    started: queue.Queue[str | Exception] = queue.Queue()
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=lambda: asyncio.run(_serve(settings, started, stop)), name="graftscope-server"
+    )
+    thread.start()
+    try:
+        answer = started.get()
+        if isinstance(answer, Exception):
+            raise answer
+        yield answer
+    finally:
+        stop.set()
+        thread.join()
+
+
+async def _serve(
+    settings: Settings, started: "queue.Queue[str | Exception]", stop: threading.Event
+) -> None:
+    try:
+        async with running_server(settings) as address:
+            started.put(address)
+            await asyncio.to_thread(stop.wait)
+    except Exception as error:
+        started.put(error)

@@ -1,0 +1,147 @@
+"""Puts a server together and runs it: engine, jobs and gRPC are joined here and nowhere else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+from google.longrunning import operations_pb2, operations_pb2_grpc
+from graftscope.bundle import shipped
+from graftscope.server._state import locked_state
+from graftscope.server.engine import (
+    Catalogue,
+    SessionPool,
+    check_device,
+    find_bundles,
+    open_bundles,
+)
+from graftscope.server.errors import AddressInUse
+from graftscope.server.jobs import (
+    ArtifactStore,
+    CheckpointFolder,
+    JobRunner,
+    JobSettings,
+    JobStore,
+    Resolver,
+)
+from graftscope.server.logs import get_logger
+from graftscope.server.rpc import (
+    AnalysisServicer,
+    Arrays,
+    ArtifactServicer,
+    Guard,
+    ModelServicer,
+    OperationsServicer,
+    Requests,
+    describe_failure,
+    server_options,
+)
+from graftscope.server.settings import Settings
+from graftscope.v1 import (
+    analysis_service_pb2,
+    analysis_service_pb2_grpc,
+    artifact_service_pb2,
+    artifact_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
+)
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+_DAY_S = 86_400.0
+_GRACE_S = 2.0
+_INTERACTIVE_THREADS = 2
+
+_log = get_logger("server")
+
+SERVICES = (
+    analysis_service_pb2.DESCRIPTOR.services_by_name["AnalysisService"].full_name,
+    artifact_service_pb2.DESCRIPTOR.services_by_name["ArtifactService"].full_name,
+    model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
+    operations_pb2.DESCRIPTOR.services_by_name["Operations"].full_name,
+    health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+)
+
+
+@asynccontextmanager
+async def running_server(settings: Settings) -> AsyncIterator[str]:
+    """Serves until the block is left.
+
+    Yields:
+        HOST:PORT that is listened on.
+
+    Raises:
+        ServerError: a missing folder, device or port, or a state folder in use.
+        BundleError: a damaged bundle.
+    """
+    with locked_state(settings.state) as state:
+        catalogue = await asyncio.to_thread(_open_catalogue, settings)
+        artifacts = ArtifactStore(state / "artifacts")
+        resolver = Resolver(catalogue, artifacts)
+        url = settings.jobs_url or f"sqlite:///{state / 'jobs.db'}"
+        runner = JobRunner(
+            JobStore(url),
+            CheckpointFolder(state / "checkpoints"),
+            resolver,
+            JobSettings(settings.workers, settings.keep_days * _DAY_S, describe_failure),
+        )
+        with ThreadPoolExecutor(_INTERACTIVE_THREADS, "interactive") as executor:
+            server = grpc.aio.server(interceptors=[Guard()], options=server_options())
+            await _add_services(server, catalogue, resolver, runner, executor)
+            address = _listen(server, settings.listen)
+            await runner.start(resume=settings.resume)
+            await server.start()
+            models = ", ".join(catalogue.generators) or "none"
+            _log.info("serving", address=address, device=settings.device.value, models=models)
+            try:
+                yield address
+            finally:
+                # Jobs first: a watcher's stream ends only when its job does.
+                await runner.stop()
+                await server.stop(_GRACE_S)
+
+
+def _open_catalogue(settings: Settings) -> Catalogue:
+    paths: Sequence[Path] = [path for folder in settings.bundles for path in find_bundles(folder)]
+    if not settings.bundles:
+        paths = list(shipped().values())
+    check_device(settings.device)
+    pool = SessionPool(settings.device, settings.sessions)
+    return Catalogue(open_bundles(paths), pool)
+
+
+async def _add_services(
+    server: grpc.aio.Server,
+    catalogue: Catalogue,
+    resolver: Resolver,
+    runner: JobRunner,
+    executor: ThreadPoolExecutor,
+) -> None:
+    arrays = Arrays(runner)
+    requests = Requests(catalogue, arrays)
+    models = ModelServicer(catalogue, requests, resolver, arrays, executor)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
+    analyses = AnalysisServicer(runner, requests)
+    analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(analyses, server)
+    artifacts = ArtifactServicer(runner.artifacts)
+    artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(artifacts, server)
+    operations_pb2_grpc.add_OperationsServicer_to_server(OperationsServicer(runner), server)
+    health_servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    for service in SERVICES:
+        await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+    reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], server)
+
+
+def _listen(server: grpc.aio.Server, address: str) -> str:
+    host, _, port = address.rpartition(":")
+    try:
+        bound = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise AddressInUse(
+            f"cannot listen on {address!r}: the port is in use or the host is not this machine's; "
+            "choose another with --listen HOST:PORT (port 0 takes any free one)"
+        ) from error
+    return f"{host}:{bound if port == '0' else port}"

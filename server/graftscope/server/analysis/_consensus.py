@@ -1,0 +1,92 @@
+"""Whether the modules depend on the seed of the method that found them.
+
+Axes: R runs (one a seed), C channels, K modules. This module must not know generators or reports.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from graftscope.server.analysis._errors import InvalidInputError
+from graftscope.server.analysis._matching import agreement, match_labels, template_cosines
+from graftscope.server.analysis._modules import Method, Modules, group_binary_maps, renumbered
+from graftscope.server.analysis._preprocess import (
+    DEFAULT_PERCENTILE,
+    DEFAULT_WINDOW,
+    preprocess,
+)
+
+DEFAULT_SEEDS = (0, 1, 2, 3, 4)
+# Section 4.1 calls a label consistency large when more than nine in ten channels keep their module.
+AGREEMENT_THRESHOLD = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class SeedConsensus:
+    """Runs that differ in their seed alone, compared with the first of them.
+
+    Attributes:
+        runs: The modules of each run, those after the first named as the first's; length R.
+        label_agreement: Share of channels with the first run's label, shape (R,), float64; the
+            first entry is 1.
+        template_cosine: Cosine with the first run's templates, averaged over modules, shape (R,),
+            float64; the first entry is 1 unless a template of the first run vanished.
+    """
+
+    runs: tuple[Modules, ...]
+    label_agreement: npt.NDArray[np.float64]
+    template_cosine: npt.NDArray[np.float64]
+
+    @property
+    def agreeing(self) -> npt.NDArray[np.bool_]:
+        """Which runs agree with the first: label agreement of at least 0.9, shape (R,)."""
+        return self.label_agreement >= AGREEMENT_THRESHOLD
+
+    @property
+    def agreeing_count(self) -> int:
+        """How many runs agree with the first, itself among them."""
+        return int(np.count_nonzero(self.agreeing))
+
+
+def seed_consensus(
+    maps: npt.ArrayLike,
+    k: int,
+    method: Method = Method.NMF,
+    seeds: Sequence[int] = DEFAULT_SEEDS,
+    window: int = DEFAULT_WINDOW,
+    percentile: float = DEFAULT_PERCENTILE,
+) -> SeedConsensus:
+    """Groups the same maps under several seeds and compares each run with the first.
+
+    Args:
+        maps: Elementary influence maps of a layer, shape (C, H, W), finite.
+        k: Number of modules, from 1 to the number of maps that are not empty.
+        method: How channels are grouped.
+        seeds: One run each, all different, at least one; from 0 to 2^32 - 1.
+        window: Side of the box filter in pixels, odd.
+        percentile: Of each map, between 0 and 100, above which a pixel counts.
+
+    Returns:
+        The runs and how well each agrees with the first.
+
+    Raises:
+        InvalidInputError: An argument is malformed or out of range.
+        KTooLargeError: There are fewer maps (for k-means: different maps) than modules.
+        NotConvergedError: A run reached its iteration limit.
+    """
+    if len(seeds) == 0 or len(set(seeds)) < len(seeds):
+        raise InvalidInputError(
+            f"seeds {list(seeds)} are not allowed; at least one, all different", "seeds"
+        )
+    binary = preprocess(maps, window, percentile)
+    found = [group_binary_maps(binary, k, method, seed) for seed in seeds]
+    first = found[0]
+    runs = tuple(renumbered(run, match_labels(first.labels, run.labels, k)) for run in found)
+    return SeedConsensus(
+        runs=runs,
+        label_agreement=np.array([agreement(first.labels, run.labels) for run in runs]),
+        template_cosine=np.array(
+            [template_cosines(first.templates, run.templates).mean() for run in runs]
+        ),
+    )

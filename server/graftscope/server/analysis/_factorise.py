@@ -1,0 +1,90 @@
+"""The two ways of grouping the rows of a binary matrix, each refusing to end unsettled.
+
+Axes: C rows (channels that are not empty), P pixels, K modules. This module must not know maps'
+shapes or which channels were left out.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from graftscope.server.analysis._errors import KTooLargeError, NotConvergedError
+from sklearn.cluster import KMeans
+from sklearn.decomposition import NMF
+from sklearn.exceptions import ConvergenceWarning
+
+NMF_MAX_ITERATIONS = 2000
+KMEANS_MAX_ITERATIONS = 300
+# One start can land on a much worse partition (0.87 of label consistency where ten reached 0.97).
+KMEANS_STARTS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """S is about weights @ templates.
+
+    Attributes:
+        weights: Shape (C, K), float64.
+        templates: Shape (K, P), float64.
+        iterations: How many the kept run took.
+    """
+
+    weights: npt.NDArray[np.float64]
+    templates: npt.NDArray[np.float64]
+    iterations: int
+
+
+def factorise_nmf(
+    matrix: npt.NDArray[np.bool_], k: int, seed: int, max_iterations: int = NMF_MAX_ITERATIONS
+) -> Factors:
+    """Non-negative matrix factorisation of rank K, templates of unit length."""
+    model = NMF(n_components=k, init="nndsvda", max_iter=max_iterations, random_state=seed)
+    with warnings.catch_warnings():
+        # An error below says it; a warning would be the silent way.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        weights = np.asarray(model.fit_transform(matrix.astype(np.float64)), dtype=np.float64)
+    iterations = int(model.n_iter_)
+    _require_settled("NMF", k, seed, iterations, max_iterations)
+    return unit_templates(weights, np.asarray(model.components_, dtype=np.float64), iterations)
+
+
+def unit_templates(
+    weights: npt.NDArray[np.float64], templates: npt.NDArray[np.float64], iterations: int
+) -> Factors:
+    """Moves each template's length into its weights, which leaves the product as it was.
+
+    The two factors share a scale: without this an argmax over weights compares different units.
+    """
+    lengths = np.linalg.norm(templates, axis=1)  # (K,)
+    # A template that vanished paints nothing and stays zero.
+    divisors = np.where(lengths > 0, lengths, 1.0)
+    return Factors(weights * lengths, templates / divisors[:, np.newaxis], iterations)
+
+
+def cluster_kmeans(
+    matrix: npt.NDArray[np.bool_], k: int, seed: int, max_iterations: int = KMEANS_MAX_ITERATIONS
+) -> Factors:
+    """k-means: templates are centroids, weights are one-hot."""
+    distinct = len(np.unique(matrix, axis=0))
+    if k > distinct:
+        raise KTooLargeError(
+            f"k = {k} exceeds the {distinct} different binary maps, which k-means cannot split "
+            f"further; allowed: 1 to {distinct}",
+            "k",
+        )
+    model = KMeans(n_clusters=k, n_init=KMEANS_STARTS, max_iter=max_iterations, random_state=seed)
+    labels = model.fit_predict(matrix.astype(np.float64))
+    iterations = int(model.n_iter_)
+    _require_settled("k-means", k, seed, iterations, max_iterations)
+    centroids = np.asarray(model.cluster_centers_, dtype=np.float64)
+    return Factors(np.eye(k)[labels], centroids, iterations)
+
+
+def _require_settled(method: str, k: int, seed: int, iterations: int, limit: int) -> None:
+    # A run that settles in its very last iteration cannot be told from one that does not.
+    if iterations >= limit:
+        raise NotConvergedError(
+            f"{method} with k = {k} and seed = {seed} did not converge in {limit} iterations; "
+            "another k or seed may"
+        )

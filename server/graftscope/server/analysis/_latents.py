@@ -1,0 +1,148 @@
+"""The latents of numbered pairs: what a generator's inputs are, for any pair, in any order.
+
+Every function takes a seed, the pairs' indices, which of the pair's two originals is meant, and
+the name of the generator's input; its row for a pair depends on these alone. The two originals of
+a pair, and the inputs of a generator, are independent (section 3.2).
+
+Axes: B pairs, Z an input's flattened size. This module must not know generators or files.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from graftscope.server.analysis._checks import require_between
+from graftscope.server.analysis._errors import InvalidInputError
+from graftscope.server.analysis._philox import (
+    Pairs,
+    Which,
+    bounded_integers,
+    open_uniforms,
+    raw_words,
+    stream_key,
+)
+from scipy.special import ndtri
+
+# Hashed into every key. A change of the arithmetic gets a new number, never the same pairs' name.
+LATENT_DOMAIN = "graftscope/latents/1"
+IMAGE_DOMAIN = "graftscope/images/1"
+
+MAX_CHOICES = 2**32 - 1
+
+
+def standard_normal(
+    seed: int, pairs: Pairs, which: Which, name: str, shape: tuple[int, ...]
+) -> npt.NDArray[np.float32]:
+    """Draws independent standard normals.
+
+    Args:
+        seed: From 0 to 2^63 - 1.
+        pairs: Indices of the pairs, counted from 0.
+        which: 1 or 2, the original of the pair.
+        name: The generator's input.
+        shape: Shape of one sample of that input, without the batch.
+
+    Returns:
+        Shape (B, *shape), float32.
+
+    Raises:
+        InvalidInputError: An argument is out of range.
+    """
+    return standard_normal64(seed, pairs, which, name, shape).astype(np.float32)
+
+
+def uniform(
+    seed: int,
+    pairs: Pairs,
+    which: Which,
+    name: str,
+    shape: tuple[int, ...],
+    low: float = -1.0,
+    high: float = 1.0,
+) -> npt.NDArray[np.float32]:
+    """Draws independent uniforms on [low, high].
+
+    Args:
+        seed: From 0 to 2^63 - 1.
+        pairs: Indices of the pairs, counted from 0.
+        which: 1 or 2, the original of the pair.
+        name: The generator's input.
+        shape: Shape of one sample of that input, without the batch.
+        low: Lower end.
+        high: Upper end, above `low`.
+
+    Returns:
+        Shape (B, *shape), float32; rounding to float32 can reach either end.
+
+    Raises:
+        InvalidInputError: An argument is out of range.
+    """
+    # Written so that NaN is refused too.
+    if not (low < high and math.isfinite(low) and math.isfinite(high)):
+        raise InvalidInputError(
+            f"low = {low} and high = {high} are not allowed; low is below high, both finite", "low"
+        )
+    unit = _uniforms(seed, pairs, which, name, shape)
+    return (low + (high - low) * unit).astype(np.float32)
+
+
+def class_labels(
+    seed: int, pairs: Pairs, which: Which, name: str, classes: int
+) -> npt.NDArray[np.int64]:
+    """Draws classes with equal probability.
+
+    Args:
+        seed: From 0 to 2^63 - 1.
+        pairs: Indices of the pairs, counted from 0.
+        which: 1 or 2, the original of the pair.
+        name: The generator's input.
+        classes: How many classes there are, from 1 to 2^32 - 1.
+
+    Returns:
+        Shape (B,), int64, from 0 to classes - 1.
+
+    Raises:
+        InvalidInputError: An argument is out of range.
+    """
+    require_between("classes", classes, 1, MAX_CHOICES)
+    key = stream_key(LATENT_DOMAIN, seed, which, name)
+    return bounded_integers(raw_words(key, pairs, 1)[:, 0], classes)
+
+
+def image_indices(
+    seed: int, pairs: Pairs, which: Which, number_of_images: int
+) -> npt.NDArray[np.int64]:
+    """Draws real images to encode, independently and with replacement.
+
+    Args:
+        seed: From 0 to 2^63 - 1.
+        pairs: Indices of the pairs, counted from 0.
+        which: 1 or 2, the original of the pair.
+        number_of_images: How many there are to draw from, from 1 to 2^32 - 1.
+
+    Returns:
+        Shape (B,), int64, from 0 to number_of_images - 1.
+
+    Raises:
+        InvalidInputError: An argument is out of range.
+    """
+    require_between("number_of_images", number_of_images, 1, MAX_CHOICES)
+    key = stream_key(IMAGE_DOMAIN, seed, which, "")
+    return bounded_integers(raw_words(key, pairs, 1)[:, 0], number_of_images)
+
+
+def _uniforms(
+    seed: int, pairs: Pairs, which: Which, name: str, shape: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    """Uniforms strictly inside (0, 1), shape (B, *shape)."""
+    if any(size < 1 for size in shape):
+        raise InvalidInputError(f"shape {shape} is not allowed; every size is at least 1", "shape")
+    words = raw_words(stream_key(LATENT_DOMAIN, seed, which, name), pairs, math.prod(shape))
+    return open_uniforms(words).reshape(-1, *shape)
+
+
+def standard_normal64(
+    seed: int, pairs: Pairs, which: Which, name: str, shape: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    """Standard normals by the inverse of their distribution function, shape (B, *shape)."""
+    return np.asarray(ndtri(_uniforms(seed, pairs, which, name, shape)), dtype=np.float64)

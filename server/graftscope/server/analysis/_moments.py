@@ -1,0 +1,172 @@
+"""Influence maps and their standard errors, gathered batch by batch (equation 3, section 3.2).
+
+A batch brings the count, the sum and the centred second moment of its pairs' maps; batches are
+merged in float64 by Chan's rule, which neither keeps a hybrid nor subtracts two large numbers.
+The order of merging decides the last bits, so callers merge in the order of the shards.
+
+Axes: E interventions, H and W the map's size, N pairs. This module must not know what ran, where.
+"""
+
+import functools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from graftscope.server.analysis._checks import finite_array
+from graftscope.server.analysis._errors import InvalidInputError
+
+
+@dataclass(frozen=True, eq=False)
+class MapMoments:
+    """Mean and spread of |hybrid - original 1|, averaged over colour, over some pairs.
+
+    Attributes:
+        count: Number of pairs, at least 1.
+        mean: The influence maps, shape (E, H, W), float64, in the image's units.
+        m2: Sum over pairs of squared deviations from the mean, shape (E, H, W), float64.
+    """
+
+    count: int
+    mean: npt.NDArray[np.float64]
+    m2: npt.NDArray[np.float64]
+
+    @classmethod
+    def from_batch(cls, count: int, total: npt.ArrayLike, m2: npt.ArrayLike) -> Self:
+        """Takes what one run returns.
+
+        Args:
+            count: Number of pairs in the batch, at least 1.
+            total: Sum of the maps over the batch, shape (E, H, W).
+            m2: Sum of squared deviations from the batch's own mean, shape (E, H, W), centred
+                within the batch: a difference of raw sums in float32 has no correct digit.
+
+        Returns:
+            The batch's moments in float64.
+
+        Raises:
+            InvalidInputError: The count is below 1, shapes differ, a value is not finite, or a
+                second moment is negative.
+        """
+        if count < 1:
+            raise InvalidInputError(f"count = {count} is not allowed; it is at least 1", "count")
+        sums = finite_array("total", total, "EHW")
+        deviations = finite_array("m2", m2, "EHW")
+        if sums.shape != deviations.shape:
+            raise InvalidInputError(
+                f"m2 has shape {deviations.shape}; total has {sums.shape}, they must be equal", "m2"
+            )
+        if deviations.min() < 0:
+            raise InvalidInputError(
+                f"m2 has the value {deviations.min()}; a sum of squares is not negative", "m2"
+            )
+        return cls(count, sums / count, deviations)
+
+    def merge(self, later: "MapMoments") -> "MapMoments":
+        """The moments over the pairs of both, by Chan's rule.
+
+        Args:
+            later: Moments of the pairs that follow, of the same interventions and map size.
+
+        Returns:
+            New moments; merging the same parts in the same order gives the same bits.
+
+        Raises:
+            InvalidInputError: The shapes differ.
+        """
+        if self.mean.shape != later.mean.shape:
+            raise InvalidInputError(
+                f"moments of shape {later.mean.shape} cannot be merged into those of shape "
+                f"{self.mean.shape}; they must be equal",
+                "later",
+            )
+        count = self.count + later.count
+        delta = later.mean - self.mean
+        mean = self.mean + delta * (later.count / count)
+        m2 = self.m2 + later.m2 + delta * delta * (self.count * later.count / count)
+        return MapMoments(count, mean, m2)
+
+    def stderr(self) -> npt.NDArray[np.float64]:
+        """The mean's standard error, sqrt(m2 / (n - 1) / n).
+
+        Returns:
+            Shape (E, H, W), float64; NaN for one pair, which has no spread.
+        """
+        if self.count == 1:
+            return np.full_like(self.m2, math.nan)
+        return np.sqrt(self.m2 / (self.count - 1) / self.count)
+
+
+def merge_in_order(parts: Iterable[MapMoments]) -> MapMoments:
+    """Merges moments from first to last.
+
+    Args:
+        parts: At least one, in the order of the shards; each is dropped once it is merged.
+
+    Returns:
+        The moments over the pairs of all parts.
+
+    Raises:
+        InvalidInputError: There are no parts, or their shapes differ.
+    """
+    ordered = iter(parts)
+    first = next(ordered, None)
+    if first is None:
+        raise InvalidInputError("there are no moments to merge; at least one is needed", "parts")
+    return functools.reduce(MapMoments.merge, ordered, first)
+
+
+@dataclass(frozen=True, eq=False)
+class IndividualInfluence:
+    """How much each intervention changes the image, averaged over pixels (section 3.2).
+
+    Attributes:
+        mean: Shape (E,), float64, in the image's units.
+        stderr: Its standard error, shape (E,), float64; NaN for one pair.
+    """
+
+    mean: npt.NDArray[np.float64]
+    stderr: npt.NDArray[np.float64]
+
+    def as_share_of(self, range_width: float) -> "IndividualInfluence":
+        """The same in shares of the image range's width.
+
+        Args:
+            range_width: Highest minus lowest value of the generator's range, e.g. 2 for [-1, 1].
+
+        Returns:
+            Mean and standard error divided by the width.
+
+        Raises:
+            InvalidInputError: The width is not positive and finite.
+        """
+        if not (range_width > 0 and math.isfinite(range_width)):
+            raise InvalidInputError(
+                f"range_width = {range_width} is not allowed; it is positive and finite",
+                "range_width",
+            )
+        return IndividualInfluence(self.mean / range_width, self.stderr / range_width)
+
+
+def individual_influence(pixel_means: npt.ArrayLike) -> IndividualInfluence:
+    """Individual influence from every pair's own pixel mean.
+
+    The pixels of one hybrid move together, so a standard error cannot be had from theirs.
+
+    Args:
+        pixel_means: Each pair's map averaged over pixels, shape (N, E), in the order of the pairs.
+
+    Returns:
+        The mean over pairs, and the sample standard deviation (N - 1) over sqrt(N).
+
+    Raises:
+        InvalidInputError: There is no pair, or a value is not finite.
+    """
+    # One memory layout, so that numpy sums in one order.
+    means = np.ascontiguousarray(finite_array("pixel_means", pixel_means, "NE"))
+    pairs, interventions = means.shape
+    if pairs == 1:
+        return IndividualInfluence(means[0], np.full(interventions, math.nan))
+    return IndividualInfluence(means.mean(axis=0), means.std(axis=0, ddof=1) / math.sqrt(pairs))

@@ -1,0 +1,100 @@
+"""The generators that a server offers, by name and by digest.
+
+It must not know jobs or gRPC.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from graftscope.bundle import MANIFEST_FILE, BundleFolder, read_bundle
+from graftscope.server.engine._generator import Generator
+from graftscope.server.engine._sessions import SessionPool
+from graftscope.server.errors import InvalidInput, NotFound
+
+
+class Catalogue:
+    """Generators by name.
+
+    Args:
+        folders: bundles; two of one name are refused.
+        pool: where their sessions are kept.
+
+    Raises:
+        InvalidInput: two bundles have one name.
+    """
+
+    def __init__(self, folders: Iterable[BundleFolder], pool: SessionPool) -> None:
+        self._generators: dict[str, Generator] = {}
+        for folder in folders:
+            name = folder.manifest.name
+            if name in self._generators:
+                raise InvalidInput(
+                    f"two bundles are named {name!r}; export one of them again with --name"
+                )
+            self._generators[name] = Generator(folder, pool)
+
+    @property
+    def generators(self) -> Mapping[str, Generator]:
+        """All of them, by name."""
+        return self._generators
+
+    def find(self, model: str) -> Generator:
+        """The generator of models/NAME or models/NAME@DIGEST.
+
+        Raises:
+            InvalidInput: the name is malformed.
+            NotFound: there is no such model, or it has another digest.
+        """
+        collection, _, rest = model.partition("/")
+        name, _, digest = rest.partition("@")
+        if collection != "models" or not name:
+            raise InvalidInput(
+                f"model {model!r} is malformed; models/NAME or models/NAME@DIGEST is needed",
+                field="model",
+            )
+        if name not in self._generators:
+            known = ", ".join(sorted(self._generators)) or "none"
+            raise NotFound(f"model {name!r} is not served here; there is: {known}", field="model")
+        generator = self._generators[name]
+        if digest and generator.manifest.digest != digest:
+            raise NotFound(
+                f"model {name!r} has digest {generator.manifest.digest} here, not {digest}",
+                field="model",
+            )
+        return generator
+
+    def by_digest(self, digest: str) -> Generator:
+        """The generator of this digest.
+
+        Raises:
+            NotFound: none is served any more.
+        """
+        for generator in self._generators.values():
+            if generator.manifest.digest == digest:
+                return generator
+        raise NotFound(f"no model of digest {digest} is served here any more", field="model")
+
+
+def find_bundles(folder: Path) -> list[Path]:
+    """The bundles in a folder: the folder itself, or those right below it.
+
+    Raises:
+        NotFound: the folder is missing or holds none.
+    """
+    if not folder.is_dir():
+        raise NotFound(f"folder {str(folder)!r} does not exist", field="bundles")
+    if (folder / MANIFEST_FILE).is_file():
+        return [folder]
+    found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST_FILE}"))
+    if not found:
+        raise NotFound(
+            f"folder {str(folder)!r} holds no bundle (a folder with {MANIFEST_FILE}); "
+            "make one with `graftscope export`",
+            field="bundles",
+        )
+    return found
+
+
+def open_bundles(paths: Iterable[Path]) -> list[BundleFolder]:
+    """Reads and verifies bundles; a damaged one is an error that names it."""
+    return [read_bundle(path) for path in paths]

@@ -1,0 +1,262 @@
+"""A bundle's generator on a device: generate, encode, record, splice (sections 2.1 and 3.1).
+
+Letters: B pairs, E sets of channels, C channels of the layer, (c, H, W) the image. It must not
+know jobs, gRPC or where latents come from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+from graftscope.bundle import BundleFolder
+from graftscope.graph import (
+    HYBRIDS,
+    IMAGE1,
+    MOMENT,
+    ORIGINAL1,
+    ORIGINAL2,
+    PIXEL_MEANS,
+    SETS,
+    TOTAL,
+    Areas,
+    reduce_effects,
+    splice,
+)
+from graftscope.server.engine._devices import Graph
+from graftscope.server.engine._sessions import Cancellation, Session, SessionPool
+from graftscope.server.errors import InvalidInput, NotFound
+from graftscope.v1 import bundle_pb2
+from numpy.typing import NDArray
+
+Latents = Mapping[str, NDArray[np.generic]]
+
+_CHANNEL_AXIS = {
+    bundle_pb2.LAYER_KIND_MAP: 1,
+    bundle_pb2.LAYER_KIND_VECTOR: 1,
+    bundle_pb2.LAYER_KIND_TOKENS: 2,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What a layer holds while a sample is generated; it stays on the device.
+
+    Attributes:
+        activation: the layer's output, (B, C, h, w).
+        carried: the tensors that cross the cut beside it, by name.
+    """
+
+    activation: ort.OrtValue
+    carried: dict[str, ort.OrtValue]
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """One run's sums over its pairs, float64 (equation 3).
+
+    Attributes:
+        total: (E, h, w), sum of the maps.
+        moment: (E, h, w), sum of squared deviations from the run's own mean.
+        pixel_means: (E, B), every pair's mean over pixels.
+    """
+
+    total: NDArray[np.float64]
+    moment: NDArray[np.float64]
+    pixel_means: NDArray[np.float64]
+
+
+class Generator:
+    """A generator that was cut at its layers.
+
+    Args:
+        folder: the bundle.
+        pool: where its sessions are kept; shared with other generators.
+
+    Attributes:
+        folder: the bundle.
+        manifest: its description.
+    """
+
+    def __init__(self, folder: BundleFolder, pool: SessionPool) -> None:
+        self.manifest = folder.manifest
+        self.folder = folder
+        self._pool = pool
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(c, H, W)."""
+        image = self.manifest.image
+        return image.channels, image.height, image.width
+
+    @property
+    def provider(self) -> str:
+        """ONNX Runtime's name of the execution provider."""
+        return self._pool.device.provider
+
+    def layer(self, name: str) -> bundle_pb2.Layer:
+        """The layer of this name, or of the level of this name.
+
+        Raises:
+            InvalidInput: there is none; the message lists what there is.
+        """
+        layers = self.manifest.layers
+        for layer in layers:
+            if name and name in (layer.name, layer.level):
+                return layer
+        known = ", ".join(f"{x.name} ({x.level})" if x.level else x.name for x in layers)
+        raise InvalidInput(
+            f"layer {name!r} is not in model {self.manifest.name!r}; it has: {known}", field="layer"
+        )
+
+    def generate(
+        self, latents: Latents, cancellation: Cancellation | None = None
+    ) -> NDArray[np.float32]:
+        """Images of latents: (B, c, H, W) in the generator's own range."""
+        session = self._file(self.manifest.generator)
+        outputs = session.run(latents, cancellation)
+        return _array(outputs[session.outputs[0]])
+
+    def encode(
+        self, images: NDArray[np.float32], cancellation: Cancellation | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Images to the posterior over the encoder's latent input.
+
+        Args:
+            images: (B, c, H, W), in the generator's own range.
+            cancellation: what may stop it.
+
+        Returns:
+            Mean and logarithm of the variance, each (B, ...).
+
+        Raises:
+            NotFound: the model has no encoder.
+        """
+        encoder = self.encoder()
+        outputs = self._file(encoder.file).run({encoder.image: images}, cancellation)
+        return _array(outputs[encoder.mean]), _array(outputs[encoder.log_variance])
+
+    def encoder(self) -> bundle_pb2.Encoder:
+        """The encoder's description.
+
+        Raises:
+            NotFound: the model has no encoder.
+        """
+        if not self.manifest.HasField("encoder"):
+            raise NotFound(
+                f"model {self.manifest.name!r} has no encoder, so images cannot be originals; "
+                "use originals from the prior, or latents",
+                field="originals",
+            )
+        return self.manifest.encoder
+
+    def record(
+        self,
+        layer: bundle_pb2.Layer,
+        latents: Latents,
+        cancellation: Cancellation | None = None,
+    ) -> Recording:
+        """Generates up to the layer and keeps what crosses the cut."""
+        session = self._file(layer.upstream)
+        outputs = session.run(latents, cancellation)
+        carried = {
+            name: outputs[name] if name in outputs else session.place(latents[name])
+            for name in layer.carried
+        }
+        return Recording(outputs[layer.tensor], carried)
+
+    def original(
+        self,
+        layer: bundle_pb2.Layer,
+        recording: Recording,
+        cancellation: Cancellation | None = None,
+    ) -> ort.OrtValue:
+        """The unintervened image of a recording, (B, c, H, W), from the downstream half."""
+        session = self._file(layer.downstream)
+        feeds = {layer.tensor: recording.activation, **recording.carried}
+        return session.run(feeds, cancellation)[session.outputs[0]]
+
+    def hybrids(
+        self,
+        layer: bundle_pb2.Layer,
+        recordings: tuple[Recording, Recording],
+        sets: NDArray[np.bool_],
+        cancellation: Cancellation | None = None,
+    ) -> NDArray[np.float32]:
+        """Hybrids of every pair for every set of channels (Definition 5).
+
+        Args:
+            layer: where to splice.
+            recordings: of originals 1 and 2; carried tensors are original 1's.
+            sets: (E, C), the channels that original 2 gives.
+            cancellation: what may stop it.
+
+        Returns:
+            (E, B, c, H, W).
+        """
+        session = self._pool.get(self._key(layer, "hybrids"), lambda: self._build(layer, None))
+        outputs = session.run(_spliced_feeds(recordings, sets), cancellation)
+        return _array(outputs[HYBRIDS]).reshape(len(sets), -1, *self.image_shape)
+
+    def effects(
+        self,
+        layer: bundle_pb2.Layer,
+        recordings: tuple[Recording, Recording],
+        image1: ort.OrtValue,
+        sets: NDArray[np.bool_],
+        areas: Areas,
+        cancellation: Cancellation | None = None,
+    ) -> Effects:
+        """Sums of |hybrid - original 1| over the pairs, for every set (equation 3).
+
+        Args:
+            layer: where to splice.
+            recordings: of originals 1 and 2.
+            image1: what `original` gives for the first recording.
+            sets: (E, C), the channels that original 2 gives.
+            areas: sides of the areas that maps are averaged over.
+            cancellation: what may stop it.
+        """
+        key = self._key(layer, f"effects{areas.height}x{areas.width}")
+        session = self._pool.get(key, lambda: self._build(layer, areas))
+        outputs = session.run({**_spliced_feeds(recordings, sets), IMAGE1: image1}, cancellation)
+        return Effects(*(outputs[name].numpy() for name in (TOTAL, MOMENT, PIXEL_MEANS)))
+
+    def areas(self, map_size: int) -> Areas:
+        """The areas that keep a map's sides at `map_size` or below; 0 means 128."""
+        limit = map_size or 128
+        _, height, width = self.image_shape
+        return Areas(-(-height // limit), -(-width // limit))
+
+    def _key(self, layer: bundle_pb2.Layer, purpose: str) -> str:
+        return f"{self.manifest.digest}/{layer.name}/{purpose}"
+
+    def _file(self, name: str) -> Session:
+        key = f"{self.manifest.digest}/{name}"
+        return self._pool.get(key, lambda: Graph(self.folder.path / name, self.folder.path))
+
+    def _build(self, layer: bundle_pb2.Layer, areas: Areas | None) -> Graph:
+        """The downstream half with the splice, and with the reduction where areas are given."""
+        downstream = ir.load(self.folder.path / layer.downstream)
+        model = splice(downstream, channel_axis=_CHANNEL_AXIS[layer.kind])
+        if areas is not None:
+            model = reduce_effects(model, areas=areas)
+        return Graph(ir.to_proto(model).SerializeToString(), self.folder.path)
+
+
+def _spliced_feeds(
+    recordings: tuple[Recording, Recording], sets: NDArray[np.bool_]
+) -> dict[str, ort.OrtValue | NDArray[np.generic]]:
+    first, second = recordings
+    return {
+        ORIGINAL1: first.activation,
+        ORIGINAL2: second.activation,
+        SETS: sets,
+        **first.carried,
+    }
+
+
+def _array(value: ort.OrtValue) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = value.numpy()
+    return array

@@ -1,0 +1,97 @@
+"""Influence of one shard of pairs: record, splice, run, accumulate (section 3.2, equation 3).
+
+It must not know jobs, gRPC or workers: a shard in, its sums out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from graftscope.graph import Areas
+from graftscope.server.analysis import MapMoments, merge_in_order
+from graftscope.server.engine._generator import Effects, Generator
+from graftscope.server.engine._originals import PairSource
+from graftscope.server.engine._plan import Plan
+from graftscope.server.engine._sessions import Cancellation
+from graftscope.v1 import bundle_pb2
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """Whose influence is wanted.
+
+    Attributes:
+        generator: the generator.
+        layer: where it is cut.
+        sets: (E, C), the channels of each E.
+        areas: sides of the areas that maps are averaged over.
+    """
+
+    generator: Generator
+    layer: bundle_pb2.Layer
+    sets: NDArray[np.bool_]
+    areas: Areas
+
+
+@dataclass(frozen=True, eq=False)
+class ShardEffects:
+    """What a shard adds.
+
+    Attributes:
+        moments: of the maps, over the shard's pairs.
+        pixel_means: (B, E), every pair's mean over pixels.
+    """
+
+    moments: MapMoments
+    pixel_means: NDArray[np.float64]
+
+
+def shard_effects(
+    subject: Subject, plan: Plan, source: PairSource, pairs: range, cancellation: Cancellation
+) -> ShardEffects:
+    """Computes one shard, in runs of the plan's size and in order.
+
+    Args:
+        subject: whose influence.
+        plan: the size of a run.
+        source: where the pairs come from.
+        pairs: indices of the shard's pairs.
+        cancellation: what may stop it.
+
+    Raises:
+        Cancelled: the job was cancelled.
+    """
+    starts = range(pairs.start, pairs.stop, plan.batch)
+    batches = [range(start, min(start + plan.batch, pairs.stop)) for start in starts]
+    runs = [batch_effects(subject, plan, source, batch, cancellation) for batch in batches]
+    moments = merge_in_order(
+        MapMoments.from_batch(len(batch), run.total, run.moment)
+        for batch, run in zip(batches, runs, strict=True)
+    )
+    means = np.concatenate([run.pixel_means.T for run in runs])  # (B, E)
+    return ShardEffects(moments, np.ascontiguousarray(means))
+
+
+def batch_effects(
+    subject: Subject, plan: Plan, source: PairSource, pairs: range, cancellation: Cancellation
+) -> Effects:
+    """Sums over one batch of pairs for all sets: both originals once, every set's hybrids."""
+    generator, layer = subject.generator, subject.layer
+    latents1, latents2 = source.latents(pairs)
+    recordings = (
+        generator.record(layer, latents1, cancellation),
+        generator.record(layer, latents2, cancellation),
+    )
+    image1 = generator.original(layer, recordings[0], cancellation)
+    parts = [
+        generator.effects(
+            layer, recordings, image1, subject.sets[i : i + plan.sets], subject.areas, cancellation
+        )
+        for i in range(0, len(subject.sets), plan.sets)
+    ]
+    return Effects(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("total", "moment", "pixel_means")
+        )
+    )

@@ -1,0 +1,91 @@
+"""What can go wrong in the server, as one tree.
+
+    ServerError
+    ├── InvalidInput (ValueError)      a value that is not allowed; names the field
+    ├── NotFound (LookupError)         a model, layer, operation or artifact that is not there
+    ├── Unsupported                    part of the contract that is not implemented yet
+    ├── Conflict                       a request_id that was used for something else
+    ├── NotReady                       the result of an operation that has none
+    ├── DeviceUnavailable              a device that this machine or this build does not have
+    ├── Corrupt                        stored or sent bytes that do not match their checksum
+    ├── StateInUse                     a state folder that another server holds
+    ├── AddressInUse                   a port that cannot be listened on
+    └── Cancelled                      the job was cancelled while it ran
+
+Every error has a stable `reason`, which clients get in google.rpc.ErrorInfo.
+"""
+
+
+class ServerError(Exception):
+    """Base of the tree.
+
+    Args:
+        message: what was wrong, which value, and what is allowed.
+        field: the request's field, in the contract's spelling, where one is to blame.
+    """
+
+    reason = "INTERNAL"
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class InvalidInput(ServerError, ValueError):
+    """A value that is not allowed."""
+
+    reason = "INVALID_INPUT"
+
+
+class NotFound(ServerError, LookupError):
+    """A model, layer, operation or artifact that is not there."""
+
+    reason = "NOT_FOUND"
+
+
+class Unsupported(ServerError):
+    """Part of the contract that is not implemented yet."""
+
+    reason = "NOT_IMPLEMENTED"
+
+
+class Conflict(ServerError):
+    """A request_id that was used for something else."""
+
+    reason = "REQUEST_ID_REUSED"
+
+
+class NotReady(ServerError):
+    """The result of an operation that has none: it goes on, failed or was cancelled."""
+
+    reason = "OPERATION_NOT_DONE"
+
+
+class DeviceUnavailable(ServerError):
+    """A device that this machine or this build of ONNX Runtime does not have."""
+
+    reason = "DEVICE_UNAVAILABLE"
+
+
+class Corrupt(ServerError):
+    """Stored or sent bytes that do not match their checksum."""
+
+    reason = "CHECKSUM_MISMATCH"
+
+
+class StateInUse(ServerError):
+    """A state folder that another server holds."""
+
+    reason = "STATE_IN_USE"
+
+
+class AddressInUse(ServerError):
+    """A port that cannot be listened on."""
+
+    reason = "ADDRESS_IN_USE"
+
+
+class Cancelled(ServerError):
+    """The job was cancelled while it ran."""
+
+    reason = "CANCELLED"

@@ -1,0 +1,66 @@
+"""Durable jobs: specifications, the database, artifacts, checkpoints, and what runs them.
+
+It knows the engine and the analyses; it must not know gRPC or protobuf.
+"""
+
+from graftscope.server.jobs._artifacts import (
+    DATATYPES,
+    ArtifactStore,
+    ArtifactWriter,
+    decode_array,
+    encode_array,
+)
+from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
+from graftscope.server.jobs._live import Snapshot
+from graftscope.server.jobs._resolve import Resolver
+from graftscope.server.jobs._runner import JobRunner, JobSettings
+from graftscope.server.jobs._specification import (
+    ArrayRef,
+    InfluenceSpec,
+    ModulesSpec,
+    OriginalsSpec,
+    Spec,
+    canonical,
+    identity,
+    input_arrays,
+    parse_spec,
+)
+from graftscope.server.jobs._store import (
+    Checkpoint,
+    Estimate,
+    Failure,
+    Job,
+    JobState,
+    JobStore,
+    Result,
+)
+
+__all__ = [
+    "DATATYPES",
+    "ArrayRef",
+    "ArtifactStore",
+    "ArtifactWriter",
+    "Checkpoint",
+    "CheckpointFolder",
+    "Estimate",
+    "Failure",
+    "InfluenceSpec",
+    "Job",
+    "JobRunner",
+    "JobSettings",
+    "JobState",
+    "JobStore",
+    "ModulesSpec",
+    "OriginalsSpec",
+    "Resolver",
+    "Result",
+    "Snapshot",
+    "Spec",
+    "Sums",
+    "canonical",
+    "decode_array",
+    "encode_array",
+    "identity",
+    "input_arrays",
+    "parse_spec",
+]

@@ -1,0 +1,166 @@
+"""Arrays in files that are named by their checksum.
+
+A file appears under its name only when it is whole. It must not know jobs or gRPC.
+"""
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from graftscope.server.errors import Corrupt, InvalidInput, NotFound
+from graftscope.server.jobs._specification import ArrayRef
+from numpy.typing import NDArray
+
+DATATYPES: dict[str, np.dtype[np.generic]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype(np.uint8),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+"""KServe's names of the element types that travel."""
+
+_NAMES = {dtype: name for name, dtype in DATATYPES.items()}
+
+
+def decode_array(
+    data: bytes, datatype: str, shape: tuple[int, ...], field: str
+) -> NDArray[np.generic]:
+    """Elements in C order, little-endian, to an array.
+
+    Raises:
+        InvalidInput: an unknown datatype, or a number of bytes that does not fit the shape.
+    """
+    if datatype not in DATATYPES:
+        raise InvalidInput(
+            f"{field} has datatype {datatype!r}; allowed are {', '.join(DATATYPES)}", field=field
+        )
+    dtype = DATATYPES[datatype]
+    needed = dtype.itemsize * int(np.prod(shape, dtype=object))
+    if len(data) != needed:
+        raise InvalidInput(
+            f"{field} holds {len(data)} bytes; {datatype} of shape {list(shape)} takes {needed}",
+            field=field,
+        )
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+def encode_array(array: NDArray[np.generic]) -> tuple[str, bytes]:
+    """An array to its datatype's name and its elements."""
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return _NAMES[little.dtype], little.tobytes()
+
+
+class ArtifactStore:
+    """Files below a folder, named by sha256.
+
+    Args:
+        folder: made if it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, array: NDArray[np.generic]) -> ArrayRef:
+        """Stores an array; the same elements are stored once."""
+        datatype, data = encode_array(array)
+        with self.writer() as writer:
+            writer.write(data)
+            sha256 = writer.finish()
+        return ArrayRef(sha256, datatype, array.shape)
+
+    @contextmanager
+    def writer(self) -> Iterator["ArtifactWriter"]:
+        """A file that is kept only if `finish` was called on it, else removed at the end."""
+        handle, name = tempfile.mkstemp(dir=self._folder, prefix="incoming-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield ArtifactWriter(file, Path(name), self._folder)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    def get(self, ref: ArrayRef, field: str = "array") -> NDArray[np.generic]:
+        """Reads an array and checks its bytes.
+
+        Raises:
+            NotFound: there is no such artifact.
+            Corrupt: the file's bytes do not match its name.
+        """
+        data = self.path(ref.sha256, field).read_bytes()
+        if hashlib.sha256(data).hexdigest() != ref.sha256:
+            raise Corrupt(f"artifact {ref.sha256} is damaged on disk: its sha256 differs")
+        return decode_array(data, ref.datatype, ref.shape, field)
+
+    def has(self, sha256: str) -> bool:
+        """Whether the artifact is there."""
+        return (self._folder / sha256).is_file()
+
+    def path(self, sha256: str, field: str = "sha256") -> Path:
+        """The artifact's file.
+
+        Raises:
+            InvalidInput: not a sha256.
+            NotFound: there is no such artifact.
+        """
+        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+            raise InvalidInput(
+                f"{field} {sha256!r} is not a sha256; 64 lowercase hexadecimal digits are needed",
+                field=field,
+            )
+        if not self.has(sha256):
+            raise NotFound(
+                f"artifact {sha256} is not stored here; send it with PutArtifact", field=field
+            )
+        return self._folder / sha256
+
+    def sweep(self, keep: Set[str], older_than_s: float) -> int:
+        """Removes artifacts that nothing needs and that are older than a given age.
+
+        Returns:
+            How many files were removed.
+        """
+        oldest = time.time() - older_than_s
+        stale = [
+            path
+            for path in self._folder.iterdir()
+            if path.name not in keep and path.stat().st_mtime < oldest
+        ]
+        for path in stale:
+            path.unlink(missing_ok=True)
+        return len(stale)
+
+
+class ArtifactWriter:
+    """Takes an artifact's bytes piece by piece."""
+
+    def __init__(self, file: BinaryIO, path: Path, folder: Path) -> None:
+        self._file, self._path, self._folder = file, path, folder
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def digest(self) -> str:
+        """sha256 of what was written so far."""
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> None:
+        """Appends bytes."""
+        self._file.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+
+    def finish(self) -> str:
+        """Gives the file its name, which is returned: the sha256 of what was written."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        name = self.digest
+        self._path.replace(self._folder / name)
+        return name

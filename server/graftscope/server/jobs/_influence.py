@@ -1,0 +1,153 @@
+"""An influence job: shards side by side, their sums added in order (DESIGN's numbers 3 and 9).
+
+It must not know databases, watchers or gRPC.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+
+import numpy as np
+from graftscope.server.analysis import individual_influence
+from graftscope.server.engine import (
+    SHARD_PAIRS,
+    Cancellation,
+    PairSource,
+    Plan,
+    ShardEffects,
+    Subject,
+    batch_effects,
+    shard_effects,
+)
+from graftscope.server.jobs._artifacts import ArtifactStore
+from graftscope.server.jobs._checkpoints import Sums
+from graftscope.server.jobs._specification import InfluenceSpec
+from graftscope.server.jobs._store import Estimate, Result
+
+OnSums = Callable[[Sums], Awaitable[None]]
+
+# Mean and standard error of a map, and two numbers and an index a set.
+_BYTES_A_PIXEL = 2 * 8
+_BYTES_A_SET = 3 * 8
+
+
+def shard(spec: InfluenceSpec, index: int) -> range:
+    """Indices of the pairs in a shard."""
+    start = spec.first + index * SHARD_PAIRS
+    return range(start, min(start + SHARD_PAIRS, spec.first + spec.pairs))
+
+
+def shard_count(spec: InfluenceSpec) -> int:
+    """How many shards a job has."""
+    return -(-spec.pairs // SHARD_PAIRS)
+
+
+def estimate(
+    subject: Subject, source: PairSource, plan: Plan, spec: InfluenceSpec, workers: int
+) -> Estimate:
+    """Times one run, after a first one that opens the sessions."""
+    pairs = range(spec.first, spec.first + min(plan.batch, spec.pairs))
+    trial = Subject(subject.generator, subject.layer, subject.sets[: plan.sets], subject.areas)
+    for _ in range(2):
+        started = time.perf_counter()
+        effects = batch_effects(trial, plan, source, pairs, Cancellation())
+        seconds = time.perf_counter() - started
+    sets, pixels = len(subject.sets), effects.total[0].size
+    runs = -(-spec.pairs // plan.batch) * -(-sets // plan.sets)
+    # A shard is not divided between workers.
+    side_by_side = min(workers, shard_count(spec))
+    return Estimate(
+        duration_s=runs * seconds / side_by_side,
+        hybrids=sets * spec.pairs,
+        result_bytes=sets * (pixels * _BYTES_A_PIXEL + _BYTES_A_SET),
+    )
+
+
+async def run_shards(
+    subject: Subject,
+    source: PairSource,
+    plan: Plan,
+    spec: InfluenceSpec,
+    *,
+    sums: Sums | None,
+    executor: Executor,
+    workers: int,
+    cancellation: Cancellation,
+    on_sums: OnSums,
+) -> Sums:
+    """Computes the shards that are missing; the same plan gives the same bits.
+
+    Args:
+        subject: whose influence.
+        source: where pairs come from.
+        plan: the size of a run.
+        spec: which pairs.
+        sums: over the first shards, where an earlier attempt left some.
+        executor: runs shards in `workers` threads.
+        workers: how many shards go side by side.
+        cancellation: what may stop it.
+        on_sums: called after every shard, in order.
+
+    Raises:
+        Cancelled: the job was cancelled.
+    """
+    loop = asyncio.get_running_loop()
+    waiting: deque[asyncio.Future[ShardEffects]] = deque()
+    submitted, total = (sums.shards if sums else 0), shard_count(spec)
+    try:
+        while submitted < total or waiting:
+            # One more than there are workers, so that none idles while sums are added.
+            while submitted < total and len(waiting) <= workers:
+                pairs = shard(spec, submitted)
+                arguments = (subject, plan, source, pairs, cancellation)
+                waiting.append(loop.run_in_executor(executor, shard_effects, *arguments))
+                submitted += 1
+            effects = await waiting[0]
+            waiting.popleft()
+            sums = await asyncio.to_thread(_add, sums, effects)
+            await on_sums(sums)
+    finally:
+        if waiting:
+            cancellation.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+    assert sums is not None
+    return sums
+
+
+def finish(
+    subject: Subject, source: PairSource, spec: InfluenceSpec, sums: Sums, artifacts: ArtifactStore
+) -> Result:
+    """Stores the result arrays: maps, their standard errors, individual influences and theirs."""
+    individual = individual_influence(sums.pixel_means)
+    arrays = {
+        "maps": sums.moments.mean,
+        "stderr": sums.moments.stderr(),
+        "individual": individual.mean,
+        "individual_stderr": individual.stderr,
+        "channels": np.array(spec.indices, dtype=np.int64),
+    }
+    image = subject.generator.manifest.image
+    return Result(
+        arrays={name: artifacts.put(array) for name, array in arrays.items()},
+        scalars={
+            "range_width": image.high - image.low,
+            "pairs": spec.pairs,
+            "distinct_images": source.distinct_images(range(spec.first, spec.first + spec.pairs)),
+            "originals": source.kind,
+            "layer": spec.layer,
+            "model_digest": spec.model,
+            "provider": subject.generator.provider,
+        },
+    )
+
+
+def _add(sums: Sums | None, effects: ShardEffects) -> Sums:
+    if sums is None:
+        return Sums(1, effects.moments, effects.pixel_means)
+    return Sums(
+        sums.shards + 1,
+        sums.moments.merge(effects.moments),
+        np.concatenate([sums.pixel_means, effects.pixel_means]),
+    )

@@ -1,0 +1,96 @@
+"""AnalysisService: starts jobs and tells how they go."""
+
+import time
+from collections.abc import AsyncIterator
+
+import numpy as np
+from google.longrunning import operations_pb2
+from graftscope.server.jobs import Job, JobRunner, Snapshot, Spec, Sums
+from graftscope.server.rpc._arrays import tensor
+from graftscope.server.rpc._guard import Context
+from graftscope.server.rpc._names import job_id
+from graftscope.server.rpc._replies import operation, progress
+from graftscope.server.rpc._requests import Requests
+from graftscope.v1 import analysis_service_pb2, analysis_service_pb2_grpc
+from numpy.typing import NDArray
+
+_PREVIEW_SIDE = 32
+_PREVIEW_EVERY_S = 1.0
+
+
+class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
+    """Answers with operations.
+
+    Args:
+        runner: runs the jobs.
+        requests: parses requests.
+    """
+
+    def __init__(self, runner: JobRunner, requests: Requests) -> None:
+        self._runner = runner
+        self._requests = requests
+
+    async def Influence(
+        self, request: analysis_service_pb2.InfluenceRequest, context: Context
+    ) -> operations_pb2.Operation:
+        """Influence maps."""
+        spec = await self._requests.influence(request)
+        model = request.model.partition("@")[0]
+        if request.dry_run:
+            return _planned(await self._runner.plan(spec, model=model))
+        return await self._create(spec, model, request.request_id)
+
+    async def Modules(
+        self, request: analysis_service_pb2.ModulesRequest, context: Context
+    ) -> operations_pb2.Operation:
+        """Modules from influence maps."""
+        return await self._create(await self._requests.modules(request), "", request.request_id)
+
+    async def WatchOperation(
+        self, request: analysis_service_pb2.WatchOperationRequest, context: Context
+    ) -> AsyncIterator[analysis_service_pb2.WatchOperationResponse]:
+        """The whole state first, then each change, until the operation is done."""
+        first, previewed_s = True, 0.0
+        async for snapshot in self._runner.watch(job_id(request.name)):
+            if first or snapshot.job.state.ended:
+                yield analysis_service_pb2.WatchOperationResponse(operation=operation(snapshot))
+            else:
+                yield analysis_service_pb2.WatchOperationResponse(progress=progress(snapshot))
+            first = False
+            due = time.monotonic() - previewed_s >= _PREVIEW_EVERY_S
+            if request.partial_maps and snapshot.sums is not None and due:
+                previewed_s = time.monotonic()
+                yield analysis_service_pb2.WatchOperationResponse(
+                    partial_maps=_partial(snapshot.sums)
+                )
+
+    async def _create(self, spec: Spec, model: str, request_id: str) -> operations_pb2.Operation:
+        job = await self._runner.create(spec, model=model, request_id=request_id or None)
+        return operation(await self._runner.get(job.id))
+
+
+def _planned(job: Job) -> operations_pb2.Operation:
+    """An operation without a name: it was not started."""
+    message = operation(Snapshot(job))
+    message.name = ""
+    return message
+
+
+def _partial(sums: Sums) -> analysis_service_pb2.PartialMaps:
+    maps = _shrink(sums.moments.mean).astype(np.float32)
+    return analysis_service_pb2.PartialMaps(
+        pairs=sums.moments.count,
+        maps=tensor(maps),
+        individual=tensor(sums.pixel_means.mean(axis=0)),
+    )
+
+
+def _shrink(maps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(E, H, W) averaged to areas so that no side is longer than 32."""
+    for axis in (1, 2):
+        side = -(-maps.shape[axis] // _PREVIEW_SIDE)
+        starts = np.arange(0, maps.shape[axis], side)
+        sizes = np.diff([*starts, maps.shape[axis]])
+        shape = [-1 if i == axis else 1 for i in range(3)]
+        maps = np.add.reduceat(maps, starts, axis=axis) / sizes.reshape(shape)
+    return maps

@@ -1,0 +1,82 @@
+"""ArtifactService: arrays that are too large for a message."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import google_crc32c
+from graftscope.server.errors import Corrupt, InvalidInput
+from graftscope.server.jobs import ArtifactStore, ArtifactWriter
+from graftscope.server.rpc._guard import Context
+from graftscope.v1 import artifact_service_pb2, artifact_service_pb2_grpc, tensor_pb2
+
+CHUNK_BYTES = 2**20
+
+
+class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
+    """Stores and sends bytes in chunks, each with its checksum.
+
+    Args:
+        artifacts: where they are kept.
+    """
+
+    def __init__(self, artifacts: ArtifactStore) -> None:
+        self._artifacts = artifacts
+
+    async def PutArtifact(
+        self,
+        request_iterator: AsyncIterator[artifact_service_pb2.PutArtifactRequest],
+        context: Context,
+    ) -> artifact_service_pb2.PutArtifactResponse:
+        """Stores bytes whose sha256 is told first."""
+        first = await anext(request_iterator, artifact_service_pb2.PutArtifactRequest())
+        if first.WhichOneof("part") != "artifact":
+            raise InvalidInput("the first message must hold the artifact", field="artifact")
+        with self._artifacts.writer() as writer:
+            async for request in request_iterator:
+                await asyncio.to_thread(_append, writer, request)
+            await asyncio.to_thread(_finish, writer, first.artifact)
+        return artifact_service_pb2.PutArtifactResponse(artifact=first.artifact)
+
+    async def ReadArtifact(
+        self, request: artifact_service_pb2.ReadArtifactRequest, context: Context
+    ) -> AsyncIterator[artifact_service_pb2.ReadArtifactResponse]:
+        """Sends an artifact's bytes from an offset."""
+        path = self._artifacts.path(request.sha256)
+        total = path.stat().st_size
+        if request.offset > total:
+            raise InvalidInput(
+                f"offset is {request.offset}; the artifact has {total} bytes", field="offset"
+            )
+        for offset in range(request.offset, max(total, request.offset + 1), CHUNK_BYTES):
+            data = await asyncio.to_thread(_read, path, offset)
+            yield artifact_service_pb2.ReadArtifactResponse(
+                chunk=artifact_service_pb2.Chunk(data=data, crc32c=google_crc32c.value(data)),
+                total_bytes=total,
+            )
+
+
+def _append(writer: ArtifactWriter, request: artifact_service_pb2.PutArtifactRequest) -> None:
+    chunk = request.chunk
+    if google_crc32c.value(chunk.data) != chunk.crc32c:
+        raise Corrupt(
+            f"the chunk at offset {writer.size} does not match its crc32c; send the artifact again",
+            field="chunk",
+        )
+    writer.write(chunk.data)
+
+
+def _finish(writer: ArtifactWriter, artifact: tensor_pb2.Artifact) -> None:
+    sha256 = writer.digest
+    if sha256 != artifact.sha256:
+        raise Corrupt(
+            f"the bytes have sha256 {sha256}, not {artifact.sha256}; send the artifact again",
+            field="artifact",
+        )
+    writer.finish()
+
+
+def _read(path: Path, offset: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(CHUNK_BYTES)

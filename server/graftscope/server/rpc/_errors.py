@@ -1,0 +1,86 @@
+"""Errors to gRPC statuses, in one table; what a client sees of them.
+
+A status carries google.rpc.ErrorInfo with a stable reason, and BadRequest with the field where one
+is to blame. It must not know what the methods do.
+"""
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from graftscope.bundle import BundleError
+from graftscope.graph import GraphError
+from graftscope.server import errors
+from graftscope.server.analysis import InvalidInputError, KTooLargeError, NotConvergedError
+from graftscope.server.jobs import Failure
+
+DOMAIN = "graftscope"
+
+# From the special to the general: the first entry that fits decides.
+TABLE: tuple[tuple[type[Exception], grpc.StatusCode, str], ...] = (
+    (errors.InvalidInput, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_INPUT"),
+    (errors.NotFound, grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
+    (errors.Unsupported, grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED"),
+    (errors.Conflict, grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"),
+    (errors.NotReady, grpc.StatusCode.FAILED_PRECONDITION, "OPERATION_NOT_DONE"),
+    (errors.DeviceUnavailable, grpc.StatusCode.FAILED_PRECONDITION, "DEVICE_UNAVAILABLE"),
+    (errors.Corrupt, grpc.StatusCode.DATA_LOSS, "CHECKSUM_MISMATCH"),
+    (errors.StateInUse, grpc.StatusCode.FAILED_PRECONDITION, "STATE_IN_USE"),
+    (errors.AddressInUse, grpc.StatusCode.FAILED_PRECONDITION, "ADDRESS_IN_USE"),
+    (errors.Cancelled, grpc.StatusCode.CANCELLED, "CANCELLED"),
+    (KTooLargeError, grpc.StatusCode.INVALID_ARGUMENT, "K_TOO_LARGE"),
+    (InvalidInputError, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_INPUT"),
+    (NotConvergedError, grpc.StatusCode.FAILED_PRECONDITION, "NOT_CONVERGED"),
+    (BundleError, grpc.StatusCode.DATA_LOSS, "BAD_BUNDLE"),
+    (GraphError, grpc.StatusCode.DATA_LOSS, "BAD_GRAPH"),
+    (Exception, grpc.StatusCode.INTERNAL, "INTERNAL"),
+)
+
+_STATUS_OF_REASON = {reason: status for _, status, reason in TABLE}
+
+
+def classify(error: Exception) -> tuple[grpc.StatusCode, str]:
+    """The status and the reason of an error."""
+    return next((status, reason) for kind, status, reason in TABLE if isinstance(error, kind))
+
+
+def describe_failure(error: Exception) -> Failure:
+    """What is kept of the error that ended a job."""
+    _, reason = classify(error)
+    return Failure(reason, _message(error, reason))
+
+
+def status_of_failure(failure: Failure) -> status_pb2.Status:
+    """What `Operation.error` holds for a failed job."""
+    return _status(_STATUS_OF_REASON[failure.reason], failure.reason, failure.message, "")
+
+
+def status_of_error(error: Exception) -> status_pb2.Status:
+    """What a call that raised this error is answered with."""
+    code, reason = classify(error)
+    return _status(code, reason, _message(error, reason), getattr(error, "field", ""))
+
+
+def cancelled_status() -> status_pb2.Status:
+    """What `Operation.error` holds for a cancelled job."""
+    code = grpc.StatusCode.CANCELLED
+    return _status(code, "CANCELLED", "the job was cancelled; the same request resumes it", "")
+
+
+def _message(error: Exception, reason: str) -> str:
+    """One line; of an unexpected error its kind too, since its text alone seldom tells."""
+    text = " ".join(str(error).split())
+    return f"unexpected {type(error).__name__}: {text}" if reason == "INTERNAL" else text
+
+
+def _status(code: grpc.StatusCode, reason: str, message: str, field: str) -> status_pb2.Status:
+    details = [_pack(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))]
+    if field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=message)
+        details.append(_pack(error_details_pb2.BadRequest(field_violations=[violation])))
+    return status_pb2.Status(code=code.value[0], message=message, details=details)
+
+
+def _pack(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed

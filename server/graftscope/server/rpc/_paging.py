@@ -1,0 +1,21 @@
+"""Pages of lists."""
+
+from graftscope.server.errors import InvalidInput
+
+_LIMIT = 100
+
+
+def page(size: int, token: str) -> tuple[int, int]:
+    """How many entries a page has, and how many come before it.
+
+    Raises:
+        InvalidInput: the size is negative, or the token is not one that a page ended with.
+    """
+    if size < 0:
+        raise InvalidInput(f"page_size is {size}; 0 to {_LIMIT} is allowed", field="page_size")
+    if token and not token.isdecimal():
+        raise InvalidInput(
+            f"page_token {token!r} is unknown; use next_page_token of the page before",
+            field="page_token",
+        )
+    return min(size or _LIMIT, _LIMIT), int(token or 0)

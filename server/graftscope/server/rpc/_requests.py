@@ -1,0 +1,335 @@
+"""From requests to specifications: everything a client may get wrong is found here.
+
+Part of the contract that is not implemented yet is refused by name. It must not know how jobs run.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from google.protobuf.descriptor import EnumDescriptor
+from graftscope.server.engine import (
+    ARITHMETIC_VERSION,
+    Catalogue,
+    Generator,
+    check_latents,
+    to_range,
+)
+from graftscope.server.errors import InvalidInput, Unsupported
+from graftscope.server.jobs import ArrayRef, InfluenceSpec, ModulesSpec, OriginalsSpec
+from graftscope.server.rpc._arrays import Arrays
+from graftscope.v1 import (
+    analysis_service_pb2,
+    bundle_pb2,
+    intervention_pb2,
+    model_service_pb2,
+    originals_pb2,
+    precision_pb2,
+)
+from numpy.typing import NDArray
+
+MAX_PAIRS = 10_000_000
+MAX_SEED = 2**32 - 1
+_METHOD = analysis_service_pb2.Method.DESCRIPTOR
+_PRECISION = precision_pb2.Precision.DESCRIPTOR
+_ENCODING = model_service_pb2.ImageEncoding.DESCRIPTOR
+_METHODS = {
+    analysis_service_pb2.METHOD_UNSPECIFIED: "nmf",
+    analysis_service_pb2.METHOD_NMF: "nmf",
+    analysis_service_pb2.METHOD_KMEANS: "kmeans",
+}
+_DEFAULT_WINDOW = 3
+_DEFAULT_PERCENTILE = 75.0
+
+
+class Requests:
+    """Parses requests against the models and arrays that there are.
+
+    Args:
+        catalogue: the models.
+        arrays: reads arrays.
+    """
+
+    def __init__(self, catalogue: Catalogue, arrays: Arrays) -> None:
+        self._catalogue = catalogue
+        self._arrays = arrays
+
+    async def influence(self, request: analysis_service_pb2.InfluenceRequest) -> InfluenceSpec:
+        """The specification of an influence job.
+
+        Raises:
+            InvalidInput: a value is not allowed.
+            NotFound: the model or an array does not exist.
+            Unsupported: part of the request is not implemented yet.
+        """
+        check_precision(request.precision)
+        if request.until.WhichOneof("rule"):
+            raise Unsupported("stopping rules (until) are not implemented yet", field="until")
+        generator = self._catalogue.find(request.model)
+        layer = generator.layer(request.layer)
+        subject, sets, indices = await self._subject(request, layer)
+        originals, count, seed = await self.pairs(generator, request.pairs)
+        areas = generator.areas(request.map_size)
+        _, height, width = generator.image_shape
+        return InfluenceSpec(
+            model=generator.manifest.digest,
+            layer=layer.name,
+            sets=sets,
+            indices=indices,
+            subject=subject,
+            originals=originals,
+            seed=seed,
+            first=request.pairs.first,
+            pairs=count,
+            map_size=max(-(-height // areas.height), -(-width // areas.width)),
+            arithmetic=ARITHMETIC_VERSION,
+        )
+
+    async def modules(self, request: analysis_service_pb2.ModulesRequest) -> ModulesSpec:
+        """The specification of a modules job. Raises as `influence`."""
+        if request.method not in _METHODS:
+            raise Unsupported(
+                f"method {_enum(_METHOD, request.method)} is not implemented "
+                "yet; implemented are METHOD_NMF and METHOD_KMEANS",
+                field="method",
+            )
+        maps = await self._arrays.refer(request.maps, "maps")
+        if len(maps.shape) != 3 or maps.datatype not in ("FP32", "FP64"):
+            raise InvalidInput(
+                f"maps are {maps.datatype} of shape {list(maps.shape)}; FP64 or FP32 of shape "
+                "(C, H, W) is needed",
+                field="maps",
+            )
+        if not 1 <= request.k <= maps.shape[0]:
+            raise InvalidInput(
+                f"k is {request.k}; 1 to {maps.shape[0]} is allowed, the number of channels",
+                field="k",
+            )
+        return ModulesSpec(
+            maps=maps,
+            k=request.k,
+            method=_METHODS[request.method],
+            seeds=tuple(request.seeds) or (0,),
+            window=request.window or _DEFAULT_WINDOW,
+            percentile=request.percentile or _DEFAULT_PERCENTILE,
+        )
+
+    async def chosen(
+        self, generator: Generator, intervention: intervention_pb2.Intervention
+    ) -> tuple[bundle_pb2.Layer, NDArray[np.int64]]:
+        """The layer and the channels of one swap from original 2. Raises as `influence`."""
+        if len(intervention.edits) != 1:
+            if intervention.edits:
+                raise Unsupported(
+                    f"an intervention of {len(intervention.edits)} edits is not implemented yet; "
+                    "implemented is one",
+                    field="intervention.edits",
+                )
+            raise InvalidInput("the intervention has no edit", field="intervention.edits")
+        edit = intervention.edits[0]
+        _check_swap(edit)
+        layer = generator.layer(edit.layer)
+        match edit.WhichOneof("target"):
+            case "channels":
+                return layer, check_channels(layer, edit.channels.indices, "channels")
+            case "module":
+                labels = await self._labels(edit.module.labels, layer, "module.labels")
+                return layer, _module(labels, edit.module.index)
+            case _:
+                raise InvalidInput(
+                    "the edit has no target; channels or a module is needed",
+                    field="intervention.edits",
+                )
+
+    async def pairs(
+        self, generator: Generator, pairs: originals_pb2.Pairs
+    ) -> tuple[OriginalsSpec, int, int]:
+        """Where pairs come from, how many there are, and their seed. Raises as `influence`."""
+        for name in ("share", "fix"):
+            value = getattr(pairs, name)
+            if value if name == "share" else value.inputs:
+                raise Unsupported(f"pairs.{name} is not implemented yet", field=f"pairs.{name}")
+        kind = pairs.originals.WhichOneof("source")
+        if kind in ("latents", "image_pairs"):
+            originals, available = await self._given(generator, pairs.originals, kind)
+            count = pairs.count or available - pairs.first
+            if not 1 <= count <= available - pairs.first:
+                raise InvalidInput(
+                    f"pairs {pairs.first} to {pairs.first + count - 1} are wanted; {available} "
+                    "are given",
+                    field="pairs.count",
+                )
+            return originals, count, 0
+        if not 1 <= pairs.count <= MAX_PAIRS:
+            raise InvalidInput(
+                f"pairs.count is {pairs.count}; 1 to {MAX_PAIRS} is allowed", field="pairs.count"
+            )
+        return await self._drawn(generator, pairs.originals, kind), pairs.count, pairs.seed
+
+    async def _subject(
+        self, request: analysis_service_pb2.InfluenceRequest, layer: bundle_pb2.Layer
+    ) -> tuple[str, tuple[tuple[int, ...], ...], tuple[int, ...]]:
+        """What the maps are of, the channels of each E, and what each map is reported as."""
+        match request.WhichOneof("subject"):
+            case "each_channel" | None:
+                indices = request.each_channel.indices or range(layer.channels)
+                channels = check_channels(layer, indices, "channels").tolist()
+                return "channels", tuple((c,) for c in channels), tuple(channels)
+            case "each_module":
+                labels = await self._labels(request.each_module, layer, "labels")
+                modules = tuple(int(m) for m in np.unique(labels[labels >= 0]))
+                sets = tuple(tuple(_module(labels, m).tolist()) for m in modules)
+                if not sets:
+                    raise InvalidInput(
+                        "labels put no channel into a module, so every E is empty", field="labels"
+                    )
+                return "modules", sets, modules
+            case other:
+                raise Unsupported(f"{other} is not implemented yet", field=str(other))
+
+    async def _labels(
+        self, array: object, layer: bundle_pb2.Layer, field: str
+    ) -> NDArray[np.int64]:
+        labels = await self._arrays.read(array, field)  # type: ignore[arg-type]
+        if labels.shape != (layer.channels,) or labels.dtype.kind not in "iu":
+            raise InvalidInput(
+                f"{field} are {labels.dtype} of shape {labels.shape}; integers of shape "
+                f"({layer.channels},) are needed, one a channel of layer {layer.name!r}",
+                field=field,
+            )
+        return labels.astype(np.int64)
+
+    async def _given(
+        self, generator: Generator, originals: originals_pb2.Originals, kind: str
+    ) -> tuple[OriginalsSpec, int]:
+        """Pairs that are all in the request, and their number."""
+        if kind == "latents":
+            arrays: dict[str, ArrayRef] = {}
+            counts = []
+            for name in ("latents1", "latents2"):
+                message = getattr(originals.latents, name)
+                latents = await self._arrays.read_latents(message, name)
+                counts.append(check_latents(generator, latents, name))
+                for key, array in message.inputs.items():
+                    arrays[f"{name}/{key}"] = await self._arrays.refer(array, name)
+        else:
+            arrays, counts = {}, []
+            for name in ("images1", "images2"):
+                message = getattr(originals.image_pairs, name)
+                counts.append(len(await self.images(generator, message, name)))
+                arrays[name] = await self._arrays.refer(message, name)
+        if counts[0] != counts[1]:
+            raise InvalidInput(
+                f"original 1 is given {counts[0]} times and original 2 {counts[1]} times; pairs "
+                "need the same number of both",
+                field="pairs.originals",
+            )
+        return OriginalsSpec(kind, arrays), counts[0]
+
+    async def _drawn(
+        self, generator: Generator, originals: originals_pb2.Originals, kind: str | None
+    ) -> OriginalsSpec:
+        if kind == "images":
+            await self.images(generator, originals.images.images, "images")
+            ref = await self._arrays.refer(originals.images.images, "images")
+            return OriginalsSpec("images", {"images": ref})
+        has_encoder = generator.manifest.HasField("encoder")
+        if kind == "encoded" and not (has_encoder and generator.manifest.encoder.originals):
+            raise InvalidInput(
+                f"model {generator.manifest.name!r} has no encodings of training images; use "
+                "originals from the prior",
+                field="pairs.originals",
+            )
+        usable = has_encoder and bool(generator.manifest.encoder.originals)
+        return OriginalsSpec(kind or ("encoded" if usable else "prior"), {})
+
+    async def images(self, generator: Generator, message: object, field: str) -> NDArray[np.uint8]:
+        """Images for the encoder, (B, H, W, c) UINT8. Raises as `influence`."""
+        generator.encoder()
+        images = await self._arrays.read(message, field)  # type: ignore[arg-type]
+        if not len(images):
+            raise InvalidInput(f"{field} holds no image; at least 1 is needed", field=field)
+        to_range(images[:1], generator.manifest.image)  # type: ignore[arg-type]
+        return images  # type: ignore[return-value]
+
+
+def check_channels(
+    layer: bundle_pb2.Layer, indices: Sequence[int], field: str
+) -> NDArray[np.int64]:
+    """Channels of a layer, each once.
+
+    Raises:
+        InvalidInput: one is out of range or named twice.
+    """
+    channels = np.array(list(indices), dtype=np.int64)
+    beyond = channels[channels >= layer.channels]
+    if len(beyond):
+        raise InvalidInput(
+            f"channel {beyond[0]} is not in layer {layer.name!r}, which has {layer.channels}: "
+            f"0 to {layer.channels - 1}",
+            field=field,
+        )
+    values, counts = np.unique(channels, return_counts=True)
+    if len(values) != len(channels):
+        raise InvalidInput(f"channel {values[counts > 1][0]} is named more than once", field=field)
+    return channels
+
+
+def check_precision(precision: int) -> None:
+    """Refuses what is not FP32.
+
+    Raises:
+        Unsupported: another precision was asked for.
+    """
+    if precision not in (precision_pb2.PRECISION_UNSPECIFIED, precision_pb2.PRECISION_FP32):
+        raise Unsupported(
+            f"precision {_enum(_PRECISION, precision)} is not implemented yet; "
+            "implemented is PRECISION_FP32",
+            field="precision",
+        )
+
+
+def check_encoding(encoding: int) -> None:
+    """Refuses encoded images.
+
+    Raises:
+        Unsupported: images were asked for in a file format.
+    """
+    if encoding != model_service_pb2.IMAGE_ENCODING_UNSPECIFIED:
+        raise Unsupported(
+            f"encoding {_enum(_ENCODING, encoding)} is not implemented yet; images come as arrays",
+            field="encoding",
+        )
+
+
+def _check_swap(edit: intervention_pb2.Edit) -> None:
+    action = edit.WhichOneof("action")
+    if action not in ("swap", None):
+        raise Unsupported(
+            f"action {action!r} is not implemented yet; implemented is swap",
+            field="intervention.edits.action",
+        )
+    donor = edit.swap.WhichOneof("donor")
+    if donor not in ("original2", None):
+        raise Unsupported(
+            f"swap from {donor!r} is not implemented yet; implemented is original2",
+            field="intervention.edits.swap",
+        )
+    if edit.mask.WhichOneof("area"):
+        raise Unsupported("masks are not implemented yet", field="intervention.edits.mask")
+
+
+def _module(labels: NDArray[np.int64], index: int) -> NDArray[np.int64]:
+    channels = np.flatnonzero(labels == index)
+    if not len(channels):
+        modules = ", ".join(str(m) for m in np.unique(labels[labels >= 0]))
+        raise InvalidInput(
+            f"module {index} has no channels; modules with channels are: {modules}",
+            field="module.index",
+        )
+    return channels
+
+
+def _enum(kind: EnumDescriptor, value: int) -> str:
+    """The value's name, or its number where a newer client knows more."""
+    known = kind.values_by_number.get(value)
+    return known.name if known else f"number {value}"

@@ -1,0 +1,50 @@
+"""What can be set of a server: in Python, or by environment variables named GRAFTSCOPE_…"""
+
+import os
+from pathlib import Path
+
+from graftscope.server.engine import Device
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_state() -> Path:
+    """Where jobs and arrays are kept: $XDG_STATE_HOME/graftscope, or ~/.local/state/graftscope."""
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "graftscope"
+
+
+def default_workers() -> int:
+    """One single-threaded run a core."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Settings(BaseSettings):
+    """Settings of a server.
+
+    Attributes:
+        bundles: folders of bundles, each a bundle or with bundles right below it; none means the
+            bundles that ship with the package.
+        listen: HOST:PORT; port 0 takes any free one.
+        device: cpu or cuda; one that is not there is an error.
+        workers: single-threaded runs side by side, 1 to 256; all cores by default.
+        sessions: how many ONNX Runtime sessions stay open, 4 to 1024.
+        state: folder of jobs, checkpoints and arrays; one server at a time.
+        jobs_url: SQLAlchemy URL of the table of jobs; SQLite in `state` by default.
+        keep_days: for how long results are kept.
+        resume: whether jobs that an earlier process left go on at the start.
+        log_level: debug, info, warning or error.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="GRAFTSCOPE_", extra="ignore")
+
+    bundles: tuple[Path, ...] = ()
+    listen: str = "127.0.0.1:50051"
+    device: Device = Device.CPU
+    workers: int = Field(default_factory=default_workers, ge=1, le=256)
+    sessions: int = Field(default=24, ge=4, le=1024)
+    state: Path = Field(default_factory=default_state)
+    jobs_url: str | None = None
+    keep_days: float = Field(default=30.0, gt=0)
+    resume: bool = True
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")

@@ -1,0 +1,139 @@
+"""Influence maps gathered batch by batch: equal to numpy over all pairs at once."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graftscope.server.analysis import (
+    InvalidInputError,
+    MapMoments,
+    individual_influence,
+    merge_in_order,
+)
+
+# A few roundings of float64 for each of at most some dozen merges.
+ROUNDING = 1e-12
+
+
+def sample_maps(pairs: int, spread: float = 1.0) -> npt.NDArray[np.float64]:
+    """Maps of each pair, (N, E, H, W)."""
+    return 1.0 + spread * np.random.default_rng(pairs).random((pairs, 2, 3, 4))
+
+
+def batch_moments(maps: npt.NDArray[np.float64]) -> MapMoments:
+    deviations = maps - maps.mean(axis=0)
+    return MapMoments.from_batch(len(maps), maps.sum(axis=0), (deviations**2).sum(axis=0))
+
+
+def split_moments(maps: npt.NDArray[np.float64], cuts: list[int]) -> list[MapMoments]:
+    return [batch_moments(part) for part in np.split(maps, sorted(cuts)) if len(part)]
+
+
+@given(st.integers(2, 40), st.lists(st.integers(0, 40), max_size=6))
+def test_merged_moments_equal_numpys_over_all_pairs_whatever_the_split(
+    pairs: int, cuts: list[int]
+) -> None:
+    maps = sample_maps(pairs)
+    merged = merge_in_order(split_moments(maps, cuts))
+    assert merged.count == pairs
+    np.testing.assert_allclose(merged.mean, maps.mean(axis=0), rtol=ROUNDING)
+    np.testing.assert_allclose(merged.m2, maps.var(axis=0) * pairs, rtol=ROUNDING)
+    expected = maps.std(axis=0, ddof=1) / np.sqrt(pairs)
+    np.testing.assert_allclose(merged.stderr(), expected, rtol=ROUNDING)
+
+
+def test_a_spread_far_below_the_mean_survives_merging() -> None:
+    maps = sample_maps(64, spread=1e-6)
+    merged = merge_in_order(split_moments(maps, list(range(8, 64, 8))))
+    # The deviations themselves carry 1e-16 / 1e-6 of rounding.
+    np.testing.assert_allclose(merged.m2, maps.var(axis=0) * 64, rtol=1e-8)
+
+
+def test_merging_in_the_same_order_gives_the_same_bits() -> None:
+    parts = split_moments(sample_maps(50), [7, 20, 33])
+    first, second = merge_in_order(parts), merge_in_order(iter(parts))
+    assert first.mean.tobytes() == second.mean.tobytes()
+    assert first.m2.tobytes() == second.m2.tobytes()
+
+
+def test_a_merged_prefix_continues_to_the_bits_of_one_merge() -> None:
+    parts = split_moments(sample_maps(50), [7, 20, 33])
+    resumed = merge_in_order([merge_in_order(parts[:2]), *parts[2:]])
+    assert resumed.mean.tobytes() == merge_in_order(parts).mean.tobytes()
+
+
+def test_batches_in_float32_are_merged_in_float64() -> None:
+    one = np.ones((1, 1, 1), dtype=np.float32)
+    moments = MapMoments.from_batch(3, one, one)
+    assert moments.mean.dtype == moments.m2.dtype == np.float64
+    assert moments.mean.item() == 1 / 3
+
+
+def test_one_pair_has_no_standard_error() -> None:
+    assert np.isnan(batch_moments(sample_maps(1)).stderr()).all()
+    assert np.isnan(individual_influence(np.ones((1, 4))).stderr).all()
+
+
+def test_moments_of_other_shapes_are_not_merged() -> None:
+    one, other = np.ones((1, 2, 2)), np.ones((1, 2, 3))
+    with pytest.raises(InvalidInputError, match=r"shape \(1, 2, 3\) cannot be merged into"):
+        MapMoments.from_batch(1, one, one).merge(MapMoments.from_batch(1, other, other))
+
+
+def test_merging_nothing_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="there are no moments to merge"):
+        merge_in_order([])
+
+
+def test_a_batch_with_nan_is_refused_with_its_place() -> None:
+    total = np.ones((2, 2, 2))
+    total[1, 0, 1] = np.nan
+    with pytest.raises(InvalidInputError, match=r"total has 1 values .* \(nan\) at \(1, 0, 1\)"):
+        MapMoments.from_batch(4, total, np.ones((2, 2, 2)))
+
+
+def test_malformed_batches_are_refused() -> None:
+    one = np.ones((1, 2, 2))
+    with pytest.raises(InvalidInputError, match="count = 0 is not allowed; it is at least 1"):
+        MapMoments.from_batch(0, one, one)
+    with pytest.raises(InvalidInputError, match=r"total has shape \(2, 2\); it needs \(E, H, W\)"):
+        MapMoments.from_batch(1, one[0], one)
+    with pytest.raises(InvalidInputError, match="m2 has shape"):
+        MapMoments.from_batch(1, one, np.ones((1, 2, 3)))
+    with pytest.raises(InvalidInputError, match=r"m2 has the value -1\.0"):
+        MapMoments.from_batch(1, one, -one)
+
+
+def test_individual_influence_is_the_mean_and_standard_error_over_pairs() -> None:
+    pixel_means = np.array([[1.0, 5.0], [2.0, 5.0], [6.0, 5.0]])
+    influence = individual_influence(pixel_means)
+    assert influence.mean.tolist() == [3.0, 5.0]
+    # Deviations -2, -1, 3: variance 14 / 2, over three pairs.
+    np.testing.assert_allclose(influence.stderr, [np.sqrt(7 / 3), 0.0], rtol=ROUNDING)
+
+
+def test_individual_influence_does_not_depend_on_the_arrays_layout() -> None:
+    pixel_means = np.random.default_rng(0).random((1000, 3))
+    c_order = individual_influence(pixel_means)
+    f_order = individual_influence(np.asfortranarray(pixel_means))
+    assert c_order.mean.tobytes() == f_order.mean.tobytes()
+
+
+def test_pixels_that_move_together_widen_the_standard_error() -> None:
+    brightness = np.random.default_rng(1).random((200, 1, 1, 1))
+    maps = np.broadcast_to(brightness, (200, 1, 8, 8)).copy()
+    influence = individual_influence(maps.mean(axis=(2, 3)))
+    np.testing.assert_allclose(influence.stderr, batch_moments(maps).stderr()[:, 0, 0])
+
+
+def test_influence_as_a_share_divides_by_the_ranges_width() -> None:
+    share = individual_influence(np.array([[0.1], [0.3]])).as_share_of(2.0)
+    np.testing.assert_allclose(share.mean, [0.1])
+    np.testing.assert_allclose(share.stderr, [0.05])
+
+
+def test_a_range_without_width_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match=r"range_width = 0.0 is not allowed"):
+        individual_influence(np.ones((2, 1))).as_share_of(0.0)

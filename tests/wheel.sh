@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Builds the wheel and uses it in an environment with nothing but its base dependencies:
+# the client imports, its command answers, the contract and the bundles are inside, torch is not.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+"$root/.venv/bin/python" -m build --wheel --outdir "$work/dist" "$root" >"$work/log" 2>&1 || {
+    cat "$work/log" >&2
+    exit 1
+}
+"${PYTHON:-python3}" -m venv "$work/venv"
+"$work/venv/bin/pip" install --quiet --disable-pip-version-check \
+    --constraint "$root/constraints.txt" "$work"/dist/*.whl
+cd "$work"
+"$work/venv/bin/python" - <<'PYTHON'
+import importlib.resources
+import importlib.util
+import sys
+
+import graftscope.client
+
+heavy = {"torch", "onnxruntime", "sklearn", "matplotlib"} & set(sys.modules)
+assert not heavy, f"importing the client pulled {heavy}"
+assert importlib.util.find_spec("torch") is None, "the base install brings torch"
+contract = importlib.resources.files("graftscope.v1") / "analysis_service.proto"
+assert contract.is_file(), "the wheel lacks the .proto files"
+for room in ("client", "server", "training", "exporter", "bundle", "graph", "v1"):
+    assert (importlib.resources.files(f"graftscope.{room}") / "py.typed").is_file(), room
+PYTHON
+"$work/venv/bin/graftscope" --help >/dev/null
+echo "wheel: $(ls "$work/dist") imports without extras"
