@@ -4,12 +4,12 @@ Rules
 1. A layer is what a linear operation reads as its data, so it lies after batch normalisation
    and nonlinearity (section 3.1). What several of them read is one layer.
 2. Padding and resampling keep channels apart: a layer lies before them, where it is smallest.
-3. A layer lies behind a linear operation, so neither the latents nor a constant is one; the
-   image depends on it, and is none itself.
+3. A layer lies behind a linear operation, so neither the latents nor a constant is one; and
+   the image depends on what reads it, so it is not the image.
 4. Layers are ordered as the graph computes them, from the latents to the image.
 
-Which operations count, and the kind of layer they read, is `_READS`; an operation with another
-kind of layer is a row more. Axes: B batch, C channels, H and W pixels, N tokens.
+`_READS` says which operations count, and the kind of layer that they read. Axes: B batch,
+C channels, H and W pixels, N tokens.
 """
 
 from collections.abc import Iterator
@@ -92,17 +92,17 @@ def find_layers(model: ir.Model) -> tuple[Layer, ...]:
 
 def _layer_values(graph: ir.Graph) -> dict[ir.Value, LayerKind]:
     """Return the layers' tensors in the graph's order."""
-    image = image_of(graph)
     linear = [out for node in graph if node.op_type in _LINEAR for out in node.outputs]
-    eligible = affected_by(graph, linear) & needed_for([image]) - {image}
-    read = {value: kind for value, kind in _read_values(graph) if value in eligible}
+    behind = affected_by(graph, linear)
+    read = {value: kind for value, kind in _read_values(graph) if value in behind}
     return {value: read[value] for node in graph for value in node.outputs if value in read}
 
 
 def _read_values(graph: ir.Graph) -> Iterator[tuple[ir.Value, LayerKind]]:
+    needed = needed_for([image_of(graph)])
     for node in graph:
         data = node.inputs[0] if node.op_type in _READS else None
-        if data is not None:
+        if data is not None and not needed.isdisjoint(node.outputs):
             yield _before_resampling(data), _READS[node.op_type]
 
 

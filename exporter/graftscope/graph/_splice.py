@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
-from graftscope.graph.errors import GraphError
 from onnx_ir.tape import Tape
+
+from graftscope.graph.errors import GraphError
 
 # Names of the inputs and outputs that are added; the dot keeps them apart from a model's own names.
 ORIGINAL1 = "graftscope.original1"

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import grpc
 from google.longrunning import operations_pb2, operations_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
 from graftscope.bundle import shipped
 from graftscope.server._state import locked_state
 from graftscope.server.engine import (
@@ -47,8 +50,6 @@ from graftscope.v1 import (
     model_service_pb2,
     model_service_pb2_grpc,
 )
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 _DAY_S = 86_400.0
 _GRACE_S = 2.0

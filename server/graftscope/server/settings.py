@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
-from graftscope.server.engine import Device
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from graftscope.server.engine import Device
 
 
 def default_state() -> Path:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+
 from graftscope.server.analysis._errors import InvalidInputError
 
 

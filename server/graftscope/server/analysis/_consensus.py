@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from graftscope.server.analysis._errors import InvalidInputError
 from graftscope.server.analysis._matching import agreement, match_labels, template_cosines
 from graftscope.server.analysis._modules import Method, Modules, group_binary_maps, renumbered

@@ -1,7 +1,8 @@
 """The two ways of grouping the rows of a binary matrix, each refusing to end unsettled.
 
 Axes: C rows (channels that are not empty), P pixels, K modules. This module must not know maps'
-shapes or which channels were left out.
+shapes or which channels were left out. scikit-learn takes a second to import, so it is imported by
+the functions that need it and not when a server starts.
 """
 
 import warnings
@@ -9,10 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from graftscope.server.analysis._errors import KTooLargeError, NotConvergedError
-from sklearn.cluster import KMeans
-from sklearn.decomposition import NMF
-from sklearn.exceptions import ConvergenceWarning
 
 NMF_MAX_ITERATIONS = 2000
 KMEANS_MAX_ITERATIONS = 300
@@ -39,6 +38,9 @@ def factorise_nmf(
     matrix: npt.NDArray[np.bool_], k: int, seed: int, max_iterations: int = NMF_MAX_ITERATIONS
 ) -> Factors:
     """Non-negative matrix factorisation of rank K, templates of unit length."""
+    from sklearn.decomposition import NMF
+    from sklearn.exceptions import ConvergenceWarning
+
     model = NMF(n_components=k, init="nndsvda", max_iter=max_iterations, random_state=seed)
     with warnings.catch_warnings():
         # An error below says it; a warning would be the silent way.
@@ -66,6 +68,8 @@ def cluster_kmeans(
     matrix: npt.NDArray[np.bool_], k: int, seed: int, max_iterations: int = KMEANS_MAX_ITERATIONS
 ) -> Factors:
     """k-means: templates are centroids, weights are one-hot."""
+    from sklearn.cluster import KMeans
+
     distinct = len(np.unique(matrix, axis=0))
     if k > distinct:
         raise KTooLargeError(

@@ -5,6 +5,7 @@ Axes: B pairs, Z the input's flattened size. This module must not know encoders 
 
 import numpy as np
 import numpy.typing as npt
+
 from graftscope.server.analysis._checks import finite_array, require_finite
 from graftscope.server.analysis._errors import InvalidInputError
 from graftscope.server.analysis._latents import standard_normal64

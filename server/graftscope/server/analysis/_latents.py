@@ -11,6 +11,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
+
 from graftscope.server.analysis._checks import require_between
 from graftscope.server.analysis._errors import InvalidInputError
 from graftscope.server.analysis._philox import (
@@ -21,7 +23,6 @@ from graftscope.server.analysis._philox import (
     raw_words,
     stream_key,
 )
-from scipy.special import ndtri
 
 # Hashed into every key. A change of the arithmetic gets a new number, never the same pairs' name.
 LATENT_DOMAIN = "graftscope/latents/1"

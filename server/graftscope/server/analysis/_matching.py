@@ -8,10 +8,10 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+
 from graftscope.server.analysis._checks import finite_array
 from graftscope.server.analysis._errors import InvalidInputError
 from graftscope.server.analysis._modules import NO_MODULE
-from scipy.optimize import linear_sum_assignment
 
 
 def match_labels(labels_a: npt.ArrayLike, labels_b: npt.ArrayLike, k: int) -> npt.NDArray[np.int64]:
@@ -28,6 +28,8 @@ def match_labels(labels_a: npt.ArrayLike, labels_b: npt.ArrayLike, k: int) -> np
     Raises:
         InvalidInputError: The labels differ in shape or are out of range.
     """
+    from scipy.optimize import linear_sum_assignment
+
     a, b = _paired_labels(labels_a, labels_b, k)
     in_both = (a != NO_MODULE) & (b != NO_MODULE)
     shared = np.zeros((k, k), dtype=np.int64)  # rows b, columns a

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+
 from graftscope.server.analysis._checks import require_between
 from graftscope.server.analysis._errors import InvalidInputError, KTooLargeError
 from graftscope.server.analysis._factorise import Factors, cluster_kmeans, factorise_nmf

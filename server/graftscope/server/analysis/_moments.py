@@ -15,6 +15,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+
 from graftscope.server.analysis._checks import finite_array
 from graftscope.server.analysis._errors import InvalidInputError
 

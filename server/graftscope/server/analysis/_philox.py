@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
 from graftscope.server.analysis._checks import require_between
 from graftscope.server.analysis._errors import InvalidInputError
 

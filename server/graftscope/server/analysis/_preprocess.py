@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import correlate1d
+
 from graftscope.server.analysis._checks import finite_array
 from graftscope.server.analysis._errors import InvalidInputError
-from scipy.ndimage import correlate1d
 
 DEFAULT_WINDOW = 3
 DEFAULT_PERCENTILE = 75.0

@@ -8,8 +8,9 @@ from enum import Enum
 from pathlib import Path
 
 import onnxruntime as ort
-from graftscope.server.errors import DeviceUnavailable
 from onnx import TensorProto, helper
+
+from graftscope.server.errors import DeviceUnavailable
 
 
 class Device(Enum):

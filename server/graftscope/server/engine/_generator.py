@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
+from numpy.typing import NDArray
+
 from graftscope.bundle import BundleFolder
 from graftscope.graph import (
     HYBRIDS,
@@ -28,7 +30,6 @@ from graftscope.server.engine._devices import Graph
 from graftscope.server.engine._sessions import Cancellation, Session, SessionPool
 from graftscope.server.errors import InvalidInput, NotFound
 from graftscope.v1 import bundle_pb2
-from numpy.typing import NDArray
 
 Latents = Mapping[str, NDArray[np.generic]]
 

@@ -6,9 +6,10 @@ It must not know jobs or gRPC.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from graftscope.server.engine._generator import Generator, Latents
 from graftscope.v1 import bundle_pb2
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,8 @@ It must not know jobs, gRPC or workers: a shard in, its sums out.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from graftscope.graph import Areas
 from graftscope.server.analysis import MapMoments, merge_in_order
 from graftscope.server.engine._generator import Effects, Generator
@@ -13,7 +15,6 @@ from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan
 from graftscope.server.engine._sessions import Cancellation
 from graftscope.v1 import bundle_pb2
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)

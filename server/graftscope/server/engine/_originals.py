@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+
 from graftscope.bundle import Originals
 from graftscope.server.analysis import Which, gaussian, image_indices, standard_normal, uniform
 from graftscope.server.analysis import class_labels as draw_labels
 from graftscope.server.engine._generator import Generator, Latents
 from graftscope.server.errors import InvalidInput, Unsupported
 from graftscope.v1 import bundle_pb2
-from numpy.typing import NDArray
 
 _DTYPES = {"FP32": np.float32, "INT64": np.int64, "INT32": np.int32}
 

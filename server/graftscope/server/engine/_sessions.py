@@ -10,9 +10,10 @@ from typing import TypeAlias
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
+
 from graftscope.server.engine._devices import Device, Graph, open_session
 from graftscope.server.errors import Cancelled
-from numpy.typing import NDArray
 
 Feed: TypeAlias = ort.OrtValue | NDArray[np.generic]
 
@@ -29,6 +30,11 @@ class Cancellation:
     def cancelled(self) -> bool:
         """Whether `cancel` was called."""
         return self._cancelled
+
+    @property
+    def running(self) -> int:
+        """How many runs go on."""
+        return len(self._running)
 
     def cancel(self) -> None:
         """Stops all runs, now and later."""

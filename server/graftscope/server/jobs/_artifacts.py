@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
+
 from graftscope.server.errors import Corrupt, InvalidInput, NotFound
 from graftscope.server.jobs._specification import ArrayRef
-from numpy.typing import NDArray
 
 DATATYPES: dict[str, np.dtype[np.generic]] = {
     "BOOL": np.dtype(np.bool_),

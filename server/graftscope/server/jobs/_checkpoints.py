@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
 from graftscope.server.analysis import MapMoments
 from graftscope.server.errors import Corrupt
 from graftscope.server.jobs._store import Checkpoint
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)

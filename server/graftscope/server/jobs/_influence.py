@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 
 import numpy as np
+
 from graftscope.server.analysis import individual_influence
 from graftscope.server.engine import (
     SHARD_PAIRS,

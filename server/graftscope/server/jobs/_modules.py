@@ -4,6 +4,7 @@ It must not know databases, watchers or gRPC.
 """
 
 import numpy as np
+
 from graftscope.server.analysis import Method, seed_consensus
 from graftscope.server.jobs._artifacts import ArtifactStore
 from graftscope.server.jobs._specification import ModulesSpec

@@ -6,6 +6,7 @@ It must not know gRPC or how jobs are scheduled.
 from dataclasses import dataclass
 
 import numpy as np
+
 from graftscope.bundle import Originals, read_originals
 from graftscope.server.engine import (
     Catalogue,

@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import Any
 
 import sqlalchemy as sa
+
 from graftscope.server.jobs._specification import ArrayRef
 
 

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 from google.longrunning import operations_pb2
+from numpy.typing import NDArray
+
 from graftscope.server.jobs import Job, JobRunner, Snapshot, Spec, Sums
 from graftscope.server.rpc._arrays import tensor
 from graftscope.server.rpc._guard import Context
@@ -12,7 +14,6 @@ from graftscope.server.rpc._names import job_id
 from graftscope.server.rpc._replies import operation, progress
 from graftscope.server.rpc._requests import Requests
 from graftscope.v1 import analysis_service_pb2, analysis_service_pb2_grpc
-from numpy.typing import NDArray
 
 _PREVIEW_SIDE = 32
 _PREVIEW_EVERY_S = 1.0

@@ -7,13 +7,14 @@ from asyncio import to_thread
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from graftscope.server.engine import Latents
 from graftscope.server.errors import InvalidInput, NotReady
 from graftscope.server.jobs import ArrayRef, JobRunner, JobState, decode_array, encode_array
 from graftscope.server.rpc._names import job_id
 from graftscope.server.rpc._options import INLINE_LIMIT_BYTES
 from graftscope.v1 import originals_pb2, tensor_pb2
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)

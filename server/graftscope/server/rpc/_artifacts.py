@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import google_crc32c
+
 from graftscope.server.errors import Corrupt, InvalidInput
 from graftscope.server.jobs import ArtifactStore, ArtifactWriter
 from graftscope.server.rpc._guard import Context

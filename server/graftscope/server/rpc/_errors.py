@@ -7,6 +7,7 @@ is to blame. It must not know what the methods do.
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
+
 from graftscope.bundle import BundleError
 from graftscope.graph import GraphError
 from graftscope.server import errors

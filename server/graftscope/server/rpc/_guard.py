@@ -8,9 +8,10 @@ from importlib.metadata import version
 from typing import Any, TypeAlias
 
 import grpc
+from grpc_status import rpc_status
+
 from graftscope.server.logs import get_logger
 from graftscope.server.rpc._errors import classify, status_of_error
-from grpc_status import rpc_status
 
 VERSION_KEY = "graftscope-version"
 """Initial metadata that tells a client which version answers."""
@@ -19,6 +20,7 @@ _log = get_logger("rpc")
 
 # In quotes: grpc's classes take parameters in their stubs alone.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+MaybeHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
@@ -27,9 +29,9 @@ class Guard(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[MaybeHandler]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> MaybeHandler:
         """Wraps the method's handler, whichever of the four kinds it is."""
         handler = await continuation(handler_call_details)
         if handler is None:

@@ -6,6 +6,8 @@ from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from graftscope.server.engine import (
     Catalogue,
     Generator,
@@ -27,7 +29,6 @@ from graftscope.server.rpc._paging import page
 from graftscope.server.rpc._replies import execution
 from graftscope.server.rpc._requests import Requests, check_encoding, check_precision
 from graftscope.v1 import bundle_pb2, model_service_pb2, model_service_pb2_grpc, originals_pb2
-from numpy.typing import NDArray
 
 # What one call may answer with; more is asked for in several.
 _REPLY_LIMIT_BYTES = 256 * 2**20

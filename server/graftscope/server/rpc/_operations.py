@@ -2,6 +2,7 @@
 
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf import empty_pb2
+
 from graftscope.server.errors import Unsupported
 from graftscope.server.jobs import JobRunner
 from graftscope.server.rpc._guard import Context

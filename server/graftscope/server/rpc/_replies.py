@@ -3,6 +3,7 @@
 from google.longrunning import operations_pb2
 from google.protobuf import duration_pb2, timestamp_pb2
 from google.protobuf.message import Message
+
 from graftscope.server.jobs import (
     ArrayRef,
     InfluenceSpec,

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from google.protobuf.descriptor import EnumDescriptor
+from numpy.typing import NDArray
+
 from graftscope.server.engine import (
     ARITHMETIC_VERSION,
     Catalogue,
@@ -25,7 +27,6 @@ from graftscope.v1 import (
     originals_pb2,
     precision_pb2,
 )
-from numpy.typing import NDArray
 
 MAX_PAIRS = 10_000_000
 MAX_SEED = 2**32 - 1

@@ -1,0 +1,33 @@
+"""From a trained PyTorch generator to a bundle: graphs split at every layer, with proof.
+
+    from graftscope.exporter import export
+
+    manifest = export("runs/vae-celeba", "bundles/vae-celeba")
+
+It knows PyTorch and ONNX Runtime; it must not know gRPC or the server.
+"""
+
+from graftscope.exporter._export import export, export_module
+from graftscope.exporter._module import EncoderModule
+from graftscope.exporter.errors import (
+    ExportError,
+    ProofError,
+    SourceError,
+    SourceNotFoundError,
+    TargetExistsError,
+)
+from graftscope.exporter.progress import ExportCallback, ExportProgress, ExportStage
+
+__all__ = [
+    "EncoderModule",
+    "ExportCallback",
+    "ExportError",
+    "ExportProgress",
+    "ExportStage",
+    "ProofError",
+    "SourceError",
+    "SourceNotFoundError",
+    "TargetExistsError",
+    "export",
+    "export_module",
+]

@@ -1,0 +1,124 @@
+"""The model card: what a person should know before using a trained generator."""
+
+from typing import Final
+
+from graftscope.exporter._settings import changed_settings
+from graftscope.training import Checkpoint
+from graftscope.training.recipes import HeldOutRule, Objective
+from graftscope.v1 import bundle_pb2
+
+_HELD_OUT_RULES: Final = {
+    HeldOutRule.NUMBER_DIVISIBLE_BY_10: "images whose number is divisible by 10",
+    HeldOutRule.TEST_SET: "the data set's own test images",
+}
+_METRICS: Final = {
+    "reconstruction_mse": (
+        "mean squared error per pixel and colour, images in [-1, 1], through the posterior's mean"
+    ),
+    "sampled_reconstruction_mse": "the same through one sample of the posterior",
+    "kl": "divergence of the posterior from the prior in nats, summed over latents",
+}
+
+
+def checkpoint_card(name: str, checkpoint: Checkpoint, provenance: bundle_pb2.Provenance) -> str:
+    """Write the card of a generator that was trained with Graftscope.
+
+    Args:
+        name: The bundle's name.
+        checkpoint: The training.
+        provenance: What the bundle's manifest says of it.
+
+    Returns:
+        Markdown.
+    """
+    sections = {
+        "Data": _data(checkpoint, provenance),
+        "Training": _training(checkpoint),
+        "On held-out images": _quality(checkpoint, provenance),
+        "Train it again": _again(name, checkpoint),
+        "Limits": _limits(checkpoint),
+    }
+    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
+    return f"# {name}\n\n{_summary(checkpoint)}\n\n{body}\n"
+
+
+def _summary(checkpoint: Checkpoint) -> str:
+    architecture = checkpoint.config.architecture
+    kind = "VAE" if checkpoint.config.recipe.objective is Objective.VAE else "GAN"
+    side = architecture.image_size
+    layers = "\n".join(
+        f"| {layer.name} | {layer.level or ''} | {layer.channels} x {layer.size} x {layer.size} |"
+        for layer in architecture.layers
+    )
+    return (
+        f"A {kind}'s generator of images of {side} x {side} pixels in [-1, 1] from "
+        f"{architecture.latent_size} standard normal latents, as in Table 1 of *Tinkering with "
+        "black boxes: counterfactuals uncover modularity in generative models*, split at every "
+        "layer:\n\n"
+        f"| layer | level | channels x height x width |\n| --- | --- | --- |\n{layers}"
+    )
+
+
+def _data(checkpoint: Checkpoint, provenance: bundle_pb2.Provenance) -> str:
+    data = checkpoint.config.data
+    return (
+        f"- Images: `{data.name}`, {data.trained_on:,} of them trained on.\n"
+        f"- Licence: {provenance.licence or 'not stated'}.\n"
+        f"- Held out, never trained on: {_HELD_OUT_RULES[data.held_out_rule]} "
+        f"({data.held_out:,} images).\n"
+        f"- sha256 over the pixels: `{data.digest}`."
+    )
+
+
+def _training(checkpoint: Checkpoint) -> str:
+    config, recipe = checkpoint.config, checkpoint.config.recipe
+    lines = [
+        f"- Recipe: `{recipe.name}`, {config.step:,} steps of {recipe.batch_size} images, "
+        f"seed {config.seed}.",
+        f"- Adam, learning rate {recipe.learning_rate:g} ({recipe.schedule.value} schedule), "
+        f"beta1 {recipe.adam_beta1:g}; arithmetic in {recipe.precision.value}.",
+    ]
+    if recipe.objective is Objective.VAE:
+        lines.append(f"- Loss: mean squared error + {recipe.beta:g} x divergence.")
+    return "\n".join(lines)
+
+
+def _quality(checkpoint: Checkpoint, provenance: bundle_pb2.Provenance) -> str:
+    if not provenance.metrics:
+        return "Nothing was measured."
+    rows = "\n".join(
+        f"| {name} | {provenance.metrics[name]:.4g} | {meaning} |"
+        for name, meaning in _METRICS.items()
+        if name in provenance.metrics
+    )
+    count = checkpoint.config.data.held_out
+    return f"Means over {count:,} images.\n\n| | | |\n| --- | --- | --- |\n{rows}"
+
+
+def _again(name: str, checkpoint: Checkpoint) -> str:
+    config = checkpoint.config
+    settings = "".join(f" --set {setting}" for setting in changed_settings(config.recipe))
+    return (
+        "```\n"
+        f"graftscope train {config.recipe.name} --data {config.data.name} --out checkpoint "
+        f"--steps {config.step} --seed {config.seed}{settings}\n"
+        f"graftscope export checkpoint --out {name} --name {name}\n"
+        "```\n\n"
+        "The same images, seed and kind of processor give the same weights; another processor "
+        "rounds otherwise."
+    )
+
+
+def _limits(checkpoint: Checkpoint) -> str:
+    lines = [
+        "- It is meant for studying how generative models work, and for nothing else.",
+        "- Its images show nobody in particular, and share the training images' composition and "
+        "biases.",
+    ]
+    if checkpoint.config.recipe.objective is Objective.VAE:
+        lines.append(
+            "- Its images are blurred, as a VAE's are; samples from the prior are worse than "
+            "reconstructions. `originals.safetensors` (mean and covariance of the training "
+            "images' encodings) gives better samples than the prior."
+        )
+    return "\n".join(lines)

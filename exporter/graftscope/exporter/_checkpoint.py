@@ -1,0 +1,117 @@
+"""Checkpoints of `graftscope.training` as what is exported."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from graftscope.bundle import Originals
+from graftscope.exporter._card import checkpoint_card
+from graftscope.exporter._module import EncoderModule, subject_from_modules
+from graftscope.exporter._subject import Subject
+from graftscope.exporter.errors import SourceError
+from graftscope.exporter.progress import ExportCallback
+from graftscope.graph import Layer, find_layers
+from graftscope.training import Checkpoint, load_checkpoint
+from graftscope.v1 import bundle_pb2
+
+LOW: Final = -1.0
+HIGH: Final = 1.0
+LATENT: Final = "z"
+
+_EXAMPLE_BATCH = 2
+_CELEBA = "CelebA: non-commercial research only"
+_CIFAR10 = "CIFAR-10: its authors state no licence"
+_LICENCES: Final = {
+    "vae-celeba": _CELEBA,
+    "gan-celeba": _CELEBA,
+    "vae-cifar10": _CIFAR10,
+    "gan-cifar10": _CIFAR10,
+}
+"""The terms of the images that a recipe is for; they hold for weights made from them too."""
+
+_MADE_WITH: Final = ("torch", "onnx", "onnxscript", "onnx-ir")
+
+
+def subject_from_checkpoint(
+    path: Path, name: str, licence: str | None, on_progress: ExportCallback
+) -> Subject:
+    """Read a finished training and trace its networks.
+
+    Args:
+        path: The checkpoint's folder.
+        name: The bundle's name, for the model card; empty takes the recipe's.
+        licence: The terms of the images it was trained on; None takes those of the images that
+            the recipe is for.
+        on_progress: Hears of every step.
+
+    Raises:
+        TrainingError: If it is no finished training, or a file is damaged.
+        SourceError: If the graph's layers are not those of the architecture.
+    """
+    checkpoint = load_checkpoint(path)
+    latents = torch.zeros(_EXAMPLE_BATCH, checkpoint.config.architecture.latent_size)
+    subject = subject_from_modules(
+        checkpoint.generator,
+        {LATENT: latents},
+        _encoder(checkpoint),
+        low=LOW,
+        high=HIGH,
+        on_progress=on_progress,
+    )
+    _require_layers(checkpoint, find_layers(subject.model))
+    provenance = _provenance(checkpoint, licence)
+    return replace(
+        subject,
+        levels=_levels(checkpoint),
+        provenance=provenance,
+        card=checkpoint_card(name, checkpoint, provenance),
+    )
+
+
+def _encoder(checkpoint: Checkpoint) -> EncoderModule | None:
+    if checkpoint.encoder is None or checkpoint.originals is None:
+        return None
+    originals = Originals(checkpoint.originals.mean, checkpoint.originals.covariance)
+    return EncoderModule(checkpoint.encoder, originals)
+
+
+def _levels(checkpoint: Checkpoint) -> dict[str, str]:
+    layers = checkpoint.config.architecture.layers
+    return {layer.name: layer.level for layer in layers if layer.level}
+
+
+def _require_layers(checkpoint: Checkpoint, found: Sequence[Layer]) -> None:
+    """Refuse a graph whose layers are not where Table 1 has them."""
+    expected = [
+        (layer.name, layer.channels, layer.size, layer.size)
+        for layer in checkpoint.config.architecture.layers
+    ]
+    have = [(layer.name, layer.channels, layer.height, layer.width) for layer in found]
+    if have != expected:
+        raise SourceError(
+            f"the graph's layers (name, channels, height, width) are {have}; "
+            f"the architecture's are {expected}"
+        )
+
+
+def _provenance(checkpoint: Checkpoint, licence: str | None) -> bundle_pb2.Provenance:
+    config, metrics = checkpoint.config, checkpoint.metrics
+    recipe = config.recipe.name
+    measured = {
+        "reconstruction_mse": metrics.reconstruction_mse,
+        "sampled_reconstruction_mse": metrics.sampled_reconstruction_mse,
+        "kl": metrics.kl,
+    }
+    return bundle_pb2.Provenance(
+        recipe=recipe,
+        data=config.data.name,
+        licence=_LICENCES.get(recipe, "") if licence is None else licence,
+        metrics={name: value for name, value in measured.items() if value is not None},
+        versions={package: version(package) for package in _MADE_WITH},
+        seed=config.seed,
+        steps=config.step,
+    )

@@ -1,0 +1,128 @@
+"""From a generator's graph to a bundle: name layers, cut, write, prove, put in place."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx_ir as ir
+
+from graftscope.bundle import (
+    MANIFEST_FILE,
+    NAME_RULE,
+    is_bundle_name,
+    manifest_to_json,
+    write_originals,
+)
+from graftscope.exporter._folder import new_folder
+from graftscope.exporter._manifest import (
+    ENCODER_FILE,
+    GENERATOR_FILE,
+    ORIGINALS_FILE,
+    downstream_file,
+    make_manifest,
+    seal,
+    upstream_file,
+)
+from graftscope.exporter._proof import Proof
+from graftscope.exporter._subject import Subject
+from graftscope.exporter._weights import write_graphs
+from graftscope.exporter.errors import SourceError
+from graftscope.exporter.progress import ExportCallback, ExportProgress, ExportStage
+from graftscope.graph import Cut, Layer, cut, find_layers, strip_metadata
+from graftscope.v1 import bundle_pb2
+
+CARD_FILE = "MODEL_CARD.md"
+
+
+def require_name(name: str) -> str:
+    """Return a bundle's name if it is one.
+
+    Raises:
+        SourceError: If it is not.
+    """
+    if not is_bundle_name(name):
+        raise SourceError(f"name {name!r} cannot be a bundle's; allowed: {NAME_RULE}")
+    return name
+
+
+def write_bundle(
+    subject: Subject, name: str, out: Path, *, overwrite: bool, on_progress: ExportCallback
+) -> bundle_pb2.Bundle:
+    """Write a bundle and prove it, before anything appears at its place.
+
+    Args:
+        subject: What is exported; its graphs are used up.
+        name: The bundle's name.
+        out: The bundle's folder.
+        overwrite: Whether a folder that is there already is replaced.
+        on_progress: Hears of every step.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        GraphError: If there is no layer, or a layer cannot be cut.
+        ProofError: If the graphs do not compute what they should.
+        TargetExistsError: If the folder is there and not to be overwritten.
+    """
+    cuts = _cut_all(subject, on_progress)
+    manifest = make_manifest(name, subject, cuts)
+    with new_folder(out, overwrite=overwrite) as folder:
+        on_progress(ExportProgress(ExportStage.WRITING, 0, 1))
+        _write_files(folder, subject, cuts)
+        seal(manifest, folder)
+        on_progress(ExportProgress(ExportStage.WRITING, 1, 1))
+        _prove(folder, manifest, subject, on_progress)
+        (folder / MANIFEST_FILE).write_text(manifest_to_json(manifest), encoding="utf-8")
+        if subject.card:
+            (folder / CARD_FILE).write_text(subject.card, encoding="utf-8")
+    return manifest
+
+
+def _cut_all(subject: Subject, on_progress: ExportCallback) -> dict[Layer, Cut]:
+    layers = find_layers(subject.model)
+    _require_levels(layers, subject.levels)
+    # Names of layers come from the metadata, so it goes only now, and before there are copies.
+    strip_metadata(subject.model)
+    cuts = {}
+    for done, layer in enumerate(layers):
+        on_progress(ExportProgress(ExportStage.CUTTING, done, len(layers)))
+        cuts[layer] = cut(subject.model, layer.tensor)
+    on_progress(ExportProgress(ExportStage.CUTTING, len(layers), len(layers)))
+    return cuts
+
+
+def _require_levels(layers: tuple[Layer, ...], levels: Mapping[str, str]) -> None:
+    names = [layer.name for layer in layers]
+    if unknown := [name for name in levels if name not in names]:
+        raise SourceError(
+            f"levels are given for {', '.join(unknown)}, but the graph's layers are: "
+            f"{', '.join(names)}"
+        )
+
+
+def _write_files(folder: Path, subject: Subject, cuts: Mapping[Layer, Cut]) -> None:
+    graphs: dict[str, ir.Model] = {GENERATOR_FILE: subject.model}
+    for layer, halves in cuts.items():
+        graphs[upstream_file(layer.name)] = halves.upstream
+        graphs[downstream_file(layer.name)] = halves.downstream
+    if subject.encoder is not None:
+        strip_metadata(subject.encoder.model)
+        graphs[ENCODER_FILE] = subject.encoder.model
+        write_originals(folder / ORIGINALS_FILE, subject.encoder.originals)
+    write_graphs(folder, graphs)
+
+
+def _prove(
+    folder: Path, manifest: bundle_pb2.Bundle, subject: Subject, on_progress: ExportCallback
+) -> None:
+    encoder = subject.encoder.reference if subject.encoder is not None else None
+    proof = Proof(folder, manifest, subject.reference, encoder)
+    done = 0
+
+    def report() -> None:
+        nonlocal done
+        done += 1
+        on_progress(ExportProgress(ExportStage.PROVING, done, proof.steps))
+
+    on_progress(ExportProgress(ExportStage.PROVING, 0, proof.steps))
+    proof.run(report)

@@ -1,0 +1,198 @@
+"""The proof that ends an export: the files that were written compute what they should.
+
+On random latents, for several batches, from the written files alone:
+
+1. Every graph passes ONNX's checker.
+2. Images have the stated shape and lie in the stated range; a sample does not depend on the
+   others of its batch.
+3. At every layer, downstream after upstream gives the whole graph's image: exactly where ONNX
+   Runtime leaves the graphs as they are, within `TOLERANCE` where it optimises them.
+4. Generator and encoder give what they were made from gives, within `TOLERANCE`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from graftscope.exporter._sessions import Session
+from graftscope.exporter._subject import Reference
+from graftscope.exporter.errors import ProofError
+from graftscope.v1 import bundle_pb2
+
+TOLERANCE: Final = 1e-5
+"""Largest difference, as a share of the image range's width: float32 sums in another order."""
+
+BATCHES: Final = (1, 2, 5)
+_SEED: Final = 0
+_DTYPES: Final = {"FP32": np.float32, "FP64": np.float64}
+
+Tensors = Mapping[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What is to be proved, and how far numbers may be apart.
+
+    Attributes:
+        folder: Where the files lie.
+        manifest: What they are said to be.
+        generator: What the generator was made from; None if there is nothing to compare with.
+        encoder: What the encoder was made from, likewise.
+    """
+
+    folder: Path
+    manifest: bundle_pb2.Bundle
+    generator: Reference | None
+    encoder: Reference | None
+
+    @property
+    def steps(self) -> int:
+        """How often `run` reports."""
+        return 2 * (1 + len(self.manifest.layers))
+
+    @property
+    def allowed(self) -> float:
+        """Largest difference between images where arithmetic may be reordered."""
+        return TOLERANCE * (self.manifest.image.high - self.manifest.image.low)
+
+    def run(self, report: Callable[[], None]) -> None:
+        """Prove it all.
+
+        Args:
+            report: Called after each step.
+
+        Raises:
+            ProofError: At the first thing that is not so; it says where and by how much.
+        """
+        self._check_files()
+        latents = draw_latents(self.manifest, max(BATCHES))
+        for optimised in (False, True):
+            images = self._prove_generator(latents, optimised)
+            self._prove_encoder(images[max(BATCHES)], optimised)
+            report()
+            for layer in self.manifest.layers:
+                self._prove_layer(layer, latents, images, optimised)
+                report()
+
+    def _check_files(self) -> None:
+        for file in self.manifest.files:
+            if not file.name.endswith(".onnx"):
+                continue
+            try:
+                onnx.checker.check_model(str(self.folder / file.name), full_check=True)
+            except onnx.checker.ValidationError as error:
+                raise ProofError(
+                    f"{file.name} is no valid ONNX graph: {_first_line(error)}"
+                ) from error
+
+    def _prove_generator(self, latents: Tensors, optimised: bool) -> dict[int, NDArray[np.float32]]:
+        session = Session(self.folder / self.manifest.generator, optimised=optimised)
+        images = {
+            batch: session.run(_first(latents, batch))[session.outputs[0]] for batch in BATCHES
+        }
+        for batch, image in images.items():
+            self._check_image(image, batch)
+            where = f"the generator's images, of a batch of {batch},"
+            whole = images[max(BATCHES)][:batch]
+            _compare(f"{where} against those of {max(BATCHES)}", image, whole, self.allowed)
+            if self.generator is not None:
+                (expected,) = self.generator(_first(latents, batch))
+                _compare(f"{where} against its source's", image, expected, self.allowed)
+        return images
+
+    def _check_image(self, image: NDArray[np.float32], batch: int) -> None:
+        stated = self.manifest.image
+        shape = (batch, stated.channels, stated.height, stated.width)
+        if image.shape != shape:
+            raise ProofError(f"the generator's images have shape {image.shape}, not {shape}")
+        low, high = float(image.min()), float(image.max())
+        if not (stated.low - self.allowed <= low <= high <= stated.high + self.allowed):
+            raise ProofError(
+                f"the generator's images reach from {low:.6g} to {high:.6g}; "
+                f"the stated range is {stated.low:g} to {stated.high:g}"
+            )
+
+    def _prove_layer(
+        self,
+        layer: bundle_pb2.Layer,
+        latents: Tensors,
+        images: Mapping[int, NDArray[np.float32]],
+        optimised: bool,
+    ) -> None:
+        upstream = Session(self.folder / layer.upstream, optimised=optimised)
+        downstream = Session(self.folder / layer.downstream, optimised=optimised)
+        for batch, image in images.items():
+            given = _first(latents, batch)
+            (found,) = downstream.run({**given, **upstream.run(given)}).values()
+            _compare(
+                f"layer {layer.name!r}: downstream after upstream, against the whole generator "
+                f"(batch {batch}, optimisations {'on' if optimised else 'off'}),",
+                found,
+                image,
+                self.allowed if optimised else 0.0,
+            )
+
+    def _prove_encoder(self, images: NDArray[np.float32], optimised: bool) -> None:
+        if not self.manifest.HasField("encoder"):
+            return
+        stated = self.manifest.encoder
+        session = Session(self.folder / stated.file, optimised=optimised)
+        whole = session.run({stated.image: images})
+        for batch in BATCHES:
+            part = {stated.image: images[:batch]}
+            found = session.run(part)
+            _compare_encodings(batch, found, {name: whole[name][:batch] for name in whole})
+            if self.encoder is not None:
+                _compare_encodings(batch, found, dict(zip(found, self.encoder(part), strict=True)))
+
+
+def draw_latents(manifest: bundle_pb2.Bundle, batch: int) -> dict[str, NDArray[np.generic]]:
+    """Draw every input from its distribution, always the same values.
+
+    Args:
+        manifest: What the inputs are; standard normal ones are supported.
+        batch: Number of samples, B.
+
+    Returns:
+        Arrays (B, ...) by the input's name.
+    """
+    randomness = np.random.default_rng(_SEED)
+    return {
+        each.name: randomness.standard_normal((batch, *each.shape)).astype(_DTYPES[each.datatype])
+        for each in manifest.inputs
+    }
+
+
+def _first(tensors: Tensors, count: int) -> dict[str, NDArray[np.generic]]:
+    return {name: array[:count] for name, array in tensors.items()}
+
+
+def _compare_encodings(
+    batch: int,
+    found: Mapping[str, NDArray[np.float32]],
+    expected: Mapping[str, NDArray[np.float32]],
+) -> None:
+    for name, values in expected.items():
+        # Encodings have no range of their own; their largest value stands in for its width.
+        allowed = TOLERANCE * max(1.0, float(np.abs(values).max()))
+        _compare(f"the encoder's {name} (batch {batch})", found[name], values, allowed)
+
+
+def _compare(
+    what: str, found: NDArray[np.float32], expected: NDArray[np.float32], allowed: float
+) -> None:
+    if found.shape != expected.shape:
+        raise ProofError(f"{what} has shape {found.shape}, not {expected.shape}")
+    difference = float(np.abs(found.astype(np.float64) - expected).max())
+    # Written so that a difference that is not a number is refused too.
+    if not difference <= allowed:
+        raise ProofError(f"{what} is off by {difference:.3g}; allowed: {allowed:.3g}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,66 @@
+"""ONNX Runtime on the CPU with one thread: the same numbers every time."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from graftscope.exporter.errors import ProofError
+
+_ERRORS_ONLY = 3
+
+
+class Session:
+    """A graph that can be run."""
+
+    def __init__(self, path: Path, *, optimised: bool) -> None:
+        """Load a graph.
+
+        Args:
+            path: The graph's file, its weights beside it.
+            optimised: Whether ONNX Runtime may rewrite the graph, which reorders arithmetic.
+
+        Raises:
+            ProofError: If ONNX Runtime cannot load it.
+        """
+        self._name = path.name
+        levels = ort.GraphOptimizationLevel
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ERRORS_ONLY
+        options.graph_optimization_level = (
+            levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
+        )
+        self._session = _load(path, options)
+        self.inputs = tuple(each.name for each in self._session.get_inputs())
+        self.outputs = tuple(each.name for each in self._session.get_outputs())
+
+    def run(self, tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
+        """Compute every output from those of the tensors that the graph takes.
+
+        Raises:
+            ProofError: If ONNX Runtime cannot run it.
+        """
+        feeds = {name: tensors[name] for name in self.inputs}
+        try:
+            results = self._session.run(list(self.outputs), feeds)
+        except Exception as error:  # ONNX Runtime's own have no common base
+            shapes = ", ".join(f"{name!r} {array.shape}" for name, array in feeds.items())
+            raise ProofError(
+                f"ONNX Runtime cannot run {self._name} with {shapes}: {_one_line(error)}"
+            ) from error
+        return dict(zip(self.outputs, results, strict=True))
+
+
+def _load(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own have no common base
+        raise ProofError(f"ONNX Runtime cannot load {path.name}: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

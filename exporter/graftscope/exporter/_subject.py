@@ -1,0 +1,63 @@
+"""What is exported, whatever it was read from: graphs, what they take and give, where from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from graftscope.bundle import Originals
+from graftscope.v1 import bundle_pb2
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+class Reference(Protocol):
+    """What a graph was made from, to compare it with."""
+
+    def __call__(self, inputs: Arrays, /) -> Sequence[NDArray[np.float32]]:
+        """Compute the graph's outputs, in order, from its inputs by name."""
+
+
+@dataclass(frozen=True)
+class EncoderSubject:
+    """An encoder: images to the posterior over the generator's only input.
+
+    Attributes:
+        model: A graph with one input and two outputs, the posterior's mean and log-variance.
+        originals: What encodings of training images look like.
+        reference: What the graph was made from.
+    """
+
+    model: ir.Model
+    originals: Originals
+    reference: Reference | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A generator and what is known about it.
+
+    Attributes:
+        model: The graph in plain form, its nodes' metadata still there.
+        inputs: What it takes.
+        low: The least value of an image's pixel.
+        high: The largest.
+        reference: What the graph was made from; None where there is nothing to compare it with.
+        levels: Levels' names by layers' names; may be empty.
+        encoder: The encoder, if there is one.
+        provenance: Where the generator comes from.
+        card: The model card, in Markdown.
+    """
+
+    model: ir.Model
+    inputs: Sequence[bundle_pb2.Input]
+    low: float
+    high: float
+    reference: Reference | None
+    levels: Mapping[str, str] = field(default_factory=dict)
+    encoder: EncoderSubject | None = None
+    provenance: bundle_pb2.Provenance = field(default_factory=bundle_pb2.Provenance)
+    card: str = ""

@@ -1,0 +1,116 @@
+"""PyTorch modules to graphs, with the batch free and without a word on the terminal.
+
+It is the only module that calls PyTorch's ONNX exporter.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from graftscope.exporter._subject import Arrays, Reference
+from graftscope.exporter.errors import SourceError
+from graftscope.graph import has_batch_axis, normalise
+
+OPSET: Final = 20
+"""New enough for every operation that PyTorch's exporter writes, old enough for ONNX Runtime."""
+
+_CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+
+
+def trace(module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence[str]) -> ir.Model:
+    """Turn a module into a graph in plain form, the nodes' metadata still there.
+
+    Args:
+        module: A module in evaluation mode, on the CPU.
+        examples: An example of every argument, by the name of the graph's input and in the
+            order of the arguments: (B, ...) with B of at least 2, so that no extent looks fixed.
+        outputs: Names for the graph's outputs.
+
+    Raises:
+        SourceError: If the module is in training mode, or PyTorch cannot turn it into a graph
+            whose batch is free.
+    """
+    _require_evaluation_mode(module)
+    batch = torch.export.Dim("batch")
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                module,
+                tuple(examples.values()),
+                input_names=list(examples),
+                output_names=list(outputs),
+                opset_version=OPSET,
+                dynamo=True,
+                dynamic_shapes=tuple({0: batch} for _ in examples),
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise SourceError(
+            f"PyTorch cannot turn {type(module).__name__} into a graph whose batch is free: "
+            f"{_root_cause(error)}"
+        ) from error
+    assert program is not None
+    model = normalise(program.model)
+    _require_free_batch(module, model)
+    return model
+
+
+def reference(module: nn.Module) -> Reference:
+    """Return a function that computes with the module what its graph should."""
+
+    def compute(inputs: Arrays, /) -> list[NDArray[np.float32]]:
+        with torch.inference_mode():
+            result = module(*(torch.from_numpy(array) for array in inputs.values()))
+        tensors = (result,) if isinstance(result, Tensor) else result
+        return [tensor.numpy() for tensor in tensors]
+
+    return compute
+
+
+def _require_free_batch(module: nn.Module, model: ir.Model) -> None:
+    """Refuse what PyTorch traced for the examples' number of samples alone."""
+    for value in model.graph.outputs:
+        if not has_batch_axis(value):
+            raise SourceError(
+                f"PyTorch cannot turn {type(module).__name__} into a graph whose batch is free: "
+                f"its output {value.name!r} has shape {value.shape}"
+            )
+
+
+def _require_evaluation_mode(module: nn.Module) -> None:
+    training = [name or "itself" for name, part in module.named_modules() if part.training]
+    if training:
+        raise SourceError(
+            f"{type(module).__name__} is in training mode ({', '.join(training[:5])}); "
+            "call its eval() first, since an export fixes how it computes"
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's notes to its developers off the terminal."""
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _root_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())[:500]

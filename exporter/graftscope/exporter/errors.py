@@ -1,0 +1,33 @@
+"""Everything that an export refuses, in one tree.
+
+::
+
+    ExportError (ValueError)
+    ├── SourceError                       what was given cannot be exported
+    │   └── SourceNotFoundError (LookupError)  it is not there
+    ├── TargetExistsError                 the output folder is there already
+    └── ProofError                        the written graphs do not compute what they should
+
+Graphs that cannot be cut raise `graftscope.graph.GraphError`, checkpoints that cannot be read
+`graftscope.training.TrainingError`. It knows no library.
+"""
+
+
+class ExportError(ValueError):
+    """The root of what an export raises on purpose."""
+
+
+class SourceError(ExportError):
+    """What was given cannot be exported."""
+
+
+class SourceNotFoundError(SourceError, LookupError):
+    """There is nothing at the path that was given."""
+
+
+class TargetExistsError(ExportError):
+    """The output folder is there already, and was not to be overwritten."""
+
+
+class ProofError(ExportError):
+    """The written graphs do not compute what they should; nothing was kept."""

@@ -1,0 +1,107 @@
+"""Sessions are opened lazily, bounded, stoppable, and on the device that was asked for."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper
+
+from graftscope.server.engine import Cancellation, Device, SessionPool, check_device
+from graftscope.server.engine._devices import Graph
+from graftscope.server.engine._sessions import Session
+from graftscope.server.errors import Cancelled, DeviceUnavailable
+
+HAS_CUDA = (
+    "CUDAExecutionProvider" in ort.get_available_providers() and Path("/dev/nvidia0").exists()
+)
+NO_GPU = "needs a CUDA device, and this machine has none"
+
+
+def chain(length: int, size: int) -> Graph:
+    """A graph that multiplies its input by itself, over and over."""
+    names = ["x", *(f"x{i}" for i in range(1, length)), "y"]
+    nodes = [
+        helper.make_node("MatMul", [names[i], "x"], [names[i + 1]]) for i in range(len(names) - 1)
+    ]
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [size, size]) for n in ("x", "y"))
+    graph = helper.make_graph(nodes, "chain", [x], [y])
+    opset = helper.make_opsetid("", 18)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=10)
+    return Graph(model.SerializeToString(), Path())
+
+
+def test_a_pool_keeps_the_sessions_that_were_used_last() -> None:
+    pool = SessionPool(Device.CPU, limit=2)
+    opened: list[str] = []
+
+    def graph(name: str) -> Graph:
+        opened.append(name)
+        return chain(1, 2)
+
+    for name in ("a", "b", "a", "c", "a", "b"):
+        pool.get(name, lambda name=name: graph(name))  # type: ignore[misc]
+    assert opened == ["a", "b", "c", "b"]
+    assert len(pool) == 2
+
+
+def test_arrays_that_a_run_gave_are_fed_to_the_next_one_where_they_lie() -> None:
+    session = Session(chain(1, 4), Device.CPU)
+    x = np.arange(16, dtype=np.float32).reshape(4, 4)
+    once = session.run({"x": x})["y"]
+    assert isinstance(once, ort.OrtValue)
+    twice = session.run({"x": once})["y"].numpy()
+    np.testing.assert_array_equal(twice, (x @ x) @ (x @ x))
+
+
+def test_a_view_is_fed_as_the_values_that_it_shows() -> None:
+    session = Session(chain(1, 4), Device.CPU)
+    x = np.arange(64, dtype=np.float32).reshape(8, 8)[::2, ::2]
+    np.testing.assert_array_equal(session.run({"x": x})["y"].numpy(), x @ x)
+
+
+def test_a_run_is_stopped_while_it_goes_on() -> None:
+    session = Session(chain(4000, 256), Device.CPU)
+    cancellation = Cancellation()
+    outcome: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            session.run({"x": np.zeros((256, 256), dtype=np.float32)}, cancellation)
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while thread.is_alive() and not cancellation.running:
+        pass  # The run registers itself before it starts.
+    cancellation.cancel()
+    thread.join()
+    assert [type(error) for error in outcome] == [Cancelled]
+
+
+def test_a_cancellation_refuses_later_runs() -> None:
+    session = Session(chain(1, 2), Device.CPU)
+    cancellation = Cancellation()
+    cancellation.cancel()
+    with pytest.raises(Cancelled):
+        session.run({"x": np.zeros((2, 2), dtype=np.float32)}, cancellation)
+
+
+def test_the_cpu_is_always_there() -> None:
+    check_device(Device.CPU)
+
+
+@pytest.mark.skipif(HAS_CUDA, reason="this machine has a CUDA device")
+def test_a_missing_gpu_is_an_error_and_not_a_silent_cpu() -> None:
+    with pytest.raises(DeviceUnavailable, match=r"'cuda' cannot be used.*--device cpu"):
+        check_device(Device.CUDA)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not HAS_CUDA, reason=NO_GPU)
+def test_a_gpu_gives_the_cpus_numbers() -> None:
+    x = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32) / 8
+    cpu, gpu = (Session(chain(4, 64), device).run({"x": x})["y"].numpy() for device in Device)
+    np.testing.assert_allclose(gpu, cpu, atol=1e-5)

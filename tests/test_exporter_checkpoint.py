@@ -1,0 +1,133 @@
+"""Facts about exporting checkpoints, and the model cards that come with them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graftscope.bundle import read_bundle, read_originals
+from graftscope.exporter import SourceError, export
+from graftscope.training import load_checkpoint, train
+from graftscope.training.errors import CheckpointError
+
+SMALL = (
+    "architecture.latent_size=6",
+    "architecture.base_size=2",
+    "architecture.channels=8,6,5,4",
+    "batch_size=4",
+)
+STEPS = 2
+
+
+def checkpoint(recipe: str, folder: Path) -> Path:
+    """Train a small network of a recipe on noise for a moment."""
+    strides = "2,2,2,1" if recipe.startswith("vae") else "2,2,1,2"
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    np.savez(folder / "images.npz", images=pixels)
+    settings = (*SMALL, f"architecture.strides={strides}")
+    return train(
+        recipe, folder / "images.npz", folder / "run", steps=STEPS, overrides=settings
+    ).checkpoint
+
+
+@pytest.fixture(scope="module")
+def vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a VAE's checkpoint, `run`, and its bundle, `face`."""
+    folder = tmp_path_factory.mktemp("vae")
+    export(checkpoint("vae-celeba", folder), folder / "face")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a GAN's checkpoint, `run`, and its bundle, `face`."""
+    folder = tmp_path_factory.mktemp("gan")
+    export(checkpoint("gan-celeba", folder), folder / "face", licence="noise: free")
+    return folder
+
+
+def card(folder: Path) -> str:
+    return (folder / "face" / "MODEL_CARD.md").read_text()
+
+
+def test_levels_and_layers_are_the_architectures(vae: Path) -> None:
+    manifest = read_bundle(vae / "face").manifest
+    assert [(layer.name, layer.level, layer.height) for layer in manifest.layers] == [
+        ("fc", "coarse", 2),
+        ("deconv1", "intermediate", 4),
+        ("deconv2", "fine", 8),
+        ("deconv3", "image", 16),
+    ]
+
+
+def test_originals_are_the_checkpoints(vae: Path) -> None:
+    expected = load_checkpoint(vae / "run").originals
+    assert expected is not None
+    mean, covariance = read_originals(vae / "face" / "originals.safetensors")
+    np.testing.assert_array_equal(mean, expected.mean)
+    np.testing.assert_array_equal(covariance, expected.covariance)
+
+
+def test_provenance_is_the_checkpoints(vae: Path) -> None:
+    stated = read_bundle(vae / "face").manifest.provenance
+    metrics = load_checkpoint(vae / "run").metrics
+    assert (stated.recipe, stated.data, stated.seed, stated.steps) == (
+        "vae-celeba",
+        "images.npz",
+        0,
+        STEPS,
+    )
+    assert stated.licence == "CelebA: non-commercial research only"
+    assert stated.metrics["reconstruction_mse"] == metrics.reconstruction_mse
+    assert set(stated.metrics) == {"reconstruction_mse", "sampled_reconstruction_mse", "kl"}
+    assert {"torch", "onnx"} <= set(stated.versions)
+
+
+def test_a_gan_has_neither_encoder_nor_metrics(gan: Path) -> None:
+    manifest = read_bundle(gan / "face").manifest
+    assert not manifest.HasField("encoder")
+    assert not manifest.provenance.metrics
+    assert manifest.provenance.licence == "noise: free"
+
+
+def test_the_card_is_not_part_of_the_bundle_that_is_verified(vae: Path) -> None:
+    listed = [file.name for file in read_bundle(vae / "face").manifest.files]
+    assert "MODEL_CARD.md" not in listed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# face\n",
+        "CelebA: non-commercial research only",
+        "images whose number is divisible by 10 (2 images)",
+        "18 of them trained on",
+        "| reconstruction_mse |",
+        "| deconv2 | fine | 5 x 8 x 8 |",
+        "graftscope train vae-celeba --data images.npz --out checkpoint --steps 2 --seed 0",
+        "--set architecture.channels=8,6,5,4",
+        "graftscope export checkpoint --out face --name face",
+        "## Limits",
+    ],
+)
+def test_the_card_tells_what_a_reader_needs(vae: Path, text: str) -> None:
+    assert text in card(vae)
+
+
+def test_a_gans_card_says_that_nothing_was_measured(gan: Path) -> None:
+    assert "A GAN's generator" in card(gan)
+    assert "Nothing was measured." in card(gan)
+    assert "noise: free" in card(gan)
+
+
+def test_an_unfinished_training_is_refused(vae: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(CheckpointError, match="config"):
+        export(tmp_path / "run", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_name_is_that_of_the_folder_unless_it_is_given(vae: Path, tmp_path: Path) -> None:
+    assert read_bundle(vae / "face").manifest.name == "face"
+    with pytest.raises(SourceError, match="name 'Face!' cannot be a bundle's"):
+        export(vae / "run", tmp_path / "Face!")

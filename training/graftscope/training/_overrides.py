@@ -1,0 +1,87 @@
+"""`KEY=VALUE` strings that change a recipe's settings.
+
+Keys are the fields of `Recipe`, and `architecture.FIELD` for those of its architecture.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
+from enum import Enum
+from types import NoneType
+from typing import get_args, get_origin, get_type_hints
+
+from graftscope.training.architecture import Architecture
+from graftscope.training.errors import RecipeError
+from graftscope.training.recipes import Recipe
+
+_ARCHITECTURE = "architecture"
+_BOOLEANS = {"true": True, "false": False}
+
+
+def apply_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
+    """Return the recipe with some settings changed.
+
+    Args:
+        recipe: The recipe to start from.
+        overrides: Strings `KEY=VALUE`; lists of numbers are separated by commas, and `none`
+            stands for nothing where nothing is allowed.
+
+    Raises:
+        RecipeError: If a key does not exist, or its value cannot be read or is not allowed.
+    """
+    kinds = _settings()
+    changes: dict[str, object] = {}
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator:
+            raise RecipeError(f"{override!r} is not of the form KEY=VALUE")
+        if key not in kinds:
+            raise RecipeError(f"{key!r} is not a setting; there are: {', '.join(kinds)}")
+        changes[key] = _parse(key, kinds[key], text.strip())
+    # All at once, so that settings that fit only together may be changed in any order.
+    prefix = f"{_ARCHITECTURE}."
+    inner = {key.removeprefix(prefix): changes[key] for key in changes if key.startswith(prefix)}
+    outer = {key: changes[key] for key in changes if not key.startswith(prefix)}
+    architecture = replace(recipe.architecture, **inner)  # type: ignore[arg-type]
+    return replace(recipe, architecture=architecture, **outer)  # type: ignore[arg-type]
+
+
+def _settings() -> dict[str, object]:
+    """Return the type of every setting by its key."""
+    recipe, architecture = get_type_hints(Recipe), get_type_hints(Architecture)
+    fixed = {"name", "objective", _ARCHITECTURE}
+    keys = {field.name: recipe[field.name] for field in fields(Recipe) if field.name not in fixed}
+    return keys | {
+        f"{_ARCHITECTURE}.{field.name}": architecture[field.name] for field in fields(Architecture)
+    }
+
+
+def _parse(key: str, kind: object, text: str) -> object:
+    options = get_args(kind)
+    if NoneType in options:
+        if text.lower() == "none":
+            return None
+        kind = next(option for option in options if option is not NoneType)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return _lookup(key, {member.value: member for member in kind}, text)
+    if kind is bool:
+        return _lookup(key, _BOOLEANS, text.lower())
+    if get_origin(kind) is tuple:
+        return tuple(
+            _number(key, int, part, "whole numbers with commas") for part in text.split(",")
+        )
+    if kind is int:
+        return _number(key, int, text, "a whole number")
+    return _number(key, float, text, "a number")
+
+
+def _lookup(key: str, values: Mapping[str, object], text: str) -> object:
+    if text not in values:
+        raise RecipeError(f"{key} cannot be {text!r}; allowed are: {', '.join(values)}")
+    return values[text]
+
+
+def _number(key: str, kind: Callable[[str], float], text: str, expected: str) -> float:
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise RecipeError(f"{key} cannot be {text!r}; it must be {expected}") from error

@@ -1,0 +1,38 @@
+"""Randomness that depends on the seed, the purpose and a number alone.
+
+Nothing here keeps a state: the noise of step 5,000 or the order of epoch 7 is the same whether
+the training came there in one run or was resumed. All draws are made on the CPU, so they do
+not depend on the device.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+import torch
+
+
+class Purpose(IntEnum):
+    """What a draw is for; each purpose has a stream of its own."""
+
+    GENERATOR_WEIGHTS = 0
+    MIRROR_WEIGHTS = 1
+    ORDER = 2
+    NOISE = 3
+    SAMPLES = 4
+    MEASUREMENT = 5
+
+
+def randomness(seed: int, purpose: Purpose, index: int = 0) -> torch.Generator:
+    """Return the generator of one purpose and one index (a step or an epoch)."""
+    (word,) = np.random.SeedSequence((seed, purpose, index)).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(word))
+
+
+def batch_positions(seed: int, step: int, images: int, batch_size: int) -> torch.Tensor:
+    """Positions of the images of one step (from 0): (batch_size,), int64.
+
+    Every epoch has an order of its own; what does not fill a batch is left out of it.
+    """
+    epoch, batch = divmod(step, images // batch_size)
+    order = torch.randperm(images, generator=randomness(seed, Purpose.ORDER, epoch))
+    return order[batch * batch_size : (batch + 1) * batch_size]

@@ -1,0 +1,147 @@
+"""The state that resumes a training bit for bit, in one safetensors file.
+
+One file, because two could be torn apart by a crash between them. Randomness and the order of
+the images follow from the seed and the step (see `_randomness`), so neither is in it.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.optim import Adam
+
+from graftscope.training._files import read_tensors, write_tensors
+from graftscope.training._learners import Learner
+from graftscope.training.checkpoint import STATE_FILE
+from graftscope.training.errors import CheckpointError, ResumeMismatchError
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a training came.
+
+    Attributes:
+        step: Optimiser steps done.
+        elapsed_s: Seconds spent on them.
+        losses: The last batch's losses by name.
+    """
+
+    step: int
+    elapsed_s: float
+    losses: Mapping[str, float]
+
+
+def save_state(
+    folder: Path, identity: Mapping[str, object], learner: Learner, position: Position
+) -> None:
+    """Replace the state in the folder by the learner's present one."""
+    tensors = dict(_network_tensors(learner))
+    for name, optimizer in learner.optimizers.items():
+        tensors |= dict(_optimizer_tensors(name, optimizer))
+    metadata = {
+        "identity": json.dumps(identity),
+        "step": str(position.step),
+        "elapsed_s": repr(position.elapsed_s),
+        "losses": json.dumps(dict(position.losses)),
+    }
+    write_tensors(folder / STATE_FILE, tensors, metadata)
+
+
+def restore_state(folder: Path, identity: Mapping[str, object], learner: Learner) -> Position:
+    """Put the saved state into the learner.
+
+    Raises:
+        CheckpointNotFoundError: If there is no state to resume.
+        CheckpointError: If it is damaged.
+        ResumeMismatchError: If it belongs to a training of another identity.
+    """
+    path = folder / STATE_FILE
+    tensors, metadata = read_tensors(path)
+    try:
+        saved = json.loads(metadata["identity"])
+        position = Position(
+            int(metadata["step"]), float(metadata["elapsed_s"]), json.loads(metadata["losses"])
+        )
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: its description cannot be read") from error
+    _require_same(folder, saved, identity)
+    try:
+        _restore_tensors(learner, tensors)
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+    return position
+
+
+def _require_same(folder: Path, saved: object, wanted: Mapping[str, object]) -> None:
+    before, now = dict(_flatten("", saved)), dict(_flatten("", wanted))
+    differences = [
+        f"{key} was {before.get(key)!r} and is now {now.get(key)!r}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if differences:
+        raise ResumeMismatchError(
+            f"the training in {str(folder)!r} cannot be resumed as another one: "
+            + "; ".join(differences)
+        )
+
+
+def _flatten(prefix: str, value: object) -> Iterator[tuple[str, object]]:
+    if not isinstance(value, Mapping):
+        yield prefix, value
+        return
+    for key, item in value.items():
+        yield from _flatten(f"{prefix}.{key}" if prefix else str(key), item)
+
+
+def _network_tensors(learner: Learner) -> Iterator[tuple[str, Tensor]]:
+    for name, network in learner.networks.items():
+        for key, tensor in network.state_dict().items():
+            yield f"network.{name}.{key}", tensor
+
+
+def _optimizer_tensors(name: str, optimizer: Adam) -> Iterator[tuple[str, Tensor]]:
+    for index, values in optimizer.state_dict()["state"].items():
+        for key, tensor in values.items():
+            yield f"optimizer.{name}.{index}.{key}", tensor
+
+
+def _restore_tensors(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
+    for name, network in learner.networks.items():
+        network.load_state_dict(_under(f"network.{name}.", tensors))
+    for name, optimizer in learner.optimizers.items():
+        _restore_optimizer(optimizer, _under(f"optimizer.{name}.", tensors))
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        key.removeprefix(prefix): tensor
+        for key, tensor in tensors.items()
+        if key.startswith(prefix)
+    }
+
+
+def _restore_optimizer(optimizer: Adam, tensors: Mapping[str, Tensor]) -> None:
+    # Before the first step an optimiser has no state, and so none was saved.
+    if not tensors:
+        return
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state = {
+        index: {
+            "step": tensors[f"{index}.step"],
+            "exp_avg": _laid_out_as(parameter, tensors[f"{index}.exp_avg"]),
+            "exp_avg_sq": _laid_out_as(parameter, tensors[f"{index}.exp_avg_sq"]),
+        }
+        for index, parameter in enumerate(parameters)
+    }
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+
+
+def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    # In another memory format the same sums would take another path, with other last bits.
+    return torch.empty_like(parameter, requires_grad=False).copy_(tensor)

@@ -1,0 +1,118 @@
+"""The networks of Table 1 as one description of channels, sizes and strides.
+
+The description alone says what is built; `graftscope.training.networks` builds it. It knows
+no torch, so that a recipe can be read and checked without it.
+"""
+
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
+
+from graftscope.training.errors import RecipeError
+
+_LEVEL_NAMES = {
+    2: ("coarse", "image"),
+    3: ("coarse", "intermediate", "image"),
+    4: ("coarse", "intermediate", "fine", "image"),
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One hidden layer of a generator, as it feeds the next one (section 3.1).
+
+    Attributes:
+        name: The generator's module that ends in it: `fc`, `deconv1`, `deconv2`, ...
+        level: Its level's name in Fig. 4, or None where a generator of that depth has none.
+        channels: The number of channels, C.
+        size: Height and width in pixels; activations are square.
+    """
+
+    name: str
+    level: str | None
+    channels: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A generator, and the encoder or discriminator that mirrors it (Table 1, Fig. 4).
+
+    Attributes:
+        latent_size: Length of the latent vector, Z.
+        base_size: Height and width in pixels of the reshaped fully connected layer.
+        channels: Channels of the hidden layers, the fully connected one first.
+        strides: Strides of the deconvolutions, the one that ends in the image last.
+        encoder_channels: Channels of the convolutions of the encoder (of the discriminator in
+            a GAN), the one that sees the image first; None mirrors the generator.
+        kernel_size: Height and width of every kernel in pixels, odd.
+        image_channels: Colours of the image.
+
+    Raises:
+        RecipeError: If a number is not positive, the kernel is even, or the tuples do not
+            fit each other.
+    """
+
+    latent_size: int
+    base_size: int
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    encoder_channels: tuple[int, ...] | None = None
+    kernel_size: int = 5
+    image_channels: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse a description from which no network can be built."""
+        self._require_positive()
+        if self.kernel_size % 2 == 0:
+            raise RecipeError(f"kernel_size must be odd, not {self.kernel_size}")
+        for name in ("strides", "encoder_channels"):
+            given = getattr(self, name)
+            if given is not None and len(given) != len(self.channels):
+                raise RecipeError(
+                    f"{name} has {len(given)} entries, {given}; it needs one for each of the "
+                    f"{len(self.channels)} hidden layers in channels, {self.channels}"
+                )
+
+    def _require_positive(self) -> None:
+        for name in ("latent_size", "base_size", "kernel_size", "image_channels"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("channels", "strides", "encoder_channels"):
+            given = getattr(self, name)
+            if given is not None and (not given or min(given) < 1):
+                raise RecipeError(f"{name} needs numbers of at least 1, not {given}")
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Height and width of the hidden layers, then of the image, in pixels."""
+        return tuple(accumulate((self.base_size, *self.strides), mul))
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the image in pixels."""
+        return self.sizes[-1]
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The hidden layers with their levels, from the latent to the image."""
+        depth = len(self.channels)
+        names = ("fc", *(f"deconv{i}" for i in range(1, depth)))
+        levels = _LEVEL_NAMES.get(depth, (None,) * depth)
+        shapes = zip(names, levels, self.channels, self.sizes[:-1], strict=True)
+        return tuple(Layer(*shape) for shape in shapes)
+
+    @property
+    def mirrored_channels(self) -> tuple[int, ...]:
+        """Channels of the encoder's or discriminator's convolutions, the image's side first."""
+        return self.encoder_channels or self.channels[::-1]
+
+
+VAE_CELEBA = Architecture(
+    latent_size=128, base_size=8, channels=(64, 64, 32, 16), strides=(2, 2, 2, 1)
+)
+GAN_CELEBA = Architecture(
+    latent_size=150, base_size=4, channels=(128, 64, 32, 16), strides=(2, 2, 2, 2)
+)
+VAE_CIFAR10 = Architecture(latent_size=128, base_size=4, channels=(64, 32, 16), strides=(2, 2, 2))
+GAN_CIFAR10 = Architecture(latent_size=150, base_size=4, channels=(64, 32, 16), strides=(2, 2, 2))

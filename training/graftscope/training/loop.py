@@ -1,0 +1,188 @@
+"""The training loop, top to bottom.
+
+It brings the room's parts together: images, networks, one step, schedule, files. It knows
+nothing of who asked for the training or how its progress is shown.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from graftscope.training._curves import open_curves
+from graftscope.training._device import open_device
+from graftscope.training._files import write_atomically
+from graftscope.training._finish import finish
+from graftscope.training._learners import create_learner
+from graftscope.training._overrides import apply_overrides
+from graftscope.training._pictures import to_images
+from graftscope.training._randomness import Purpose, batch_positions, randomness
+from graftscope.training._samples import write_samples
+from graftscope.training._schedule import set_learning_rates
+from graftscope.training._state import Position, restore_state, save_state
+from graftscope.training._training import Clock, Training
+from graftscope.training.checkpoint import (
+    CONFIG_FILE,
+    STATE_FILE,
+    CheckpointConfig,
+    Metrics,
+    config_to_plain,
+)
+from graftscope.training.data import SkippedImage, load_images
+from graftscope.training.errors import (
+    CheckpointExistsError,
+    CheckpointNotFoundError,
+    DivergedError,
+    RecipeError,
+)
+from graftscope.training.progress import ProgressCallback, TrainProgress, ignore_progress
+from graftscope.training.recipes import find_recipe
+
+SKIPPED_FILE = "skipped.csv"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training left.
+
+    Attributes:
+        checkpoint: The folder; `load_checkpoint` reads it.
+        metrics: What was measured at the end.
+        skipped: The images that could not be read; also in `skipped.csv`.
+    """
+
+    checkpoint: Path
+    metrics: Metrics
+    skipped: tuple[SkippedImage, ...]
+
+
+def train(
+    recipe_name: str,
+    data: str | Path,
+    out: str | Path,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    overrides: Sequence[str] = (),
+    on_progress: ProgressCallback | None = None,
+) -> TrainResult:
+    """Train the networks of a recipe, or continue to train them.
+
+    The same recipe, images, seed and device give the same weights, whether or not the training
+    was interrupted and resumed in between.
+
+    Args:
+        recipe_name: One of `RECIPES`.
+        data: A folder or zip of images, an .npz, CIFAR-10's archive, or `hf:DATASET_ID`.
+        out: The folder to write; see `graftscope.training.checkpoint` for its files.
+        steps: Number of optimiser steps; None trains for the recipe's epochs.
+        seed: Seed of weights, order and noise, at least 0.
+        resume: Whether to continue the training in `out` from its last state.
+        overrides: Settings to change, as `KEY=VALUE`; see `Recipe` for the keys.
+        on_progress: Hears of progress.
+
+    Returns:
+        What was left.
+
+    Raises:
+        RecipeError: If the recipe, a setting, `steps` or `seed` is not allowed.
+        DataError: If the images cannot be used.
+        CheckpointExistsError: If `out` holds a training and `resume` is false.
+        CheckpointNotFoundError: If `resume` is true and `out` holds nothing to resume.
+        ResumeMismatchError: If the training in `out` had other settings or images.
+        DivergedError: If a loss is no longer finite.
+        MissingExtraError: If a library is asked for that is not installed.
+    """
+    report = on_progress or ignore_progress
+    recipe = apply_overrides(find_recipe(recipe_name), overrides)
+    folder = Path(out)
+    _check_arguments(folder, steps, seed, resume=resume)
+
+    images = load_images(str(data), recipe, report)
+    if images.skipped:
+        _write_skipped(folder, images.skipped)
+    steps = steps or recipe.epochs * (len(images.training) // recipe.batch_size)
+    config = CheckpointConfig(recipe, images.description, seed, steps)
+    device = open_device(recipe.precision)
+    learner = create_learner(recipe, seed, device)
+    training = Training(config, images, learner, folder, device.device, report)
+
+    identity, start = config_to_plain(config), Position(0, 0.0, {})
+    if resume:
+        start = restore_state(folder, identity, learner)
+    end = _run(training, identity, start)
+    return TrainResult(folder, finish(training, end), images.skipped)
+
+
+def _run(training: Training, identity: Mapping[str, object], position: Position) -> Position:
+    """Do the steps from the position to the last one."""
+    recipe, seed, steps = training.config.recipe, training.config.seed, training.config.step
+    pixels, learner = training.images.training, training.learner
+    curves = open_curves(training.folder, position.step, tensorboard=recipe.tensorboard)
+    # Whatever happens before the first state is due, the training can be resumed.
+    save_state(training.folder, identity, learner, position)
+    clock = Clock(position, recipe.batch_size, steps)
+    for step in range(position.step, steps):
+        chosen = batch_positions(seed, step, len(pixels), recipe.batch_size)
+        batch = to_images(pixels[chosen.numpy()], training.device)  # (B, 3, H, W)
+        set_learning_rates(learner.optimizers, recipe, step, steps)
+        losses = learner.update(batch, randomness(seed, Purpose.NOISE, step))
+
+        position = clock.position(step + 1, losses)
+        _require_finite(position)
+        if _is_due(position.step, steps, recipe.report_every):
+            epoch = step // (len(pixels) // recipe.batch_size)
+            progress = clock.progress(position, epoch)
+            for curve in curves:
+                curve.add(position.step, _point(progress))
+            training.on_progress(progress)
+        if _is_due(position.step, steps, recipe.sample_every):
+            write_samples(training, position.step)
+        if _is_due(position.step, steps, recipe.checkpoint_every):
+            save_state(training.folder, identity, learner, position)
+    return position
+
+
+def _is_due(done: int, steps: int, every: int) -> bool:
+    return done % every == 0 or done == steps
+
+
+def _point(progress: TrainProgress) -> dict[str, float]:
+    return {
+        "epoch": progress.epoch,
+        **progress.losses,
+        "images_per_s": progress.images_per_s,
+    }
+
+
+def _require_finite(position: Position) -> None:
+    bad = {name: value for name, value in position.losses.items() if not math.isfinite(value)}
+    if bad:
+        raise DivergedError(
+            f"at step {position.step} the training has diverged: {bad}; "
+            "lower learning_rate, or set precision=float32"
+        )
+
+
+def _check_arguments(folder: Path, steps: int | None, seed: int, *, resume: bool) -> None:
+    if steps is not None and steps < 1:
+        raise RecipeError(f"steps must be at least 1, not {steps}")
+    if seed < 0:
+        raise RecipeError(f"seed must be at least 0, not {seed}")
+    state = folder / STATE_FILE
+    if resume and not state.is_file():
+        raise CheckpointNotFoundError(f"there is no training to resume in {str(folder)!r}")
+    if not resume and (state.is_file() or (folder / CONFIG_FILE).is_file()):
+        raise CheckpointExistsError(
+            f"{str(folder)!r} already holds a training; resume it, or choose another folder"
+        )
+
+
+def _write_skipped(folder: Path, skipped: Sequence[SkippedImage]) -> None:
+    text = io.StringIO()
+    rows = [("name", "reason"), *((image.name, image.reason) for image in skipped)]
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_atomically(folder / SKIPPED_FILE, text.getvalue().encode())

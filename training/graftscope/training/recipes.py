@@ -1,0 +1,166 @@
+"""Recipes: everything that decides what a training makes, by name.
+
+A recipe holds no path, seed or device: with the images and a seed it decides the weights. It
+knows no torch.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from graftscope.training.architecture import (
+    GAN_CELEBA,
+    GAN_CIFAR10,
+    VAE_CELEBA,
+    VAE_CIFAR10,
+    Architecture,
+)
+from graftscope.training.errors import RecipeError
+
+
+class Objective(Enum):
+    """What is minimised."""
+
+    VAE = "vae"
+    GAN = "gan"
+
+
+class HeldOutRule(Enum):
+    """Which images are never trained on."""
+
+    NUMBER_DIVISIBLE_BY_10 = "number-divisible-by-10"
+    TEST_SET = "test-set"
+
+
+class Precision(Enum):
+    """The arithmetic of the networks' forward and backward passes."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class Schedule(Enum):
+    """How the learning rates change from the first step to the last."""
+
+    CONSTANT = "constant"
+    COSINE = "cosine"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training, up to its images and its seed (Table 1).
+
+    Attributes:
+        name: The recipe's name.
+        objective: VAE or GAN.
+        architecture: The networks.
+        held_out: Which images are never trained on.
+        crop_share: Side of the centred square cut from an image that is not square, as a
+            share of its width, in (0, 1]; 148/178 for CelebA's aligned images.
+        epochs: How often each image is seen, unless a number of steps is given.
+        batch_size: Images a step.
+        learning_rate: Adam's rate for the generator (and the encoder).
+        discriminator_learning_rate: Adam's rate for the discriminator; only a GAN uses it.
+        adam_beta1: Adam's decay of the mean gradient, in [0, 1).
+        adam_beta2: Adam's decay of the mean squared gradient, in [0, 1).
+        schedule: How the learning rates change.
+        beta: Weight of the divergence in the VAE's loss; only a VAE uses it.
+        real_label: The discriminator's label of real images, in (0, 1]; only a GAN uses it.
+        precision: The arithmetic of the networks; weights and sums stay in float32.
+        channels_last: Whether activations lie in memory pixel by pixel, which is faster.
+        report_every: Steps from one report (callback and curves) to the next.
+        sample_every: Steps from one grid of samples to the next.
+        checkpoint_every: Steps from one resumable state to the next.
+        tensorboard: Whether the curves also go to TensorBoard.
+
+    Raises:
+        RecipeError: If a number is out of its range.
+    """
+
+    name: str
+    objective: Objective
+    architecture: Architecture
+    held_out: HeldOutRule
+    crop_share: float = 1.0
+    epochs: int = 25
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    discriminator_learning_rate: float = 1e-4
+    adam_beta1: float = 0.5
+    adam_beta2: float = 0.999
+    schedule: Schedule = Schedule.COSINE
+    beta: float = 0.0005
+    real_label: float = 0.9
+    precision: Precision = Precision.BFLOAT16
+    channels_last: bool = True
+    report_every: int = 20
+    sample_every: int = 500
+    checkpoint_every: int = 500
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse numbers with which nothing could be trained."""
+        for name in ("epochs", "report_every", "sample_every", "checkpoint_every"):
+            _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        # Batch normalisation has no variance to divide by in a batch of one.
+        _require("batch_size", self.batch_size, self.batch_size >= 2, "at least 2")
+        for name in ("learning_rate", "discriminator_learning_rate"):
+            _require(name, getattr(self, name), getattr(self, name) > 0, "above 0")
+        for name in ("adam_beta1", "adam_beta2"):
+            _require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "in [0, 1)")
+        for name in ("crop_share", "real_label"):
+            _require(name, getattr(self, name), 0 < getattr(self, name) <= 1, "in (0, 1]")
+        _require("beta", self.beta, self.beta >= 0, "at least 0")
+
+
+def _require(name: str, value: float, holds: bool, allowed: str) -> None:
+    if not holds:
+        raise RecipeError(f"{name} must be {allowed}, not {value}")
+
+
+_CELEBA_CROP_SHARE = 148 / 178
+_GAN_LEARNING_RATE = 2e-4
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="vae-celeba",
+            objective=Objective.VAE,
+            architecture=VAE_CELEBA,
+            held_out=HeldOutRule.NUMBER_DIVISIBLE_BY_10,
+            crop_share=_CELEBA_CROP_SHARE,
+        ),
+        Recipe(
+            name="gan-celeba",
+            objective=Objective.GAN,
+            architecture=GAN_CELEBA,
+            held_out=HeldOutRule.NUMBER_DIVISIBLE_BY_10,
+            crop_share=_CELEBA_CROP_SHARE,
+            learning_rate=_GAN_LEARNING_RATE,
+        ),
+        Recipe(
+            name="vae-cifar10",
+            objective=Objective.VAE,
+            architecture=VAE_CIFAR10,
+            held_out=HeldOutRule.TEST_SET,
+        ),
+        Recipe(
+            name="gan-cifar10",
+            objective=Objective.GAN,
+            architecture=GAN_CIFAR10,
+            held_out=HeldOutRule.TEST_SET,
+            learning_rate=_GAN_LEARNING_RATE,
+        ),
+    )
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return the recipe of that name.
+
+    Raises:
+        RecipeError: If there is none; the message lists the names.
+    """
+    if name not in RECIPES:
+        raise RecipeError(f"recipe {name!r} does not exist; there are: {', '.join(RECIPES)}")
+    return RECIPES[name]
