@@ -1,5 +1,6 @@
-"""Bundles of small generators, exported once a run."""
+"""Bundles of small generators, exported once a run, and a server that offers them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from graftscope.bundle import Originals
 from graftscope.exporter import EncoderModule, export_module
+from server_toys import Stubs, served
 from torch_toys import SMALL, BlockDiagonal, ReusedLatent, built, small_encoder, small_generator
 
 
@@ -50,3 +52,16 @@ def block_bundle(bundle_root: Path) -> Path:
     out = bundle_root / "toy-blocks"
     export_module(built(BlockDiagonal), {"z": torch.zeros(2, 8)}, out)
     return out
+
+
+@pytest.fixture(scope="session")
+def toy_server(
+    toy_vae_bundle: Path,
+    toy_skip_bundle: Path,
+    block_bundle: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stubs]:
+    """A server with all three, for tests that leave it as it is."""
+    bundles = [toy_vae_bundle, toy_skip_bundle, block_bundle]
+    with served(bundles, tmp_path_factory.mktemp("served")) as stubs:
+        yield stubs

@@ -1,4 +1,4 @@
-"""Facts about `graftscope.exporter.export_module` and the bundles that it writes."""
+"""Facts about exports and the bundles that they write."""
 
 import os
 import subprocess
@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 import torch
@@ -19,9 +21,11 @@ from graftscope.exporter import (
     ProofError,
     SourceError,
     TargetExistsError,
+    export,
     export_module,
 )
 from graftscope.v1 import bundle_pb2
+from onnx_toys import CHAIN, parse
 from torch_toys import (
     SMALL,
     BlockDiagonal,
@@ -183,39 +187,49 @@ def test_a_reused_latent_is_carried_by_its_name(tmp_path: Path) -> None:
     assert [latent.name for latent in manifest.inputs] == ["z", "noise"]
 
 
-def test_progress_names_every_stage_in_order(tmp_path: Path) -> None:
+@pytest.fixture
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a generator as an ONNX file, which is quickly exported."""
+    path = tmp_path_factory.mktemp("sources") / "chain.onnx"
+    onnx.save(ir.to_proto(parse(CHAIN)), path)
+    return path
+
+
+def test_progress_names_every_stage_in_order(source: Path, tmp_path: Path) -> None:
     heard: list[ExportProgress] = []
-    export_module(built(BlockDiagonal), LATENTS, tmp_path / "out", on_progress=heard.append)
+    export(source, tmp_path / "out", on_progress=heard.append)
     assert list(dict.fromkeys(progress.stage for progress in heard)) == list(ExportStage)
     for stage in ExportStage:
         *_, last = (progress for progress in heard if progress.stage is stage)
         assert last.done == last.total
 
 
-@pytest.mark.parametrize("stage", [ExportStage.WRITING, ExportStage.PROVING])
-def test_an_interrupted_export_leaves_nothing(tmp_path: Path, stage: ExportStage) -> None:
+@pytest.mark.parametrize("stage", list(ExportStage))
+def test_an_interrupted_export_leaves_nothing(
+    source: Path, tmp_path: Path, stage: ExportStage
+) -> None:
     def interrupt(progress: ExportProgress) -> None:
         if progress.stage is stage and progress.done == progress.total:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export_module(built(BlockDiagonal), LATENTS, tmp_path / "out", on_progress=interrupt)
+        export(source, tmp_path / "out", on_progress=interrupt)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_target_that_is_there_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_target_that_is_there_is_refused_and_left_alone(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(TargetExistsError, match="out' exists already"):
-        export_module(built(BlockDiagonal), LATENTS, out)
+        export(source, out)
     assert list(out.iterdir()) == []
 
 
-def test_a_target_is_replaced_on_request(tmp_path: Path) -> None:
+def test_a_target_is_replaced_on_request(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "old").touch()
-    export_module(built(BlockDiagonal), LATENTS, out, overwrite=True)
+    export(source, out, overwrite=True)
     assert not (out / "old").exists()
     assert read_bundle(out).manifest.name == "out"
     assert list(tmp_path.iterdir()) == [out]

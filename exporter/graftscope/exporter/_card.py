@@ -104,21 +104,20 @@ def _again(name: str, checkpoint: Checkpoint) -> str:
         f"--steps {config.step} --seed {config.seed}{settings}\n"
         f"graftscope export checkpoint --out {name} --name {name}\n"
         "```\n\n"
-        "The same images, seed and kind of processor give the same weights; another processor "
-        "rounds otherwise."
+        "The same images and seed on the same device give the same weights; another processor may "
+        "round otherwise."
     )
 
 
 def _limits(checkpoint: Checkpoint) -> str:
     lines = [
         "- It is meant for studying how generative models work, and for nothing else.",
-        "- Its images show nobody in particular, and share the training images' composition and "
-        "biases.",
+        "- Its images share the training images' composition and biases.",
     ]
     if checkpoint.config.recipe.objective is Objective.VAE:
         lines.append(
-            "- Its images are blurred, as a VAE's are; samples from the prior are worse than "
-            "reconstructions. `originals.safetensors` (mean and covariance of the training "
-            "images' encodings) gives better samples than the prior."
+            "- Its images are blurred, as a VAE's are. `originals.safetensors` (mean and "
+            "covariance of the training images' encodings) is for samples that lie where "
+            "encodings do, which the prior's need not."
         )
     return "\n".join(lines)

@@ -46,7 +46,7 @@ def embedded_server(
         device=Device(device),
         state=state or default_state(),
         resume=False,
-        workers=workers or default_workers(),
+        workers=default_workers() if workers is None else workers,
     )
     try:
         with _in_thread(settings) as address:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import grpc
@@ -82,16 +82,19 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
         artifacts = ArtifactStore(state / "artifacts")
         resolver = Resolver(catalogue, artifacts)
         url = settings.jobs_url or f"sqlite:///{state / 'jobs.db'}"
-        runner = JobRunner(
-            JobStore(url),
-            CheckpointFolder(state / "checkpoints"),
-            resolver,
-            JobSettings(settings.workers, settings.keep_days * _DAY_S, describe_failure),
-        )
-        with ThreadPoolExecutor(_INTERACTIVE_THREADS, "interactive") as executor:
+        with (
+            closing(JobStore(url)) as store,
+            ThreadPoolExecutor(_INTERACTIVE_THREADS, "interactive") as executor,
+        ):
+            runner = JobRunner(
+                store,
+                CheckpointFolder(state / "checkpoints"),
+                resolver,
+                JobSettings(settings.workers, settings.keep_days * _DAY_S, describe_failure),
+            )
             server = grpc.aio.server(interceptors=[Guard()], options=server_options())
-            await _add_services(server, catalogue, resolver, runner, executor)
             address = _listen(server, settings.listen)
+            health_servicer = await _add_services(server, catalogue, resolver, runner, executor)
             await runner.start(resume=settings.resume)
             await server.start()
             models = ", ".join(catalogue.generators) or "none"
@@ -99,6 +102,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
             try:
                 yield address
             finally:
+                await health_servicer.enter_graceful_shutdown()
                 # Jobs first: a watcher's stream ends only when its job does.
                 await runner.stop()
                 await server.stop(_GRACE_S)
@@ -119,7 +123,7 @@ async def _add_services(
     resolver: Resolver,
     runner: JobRunner,
     executor: ThreadPoolExecutor,
-) -> None:
+) -> health.aio.HealthServicer:
     arrays = Arrays(runner)
     requests = Requests(catalogue, arrays)
     models = ModelServicer(catalogue, requests, resolver, arrays, executor)
@@ -134,6 +138,7 @@ async def _add_services(
     for service in SERVICES:
         await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
     reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], server)
+    return health_servicer
 
 
 def _listen(server: grpc.aio.Server, address: str) -> str:

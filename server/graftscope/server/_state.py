@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from graftscope.server.errors import StateInUse
+from graftscope.server.errors import InvalidInput, StateInUse
 
 
 @contextmanager
@@ -14,9 +14,18 @@ def locked_state(folder: Path) -> Iterator[Path]:
 
     Raises:
         StateInUse: another server holds it.
+        InvalidInput: it cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise InvalidInput(
+            f"state folder {str(folder)!r} cannot be used: {error.strerror}; name one that can be "
+            "written to with --state",
+            field="state",
+        ) from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

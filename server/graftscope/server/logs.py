@@ -8,6 +8,9 @@ import sys
 
 import structlog
 
+# Where nobody set up logging, Python would print warnings to stderr, beside the caller's own words.
+logging.getLogger("graftscope.server").addHandler(logging.NullHandler())
+
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """A logger of events with fields, below the logger `graftscope.server`."""

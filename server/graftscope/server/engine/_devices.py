@@ -12,6 +12,8 @@ from onnx import TensorProto, helper
 
 from graftscope.server.errors import DeviceUnavailable
 
+_FATAL = 4
+
 
 class Device(Enum):
     """A device that is asked for by name; nothing falls back to another in silence."""
@@ -39,6 +41,9 @@ def open_session(graph: Graph, device: Device) -> ort.InferenceSession:
     Raises:
         DeviceUnavailable: the session came up on another provider than the one asked for.
     """
+    if device is not Device.CPU:
+        # ONNX Runtime itself logs a provider that cannot be loaded; the error below says it.
+        ort.set_default_logger_severity(_FATAL)
     model = graph.model if isinstance(graph.model, bytes) else str(graph.model)
     session = ort.InferenceSession(model, _options(graph), providers=_providers(device))
     if device.provider not in session.get_providers():
@@ -71,7 +76,7 @@ def _options(graph: Graph) -> ort.SessionOptions:
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     # Errors are raised; a missing provider is found by comparison and need not be logged too.
-    options.log_severity_level = 4
+    options.log_severity_level = _FATAL
     if isinstance(graph.model, bytes):
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", str(graph.folder)

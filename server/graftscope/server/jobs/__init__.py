@@ -7,13 +7,15 @@ from graftscope.server.jobs._artifacts import (
     DATATYPES,
     ArtifactStore,
     ArtifactWriter,
+    check_sha256,
     decode_array,
     encode_array,
 )
 from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
+from graftscope.server.jobs._execution import JobSettings
 from graftscope.server.jobs._live import Snapshot
 from graftscope.server.jobs._resolve import Resolver
-from graftscope.server.jobs._runner import JobRunner, JobSettings
+from graftscope.server.jobs._runner import JobRunner
 from graftscope.server.jobs._specification import (
     ArrayRef,
     InfluenceSpec,
@@ -58,6 +60,7 @@ __all__ = [
     "Spec",
     "Sums",
     "canonical",
+    "check_sha256",
     "decode_array",
     "encode_array",
     "identity",

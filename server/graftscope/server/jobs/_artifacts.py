@@ -4,7 +4,9 @@ A file appears under its name only when it is whole. It must not know jobs or gR
 """
 
 import hashlib
+import math
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Set
@@ -28,29 +30,58 @@ DATATYPES: dict[str, np.dtype[np.generic]] = {
 }
 """KServe's names of the element types that travel."""
 
+MAX_AXES = 16
+MAX_ELEMENTS = 2**48
+"""Beyond any array that could be sent, and within what numpy can count."""
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+
 _NAMES = {dtype: name for name, dtype in DATATYPES.items()}
 
 
 def decode_array(
     data: bytes, datatype: str, shape: tuple[int, ...], field: str
 ) -> NDArray[np.generic]:
-    """Elements in C order, little-endian, to an array.
+    """Elements in C order, little-endian, to an array. Raises as `check_layout`."""
+    check_layout(len(data), datatype, shape, field)
+    return np.frombuffer(data, DATATYPES[datatype]).reshape(shape)
+
+
+def check_layout(size: int, datatype: str, shape: tuple[int, ...], field: str) -> None:
+    """Checks that so many bytes are an array of this type and shape.
 
     Raises:
-        InvalidInput: an unknown datatype, or a number of bytes that does not fit the shape.
+        InvalidInput: an unknown datatype, too many axes, or a size that does not fit the shape.
     """
     if datatype not in DATATYPES:
         raise InvalidInput(
             f"{field} has datatype {datatype!r}; allowed are {', '.join(DATATYPES)}", field=field
         )
-    dtype = DATATYPES[datatype]
-    needed = dtype.itemsize * int(np.prod(shape, dtype=object))
-    if len(data) != needed:
+    if len(shape) > MAX_AXES or math.prod(filter(None, shape)) > MAX_ELEMENTS:
         raise InvalidInput(
-            f"{field} holds {len(data)} bytes; {datatype} of shape {list(shape)} takes {needed}",
+            f"{field} has shape {list(shape)}; at most {MAX_AXES} axes are allowed, with extents "
+            f"that multiply to at most {MAX_ELEMENTS}",
             field=field,
         )
-    return np.frombuffer(data, dtype).reshape(shape)
+    needed = DATATYPES[datatype].itemsize * math.prod(shape)
+    if size != needed:
+        raise InvalidInput(
+            f"{field} holds {size} bytes; {datatype} of shape {list(shape)} takes {needed}",
+            field=field,
+        )
+
+
+def check_sha256(sha256: str, field: str) -> None:
+    """Checks that a text is a sha256, which makes it safe as a file's name.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    if not _SHA256.fullmatch(sha256):
+        raise InvalidInput(
+            f"{field} {sha256!r} is not a sha256; 64 lowercase hexadecimal digits are needed",
+            field=field,
+        )
 
 
 def encode_array(array: NDArray[np.generic]) -> tuple[str, bytes]:
@@ -100,6 +131,16 @@ class ArtifactStore:
             raise Corrupt(f"artifact {ref.sha256} is damaged on disk: its sha256 differs")
         return decode_array(data, ref.datatype, ref.shape, field)
 
+    def check(self, ref: ArrayRef, field: str) -> None:
+        """Checks that an array is there and that its size fits its type and shape.
+
+        Raises:
+            InvalidInput: it does not fit.
+            NotFound: there is no such artifact.
+        """
+        size = self.path(ref.sha256, field).stat().st_size
+        check_layout(size, ref.datatype, ref.shape, field)
+
     def has(self, sha256: str) -> bool:
         """Whether the artifact is there."""
         return (self._folder / sha256).is_file()
@@ -111,11 +152,7 @@ class ArtifactStore:
             InvalidInput: not a sha256.
             NotFound: there is no such artifact.
         """
-        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
-            raise InvalidInput(
-                f"{field} {sha256!r} is not a sha256; 64 lowercase hexadecimal digits are needed",
-                field=field,
-            )
+        check_sha256(sha256, field)
         if not self.has(sha256):
             raise NotFound(
                 f"artifact {sha256} is not stored here; send it with PutArtifact", field=field

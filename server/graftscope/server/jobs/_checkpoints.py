@@ -6,11 +6,11 @@ It must not know what computes the shards.
 import hashlib
 import io
 import os
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from graftscope.server.analysis import MapMoments
 from graftscope.server.errors import Corrupt
@@ -23,13 +23,13 @@ class Sums:
 
     Attributes:
         shards: how many there are.
-        moments: of the maps over their pairs.
-        pixel_means: (N, E), every pair's mean over pixels, in order.
+        moments: of the maps over their pairs, (E, H, W).
+        individual: of every pair's own mean over pixels, (E, 1, 1).
     """
 
     shards: int
     moments: MapMoments
-    pixel_means: NDArray[np.float64]
+    individual: MapMoments
 
 
 class CheckpointFolder:
@@ -44,11 +44,12 @@ class CheckpointFolder:
         buffer = io.BytesIO()
         np.savez(
             buffer,
+            shards=np.int64(sums.shards),
             count=np.int64(sums.moments.count),
             mean=sums.moments.mean,
             m2=sums.moments.m2,
-            pixel_means=sums.pixel_means,
-            shards=np.int64(sums.shards),
+            individual_mean=sums.individual.mean,
+            individual_m2=sums.individual.m2,
         )
         data = buffer.getvalue()
         name = f"{job_id}-{sums.shards}.npz"
@@ -71,10 +72,26 @@ class CheckpointFolder:
         if hashlib.sha256(data).hexdigest() != checkpoint.sha256:
             raise Corrupt(f"checkpoint {checkpoint.file} is missing or damaged")
         with np.load(io.BytesIO(data)) as file:
-            moments = MapMoments(int(file["count"]), file["mean"], file["m2"])
-            return Sums(int(file["shards"]), moments, file["pixel_means"])
+            count = int(file["count"])
+            moments = MapMoments(count, file["mean"], file["m2"])
+            individual = MapMoments(count, file["individual_mean"], file["individual_m2"])
+            return Sums(int(file["shards"]), moments, individual)
 
     def remove(self, checkpoint: Checkpoint | None) -> None:
         """Removes a checkpoint that is no longer needed."""
         if checkpoint is not None:
             (self._folder / checkpoint.file).unlink(missing_ok=True)
+
+    def sweep(self, keep: Set[str]) -> int:
+        """Removes files that no job names: a crash between file and row leaves such.
+
+        Args:
+            keep: names of files that are needed.
+
+        Returns:
+            How many files were removed.
+        """
+        orphans = [path for path in self._folder.iterdir() if path.name not in keep]
+        for path in orphans:
+            path.unlink(missing_ok=True)
+        return len(orphans)

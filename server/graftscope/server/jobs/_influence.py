@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 
 import numpy as np
+from numpy.typing import NDArray
 
-from graftscope.server.analysis import individual_influence
+from graftscope.server.analysis import MapMoments
 from graftscope.server.engine import (
     SHARD_PAIRS,
     Cancellation,
@@ -46,14 +47,24 @@ def shard_count(spec: InfluenceSpec) -> int:
 
 
 def estimate(
-    subject: Subject, source: PairSource, plan: Plan, spec: InfluenceSpec, workers: int
+    subject: Subject,
+    source: PairSource,
+    plan: Plan,
+    spec: InfluenceSpec,
+    *,
+    workers: int,
+    cancellation: Cancellation,
 ) -> Estimate:
-    """Times one run, after a first one that opens the sessions."""
+    """Times one run, after a first one that opens the sessions.
+
+    Raises:
+        Cancelled: it was stopped.
+    """
     pairs = range(spec.first, spec.first + min(plan.batch, spec.pairs))
     trial = Subject(subject.generator, subject.layer, subject.sets[: plan.sets], subject.areas)
     for _ in range(2):
         started = time.perf_counter()
-        effects = batch_effects(trial, plan, source, pairs, Cancellation())
+        effects = batch_effects(trial, plan, source, pairs, cancellation)
         seconds = time.perf_counter() - started
     sets, pixels = len(subject.sets), effects.total[0].size
     runs = -(-spec.pairs // plan.batch) * -(-sets // plan.sets)
@@ -121,12 +132,11 @@ def finish(
     subject: Subject, source: PairSource, spec: InfluenceSpec, sums: Sums, artifacts: ArtifactStore
 ) -> Result:
     """Stores the result arrays: maps, their standard errors, individual influences and theirs."""
-    individual = individual_influence(sums.pixel_means)
     arrays = {
         "maps": sums.moments.mean,
         "stderr": sums.moments.stderr(),
-        "individual": individual.mean,
-        "individual_stderr": individual.stderr,
+        "individual": sums.individual.mean.ravel(),
+        "individual_stderr": sums.individual.stderr().ravel(),
         "channels": np.array(spec.indices, dtype=np.int64),
     }
     image = subject.generator.manifest.image
@@ -145,10 +155,16 @@ def finish(
 
 
 def _add(sums: Sums | None, effects: ShardEffects) -> Sums:
+    individual = _moments_of_pixel_means(effects.pixel_means)
     if sums is None:
-        return Sums(1, effects.moments, effects.pixel_means)
+        return Sums(1, effects.moments, individual)
     return Sums(
-        sums.shards + 1,
-        sums.moments.merge(effects.moments),
-        np.concatenate([sums.pixel_means, effects.pixel_means]),
+        sums.shards + 1, sums.moments.merge(effects.moments), sums.individual.merge(individual)
     )
+
+
+def _moments_of_pixel_means(means: NDArray[np.float64]) -> MapMoments:
+    """(B, E), every pair's mean over pixels, as moments of maps of one pixel, (E, 1, 1)."""
+    total = means.sum(axis=0)
+    m2 = np.square(means - total / len(means)).sum(axis=0)
+    return MapMoments.from_batch(len(means), total.reshape(-1, 1, 1), m2.reshape(-1, 1, 1))

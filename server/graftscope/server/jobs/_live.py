@@ -4,11 +4,16 @@ A slow watcher skips states and never holds the job up. It belongs to the event 
 """
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from graftscope.server.engine import Cancellation
+from graftscope.server.errors import Cancelled, Stopping
 from graftscope.server.jobs._checkpoints import Sums
 from graftscope.server.jobs._store import Job
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -37,15 +42,15 @@ class Live:
     Attributes:
         snapshot: the latest.
         cancellation: stops the job's runs.
-        cancel_asked: set once the job was asked to stop.
-        stopping: whether that was because the server stops, so that the job goes on later.
+        stopping: whether the job stops because the server does, so that it goes on later.
     """
 
     def __init__(self, job: Job) -> None:
         self.snapshot = Snapshot(job)
         self.cancellation = Cancellation()
-        self.cancel_asked = asyncio.Event()
         self.stopping = False
+        self._cancel_asked = asyncio.Event()
+        self._closed = False
         self._version = 0
         self._changed = asyncio.Event()
 
@@ -53,8 +58,7 @@ class Live:
         """Replaces the snapshot and wakes every watcher."""
         self.snapshot = snapshot
         self._version += 1
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._wake()
 
     def set_job(self, job: Job) -> None:
         """Replaces the job and leaves the rest of the snapshot."""
@@ -62,11 +66,50 @@ class Live:
 
     def cancel(self) -> None:
         """Asks the job to stop, and stops its runs."""
-        self.cancel_asked.set()
+        self._cancel_asked.set()
         self.cancellation.cancel()
 
+    def stop(self) -> None:
+        """Like `cancel`, for the server's sake; a job that somebody cancelled stays cancelled."""
+        self.stopping = not self._cancel_asked.is_set()
+        self.cancel()
+
+    def close(self) -> None:
+        """Says that no further snapshot will come, though the job has not ended."""
+        self._closed = True
+        self._wake()
+
     async def after(self, version: int) -> tuple[int, Snapshot]:
-        """The snapshot, as soon as it is newer than `version`; -1 takes the present one."""
+        """The snapshot, as soon as it is newer than `version`; -1 takes the present one.
+
+        Raises:
+            Stopping: none will come, because the server stops.
+        """
         while self._version <= version:
+            if self._closed:
+                raise Stopping(
+                    f"the server stops; operations/{self.snapshot.job.id} goes on at its next start"
+                )
             await self._changed.wait()
         return self._version, self.snapshot
+
+    async def unless_cancelled(self, work: Awaitable[_Value]) -> _Value:
+        """Waits for the work, but no longer than until `cancel`; then its result is dropped.
+
+        Raises:
+            Cancelled: `cancel` was called first.
+        """
+        task = asyncio.ensure_future(work)
+        asked = asyncio.ensure_future(self._cancel_asked.wait())
+        try:
+            done, _ = await asyncio.wait((task, asked), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+            task.cancel()
+        if task not in done:
+            raise Cancelled("the job was cancelled")
+        return task.result()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs._specification import ArrayRef
 
 
@@ -131,13 +132,21 @@ class JobStore:
 
     Args:
         url: a SQLAlchemy URL, such as sqlite:////var/lib/graftscope/jobs.db.
+
+    Raises:
+        InvalidInput: there is no database at the URL, or no driver for it.
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _configure_sqlite)
-        _METADATA.create_all(self._engine)
+        try:
+            self._engine = sa.create_engine(url)
+            if self._engine.dialect.name == "sqlite":
+                sa.event.listen(self._engine, "connect", _configure_sqlite)
+            _METADATA.create_all(self._engine)
+        except (sa.exc.SQLAlchemyError, ImportError) as error:
+            # The URL may hold a password, and SQLAlchemy's second line is a link.
+            reason = str(error).splitlines()[0]
+            raise InvalidInput(f"jobs_url cannot be used: {reason}", field="jobs_url") from error
 
     def close(self) -> None:
         """Closes the connections."""

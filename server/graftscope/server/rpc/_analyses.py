@@ -1,5 +1,7 @@
 """AnalysisService: starts jobs and tells how they go."""
 
+import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 
@@ -9,8 +11,10 @@ from numpy.typing import NDArray
 
 from graftscope.server.jobs import Job, JobRunner, Snapshot, Spec, Sums
 from graftscope.server.rpc._arrays import tensor
+from graftscope.server.rpc._checks import check_request_id
 from graftscope.server.rpc._guard import Context
 from graftscope.server.rpc._names import job_id
+from graftscope.server.rpc._options import INLINE_LIMIT_BYTES
 from graftscope.server.rpc._replies import operation, progress
 from graftscope.server.rpc._requests import Requests
 from graftscope.v1 import analysis_service_pb2, analysis_service_pb2_grpc
@@ -35,6 +39,7 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         self, request: analysis_service_pb2.InfluenceRequest, context: Context
     ) -> operations_pb2.Operation:
         """Influence maps."""
+        check_request_id(request.request_id)
         spec = await self._requests.influence(request)
         model = request.model.partition("@")[0]
         if request.dry_run:
@@ -45,25 +50,25 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         self, request: analysis_service_pb2.ModulesRequest, context: Context
     ) -> operations_pb2.Operation:
         """Modules from influence maps."""
+        check_request_id(request.request_id)
         return await self._create(await self._requests.modules(request), "", request.request_id)
 
     async def WatchOperation(
         self, request: analysis_service_pb2.WatchOperationRequest, context: Context
     ) -> AsyncIterator[analysis_service_pb2.WatchOperationResponse]:
         """The whole state first, then each change, until the operation is done."""
-        first, previewed_s = True, 0.0
+        whole, previewed_s = True, -_PREVIEW_EVERY_S
         async for snapshot in self._runner.watch(job_id(request.name)):
-            if first or snapshot.job.state.ended:
+            if whole or snapshot.job.state.ended:
                 yield analysis_service_pb2.WatchOperationResponse(operation=operation(snapshot))
             else:
                 yield analysis_service_pb2.WatchOperationResponse(progress=progress(snapshot))
-            first = False
+            whole = False
             due = time.monotonic() - previewed_s >= _PREVIEW_EVERY_S
             if request.partial_maps and snapshot.sums is not None and due:
+                maps = await asyncio.to_thread(_partial, snapshot.sums)
+                yield analysis_service_pb2.WatchOperationResponse(partial_maps=maps)
                 previewed_s = time.monotonic()
-                yield analysis_service_pb2.WatchOperationResponse(
-                    partial_maps=_partial(snapshot.sums)
-                )
 
     async def _create(self, spec: Spec, model: str, request_id: str) -> operations_pb2.Operation:
         job = await self._runner.create(spec, model=model, request_id=request_id or None)
@@ -78,18 +83,18 @@ def _planned(job: Job) -> operations_pb2.Operation:
 
 
 def _partial(sums: Sums) -> analysis_service_pb2.PartialMaps:
-    maps = _shrink(sums.moments.mean).astype(np.float32)
     return analysis_service_pb2.PartialMaps(
         pairs=sums.moments.count,
-        maps=tensor(maps),
-        individual=tensor(sums.pixel_means.mean(axis=0)),
+        maps=tensor(_shrink(sums.moments.mean).astype(np.float32)),
+        individual=tensor(sums.individual.mean.ravel()),
     )
 
 
 def _shrink(maps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(E, H, W) averaged to areas so that no side is longer than 32."""
+    """(E, H, W) averaged to areas so that no side is longer than 32, or all are 1 MiB of FP32."""
+    limit = min(_PREVIEW_SIDE, math.isqrt(INLINE_LIMIT_BYTES // 4 // len(maps)) or 1)
     for axis in (1, 2):
-        side = -(-maps.shape[axis] // _PREVIEW_SIDE)
+        side = -(-maps.shape[axis] // limit)
         starts = np.arange(0, maps.shape[axis], side)
         sizes = np.diff([*starts, maps.shape[axis]])
         shape = [-1 if i == axis else 1 for i in range(3)]

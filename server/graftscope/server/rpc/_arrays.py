@@ -35,9 +35,10 @@ class Arrays:
             case "tensor":
                 return await to_thread(self.runner.artifacts.put, _decode(array.tensor, field))
             case "artifact":
-                self.runner.artifacts.path(array.artifact.sha256, field)
                 shape = tuple(array.artifact.shape)
-                return ArrayRef(array.artifact.sha256, array.artifact.datatype, shape)
+                ref = ArrayRef(array.artifact.sha256, array.artifact.datatype, shape)
+                self.runner.artifacts.check(ref, field)
+                return ref
             case "result":
                 return await self._result(array.result, field)
             case _:
@@ -61,15 +62,18 @@ class Arrays:
             for name, array in latents.inputs.items()
         }
 
-    async def write(self, array: NDArray[np.generic]) -> tensor_pb2.Array:
+    async def write(
+        self, array: NDArray[np.generic], limit_bytes: int = INLINE_LIMIT_BYTES
+    ) -> tensor_pb2.Array:
         """An array for a response: inline if it is small, else as an artifact."""
-        if array.nbytes > INLINE_LIMIT_BYTES:
+        if array.nbytes > limit_bytes:
             return describe(await to_thread(self.runner.artifacts.put, array))
         return tensor_pb2.Array(tensor=tensor(array))
 
     async def write_latents(self, latents: Latents) -> originals_pb2.Latents:
-        """Latents by the inputs' names."""
-        arrays = {name: await self.write(array) for name, array in latents.items()}
+        """Latents by the inputs' names; however many there are, they fit into one message."""
+        limit_bytes = INLINE_LIMIT_BYTES // max(1, len(latents))
+        arrays = {name: await self.write(array, limit_bytes) for name, array in latents.items()}
         return originals_pb2.Latents(inputs=arrays)
 
     async def _result(self, result: tensor_pb2.OperationResult, field: str) -> ArrayRef:
@@ -85,7 +89,9 @@ class Arrays:
                 f"{', '.join(job.result.arrays)}",
                 field=field,
             )
-        return job.result.arrays[result.array]
+        ref = job.result.arrays[result.array]
+        self.runner.artifacts.check(ref, field)
+        return ref
 
 
 def describe(ref: ArrayRef) -> tensor_pb2.Array:

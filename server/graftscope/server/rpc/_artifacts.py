@@ -7,7 +7,7 @@ from pathlib import Path
 import google_crc32c
 
 from graftscope.server.errors import Corrupt, InvalidInput
-from graftscope.server.jobs import ArtifactStore, ArtifactWriter
+from graftscope.server.jobs import ArtifactStore, ArtifactWriter, check_sha256
 from graftscope.server.rpc._guard import Context
 from graftscope.v1 import artifact_service_pb2, artifact_service_pb2_grpc, tensor_pb2
 
@@ -33,6 +33,7 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         first = await anext(request_iterator, artifact_service_pb2.PutArtifactRequest())
         if first.WhichOneof("part") != "artifact":
             raise InvalidInput("the first message must hold the artifact", field="artifact")
+        check_sha256(first.artifact.sha256, "artifact")
         with self._artifacts.writer() as writer:
             async for request in request_iterator:
                 await asyncio.to_thread(_append, writer, request)
@@ -58,7 +59,14 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
 
 
 def _append(writer: ArtifactWriter, request: artifact_service_pb2.PutArtifactRequest) -> None:
+    if request.WhichOneof("part") != "chunk":
+        raise InvalidInput("every message but the first must hold a chunk", field="chunk")
     chunk = request.chunk
+    if len(chunk.data) > CHUNK_BYTES:
+        raise InvalidInput(
+            f"a chunk holds {len(chunk.data)} bytes; at most {CHUNK_BYTES} are allowed",
+            field="chunk",
+        )
     if google_crc32c.value(chunk.data) != chunk.crc32c:
         raise Corrupt(
             f"the chunk at offset {writer.size} does not match its crc32c; send the artifact again",

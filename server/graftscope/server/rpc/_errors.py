@@ -27,6 +27,7 @@ TABLE: tuple[tuple[type[Exception], grpc.StatusCode, str], ...] = (
     (errors.Corrupt, grpc.StatusCode.DATA_LOSS, "CHECKSUM_MISMATCH"),
     (errors.StateInUse, grpc.StatusCode.FAILED_PRECONDITION, "STATE_IN_USE"),
     (errors.AddressInUse, grpc.StatusCode.FAILED_PRECONDITION, "ADDRESS_IN_USE"),
+    (errors.Stopping, grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING"),
     (errors.Cancelled, grpc.StatusCode.CANCELLED, "CANCELLED"),
     (KTooLargeError, grpc.StatusCode.INVALID_ARGUMENT, "K_TOO_LARGE"),
     (InvalidInputError, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_INPUT"),
@@ -37,6 +38,10 @@ TABLE: tuple[tuple[type[Exception], grpc.StatusCode, str], ...] = (
 )
 
 _STATUS_OF_REASON = {reason: status for _, status, reason in TABLE}
+
+# A message is said three times in a reply's metadata, for which gRPC has 8 KiB.
+_MESSAGE_LIMIT = 600
+_FIELD_LIMIT = 100
 
 
 def classify(error: Exception) -> tuple[grpc.StatusCode, str]:
@@ -52,7 +57,9 @@ def describe_failure(error: Exception) -> Failure:
 
 def status_of_failure(failure: Failure) -> status_pb2.Status:
     """What `Operation.error` holds for a failed job."""
-    return _status(_STATUS_OF_REASON[failure.reason], failure.reason, failure.message, "")
+    # An earlier version may have kept a reason that is gone.
+    status = _STATUS_OF_REASON.get(failure.reason, grpc.StatusCode.INTERNAL)
+    return _status(status, failure.reason, failure.message, "")
 
 
 def status_of_error(error: Exception) -> status_pb2.Status:
@@ -70,13 +77,23 @@ def cancelled_status() -> status_pb2.Status:
 def _message(error: Exception, reason: str) -> str:
     """One line; of an unexpected error its kind too, since its text alone seldom tells."""
     text = " ".join(str(error).split())
-    return f"unexpected {type(error).__name__}: {text}" if reason == "INTERNAL" else text
+    if reason == "INTERNAL":
+        text = f"unexpected {type(error).__name__}: {text}"
+    return _shortened(text, _MESSAGE_LIMIT)
+
+
+def _shortened(text: str, limit: int) -> str:
+    """At most `limit` characters: what was wrong stands first, what is allowed stands last."""
+    half = limit // 2 - 2
+    return text if len(text) <= limit else f"{text[:half]} ... {text[-half:]}"
 
 
 def _status(code: grpc.StatusCode, reason: str, message: str, field: str) -> status_pb2.Status:
     details = [_pack(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))]
     if field:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=message)
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=_shortened(field, _FIELD_LIMIT), description=message
+        )
         details.append(_pack(error_details_pb2.BadRequest(field_violations=[violation])))
     return status_pb2.Status(code=code.value[0], message=message, details=details)
 

@@ -4,14 +4,17 @@ It must not know what the methods do.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf.message import Message
 from grpc_status import rpc_status
 
 from graftscope.server.logs import get_logger
 from graftscope.server.rpc._errors import classify, status_of_error
+from graftscope.server.rpc._unimplemented import check_known
 
 VERSION_KEY = "graftscope-version"
 """Initial metadata that tells a client which version answers."""
@@ -64,6 +67,7 @@ def _unary(inner: Callable[..., Any], method: str) -> Callable[..., Awaitable[An
     async def guarded(request: Any, context: Context) -> Any:
         await _greet(context)
         try:
+            _check(request)
             return await inner(request, context)
         except Exception as error:
             await _abort(error, method, context)
@@ -75,6 +79,7 @@ def _stream(inner: Callable[..., Any], method: str) -> Callable[..., AsyncIterat
     async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
         await _greet(context)
         try:
+            _check(request)
             async for response in inner(request, context):
                 yield response
         except Exception as error:
@@ -83,8 +88,19 @@ def _stream(inner: Callable[..., Any], method: str) -> Callable[..., AsyncIterat
     return guarded
 
 
+@cache
+def _version() -> str:
+    return metadata.version("graftscope")
+
+
 async def _greet(context: Context) -> None:
-    await context.send_initial_metadata(((VERSION_KEY, version("graftscope")),))
+    await context.send_initial_metadata(((VERSION_KEY, _version()),))
+
+
+def _check(request: Any) -> None:
+    # Streams of requests are checked by what reads them.
+    if isinstance(request, Message):
+        check_known(request)
 
 
 async def _abort(error: Exception, method: str, context: Context) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.server.engine import (
+    Cancellation,
     Catalogue,
     Generator,
     GivenPairs,
@@ -27,7 +29,8 @@ from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._guard import Context
 from graftscope.server.rpc._paging import page
 from graftscope.server.rpc._replies import execution
-from graftscope.server.rpc._requests import Requests, check_encoding, check_precision
+from graftscope.server.rpc._requests import Requests
+from graftscope.server.rpc._unimplemented import check_encoding, check_precision
 from graftscope.v1 import bundle_pb2, model_service_pb2, model_service_pb2_grpc, originals_pb2
 
 # What one call may answer with; more is asked for in several.
@@ -42,6 +45,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         catalogue: the models.
         requests: parses requests.
         resolver: finds what specifications name.
+        arrays: reads and writes arrays.
         executor: where sessions run, off the event loop.
     """
 
@@ -137,12 +141,18 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         self, generator: Generator, message: originals_pb2.Pairs
     ) -> tuple[PairSource, range]:
         originals, count, seed = await self._requests.pairs(generator, message)
-        source = await self._run(self._resolver.pairs, generator, originals, seed)
+        source = await asyncio.to_thread(self._resolver.pairs, generator, originals, seed)
         return source, range(message.first, message.first + count)
 
     async def _run(self, function: Callable[..., Any], *arguments: object) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, function, *arguments)
+        """Runs off the event loop; what nobody waits for any more is stopped."""
+        cancellation = Cancellation()
+        work = partial(function, *arguments, cancellation)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except asyncio.CancelledError:
+            cancellation.cancel()
+            raise
 
 
 def _model(generator: Generator) -> model_service_pb2.Model:
@@ -169,19 +179,19 @@ def _batches(pairs: range, size: int) -> list[range]:
 
 
 def _generate(
-    generator: Generator, source: PairSource, pairs: range
+    generator: Generator, source: PairSource, pairs: range, cancellation: Cancellation
 ) -> tuple[Latents, NDArray[np.float32]]:
     batches = [source.latents(batch)[0] for batch in _batches(pairs, _BATCH)]
-    images = np.concatenate([generator.generate(latents) for latents in batches])
+    images = np.concatenate([generator.generate(latents, cancellation) for latents in batches])
     return {name: np.concatenate([x[name] for x in batches]) for name in batches[0]}, images
 
 
 def _encode(
-    generator: Generator, images: NDArray[np.uint8]
+    generator: Generator, images: NDArray[np.uint8], cancellation: Cancellation
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     image = generator.manifest.image
     batches = [images[i : i + _BATCH] for i in range(0, len(images), _BATCH)]
-    parts = [generator.encode(to_range(batch, image)) for batch in batches]
+    parts = [generator.encode(to_range(batch, image), cancellation) for batch in batches]
     mean, log_variance = (np.concatenate(column) for column in zip(*parts, strict=True))
     return mean, log_variance
 
@@ -192,12 +202,13 @@ def _hybridize(
     channels: NDArray[np.int64],
     source: PairSource,
     pairs: range,
+    cancellation: Cancellation,
 ) -> Hybrids:
     chosen = channel_set(layer, channels)
     batch = choose_plan(generator, layer, 1).batch
-    parts = [
-        hybridize(generator, layer, chosen, *source.latents(some))
-        for some in _batches(pairs, batch)
-    ]
+    parts = []
+    for some in _batches(pairs, batch):
+        cancellation.check()
+        parts.append(hybridize(generator, layer, chosen, *source.latents(some)))
     names = ("original1", "original2", "hybrid")
     return Hybrids(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

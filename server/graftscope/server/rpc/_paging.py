@@ -1,8 +1,11 @@
 """Pages of lists."""
 
+import re
+
 from graftscope.server.errors import InvalidInput
 
 _LIMIT = 100
+_TOKEN = re.compile(r"[0-9]{0,9}")
 
 
 def page(size: int, token: str) -> tuple[int, int]:
@@ -13,7 +16,7 @@ def page(size: int, token: str) -> tuple[int, int]:
     """
     if size < 0:
         raise InvalidInput(f"page_size is {size}; 0 to {_LIMIT} is allowed", field="page_size")
-    if token and not token.isdecimal():
+    if not _TOKEN.fullmatch(token):
         raise InvalidInput(
             f"page_token {token!r} is unknown; use next_page_token of the page before",
             field="page_token",

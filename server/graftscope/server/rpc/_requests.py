@@ -1,14 +1,12 @@
 """From requests to specifications: everything a client may get wrong is found here.
 
-Part of the contract that is not implemented yet is refused by name. It must not know how jobs run.
+It must not know how jobs run.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
-from google.protobuf.descriptor import EnumDescriptor
 from numpy.typing import NDArray
 
+from graftscope.server.analysis import DEFAULT_PERCENTILE, DEFAULT_WINDOW
 from graftscope.server.engine import (
     ARITHMETIC_VERSION,
     Catalogue,
@@ -19,27 +17,17 @@ from graftscope.server.engine import (
 from graftscope.server.errors import InvalidInput, Unsupported
 from graftscope.server.jobs import ArrayRef, InfluenceSpec, ModulesSpec, OriginalsSpec
 from graftscope.server.rpc._arrays import Arrays
-from graftscope.v1 import (
-    analysis_service_pb2,
-    bundle_pb2,
-    intervention_pb2,
-    model_service_pb2,
-    originals_pb2,
-    precision_pb2,
+from graftscope.server.rpc._checks import check_channels, check_modules, module_channels
+from graftscope.server.rpc._unimplemented import (
+    check_precision,
+    check_shared,
+    check_swap,
+    check_until,
+    method,
 )
+from graftscope.v1 import analysis_service_pb2, bundle_pb2, intervention_pb2, originals_pb2
 
 MAX_PAIRS = 10_000_000
-MAX_SEED = 2**32 - 1
-_METHOD = analysis_service_pb2.Method.DESCRIPTOR
-_PRECISION = precision_pb2.Precision.DESCRIPTOR
-_ENCODING = model_service_pb2.ImageEncoding.DESCRIPTOR
-_METHODS = {
-    analysis_service_pb2.METHOD_UNSPECIFIED: "nmf",
-    analysis_service_pb2.METHOD_NMF: "nmf",
-    analysis_service_pb2.METHOD_KMEANS: "kmeans",
-}
-_DEFAULT_WINDOW = 3
-_DEFAULT_PERCENTILE = 75.0
 
 
 class Requests:
@@ -63,8 +51,7 @@ class Requests:
             Unsupported: part of the request is not implemented yet.
         """
         check_precision(request.precision)
-        if request.until.WhichOneof("rule"):
-            raise Unsupported("stopping rules (until) are not implemented yet", field="until")
+        check_until(request.until)
         generator = self._catalogue.find(request.model)
         layer = generator.layer(request.layer)
         subject, sets, indices = await self._subject(request, layer)
@@ -87,12 +74,7 @@ class Requests:
 
     async def modules(self, request: analysis_service_pb2.ModulesRequest) -> ModulesSpec:
         """The specification of a modules job. Raises as `influence`."""
-        if request.method not in _METHODS:
-            raise Unsupported(
-                f"method {_enum(_METHOD, request.method)} is not implemented "
-                "yet; implemented are METHOD_NMF and METHOD_KMEANS",
-                field="method",
-            )
+        chosen = method(request.method)
         maps = await self._arrays.refer(request.maps, "maps")
         if len(maps.shape) != 3 or maps.datatype not in ("FP32", "FP64"):
             raise InvalidInput(
@@ -100,19 +82,16 @@ class Requests:
                 "(C, H, W) is needed",
                 field="maps",
             )
-        if not 1 <= request.k <= maps.shape[0]:
-            raise InvalidInput(
-                f"k is {request.k}; 1 to {maps.shape[0]} is allowed, the number of channels",
-                field="k",
-            )
-        return ModulesSpec(
+        spec = ModulesSpec(
             maps=maps,
             k=request.k,
-            method=_METHODS[request.method],
+            method=chosen,
             seeds=tuple(request.seeds) or (0,),
-            window=request.window or _DEFAULT_WINDOW,
-            percentile=request.percentile or _DEFAULT_PERCENTILE,
+            window=request.window or DEFAULT_WINDOW,
+            percentile=request.percentile or DEFAULT_PERCENTILE,
         )
+        check_modules(spec)
+        return spec
 
     async def chosen(
         self, generator: Generator, intervention: intervention_pb2.Intervention
@@ -127,14 +106,14 @@ class Requests:
                 )
             raise InvalidInput("the intervention has no edit", field="intervention.edits")
         edit = intervention.edits[0]
-        _check_swap(edit)
+        check_swap(edit)
         layer = generator.layer(edit.layer)
         match edit.WhichOneof("target"):
             case "channels":
                 return layer, check_channels(layer, edit.channels.indices, "channels")
             case "module":
                 labels = await self._labels(edit.module.labels, layer, "module.labels")
-                return layer, _module(labels, edit.module.index)
+                return layer, module_channels(labels, edit.module.index)
             case _:
                 raise InvalidInput(
                     "the edit has no target; channels or a module is needed",
@@ -145,21 +124,17 @@ class Requests:
         self, generator: Generator, pairs: originals_pb2.Pairs
     ) -> tuple[OriginalsSpec, int, int]:
         """Where pairs come from, how many there are, and their seed. Raises as `influence`."""
-        for name in ("share", "fix"):
-            value = getattr(pairs, name)
-            if value if name == "share" else value.inputs:
-                raise Unsupported(f"pairs.{name} is not implemented yet", field=f"pairs.{name}")
+        check_shared(pairs)
         kind = pairs.originals.WhichOneof("source")
         if kind in ("latents", "image_pairs"):
             originals, available = await self._given(generator, pairs.originals, kind)
-            count = pairs.count or available - pairs.first
-            if not 1 <= count <= available - pairs.first:
+            if pairs.first >= available:
                 raise InvalidInput(
-                    f"pairs {pairs.first} to {pairs.first + count - 1} are wanted; {available} "
-                    "are given",
-                    field="pairs.count",
+                    f"pairs.first is {pairs.first}; {available} pairs are given, so 0 to "
+                    f"{available - 1} is allowed",
+                    field="pairs.first",
                 )
-            return originals, count, 0
+            return originals, available - pairs.first, 0
         if not 1 <= pairs.count <= MAX_PAIRS:
             raise InvalidInput(
                 f"pairs.count is {pairs.count}; 1 to {MAX_PAIRS} is allowed", field="pairs.count"
@@ -178,7 +153,7 @@ class Requests:
             case "each_module":
                 labels = await self._labels(request.each_module, layer, "labels")
                 modules = tuple(int(m) for m in np.unique(labels[labels >= 0]))
-                sets = tuple(tuple(_module(labels, m).tolist()) for m in modules)
+                sets = tuple(tuple(module_channels(labels, m).tolist()) for m in modules)
                 if not sets:
                     raise InvalidInput(
                         "labels put no channel into a module, so every E is empty", field="labels"
@@ -247,90 +222,8 @@ class Requests:
         """Images for the encoder, (B, H, W, c) UINT8. Raises as `influence`."""
         generator.encoder()
         images = await self._arrays.read(message, field)  # type: ignore[arg-type]
-        if not len(images):
+        if images.ndim and not len(images):
             raise InvalidInput(f"{field} holds no image; at least 1 is needed", field=field)
-        to_range(images[:1], generator.manifest.image)  # type: ignore[arg-type]
+        # One is enough to tell: all have one shape and type.
+        to_range(images[:1] if images.ndim else images, generator.manifest.image)  # type: ignore[arg-type]
         return images  # type: ignore[return-value]
-
-
-def check_channels(
-    layer: bundle_pb2.Layer, indices: Sequence[int], field: str
-) -> NDArray[np.int64]:
-    """Channels of a layer, each once.
-
-    Raises:
-        InvalidInput: one is out of range or named twice.
-    """
-    channels = np.array(list(indices), dtype=np.int64)
-    beyond = channels[channels >= layer.channels]
-    if len(beyond):
-        raise InvalidInput(
-            f"channel {beyond[0]} is not in layer {layer.name!r}, which has {layer.channels}: "
-            f"0 to {layer.channels - 1}",
-            field=field,
-        )
-    values, counts = np.unique(channels, return_counts=True)
-    if len(values) != len(channels):
-        raise InvalidInput(f"channel {values[counts > 1][0]} is named more than once", field=field)
-    return channels
-
-
-def check_precision(precision: int) -> None:
-    """Refuses what is not FP32.
-
-    Raises:
-        Unsupported: another precision was asked for.
-    """
-    if precision not in (precision_pb2.PRECISION_UNSPECIFIED, precision_pb2.PRECISION_FP32):
-        raise Unsupported(
-            f"precision {_enum(_PRECISION, precision)} is not implemented yet; "
-            "implemented is PRECISION_FP32",
-            field="precision",
-        )
-
-
-def check_encoding(encoding: int) -> None:
-    """Refuses encoded images.
-
-    Raises:
-        Unsupported: images were asked for in a file format.
-    """
-    if encoding != model_service_pb2.IMAGE_ENCODING_UNSPECIFIED:
-        raise Unsupported(
-            f"encoding {_enum(_ENCODING, encoding)} is not implemented yet; images come as arrays",
-            field="encoding",
-        )
-
-
-def _check_swap(edit: intervention_pb2.Edit) -> None:
-    action = edit.WhichOneof("action")
-    if action not in ("swap", None):
-        raise Unsupported(
-            f"action {action!r} is not implemented yet; implemented is swap",
-            field="intervention.edits.action",
-        )
-    donor = edit.swap.WhichOneof("donor")
-    if donor not in ("original2", None):
-        raise Unsupported(
-            f"swap from {donor!r} is not implemented yet; implemented is original2",
-            field="intervention.edits.swap",
-        )
-    if edit.mask.WhichOneof("area"):
-        raise Unsupported("masks are not implemented yet", field="intervention.edits.mask")
-
-
-def _module(labels: NDArray[np.int64], index: int) -> NDArray[np.int64]:
-    channels = np.flatnonzero(labels == index)
-    if not len(channels):
-        modules = ", ".join(str(m) for m in np.unique(labels[labels >= 0]))
-        raise InvalidInput(
-            f"module {index} has no channels; modules with channels are: {modules}",
-            field="module.index",
-        )
-    return channels
-
-
-def _enum(kind: EnumDescriptor, value: int) -> str:
-    """The value's name, or its number where a newer client knows more."""
-    known = kind.values_by_number.get(value)
-    return known.name if known else f"number {value}"

@@ -1,0 +1,73 @@
+"""Flows about models and what they generate while the caller waits."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.client._choices import ChannelChoice, PairChoice
+from graftscope.client._flow import Flow, call
+from graftscope.client._models import Model
+from graftscope.client._originals import Latents
+from graftscope.client._results import HybridResult, Posterior, Samples
+from graftscope.client._transfers import fetch_all, send_large
+from graftscope.client.wire import (
+    Outbox,
+    arrays_of,
+    encode_request,
+    generate_request,
+    hybridize_request,
+    hybrids_from,
+    model_from_proto,
+    model_name,
+    posterior_from,
+    samples_from,
+)
+from graftscope.v1 import model_service_pb2
+
+
+def models() -> Flow[tuple[Model, ...]]:
+    """List all models, page after page."""
+    found: list[Model] = []
+    token = ""
+    while True:
+        request = model_service_pb2.ListModelsRequest(page_token=token)
+        page = yield from call(lambda stubs: stubs.models.ListModels, request)
+        found += [model_from_proto(model) for model in page.models]
+        token = page.next_page_token
+        if not token:
+            return tuple(found)
+
+
+def model(name: str) -> Flow[Model]:
+    """Ask for one model."""
+    request = model_service_pb2.GetModelRequest(name=model_name(name))
+    reply = yield from call(lambda stubs: stubs.models.GetModel, request)
+    return model_from_proto(reply.model)
+
+
+def generate(model: str, source: PairChoice | Latents) -> Flow[Samples]:
+    """Generate samples."""
+    outbox = Outbox()
+    request = generate_request(model, source, outbox)
+    yield from send_large(outbox)
+    reply = yield from call(lambda stubs: stubs.models.Generate, request)
+    return samples_from(reply, (yield from fetch_all(arrays_of(reply))))
+
+
+def encode(model: str, images: NDArray[np.uint8]) -> Flow[Posterior]:
+    """Encode images."""
+    outbox = Outbox()
+    request = encode_request(model, images, outbox)
+    yield from send_large(outbox)
+    reply = yield from call(lambda stubs: stubs.models.Encode, request)
+    return posterior_from(reply, (yield from fetch_all(arrays_of(reply))))
+
+
+def hybridize(
+    model: str, layer: str, target: ChannelChoice, pairs: PairChoice
+) -> Flow[HybridResult]:
+    """Make hybrids."""
+    outbox = Outbox()
+    request = hybridize_request(model, layer, target, pairs, outbox)
+    yield from send_large(outbox)
+    reply = yield from call(lambda stubs: stubs.models.Hybridize, request)
+    return hybrids_from(reply, (yield from fetch_all(arrays_of(reply))))

@@ -1,0 +1,246 @@
+"""The asynchronous client: as `Client`, method by method, for programs with an event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.client import _asking, _following
+from graftscope.client._async import AsyncDriver
+from graftscope.client._choices import ChannelChoice, PairChoice
+from graftscope.client._client import DEFAULT_TIMEOUT_S, told
+from graftscope.client._embedded import ServerChoice, reached
+from graftscope.client._jobs import (
+    Estimate,
+    InfluenceTask,
+    Job,
+    Method,
+    ModulesTask,
+    ProgressCallback,
+    Task,
+)
+from graftscope.client._models import Model
+from graftscope.client._originals import Latents, Originals
+from graftscope.client._results import (
+    HybridResult,
+    InfluenceResult,
+    ModulesResult,
+    Posterior,
+    Samples,
+)
+from graftscope.client.errors import UsageError
+
+
+class AsyncClient:
+    """Speaks to a Graftscope server from an event loop; see `Client`.
+
+    Usage::
+
+        async with AsyncClient("localhost:50051") as client:
+            maps = await client.influence("vae-celeba", "intermediate", pairs=200)
+
+    It connects, or starts its embedded server, when it is entered.
+
+    Args:
+        address: As of `Client`, and so are the others.
+        bundles: Bundle folders of the embedded server.
+        workers: Runs side by side in the embedded server.
+        device: Where the embedded server computes.
+        state: Folder for the embedded server's jobs and results.
+        timeout_s: Seconds that a call may take; None for no limit.
+
+    Raises:
+        UsageError: If both address and bundles are given.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        bundles: Sequence[str | Path] | None = None,
+        workers: int | None = None,
+        device: str = "cpu",
+        state: str | Path | None = None,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+    ) -> None:
+        self._choice = ServerChoice(address, bundles, workers, device, state).resolved()
+        self._timeout_s = timeout_s
+        self._resources = AsyncExitStack()
+        self._connected: AsyncDriver | None = None
+        self.embedded = self._choice.address is None
+        """Whether the server lives in this process."""
+        self.address = self._choice.address or ""
+        """HOST:PORT of the server; of an embedded one, empty until the client is entered."""
+
+    async def __aenter__(self) -> Self:
+        """Connect, and start the embedded server where there is no other."""
+        async with AsyncExitStack() as stack:
+            server = ExitStack()
+            # Starting and ending a server takes its time, which the event loop must not wait for.
+            self.address = await asyncio.to_thread(server.enter_context, reached(self._choice))
+            stack.push_async_callback(asyncio.to_thread, server.close)
+            self._connected = AsyncDriver(self.address, self._timeout_s)
+            stack.push_async_callback(self._connected.close)
+            self._resources = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the client."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection, and end the embedded server."""
+        self._connected = None
+        await self._resources.aclose()
+
+    @property
+    def _driver(self) -> AsyncDriver:
+        if self._connected is None:
+            raise UsageError(
+                "the client is not connected: use `async with AsyncClient() as client`"
+            )
+        return self._connected
+
+    async def models(self) -> tuple[Model, ...]:
+        """As `Client.models`."""
+        return await self._driver.run(_asking.models())
+
+    async def model(self, name: str) -> Model:
+        """As `Client.model`."""
+        return await self._driver.run(_asking.model(name))
+
+    async def generate(
+        self,
+        model: str,
+        *,
+        count: int = 8,
+        seed: int = 0,
+        first: int = 0,
+        originals: Originals | None = None,
+        latents: Latents | None = None,
+    ) -> Samples:
+        """As `Client.generate`."""
+        drawn = PairChoice(count, seed, first, originals)
+        return await self._driver.run(
+            _asking.generate(model, drawn if latents is None else latents)
+        )
+
+    async def encode(self, model: str, images: NDArray[np.uint8]) -> Posterior:
+        """As `Client.encode`."""
+        return await self._driver.run(_asking.encode(model, images))
+
+    async def hybridize(
+        self,
+        model: str,
+        layer: str,
+        channels: Sequence[int] | None = None,
+        *,
+        labels: NDArray[np.integer] | None = None,
+        module: int | None = None,
+        pairs: int = 8,
+        seed: int = 0,
+        first: int = 0,
+        originals: Originals | None = None,
+    ) -> HybridResult:
+        """As `Client.hybridize`."""
+        target = ChannelChoice(channels, labels, module)
+        drawn = PairChoice(pairs, seed, first, originals)
+        return await self._driver.run(_asking.hybridize(model, layer, target, drawn))
+
+    async def influence(
+        self,
+        model: str,
+        layer: str,
+        channels: Sequence[int] | None = None,
+        *,
+        labels: NDArray[np.integer] | None = None,
+        pairs: int = 1000,
+        seed: int = 0,
+        first: int = 0,
+        originals: Originals | None = None,
+        map_size: int = 0,
+        on_progress: ProgressCallback | None = None,
+    ) -> InfluenceResult:
+        """As `Client.influence`."""
+        task = InfluenceTask(
+            model=model,
+            layer=layer,
+            channels=None if channels is None else tuple(channels),
+            labels=labels,
+            pairs=pairs,
+            seed=seed,
+            first=first,
+            originals=originals,
+            map_size=map_size,
+        )
+        return await self._driver.run(_following.influence(task), told(on_progress))
+
+    async def modules(
+        self,
+        maps: InfluenceResult | NDArray[np.floating] | str,
+        k: int = 3,
+        *,
+        method: Method = Method.NMF,
+        seeds: Sequence[int] = (0,),
+        window: int = 3,
+        percentile: float = 75.0,
+        on_progress: ProgressCallback | None = None,
+    ) -> ModulesResult:
+        """As `Client.modules`."""
+        task = ModulesTask(
+            maps=maps.maps if isinstance(maps, InfluenceResult) else maps,
+            k=k,
+            method=method,
+            seeds=tuple(seeds),
+            window=window,
+            percentile=percentile,
+        )
+        return await self._driver.run(_following.modules(task), told(on_progress))
+
+    async def start(self, task: Task) -> Job:
+        """As `Client.start`."""
+        return await self._driver.run(_following.start(task))
+
+    async def estimate(self, task: InfluenceTask) -> Estimate:
+        """As `Client.estimate`."""
+        return await self._driver.run(_following.estimate(task))
+
+    async def jobs(self) -> tuple[Job, ...]:
+        """As `Client.jobs`."""
+        return await self._driver.run(_following.jobs())
+
+    async def job(self, name: str) -> Job:
+        """As `Client.job`."""
+        return await self._driver.run(_following.job(name))
+
+    def watch(self, name: str) -> AsyncIterator[Job]:
+        """As `Client.watch`."""
+        return self._driver.iterate(_following.follow(name))
+
+    async def wait(
+        self, name: str, on_progress: ProgressCallback | None = None
+    ) -> InfluenceResult | ModulesResult:
+        """As `Client.wait`."""
+        return await self._driver.run(_following.finish(name), told(on_progress))
+
+    async def result(self, name: str) -> InfluenceResult | ModulesResult:
+        """As `Client.result`."""
+        return await self._driver.run(_following.result(name))
+
+    async def cancel(self, name: str) -> None:
+        """As `Client.cancel`."""
+        await self._driver.run(_following.cancel(name))
+
+    async def delete(self, name: str) -> None:
+        """As `Client.delete`."""
+        await self._driver.run(_following.delete(name))

@@ -1,0 +1,100 @@
+"""What a request must satisfy before it is sent: each refusal names the value and what is allowed.
+
+It must not know protobuf. What only the server knows (layers, sizes, ranges of channels) is for
+the server to refuse.
+"""
+
+import operator
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.client.errors import InputError
+
+UINT32_MAX = (1 << 32) - 1
+
+
+def whole_number(name: str, value: object, low: int = 0, high: int = UINT32_MAX) -> int:
+    """Check that a value is an integer from low to high, both included."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # its refusal is the check
+    except TypeError:
+        raise InputError(f"{name} {value!r} is not an integer", field=name) from None
+    if not low <= number <= high:
+        raise InputError(
+            f"{name} {number} is not allowed: it must be from {low} to {high}", field=name
+        )
+    return number
+
+
+def channel_indices(channels: Iterable[object], *, may_be_empty: bool) -> tuple[int, ...]:
+    """Check channels: integers from 0, none twice."""
+    indices = tuple(whole_number("channel", channel) for channel in channels)
+    if not indices and not may_be_empty:
+        raise InputError("no channels: name at least one, or none at all for all", field="channels")
+    repeated = sorted({index for index in indices if indices.count(index) > 1})
+    if repeated:
+        raise InputError(f"channel {repeated[0]} is named more than once", field="channels")
+    return indices
+
+
+def module_labels(labels: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Check labels: (C,) integers from -1, at least one channel in a module."""
+    array = np.asarray(labels)
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise InputError(
+            f"labels of shape {array.shape} and type {array.dtype}: they must be (C,) integers",
+            field="labels",
+        )
+    if array.size == 0 or array.max() < 0 or array.min() < -1:
+        raise InputError(
+            "labels must hold a module from 0 for some channel, and -1 for channels of none",
+            field="labels",
+        )
+    return array.astype(np.int64)
+
+
+def finite(name: str, array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Check that an array of numbers holds neither NaN nor infinity."""
+    values = np.asarray(array)
+    if np.issubdtype(values.dtype, np.floating):
+        bad = int(np.count_nonzero(~np.isfinite(values)))
+        if bad:
+            raise InputError(f"{name}: {bad} of {values.size} values are NaN or infinite")
+    return values
+
+
+def latents(name: str, values: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+    """Check latents: finite, at least one sample, as many for every input."""
+    arrays = {key: finite(f"{name} {key!r}", array) for key, array in values.items()}
+    if not arrays:
+        raise InputError(f"{name} holds no array: give one for every input of the generator")
+    sizes = {key: array.shape[0] if array.ndim else 0 for key, array in arrays.items()}
+    if len(set(sizes.values())) > 1 or 0 in sizes.values():
+        listed = ", ".join(f"{key}: {size}" for key, size in sizes.items())
+        raise InputError(f"{name} must hold equally many samples, at least 1; it has {listed}")
+    return arrays
+
+
+def images(name: str, array: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Check images: (N, H, W, c) uint8, at least one."""
+    values = np.asarray(array)
+    if values.ndim != 4 or values.dtype != np.uint8 or len(values) == 0:
+        raise InputError(
+            f"{name} of shape {values.shape} and type {values.dtype}: they must be (N, H, W, c)"
+            " uint8 with N at least 1"
+        )
+    return values.astype(np.uint8, copy=False)
+
+
+def influence_maps(array: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Check maps: (C, H, W), finite, at least one."""
+    values = np.asarray(array)
+    if values.ndim != 3 or not np.issubdtype(values.dtype, np.floating) or values.size == 0:
+        raise InputError(
+            f"maps of shape {values.shape} and type {values.dtype}: they must be (C, H, W)"
+            " floating-point numbers",
+            field="maps",
+        )
+    return finite("maps", values).astype(np.float64)

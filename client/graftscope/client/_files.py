@@ -1,0 +1,134 @@
+"""Files: `.npz` read with the names that are needed, all of them written whole or not at all."""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.client.errors import InputError, NotFoundError, OutputError
+
+
+def write_npz(path: str | Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Write arrays under their names.
+
+    Args:
+        path: The file; it is replaced if it exists.
+        arrays: What it holds.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    _write(Path(path), lambda file: np.savez(file, allow_pickle=False, **arrays))
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file.
+
+    Args:
+        path: The file; it is replaced if it exists.
+        data: What it holds.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    _write(Path(path), lambda file: file.write(data))
+
+
+def _write(target: Path, fill: Callable[[BinaryIO], object]) -> None:
+    # A temporary name first: whoever reads the file never meets half of it.
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            fill(file)
+        part.replace(target)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> Path:
+    """Make sure that a file can be written, before the work that it is meant to hold starts.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputError: If its folder is missing or does not let this user write, or it is a folder.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise OutputError(f"cannot write {target}: it is a folder")
+    if not target.parent.is_dir():
+        raise OutputError(f"cannot write {target}: there is no folder {target.parent}")
+    if not os.access(target if target.exists() else target.parent, os.W_OK):
+        raise OutputError(f"cannot write {target}: permission denied")
+    return target
+
+
+def prepare_folder(path: Path) -> None:
+    """Make a folder, unless it is there, and make sure that it can be written to.
+
+    Raises:
+        OutputError: If it cannot.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make folder {path}: {error.strerror or error}") from error
+    if not os.access(path, os.W_OK):
+        raise OutputError(f"cannot write to folder {path}: permission denied")
+
+
+def read_npz(path: str | Path) -> dict[str, NDArray[np.generic]]:
+    """Read every array of a file.
+
+    Args:
+        path: An `.npz` file.
+
+    Returns:
+        The arrays by their names.
+
+    Raises:
+        NotFoundError: If there is no such file.
+        InputError: If it is not an `.npz` file, is damaged, or holds Python objects.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise NotFoundError(f"there is no file {source}")
+    if not zipfile.is_zipfile(source):
+        raise InputError(f"{source} is not an .npz file, or its end is missing")
+    try:
+        with np.load(source, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{source} is not a readable .npz file: {error}") from error
+
+
+def read_array(path: str | Path, name: str) -> NDArray[np.generic]:
+    """Read one array of a file.
+
+    Args:
+        path: An `.npz` file.
+        name: The array's name.
+
+    Returns:
+        The array.
+
+    Raises:
+        NotFoundError: If there is no such file.
+        InputError: If the file is damaged, or has no array of that name.
+    """
+    arrays = read_npz(path)
+    if name not in arrays:
+        held = ", ".join(arrays) or "no arrays"
+        raise InputError(f"{path} has no array {name!r}; it has: {held}")
+    return arrays[name]

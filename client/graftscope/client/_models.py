@@ -1,0 +1,139 @@
+"""What a server says of its models."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from graftscope.client.errors import InputError
+
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
+"""What a JSON document is made of."""
+
+
+class LayerKind(StrEnum):
+    """Shape of a layer's activation."""
+
+    MAP = "map"
+    """(B, C, H, W)"""
+    VECTOR = "vector"
+    """(B, C)"""
+    TOKENS = "tokens"
+    """(B, N, C)"""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A point at which the generator can be cut.
+
+    Args:
+        name: Its name in the bundle.
+        level: coarse, intermediate, fine or image (section 4), empty where there are no levels.
+        kind: Shape of the activation.
+        channels: Number of channels, C.
+        height: Rows of the activation map; the number of tokens for `LayerKind.TOKENS`.
+        width: Columns of the activation map.
+        tensor: The activation's name in the source graph.
+        carried: Tensors that cross the cut beside the activation.
+    """
+
+    name: str
+    level: str
+    kind: LayerKind
+    channels: int
+    height: int
+    width: int
+    tensor: str
+    carried: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of the generator: a part of the latents.
+
+    Args:
+        name: Its name, under which latents are given.
+        datatype: Element type in the contract's words, such as FP32.
+        shape: Extents after the batch axis.
+        distribution: normal, uniform, classes, truncated_normal or fixed.
+        noise: Whether it is randomness from inside the graph.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    distribution: str
+    noise: bool
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """The generator's images.
+
+    Args:
+        channels: Colours: 1 or 3 for pictures.
+        height: Rows, in pixels.
+        width: Columns, in pixels.
+        low: Lower end of the output's range.
+        high: Upper end.
+    """
+
+    channels: int
+    height: int
+    width: int
+    low: float
+    high: float
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """(low, high)."""
+        return self.low, self.high
+
+
+@dataclass(frozen=True)
+class Model:
+    """A generator that a server holds.
+
+    Args:
+        name: Its name, without ``models/``.
+        digest: sha256 that tells its version.
+        inputs: The generator's inputs.
+        image: Size and range of its images.
+        layers: From the latents to the image.
+        has_encoder: Whether images can be encoded to latents.
+        manifest: The whole manifest in JSON form.
+    """
+
+    name: str
+    digest: str
+    inputs: tuple[Input, ...]
+    image: ImageFormat
+    layers: tuple[Layer, ...]
+    has_encoder: bool
+    manifest: Mapping[str, Json]
+
+    def layer(self, name: str) -> Layer:
+        """Find a layer by its name or its level's.
+
+        Args:
+            name: Such as ``intermediate``.
+
+        Returns:
+            The layer.
+
+        Raises:
+            InputError: If the model has none of that name.
+        """
+        for layer in self.layers:
+            if name and name in (layer.name, layer.level):
+                return layer
+        raise InputError(
+            f"layer {name!r} is not in model {self.name!r}; it has: {self.layer_names()}",
+            field="layer",
+        )
+
+    def layer_names(self) -> str:
+        """List the layers for a message: name, and the level in brackets."""
+        return ", ".join(
+            f"{layer.name} ({layer.level})" if layer.level else layer.name for layer in self.layers
+        )

@@ -1,0 +1,100 @@
+"""Real images from files, made to the generator's size."""
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from graftscope.client._models import ImageFormat
+from graftscope.client.errors import InputError, NotFoundError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+"""Endings of the files that are taken for images."""
+
+_MODES = {1: "L", 3: "RGB"}
+
+
+@dataclass(frozen=True, eq=False)
+class ReadImages:
+    """Images that were read, and what could not be.
+
+    Args:
+        images: (N, H, W, c) uint8.
+        skipped: The files that are no readable images, each with the reason.
+    """
+
+    images: NDArray[np.uint8]
+    skipped: tuple[str, ...]
+
+
+def read_images(path: Path, size: ImageFormat) -> ReadImages:
+    """Read an image, or every image of a folder or zip in the order of their names.
+
+    An image that is not square loses what lies outside its centred square; no other crop is made.
+
+    Args:
+        path: An image, a folder that is searched with all below it, or a zip.
+        size: Of the generator's images.
+
+    Returns:
+        The images and the names of those that were skipped.
+
+    Raises:
+        NotFoundError: If there is nothing at the path.
+        InputError: If there is no readable image in it.
+    """
+    mode = _mode(size)
+    images: list[NDArray[np.uint8]] = []
+    skipped: list[str] = []
+    for name, data in _files(path):
+        try:
+            images.append(_decode(data, size, mode))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            skipped.append(f"{name}: {_reason(error)}")
+    if not images:
+        found = f"; {skipped[0]}" if skipped else ""
+        raise InputError(
+            f"{path} holds no readable image among its {len(skipped)} files ending in"
+            f" {', '.join(sorted(SUFFIXES))}{found}"
+        )
+    return ReadImages(np.stack(images), tuple(skipped))
+
+
+def _mode(size: ImageFormat) -> str:
+    if size.channels not in _MODES:
+        raise InputError(f"the model's images have {size.channels} colours; pictures have 1 or 3")
+    return _MODES[size.channels]
+
+
+def _files(path: Path) -> Iterator[tuple[str, bytes]]:
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        for file in found:
+            yield str(file.relative_to(path)), file.read_bytes()
+    elif path.is_file() and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if Path(name).suffix.lower() in SUFFIXES]
+            for name in sorted(names):
+                yield name, archive.read(name)
+    elif path.is_file():
+        yield path.name, path.read_bytes()
+    else:
+        raise NotFoundError(f"there is no image, folder or zip of images at {path}")
+
+
+def _decode(data: bytes, size: ImageFormat, mode: str) -> NDArray[np.uint8]:
+    with Image.open(BytesIO(data)) as image:
+        upright = ImageOps.exif_transpose(image).convert(mode)
+        fitted = ImageOps.fit(upright, (size.width, size.height), Image.Resampling.LANCZOS)
+    return np.asarray(fitted, np.uint8).reshape(size.height, size.width, size.channels)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"
+    return " ".join(str(error).split()) or type(error).__name__

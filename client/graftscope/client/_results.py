@@ -1,0 +1,214 @@
+"""What the analyses and the generator answer, as numpy arrays.
+
+Axis letters: B samples or pairs, C channels, E sets of channels, K modules, S seeds, c colours,
+H, W pixels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.client._files import write_npz
+from graftscope.client._jobs import Method
+
+FloatArray = NDArray[np.float64]
+
+
+class Precision(StrEnum):
+    """How numbers were computed."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    TF32 = "tf32"
+    FP16 = "fp16"
+    AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What computed a result.
+
+    Args:
+        model_digest: The model's version.
+        precision: Of the arithmetic.
+        provider: ONNX Runtime's name of the execution provider.
+    """
+
+    model_digest: str
+    precision: Precision
+    provider: str
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Images of the generator.
+
+    Args:
+        images: (B, c, H, W) float32 in the generator's own range.
+        latents: What they were made from, by the input's name.
+        execution: What computed them.
+    """
+
+    images: NDArray[np.float32]
+    latents: Mapping[str, NDArray[np.generic]]
+    execution: Execution
+
+    def save(self, path: str | Path) -> None:
+        """Write `images` and every latent by its name to an `.npz` file.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        write_npz(path, {"images": self.images, **self.latents})
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """What the encoder infers from images.
+
+    Args:
+        mean: (B, ...) by the input's name.
+        log_variance: The same shapes.
+        execution: What computed it.
+    """
+
+    mean: Mapping[str, NDArray[np.generic]]
+    log_variance: Mapping[str, NDArray[np.generic]]
+    execution: Execution
+
+    def save(self, path: str | Path) -> None:
+        """Write the means by their names, and each ``NAME_log_variance``, to an `.npz` file.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        spread = {f"{name}_log_variance": array for name, array in self.log_variance.items()}
+        write_npz(path, {**self.mean, **spread})
+
+
+@dataclass(frozen=True, eq=False)
+class HybridResult:
+    """Both originals and the hybrid of every pair (section 3.1, Definition 5).
+
+    Args:
+        original1: (B, c, H, W) float32 in the generator's own range.
+        original2: The same shape.
+        hybrid: Original 1 with the chosen channels' values from original 2.
+        distinct_images: How many different real images were used; 0 where none were.
+        execution: What computed them.
+    """
+
+    original1: NDArray[np.float32]
+    original2: NDArray[np.float32]
+    hybrid: NDArray[np.float32]
+    distinct_images: int
+    execution: Execution
+
+    def save(self, path: str | Path) -> None:
+        """Write `original1`, `original2` and `hybrid` to an `.npz` file.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        names = ("original1", "original2", "hybrid")
+        write_npz(path, {name: getattr(self, name) for name in names})
+
+
+@dataclass(frozen=True, eq=False)
+class InfluenceResult:
+    """Influence maps (section 3.2, equation 3) of E sets of channels.
+
+    Args:
+        maps: (E, H, W) float64: mean over pairs of |hybrid - original 1|, averaged over colour.
+        stderr: (E, H, W) standard error of `maps` over pairs; NaN with one pair.
+        individual: (E,) mean of each map over its pixels, in the image's own units.
+        individual_stderr: (E,) its standard error, from the pairs' own pixel means.
+        channels: (E,) int64: the channel, or the module, that each map belongs to.
+        range_width: Width of the image's range.
+        pairs: Pairs of originals behind the maps.
+        distinct_images: How many different real images were used; 0 where none were.
+        originals: prior, encoded, images, latents or image_pairs.
+        model: The model's name.
+        layer: The layer's name.
+        operation: The operation that computed them.
+        execution: What computed them.
+    """
+
+    maps: FloatArray
+    stderr: FloatArray
+    individual: FloatArray
+    individual_stderr: FloatArray
+    channels: NDArray[np.int64]
+    range_width: float
+    pairs: int
+    distinct_images: int
+    originals: str
+    model: str
+    layer: str
+    operation: str
+    execution: Execution
+
+    @property
+    def individual_share(self) -> FloatArray:
+        """(E,) individual influence as a share of the image range's width."""
+        return self.individual / self.range_width
+
+    def save(self, path: str | Path) -> None:
+        """Write maps, stderr, individual, individual_stderr and channels to an `.npz` file.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        names = ("maps", "stderr", "individual", "individual_stderr", "channels")
+        write_npz(path, {name: getattr(self, name) for name in names})
+
+
+@dataclass(frozen=True, eq=False)
+class ModulesResult:
+    """Modules found in influence maps (section 3.3).
+
+    Args:
+        labels: (C,) int64 module of each map; -1 where it is flat and belongs to none.
+        templates: (K, H, W) float64.
+        weights: (C, K) float64.
+        purity: (C,) the share of a channel's largest weight.
+        seeds: S seeds; the first gave labels, templates and weights.
+        seed_labels: (S, C) labels of every seed, matched to the first.
+        seed_templates: (S, K, H, W) templates of every seed, matched to the first.
+        agreement: (S,) share of channels with the first seed's label.
+        cosine: (S,) mean cosine with the first seed's templates.
+        seeds_agreeing: How many seeds agree with the first in at least 0.9 of the channels, the
+            first included.
+        method: How they were found.
+        operation: The operation that found them.
+    """
+
+    labels: NDArray[np.int64]
+    templates: FloatArray
+    weights: FloatArray
+    purity: FloatArray
+    seeds: tuple[int, ...]
+    seed_labels: NDArray[np.int64]
+    seed_templates: FloatArray
+    agreement: FloatArray
+    cosine: FloatArray
+    seeds_agreeing: int
+    method: Method
+    operation: str
+
+    def members(self, module: int) -> tuple[int, ...]:
+        """Positions, in the maps that were given, of one module's channels."""
+        return tuple(np.flatnonzero(self.labels == module).tolist())
+
+    def save(self, path: str | Path) -> None:
+        """Write labels, templates and weights to an `.npz` file.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        names = ("labels", "templates", "weights")
+        write_npz(path, {name: getattr(self, name) for name in names})

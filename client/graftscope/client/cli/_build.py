@@ -1,0 +1,146 @@
+"""Verbs that make bundles: train, export. They hand over to their rooms and show the progress."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graftscope.client._embedded import import_room, translated
+from graftscope.client.cli._options import JsonOption
+from graftscope.client.cli._output import note, say, say_json
+from graftscope.client.cli._progress import Advance, shown
+from graftscope.client.errors import StoppedError
+
+if TYPE_CHECKING:
+    from graftscope.exporter import ExportProgress
+    from graftscope.training import TrainProgress, TrainResult
+
+OutFolder = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write.")]
+
+
+def train(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="vae-celeba, gan-celeba, vae-cifar10 or gan-cifar10."
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="A folder or zip of images, an .npz, CIFAR-10's own archive, or hf:DATASET_ID.",
+        ),
+    ],
+    out: OutFolder,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps", metavar="N", min=1, help="Optimiser steps. Default: the recipe's epochs."
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", metavar="N", min=0, help="Of weights, order and noise, from 0."),
+    ] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the training that --out holds.")
+    ] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Train a generator: one of Table 1's four recipes."""
+    room = import_room("graftscope.training", "train")
+    try:
+        with translated("graftscope."), shown("train", "done") as show:
+            result: TrainResult = room.train(
+                recipe,
+                data,
+                out,
+                steps=steps,
+                seed=seed,
+                resume=resume,
+                overrides=changes or [],
+                on_progress=lambda progress: show(_of_training(progress)),
+            )
+    except KeyboardInterrupt:
+        raise StoppedError("interrupted: the same command with --resume goes on") from None
+    for skipped in result.skipped[:5]:
+        note(f"skipped {skipped.name}: {skipped.reason}")
+    if len(result.skipped) > 5:
+        note(f"skipped {len(result.skipped)} images in all; {out}/skipped.csv lists them")
+    if json:
+        say_json({"checkpoint": result.checkpoint, "skipped": len(result.skipped)})
+    else:
+        say(f"trained {recipe} -> {result.checkpoint}")
+
+
+def _of_training(progress: "TrainProgress") -> Advance:
+    losses = " ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
+    rate = f"{progress.images_per_s:,.0f} images/s"
+    return Advance(
+        done=progress.step,
+        total=progress.steps,
+        rate=f"{rate}, {losses}" if losses else rate,
+        eta_s=progress.eta_s,
+        stage=progress.stage.value,
+    )
+
+
+def export(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A checkpoint's folder, an .onnx file, or a Python factory module:function.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="The folder to write.")],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="The bundle's name: lowercase letters, digits, '-', '_' and '.'. Default: the "
+            "folder's.",
+        ),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            "--licence",
+            metavar="TEXT",
+            help="The terms of the training images. Default: those of the recipe's.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a bundle that is there already.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Split a generator at its layers and write it as a bundle, with proof that the parts fit."""
+    room = import_room("graftscope.exporter", "export")
+    with translated("graftscope."), shown("export", "done") as show:
+        manifest = room.export(
+            source,
+            out,
+            name=name,
+            licence=licence,
+            overwrite=overwrite,
+            on_progress=lambda progress: show(_of_export(progress)),
+        )
+    layers = [layer.name for layer in manifest.layers]
+    if json:
+        say_json(
+            {"bundle": out, "name": manifest.name, "digest": manifest.digest, "layers": layers}
+        )
+    else:
+        say(f"exported {manifest.name} with layers {', '.join(layers)} -> {out}")
+
+
+def _of_export(progress: "ExportProgress") -> Advance:
+    return Advance(done=progress.done, total=progress.total, stage=progress.stage.value)

@@ -1,0 +1,119 @@
+"""Verbs about jobs: list, show, watch, cancel."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from graftscope.client._jobs import Job
+from graftscope.client._results import InfluenceResult
+from graftscope.client.cli._analyses import influence_document, modules_document
+from graftscope.client.cli._following import attend
+from graftscope.client.cli._options import JsonOption, NpzOption, ServerOptions
+from graftscope.client.cli._output import duration, say, say_json, size, table, written
+from graftscope.client.cli._session import check_target, opened
+
+JobArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="As `graftscope jobs list` prints it.")
+]
+
+
+def list_jobs(server: ServerOptions, json: JsonOption = False) -> None:
+    """List the jobs of a server."""
+    with opened(server) as client:
+        found = client.jobs()
+    if json:
+        say_json({"jobs": [document(job) for job in found]})
+        return
+    say(
+        table(
+            ("id", "kind", "model", "layer", "state", "shards", "created"),
+            [
+                (
+                    _identifier(job),
+                    job.kind,
+                    job.model or "-",
+                    job.layer or "-",
+                    job.progress.state,
+                    f"{job.progress.shards_done}/{job.progress.shards_total}",
+                    _time(job.created),
+                )
+                for job in found
+            ],
+        )
+    )
+
+
+def show(job: JobArgument, server: ServerOptions, json: JsonOption = False) -> None:
+    """Tell the state of a job."""
+    with opened(server) as client:
+        found = client.job(job)
+    if json:
+        say_json(document(found))
+        return
+    for name, value in _facts(found):
+        say(f"{name:<10}{value}")
+
+
+def watch(
+    job: JobArgument, server: ServerOptions, out: NpzOption = None, json: JsonOption = False
+) -> None:
+    """Follow a job to its end, and write its result."""
+    check_target(out, ".npz")
+    with opened(server) as client:
+        result = attend(client, client.job(job))
+    if out:
+        result.save(out)
+    if not json:
+        say(f"{result.operation} is done{written(out)}")
+    elif isinstance(result, InfluenceResult):
+        say_json({**influence_document(result), "out": out})
+    else:
+        say_json({**modules_document(result), "out": out})
+
+
+def cancel(job: JobArgument, server: ServerOptions, json: JsonOption = False) -> None:
+    """Cancel a job; the shards that are done are kept, and the same request resumes it."""
+    with opened(server) as client:
+        client.cancel(job)
+        found = client.job(job)
+    if json:
+        say_json(document(found))
+    else:
+        say(f"{_identifier(found)} is {found.progress.state}")
+
+
+def document(job: Job) -> dict[str, object]:
+    """Make a job's document."""
+    facts = {**vars(job), "progress": vars(job.progress)}
+    facts["estimate"] = vars(job.estimate) if job.estimate else None
+    return facts
+
+
+def _facts(job: Job) -> list[tuple[str, str]]:
+    progress = job.progress
+    facts = [
+        ("id", _identifier(job)),
+        ("kind", str(job.kind)),
+        ("state", f"{progress.state}, {progress.shards_done} of {progress.shards_total} shards"),
+        ("created", _time(job.created)),
+        ("ended", _time(job.ended)),
+        ("expires", _time(job.expires)),
+        ("identity", job.identity or "-"),
+    ]
+    if job.model:
+        facts.append(("model", f"{job.model}@{job.model_digest[:12]}, {job.layer}"))
+    if job.estimate:
+        cost = job.estimate
+        facts.append(("estimate", f"{duration(cost.duration_s)}, {size(cost.result_bytes)}"))
+    if job.error:
+        facts.append(("error", job.error))
+    return facts
+
+
+def _identifier(job: Job) -> str:
+    return job.name.removeprefix("operations/")
+
+
+def _time(time: datetime | None) -> str:
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time else "-"

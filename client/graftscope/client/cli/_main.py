@@ -1,0 +1,172 @@
+"""The command `graftscope`: its verbs, and how whatever goes wrong becomes one line."""
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Annotated
+
+import typer
+from typer.main import get_command
+
+from graftscope.client._embedded import foreign_error
+from graftscope.client._version import VersionWarning, client_version
+from graftscope.client.cli import (
+    _analyses,
+    _build,
+    _jobs,
+    _models,
+    _report,
+    _samples,
+    _serve,
+)
+from graftscope.client.cli._groups import expanded
+from graftscope.client.errors import EXIT_OK, EXIT_UNEXPECTED, GraftscopeError, StoppedError
+
+DEBUG_VARIABLE = "GRAFTSCOPE_DEBUG"
+"""Set to 1, it shows the traceback of whatever goes wrong."""
+
+EPILOG = "Exit codes: 0 done, 1 unexpected, 2 usage, 3 not found, 4 invalid input, 5 no server, "
+EPILOG += "6 not supported here, 7 job without result, 130 interrupted."
+
+
+def build() -> typer.Typer:
+    """Put the verbs together.
+
+    Returns:
+        The application.
+    """
+    app = typer.Typer(
+        name="graftscope",
+        help="Find the modules inside a deep generative model, and graft them from one sample to "
+        "another.",
+        epilog=EPILOG,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    app.callback(invoke_without_command=True)(_bare)
+    for verb, example in _VERBS:
+        _add(app, verb, verb.__name__, example)
+    jobs = typer.Typer(help="Look after the jobs of a server.", no_args_is_help=False)
+    jobs.callback(invoke_without_command=True)(_bare_jobs)
+    for verb, name, example in _JOB_VERBS:
+        _add(jobs, verb, name, example)
+    app.add_typer(jobs, name="jobs")
+    return app
+
+
+def _add(app: typer.Typer, verb: Callable[..., None], name: str, example: str) -> None:
+    app.command(name, epilog=f"Example: {example}")(expanded(_stoppable(verb)))
+
+
+def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
+    """Make an interruption an error like others; typer would swallow it."""
+
+    @wraps(verb)
+    def call(**values: object) -> None:
+        try:
+            verb(**values)
+        except KeyboardInterrupt as error:
+            # Whoever interrupts twice still wants to know what the first interruption said.
+            first = error.__context__
+            told = first if isinstance(first, StoppedError) else StoppedError("interrupted")
+            raise told from None
+
+    return call
+
+
+_VERBS: tuple[tuple[Callable[..., None], str], ...] = (
+    (_report.demo, "graftscope demo --out my-report"),
+    (
+        _build.train,
+        "graftscope train vae-celeba --data celeba.zip --out runs/faces --set epochs=10",
+    ),
+    (_build.export, "graftscope export runs/faces --out bundles/faces"),
+    (_models.inspect, "graftscope inspect bundles/faces --json"),
+    (_serve.serve, "graftscope serve --bundles bundles --listen 0.0.0.0:50051"),
+    (_models.models, "graftscope models --server localhost:50051"),
+    (_samples.generate, "graftscope generate --count 32 --seed 7 --out samples.png"),
+    (_samples.encode, "graftscope encode my-photos --bundle bundles/faces --out latents.npz"),
+    (
+        _samples.hybridize,
+        "graftscope hybridize --modules modules.npz --module 1 --pairs 8 --out hybrids.png",
+    ),
+    (_analyses.influence, "graftscope influence --layer coarse --pairs 1000 --out maps.npz"),
+    (_analyses.modules, "graftscope modules --maps maps.npz --k 3 --out modules.npz"),
+    (_report.report, "graftscope report --bundle bundles/faces --layer fine --out my-report"),
+)
+
+_JOB_VERBS: tuple[tuple[Callable[..., None], str, str], ...] = (
+    (_jobs.list_jobs, "list", "graftscope jobs list --server localhost:50051"),
+    (_jobs.show, "show", "graftscope jobs show 3f2a --json"),
+    (_jobs.watch, "watch", "graftscope jobs watch 3f2a --out maps.npz"),
+    (_jobs.cancel, "cancel", "graftscope jobs cancel 3f2a"),
+)
+
+
+def _bare(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"graftscope {client_version()}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def _bare_jobs(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def run_verb(arguments: Sequence[str]) -> int:
+    """Run one command; as `graftscope.client.cli.run`."""
+    command = get_command(build())
+    with _warnings_as_lines():
+        try:
+            code = command.main(args=list(arguments), prog_name="graftscope", standalone_mode=False)
+        except Exception as error:
+            return _failed(error)
+    return code if isinstance(code, int) else EXIT_OK
+
+
+def _failed(error: Exception) -> int:
+    """Say in one line what went wrong, and give its exit code."""
+    if os.environ.get(DEBUG_VARIABLE) == "1":
+        traceback.print_exception(error)
+    message, code = _told(error)
+    sys.stderr.write(f"graftscope: {message}\n")
+    return code
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    if isinstance(error, typer.TyperException):
+        return f"{_one_line(error.format_message())} (see --help)", error.exit_code
+    known = error if isinstance(error, GraftscopeError) else foreign_error(error)
+    if known is not None:
+        return _one_line(str(known)), known.exit_code
+    kind = type(error).__name__
+    hint = f"{DEBUG_VARIABLE}=1 shows where"
+    return f"unexpected {kind}: {_one_line(str(error))} ({hint})", EXIT_UNEXPECTED
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Print warnings of other versions as one line each, without the place in the code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", VersionWarning)
+        warnings.showwarning = lambda message, *_, **__: _warn(message)
+        yield
+
+
+def _warn(message: Warning | str) -> None:
+    sys.stderr.write(f"graftscope: warning: {message}\n")

@@ -1,0 +1,211 @@
+"""The options that verbs share: their names, ranges, defaults and help."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graftscope.client._client import DEFAULT_TIMEOUT_S
+
+SERVER = "Server"
+PAIRS = "Pairs of originals"
+CHANNELS = "Channels"
+
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document on standard output, and nothing else."),
+]
+
+LayerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layer",
+        metavar="NAME",
+        help="A layer's name, or a level's: coarse, intermediate, fine, image. Default: "
+        "intermediate, where the model has levels.",
+    ),
+]
+
+NpzOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE.npz", help="Where the arrays are written."),
+]
+
+PictureOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Where the arrays (FILE.npz) or a picture of them (FILE.png) is written.",
+    ),
+]
+
+MapSizeOption = Annotated[
+    int,
+    typer.Option(
+        "--map-size",
+        metavar="N",
+        min=0,
+        help="Average the maps over areas so that no side is longer than N pixels; "
+        "0: the image's size up to 128.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """Which server a verb asks, and of which model."""
+
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server",
+            metavar="HOST:PORT",
+            help="A running server. Default: $GRAFTSCOPE_SERVER, or else a server inside this "
+            "process.",
+            rich_help_panel=SERVER,
+        ),
+    ] = None
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle",
+            metavar="PATH",
+            help="A bundle for the server inside this process. Default: the bundles that come "
+            "with the package.",
+            rich_help_panel=SERVER,
+        ),
+    ] = None
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="cpu|cuda",
+            help="Where the server inside this process computes.",
+            rich_help_panel=SERVER,
+        ),
+    ] = "cpu"
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            max=256,
+            help="Runs side by side in the server inside this process, 1 to 256. Default: one a "
+            "core.",
+            rich_help_panel=SERVER,
+        ),
+    ] = None
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state",
+            metavar="DIR",
+            help="Where the server inside this process keeps jobs and results. Default: the "
+            "user's state folder.",
+            rich_help_panel=SERVER,
+        ),
+    ] = None
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout",
+            metavar="S",
+            help="Seconds that one call may take, above 0; jobs have no limit.",
+            rich_help_panel=SERVER,
+        ),
+    ] = DEFAULT_TIMEOUT_S
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model."""
+
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="The model's name, NAME@DIGEST to insist on one version. Default: the only one "
+            "of the server, or else vae-celeba.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """Where the pairs of originals come from."""
+
+    pairs: Annotated[
+        int | None,
+        typer.Option(
+            "--pairs",
+            metavar="N",
+            help="How many pairs, at least 1. Default: 1000 for maps, 8 for hybrids.",
+            rich_help_panel=PAIRS,
+        ),
+    ] = None
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed",
+            metavar="S",
+            help="Decides the pairs, 0 to 4294967295. Pair i of a seed is always the same.",
+            rich_help_panel=PAIRS,
+        ),
+    ] = 0
+    originals: Annotated[
+        str | None,
+        typer.Option(
+            "--originals",
+            metavar="prior|encoded|PATH",
+            help="Latents from the prior, from a Gaussian fitted to encodings of real images, or "
+            "from real images through the encoder (a folder or a zip). Default: encoded where the "
+            "model has an encoder, else prior.",
+            rich_help_panel=PAIRS,
+        ),
+    ] = None
+    latents1: Annotated[
+        Path | None,
+        typer.Option(
+            "--latents1",
+            metavar="A.npz",
+            help="Original 1 of every pair: an array (B, ...) for every input, by its name.",
+            rich_help_panel=PAIRS,
+        ),
+    ] = None
+    latents2: Annotated[
+        Path | None,
+        typer.Option(
+            "--latents2",
+            metavar="B.npz",
+            help="Original 2 of every pair, as many as --latents1.",
+            rich_help_panel=PAIRS,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class ChannelOptions:
+    """Which channels, or which module."""
+
+    channels: Annotated[
+        str | None,
+        typer.Option(
+            "--channels",
+            metavar="1,5,9",
+            help="Channels of the layer, counted from 0, with commas.",
+            rich_help_panel=CHANNELS,
+        ),
+    ] = None
+    modules: Annotated[
+        Path | None,
+        typer.Option(
+            "--modules",
+            metavar="FILE.npz",
+            help="Modules as `graftscope modules` wrote them.",
+            rich_help_panel=CHANNELS,
+        ),
+    ] = None

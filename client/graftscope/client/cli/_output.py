@@ -1,0 +1,100 @@
+"""What a verb says: its result on standard output, everything else on standard error."""
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+from graftscope.client._models import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+LARGE_BYTES = 50_000_000
+"""From this size on, what is moved is told first."""
+
+
+def say(result: RenderableType) -> None:
+    """Print a result for people on standard output."""
+    # A pipe is not 80 columns wide: nothing may be cut or wrapped there.
+    width = None if sys.stdout.isatty() else 10_000
+    Console(highlight=False, width=width).print(result, soft_wrap=isinstance(result, str))
+
+
+def say_json(document: Mapping[str, object]) -> None:
+    """Print a result for programs on standard output: one JSON document."""
+    sys.stdout.write(json.dumps(plain(document), allow_nan=False) + "\n")
+
+
+def note(message: str) -> None:
+    """Print a line for people on standard error."""
+    sys.stderr.write(message + "\n")
+
+
+def plain(value: object) -> Json:
+    """Turn a value into what JSON knows; numbers that it does not know become null."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Enum):
+        value = value.value
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {str(key): plain(each) for key, each in value.items()}
+        case Sequence():
+            return [plain(each) for each in value]
+        case _:
+            return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def table(columns: Sequence[str], rows: "Iterable[Sequence[object]]") -> Table:
+    """Make a table of text, the first column to the left and numbers to the right."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(str(cell) for cell in row))
+    return made
+
+
+def tell_large(what: str, count_bytes: int) -> None:
+    """Say that something large is going to be moved, before it is."""
+    if count_bytes >= LARGE_BYTES:
+        note(f"{what}: {size(count_bytes)}")
+
+
+def written(path: Path | None) -> str:
+    """End a sentence with where arrays went, if anywhere."""
+    return f" -> {path}" if path else ""
+
+
+def duration(seconds: float) -> str:
+    """Put a duration in words: 0.4 s, 12 s, 3 min, 2.5 h."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Put a number of bytes in words: 512 B, 1.5 kB, 4.2 MB."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

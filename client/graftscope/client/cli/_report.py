@@ -1,0 +1,153 @@
+"""Verbs that tell the whole story: report, demo."""
+
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from graftscope.client._client import Client
+from graftscope.client._embedded import import_room, translated
+from graftscope.client._files import prepare_folder
+from graftscope.client._jobs import InfluenceTask, ModulesTask
+from graftscope.client._results import InfluenceResult, ModulesResult
+from graftscope.client.cli._analyses import PAIRS_DEFAULT, parse_method, parse_numbers
+from graftscope.client.cli._following import compute
+from graftscope.client.cli._options import JsonOption, ModelOptions, PairOptions, ServerOptions
+from graftscope.client.cli._output import duration, note, say, say_json
+from graftscope.client.cli._session import (
+    SHIPPED_MODEL,
+    chosen_model,
+    chosen_originals,
+    opened,
+)
+from graftscope.client.errors import MissingExtraError
+
+DEFAULT_FOLDER = Path("graftscope-report")
+
+OutFolder = Annotated[
+    Path,
+    typer.Option(
+        "--out", metavar="DIR", help="The folder for index.html and figures; made if missing."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class GroupingOptions:
+    """How channels are grouped."""
+
+    k: Annotated[int, typer.Option("--k", metavar="K", help="How many modules, at least 1.")] = 3
+    method: Annotated[
+        str, typer.Option("--method", metavar="nmf|kmeans", help="How channels are grouped.")
+    ] = "nmf"
+    seeds: Annotated[
+        str,
+        typer.Option(
+            "--seeds",
+            metavar="S,S,...",
+            help="Of the grouping: the first one is shown, the others tell how far the modules "
+            "depend on it.",
+        ),
+    ] = "0,1,2,3,4"
+
+
+def report(
+    server: ServerOptions,
+    which: ModelOptions,
+    drawn: PairOptions,
+    grouping: GroupingOptions,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layer",
+            metavar="NAME",
+            help="A layer's or a level's name; may be repeated. Default: coarse and intermediate, "
+            "where the model has levels.",
+        ),
+    ] = None,
+    out: OutFolder = DEFAULT_FOLDER,
+    json: JsonOption = False,
+) -> None:
+    """Write a report that opens in a browser: samples, maps, modules and hybrids, explained."""
+    _require_report()
+    prepare_folder(out)
+    with opened(server) as client:
+        index = _write(client, which.model, drawn, grouping, tuple(layers or ()), out)
+    if json:
+        say_json({"report": index})
+    else:
+        say(str(index))
+
+
+def demo(out: OutFolder = DEFAULT_FOLDER, json: JsonOption = False) -> None:
+    """Show what Graftscope does: a report on the generator that comes with it.
+
+    Everything happens in this process, and a report stays that opens in a browser.
+    """
+    note("starting a server inside this process, with the generator that comes with the package")
+    with translated("graftscope."):
+        bundle = import_room("graftscope.bundle", "server").find_shipped(SHIPPED_MODEL)
+    report(
+        # Named, so that the demo happens here whatever server the environment names.
+        server=ServerOptions(bundle=bundle),
+        which=ModelOptions(),
+        drawn=PairOptions(),
+        grouping=GroupingOptions(),
+        out=out,
+        json=json,
+    )
+
+
+def _require_report() -> None:
+    """Refuse before the work, not after it."""
+    missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"a report needs {missing[0]}, which is not installed;"
+            " install it with: pip install 'graftscope[report]'"
+        )
+
+
+def _write(
+    client: Client,
+    name: str | None,
+    drawn: PairOptions,
+    grouping: GroupingOptions,
+    layers: tuple[str, ...],
+    out: Path,
+) -> Path:
+    # Both are slow to import, and other verbs have no use for them.
+    from graftscope.client._gather import ReportPlan, default_layers, gather
+    from graftscope.client.report import render_report
+
+    model = chosen_model(client, name)
+    plan = ReportPlan(
+        layers=layers or default_layers(model),
+        pairs=PAIRS_DEFAULT if drawn.pairs is None else drawn.pairs,
+        seed=drawn.seed,
+        originals=chosen_originals(drawn, model),
+        k=grouping.k,
+        method=parse_method(grouping.method),
+        seeds=parse_numbers("--seeds", grouping.seeds),
+        command=" ".join(["graftscope", *sys.argv[1:]]),
+    )
+    data = gather(client, model, plan, _Attending(client), note)
+    note(f"drawing the report, after {duration(data.run_time_s)} of work")
+    with translated("graftscope."):
+        return render_report(data, out)
+
+
+@dataclass(frozen=True)
+class _Attending:
+    """Computes a report's analyses with their progress on standard error."""
+
+    client: Client
+
+    def influence(self, task: InfluenceTask) -> InfluenceResult:
+        return cast(InfluenceResult, compute(self.client, task))
+
+    def modules(self, task: ModulesTask) -> ModulesResult:
+        return cast(ModulesResult, compute(self.client, task))

@@ -1,0 +1,107 @@
+"""The verb that runs a server: serve."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+import typer
+
+from graftscope.client._embedded import import_room, translated
+from graftscope.client.cli._options import JsonOption
+from graftscope.client.cli._output import note, say_json
+from graftscope.client.errors import InputError
+
+
+def serve(
+    bundles: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--bundles",
+            metavar="DIR",
+            help="A bundle, or a folder of bundles; may be repeated. Default: the bundles that "
+            "come with the package.",
+        ),
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen",
+            metavar="HOST:PORT",
+            help="Where to listen; port 0 takes any free one. Default: 127.0.0.1:50051.",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", metavar="cpu|cuda", help="Where to compute. Default: cpu."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            max=256,
+            help="Runs side by side, 1 to 256. Default: one a core.",
+        ),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state",
+            metavar="DIR",
+            help="Where jobs and results are kept, one server a folder. Default: the user's state "
+            "folder.",
+        ),
+    ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(
+            "--log-level",
+            metavar="LEVEL",
+            help="What is logged: debug, info, warning or error. Default: info.",
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Serve bundles over gRPC until interrupted; jobs go on at the next start."""
+    room = import_room("graftscope.server", "server")
+    # What is not given keeps the server's own default, which its environment may set.
+    given: dict[str, object] = {
+        "bundles": tuple(bundles) if bundles else None,
+        "listen": listen,
+        "device": device,
+        "workers": workers,
+        "state": state,
+        "log_level": log_level,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    with translated("graftscope."):
+        room.serve(_settings(room, chosen), lambda address: _ready(address, json))
+
+
+def _settings(room: ModuleType, chosen: dict[str, object]) -> object:
+    try:
+        return room.Settings(**chosen)
+    except ValueError as error:
+        raise InputError(_first_complaint(error)) from error
+
+
+def _first_complaint(error: ValueError) -> str:
+    """Put what pydantic found wrong in one line: the setting, its value, and the complaint."""
+    complaints: Callable[[], list[dict[str, Any]]] | None = getattr(error, "errors", None)
+    if complaints is None:
+        return str(error)
+    first = complaints()[0]
+    setting = ".".join(str(part) for part in first["loc"])
+    return f"setting {setting!r} cannot be {str(first['input'])!r}: {first['msg']}"
+
+
+def _ready(address: str, json: bool) -> None:
+    if json:
+        say_json({"address": address})
+        # Whoever waits for it on a pipe must have it now.
+        sys.stdout.flush()
+    else:
+        note(f"serving at {address}")

@@ -1,0 +1,160 @@
+"""From options to what a verb works with: a client, a model, a layer, originals, channels."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.client._client import Client
+from graftscope.client._files import check_writable, read_array, read_npz
+from graftscope.client._models import Model
+from graftscope.client._originals import Encoded, Images, LatentPairs, Latents, Originals, Prior
+from graftscope.client.cli._options import ChannelOptions, PairOptions, ServerOptions
+from graftscope.client.cli._output import note, tell_large
+from graftscope.client.errors import InputError, UsageError
+
+SHIPPED_MODEL = "vae-celeba"
+"""The model that is meant where a server has several and none was named."""
+
+_NAMED_SKIPPED = 5
+
+
+@contextmanager
+def opened(options: ServerOptions) -> Iterator[Client]:
+    """Give a client of the server that the options name."""
+    if options.server and options.bundle:
+        raise UsageError("--bundle is for the server inside this process: leave out --server")
+    with Client(
+        options.server,
+        bundles=None if options.bundle is None else [options.bundle],
+        workers=options.workers,
+        device=options.device,
+        state=options.state,
+        timeout_s=options.timeout,
+    ) as client:
+        yield client
+
+
+def check_target(out: Path | None, *suffixes: str) -> None:
+    """Make sure, before any work, that what `--out` names can be written.
+
+    Raises:
+        InputError: If its name ends otherwise.
+        OutputError: If it cannot be written.
+    """
+    if out is None:
+        return
+    if out.suffix not in suffixes:
+        raise InputError(f"--out {out}: its name must end in {' or '.join(suffixes)}")
+    check_writable(out)
+
+
+def chosen_model(client: Client, name: str | None) -> Model:
+    """Find the model that was named, or the one that is meant."""
+    if name:
+        return client.model(name)
+    models = {model.name: model for model in client.models()}
+    if len(models) == 1:
+        return next(iter(models.values()))
+    if SHIPPED_MODEL in models:
+        return models[SHIPPED_MODEL]
+    raise UsageError(f"say which model with --model NAME; there are: {', '.join(models) or 'none'}")
+
+
+def chosen_layer(model: Model, name: str | None) -> str:
+    """Take the layer that was named, or the intermediate one."""
+    if name:
+        return name
+    if any(layer.level == "intermediate" for layer in model.layers):
+        return "intermediate"
+    raise UsageError(
+        f"say which layer with --layer NAME; model {model.name!r} has: {model.layer_names()}"
+    )
+
+
+def chosen_originals(options: PairOptions, model: Model) -> Originals | None:
+    """Find where the pairs of originals come from.
+
+    Raises:
+        UsageError: If options contradict each other, or one of two is missing.
+    """
+    if options.latents1 is None and options.latents2 is None:
+        return _named_originals(options.originals, model)
+    if options.latents1 is None or options.latents2 is None:
+        raise UsageError("--latents1 and --latents2 go together: a pair needs both originals")
+    if options.originals is not None or options.pairs is not None:
+        raise UsageError(
+            "--latents1 and --latents2 are all the pairs: leave out --originals, --pairs"
+        )
+    return LatentPairs(read_latents(options.latents1, model), read_latents(options.latents2, model))
+
+
+def _named_originals(name: str | None, model: Model) -> Originals | None:
+    match name:
+        case None:
+            return None
+        case "prior":
+            return Prior()
+        case "encoded":
+            return Encoded()
+        case _:
+            return Images(read_pictures(Path(name), model))
+
+
+def read_pictures(path: Path, model: Model) -> NDArray[np.uint8]:
+    """Read real images for a model's encoder; those that cannot be read are told of."""
+    # Pillow is for the few verbs that read pictures.
+    from graftscope.client._pixels import read_images
+
+    read = read_images(path, model.image)
+    if read.skipped:
+        named = "; ".join(read.skipped[:_NAMED_SKIPPED])
+        more = len(read.skipped) - _NAMED_SKIPPED
+        note(
+            f"skipped {len(read.skipped)} of {len(read.skipped) + len(read.images)} images: {named}"
+            + (f"; and {more} more" if more > 0 else "")
+        )
+    tell_large(f"{len(read.images)} images to send", read.images.nbytes)
+    return read.images
+
+
+def read_latents(path: Path, model: Model) -> Latents:
+    """Read latents: an array for every input of the model, by its name.
+
+    Raises:
+        InputError: If one is missing.
+    """
+    arrays = read_npz(path)
+    missing = [each.name for each in model.inputs if each.name not in arrays]
+    if missing:
+        held = ", ".join(arrays) or "no arrays"
+        raise InputError(
+            f"{path} has no array {missing[0]!r}, which is an input of model {model.name!r};"
+            f" it has: {held}"
+        )
+    return {each.name: arrays[each.name] for each in model.inputs}
+
+
+def parse_channels(text: str | None) -> tuple[int, ...] | None:
+    """Read channels: integers with commas; an empty text is no channel at all."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    for part in parts:
+        if not part.removeprefix("-").isdecimal():
+            raise InputError(
+                f"--channels {text!r}: {part!r} is not an integer; channels are given like 1,5,9"
+            )
+    return tuple(int(part) for part in parts)
+
+
+def chosen_channels(
+    options: ChannelOptions,
+) -> tuple[tuple[int, ...] | None, NDArray[np.integer] | None]:
+    """Read the channels, or the labels of modules, that the options name; neither may be named."""
+    if options.channels is not None and options.modules is not None:
+        raise UsageError("give either --channels or --modules")
+    labels = None if options.modules is None else read_array(options.modules, "labels")
+    return parse_channels(options.channels), labels  # type: ignore[return-value]  # checked later

@@ -1,0 +1,203 @@
+"""What can go wrong in the client, as one tree, with the exit codes of the command line.
+
+::
+
+    GraftscopeError                                1   also what nobody foresaw
+    ├── UsageError (ValueError)                    2   options that do not go together
+    ├── NotFoundError (LookupError)                3   a model, job or file that is not there
+    ├── InputError (ValueError)                    4   a value that is not allowed
+    ├── OutputError (OSError)                      4   a file that cannot be written
+    ├── ServerError                                5
+    │   ├── UnavailableError (ConnectionError)     5   no server answers, or it went away
+    │   ├── DeadlineError (TimeoutError)           5   it did not answer in time
+    │   ├── OverloadedError                        5   it has no room for the request
+    │   └── AccessError (PermissionError)          5   it does not let this client in
+    ├── UnsupportedError                           6   not implemented on this server
+    │   ├── VersionError                           6   client and server differ too much
+    │   └── MissingExtraError (ImportError)        6   an optional part is not installed
+    ├── JobError                                   7   an operation that has no result
+    │   ├── JobFailedError                         7   it failed
+    │   └── JobCancelledError                      7   it, or the call, was cancelled
+    ├── ReplyError                                 1   a reply that makes no sense
+    │   └── IntegrityError                         1   bytes that do not match their checksum
+    ├── InternalError                              1   the server failed unexpectedly
+    └── StoppedError                               130 the user interrupted the command
+
+0 means that all went well.
+
+`ERRORS` is the one table from gRPC's status and the server's reason to this tree. This module
+must not know how calls are made.
+"""
+
+from typing import ClassVar, NamedTuple
+
+import grpc
+
+EXIT_OK = 0
+EXIT_UNEXPECTED = 1
+
+
+class GraftscopeError(Exception):
+    """Base of the tree.
+
+    Args:
+        message: What was wrong, which value, and what is allowed.
+        reason: The server's stable word for it (google.rpc.ErrorInfo), empty if it gave none.
+        field: The request's field that is to blame (google.rpc.BadRequest), empty if none.
+    """
+
+    exit_code: ClassVar[int] = EXIT_UNEXPECTED
+
+    def __init__(self, message: str, *, reason: str = "", field: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.field = field
+
+
+class UsageError(GraftscopeError, ValueError):
+    """Options or arguments that do not go together, or are missing."""
+
+    exit_code = 2
+
+
+class NotFoundError(GraftscopeError, LookupError):
+    """A model, job, artifact or file that is not there."""
+
+    exit_code = 3
+
+
+class InputError(GraftscopeError, ValueError):
+    """A value that is not allowed."""
+
+    exit_code = 4
+
+
+class OutputError(GraftscopeError, OSError):
+    """A file or folder that cannot be written."""
+
+    exit_code = 4
+
+
+class ServerError(GraftscopeError):
+    """The server does not answer as it should, though the request may be right."""
+
+    exit_code = 5
+
+
+class UnavailableError(ServerError, ConnectionError):
+    """No server answers at the address, or the connection broke."""
+
+
+class DeadlineError(ServerError, TimeoutError):
+    """The server did not answer within the client's `timeout_s`."""
+
+
+class OverloadedError(ServerError):
+    """The server has no room for the request, or the message is too large."""
+
+
+class AccessError(ServerError, PermissionError):
+    """The server does not let this client in."""
+
+
+class UnsupportedError(GraftscopeError):
+    """Something that this server, or this installation, cannot do."""
+
+    exit_code = 6
+
+
+class VersionError(UnsupportedError):
+    """Client and server are of versions that do not understand each other."""
+
+
+class MissingExtraError(UnsupportedError, ImportError):
+    """An optional part of Graftscope is not installed."""
+
+
+class JobError(GraftscopeError):
+    """An operation that has no result."""
+
+    exit_code = 7
+
+
+class JobFailedError(JobError):
+    """An operation that failed."""
+
+
+class JobCancelledError(JobError):
+    """An operation, or a call, that was cancelled."""
+
+
+class ReplyError(GraftscopeError):
+    """A reply of the server that makes no sense."""
+
+
+class IntegrityError(ReplyError):
+    """Bytes that do not match their checksum, however often they were sent."""
+
+
+class InternalError(GraftscopeError):
+    """The server failed in a way that nobody foresaw."""
+
+
+class StoppedError(GraftscopeError):
+    """The user interrupted the command."""
+
+    exit_code = 130
+
+
+class Row(NamedTuple):
+    """One line of the table: a status, or a reason whatever the status, and the error it gives."""
+
+    status: grpc.StatusCode | None
+    reason: str
+    error: type[GraftscopeError]
+
+
+# A reason says more than a status, so the reasons come first; the first row that fits wins.
+ERRORS = (
+    Row(None, "NOT_IMPLEMENTED", UnsupportedError),
+    Row(None, "DEVICE_UNAVAILABLE", UnsupportedError),
+    Row(None, "CHECKSUM_MISMATCH", IntegrityError),
+    Row(None, "ADDRESS_IN_USE", UnavailableError),
+    Row(None, "STATE_IN_USE", UnavailableError),
+    Row(None, "OPERATION_NOT_DONE", JobError),
+    Row(None, "NOT_CONVERGED", JobFailedError),
+    Row(None, "BAD_BUNDLE", InputError),
+    Row(None, "BAD_GRAPH", InputError),
+    Row(None, "INVALID_INPUT", InputError),
+    Row(None, "NOT_FOUND", NotFoundError),
+    Row(grpc.StatusCode.INVALID_ARGUMENT, "", InputError),
+    Row(grpc.StatusCode.OUT_OF_RANGE, "", InputError),
+    Row(grpc.StatusCode.ALREADY_EXISTS, "", InputError),
+    Row(grpc.StatusCode.NOT_FOUND, "", NotFoundError),
+    Row(grpc.StatusCode.UNAVAILABLE, "", UnavailableError),
+    Row(grpc.StatusCode.DEADLINE_EXCEEDED, "", DeadlineError),
+    Row(grpc.StatusCode.RESOURCE_EXHAUSTED, "", OverloadedError),
+    Row(grpc.StatusCode.PERMISSION_DENIED, "", AccessError),
+    Row(grpc.StatusCode.UNAUTHENTICATED, "", AccessError),
+    Row(grpc.StatusCode.UNIMPLEMENTED, "", UnsupportedError),
+    Row(grpc.StatusCode.FAILED_PRECONDITION, "", JobError),
+    Row(grpc.StatusCode.ABORTED, "", JobFailedError),
+    Row(grpc.StatusCode.CANCELLED, "", JobCancelledError),
+    Row(grpc.StatusCode.DATA_LOSS, "", IntegrityError),
+    Row(grpc.StatusCode.INTERNAL, "", InternalError),
+    Row(grpc.StatusCode.UNKNOWN, "", InternalError),
+)
+
+
+def error_class(status: grpc.StatusCode | None, reason: str = "") -> type[GraftscopeError]:
+    """Look up which error a status and a reason stand for.
+
+    Args:
+        status: gRPC's status; None where there was no call, as in an embedded server's start.
+        reason: The reason of google.rpc.ErrorInfo, empty if there is none.
+
+    Returns:
+        The class in the tree; `GraftscopeError` itself for a reason without a status that the
+        table does not hold.
+    """
+    for row in ERRORS:
+        if row.reason == reason if row.reason else row.status is status:
+            return row.error
+    return GraftscopeError

@@ -1,0 +1,253 @@
+"""A sheet measured in CSS pixels from its upper left corner, on matplotlib's Agg backend.
+
+Every figure is laid out on one; this is the only module that imports matplotlib, and it does so
+when a sheet is made, never at import, so that the client runs without the extra ``report``.
+It must not know what it draws.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from graftscope.client.figures._palette import INK
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import PowerNorm
+    from matplotlib.figure import Figure
+
+DPI = 100
+"""Layout pixels an inch: one layout pixel is one CSS pixel when shown at natural size."""
+
+SCALE = 2.0
+"""Pixels of the PNG a layout pixel, for sharp print and dense screens."""
+
+PHOTO_SCALE = 1.5
+"""The same for grids of samples, whose 32 to 128 pixels are enlarged anyway: a smaller file."""
+
+MAP_GAMMA = 0.75
+"""Colours of amounts follow value ** 0.75, so that weak maps can be read beside strong ones."""
+
+_POINTS = 72 / DPI
+
+
+class ReportExtraError(ImportError):
+    """A library of the extra ``report`` is not installed."""
+
+    def __init__(self, library: str) -> None:
+        """Name the library, and how to get it."""
+        super().__init__(
+            f"figures and reports need {library}, which is not installed: "
+            "pip install 'graftscope[report]'",
+            name=library,
+        )
+
+
+class Box(NamedTuple):
+    """A rectangle of the sheet: upper left corner, width and height in layout pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """The point in its middle."""
+        return self.x + self.width / 2, self.y + self.height / 2
+
+
+class Canvas:
+    """One figure, and the few strokes that all pictures of Graftscope are made of."""
+
+    figure: "Figure"
+
+    def __init__(self, width: float, height: float) -> None:
+        """Make an empty white sheet of so many layout pixels.
+
+        Raises:
+            ReportExtraError: If matplotlib is not installed.
+        """
+        try:
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+        except ModuleNotFoundError as error:
+            raise ReportExtraError("matplotlib") from error
+        self.width = width
+        self.height = height
+        self.figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+        FigureCanvasAgg(self.figure)
+        self._sheet = self.figure.add_axes((0, 0, 1, 1))
+        self._sheet.set_axis_off()
+        self._sheet.set_autoscale_on(False)
+        self._sheet.set_xlim(0, width)
+        self._sheet.set_ylim(height, 0)
+
+    def picture(self, pixels: NDArray[np.uint8], box: Box) -> None:
+        """Draw an image, (H, W, 3) uint8, smoothed where it is enlarged."""
+        self._sheet.imshow(
+            pixels, extent=_extent(box), aspect="auto", interpolation="bicubic", zorder=1
+        )
+
+    def heat(
+        self,
+        values: NDArray[np.floating],
+        box: Box,
+        colors: str,
+        high: float,
+        gamma: float = 1.0,
+    ) -> None:
+        """Draw an (H, W) map, 0 to ``high`` in the named colours, its pixels as they are."""
+        self._sheet.imshow(
+            values,
+            extent=_extent(box),
+            aspect="auto",
+            interpolation="nearest",
+            cmap=colors,
+            norm=_scale(high, gamma),
+            zorder=1,
+        )
+
+    def frame(self, box: Box, color: str, width: float = 2.5) -> None:
+        """Draw a frame around the box, outside of it; what fills the box covers the rest."""
+        outer = Box(box.x - width, box.y - width, box.width + 2 * width, box.height + 2 * width)
+        self.block(outer, color)
+
+    def block(self, box: Box, color: str) -> None:
+        """Fill the box, beneath pictures and maps."""
+        from matplotlib.patches import Rectangle
+
+        corner = (box.x, box.y)
+        self._sheet.add_patch(
+            Rectangle(corner, box.width, box.height, facecolor=color, linewidth=0, zorder=0)
+        )
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        words: str,
+        *,
+        size: float = 12,
+        color: str = INK,
+        bold: bool = False,
+        align: Literal["left", "center", "right"] = "left",
+        anchor: Literal["top", "center", "bottom", "baseline"] = "center",
+    ) -> None:
+        """Write ``words``, ``size`` layout pixels high, as they are (no markup)."""
+        self._sheet.text(
+            x,
+            y,
+            words,
+            fontsize=size * _POINTS,
+            color=color,
+            fontweight="bold" if bold else "normal",
+            ha=align,
+            va=anchor,
+            linespacing=1.35,
+            parse_math=False,
+        )
+
+    def arrow(self, start: tuple[float, float], end: tuple[float, float], color: str) -> None:
+        """Draw an arrow from one point to another."""
+        self._sheet.annotate(
+            "",
+            xy=end,
+            xytext=start,
+            arrowprops={
+                "arrowstyle": "-|>,head_length=0.45,head_width=0.22",
+                "color": color,
+                "linewidth": 1.6,
+                "shrinkA": 0,
+                "shrinkB": 0,
+            },
+        )
+
+    def axes(self, box: Box) -> "Axes":
+        """Add axes of matplotlib's own that fill the box."""
+        return self.figure.add_axes(
+            (
+                box.x / self.width,
+                1 - (box.y + box.height) / self.height,
+                box.width / self.width,
+                box.height / self.height,
+            )
+        )
+
+    def color_bar(self, box: Box, colors: str, high: float, label: str, gamma: float = 1.0) -> None:
+        """Draw a horizontal scale from 0 to ``high`` with its label above."""
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+        norm = _scale(high, gamma)
+        top = norm.vmax or 1.0
+        bar = self.figure.colorbar(
+            ScalarMappable(norm, cmap=colors),
+            cax=self.axes(box),
+            orientation="horizontal",
+            ticks=[tick for tick in MaxNLocator(4).tick_values(0.0, top) if tick <= top],
+            format=StrMethodFormatter("{x:g}"),
+        )
+        bar.outline.set_linewidth(0)
+        bar.minorticks_off()
+        bar.ax.tick_params(labelsize=10.5 * _POINTS, length=3, width=0.7, color=INK, pad=2)
+        self.text(box.x, box.y - 5, label, size=11, anchor="bottom")
+
+
+def colored(values: NDArray[np.floating], colors: str, high: float) -> NDArray[np.uint8]:
+    """An (H, W) map, 0 to ``high`` in the named colours, as (H, W, 3) pixels.
+
+    Raises:
+        ReportExtraError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib import colormaps
+    except ModuleNotFoundError as error:
+        raise ReportExtraError("matplotlib") from error
+    unit = np.clip(values / (high if high > 0 else 1.0), 0.0, 1.0)
+    painted: NDArray[np.uint8] = colormaps[colors](unit, bytes=True)[..., :3]
+    return np.ascontiguousarray(painted)
+
+
+def figure_png(figure: "Figure", scale: float = SCALE) -> bytes:
+    """Return a figure as the bytes of a PNG file, without an alpha channel.
+
+    Args:
+        figure: Any of this package's figures.
+        scale: Pixels of the PNG a layout pixel.
+
+    Returns:
+        The file; the same figure gives the same bytes.
+    """
+    drawn = io.BytesIO()
+    figure.savefig(
+        drawn,
+        format="png",
+        dpi=DPI * scale,
+        metadata={"Software": None},
+        pil_kwargs={"compress_level": 1},
+    )
+    # The sheet is opaque: without alpha the file, and with it the report, is a quarter smaller.
+    opaque = io.BytesIO()
+    Image.open(drawn).convert("RGB").save(opaque, format="PNG", compress_level=7)
+    return opaque.getvalue()
+
+
+def spread(maps: Sequence[NDArray[np.floating]] | NDArray[np.floating]) -> float:
+    """The top of a shared colour scale: the 99.8th percentile, so that no one pixel sets it."""
+    values = np.concatenate([np.ravel(one) for one in maps]) if len(maps) else np.zeros(1)
+    return float(np.percentile(values, 99.8))
+
+
+def _scale(high: float, gamma: float) -> "PowerNorm":
+    from matplotlib.colors import PowerNorm
+
+    return PowerNorm(gamma, vmin=0.0, vmax=high if high > 0 else 1.0, clip=True)
+
+
+def _extent(box: Box) -> tuple[float, float, float, float]:
+    return box.x, box.x + box.width, box.y + box.height, box.y

@@ -1,0 +1,134 @@
+"""The hybrids of every module beside both originals (section 3.1, Fig. 3).
+
+It must not know how hybrids are made.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.client._pictures import to_pixels
+from graftscope.client.figures._canvas import Box, Canvas, spread
+from graftscope.client.figures._palette import (
+    MAP_COLORS,
+    MUTED,
+    TEMPLATE_COLORS,
+    module_color,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_WIDTH = 1080
+_LABEL = 132
+_GAP = 7
+_BREAK = 18
+_SCALE = 52
+
+
+def hybrids_figure(
+    original1: NDArray[np.floating],
+    original2: NDArray[np.floating],
+    hybrids: NDArray[np.floating],
+    templates: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    image_range: tuple[float, float],
+    *,
+    limit: int = 8,
+) -> "Figure":
+    """Draw one pair a column: original 1, original 2, then the hybrid of each module.
+
+    Args:
+        original1: (B, c, H, W) in the generator's own range.
+        original2: (B, c, H, W).
+        hybrids: (K, B, c, H, W): original 1 with module k taken from original 2.
+        templates: (K, Hm, Wm), drawn at the left of each module's row.
+        labels: (C,) module of each channel, for the number grafted.
+        image_range: (low, high) of the images.
+        limit: At most so many pairs, the first ones. The mean change at the right is over the
+            pairs drawn.
+
+    Returns:
+        A matplotlib figure, 1,080 layout pixels wide.
+
+    Raises:
+        ValueError: If the images have another shape.
+        ReportExtraError: If matplotlib is not installed.
+    """
+    first, second = original1[:limit], original2[:limit]
+    grafted = hybrids[:, :limit]
+    columns = max(len(first), 6) + 2  # a template before the pairs, a change map after them
+    width = (_WIDTH - _LABEL - 2 * _BREAK - (columns - 3) * _GAP - 6) / columns
+    height = width * first.shape[2] / first.shape[3]
+    changes = np.abs(grafted - first).mean(axis=(1, 2), dtype=np.float64)  # (K, H, W)
+    high = spread(changes)
+    rows = 2 + len(hybrids)
+    canvas = Canvas(_WIDTH, rows * (height + _GAP) + _BREAK + _SCALE)
+    sheet = _Sheet(canvas, width, height, len(first))
+    sheet.pairs(0, to_pixels(first, image_range), "Original 1", "the sample that is changed")
+    sheet.pairs(1, to_pixels(second, image_range), "Original 2", "the sample it takes from")
+    sheet.headings()
+    for module, images in enumerate(grafted):
+        taken = f"{int(np.sum(labels == module))} of {len(labels)} channels\nfrom original 2"
+        sheet.pairs(2 + module, to_pixels(images, image_range), f"Hybrid {module}", taken)
+        sheet.template(module, templates[module])
+        sheet.change(module, changes[module], high)
+    sheet.scale(high)
+    return canvas.figure
+
+
+class _Sheet:
+    """Where each row and column of the grid lies."""
+
+    def __init__(self, canvas: Canvas, width: float, height: float, pairs: int) -> None:
+        self._canvas = canvas
+        self._width = width
+        self._height = height
+        self._first = _LABEL + width + _BREAK
+        self._last = self._first + pairs * (width + _GAP) - _GAP + _BREAK
+
+    def _top(self, row: int) -> float:
+        return row * (self._height + _GAP) + (_BREAK if row > 1 else 0)
+
+    def _box(self, x: float, row: int) -> Box:
+        return Box(x, self._top(row), self._width, self._height)
+
+    def headings(self) -> None:
+        """Name the two columns that are no samples, just above the modules' rows."""
+        y = self._top(2) - 8
+        for x, words in ((_LABEL, "template"), (self._last, "mean change")):
+            middle = x + self._width / 2
+            self._canvas.text(
+                middle, y, words, size=12, color=MUTED, align="center", anchor="bottom"
+            )
+
+    def pairs(self, row: int, images: NDArray[np.uint8], name: str, note: str) -> None:
+        """Draw a row of samples with its name and a note at the left."""
+        middle = self._top(row) + self._height / 2
+        self._canvas.text(
+            0 if row < 2 else 14, middle - 4, name, size=14, bold=True, anchor="bottom"
+        )
+        self._canvas.text(
+            0 if row < 2 else 14, middle + 2, note, size=11, color=MUTED, anchor="top"
+        )
+        for column, image in enumerate(images):
+            x = self._first + column * (self._width + _GAP)
+            self._canvas.picture(image, self._box(x, row))
+
+    def template(self, module: int, template: NDArray[np.floating]) -> None:
+        """Draw a module's template, and its colour at the far left."""
+        box = self._box(_LABEL, 2 + module)
+        self._canvas.heat(template, box, TEMPLATE_COLORS, float(template.max()))
+        self._canvas.frame(box, module_color(module))
+        self._canvas.block(Box(0, box.y, 5, box.height), module_color(module))
+
+    def change(self, module: int, change: NDArray[np.floating], high: float) -> None:
+        """Draw where a module's hybrids differ from original 1."""
+        self._canvas.heat(change, self._box(self._last, 2 + module), MAP_COLORS, high)
+
+    def scale(self, high: float) -> None:
+        """Draw the changes' colour scale under their column."""
+        right = min(self._last + self._width, _WIDTH - 16)  # the last tick's label juts out
+        box = Box(right - 240, self._canvas.height - 26, 240, 9)
+        self._canvas.color_bar(box, MAP_COLORS, high, "mean change of a pixel, image units")

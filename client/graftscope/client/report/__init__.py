@@ -1,0 +1,21 @@
+"""The report: one HTML file that explains a generator's modules, and its pictures as PNGs.
+
+It must not know gRPC, the client or a server: `ReportData` in, files out. Importing it needs numpy
+and Pillow alone; matplotlib and Jinja2, of the extra ``report``, are imported by `render_report`.
+"""
+
+from graftscope.client.report._change import region_change
+from graftscope.client.report._data import LayerSection, Provenance, ReportData
+from graftscope.client.report._render import render_report
+from graftscope.client.report._zones import Place, describe_template, locate_template
+
+__all__ = [
+    "LayerSection",
+    "Place",
+    "Provenance",
+    "ReportData",
+    "describe_template",
+    "locate_template",
+    "region_change",
+    "render_report",
+]

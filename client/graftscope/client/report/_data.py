@@ -1,0 +1,174 @@
+"""What a report is made of: plain values, checked once. It must not know how they are drawn.
+
+Axis letters: N samples, B pairs shown, C channels, K modules, S seeds, c colours (1 or 3),
+H, W pixels of an image, Hm, Wm pixels of a map.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model comes from.
+
+    Attributes:
+        recipe: The training recipe, or how else the model was made.
+        data: What it was trained on.
+        licence: The licence or terms of that data and of the model.
+        metrics: What was measured on held-out data, by name.
+    """
+
+    recipe: str
+    data: str
+    licence: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSection:
+    """Everything the report says about one layer.
+
+    Attributes:
+        layer: Its name.
+        level: Its level (coarse, intermediate, fine, image), if known.
+        channels: Number of channels of the layer.
+        height: Height of its activation.
+        width: Width of its activation.
+        maps: (C, Hm, Wm) influence maps, in image units (eq. 3).
+        maps_stderr: (C, Hm, Wm) their standard errors; NaN for one pair.
+        individual: (C,) individual influence, in image units.
+        individual_stderr: (C,) its standard error; NaN for one pair.
+        channel_indices: (C,) which channels of the layer these are.
+        method: ``nmf`` or ``kmeans``.
+        seeds: (S,) seeds of the clustering; the first is the one shown and grafted.
+        labels: (S, C) module of each channel, -1 for none, numbered as the first seed's.
+        templates: (S, K, Hm, Wm), in the same order.
+        weights: (C, K) weight of each template in each channel, of the first seed.
+        agreement: (S,) share of channels that keep the first seed's module, 0 to 1.
+        original1: (B, c, H, W) in the generator's own range.
+        original2: (B, c, H, W).
+        hybrids: (K, B, c, H, W): original 1 with module k from original 2.
+        change: (K, 2) mean absolute difference of a hybrid from original 1, inside and outside
+            its template, in image units, as by `region_change`.
+    """
+
+    layer: str
+    level: str | None
+    channels: int
+    height: int
+    width: int
+    maps: NDArray[np.float64]
+    maps_stderr: NDArray[np.float64]
+    individual: NDArray[np.float64]
+    individual_stderr: NDArray[np.float64]
+    channel_indices: NDArray[np.integer]
+    method: str
+    seeds: tuple[int, ...]
+    labels: NDArray[np.integer]
+    templates: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    agreement: NDArray[np.float64]
+    original1: NDArray[np.floating]
+    original2: NDArray[np.floating]
+    hybrids: NDArray[np.floating]
+    change: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        """Check that all shapes fit.
+
+        Raises:
+            ValueError: If one does not.
+        """
+        count, modules, seeds = len(self.maps), self.modules, len(self.seeds)
+        area = self.maps.shape[1:]
+        expected = {
+            "maps_stderr": (count, *area),
+            "individual": (count,),
+            "individual_stderr": (count,),
+            "channel_indices": (count,),
+            "labels": (seeds, count),
+            "templates": (seeds, modules, *area),
+            "weights": (count, modules),
+            "agreement": (seeds,),
+            "original2": self.original1.shape,
+            "hybrids": (modules, *self.original1.shape),
+            "change": (modules, 2),
+        }
+        for name, shape in expected.items():
+            found = getattr(self, name).shape
+            if found != shape:
+                raise ValueError(f"layer '{self.layer}': {name} has shape {found}, not {shape}")
+        if not count or not seeds or not len(self.original1):
+            raise ValueError(f"layer '{self.layer}' has no channel, no seed or no pair to show")
+        if self.labels.min() < -1 or self.labels.max() >= modules:
+            raise ValueError(f"layer '{self.layer}': labels must lie from -1 to {modules - 1}")
+
+    @property
+    def modules(self) -> int:
+        """K, the number of modules."""
+        return int(self.templates.shape[1])
+
+    def members(self, module: int) -> NDArray[np.integer]:
+        """Indices in the layer of the channels of one module, rising; -1 for those in none."""
+        return np.sort(self.channel_indices[self.labels[0] == module])
+
+
+@dataclass(frozen=True, eq=False)
+class ReportData:
+    """Everything a report shows.
+
+    Attributes:
+        title: Its heading.
+        model: Name of the model.
+        digest: Digest of the model's bundle, in hex.
+        date: When it was made, as it is to be read.
+        command: The command line that made it.
+        provenance: Where the model comes from.
+        samples: (N, c, H, W) samples of the generator, in its own range.
+        image_range: (low, high) of that range.
+        pairs: Pairs behind each influence map.
+        seed: Seed of the latents.
+        precision: Of the arithmetic, such as ``float32``.
+        provider: What computed, such as ``CPUExecutionProvider``.
+        originals: Where originals come from: ``prior``, ``encoded``, or a description of images.
+        run_time_s: Seconds the analyses took.
+        warnings: What the reader must know before trusting a number, one sentence each.
+        sections: The layers, in the order of the page.
+    """
+
+    title: str
+    model: str
+    digest: str
+    date: str
+    command: str
+    provenance: Provenance
+    samples: NDArray[np.floating]
+    image_range: tuple[float, float]
+    pairs: int
+    seed: int
+    precision: str
+    provider: str
+    originals: str
+    run_time_s: float
+    warnings: tuple[str, ...]
+    sections: tuple[LayerSection, ...]
+
+    def __post_init__(self) -> None:
+        """Check what the page cannot do without.
+
+        Raises:
+            ValueError: If there is no layer, or the image range is empty.
+        """
+        if not self.sections:
+            raise ValueError("a report needs at least one layer, this has none")
+        if not self.image_range[0] < self.image_range[1]:
+            raise ValueError(f"image range {self.image_range} is empty: low must be below high")
+
+    @property
+    def range_width(self) -> float:
+        """Width of the image range, in image units."""
+        return self.image_range[1] - self.image_range[0]

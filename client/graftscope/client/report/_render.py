@@ -1,0 +1,97 @@
+"""A report's values to one HTML file and its PNGs. It must not know how numbers are put in words.
+
+The file holds everything it shows: no script, no font, no picture is loaded from elsewhere.
+"""
+
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graftscope.client.figures import ReportExtraError
+from graftscope.client.report import _words
+from graftscope.client.report._data import ReportData
+from graftscope.client.report._drawings import (
+    SAMPLES_SHOWN,
+    LayerPictures,
+    Picture,
+    choose_example,
+    draw_example,
+    draw_layer,
+    draw_samples,
+)
+from graftscope.client.report._page import agreement_sentence, describe_originals, layer_page
+from graftscope.client.report._zones import EVEN_MARGIN
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+def render_report(data: ReportData, out_dir: Path) -> Path:
+    """Write a report.
+
+    Args:
+        data: What it shows; every number on the page comes from here.
+        out_dir: The folder for ``index.html`` and ``figures/*.png``; it is made where missing, and
+            files of these names in it are replaced.
+
+    Returns:
+        The path of ``index.html``. It opens without a network and can be moved alone.
+
+    Raises:
+        ReportExtraError: If matplotlib or Jinja2 is not installed.
+        ValueError: If the images are not grey or RGB, or a template is negative or not finite.
+    """
+    page = _template()
+    samples = draw_samples(data)
+    example = choose_example(data)
+    graft = draw_example(data, example)
+    layers = [draw_layer(data, section, i) for i, section in enumerate(data.sections, start=1)]
+    html = page.render(
+        data=data,
+        css=_text("page.css"),
+        samples=samples,
+        example=example,
+        graft=graft,
+        layers=[
+            (section, layer_page(data, section, i), pictures)
+            for i, (section, pictures) in enumerate(zip(data.sections, layers, strict=True), 1)
+        ],
+    )
+    _write_pictures(out_dir / "figures", [samples, graft], layers)
+    index = out_dir / "index.html"
+    index.write_text(html, encoding="utf-8")
+    return index
+
+
+def _template() -> "Template":
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ModuleNotFoundError as error:
+        raise ReportExtraError("Jinja2") from error
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        number=_words.number,
+        count=_words.count,
+        percent=_words.percent,
+        duration=_words.duration,
+        originals=describe_originals,
+    )
+    environment.globals.update(
+        plural=_words.plural,
+        agreement_sentence=agreement_sentence,
+        even_margin=EVEN_MARGIN,
+        samples_shown=SAMPLES_SHOWN,
+    )
+    return environment.from_string(_text("page.html.j2"))
+
+
+def _text(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _write_pictures(folder: Path, shared: list[Picture], layers: list[LayerPictures]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture in shared + [picture for layer in layers for picture in layer.all]:
+        (folder / picture.file).write_bytes(picture.png)

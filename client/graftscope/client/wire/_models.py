@@ -1,0 +1,72 @@
+"""Models: from the contract's messages to the client's values."""
+
+from typing import cast
+
+from google.protobuf import json_format
+
+from graftscope.client._models import ImageFormat, Input, Json, Layer, Model
+from graftscope.client.errors import ReplyError
+from graftscope.client.wire._enums import LAYER_KINDS, word_of
+from graftscope.v1 import bundle_pb2, model_service_pb2
+
+
+def model_from_proto(message: model_service_pb2.Model) -> Model:
+    """Read a model.
+
+    Raises:
+        ReplyError: If it has no image.
+        VersionError: If it has a layer of a kind that this client does not know.
+    """
+    bundle = message.bundle
+    if not bundle.HasField("image"):
+        raise ReplyError(f"the server described model {message.name!r} without its image")
+    return Model(
+        name=message.name.removeprefix("models/"),
+        digest=bundle.digest,
+        inputs=tuple(_input_from_proto(each) for each in bundle.inputs),
+        image=_image_from_proto(bundle.image),
+        layers=tuple(_layer_from_proto(each) for each in bundle.layers),
+        has_encoder=bundle.HasField("encoder"),
+        manifest=manifest_from_proto(bundle),
+    )
+
+
+def manifest_from_proto(bundle: bundle_pb2.Bundle) -> dict[str, Json]:
+    """Make a bundle's manifest: its JSON form, with the contract's field names."""
+    document = json_format.MessageToDict(
+        bundle, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return cast(dict[str, Json], document)
+
+
+def _input_from_proto(message: bundle_pb2.Input) -> Input:
+    return Input(
+        name=message.name,
+        datatype=message.datatype,
+        shape=tuple(message.shape),
+        distribution=message.WhichOneof("distribution") or "",
+        noise=message.noise,
+    )
+
+
+def _image_from_proto(message: bundle_pb2.Image) -> ImageFormat:
+    return ImageFormat(
+        channels=message.channels,
+        height=message.height,
+        width=message.width,
+        low=message.low,
+        high=message.high,
+    )
+
+
+def _layer_from_proto(message: bundle_pb2.Layer) -> Layer:
+    return Layer(
+        name=message.name,
+        level=message.level,
+        kind=word_of(LAYER_KINDS, message.kind, f"kind of layer {message.name!r}"),
+        channels=message.channels,
+        height=message.height,
+        width=message.width,
+        tensor=message.tensor,
+        carried=tuple(message.carried),
+    )

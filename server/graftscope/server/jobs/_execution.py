@@ -1,0 +1,193 @@
+"""A job's life: its turn, its work, and the state that it ends in.
+
+One influence job at a time has all workers; modules are found beside it. It must not know gRPC, or
+how jobs are created and watched.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from graftscope.server.errors import Cancelled, Corrupt
+from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
+from graftscope.server.jobs._influence import finish, run_shards
+from graftscope.server.jobs._live import Live
+from graftscope.server.jobs._modules import run_modules
+from graftscope.server.jobs._preparation import Preparation, stored_plan
+from graftscope.server.jobs._specification import InfluenceSpec, ModulesSpec, parse_spec
+from graftscope.server.jobs._store import Failure, Job, JobState, JobStore, Result, end
+from graftscope.server.jobs._tracker import Tracker
+from graftscope.server.logs import get_logger
+
+_log = get_logger("jobs")
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """How jobs are run and kept.
+
+    Attributes:
+        workers: single-threaded runs side by side, at least 1.
+        keep_s: seconds for which the result of an ended job is kept.
+        describe_failure: an exception to its stable reason and its message.
+        checkpoint_every_s: seconds between checkpoints; a crash loses at most this much work.
+    """
+
+    workers: int
+    keep_s: float
+    describe_failure: Callable[[Exception], Failure]
+    checkpoint_every_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job came to."""
+
+    state: JobState
+    result: Result | None = None
+    failure: Failure | None = None
+
+
+class Execution:
+    """Runs jobs to their end.
+
+    Args:
+        store: where jobs are kept.
+        checkpoints: where sums over the first shards are kept.
+        preparation: from names and checksums to models and arrays.
+        settings: how jobs are run.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        checkpoints: CheckpointFolder,
+        preparation: Preparation,
+        settings: JobSettings,
+    ) -> None:
+        self._store = store
+        self._checkpoints = checkpoints
+        self._preparation = preparation
+        self._settings = settings
+        self._shards = ThreadPoolExecutor(settings.workers, thread_name_prefix="shard")
+        # A thread of its own: what a cancelled search left running must not hold up anything else.
+        self._modules = ThreadPoolExecutor(1, thread_name_prefix="modules")
+        self._lanes = {"influence": asyncio.Semaphore(1), "modules": asyncio.Semaphore(1)}
+
+    def close(self) -> None:
+        """Ends the threads; a search for modules that was dropped is not waited for."""
+        self._shards.shutdown()
+        self._modules.shutdown(wait=False, cancel_futures=True)
+
+    async def run(self, live: Live) -> None:
+        """Runs a job. Whatever happens, it ends in a state that watchers see."""
+        try:
+            await self._settle(live, await self._outcome(live))
+        except Exception as error:
+            # It could not be kept: the disk is full, or the database is gone.
+            failure = self._settings.describe_failure(error)
+            _log.error("job lost", job=live.snapshot.job.id, error=failure.message)
+            job = end(live.snapshot.job, JobState.FAILED, self._settings.keep_s, failure=failure)
+            live.publish(replace(live.snapshot, job=job, eta_s=None, sums=None))
+
+    def end(self, job: Job, outcome: Outcome) -> Job:
+        """Keeps the state that a job ends in; blocks."""
+        keep_s, result, failure = self._settings.keep_s, outcome.result, outcome.failure
+        ended = end(job, outcome.state, keep_s, result=result, failure=failure)
+        if outcome.state is JobState.DONE:
+            ended = replace(ended, shards_done=ended.shards_total, checkpoint=None)
+        self._store.update(ended)
+        if outcome.state is JobState.DONE:
+            self._checkpoints.remove(job.checkpoint)
+        return ended
+
+    async def _outcome(self, live: Live) -> Outcome:
+        try:
+            async with self._turn(live):
+                return Outcome(JobState.DONE, result=await self._compute(live))
+        except Cancelled:
+            return Outcome(JobState.CANCELLED)
+        except Exception as error:
+            failure = self._settings.describe_failure(error)
+            job = live.snapshot.job.id
+            _log.error("job failed", job=job, reason=failure.reason, error=failure.message)
+            return Outcome(JobState.FAILED, failure=failure)
+
+    async def _settle(self, live: Live, outcome: Outcome) -> None:
+        """Keeps what a job came to, with the sums so far where it can be gone on with."""
+        job, sums = live.snapshot.job, live.snapshot.sums
+        if sums is not None and outcome.state is not JobState.DONE:
+            job = await asyncio.to_thread(self._save, job, sums)
+        if live.stopping and outcome.state is JobState.CANCELLED:
+            live.close()
+            return
+        ended = await asyncio.to_thread(self.end, job, outcome)
+        live.publish(replace(live.snapshot, job=ended, eta_s=None, sums=None))
+
+    @asynccontextmanager
+    async def _turn(self, live: Live) -> AsyncIterator[None]:
+        """Waits until the job's lane is free; a job that is cancelled does not wait."""
+        lane = self._lanes[live.snapshot.job.analysis]
+        await live.unless_cancelled(lane.acquire())
+        try:
+            live.cancellation.check()
+            yield
+        finally:
+            lane.release()
+
+    async def _compute(self, live: Live) -> Result:
+        job = replace(live.snapshot.job, state=JobState.RUNNING)
+        live.set_job(job)
+        await asyncio.to_thread(self._store.update, job)
+        spec = parse_spec(job.specification)
+        if isinstance(spec, ModulesSpec):
+            return await self._find_modules(live, spec)
+        return await self._influence(live, spec)
+
+    async def _find_modules(self, live: Live, spec: ModulesSpec) -> Result:
+        artifacts = self._preparation.resolver.artifacts
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._modules, run_modules, spec, artifacts)
+        return await live.unless_cancelled(work)
+
+    async def _influence(self, live: Live, spec: InfluenceSpec) -> Result:
+        resolved = asyncio.to_thread(self._preparation.resolve, spec)
+        subject, source = await live.unless_cancelled(resolved)
+        job = live.snapshot.job
+        start = await asyncio.to_thread(self._load, job)
+        every_s = self._settings.checkpoint_every_s
+        tracker = Tracker(live, self._save, len(subject.sets), start, every_s)
+        sums = await run_shards(
+            subject,
+            source,
+            stored_plan(job.plan),
+            spec,
+            sums=start,
+            executor=self._shards,
+            workers=self._settings.workers,
+            cancellation=live.cancellation,
+            on_sums=tracker.advance,
+        )
+        artifacts = self._preparation.resolver.artifacts
+        return await asyncio.to_thread(finish, subject, source, spec, sums, artifacts)
+
+    def _load(self, job: Job) -> Sums | None:
+        """The sums to go on from; a damaged checkpoint is said and left out."""
+        if job.checkpoint is None:
+            return None
+        try:
+            return self._checkpoints.load(job.checkpoint)
+        except Corrupt as error:
+            _log.warning("job starts anew", job=job.id, error=str(error))
+            return None
+
+    def _save(self, job: Job, sums: Sums) -> Job:
+        """Keeps the sums so far: first the file, then the row that names it."""
+        old = job.checkpoint
+        job = replace(job, checkpoint=self._checkpoints.save(job.id, sums))
+        self._store.update(job)
+        if old is not None and job.checkpoint is not None and old.file != job.checkpoint.file:
+            self._checkpoints.remove(old)
+        return job

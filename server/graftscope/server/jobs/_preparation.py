@@ -1,0 +1,184 @@
+"""What comes before a job runs: is there one that answers already, and how will it be computed?
+
+Everything here blocks and is called in threads. It must not know tasks, watchers or gRPC.
+"""
+
+import time
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+from uuid import uuid4
+
+from graftscope.server.engine import (
+    ARITHMETIC_VERSION,
+    Cancellation,
+    PairSource,
+    Plan,
+    Subject,
+    choose_plan,
+)
+from graftscope.server.errors import Conflict, Corrupt, NotFound
+from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
+from graftscope.server.jobs._influence import estimate, shard_count
+from graftscope.server.jobs._resolve import Resolver
+from graftscope.server.jobs._specification import (
+    InfluenceSpec,
+    Spec,
+    canonical,
+    identity,
+    parse_spec,
+)
+from graftscope.server.jobs._store import Estimate, Job, JobState, JobStore
+from graftscope.server.logs import get_logger
+
+UNENDED = (JobState.QUEUED, JobState.RUNNING)
+
+_log = get_logger("jobs")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Finds and plans jobs.
+
+    Attributes:
+        store: where jobs are kept.
+        checkpoints: where sums over the first shards are kept.
+        resolver: from names and checksums to models and arrays.
+        workers: runs side by side, for the estimate.
+        cancellation: stops the runs that estimates take.
+    """
+
+    store: JobStore
+    checkpoints: CheckpointFolder
+    resolver: Resolver
+    workers: int
+    cancellation: Cancellation = field(default_factory=Cancellation)
+
+    def find(self, spec: Spec, request_id: str | None) -> Job | None:
+        """A job that answers the call: of its request_id, or of the same identity.
+
+        Raises:
+            Conflict: the request_id was used for another specification.
+        """
+        wanted = identity(spec)
+        named = self.store.by_request(request_id) if request_id is not None else None
+        if named is not None and named.identity != wanted:
+            raise Conflict(
+                f"request_id {request_id!r} was used for operations/{named.id}, which computes "
+                "something else; use a new one",
+                field="request_id",
+            )
+        if named is not None and self._is_whole(named):
+            return named
+        if named is not None:
+            # Its result is gone, so the call is answered by another job, which takes the name.
+            self.store.update(replace(named, request_id=None))
+        usable = self.store.by_identity(wanted, (*UNENDED, JobState.DONE))
+        return next((job for job in usable if self._is_whole(job)), None)
+
+    def prepare(self, spec: Spec, model: str, request_id: str | None) -> tuple[Job, Sums | None]:
+        """A new job with its plan and its estimate, and the sums that it can go on from.
+
+        Args:
+            spec: what to compute.
+            model: the model's name, for people.
+            request_id: the caller's name for this call.
+
+        Raises:
+            Cancelled: the estimate was stopped.
+        """
+        job = Job(
+            id=uuid4().hex,
+            analysis=spec.analysis,
+            specification=canonical(spec),
+            identity=identity(spec),
+            model=model,
+            request_id=request_id,
+            plan={},
+            estimate=Estimate(0.0, 0, 0),
+            shards_total=1,
+            created_s=time.time(),
+        )
+        return self._plan(job, spec) if isinstance(spec, InfluenceSpec) else (job, None)
+
+    def adopt(self, job: Job, sums: Sums | None) -> Job:
+        """The job, stored, with a checkpoint of its own of the sums that it goes on from."""
+        if sums is not None:
+            job = replace(job, checkpoint=self.checkpoints.save(job.id, sums))
+        self.store.add(job)
+        return job
+
+    def resolve(self, spec: InfluenceSpec) -> tuple[Subject, PairSource]:
+        """Whose influence is wanted, and where the pairs come from.
+
+        Raises:
+            NotFound: the model is not served any more, or an array is gone.
+            Corrupt: a stored array is damaged.
+        """
+        subject = self.resolver.subject(spec)
+        return subject, self.resolver.pairs(subject.generator, spec.originals, spec.seed)
+
+    def can_go_on(self, job: Job) -> bool:
+        """Whether an unended job's plan still gives the same bits here.
+
+        A job whose model is gone may go on: it fails at once and says so.
+        """
+        spec = parse_spec(job.specification)
+        if not isinstance(spec, InfluenceSpec):
+            return True
+        try:
+            provider = self.resolver.catalogue.by_digest(spec.model).provider
+        except NotFound:
+            return True
+        return _gives_same_bits(stored_plan(job.plan), provider)
+
+    def _is_whole(self, job: Job) -> bool:
+        """Whether a job goes on, or all of its result arrays are still there."""
+        return job.result is None or all(
+            self.resolver.artifacts.has(ref.sha256) for ref in job.result.arrays.values()
+        )
+
+    def _plan(self, job: Job, spec: InfluenceSpec) -> tuple[Job, Sums | None]:
+        """With the plan and the sums of an earlier attempt, or a new plan."""
+        subject, source = self.resolve(spec)
+        plan, sums = self._earlier(job.identity, subject) or (
+            choose_plan(subject.generator, subject.layer, len(subject.sets)),
+            None,
+        )
+        planned = replace(
+            job,
+            plan={**asdict(plan), "rewrites": list(plan.rewrites)},
+            estimate=estimate(
+                subject,
+                source,
+                plan,
+                spec,
+                workers=self.workers,
+                cancellation=self.cancellation,
+            ),
+            shards_total=shard_count(spec),
+            shards_done=sums.shards if sums else 0,
+        )
+        return planned, sums
+
+    def _earlier(self, wanted: str, subject: Subject) -> tuple[Plan, Sums] | None:
+        """The newest attempt that can be gone on with: same arithmetic, same provider."""
+        for job in self.store.by_identity(wanted, (JobState.CANCELLED, JobState.FAILED)):
+            if job.checkpoint is None:
+                continue
+            plan = stored_plan(job.plan)
+            if not _gives_same_bits(plan, subject.generator.provider):
+                continue
+            try:
+                return plan, self.checkpoints.load(job.checkpoint)
+            except Corrupt as error:
+                _log.warning("checkpoint left out", job=job.id, error=str(error))
+        return None
+
+
+def stored_plan(value: dict[str, Any]) -> Plan:
+    """The plan that a job was stored with."""
+    return Plan(**{**value, "rewrites": tuple(value["rewrites"])})
+
+
+def _gives_same_bits(plan: Plan, provider: str) -> bool:
+    return (plan.arithmetic_version, plan.provider) == (ARITHMETIC_VERSION, provider)

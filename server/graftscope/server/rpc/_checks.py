@@ -1,0 +1,89 @@
+"""Values that are not allowed, whatever the model: each refusal names the value and the field.
+
+It must not know models or arrays.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.server.errors import InvalidInput
+from graftscope.server.jobs import ModulesSpec
+from graftscope.v1 import bundle_pb2
+
+MAX_REQUEST_ID = 128
+
+
+def check_channels(
+    layer: bundle_pb2.Layer, indices: Sequence[int], field: str
+) -> NDArray[np.int64]:
+    """Channels of a layer, each once.
+
+    Raises:
+        InvalidInput: one is out of range or named twice.
+    """
+    channels = np.array(list(indices), dtype=np.int64)
+    beyond = channels[channels >= layer.channels]
+    if len(beyond):
+        raise InvalidInput(
+            f"channel {beyond[0]} is not in layer {layer.name!r}, which has {layer.channels}: "
+            f"0 to {layer.channels - 1}",
+            field=field,
+        )
+    values, counts = np.unique(channels, return_counts=True)
+    if len(values) != len(channels):
+        raise InvalidInput(f"channel {values[counts > 1][0]} is named more than once", field=field)
+    return channels
+
+
+def module_channels(labels: NDArray[np.int64], index: int) -> NDArray[np.int64]:
+    """Channels of a module.
+
+    Raises:
+        InvalidInput: it has none.
+    """
+    channels = np.flatnonzero(labels == index)
+    if not len(channels):
+        modules = ", ".join(str(m) for m in np.unique(labels[labels >= 0])) or "none"
+        raise InvalidInput(
+            f"module {index} has no channels; modules with channels are: {modules}",
+            field="module.index",
+        )
+    return channels
+
+
+def check_modules(spec: ModulesSpec) -> None:
+    """Checks what can be told without looking at the maps; the job itself finds the rest.
+
+    Raises:
+        InvalidInput: K, a seed, the window or the percentile is not allowed.
+    """
+    channels = spec.maps.shape[0]
+    if not 1 <= spec.k <= channels:
+        raise InvalidInput(
+            f"k is {spec.k}; 1 to {channels} is allowed, the number of channels", field="k"
+        )
+    if len(set(spec.seeds)) < len(spec.seeds):
+        raise InvalidInput("a seed is named more than once", field="seeds")
+    if spec.window % 2 == 0:
+        raise InvalidInput(f"window is {spec.window}; odd numbers are allowed", field="window")
+    if not 0 < spec.percentile < 100:
+        raise InvalidInput(
+            f"percentile is {spec.percentile}; more than 0 and less than 100 is allowed",
+            field="percentile",
+        )
+
+
+def check_request_id(request_id: str) -> None:
+    """Checks a caller's name for a call.
+
+    Raises:
+        InvalidInput: it is too long, or holds characters that cannot be printed.
+    """
+    if len(request_id) > MAX_REQUEST_ID or not request_id.isprintable():
+        raise InvalidInput(
+            f"request_id {request_id!r} is not allowed; at most {MAX_REQUEST_ID} printable "
+            "characters are",
+            field="request_id",
+        )

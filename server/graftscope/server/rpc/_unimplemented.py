@@ -1,0 +1,152 @@
+"""Part of the contract that is not implemented yet, refused by name.
+
+What a newer client says in fields or numbers that this version does not have is refused too:
+protobuf keeps it aside, and an edit with an action of a later version would look like one without
+an action. It must not know models or arrays.
+"""
+
+from collections.abc import Iterator
+
+from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from graftscope.server.errors import Unsupported
+from graftscope.v1 import (
+    analysis_service_pb2,
+    intervention_pb2,
+    model_service_pb2,
+    originals_pb2,
+    precision_pb2,
+    tensor_pb2,
+)
+
+_PACKAGE = tensor_pb2.DESCRIPTOR.package
+_METHODS: dict[int, str] = {
+    analysis_service_pb2.METHOD_UNSPECIFIED: "nmf",
+    analysis_service_pb2.METHOD_NMF: "nmf",
+    analysis_service_pb2.METHOD_KMEANS: "kmeans",
+}
+
+
+def check_known(request: Message) -> None:
+    """Refuses fields that the contract of this version does not have.
+
+    Raises:
+        Unsupported: there is one; the message names it by its number.
+    """
+    if request.DESCRIPTOR.file.package != _PACKAGE:
+        return
+    for message in _messages(request):
+        unknown = UnknownFieldSet(message)
+        if len(unknown):
+            raise Unsupported(
+                f"field number {unknown[0].field_number} of {message.DESCRIPTOR.name} is not known "
+                "to this server, which is older than the client"
+            )
+
+
+def method(number: int) -> str:
+    """nmf or kmeans.
+
+    Raises:
+        Unsupported: another method was asked for.
+    """
+    if number not in _METHODS:
+        raise Unsupported(
+            f"method {_name(analysis_service_pb2.Method.DESCRIPTOR, number)} is not implemented "
+            "yet; implemented are METHOD_NMF and METHOD_KMEANS",
+            field="method",
+        )
+    return _METHODS[number]
+
+
+def check_precision(number: int) -> None:
+    """Refuses what is not FP32.
+
+    Raises:
+        Unsupported: another precision was asked for.
+    """
+    if number not in (precision_pb2.PRECISION_UNSPECIFIED, precision_pb2.PRECISION_FP32):
+        raise Unsupported(
+            f"precision {_name(precision_pb2.Precision.DESCRIPTOR, number)} is not implemented "
+            "yet; implemented is PRECISION_FP32",
+            field="precision",
+        )
+
+
+def check_encoding(number: int) -> None:
+    """Refuses encoded images.
+
+    Raises:
+        Unsupported: images were asked for in a file format.
+    """
+    if number != model_service_pb2.IMAGE_ENCODING_UNSPECIFIED:
+        raise Unsupported(
+            f"encoding {_name(model_service_pb2.ImageEncoding.DESCRIPTOR, number)} is not "
+            "implemented yet; images come as arrays",
+            field="encoding",
+        )
+
+
+def check_until(until: analysis_service_pb2.StoppingRule) -> None:
+    """Refuses stopping rules.
+
+    Raises:
+        Unsupported: there is one.
+    """
+    if until.WhichOneof("rule"):
+        raise Unsupported("stopping rules (until) are not implemented yet", field="until")
+
+
+def check_shared(pairs: originals_pb2.Pairs) -> None:
+    """Refuses inputs that both originals, or all samples, have in common.
+
+    Raises:
+        Unsupported: there is one.
+    """
+    for name, asked in (("share", pairs.share), ("fix", pairs.fix.inputs)):
+        if asked:
+            raise Unsupported(f"pairs.{name} is not implemented yet", field=f"pairs.{name}")
+
+
+def check_swap(edit: intervention_pb2.Edit) -> None:
+    """Refuses every edit that is not a swap from original 2, everywhere on the map.
+
+    Raises:
+        Unsupported: it is another.
+    """
+    action = edit.WhichOneof("action")
+    if action not in ("swap", None):
+        raise Unsupported(
+            f"action {action!r} is not implemented yet; implemented is swap",
+            field="intervention.edits.action",
+        )
+    donor = edit.swap.WhichOneof("donor")
+    if donor not in ("original2", None):
+        raise Unsupported(
+            f"swap from {donor!r} is not implemented yet; implemented is original2",
+            field="intervention.edits.swap",
+        )
+    if edit.mask.WhichOneof("area"):
+        raise Unsupported("masks are not implemented yet", field="intervention.edits.mask")
+
+
+def _messages(message: Message) -> Iterator[Message]:
+    """The message and every one inside it."""
+    yield message
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        if field.message_type.GetOptions().map_entry:
+            inner = [x for x in value.values() if isinstance(x, Message)]
+        else:
+            inner = list(value) if field.is_repeated else [value]
+        for each in inner:
+            yield from _messages(each)
+
+
+def _name(kind: EnumDescriptor, number: int) -> str:
+    """The value's name, or its number where a newer client knows more."""
+    known = kind.values_by_number.get(number)
+    return known.name if known else f"number {number}"

@@ -1,0 +1,522 @@
+# methods are named by the contract
+"""A Graftscope server for tests of the client: a toy model in numpy, and faults on demand.
+
+The toy has 6 channels in two layers. Channel c adds latent z_c to one third of the image's rows,
+two channels a third, so influence maps and the 3 modules are known.
+"""
+
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent import futures
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import google_crc32c
+import grpc
+import numpy as np
+from google.longrunning import operations_pb2, operations_pb2_grpc
+from google.protobuf import empty_pb2
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+from numpy.typing import NDArray
+
+from graftscope.v1 import (
+    analysis_service_pb2,
+    analysis_service_pb2_grpc,
+    artifact_service_pb2,
+    artifact_service_pb2_grpc,
+    bundle_pb2,
+    model_service_pb2,
+    model_service_pb2_grpc,
+    originals_pb2,
+    precision_pb2,
+    tensor_pb2,
+)
+
+CHANNELS = 6
+SIDE = 6
+DIGEST = "d" * 64
+DTYPES = {"BOOL": "?", "UINT8": "u1", "INT32": "<i4", "INT64": "<i8", "FP32": "<f4", "FP64": "<f8"}
+Array = NDArray[np.generic]
+
+
+def patterns() -> NDArray[np.float64]:
+    """(C, H, W): where each channel shows, and how strongly."""
+    found = np.zeros((CHANNELS, SIDE, SIDE))
+    for channel in range(CHANNELS):
+        third = channel // 2
+        found[channel, 2 * third : 2 * third + 2] = 0.1 * (channel + 1)
+    return found
+
+
+def draw(seed: int, pair: int, which: int) -> NDArray[np.float32]:
+    """(C,) latents of one original."""
+    return np.random.default_rng([seed, pair, which]).standard_normal(CHANNELS).astype(np.float32)
+
+
+def render(latents: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(B, 3, H, W) images of (B, C) latents."""
+    grey = np.einsum("bc,chw->bhw", latents, patterns())
+    return np.repeat(grey[:, None], 3, axis=1).astype(np.float32)
+
+
+def influence(
+    latents1: NDArray[np.float32], latents2: NDArray[np.float32], sets: Sequence[Sequence[int]]
+) -> NDArray[np.float64]:
+    """(B, E, H, W): |hybrid - original 1| of every pair and set of channels."""
+    difference: NDArray[np.float64] = latents2.astype(np.float64) - latents1
+    changes = [np.einsum("bc,chw->bhw", difference[:, e], patterns()[list(e)]) for e in sets]
+    every: NDArray[np.float64] = np.abs(np.stack(changes, axis=1))
+    return every
+
+
+def manifest() -> bundle_pb2.Bundle:
+    """The toy's."""
+    layers = [
+        bundle_pb2.Layer(
+            name=name,
+            level=level,
+            kind=bundle_pb2.LAYER_KIND_MAP,
+            channels=CHANNELS,
+            height=1,
+            width=1,
+            tensor=f"/{name}/Relu_output_0",
+        )
+        for name, level in (("conv1", "coarse"), ("conv2", "intermediate"))
+    ]
+    return bundle_pb2.Bundle(
+        format=1,
+        name="toy",
+        digest=DIGEST,
+        inputs=[
+            bundle_pb2.Input(
+                name="z", datatype="FP32", shape=[CHANNELS], normal=bundle_pb2.Normal()
+            )
+        ],
+        image=bundle_pb2.Image(channels=3, height=SIDE, width=SIDE, low=-1.0, high=1.0),
+        layers=layers,
+        encoder=bundle_pb2.Encoder(file="encoder.onnx", input="z"),
+        provenance=bundle_pb2.Provenance(recipe="toy", data="none", licence="CC0"),
+    )
+
+
+@dataclass
+class Faults:
+    """What goes wrong, and how large things are; tests change it while the server runs."""
+
+    version: str | None = "0.1.0"
+    inline_limit_bytes: int = 1 << 20
+    chunk_bytes: int = 1 << 20
+    page_size: int = 100
+    broken_watches: int = 0
+    broken_reads: int = 0
+    corrupt_chunks: int = 0
+    damaged_byte: int | None = None
+    wrong_artifact: bool = False
+    job_error: tuple[grpc.StatusCode, str, str] | None = None
+    refusals: dict[str, tuple[grpc.StatusCode, str, str, str]] = field(default_factory=dict)
+    layer_kind: Any = bundle_pb2.LAYER_KIND_MAP
+    go_on: threading.Event = field(default_factory=threading.Event)
+    calls: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.go_on.set()
+
+
+Context = grpc.ServicerContext
+
+
+@dataclass
+class Base:
+    """What all servicers share."""
+
+    faults: Faults
+    stored: dict[str, bytes]
+    operations: dict[str, operations_pb2.Operation]
+
+    def enter(self, method: str, context: Context) -> None:
+        self.faults.calls.append(method)
+        if self.faults.version is not None:
+            context.send_initial_metadata((("graftscope-version", self.faults.version),))
+        if method in self.faults.refusals:
+            refuse(context, *self.faults.refusals[method])
+
+    def read(self, array: tensor_pb2.Array, context: Context) -> Array:
+        match array.WhichOneof("source"):
+            case "tensor":
+                return parsed(array.tensor.data, array.tensor)
+            case "artifact":
+                return parsed(self.stored[array.artifact.sha256], array.artifact)
+            case _:
+                response = analysis_service_pb2.InfluenceResponse()
+                self.operations[array.result.operation].response.Unpack(response)
+                return self.read(getattr(response, array.result.array), context)
+
+    def write(self, array: Array) -> tensor_pb2.Array:
+        datatype = next(name for name, code in DTYPES.items() if np.dtype(code) == array.dtype)
+        data = array.tobytes()
+        if len(data) <= self.faults.inline_limit_bytes:
+            tensor = tensor_pb2.Tensor(datatype=datatype, shape=array.shape, data=data)
+            return tensor_pb2.Array(tensor=tensor)
+        sha256 = hashlib.sha256(data).hexdigest()
+        self.stored[sha256] = data
+        artifact = tensor_pb2.Artifact(sha256=sha256, datatype=datatype, shape=array.shape)
+        return tensor_pb2.Array(artifact=artifact)
+
+    def pairs(
+        self, pairs: originals_pb2.Pairs, context: Context
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        match pairs.originals.WhichOneof("source"):
+            case "latents":
+                both = (pairs.originals.latents.latents1, pairs.originals.latents.latents2)
+                first, second = (self.read(side.inputs["z"], context) for side in both)
+                return first.astype(np.float32), second.astype(np.float32)
+            case "image_pairs":
+                images = pairs.originals.image_pairs
+                first = encode(self.read(images.images1, context))
+                return first, encode(self.read(images.images2, context))
+            case _:
+                indices = range(pairs.first, pairs.first + pairs.count)
+                sides = [np.stack([draw(pairs.seed, i, w) for i in indices]) for w in (1, 2)]
+                return sides[0], sides[1]
+
+
+def parsed(data: bytes, described: tensor_pb2.Tensor | tensor_pb2.Artifact) -> Array:
+    return np.frombuffer(data, DTYPES[described.datatype]).reshape(tuple(described.shape))
+
+
+def encode(images: Array) -> NDArray[np.float32]:
+    """(B, C) latents of (B, H, W, 3) bytes: the mean brightness of each channel's rows."""
+    unit = images.astype(np.float32).mean(axis=3) / 127.5 - 1
+    return np.stack([unit[:, 2 * (c // 2)].mean(axis=1) for c in range(CHANNELS)], axis=1)
+
+
+def refuse(
+    context: Context, code: grpc.StatusCode, message: str, reason: str = "", blamed: str = ""
+) -> None:
+    """End a call with a status; with details where there is a reason."""
+    if not reason:
+        context.abort(code, message)
+    context.abort_with_status(rpc_status.to_status(status(code, message, reason, blamed)))
+
+
+def status(code: grpc.StatusCode, message: str, reason: str, blamed: str) -> status_pb2.Status:
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain="graftscope")]
+    if blamed:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=blamed, description=message)
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    return status_pb2.Status(
+        code=code.value[0], message=message, details=[pack(each) for each in details]
+    )
+
+
+def pack(message: Message) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(message)
+    return packed
+
+
+def execution() -> precision_pb2.Execution:
+    return precision_pb2.Execution(
+        model_digest=DIGEST,
+        precision=precision_pb2.PRECISION_FP32,
+        provider="CPUExecutionProvider",
+    )
+
+
+class Models(Base, model_service_pb2_grpc.ModelServiceServicer):
+    def _model(self) -> model_service_pb2.Model:
+        bundle = manifest()
+        bundle.layers[0].kind = self.faults.layer_kind
+        return model_service_pb2.Model(name="models/toy", bundle=bundle)
+
+    def ListModels(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("ListModels", context)
+        return model_service_pb2.ListModelsResponse(models=[self._model()])
+
+    def GetModel(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("GetModel", context)
+        if request.name != "models/toy":
+            text = f"model {request.name!r} is not served; there are: models/toy"
+            refuse(context, grpc.StatusCode.NOT_FOUND, text, "NOT_FOUND", "name")
+        return model_service_pb2.GetModelResponse(model=self._model())
+
+    def Generate(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("Generate", context)
+        if request.WhichOneof("latents_source") == "latents":
+            latents = self.read(request.latents.inputs["z"], context).astype(np.float32)
+        else:
+            latents = self.pairs(request.samples, context)[0]
+        return model_service_pb2.GenerateResponse(
+            images=self.write(render(latents)),
+            latents=originals_pb2.Latents(inputs={"z": self.write(latents)}),
+            execution=execution(),
+        )
+
+    def Encode(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("Encode", context)
+        mean = encode(self.read(request.images, context))
+        return model_service_pb2.EncodeResponse(
+            mean=originals_pb2.Latents(inputs={"z": self.write(mean)}),
+            log_variance=originals_pb2.Latents(inputs={"z": self.write(np.zeros_like(mean))}),
+            execution=execution(),
+        )
+
+    def Hybridize(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("Hybridize", context)
+        edit = request.intervention.edits[0]
+        check_layer(edit.layer, context)
+        if edit.WhichOneof("target") == "channels":
+            chosen = list(edit.channels.indices)
+        else:
+            labels = self.read(edit.module.labels, context)
+            chosen = np.flatnonzero(labels == edit.module.index).tolist()
+        first, second = self.pairs(request.pairs, context)
+        mixed = first.copy()
+        mixed[:, chosen] = second[:, chosen]
+        return model_service_pb2.HybridizeResponse(
+            original1=self.write(render(first)),
+            original2=self.write(render(second)),
+            hybrid=self.write(render(mixed)),
+            execution=execution(),
+        )
+
+
+def check_layer(layer: str, context: Context) -> None:
+    if layer not in ("conv1", "conv2", "coarse", "intermediate"):
+        text = f"layer {layer!r} is not in model 'toy'; it has: conv1, conv2"
+        refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, "INVALID_INPUT", "layer")
+
+
+class Artifacts(Base, artifact_service_pb2_grpc.ArtifactServiceServicer):
+    def PutArtifact(self, requests, context):  # type: ignore[no-untyped-def]
+        self.enter("PutArtifact", context)
+        artifact = next(requests).artifact
+        chunks = [request.chunk for request in requests]
+        for chunk in chunks:
+            assert google_crc32c.value(chunk.data) == chunk.crc32c
+            assert len(chunk.data) <= 1 << 20
+        data = b"".join(chunk.data for chunk in chunks)
+        assert hashlib.sha256(data).hexdigest() == artifact.sha256
+        self.stored[artifact.sha256] = data
+        return artifact_service_pb2.PutArtifactResponse(artifact=artifact)
+
+    def ReadArtifact(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("ReadArtifact", context)
+        if request.sha256 not in self.stored:
+            refuse(context, grpc.StatusCode.NOT_FOUND, "no such artifact", "NOT_FOUND", "sha256")
+        data, step = self.stored[request.sha256], self.faults.chunk_bytes
+        if self.faults.wrong_artifact:
+            data = bytes(len(data))
+        for sent, start in enumerate(range(request.offset, max(len(data), 1), step)):
+            if sent == 1 and self.faults.broken_reads > 0:
+                self.faults.broken_reads -= 1
+                refuse(context, grpc.StatusCode.UNAVAILABLE, "the connection broke")
+            piece = data[start : start + step]
+            wrong = self.faults.corrupt_chunks > 0 and sent == 1
+            self.faults.corrupt_chunks -= wrong
+            wrong |= start == self.faults.damaged_byte
+            chunk = artifact_service_pb2.Chunk(
+                data=piece, crc32c=google_crc32c.value(piece) ^ int(wrong)
+            )
+            yield artifact_service_pb2.ReadArtifactResponse(chunk=chunk, total_bytes=len(data))
+
+
+class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
+    def Influence(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("Influence", context)
+        check_layer(request.layer, context)
+        metadata = analysis_service_pb2.AnalysisMetadata(
+            influence=request,
+            model_digest=DIGEST,
+            identity="i" * 64,
+            progress=analysis_service_pb2.Progress(
+                state=analysis_service_pb2.JOB_STATE_RUNNING, shards_done=1, shards_total=2
+            ),
+            estimate=analysis_service_pb2.Estimate(hybrids=600, result_bytes=4608),
+        )
+        metadata.estimate.duration.FromMilliseconds(12_500)
+        metadata.create_time.FromSeconds(1_700_000_000)
+        if request.dry_run:
+            return operations_pb2.Operation(metadata=pack(metadata))
+        return self._start(metadata, self._influence(request, context))
+
+    def Modules(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("Modules", context)
+        maps = self.read(request.maps, context)
+        metadata = analysis_service_pb2.AnalysisMetadata(modules=request)
+        metadata.progress.state = analysis_service_pb2.JOB_STATE_RUNNING
+        return self._start(metadata, self._modules(request, maps))
+
+    def WatchOperation(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("WatchOperation", context)
+        if request.name not in self.operations:
+            text = f"operation {request.name!r} is not known"
+            refuse(context, grpc.StatusCode.NOT_FOUND, text, "NOT_FOUND", "name")
+        final = self.operations[request.name]
+        yield analysis_service_pb2.WatchOperationResponse(operation=running(final))
+        if self.faults.broken_watches > 0:
+            self.faults.broken_watches -= 1
+            refuse(context, grpc.StatusCode.UNAVAILABLE, "the connection broke")
+        progress = analysis_service_pb2.Progress(
+            state=analysis_service_pb2.JOB_STATE_RUNNING,
+            shards_done=1,
+            shards_total=2,
+            hybrids_per_second=100.0,
+        )
+        progress.eta.FromMilliseconds(1500)
+        yield analysis_service_pb2.WatchOperationResponse(progress=progress)
+        while not self.faults.go_on.wait(0.05) and context.is_active():
+            pass
+        yield analysis_service_pb2.WatchOperationResponse(operation=self.operations[request.name])
+
+    def _start(
+        self, metadata: analysis_service_pb2.AnalysisMetadata, response: Message
+    ) -> operations_pb2.Operation:
+        done = analysis_service_pb2.AnalysisMetadata()
+        done.CopyFrom(metadata)
+        done.progress.state = analysis_service_pb2.JOB_STATE_DONE
+        done.progress.shards_done = done.progress.shards_total
+        operation = operations_pb2.Operation(
+            name=f"operations/{len(self.operations) + 1}", metadata=pack(done), done=True
+        )
+        if self.faults.job_error is None:
+            operation.response.CopyFrom(pack(response))
+        else:
+            code, message, reason = self.faults.job_error
+            operation.error.CopyFrom(status(code, message, reason, ""))
+        self.operations[operation.name] = operation
+        return running(operation)
+
+    def _influence(
+        self, request: analysis_service_pb2.InfluenceRequest, context: Context
+    ) -> analysis_service_pb2.InfluenceResponse:
+        if request.WhichOneof("subject") == "each_module":
+            labels = self.read(request.each_module, context)
+            names = sorted({int(label) for label in labels if label >= 0})
+            sets = [np.flatnonzero(labels == name).tolist() for name in names]
+        else:
+            names = list(request.each_channel.indices) or list(range(CHANNELS))
+            sets = [[name] for name in names]
+        first, second = self.pairs(request.pairs, context)
+        every = influence(first, second, sets)  # (B, E, H, W)
+        count = len(every)
+        spread = every.std(axis=0, ddof=1) if count > 1 else np.full_like(every[0], np.nan)
+        means = every.mean(axis=(2, 3))
+        mean_spread = means.std(axis=0, ddof=1) if count > 1 else np.full(len(sets), np.nan)
+        arrays: Mapping[str, Any] = {
+            "maps": every.mean(axis=0),
+            "stderr": spread / np.sqrt(count),
+            "individual": means.mean(axis=0),
+            "individual_stderr": mean_spread / np.sqrt(count),
+            "channels": np.array(names, np.int64),
+        }
+        written: dict[str, Any] = {name: self.write(array) for name, array in arrays.items()}
+        return analysis_service_pb2.InfluenceResponse(
+            **written,
+            range_width=2.0,
+            pairs=count,
+            originals=request.pairs.originals.WhichOneof("source") or "encoded",
+            layer={"coarse": "conv1", "intermediate": "conv2"}.get(request.layer, request.layer),
+            execution=execution(),
+        )
+
+    def _modules(
+        self, request: analysis_service_pb2.ModulesRequest, maps: Array
+    ) -> analysis_service_pb2.ModulesResponse:
+        thirds = maps.reshape(len(maps), 3, -1).mean(axis=2)  # (C, 3)
+        labels = thirds.argmax(axis=1).astype(np.int64) % request.k
+        weights = np.eye(request.k)[labels]
+        templates = np.stack([maps[labels == k].sum(axis=0) for k in range(request.k)]).astype(
+            np.float64
+        )
+        seeds = len(request.seeds)
+        arrays: Mapping[str, Array] = {
+            "labels": labels,
+            "templates": templates,
+            "weights": weights,
+            "purity": np.ones(len(maps)),
+            "seed_labels": np.repeat(labels[None], seeds, axis=0),
+            "seed_templates": np.repeat(templates[None], seeds, axis=0),
+            "agreement": np.ones(seeds),
+            "cosine": np.ones(seeds),
+        }
+        written: dict[str, Any] = {name: self.write(array) for name, array in arrays.items()}
+        return analysis_service_pb2.ModulesResponse(
+            **written,
+            seeds_agreeing=seeds,
+            method=request.method,
+        )
+
+
+def running(operation: operations_pb2.Operation) -> operations_pb2.Operation:
+    """The same operation before it was done."""
+    metadata = analysis_service_pb2.AnalysisMetadata()
+    operation.metadata.Unpack(metadata)
+    metadata.progress.state = analysis_service_pb2.JOB_STATE_RUNNING
+    metadata.progress.shards_done = 0
+    return operations_pb2.Operation(name=operation.name, metadata=pack(metadata))
+
+
+class Operations(Base, operations_pb2_grpc.OperationsServicer):
+    def _find(self, name: str, context: Context) -> operations_pb2.Operation:
+        if name not in self.operations:
+            text = f"operation {name!r} is not known"
+            refuse(context, grpc.StatusCode.NOT_FOUND, text, "NOT_FOUND", "name")
+        found = self.operations[name]
+        return found if self.faults.go_on.is_set() else running(found)
+
+    def ListOperations(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("ListOperations", context)
+        start = int(request.page_token or 0)
+        end = start + self.faults.page_size
+        names = list(self.operations)
+        return operations_pb2.ListOperationsResponse(
+            operations=[self.operations[name] for name in names[start:end]],
+            next_page_token=str(end) if end < len(names) else "",
+        )
+
+    def GetOperation(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("GetOperation", context)
+        return self._find(request.name, context)
+
+    def DeleteOperation(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("DeleteOperation", context)
+        self._find(request.name, context)
+        del self.operations[request.name]
+        return empty_pb2.Empty()
+
+    def CancelOperation(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("CancelOperation", context)
+        operation = self._find(request.name, context)
+        code = grpc.StatusCode.CANCELLED
+        operation.error.CopyFrom(status(code, "the job was cancelled", "CANCELLED", ""))
+        return empty_pb2.Empty()
+
+    def WaitOperation(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("WaitOperation", context)
+        return self._find(request.name, context)
+
+
+@contextmanager
+def fake_server(faults: Faults | None = None, port: int = 0) -> Iterator[tuple[str, Faults]]:
+    """Run the fake on loopback; gives its address and its faults."""
+    faults = faults or Faults()
+    state: tuple[Faults, dict[str, bytes], dict[str, operations_pb2.Operation]]
+    state = (faults, {}, {})
+    server = grpc.server(futures.ThreadPoolExecutor(8))
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(Models(*state), server)
+    artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(Artifacts(*state), server)
+    analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(Analyses(*state), server)
+    operations_pb2_grpc.add_OperationsServicer_to_server(Operations(*state), server)
+    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    try:
+        yield f"127.0.0.1:{bound}", faults
+    finally:
+        faults.go_on.set()
+        server.stop(None).wait()

@@ -1,0 +1,202 @@
+"""Jobs on a small generator, stopped at the shard that a test names."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.server.engine import (
+    ARITHMETIC_VERSION,
+    SHARD_PAIRS,
+    Catalogue,
+    Device,
+    Generator,
+    Latents,
+    PairSource,
+    SessionPool,
+    open_bundles,
+)
+from graftscope.server.jobs import (
+    ArrayRef,
+    ArtifactStore,
+    CheckpointFolder,
+    InfluenceSpec,
+    Job,
+    JobRunner,
+    JobSettings,
+    JobState,
+    JobStore,
+    ModulesSpec,
+    OriginalsSpec,
+    Resolver,
+    Snapshot,
+)
+from graftscope.server.rpc import describe_failure
+
+SHARDS = 4
+PAIRS = (SHARDS - 1) * SHARD_PAIRS + 5
+"""Three whole shards and a part of one."""
+
+_NO_LIMIT = 2**40
+DAY_S = 86_400.0
+TIMEOUT_S = 60.0
+
+
+class Gate:
+    """Holds up pairs from some shard on."""
+
+    def __init__(self) -> None:
+        self._limit = _NO_LIMIT
+        self._changed = threading.Condition()
+
+    def close_after(self, shards: int) -> None:
+        """Lets no more than so many shards through."""
+        with self._changed:
+            self._limit = shards
+
+    def open(self) -> None:
+        """Lets everything through."""
+        with self._changed:
+            self._limit = _NO_LIMIT
+            self._changed.notify_all()
+
+    def pass_through(self, pairs: range) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: pairs.start < self._limit * SHARD_PAIRS, TIMEOUT_S)
+
+
+@dataclass(frozen=True)
+class GatedPairs:
+    """Pairs behind a gate."""
+
+    inner: PairSource
+    gate: Gate
+
+    @property
+    def kind(self) -> str:
+        return self.inner.kind
+
+    def latents(self, pairs: range) -> tuple[Latents, Latents]:
+        self.gate.pass_through(pairs)
+        return self.inner.latents(pairs)
+
+    def distinct_images(self, pairs: range) -> int:
+        return self.inner.distinct_images(pairs)
+
+
+@dataclass(frozen=True)
+class GatedResolver(Resolver):
+    """A resolver whose pairs are behind a gate."""
+
+    gate: Gate = field(default_factory=Gate)
+
+    def pairs(self, generator: Generator, originals: OriginalsSpec, seed: int) -> PairSource:
+        return GatedPairs(super().pairs(generator, originals, seed), self.gate)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A runner and what it stands on."""
+
+    runner: JobRunner
+    store: JobStore
+    checkpoints: Path
+    generator: Generator
+    gate: Gate
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        return self.runner.artifacts
+
+    def influence(self, **changes: object) -> InfluenceSpec:
+        """Every channel of the second layer, over `PAIRS` pairs."""
+        layer = self.generator.manifest.layers[1]
+        channels = tuple(range(layer.channels))
+        spec = InfluenceSpec(
+            model=self.generator.manifest.digest,
+            layer=layer.name,
+            sets=tuple((c,) for c in channels),
+            indices=channels,
+            subject="channels",
+            originals=OriginalsSpec("prior", {}),
+            seed=1,
+            first=0,
+            pairs=PAIRS,
+            map_size=16,
+            arithmetic=ARITHMETIC_VERSION,
+        )
+        return replace(spec, **changes)  # type: ignore[arg-type]
+
+    def modules(self, maps: NDArray[np.float64], k: int) -> ModulesSpec:
+        """K modules of given maps."""
+        return ModulesSpec(self.artifacts.put(maps), k, "nmf", (0,), 3, 75.0)
+
+    async def create(self, **changes: object) -> Job:
+        return await self.runner.create(self.influence(**changes), model="models/toy-vae")
+
+    def arrays(self, job: Job) -> dict[str, NDArray[np.float64]]:
+        """A job's result arrays, whatever their type."""
+        return {
+            name: self.artifacts.get(ref).astype(np.float64) for name, ref in refs_of(job).items()
+        }
+
+    async def done(self, job: Job) -> Job:
+        """The job once it has ended."""
+        ended = (await self.runner.wait(job.id, TIMEOUT_S)).job
+        assert ended.state.ended, ended
+        return ended
+
+    async def stop(self) -> None:
+        """Stops the runner, then lets the shards go that wait at the gate."""
+        stopping = asyncio.ensure_future(self.runner.stop())
+        await asyncio.sleep(0)
+        self.gate.open()
+        await stopping
+
+    async def reached(self, job: Job, shards: int) -> Snapshot:
+        """The job once so many shards are done."""
+        async for snapshot in self.runner.watch(job.id):
+            if snapshot.job.shards_done >= shards and snapshot.job.state is JobState.RUNNING:
+                return snapshot
+        raise AssertionError(f"{job.id} ended before shard {shards}")
+
+
+@asynccontextmanager
+async def bench(
+    bundle: Path,
+    state: Path,
+    *,
+    workers: int = 2,
+    resume: bool = True,
+    keep_s: float = DAY_S,
+    checkpoint_every_s: float = 5.0,
+    store_type: type[JobStore] = JobStore,
+) -> AsyncIterator[Bench]:
+    """A runner over a state folder, stopped at the end."""
+    state.mkdir(exist_ok=True)
+    gate = Gate()
+    catalogue = Catalogue(open_bundles([bundle]), SessionPool(Device.CPU, 16))
+    resolver = GatedResolver(catalogue, ArtifactStore(state / "artifacts"), gate)
+    checkpoints = state / "checkpoints"
+    settings = JobSettings(workers, keep_s, describe_failure, checkpoint_every_s)
+    with closing(store_type(f"sqlite:///{state / 'jobs.db'}")) as store:
+        runner = JobRunner(store, CheckpointFolder(checkpoints), resolver, settings)
+        await runner.start(resume=resume)
+        (generator,) = catalogue.generators.values()
+        here = Bench(runner, store, checkpoints, generator, gate)
+        try:
+            yield here
+        finally:
+            await here.stop()
+
+
+def refs_of(job: Job) -> dict[str, ArrayRef]:
+    """A job's result arrays; equal checksums are equal bits."""
+    assert job.state is JobState.DONE, job.failure
+    assert job.result is not None
+    return job.result.arrays

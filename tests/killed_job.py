@@ -1,0 +1,22 @@
+"""A process of its own that computes a job's first shards, says so, and waits to be killed."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from job_toys import bench
+
+
+async def _run(bundle: Path, state: Path, shards: int) -> None:
+    async with bench(bundle, state, checkpoint_every_s=0.0) as here:
+        here.gate.close_after(shards)
+        job = await here.create()
+        async for snapshot in here.runner.watch(job.id):
+            kept = snapshot.job.checkpoint
+            if kept is not None and kept.file == f"{job.id}-{shards}.npz":
+                sys.stdout.write(f"{job.id}\n")
+                sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(_run(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))

@@ -1,0 +1,144 @@
+"""Facts about the verbs that hand over to another room: train, export, serve."""
+
+import json
+import socket
+import sys
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from graftscope.client.cli import run
+
+
+class Stage(Enum):
+    """As the rooms' own."""
+
+    WORKING = "working"
+
+
+def room(monkeypatch: pytest.MonkeyPatch, name: str, **members: object) -> None:
+    """Put a room in the place of the real one."""
+    module = ModuleType(f"graftscope.{name}")
+    vars(module).update(members)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+def test_train_hands_over_its_options_and_shows_the_progress(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {}
+
+    def train(*arguments: Any, on_progress: Callable[[Any], None], **named: Any) -> Any:
+        given.update(arguments=arguments, **named)
+        on_progress(
+            SimpleNamespace(
+                stage=Stage.WORKING,
+                step=3,
+                steps=9,
+                images_per_s=1500.0,
+                eta_s=12.0,
+                losses={"loss": 0.25},
+            )
+        )
+        skipped = tuple(SimpleNamespace(name=f"{i}.jpg", reason="truncated") for i in range(7))
+        return SimpleNamespace(checkpoint=tmp_path, skipped=skipped)
+
+    room(monkeypatch, "training", train=train)
+    options = ["--steps", "9", "--seed", "4", "--set", "epochs=2", "--set", "beta=0.1", "--resume"]
+    arguments = ["train", "vae-celeba", "--data", "d.zip", "--out", str(tmp_path), *options]
+    assert run([*arguments, "--json"]) == 0
+    told = capsys.readouterr()
+    assert given == {
+        "arguments": ("vae-celeba", "d.zip", tmp_path),
+        "steps": 9,
+        "seed": 4,
+        "resume": True,
+        "overrides": ["epochs=2", "beta=0.1"],
+    }
+    assert json.loads(told.out) == {"checkpoint": str(tmp_path), "skipped": 7}
+    lines = told.err.splitlines()
+    assert lines[0] == "train: working: 3 of 9 done, 1,500 images/s, loss 0.25, 12 s left"
+    assert lines[1] == "skipped 0.jpg: truncated"
+    assert lines[-1] == f"skipped 7 images in all; {tmp_path}/skipped.csv lists them"
+
+
+def test_an_interrupted_training_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    room(monkeypatch, "training", train=train)
+    assert run(["train", "vae-celeba", "--data", "d", "--out", "o"]) == 130
+    assert capsys.readouterr().err == (
+        "graftscope: interrupted: the same command with --resume goes on\n"
+    )
+
+
+def test_export_tells_the_bundle_that_it_wrote(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any] = {}
+
+    def export(*arguments: Any, on_progress: Callable[[Any], None], **named: Any) -> Any:
+        given.update(arguments=arguments, **named)
+        on_progress(SimpleNamespace(stage=Stage.WORKING, done=1, total=2))
+        layers = [SimpleNamespace(name="conv1"), SimpleNamespace(name="conv2")]
+        return SimpleNamespace(name="faces", digest="d1", layers=layers)
+
+    room(monkeypatch, "exporter", export=export)
+    arguments = ["export", "runs/a", "--out", "b", "--name", "faces", "--overwrite"]
+    assert run([*arguments, "--json"]) == 0
+    told = capsys.readouterr()
+    assert given == {
+        "arguments": ("runs/a", Path("b")),
+        "name": "faces",
+        "licence": None,
+        "overwrite": True,
+    }
+    assert json.loads(told.out) == {
+        "bundle": "b",
+        "name": "faces",
+        "digest": "d1",
+        "layers": ["conv1", "conv2"],
+    }
+    assert told.err == "export: working: 1 of 2 done\n"
+    assert run(arguments) == 0
+    assert capsys.readouterr().out == "exported faces with layers conv1, conv2 -> b\n"
+
+
+def test_serve_leaves_to_the_server_what_is_not_given(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def serve(settings: Any, on_ready: Callable[[str], None]) -> None:
+        on_ready(f"127.0.0.1:{len(vars(settings))}")
+
+    room(monkeypatch, "server", serve=serve, Settings=SimpleNamespace)
+    assert run(["serve", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"address": "127.0.0.1:0"}
+    options = ["--bundles", "a", "--listen", "h:1", "--workers", "2", "--state", "s"]
+    assert run(["serve", *options, "--device", "cuda", "--log-level", "debug"]) == 0
+    assert capsys.readouterr().err == "serving at 127.0.0.1:6\n"
+
+
+def test_a_setting_that_is_not_allowed_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", "--log-level", "loud"]) == 4
+    told = capsys.readouterr().err
+    assert told.startswith("graftscope: setting 'log_level' cannot be 'loud': ")
+    assert told.count("\n") == 1
+
+
+def test_a_port_in_use_is_one_line(
+    toy_vae_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        options = ["--bundles", str(toy_vae_bundle), "--state", str(tmp_path)]
+        assert run(["serve", "--listen", address, *options, "--log-level", "error"]) == 5
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("graftscope")]
+    (line,) = said
+    assert f"cannot listen on '{address}'" in line

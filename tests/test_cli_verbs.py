@@ -1,0 +1,350 @@
+"""Facts about the verbs: what they print, what they write, and how they refuse."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from PIL import Image
+
+from _fake_server import CHANNELS, SIDE, Faults, draw, fake_server
+from graftscope.client import Client
+from graftscope.client.cli import run
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, Faults]]:
+    with fake_server() as running:
+        yield running
+
+
+class Shell:
+    """Runs commands against a server, as a user would."""
+
+    def __init__(self, address: str, capture: pytest.CaptureFixture[str]) -> None:
+        self._address, self._capture = address, capture
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        code = run([*map(str, arguments), "--server", self._address])
+        told = self._capture.readouterr()
+        return code, told.out, told.err
+
+    def json(self, *arguments: object) -> Any:
+        code, out, err = self(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    def refused(self, *arguments: object) -> tuple[int, str]:
+        """The exit code and the one line of a command that fails."""
+        code, out, err = self(*arguments)
+        assert out == ""
+        assert err.count("\n") == 1, err
+        assert err.startswith("graftscope: ")
+        return code, err
+
+
+@pytest.fixture
+def shell(server: tuple[str, Faults], capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(server[0], capsys)
+
+
+def arrays(path: Path) -> dict[str, Any]:
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+def save_image(path: Path, value: int, size: tuple[int, int] = (SIDE, SIDE)) -> Path:
+    Image.new("RGB", size, (value, value, value)).save(path)
+    return path
+
+
+def test_models_prints_a_line_a_model_and_the_manifests_as_json(shell: Shell) -> None:
+    code, out, _ = shell("models")
+    assert code == 0
+    assert "toy" in out
+    assert "conv1 (coarse), conv2 (intermediate)" in out
+    (manifest,) = shell.json("models")["models"]
+    assert [layer["tensor"] for layer in manifest["layers"]] == [
+        "/conv1/Relu_output_0",
+        "/conv2/Relu_output_0",
+    ]
+
+
+def test_generate_writes_samples_that_are_latents_for_other_verbs(
+    shell: Shell, tmp_path: Path
+) -> None:
+    out = tmp_path / "samples.npz"
+    document = shell.json("generate", "--count", 3, "--seed", 4, "--out", out)
+    assert (document["model"], document["count"], document["out"]) == ("toy", 3, str(out))
+    written = arrays(out)
+    assert set(written) == {"images", "z"}
+    np.testing.assert_array_equal(written["z"][2], draw(4, 2, 1))
+    again = tmp_path / "again.npz"
+    assert shell("generate", "--latents", out, "--out", again)[0] == 0
+    np.testing.assert_array_equal(arrays(again)["images"], written["images"])
+
+
+def test_generate_draws_a_picture_where_out_ends_in_png(shell: Shell, tmp_path: Path) -> None:
+    out = tmp_path / "samples.png"
+    assert shell("generate", "--count", 3, "--out", out)[0] == 0
+    with Image.open(out) as image:
+        assert image.format == "PNG"
+
+
+def test_encode_writes_means_under_the_inputs_names(shell: Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    save_image(folder / "a.png", 0)
+    save_image(folder / "b.png", 255, (4 * SIDE, 2 * SIDE))
+    out = tmp_path / "latents.npz"
+    assert shell("encode", folder, "--out", out)[0] == 0
+    written = arrays(out)
+    assert set(written) == {"z", "z_log_variance"}
+    np.testing.assert_allclose(written["z"], [[-1.0] * CHANNELS, [1.0] * CHANNELS])
+
+
+def test_influence_writes_exactly_the_arrays_of_the_format(shell: Shell, tmp_path: Path) -> None:
+    out = tmp_path / "maps.npz"
+    document = shell.json("influence", "--pairs", 20, "--seed", 3, "--out", out)
+    written = arrays(out)
+    assert {name: (array.dtype, array.shape) for name, array in written.items()} == {
+        "maps": (np.float64, (CHANNELS, SIDE, SIDE)),
+        "stderr": (np.float64, (CHANNELS, SIDE, SIDE)),
+        "individual": (np.float64, (CHANNELS,)),
+        "individual_stderr": (np.float64, (CHANNELS,)),
+        "channels": (np.int64, (CHANNELS,)),
+    }
+    assert document["individual"] == pytest.approx(written["individual"])
+    assert (document["layer"], document["pairs"]) == ("conv2", 20)
+
+
+def test_influence_tells_its_cost_on_standard_error_before_it_starts(shell: Shell) -> None:
+    code, out, err = shell("influence", "--pairs", 3)
+    assert code == 0
+    assert err.startswith("600 hybrids, about 12 s, 4.6 kB of results\n")
+    assert "individual influence, % of the range" in out
+
+
+def test_a_dry_run_tells_the_cost_and_starts_nothing(
+    shell: Shell, server: tuple[str, Faults]
+) -> None:
+    document = shell.json("influence", "--dry-run")
+    assert document == {"estimate": {"duration_s": 12.5, "hybrids": 600, "result_bytes": 4608}}
+    assert shell.json("jobs", "list")["jobs"] == []
+    assert "WatchOperation" not in server[1].calls
+
+
+def test_the_standard_error_of_one_pair_is_null_in_json(shell: Shell) -> None:
+    assert shell.json("influence", "--pairs", 1)["individual_stderr"] == [None] * CHANNELS
+
+
+def test_influence_of_given_latents_is_that_of_the_library(
+    shell: Shell, server: tuple[str, Faults], tmp_path: Path
+) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        shell("generate", "--count", 5, "--seed", seed, "--out", tmp_path / f"{name}.npz")
+    out = tmp_path / "maps.npz"
+    sides = ("--latents1", tmp_path / "a.npz", "--latents2", tmp_path / "b.npz")
+    document = shell.json("influence", "--channels", "4, 1", *sides, "--out", out)
+    assert (document["originals"], document["channels"]) == ("latents", [4, 1])
+    first, second = (np.stack([draw(seed, i, 1) for i in range(5)]) for seed in (1, 2))
+    change = np.abs(second - first).mean(axis=0)
+    expected = change[[4, 1]] * [0.5, 0.2] / 3
+    np.testing.assert_allclose(arrays(out)["individual"], expected, rtol=1e-5)
+
+
+def test_real_images_are_read_and_bad_ones_are_named_and_counted(
+    shell: Shell, tmp_path: Path
+) -> None:
+    save_image(tmp_path / "good.png", 100)
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    code, _, err = shell("influence", "--pairs", 2, "--originals", tmp_path)
+    assert code == 0
+    assert "skipped 1 of 2 images: bad.jpg: not an image of a known format" in err
+
+
+def test_modules_of_written_maps_and_of_computed_ones_are_the_same(
+    shell: Shell, tmp_path: Path
+) -> None:
+    maps, out, again = (tmp_path / f"{name}.npz" for name in ("maps", "out", "again"))
+    shell("influence", "--pairs", 20, "--out", maps)
+    document = shell.json("modules", "--maps", maps, "--k", 3, "--seed", "0,7", "--out", out)
+    assert document["labels"] == [0, 0, 1, 1, 2, 2]
+    assert (document["seeds"], document["seeds_agreeing"]) == ([0, 7], 2)
+    assert shell("modules", "--pairs", 20, "--out", again)[0] == 0
+    first, second = arrays(out), arrays(again)
+    assert set(first) == set(second) == {"labels", "templates", "weights"}
+    for name, array in first.items():
+        np.testing.assert_allclose(array, second[name])
+
+
+def test_modules_print_their_channels(shell: Shell) -> None:
+    _, out, _ = shell("modules", "--pairs", 5, "--seed", "0,1,2")
+    assert "0 1" in out
+    assert "3 of 3 seeds agree with the first" in out
+
+
+@pytest.fixture
+def modules_file(shell: Shell, tmp_path: Path) -> Path:
+    path = tmp_path / "modules.npz"
+    shell("modules", "--pairs", 5, "--out", path)
+    return path
+
+
+def test_hybrids_of_a_module_are_those_of_its_channels(
+    shell: Shell, modules_file: Path, tmp_path: Path
+) -> None:
+    by_module, by_channels = tmp_path / "m.npz", tmp_path / "c.npz"
+    shell("hybridize", "--modules", modules_file, "--module", 1, "--out", by_module)
+    shell("hybridize", "--channels", "2,3", "--out", by_channels)
+    first, second = arrays(by_module), arrays(by_channels)
+    assert {name: array.shape for name, array in first.items()} == dict.fromkeys(
+        ("original1", "original2", "hybrid"), (8, 3, SIDE, SIDE)
+    )
+    assert first["hybrid"].dtype == np.float32
+    np.testing.assert_array_equal(first["hybrid"], second["hybrid"])
+
+
+def test_hybrids_of_no_channel_are_original_1(shell: Shell) -> None:
+    assert shell.json("hybridize", "--channels", "")["change_share"] == 0
+
+
+def test_hybrids_of_two_images_are_drawn(shell: Shell, tmp_path: Path) -> None:
+    images = [save_image(tmp_path / f"{value}.png", value) for value in (0, 255)]
+    out = tmp_path / "hybrids.png"
+    code, told, _ = shell(
+        "hybridize", "--channels", 0, "--image1", images[0], "--image2", images[1], "--out", out
+    )
+    assert code == 0
+    assert "1 hybrids of toy at intermediate" in told
+    assert out.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_influence_of_modules_is_told_by_module(shell: Shell, modules_file: Path) -> None:
+    _, out, _ = shell("influence", "--modules", modules_file, "--pairs", 3)
+    assert out.splitlines()[1].startswith("module")
+    assert len(out.splitlines()) == 2 + 3
+
+
+def test_jobs_can_be_listed_shown_watched_and_cancelled(shell: Shell, tmp_path: Path) -> None:
+    shell("influence", "--pairs", 3)
+    (listed,) = shell.json("jobs", "list")["jobs"]
+    assert (listed["name"], listed["kind"], listed["done"]) == ("operations/1", "influence", True)
+    assert "influence  toy    intermediate  done" in shell("jobs", "list")[1]
+    shown = shell.json("jobs", "show", "1")
+    assert shown == listed
+    assert shown["estimate"]["hybrids"] == 600
+    assert "12 s, 4.6 kB" in shell("jobs", "show", "1")[1]
+    out = tmp_path / "maps.npz"
+    assert shell("jobs", "watch", "1", "--out", out)[0] == 0
+    assert arrays(out)["maps"].shape == (CHANNELS, SIDE, SIDE)
+    assert shell("jobs", "cancel", "1")[0] == 0
+    assert shell.refused("jobs", "watch", "1") == (
+        7,
+        "graftscope: operations/1: the job was cancelled\n",
+    )
+
+
+def test_an_interrupted_wait_says_how_to_go_on(
+    shell: Shell, server: tuple[str, Faults], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Client, "wait", interrupted)
+    code, _, err = shell("influence", "--pairs", 3)
+    assert code == 130
+    assert err.splitlines()[-1] == (
+        "graftscope: interrupted after 0 of 2 shards: the job goes on at "
+        f"{server[0]}; `graftscope jobs watch 1` follows it, `jobs cancel 1` ends it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("influence", "--layer", "conv9"), 4, "layer 'conv9' is not in model 'toy'; it has:"),
+        (("influence", "--model", "none"), 3, "'models/none' is not served"),
+        (("influence", "--channels", "1,x"), 4, "'x' is not an integer; channels are given"),
+        (("influence", "--channels", "1,1"), 4, "channel 1 is named more than once"),
+        (("influence", "--channels", ""), 4, "no channels"),
+        (("influence", "--channels", "-1"), 4, "channel -1 is not allowed"),
+        (("influence", "--pairs", 0), 4, "pairs 0 is not allowed: it must be from 1"),
+        (("influence", "--seed", -1), 4, "seed -1 is not allowed"),
+        (("influence", "--latents1", "a.npz"), 2, "--latents1 and --latents2 go together"),
+        (("influence", "--originals", "nowhere"), 3, "no image, folder or zip of images"),
+        (("influence", "--out", "maps.txt"), 4, "its name must end in .npz"),
+        (("influence", "--out", "no/such/maps.npz"), 4, "there is no folder no/such"),
+        (("influence", "--modules", "none.npz"), 3, "there is no file none.npz"),
+        (("influence", "--bundle", "b"), 2, "leave out --server"),
+        (("influence", "--timeout", 0), 4, "timeout_s 0 is not allowed"),
+        (("influence", "--map-size", -1), 2, "Invalid value for '--map-size'"),
+        (("influence", "--nonsense"), 2, "No such option"),
+        (("nonsense",), 2, "No such"),
+        (("modules", "--k", 7, "--pairs", 2), 4, "k 7 is more than the 6 maps"),
+        (("modules", "--method", "ward"), 4, "--method 'ward' is unknown; there are: nmf, kmeans"),
+        (("modules", "--seed", "x"), 4, "--seed 'x' is not integers from 0 with commas"),
+        (("modules", "--maps", "m.npz", "--layer", "conv1"), 2, "leave out --layer"),
+        (("hybridize",), 2, "say which channels"),
+        (("hybridize", "--channels", "1", "--image1", "a.png"), 2, "--image1 and --image2 go"),
+        (("generate", "--latents", "a.npz", "--originals", "prior"), 2, "either --latents or"),
+        (("jobs", "show", "7"), 3, "'operations/7' is not known"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_with_its_exit_code(
+    shell: Shell,
+    arguments: tuple[object, ...],
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if arguments[:2] == ("modules", "--k"):
+        np.savez("maps.npz", maps=np.zeros((6, 2, 2)))
+        arguments = ("modules", "--k", 7, "--maps", "maps.npz")
+    found, line = shell.refused(*arguments)
+    assert message in line
+    assert found == code
+
+
+def test_latents_that_do_not_fit_the_model_are_refused_by_name(
+    shell: Shell, tmp_path: Path
+) -> None:
+    path = tmp_path / "latents.npz"
+    np.savez(path, y=np.zeros((2, 6)))
+    code, line = shell.refused("influence", "--latents1", path, "--latents2", path)
+    assert code == 4
+    assert "has no array 'z', which is an input of model 'toy'; it has: y" in line
+    np.savez(path, z=np.full((2, 6), np.nan))
+    code, line = shell.refused("influence", "--latents1", path, "--latents2", path)
+    assert code == 4
+    assert "latents1 'z': 12 of 12 values are NaN or infinite" in line
+
+
+def test_a_file_that_is_no_npz_or_lacks_the_array_is_refused(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "maps.npz"
+    path.write_bytes(b"nothing of the kind")
+    assert "is not an .npz file" in shell.refused("modules", "--maps", path)[1]
+    np.savez(path, templates=np.zeros(3))
+    assert "has no array 'maps'; it has: templates" in shell.refused("modules", "--maps", path)[1]
+
+
+def test_what_the_server_lacks_is_said_with_exit_code_6(
+    shell: Shell, server: tuple[str, Faults]
+) -> None:
+    message = "swap from 'image' is not implemented yet"
+    server[1].refusals["Hybridize"] = (grpc.StatusCode.UNIMPLEMENTED, message, "X", "swap")
+    assert shell.refused("hybridize", "--channels", 1) == (6, f"graftscope: {message}\n")
+
+
+def test_what_is_large_is_told_before_it_is_moved(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shell("hybridize", "--channels", 0, "--pairs", 10)[2] == ""
+    monkeypatch.setattr("graftscope.client.cli._output.LARGE_BYTES", 10_000)
+    _, _, err = shell("hybridize", "--channels", 0, "--pairs", 10)
+    assert err == "30 images to receive: 13.0 kB\n"

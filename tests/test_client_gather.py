@@ -1,0 +1,90 @@
+"""Facts about what a report is made of, and the verb that writes it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from _fake_server import CHANNELS, DIGEST, SIDE, fake_server
+from graftscope.client import (
+    Client,
+    ImageFormat,
+    InfluenceResult,
+    InfluenceTask,
+    Model,
+    ModulesResult,
+    ModulesTask,
+)
+from graftscope.client._gather import ReportPlan, default_layers, gather
+from graftscope.client.cli import run
+from graftscope.client.errors import UsageError
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    with fake_server() as (address, _), Client(address) as client:
+        yield client
+
+
+class Analyst:
+    """Computes without showing anything."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def influence(self, task: InfluenceTask) -> InfluenceResult:
+        return cast(InfluenceResult, self._client.wait(self._client.start(task).name))
+
+    def modules(self, task: ModulesTask) -> ModulesResult:
+        return cast(ModulesResult, self._client.wait(self._client.start(task).name))
+
+
+def test_a_report_holds_every_layers_maps_modules_and_hybrids(client: Client) -> None:
+    steps: list[str] = []
+    plan = ReportPlan(layers=("coarse", "conv2"), pairs=20, samples=5, shown_pairs=4)
+    data = gather(client, client.model("toy"), plan, Analyst(client), steps.append)
+    assert (data.model, data.digest, data.pairs, data.originals) == ("toy", DIGEST, 20, "encoded")
+    assert (data.precision, data.image_range) == ("float32", (-1.0, 1.0))
+    assert (data.provenance.recipe, data.provenance.licence) == ("toy", "CC0")
+    assert data.samples.shape == (5, 3, SIDE, SIDE)
+    assert [(each.layer, each.level) for each in data.sections] == [
+        ("conv1", "coarse"),
+        ("conv2", "intermediate"),
+    ]
+    section = data.sections[0]
+    assert section.hybrids.shape == (3, 4, 3, SIDE, SIDE)
+    assert section.labels.shape == (5, CHANNELS)
+    assert section.members(2).tolist() == [4, 5]
+    assert steps[0] == "samples of toy"
+    assert len(steps) == 1 + 2 * 3
+
+
+def test_a_modules_hybrids_change_only_the_rows_of_its_template(client: Client) -> None:
+    plan = ReportPlan(layers=("coarse",), pairs=20, shown_pairs=4)
+    data = gather(client, client.model("toy"), plan, Analyst(client), lambda step: None)
+    section = data.sections[0]
+    for module, hybrids in enumerate(section.hybrids):
+        rows = np.flatnonzero(np.abs(hybrids - section.original1).max(axis=(0, 1, 3)))
+        assert rows.tolist() == [2 * module, 2 * module + 1]
+
+
+def test_the_layers_are_the_coarse_and_the_intermediate_one_unless_said(client: Client) -> None:
+    model = client.model("toy")
+    assert default_layers(model) == ("coarse", "intermediate")
+    plain = Model("bare", "", (), ImageFormat(3, 4, 4, -1.0, 1.0), (), False, {})
+    with pytest.raises(UsageError, match="say which layers with --layer NAME; model 'bare' has:"):
+        default_layers(plain)
+
+
+def test_the_report_verb_prints_the_page_that_it_wrote(
+    client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "report"
+    arguments = ["report", "--server", client.address, "--pairs", "10", "--layer", "coarse"]
+    assert run([*arguments, "--seeds", "0,1", "--out", str(out)]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{out / 'index.html'}\n"
+    assert "coarse layer: influence maps of 6 channels over 10 pairs" in told.err
+    assert "toy" in (out / "index.html").read_text()

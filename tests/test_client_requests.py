@@ -1,0 +1,161 @@
+"""Facts about what a request may hold: each refusal names the value and what is allowed."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graftscope.client import (
+    ImagePairs,
+    Images,
+    InfluenceTask,
+    LatentPairs,
+    Method,
+    ModulesTask,
+    Prior,
+)
+from graftscope.client._choices import ChannelChoice, PairChoice
+from graftscope.client.errors import InputError, UsageError
+from graftscope.client.wire import (
+    Outbox,
+    generate_request,
+    hybridize_request,
+    influence_request,
+    model_name,
+    modules_request,
+    operation_name,
+)
+from graftscope.v1 import analysis_service_pb2
+
+LABELS = np.array([0, 1, -1])
+
+
+def influence(**changes: Any) -> analysis_service_pb2.InfluenceRequest:
+    return influence_request(InfluenceTask("toy", "conv1", **changes), Outbox())
+
+
+def modules(**changes: Any) -> analysis_service_pb2.ModulesRequest:
+    task = ModulesTask(**{"maps": np.zeros((4, 2, 2)), **changes})
+    return modules_request(task, Outbox())
+
+
+def hybridize(channels: Any = None, labels: Any = None, module: Any = None) -> Any:
+    target = ChannelChoice(channels, labels, module)
+    return hybridize_request("toy", "conv1", target, PairChoice(1, 0, 0, None), Outbox())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"channels": ()}, "no channels"),
+        ({"channels": (1, 5, 1)}, "channel 1 is named more than once"),
+        ({"channels": (-1,)}, "channel -1 is not allowed: it must be from 0"),
+        ({"channels": (1.5,)}, "channel 1.5 is not an integer"),
+        ({"pairs": 0}, "pairs 0 is not allowed: it must be from 1"),
+        ({"seed": 1 << 32}, "seed 4294967296 is not allowed: it must be from 0 to 4294967295"),
+        ({"map_size": -1}, "map_size -1 is not allowed"),
+        ({"labels": np.array([-1, -1])}, "labels must hold a module"),
+        ({"labels": np.array([0.5])}, "they must be \\(C,\\) integers"),
+        ({"originals": Images(np.zeros((0, 6, 6, 3), np.uint8))}, "N at least 1"),
+        ({"originals": Images(np.zeros((2, 6, 6), np.uint8))}, r"shape \(2, 6, 6\)"),
+        ({"originals": Images(np.zeros((2, 6, 6, 3), np.float32))}, "type float32"),
+    ],
+)
+def test_influence_refuses(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        influence(**changes)
+
+
+def test_influence_of_no_named_channel_asks_for_all() -> None:
+    request = influence()
+    assert request.WhichOneof("subject") == "each_channel"
+    assert not request.each_channel.indices
+    assert not request.pairs.HasField("originals")
+
+
+def test_channels_and_labels_together_are_refused() -> None:
+    with pytest.raises(UsageError, match="either"):
+        influence(channels=(1,), labels=LABELS)
+
+
+def test_latents_with_a_value_that_is_not_finite_are_refused_by_name() -> None:
+    latents = {"z": np.array([[0.0, np.nan], [np.inf, 1.0]])}
+    with pytest.raises(InputError, match="latents1 'z': 2 of 4 values are NaN or infinite"):
+        influence(originals=LatentPairs(latents, latents))
+
+
+def test_both_latents_need_equally_many_samples() -> None:
+    pairs = LatentPairs({"z": np.zeros((2, 3))}, {"z": np.zeros((4, 3))})
+    with pytest.raises(InputError, match="latents1 has 2 samples and latents2 has 4"):
+        influence(originals=pairs)
+    with pytest.raises(InputError, match="z: 2, y: 3"):
+        generate_request("toy", {"z": np.zeros((2, 1)), "y": np.zeros((3, 1))}, Outbox())
+    with pytest.raises(InputError, match="holds no array"):
+        generate_request("toy", {}, Outbox())
+
+
+def test_images_of_a_pair_need_one_shape() -> None:
+    with pytest.raises(InputError, match="images1 has shape"):
+        influence(
+            originals=ImagePairs(np.zeros((1, 6, 6, 3), np.uint8), np.zeros((2, 6, 6, 3), np.uint8))
+        )
+
+
+def test_given_pairs_are_all_used_whatever_count_and_seed_say() -> None:
+    latents = {"z": np.zeros((5, 3))}
+    pairs = influence(originals=LatentPairs(latents, latents), pairs=0, seed=7, first=2).pairs
+    assert (pairs.count, pairs.seed, pairs.first) == (5, 0, 0)
+
+
+def test_latents_drawn_in_double_precision_are_sent_in_single() -> None:
+    request = generate_request("toy", {"z": np.zeros((5, 3))}, Outbox())
+    assert request.latents.inputs["z"].tensor.datatype == "FP32"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"k": 0}, "k 0 is not allowed"),
+        ({"k": 5}, "k 5 is more than the 4 maps"),
+        ({"k": 2.0}, "k 2.0 is not an integer"),
+        ({"window": 2}, "window 2 is not allowed: it must be odd"),
+        ({"percentile": 0.0}, "percentile 0 is not allowed: it must lie above 0"),
+        ({"percentile": float("nan")}, "percentile nan"),
+        ({"seeds": ()}, "no seeds"),
+        ({"method": "ward"}, "method 'ward' is unknown; there are: nmf, kmeans, pca"),
+        ({"maps": np.zeros((4, 2))}, r"maps of shape \(4, 2\)"),
+        ({"maps": np.full((1, 2, 2), np.nan), "k": 1}, "maps: 4 of 4 values"),
+        ({"maps": ""}, "operation's name is empty"),
+    ],
+)
+def test_modules_refuse(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        modules(**changes)
+
+
+def test_modules_of_an_operation_name_its_maps() -> None:
+    result = modules(maps="7", method=Method.KMEANS).maps.result
+    assert (result.operation, result.array) == ("operations/7", "maps")
+
+
+def test_hybridize_takes_no_channel_at_all_but_must_be_told_so() -> None:
+    assert hybridize(()).intervention.edits[0].WhichOneof("target") == "channels"
+    for target in ({}, {"labels": LABELS}, {"module": 1}, {"channels": (1,), "module": 0}):
+        with pytest.raises(UsageError, match="say which channels"):
+            hybridize(**target)
+
+
+def test_a_module_beyond_the_labels_is_refused() -> None:
+    with pytest.raises(InputError, match="module 2 is not allowed: it must be from 0 to 1"):
+        hybridize(labels=LABELS, module=2)
+
+
+def test_originals_from_the_prior_are_asked_for_by_name() -> None:
+    assert influence(originals=Prior()).pairs.originals.WhichOneof("source") == "prior"
+
+
+def test_names_may_be_given_with_or_without_their_prefix() -> None:
+    assert model_name("toy@abc") == model_name("models/toy@abc") == "models/toy@abc"
+    assert operation_name("7") == operation_name("operations/7") == "operations/7"
+    with pytest.raises(InputError, match="name is empty"):
+        model_name("models/")

@@ -1,0 +1,147 @@
+"""Equal specifications have one identity, and anything that differs gives another."""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graftscope.server.jobs import (
+    ArrayRef,
+    InfluenceSpec,
+    ModulesSpec,
+    OriginalsSpec,
+    Spec,
+    canonical,
+    identity,
+    input_arrays,
+    parse_spec,
+)
+
+SHA = "0123456789abcdef" * 4
+OTHER_SHA = SHA[::-1]
+LATENTS = ArrayRef(SHA, "FP32", (5, 8))
+
+INFLUENCE = InfluenceSpec(
+    model=SHA,
+    layer="conv1",
+    sets=((0,), (1, 2)),
+    indices=(0, 1),
+    subject="modules",
+    originals=OriginalsSpec("latents", {"latents1/z": LATENTS, "latents2/z": LATENTS}),
+    seed=0,
+    first=0,
+    pairs=5,
+    map_size=16,
+    arithmetic=1,
+)
+MODULES = ModulesSpec(ArrayRef(SHA, "FP64", (4, 8, 8)), 2, "nmf", (0, 1), 3, 75.0)
+
+INFLUENCE_CHANGES: dict[str, object] = {
+    "model": OTHER_SHA,
+    "layer": "conv2",
+    "sets": ((0,), (1, 3)),
+    "indices": (0, 2),
+    "subject": "channels",
+    "originals": replace(INFLUENCE.originals, arrays={"latents1/z": LATENTS}),
+    "seed": 1,
+    "first": 1,
+    "pairs": 6,
+    "map_size": 8,
+    "arithmetic": 2,
+    "precision": "bf16",
+}
+MODULES_CHANGES: dict[str, object] = {
+    "maps": replace(MODULES.maps, sha256=OTHER_SHA),
+    "k": 3,
+    "method": "kmeans",
+    "seeds": (1, 0),
+    "window": 5,
+    "percentile": 75.00000000000001,
+    "version": 2,
+}
+
+counts = st.integers(0, 2**32 - 1)
+names = st.text(max_size=8)
+refs = st.builds(
+    ArrayRef,
+    st.sampled_from([SHA, OTHER_SHA]),
+    st.sampled_from(["FP32", "UINT8"]),
+    st.lists(counts, max_size=4).map(tuple),
+)
+influence_specs = st.builds(
+    InfluenceSpec,
+    model=st.sampled_from([SHA, OTHER_SHA]),
+    layer=names,
+    sets=st.lists(st.lists(counts, max_size=3).map(tuple), max_size=3).map(tuple),
+    indices=st.lists(counts, max_size=3).map(tuple),
+    subject=st.sampled_from(["channels", "modules"]),
+    originals=st.builds(OriginalsSpec, names, st.dictionaries(names, refs, max_size=2)),
+    seed=counts,
+    first=counts,
+    pairs=counts,
+    map_size=counts,
+    arithmetic=counts,
+)
+modules_specs = st.builds(
+    ModulesSpec,
+    maps=refs,
+    k=counts,
+    method=names,
+    seeds=st.lists(counts, max_size=3).map(tuple),
+    window=counts,
+    percentile=st.floats(0.5, 99.5),
+)
+specs: st.SearchStrategy[Spec] = st.one_of(influence_specs, modules_specs)
+
+
+@settings(deadline=None)  # A busy machine is no fault of the code.
+@given(specs)
+def test_a_specification_survives_its_canonical_form(spec: Spec) -> None:
+    parsed = parse_spec(canonical(spec))
+    assert parsed == spec
+    assert canonical(parsed) == canonical(spec)
+
+
+@settings(deadline=None)  # A busy machine is no fault of the code.
+@given(specs, specs)
+def test_identities_are_equal_exactly_where_specifications_are(one: Spec, other: Spec) -> None:
+    assert (identity(one) == identity(other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("spec", "changes"), [(INFLUENCE, INFLUENCE_CHANGES), (MODULES, MODULES_CHANGES)]
+)
+def test_any_field_that_differs_gives_another_identity(spec: Spec, changes: dict[str, Any]) -> None:
+    assert {field.name for field in fields(spec)} == {*changes, "analysis"}
+    copies = [replace(spec, **{name: value}) for name, value in changes.items()]
+    assert len({identity(each) for each in [spec, *copies]}) == len(copies) + 1
+
+
+def test_the_order_in_which_arrays_are_named_does_not_matter() -> None:
+    arrays = dict(reversed(list(INFLUENCE.originals.arrays.items())))
+    turned = replace(INFLUENCE, originals=replace(INFLUENCE.originals, arrays=arrays))
+    assert identity(turned) == identity(INFLUENCE)
+
+
+def test_the_canonical_form_has_sorted_keys_and_no_spaces() -> None:
+    text = canonical(MODULES)
+    assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+    assert " " not in text
+
+
+@pytest.mark.parametrize(
+    ("make", "arrays"),
+    [
+        (lambda: INFLUENCE, (LATENTS, LATENTS)),
+        (lambda: replace(INFLUENCE, originals=OriginalsSpec("prior", {})), ()),
+        (lambda: MODULES, (MODULES.maps,)),
+    ],
+)
+def test_a_job_needs_the_arrays_that_its_specification_names(
+    make: Callable[[], Spec], arrays: tuple[ArrayRef, ...]
+) -> None:
+    assert input_arrays(make()) == arrays

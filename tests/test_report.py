@@ -1,0 +1,432 @@
+"""The report: one file that holds everything, and says what the data say."""
+
+import base64
+import re
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graftscope.client.figures import ReportExtraError
+from graftscope.client.report import (
+    LayerSection,
+    Provenance,
+    ReportData,
+    describe_template,
+    locate_template,
+    region_change,
+    render_report,
+)
+from graftscope.client.report._page import agreement_sentence, layer_page
+from graftscope.client.report._zones import EVERYWHERE, NOWHERE, zone_shares
+
+SPACE = "\N{NO-BREAK SPACE}"
+
+
+class Page(HTMLParser):
+    """The elements of a page, and its words."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self._words: list[str] = []
+        self._silent = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._silent = tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self._words.append(data)
+
+    @property
+    def words(self) -> str:
+        return re.sub(r"[ \n]+", " ", "".join(self._words))
+
+    def attributes(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def blobs(count: int, height: int, width: int, seed: int) -> np.ndarray:
+    """Smooth spots, (count, height, width), between 0 and 0.2."""
+    rng = np.random.default_rng(seed)
+    down, across = np.mgrid[:height, :width]
+    spots = []
+    for _ in range(count):
+        y, x = rng.uniform(0.2, 0.8, 2) * (height, width)
+        size = rng.uniform(0.15, 0.3) * height
+        distance = (down - y) ** 2 + (across - x) ** 2
+        spots.append(rng.uniform(0.05, 0.2) * np.exp(-distance / (2 * size**2)))
+    return np.array(spots)
+
+
+def images(count: int, colors: int, side: int, seed: int) -> np.ndarray:
+    fields = blobs(count * colors, side, side, seed).reshape(count, colors, side, side)
+    return (fields * 9 - 0.9).astype(np.float32)
+
+
+def make_section(
+    level: str | None = "coarse",
+    channels: int = 12,
+    modules: int = 3,
+    colors: int = 3,
+    side: int = 16,
+    pairs: int = 3,
+    seeds: int = 5,
+) -> LayerSection:
+    maps = blobs(channels, side, side, 1)
+    templates = np.stack([blobs(modules, side, side, 2)] * seeds)
+    labels = np.stack([np.arange(channels) % modules] * seeds)
+    individual = maps.mean(axis=(1, 2))
+    original1, original2 = images(pairs, colors, side, 3), images(pairs, colors, side, 4)
+    hybrids = np.stack([(original1 + original2) / 2] * modules)
+    return LayerSection(
+        layer="/dec/conv.1",
+        level=level,
+        channels=channels,
+        height=8,
+        width=8,
+        maps=maps,
+        maps_stderr=maps / 20,
+        individual=individual,
+        individual_stderr=individual / 40,
+        channel_indices=np.arange(channels),
+        method="nmf",
+        seeds=tuple(range(seeds)),
+        labels=labels,
+        templates=templates,
+        weights=np.eye(modules)[labels[0]] * 0.6 + 0.2,
+        agreement=np.ones(seeds),
+        original1=original1,
+        original2=original2,
+        hybrids=hybrids,
+        change=np.tile([0.30, 0.12], (modules, 1)),
+    )
+
+
+def make_data(*sections: LayerSection, **changes: object) -> ReportData:
+    colors = sections[0].original1.shape[1]
+    data = ReportData(
+        title="The modules of toy",
+        model="toy",
+        digest="0123456789abcdef" * 4,
+        date="1 January 2031",
+        command="graftscope report --bundle toy --out report",
+        provenance=Provenance(
+            recipe="vae-toy", data="plain colours", licence="CC0", metrics={"mse": 0.0451}
+        ),
+        samples=images(6, colors, 16, 5),
+        image_range=(-1.0, 1.0),
+        pairs=1000,
+        seed=7,
+        precision="float32",
+        provider="CPUExecutionProvider",
+        originals="encoded",
+        run_time_s=71.3,
+        warnings=(),
+        sections=sections,
+    )
+    return replace(data, **changes)  # type: ignore[arg-type]
+
+
+def rendered(data: ReportData, folder: Path) -> Page:
+    return Page(render_report(data, folder).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report")
+    render_report(make_data(make_section("coarse"), make_section("intermediate")), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Page:
+    return Page((folder / "index.html").read_text(encoding="utf-8"))
+
+
+def test_every_image_is_inlined_and_lies_beside_the_page(folder: Path, page: Page) -> None:
+    inlined = set()
+    for image in page.attributes("img"):
+        head, _, body = (image["src"] or "").partition(",")
+        assert head == "data:image/png;base64"
+        inlined.add(base64.b64decode(body))
+    assert inlined == {path.read_bytes() for path in (folder / "figures").glob("*.png")}
+    assert all(png.startswith(b"\x89PNG") for png in inlined)
+
+
+def test_every_image_has_an_alternative_text(page: Page) -> None:
+    assert all(len(image["alt"] or "") > 10 for image in page.attributes("img"))
+
+
+def test_nothing_is_loaded_from_elsewhere(folder: Path, page: Page) -> None:
+    html = (folder / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?://|url\(|@import", html)
+    assert {tag for tag, _ in page.elements}.isdisjoint({"script", "link", "iframe", "object"})
+    policies = [meta["content"] for meta in page.attributes("meta") if "http-equiv" in meta]
+    assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+def test_every_link_leads_to_a_place_on_the_page(page: Page) -> None:
+    places = {f"#{attributes['id']}" for _, attributes in page.elements if "id" in attributes}
+    links = {link["href"] for link in page.attributes("a")}
+    assert {"#layer-1", "#layer-2"} <= links <= places
+
+
+def test_the_page_says_what_the_data_say(page: Page) -> None:
+    words = page.words
+    assert "Coarse layer" in words
+    assert "Intermediate layer" in words
+    assert "1,000 pairs" in words
+    assert f"1{SPACE}min 11{SPACE}s" in words
+    assert "5 of 5 seeds of the clustering agree, on every channel" in words
+    assert "4 of 12 channels" in words
+    assert f"2.5{SPACE}times as much there as elsewhere" in words
+    assert f"15.0{SPACE}%" in words, "0.30 of a range 2 wide"
+    assert f"6.0{SPACE}%" in words, "0.12 of it"
+    assert "The hybrids of all 3 modules change more inside" in words
+    assert f"carries 67{SPACE}% of the weight" in words, "0.8 of 0.8 + 0.2 + 0.2"
+    assert f"in the median it is 2.5{SPACE}% of the influence" in words
+    assert "0,3,6,9" in words, "the channels of module 0"
+
+
+def test_the_strongest_channel_is_named_with_its_influence(page: Page) -> None:
+    individual = make_section().individual
+    strongest = int(np.argmax(individual))
+    expected = f"channel {strongest} changes the average pixel by {individual.max():.3g}"
+    assert expected in page.words
+
+
+def test_the_footer_tells_where_everything_comes_from(page: Page) -> None:
+    for words in (
+        "0123456789abcdef" * 4,
+        "vae-toy",
+        "plain colours",
+        "CC0",
+        "mse 0.0451",
+        "seed 7",
+        "float32, CPUExecutionProvider",
+        "mean and covariance of real images' encodings",
+        "graftscope report --bundle toy --out report",
+    ):
+        assert words in page.words, words
+
+
+def test_the_same_data_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    data = make_data(make_section("coarse"), make_section("intermediate"))
+    assert render_report(data, tmp_path).read_bytes() == (folder / "index.html").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def odd_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """A report with a hostile title, a warning, and channels in no module."""
+    section = make_section(seeds=1)
+    labels = section.labels.copy()
+    labels[:, [2, 5]] = -1
+    data = make_data(
+        replace(section, labels=labels),
+        title="<script>alert(1)</script>",
+        command="report && <x>",
+        warnings=("Only 12 distinct images were used.", "R & D"),
+    )
+    return rendered(data, tmp_path_factory.mktemp("odd"))
+
+
+def test_words_of_others_are_escaped(odd_page: Page) -> None:
+    assert "script" not in {tag for tag, _ in odd_page.elements}
+    for words in ("<script>alert(1)</script>", "report && <x>", "R & D"):
+        assert words in odd_page.words
+
+
+def test_warnings_stand_before_every_result(odd_page: Page) -> None:
+    words = odd_page.words
+    assert words.index("Only 12 distinct images") < words.index("What the generator makes")
+
+
+def test_without_warnings_nothing_warns(page: Page) -> None:
+    assert "Before you trust" not in page.words
+
+
+def test_channels_in_no_module_are_listed(odd_page: Page) -> None:
+    assert "have a flat map and are in no module: 2,5." in odd_page.words
+
+
+def test_one_channel_one_module_one_grey_pair_makes_a_report(tmp_path: Path) -> None:
+    section = make_section(None, channels=1, modules=1, colors=1, pairs=1, seeds=1)
+    section = replace(
+        section,
+        maps_stderr=np.full_like(section.maps, np.nan),
+        individual_stderr=np.full(1, np.nan),
+    )
+    words = rendered(make_data(section, pairs=1), tmp_path).words
+    assert "Layer /dec/conv.1" in words
+    assert "1 of 1 channel" in words
+    assert "From one pair no standard error can be had" in words
+    assert "ran with one seed" in words
+    assert "nan" not in re.findall(r"[a-z]+", words)
+
+
+def test_a_flat_template_has_no_ratio_and_no_nan_on_the_page(tmp_path: Path) -> None:
+    section = make_section(modules=2, seeds=1)
+    templates = section.templates.copy()
+    templates[0, 1] = 0.0
+    section = replace(section, templates=templates, change=np.array([[0.2, 0.1], [np.nan, 0.1]]))
+    words = rendered(make_data(section), tmp_path).words
+    assert NOWHERE in words
+    assert "The hybrids of module 0 change more inside" in words
+    assert "nan" not in re.findall(r"[a-z]+", words)
+
+
+@pytest.mark.parametrize(
+    ("agreement", "sentence"),
+    [
+        ([1.0, 0.95, 0.92], "3 of 3 seeds of the clustering agree with the first"),
+        ([1.0, 0.95, 0.61], "2 of 3 seeds of the clustering agree with the first"),
+        ([1.0, 0.70, 0.61], "None of the other 2 seeds of the clustering agrees"),
+    ],
+)
+def test_seeds_that_agree_are_counted(agreement: list[float], sentence: str) -> None:
+    section = replace(make_section(seeds=3), agreement=np.array(agreement))
+    words = agreement_sentence(layer_page(make_data(section), section, 1), section)
+    assert sentence in words
+    assert f"agrees on {min(agreement):.0%}".replace("%", f"{SPACE}%") in words
+
+
+@pytest.mark.parametrize(
+    ("inside", "verdict"),
+    [
+        ([0.1, 0.1, 0.1], "The hybrids of no module change more inside their template"),
+        ([0.3, 0.1, 0.1], "The hybrids of module 0 change more inside their template"),
+        ([0.3, 0.1, 0.3], "The hybrids of modules 0 and 2 change more inside their template"),
+        ([0.3, 0.3, 0.3], "The hybrids of all 3 modules change more inside their template"),
+    ],
+)
+def test_only_hybrids_that_change_inside_their_template_are_said_to(
+    inside: list[float], verdict: str
+) -> None:
+    section = replace(make_section(), change=np.column_stack([inside, [0.2] * 3]))
+    assert layer_page(make_data(section), section, 1).verdict.startswith(verdict)
+
+
+def test_layers_of_one_name_get_files_of_their_own(folder: Path) -> None:
+    names = {path.name for path in (folder / "figures").iterdir()}
+    assert {"samples.png", "graft.png", "1-dec-conv-1-maps.png", "2-dec-conv-1-maps.png"} <= names
+
+
+def test_sections_whose_arrays_do_not_fit_are_refused() -> None:
+    section = make_section()
+    with pytest.raises(ValueError, match=r"labels has shape \(5, 11\), not \(5, 12\)"):
+        replace(section, labels=section.labels[:, 1:])
+    with pytest.raises(ValueError, match="labels must lie from -1 to 2"):
+        replace(section, labels=section.labels + 1)
+
+
+def test_a_report_without_a_layer_is_refused() -> None:
+    data = make_data(make_section())
+    with pytest.raises(ValueError, match="at least one layer"):
+        replace(data, sections=())
+
+
+def test_a_missing_jinja_is_named_with_its_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(ReportExtraError, match=r"Jinja2.*pip install 'graftscope\[report\]'"):
+        render_report(make_data(make_section(seeds=1)), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def spot(rows: slice, columns: slice, size: int = 16) -> np.ndarray:
+    template = np.zeros((size, size))
+    template[rows, columns] = 1.0
+    return template
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        (
+            spot(slice(4, 12), slice(4, 12)),
+            "centre (100 % of its weight on 25 % of the picture)",
+        ),
+        (
+            spot(slice(None), slice(0, 4)),
+            "left border (100 % of its weight on 25 % of the picture)",
+        ),
+        (
+            spot(slice(None), slice(0, 4)) + spot(slice(None), slice(12, 16)),
+            "left and right border (100 % of its weight on 50 % of the picture)",
+        ),
+        (
+            spot(slice(12, 16), slice(None)),
+            "bottom border (100 % of its weight on 25 % of the picture)",
+        ),
+        (
+            1.0 - spot(slice(4, 12), slice(4, 12)),
+            "border all around (100 % of its weight on 75 % of the picture)",
+        ),
+        (
+            spot(slice(0, 4), slice(12, 16)),
+            "upper right corner (100 % of its weight on 6 % of the picture)",
+        ),
+        (
+            spot(slice(4, 12), slice(4, 12)) + spot(slice(4, 12), slice(0, 16)) / 4,
+            "centre (83 % of its weight on 25 % of the picture)",
+        ),
+        (np.ones((16, 16)), EVERYWHERE),
+        (np.zeros((16, 16)), NOWHERE),
+    ],
+)
+def test_a_template_is_described_by_where_its_weight_lies(template: np.ndarray, words: str) -> None:
+    assert describe_template(template) == words
+    assert describe_template(7.5 * template) == words, "its scale does not matter"
+
+
+def test_zones_divide_the_pixels_that_their_edges_cross() -> None:
+    areas = np.outer([0.25, 0.5, 0.25], [0.25, 0.5, 0.25])
+    for shape in ((1, 1), (3, 5), (7, 28), (64, 64)):
+        np.testing.assert_allclose(zone_shares(np.ones(shape)), areas, atol=1e-12)
+
+
+def test_the_centre_of_weight_is_counted_from_the_upper_left() -> None:
+    place = locate_template(spot(slice(0, 2), slice(14, 16)))
+    assert (place.across, place.down) == pytest.approx((15 / 16, 1 / 16))
+
+
+@pytest.mark.parametrize(
+    "template", [-np.ones((4, 4)), np.full((4, 4), np.nan), np.ones(4), np.ones((2, 4, 4))]
+)
+def test_what_is_no_template_is_refused(template: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="a template is"):
+        describe_template(template)
+
+
+def test_change_is_told_inside_and_outside_the_template() -> None:
+    template = np.zeros((4, 4))
+    template[0] = 1.0
+    original = np.zeros((2, 3, 8, 8))
+    hybrid = original.copy()
+    hybrid[:, :, :2] = 0.5  # the template's top quarter, at twice its size
+    hybrid[:, :, 2:] = -0.1
+    change = region_change(original, hybrid[None], template[None])
+    np.testing.assert_allclose(change, [[0.5, 0.1]])
+
+
+def test_a_flat_template_has_no_inside() -> None:
+    images = np.ones((1, 1, 4, 4))
+    change = region_change(images, images[None], np.ones((1, 4, 4)))
+    assert np.isnan(change[0, 0])
+    assert change[0, 1] == 0.0
+
+
+def test_change_of_arrays_that_do_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="they must be"):
+        region_change(np.ones((1, 1, 4, 4)), np.ones((2, 2, 1, 4, 4)), np.ones((2, 4, 4)))

@@ -1,0 +1,255 @@
+"""Every bad request is one clear line with the right status, and the server goes on."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import grpc
+import numpy as np
+import pytest
+from google.longrunning import operations_pb2
+from numpy.typing import NDArray
+
+from graftscope.v1 import (
+    analysis_service_pb2,
+    model_service_pb2,
+    originals_pb2,
+    tensor_pb2,
+)
+from request_toys import (
+    CHANNELS,
+    IMAGES,
+    LABELS,
+    MAPS,
+    VAE,
+    Z,
+    artifact,
+    channels,
+    drawn,
+    edit,
+    encode,
+    generate,
+    hybridize,
+    image_pairs,
+    influence,
+    inline,
+    latent_pairs,
+    latents,
+    module,
+    modules,
+    originals,
+    pairs,
+    result,
+    tensor,
+)
+from server_toys import Stubs, refused
+
+INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
+
+SHA = "0" * 64
+
+
+class Bad(NamedTuple):
+    """A request, and what its refusal says."""
+
+    name: str
+    request: object
+    message: str
+    field: str
+    code: grpc.StatusCode = INVALID
+
+
+def nan_latents() -> NDArray[np.float32]:
+    array = Z.copy()
+    array[1, 2] = np.nan
+    return array
+
+
+def bad_models() -> Iterator[Bad]:
+    get = model_service_pb2.GetModelRequest
+    known = "there is: toy-blocks, toy-skip, toy-vae"
+    yield Bad("unknown model", get(name="models/nobody"), known, "model", NOT_FOUND)
+    yield Bad("malformed model", get(name="toy-vae"), "models/NAME", "model")
+    yield Bad("empty model", get(), "models/NAME", "model")
+    other = get(name=f"{VAE}@{SHA}")
+    yield Bad("another digest", other, f"not {SHA}", "model", NOT_FOUND)
+    page = model_service_pb2.ListModelsRequest(page_token="next")
+    yield Bad("unknown page", page, "'next' is unknown", "page_token")
+
+
+def bad_influence() -> Iterator[Bad]:
+    has = "it has: fc \\(coarse\\), deconv1 \\(intermediate\\)"
+    yield Bad("unknown layer", influence(layer="conv9"), f"'conv9'.*{has}", "layer")
+    yield Bad("no layer", influence(layer=""), has, "layer")
+    beyond = influence(each_channel=channels(0, CHANNELS))
+    yield Bad("channel out of range", beyond, "channel 6 .* has 6: 0 to 5", "channels")
+    huge = influence(each_channel=channels(2**32 - 1))
+    yield Bad("channel far out of range", huge, "channel 4294967295", "channels")
+    twice = influence(each_channel=channels(1, 2, 1))
+    yield Bad("channel twice", twice, "channel 1 is named more than once", "channels")
+    none = influence(each_module=inline(LABELS - 1))
+    yield Bad("no module", none, "every E is empty", "labels")
+    short = influence(each_module=inline(LABELS[:3]))
+    yield Bad("labels of another layer", short, r"\(3,\); integers of shape \(6,\)", "labels")
+    fractions = influence(each_module=inline(LABELS.astype(np.float64)))
+    yield Bad("labels that are no integers", fractions, "float64", "labels")
+    yield Bad("long request id", influence(request_id="x" * 129), "at most 128", "request_id")
+    yield Bad("odd request id", influence(request_id="a\nb"), r"'a\\nb'", "request_id")
+
+
+def bad_pairs() -> Iterator[Bad]:
+    field = "pairs.count"
+    yield Bad("no pairs", influence(pairs=pairs(count=0)), "count is 0; 1 to", field)
+    yield Bad("too many pairs", influence(pairs=pairs(count=2**32 - 1)), "1 to 10000000", field)
+    nan = influence(pairs=latent_pairs(Z, nan_latents()))
+    yield Bad("NaN latents", nan, r"latents2\[z\] holds nan at \[1, 2\]", "latents2[z]")
+    infinite = influence(pairs=latent_pairs(Z + np.float32(np.inf), Z))
+    yield Bad("infinite latents", infinite, "holds inf", "latents1[z]")
+    wrong = r"shape \(3, 7\); float32 of shape \(B, 8\) is needed"
+    yield Bad("latent size", influence(pairs=latent_pairs(Z, Z[:, :7])), wrong, "latents2[z]")
+    double = influence(pairs=latent_pairs(Z, Z.astype(np.float64)))
+    yield Bad("latent type", double, "float64 .* float32 .* is needed", "latents2[z]")
+    yield Bad("scalar", influence(pairs=latent_pairs(Z[0, 0], Z)), r"shape \(\)", "latents1[z]")
+    yield Bad("one more", influence(pairs=latent_pairs(Z, Z[:2])), "3 times", "pairs.originals")
+    yield Bad("no samples", influence(pairs=latent_pairs(Z[:0], Z[:0])), "0 samples", "latents1")
+    first = latent_pairs(Z, Z)
+    first.first = 3
+    yield Bad("first beyond", influence(pairs=first), "0 to 2 is allowed", "pairs.first")
+    empty = originals(latents=originals_pb2.LatentPairs())
+    yield Bad("no latents", influence(pairs=empty), "inputs are: z", "latents1")
+    named = originals_pb2.Latents(inputs={"w": inline(Z)})
+    other = originals(latents=originals_pb2.LatentPairs(latents1=named, latents2=named))
+    yield Bad("unknown input", influence(pairs=other), "holds w; .* are: z", "latents1")
+
+
+def bad_images() -> Iterator[Bad]:
+    size = r"shape \(B, 16, 16, 3\) is needed"
+    yield Bad("images' size", influence(pairs=drawn(inline(IMAGES[:, :8]))), size, "images")
+    yield Bad("images' type", influence(pairs=drawn(inline(IMAGES * 1.0))), size, "images")
+    yield Bad("one image", influence(pairs=drawn(inline(IMAGES[0]))), size, "images")
+    yield Bad("no axis", influence(pairs=drawn(inline(IMAGES[0, 0, 0, 0]))), size, "images")
+    yield Bad("no image", influence(pairs=drawn(inline(IMAGES[:0]))), "no image", "images")
+    absent = drawn(tensor_pb2.Array())
+    yield Bad("absent images", influence(pairs=absent), "images is missing", "images")
+    uneven = image_pairs(inline(IMAGES), inline(IMAGES[:1]))
+    yield Bad("uneven images", influence(pairs=uneven), "2 times .* 1 times", "pairs.originals")
+    yield Bad("encode nothing", encode(inline(IMAGES[:0])), "no image", "images")
+    yield Bad("encode flat", encode(inline(IMAGES[0, 0, 0, 0])), size, "images")
+    no = encode(inline(IMAGES), model="models/toy-skip")
+    yield Bad("no encoder", no, "'toy-skip' has no encoder", "originals", NOT_FOUND)
+
+
+def bad_arrays() -> Iterator[Bad]:
+    unstored = artifact(SHA, "FP64", 4, 8, 8)
+    yield Bad("unstored", modules(maps=unstored), f"{SHA} is not stored", "maps", NOT_FOUND)
+    yield Bad("no sha256", modules(maps=artifact("../jobs.db")), "not a sha256", "maps")
+    bogus = tensor("FP16", b"", 0)
+    yield Bad("unknown type", modules(maps=bogus), "allowed are BOOL, UINT8", "maps")
+    little = tensor("FP64", b"12345678", 2**32 - 1, 2**32 - 1, 2**32 - 1)
+    yield Bad("huge shape", modules(maps=little), "multiply to at most", "maps")
+    void = tensor("FP64", b"", 0, 2**32 - 1, 2**32 - 1)
+    yield Bad("huge and empty", modules(maps=void), "multiply to at most", "maps")
+    deep = tensor("FP64", b"12345678", *[1] * 100)
+    yield Bad("too many axes", modules(maps=deep), "at most 16 axes", "maps")
+    yield Bad("bytes missing", modules(maps=tensor("FP64", b"123", 1)), "takes 8", "maps")
+    large = tensor("UINT8", bytes(2**20 + 1), 2**20 + 1)
+    yield Bad("too large inside", modules(maps=large), "sent with PutArtifact", "maps")
+    yield Bad("malformed operation", modules(maps=result("maps")), "operations/ID", "maps")
+    gone = modules(maps=result("operations/gone"))
+    yield Bad("unknown operation", gone, "'operations/gone' does not exist", "name", NOT_FOUND)
+
+
+def bad_modules() -> Iterator[Bad]:
+    yield Bad("no maps", analysis_service_pb2.ModulesRequest(k=1), "maps is missing", "maps")
+    yield Bad("no k", modules(k=0), "k is 0; 1 to 4 is allowed", "k")
+    yield Bad("k too large", modules(k=5), "k is 5; 1 to 4 is allowed", "k")
+    yield Bad("flat maps", modules(maps=inline(MAPS[0])), r"of shape \(C, H, W\)", "maps")
+    whole = modules(maps=inline(MAPS.astype(np.int64)))
+    yield Bad("maps' type", whole, "INT64 of shape", "maps")
+    yield Bad("even window", modules(window=4), "window is 4; odd", "window")
+    for value in (-1.0, 100.0, float("nan"), float("inf")):
+        said = "more than 0 and less than 100"
+        yield Bad(f"percentile {value}", modules(percentile=value), said, "percentile")
+    yield Bad("seed twice", modules(seeds=[1, 1]), "more than once", "seeds")
+
+
+def bad_hybrids() -> Iterator[Bad]:
+    edits = "intervention.edits"
+    yield Bad("no edit", hybridize(), "the intervention has no edit", edits)
+    yield Bad("no target", hybridize(edit()), "no target; channels or a module", edits)
+    beyond = hybridize(edit(channels=channels(9)))
+    yield Bad("channel of hybrids", beyond, "channel 9 .* 0 to 5", "channels")
+    unknown = hybridize(edit(layer="x", channels=channels(0)))
+    yield Bad("layer of hybrids", unknown, "'x'", "layer")
+    absent = hybridize(module(inline(LABELS), 7))
+    yield Bad("empty module", absent, "module 7 .* channels are: 0", "module.index")
+    nothing = hybridize(module(inline(LABELS - 1), 0))
+    yield Bad("no modules at all", nothing, "channels are: none", "module.index")
+    zero = hybridize(edit(channels=channels(0)), pairs=pairs(count=0))
+    yield Bad("no hybrids", zero, "1 to 10000000", "pairs.count")
+    many = hybridize(edit(channels=channels(0)), pairs=pairs(count=50_000))
+    yield Bad("many hybrids", many, r"at most \d+ are .* pairs\.first", "pairs.count")
+
+
+def bad_samples() -> Iterator[Bad]:
+    yield Bad("no samples", generate(), "1 to 10000000", "pairs.count")
+    yield Bad("none", generate(samples=pairs(count=0)), "1 to 10000000", "pairs.count")
+    yield Bad("NaN samples", generate(latents=latents(nan_latents())), "nan", "latents[z]")
+    encoded = originals(encoded=originals_pb2.Encoded())
+    no = generate(model="models/toy-blocks", samples=encoded)
+    yield Bad("no encodings", no, "no encodings of training images", "pairs.originals")
+
+
+def bad_operations() -> Iterator[Bad]:
+    for kind in ("Get", "Cancel", "Delete", "Wait"):
+        make = getattr(operations_pb2, f"{kind}OperationRequest")
+        unknown = make(name="operations/nobody")
+        yield Bad(f"{kind} unknown", unknown, "'operations/nobody' does not", "name", NOT_FOUND)
+        for name in ("", "nobody", "operations/", "operations/a/b"):
+            yield Bad(f"{kind} {name!r}", make(name=name), "operations/ID is needed", "name")
+    listed = operations_pb2.ListOperationsRequest
+    yield Bad("negative page", listed(page_size=-1), "0 to 100", "page_size")
+    for token in ("x", "-1", "٣", "9" * 5000):
+        yield Bad(f"page {token[:9]}", listed(page_token=token), "is unknown", "page_token")
+
+
+BAD = [
+    *bad_models(),
+    *bad_influence(),
+    *bad_pairs(),
+    *bad_images(),
+    *bad_arrays(),
+    *bad_modules(),
+    *bad_hybrids(),
+    *bad_samples(),
+    *bad_operations(),
+]
+
+
+def call_for(stubs: Stubs, request: object) -> Callable[[], object]:
+    """The call that takes this kind of request."""
+    methods: dict[type, Callable[..., object]] = {
+        analysis_service_pb2.InfluenceRequest: stubs.analyses.Influence,
+        analysis_service_pb2.ModulesRequest: stubs.analyses.Modules,
+        model_service_pb2.EncodeRequest: stubs.models.Encode,
+        model_service_pb2.GenerateRequest: stubs.models.Generate,
+        model_service_pb2.GetModelRequest: stubs.models.GetModel,
+        model_service_pb2.HybridizeRequest: stubs.models.Hybridize,
+        model_service_pb2.ListModelsRequest: stubs.models.ListModels,
+        operations_pb2.CancelOperationRequest: stubs.operations.CancelOperation,
+        operations_pb2.DeleteOperationRequest: stubs.operations.DeleteOperation,
+        operations_pb2.GetOperationRequest: stubs.operations.GetOperation,
+        operations_pb2.ListOperationsRequest: stubs.operations.ListOperations,
+        operations_pb2.WaitOperationRequest: stubs.operations.WaitOperation,
+    }
+    return lambda: methods[type(request)](request)
+
+
+@pytest.mark.parametrize("bad", BAD, ids=[bad.name for bad in BAD])
+def test_a_bad_request_is_refused_in_one_line(toy_server: Stubs, bad: Bad) -> None:
+    told = refused(call_for(toy_server, bad.request))
+    assert told.code is bad.code, told
+    assert told.field == bad.field, told
+    assert told.reason == ("NOT_FOUND" if bad.code is NOT_FOUND else "INVALID_INPUT")
+    assert re.search(bad.message, told.message), told
+    toy_server.goes_on()
