@@ -15,19 +15,21 @@ trap 'rm -rf "$work"' EXIT
     --constraint "$root/constraints.txt" "$work"/dist/*.whl
 cd "$work"
 "$work/venv/bin/python" - <<'PYTHON'
-import importlib.resources
 import importlib.util
 import sys
+from pathlib import Path
 
 import graftscope.client
 
 heavy = {"torch", "onnxruntime", "sklearn", "matplotlib"} & set(sys.modules)
 assert not heavy, f"importing the client pulled {heavy}"
 assert importlib.util.find_spec("torch") is None, "the base install brings torch"
-contract = importlib.resources.files("graftscope.v1") / "analysis_service.proto"
-assert contract.is_file(), "the wheel lacks the .proto files"
-for room in ("client", "server", "training", "exporter", "bundle", "graph", "v1"):
-    assert (importlib.resources.files(f"graftscope.{room}") / "py.typed").is_file(), room
+package = Path(graftscope.client.__file__).parents[1]
+needed = ["v1/analysis_service.proto", "bundle/shipped/vae-celeba/weights.bin"]
+needed += [f"{room}/py.typed" for room in "client server training exporter bundle graph v1".split()]
+missing = [name for name in needed if not (package / name).is_file()]
+assert not missing, f"the wheel lacks {missing}"
+assert not (package / "__init__.py").exists(), "graftscope is a namespace package"
 PYTHON
 "$work/venv/bin/graftscope" --help >/dev/null
 echo "wheel: $(ls "$work/dist") imports without extras"
