@@ -10,7 +10,7 @@ import torch
 from graftscope.bundle import Originals
 from graftscope.exporter import EncoderModule, export_module
 from server_toys import Stubs, served
-from torch_toys import SMALL, BlockDiagonal, ReusedLatent, built, small_encoder, small_generator
+from torch_toys import SMALL, Grouped, ReusedLatent, built, small_encoder, small_generator
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def toy_skip_bundle(bundle_root: Path) -> Path:
 def block_bundle(bundle_root: Path) -> Path:
     """`toy-blocks`: channels 0 and 1 draw the left half of the image, 2 and 3 the right half."""
     out = bundle_root / "toy-blocks"
-    export_module(built(BlockDiagonal), {"z": torch.zeros(2, 8)}, out)
+    export_module(built(Grouped), {"z": torch.zeros(2, 8)}, out)
     return out
 
 

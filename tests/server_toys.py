@@ -45,8 +45,9 @@ class Refusal:
 class Stubs:
     """The services of a server, over one channel."""
 
-    def __init__(self, address: str, channel: grpc.Channel) -> None:
+    def __init__(self, address: str, channel: grpc.Channel, state: Path) -> None:
         self.address = address
+        self.state = state
         self.channel = channel
         self.models = model_service_pb2_grpc.ModelServiceStub(channel)
         self.analyses = analysis_service_pb2_grpc.AnalysisServiceStub(channel)
@@ -79,6 +80,10 @@ class Stubs:
         data = b"".join(x.chunk.data for x in self.artifacts.ReadArtifact(request))
         return decode_array(data, artifact.datatype, tuple(artifact.shape), "array")
 
+    def numbers(self, array: tensor_pb2.Array) -> NDArray[np.float64]:
+        """A response's array, whatever its type."""
+        return self.read(array).astype(np.float64)
+
     def goes_on(self) -> None:
         """Checks that the server still answers."""
         assert self.models.ListModels(model_service_pb2.ListModelsRequest()).models
@@ -107,7 +112,7 @@ def served(bundles: Sequence[Path], state: Path) -> Iterator[Stubs]:
         embedded_server(bundles, workers=2, state=state) as address,
         grpc.insecure_channel(address) as channel,
     ):
-        yield Stubs(address, channel)
+        yield Stubs(address, channel, state)
 
 
 def refusal_of(error: grpc.RpcError) -> Refusal:
@@ -128,6 +133,14 @@ def details_of(status: status_pb2.Status) -> tuple[str, str]:
     assert info.domain in ("graftscope", "")
     fields = [violation.field for violation in request.field_violations]
     return info.reason, fields[0] if fields else ""
+
+
+def call_for(stubs: Stubs, request: object) -> Callable[[], object]:
+    """The call that takes this kind of request."""
+    services = (stubs.models, stubs.analyses, stubs.operations)
+    name = type(request).__name__.removesuffix("Request")
+    method = next(getattr(service, name) for service in services if hasattr(service, name))
+    return lambda: method(request, timeout=TIMEOUT_S)
 
 
 def refused(call: Callable[[], object]) -> Refusal:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from graftscope.server.analysis import (
     InvalidInputError,
     MapMoments,
-    individual_influence,
     merge_in_order,
 )
 
@@ -73,7 +72,7 @@ def test_batches_in_float32_are_merged_in_float64() -> None:
 
 def test_one_pair_has_no_standard_error() -> None:
     assert np.isnan(batch_moments(sample_maps(1)).stderr()).all()
-    assert np.isnan(individual_influence(np.ones((1, 4))).stderr).all()
+    assert np.isnan(MapMoments.from_pixel_means(np.ones((1, 4))).stderr()).all()
 
 
 def test_moments_of_other_shapes_are_not_merged() -> None:
@@ -106,34 +105,22 @@ def test_malformed_batches_are_refused() -> None:
         MapMoments.from_batch(1, one, -one)
 
 
-def test_individual_influence_is_the_mean_and_standard_error_over_pairs() -> None:
-    pixel_means = np.array([[1.0, 5.0], [2.0, 5.0], [6.0, 5.0]])
-    influence = individual_influence(pixel_means)
-    assert influence.mean.tolist() == [3.0, 5.0]
+def test_pixel_means_give_the_mean_and_standard_error_over_pairs() -> None:
+    influence = MapMoments.from_pixel_means(np.array([[1.0, 5.0], [2.0, 5.0], [6.0, 5.0]]))
+    assert influence.mean.ravel().tolist() == [3.0, 5.0]
     # Deviations -2, -1, 3: variance 14 / 2, over three pairs.
-    np.testing.assert_allclose(influence.stderr, [np.sqrt(7 / 3), 0.0], rtol=ROUNDING)
+    np.testing.assert_allclose(influence.stderr().ravel(), [np.sqrt(7 / 3), 0.0], rtol=ROUNDING)
 
 
-def test_individual_influence_does_not_depend_on_the_arrays_layout() -> None:
+def test_pixel_means_do_not_depend_on_the_arrays_layout() -> None:
     pixel_means = np.random.default_rng(0).random((1000, 3))
-    c_order = individual_influence(pixel_means)
-    f_order = individual_influence(np.asfortranarray(pixel_means))
+    c_order = MapMoments.from_pixel_means(pixel_means)
+    f_order = MapMoments.from_pixel_means(np.asfortranarray(pixel_means))
     assert c_order.mean.tobytes() == f_order.mean.tobytes()
 
 
 def test_pixels_that_move_together_widen_the_standard_error() -> None:
     brightness = np.random.default_rng(1).random((200, 1, 1, 1))
     maps = np.broadcast_to(brightness, (200, 1, 8, 8)).copy()
-    influence = individual_influence(maps.mean(axis=(2, 3)))
-    np.testing.assert_allclose(influence.stderr, batch_moments(maps).stderr()[:, 0, 0])
-
-
-def test_influence_as_a_share_divides_by_the_ranges_width() -> None:
-    share = individual_influence(np.array([[0.1], [0.3]])).as_share_of(2.0)
-    np.testing.assert_allclose(share.mean, [0.1])
-    np.testing.assert_allclose(share.stderr, [0.05])
-
-
-def test_a_range_without_width_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match=r"range_width = 0.0 is not allowed"):
-        individual_influence(np.ones((2, 1))).as_share_of(0.0)
+    influence = MapMoments.from_pixel_means(maps.mean(axis=(2, 3)))
+    np.testing.assert_allclose(influence.stderr(), batch_moments(maps).stderr()[:, :1, :1])

@@ -1,7 +1,7 @@
 """Every bad request is one clear line with the right status, and the server goes on."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import grpc
@@ -42,7 +42,7 @@ from request_toys import (
     result,
     tensor,
 )
-from server_toys import Stubs, refused
+from server_toys import Stubs, call_for, refused
 
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 
@@ -224,25 +224,6 @@ BAD = [
     *bad_samples(),
     *bad_operations(),
 ]
-
-
-def call_for(stubs: Stubs, request: object) -> Callable[[], object]:
-    """The call that takes this kind of request."""
-    methods: dict[type, Callable[..., object]] = {
-        analysis_service_pb2.InfluenceRequest: stubs.analyses.Influence,
-        analysis_service_pb2.ModulesRequest: stubs.analyses.Modules,
-        model_service_pb2.EncodeRequest: stubs.models.Encode,
-        model_service_pb2.GenerateRequest: stubs.models.Generate,
-        model_service_pb2.GetModelRequest: stubs.models.GetModel,
-        model_service_pb2.HybridizeRequest: stubs.models.Hybridize,
-        model_service_pb2.ListModelsRequest: stubs.models.ListModels,
-        operations_pb2.CancelOperationRequest: stubs.operations.CancelOperation,
-        operations_pb2.DeleteOperationRequest: stubs.operations.DeleteOperation,
-        operations_pb2.GetOperationRequest: stubs.operations.GetOperation,
-        operations_pb2.ListOperationsRequest: stubs.operations.ListOperations,
-        operations_pb2.WaitOperationRequest: stubs.operations.WaitOperation,
-    }
-    return lambda: methods[type(request)](request)
 
 
 @pytest.mark.parametrize("bad", BAD, ids=[bad.name for bad in BAD])

@@ -73,6 +73,21 @@ class BlockDiagonal(nn.Module):
         return torch.cat([self.left(maps[:, :2]), self.right(maps[:, 2:])], dim=3).tanh()
 
 
+class Grouped(nn.Module):
+    """The same in one grouped layer, whose four channels are two modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 64)
+        self.halves = nn.Conv2d(4, 6, 3, padding=1, groups=2)
+
+    def forward(self, z: Tensor) -> Tensor:
+        maps = self.fc(z).view(-1, 4, 4, 4).relu()
+        halves = self.halves(maps).view(-1, 2, 3, 4, 4)  # half, colour, row, column
+        image: Tensor = halves.permute(0, 2, 3, 1, 4).reshape(-1, 3, 4, 8).tanh()
+        return image
+
+
 def built(kind: type[nn.Module], seed: int = 0) -> nn.Module:
     """Return a module in evaluation mode, with weights that depend on the seed alone."""
     return _filled(kind(), seed)

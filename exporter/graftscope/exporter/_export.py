@@ -109,7 +109,10 @@ def export_module(
 
 def _subject(path: Path, name: str, licence: str | None, report: ExportCallback) -> Subject:
     if not path.exists():
-        raise SourceNotFoundError(f"source {str(path)!r} does not exist")
+        raise SourceNotFoundError(
+            f"source {str(path)!r} does not exist; a source is the folder of a finished "
+            "checkpoint or an .onnx file"
+        )
     if path.is_dir():
         return subject_from_checkpoint(path, name, licence, report)
     if path.suffix == ".onnx":

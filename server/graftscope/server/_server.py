@@ -1,6 +1,7 @@
 """Puts a server together and runs it: engine, jobs and gRPC are joined here and nowhere else."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
@@ -20,7 +21,7 @@ from graftscope.server.engine import (
     find_bundles,
     open_bundles,
 )
-from graftscope.server.errors import AddressInUse
+from graftscope.server.errors import AddressInUse, InvalidInput
 from graftscope.server.jobs import (
     ArtifactStore,
     CheckpointFolder,
@@ -53,6 +54,7 @@ from graftscope.v1 import (
 
 _DAY_S = 86_400.0
 _GRACE_S = 2.0
+_LAST_PORT = 65_535
 _INTERACTIVE_THREADS = 2
 
 _log = get_logger("server")
@@ -95,11 +97,11 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
             server = grpc.aio.server(interceptors=[Guard()], options=server_options())
             address = _listen(server, settings.listen)
             health_servicer = await _add_services(server, catalogue, resolver, runner, executor)
-            await runner.start(resume=settings.resume)
-            await server.start()
-            models = ", ".join(catalogue.generators) or "none"
-            _log.info("serving", address=address, device=settings.device.value, models=models)
             try:
+                await runner.start(resume=settings.resume)
+                await server.start()
+                models = ", ".join(catalogue.generators) or "none"
+                _log.info("serving", address=address, device=settings.device.value, models=models)
                 yield address
             finally:
                 await health_servicer.enter_graceful_shutdown()
@@ -143,6 +145,13 @@ async def _add_services(
 
 def _listen(server: grpc.aio.Server, address: str) -> str:
     host, _, port = address.rpartition(":")
+    # gRPC takes larger ports modulo 65536.
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > _LAST_PORT:
+        raise InvalidInput(
+            f"address {address!r} is malformed; HOST:PORT with a port from 0 to {_LAST_PORT} is "
+            "needed",
+            field="listen",
+        )
     try:
         bound = server.add_insecure_port(address)
     except RuntimeError as error:
@@ -150,4 +159,4 @@ def _listen(server: grpc.aio.Server, address: str) -> str:
             f"cannot listen on {address!r}: the port is in use or the host is not this machine's; "
             "choose another with --listen HOST:PORT (port 0 takes any free one)"
         ) from error
-    return f"{host}:{bound if port == '0' else port}"
+    return f"{host}:{bound}"

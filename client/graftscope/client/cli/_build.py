@@ -96,7 +96,7 @@ def export(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A checkpoint's folder, an .onnx file, or a Python factory module:function.",
+            help="A checkpoint's folder, or an .onnx file with one float latent.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="The folder to write.")],

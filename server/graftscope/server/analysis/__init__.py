@@ -37,9 +37,7 @@ from graftscope.server.analysis._latents import (
 from graftscope.server.analysis._matching import agreement, match_labels, template_cosines
 from graftscope.server.analysis._modules import NO_MODULE, Method, Modules, find_modules
 from graftscope.server.analysis._moments import (
-    IndividualInfluence,
     MapMoments,
-    individual_influence,
     merge_in_order,
 )
 from graftscope.server.analysis._philox import Pairs, Which
@@ -58,7 +56,6 @@ __all__ = [
     "NO_MODULE",
     "AnalysisError",
     "BinaryMaps",
-    "IndividualInfluence",
     "InvalidInputError",
     "KTooLargeError",
     "MapMoments",
@@ -73,7 +70,6 @@ __all__ = [
     "find_modules",
     "gaussian",
     "image_indices",
-    "individual_influence",
     "match_labels",
     "merge_in_order",
     "preprocess",

@@ -65,6 +65,28 @@ class MapMoments:
             )
         return cls(count, sums / count, deviations)
 
+    @classmethod
+    def from_pixel_means(cls, pixel_means: npt.ArrayLike) -> Self:
+        """Takes every pair's own pixel mean, for individual influences (section 3.2).
+
+        The pixels of one hybrid move together, so the standard error of an individual influence
+        cannot be had from theirs: each pair counts as a map of one pixel.
+
+        Args:
+            pixel_means: Each pair's map averaged over pixels, shape (N, E), at least one pair.
+
+        Returns:
+            Moments of shape (E, 1, 1).
+
+        Raises:
+            InvalidInputError: There is no pair, or a value is not finite.
+        """
+        # One memory layout, so that numpy sums in one order.
+        means = np.ascontiguousarray(finite_array("pixel_means", pixel_means, "NE"))
+        total = means.sum(axis=0)
+        m2 = np.square(means - total / len(means)).sum(axis=0)
+        return cls.from_batch(len(means), total.reshape(-1, 1, 1), m2.reshape(-1, 1, 1))
+
     def merge(self, later: "MapMoments") -> "MapMoments":
         """The moments over the pairs of both, by Chan's rule.
 
@@ -117,57 +139,3 @@ def merge_in_order(parts: Iterable[MapMoments]) -> MapMoments:
     if first is None:
         raise InvalidInputError("there are no moments to merge; at least one is needed", "parts")
     return functools.reduce(MapMoments.merge, ordered, first)
-
-
-@dataclass(frozen=True, eq=False)
-class IndividualInfluence:
-    """How much each intervention changes the image, averaged over pixels (section 3.2).
-
-    Attributes:
-        mean: Shape (E,), float64, in the image's units.
-        stderr: Its standard error, shape (E,), float64; NaN for one pair.
-    """
-
-    mean: npt.NDArray[np.float64]
-    stderr: npt.NDArray[np.float64]
-
-    def as_share_of(self, range_width: float) -> "IndividualInfluence":
-        """The same in shares of the image range's width.
-
-        Args:
-            range_width: Highest minus lowest value of the generator's range, e.g. 2 for [-1, 1].
-
-        Returns:
-            Mean and standard error divided by the width.
-
-        Raises:
-            InvalidInputError: The width is not positive and finite.
-        """
-        if not (range_width > 0 and math.isfinite(range_width)):
-            raise InvalidInputError(
-                f"range_width = {range_width} is not allowed; it is positive and finite",
-                "range_width",
-            )
-        return IndividualInfluence(self.mean / range_width, self.stderr / range_width)
-
-
-def individual_influence(pixel_means: npt.ArrayLike) -> IndividualInfluence:
-    """Individual influence from every pair's own pixel mean.
-
-    The pixels of one hybrid move together, so a standard error cannot be had from theirs.
-
-    Args:
-        pixel_means: Each pair's map averaged over pixels, shape (N, E), in the order of the pairs.
-
-    Returns:
-        The mean over pairs, and the sample standard deviation (N - 1) over sqrt(N).
-
-    Raises:
-        InvalidInputError: There is no pair, or a value is not finite.
-    """
-    # One memory layout, so that numpy sums in one order.
-    means = np.ascontiguousarray(finite_array("pixel_means", pixel_means, "NE"))
-    pairs, interventions = means.shape
-    if pairs == 1:
-        return IndividualInfluence(means[0], np.full(interventions, math.nan))
-    return IndividualInfluence(means.mean(axis=0), means.std(axis=0, ddof=1) / math.sqrt(pairs))

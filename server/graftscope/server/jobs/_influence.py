@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 
 import numpy as np
-from numpy.typing import NDArray
 
 from graftscope.server.analysis import MapMoments
 from graftscope.server.engine import (
@@ -155,16 +154,9 @@ def finish(
 
 
 def _add(sums: Sums | None, effects: ShardEffects) -> Sums:
-    individual = _moments_of_pixel_means(effects.pixel_means)
+    individual = MapMoments.from_pixel_means(effects.pixel_means)
     if sums is None:
         return Sums(1, effects.moments, individual)
     return Sums(
         sums.shards + 1, sums.moments.merge(effects.moments), sums.individual.merge(individual)
     )
-
-
-def _moments_of_pixel_means(means: NDArray[np.float64]) -> MapMoments:
-    """(B, E), every pair's mean over pixels, as moments of maps of one pixel, (E, 1, 1)."""
-    total = means.sum(axis=0)
-    m2 = np.square(means - total / len(means)).sum(axis=0)
-    return MapMoments.from_batch(len(means), total.reshape(-1, 1, 1), m2.reshape(-1, 1, 1))

@@ -40,8 +40,8 @@ TABLE: tuple[tuple[type[Exception], grpc.StatusCode, str], ...] = (
 _STATUS_OF_REASON = {reason: status for _, status, reason in TABLE}
 
 # A message is said three times in a reply's metadata, for which gRPC has 8 KiB.
-_MESSAGE_LIMIT = 600
-_FIELD_LIMIT = 100
+_MESSAGE_LIMIT_BYTES = 600
+_FIELD_LIMIT_BYTES = 100
 
 
 def classify(error: Exception) -> tuple[grpc.StatusCode, str]:
@@ -79,20 +79,24 @@ def _message(error: Exception, reason: str) -> str:
     text = " ".join(str(error).split())
     if reason == "INTERNAL":
         text = f"unexpected {type(error).__name__}: {text}"
-    return _shortened(text, _MESSAGE_LIMIT)
+    return _shortened(text, _MESSAGE_LIMIT_BYTES)
 
 
-def _shortened(text: str, limit: int) -> str:
-    """At most `limit` characters: what was wrong stands first, what is allowed stands last."""
-    half = limit // 2 - 2
-    return text if len(text) <= limit else f"{text[:half]} ... {text[-half:]}"
+def _shortened(text: str, limit_bytes: int) -> str:
+    """The text without its middle: what was wrong stands first, what is allowed stands last."""
+    data = text.encode(errors="replace")
+    if len(data) <= limit_bytes:
+        return text
+    half = limit_bytes // 2 - 3
+    first, last = (part.decode(errors="ignore") for part in (data[:half], data[-half:]))
+    return f"{first} ... {last}"
 
 
 def _status(code: grpc.StatusCode, reason: str, message: str, field: str) -> status_pb2.Status:
     details = [_pack(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))]
     if field:
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=_shortened(field, _FIELD_LIMIT), description=message
+            field=_shortened(field, _FIELD_LIMIT_BYTES), description=message
         )
         details.append(_pack(error_details_pb2.BadRequest(field_violations=[violation])))
     return status_pb2.Status(code=code.value[0], message=message, details=details)

@@ -4,14 +4,16 @@ It must not know what the methods do.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
+from inspect import isawaitable
 from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
+from graftscope.server.errors import InvalidInput
 from graftscope.server.logs import get_logger
 from graftscope.server.rpc._errors import classify, status_of_error
 from graftscope.server.rpc._unimplemented import check_known
@@ -52,7 +54,12 @@ class Guard(grpc.aio.ServerInterceptor):
             if behaviour is not None
         )
         wrap = _stream if handler.response_streaming else _unary
-        return make(wrap(inner, method), handler.request_deserializer, handler.response_serializer)
+        deserialize = handler.request_deserializer
+        if handler.request_streaming or deserialize is None:
+            return make(wrap(inner, method, _as_it_is), deserialize, handler.response_serializer)
+        # One request is read inside the guard, so that a malformed one is refused like any other.
+        read = partial(_read, deserialize)
+        return make(wrap(inner, method, read), None, handler.response_serializer)
 
 
 _MAKERS: dict[tuple[bool, bool], Callable[..., Handler]] = {
@@ -63,24 +70,31 @@ _MAKERS: dict[tuple[bool, bool], Callable[..., Handler]] = {
 }
 
 
-def _unary(inner: Callable[..., Any], method: str) -> Callable[..., Awaitable[Any]]:
+def _unary(
+    inner: Callable[..., Any], method: str, read: Callable[[Any], Any]
+) -> Callable[..., Awaitable[Any]]:
     async def guarded(request: Any, context: Context) -> Any:
         await _greet(context)
         try:
-            _check(request)
-            return await inner(request, context)
+            return await inner(read(request), context)
         except Exception as error:
             await _abort(error, method, context)
 
     return guarded
 
 
-def _stream(inner: Callable[..., Any], method: str) -> Callable[..., AsyncIterator[Any]]:
+def _stream(
+    inner: Callable[..., Any], method: str, read: Callable[[Any], Any]
+) -> Callable[..., AsyncIterator[Any]]:
     async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
         await _greet(context)
         try:
-            _check(request)
-            async for response in inner(request, context):
+            responses = inner(read(request), context)
+            # grpc allows methods that write their responses themselves; health's Watch does.
+            if isawaitable(responses):
+                await responses
+                return
+            async for response in responses:
                 yield response
         except Exception as error:
             await _abort(error, method, context)
@@ -97,10 +111,18 @@ async def _greet(context: Context) -> None:
     await context.send_initial_metadata(((VERSION_KEY, _version()),))
 
 
-def _check(request: Any) -> None:
-    # Streams of requests are checked by what reads them.
-    if isinstance(request, Message):
-        check_known(request)
+def _as_it_is(requests: Any) -> Any:
+    """A stream of requests is read and checked by its method."""
+    return requests
+
+
+def _read(deserialize: Callable[[bytes], Any], data: bytes) -> Any:
+    try:
+        request = deserialize(data)
+    except DecodeError as error:
+        raise InvalidInput(f"the request cannot be read: {error}") from error
+    check_known(request)
+    return request
 
 
 async def _abort(error: Exception, method: str, context: Context) -> None:

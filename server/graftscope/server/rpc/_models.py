@@ -135,7 +135,8 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         if request.WhichOneof("latents_source") != "latents":
             return await self._pairs(generator, request.samples)
         latents = await self._arrays.read_latents(request.latents, "latents")
-        return GivenPairs(latents, latents), range(check_latents(generator, latents, "latents"))
+        count = await asyncio.to_thread(check_latents, generator, latents, "latents")
+        return GivenPairs(latents, latents), range(count)
 
     async def _pairs(
         self, generator: Generator, message: originals_pb2.Pairs

@@ -3,6 +3,8 @@
 It must not know how jobs run.
 """
 
+import asyncio
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -184,7 +186,7 @@ class Requests:
             for name in ("latents1", "latents2"):
                 message = getattr(originals.latents, name)
                 latents = await self._arrays.read_latents(message, name)
-                counts.append(check_latents(generator, latents, name))
+                counts.append(await asyncio.to_thread(check_latents, generator, latents, name))
                 for key, array in message.inputs.items():
                     arrays[f"{name}/{key}"] = await self._arrays.refer(array, name)
         else:

@@ -1,0 +1,109 @@
+"""Every error has one status and one reason, and fits into a reply."""
+
+import inspect
+from types import ModuleType
+
+import grpc
+import pytest
+
+import graftscope.bundle.errors
+import graftscope.graph.errors
+import graftscope.server.analysis._errors
+import graftscope.server.errors
+from graftscope.server import errors
+from graftscope.server.jobs import Failure
+from graftscope.server.rpc._errors import (
+    TABLE,
+    classify,
+    describe_failure,
+    status_of_error,
+    status_of_failure,
+)
+from graftscope.v1 import originals_pb2
+from request_toys import LAYER, generate, influence, tensor
+from server_toys import Stubs, details_of, refused
+
+ROOMS = (
+    graftscope.server.errors,
+    graftscope.server.analysis._errors,
+    graftscope.bundle.errors,
+    graftscope.graph.errors,
+)
+# Nobody raises the roots of these two trees themselves.
+ROOTS = {errors.ServerError, graftscope.server.analysis._errors.AnalysisError}
+
+
+def errors_of(room: ModuleType) -> list[type[Exception]]:
+    return [
+        kind
+        for _, kind in inspect.getmembers(room, inspect.isclass)
+        if issubclass(kind, Exception) and kind.__module__ == room.__name__ and kind not in ROOTS
+    ]
+
+
+ALL = [kind for room in ROOMS for kind in errors_of(room)]
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_error_is_mapped(kind: type[Exception]) -> None:
+    status, reason = classify(kind("what was wrong"))
+    assert reason != "INTERNAL"
+    assert status not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.OK)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ALL if issubclass(kind, errors.ServerError)])
+def test_the_servers_errors_and_the_table_have_one_reason(kind: type[errors.ServerError]) -> None:
+    assert classify(kind("what was wrong"))[1] == kind.reason
+
+
+def test_no_row_of_the_table_hides_a_later_one() -> None:
+    kinds = [kind for kind, _, _ in TABLE]
+    for index, kind in enumerate(kinds):
+        assert not any(issubclass(kind, earlier) for earlier in kinds[:index])
+
+
+def test_a_reason_has_one_status() -> None:
+    assert len({reason for _, _, reason in TABLE}) == len({(s, r) for _, s, r in TABLE})
+
+
+def test_what_nobody_foresaw_is_told_with_its_kind_in_one_line() -> None:
+    status = status_of_error(KeyError("z"))
+    assert status.code == grpc.StatusCode.INTERNAL.value[0]
+    assert status.message == "unexpected KeyError: 'z'"
+    assert status_of_error(RuntimeError("one\n two")).message == "unexpected RuntimeError: one two"
+
+
+def test_a_failure_keeps_its_reason_and_line() -> None:
+    failure = describe_failure(errors.NotFound("no\nmodel", field="model"))
+    assert failure == Failure("NOT_FOUND", "no model")
+    status = status_of_failure(failure)
+    assert (status.code, details_of(status)) == (5, ("NOT_FOUND", ""))
+
+
+def test_a_reason_of_another_version_is_no_reason_to_fail() -> None:
+    status = status_of_failure(Failure("GONE_SINCE", "why"))
+    assert (status.code, status.message) == (grpc.StatusCode.INTERNAL.value[0], "why")
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "✂", "😀"])
+def test_a_message_that_repeats_a_long_value_is_shortened(toy_server: Stubs, letter: str) -> None:
+    told = refused(lambda: toy_server.analyses.Influence(influence(layer=letter * 100_000)))
+    assert told.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert told.message.startswith(f"layer '{letter}")
+    assert "fc (coarse)" in told.message
+    assert told.field == "layer"
+    toy_server.goes_on()
+
+
+def test_a_field_that_repeats_a_long_name_is_shortened(toy_server: Stubs) -> None:
+    named = originals_pb2.Latents(inputs={"✂" * 100_000: tensor("FP16", b"")})
+    told = refused(lambda: toy_server.models.Generate(generate(latents=named)))
+    assert told.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert told.field.startswith("latents[✂")
+    toy_server.goes_on()
+
+
+def test_messages_are_utf8(toy_server: Stubs) -> None:
+    told = refused(lambda: toy_server.analyses.Influence(influence(layer="größe ✂")))
+    assert "'größe ✂'" in told.message
+    assert LAYER in told.message

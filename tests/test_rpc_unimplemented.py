@@ -1,0 +1,172 @@
+"""What the contract has and the server has not, or newer clients alone know, is refused by name."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+
+from graftscope.v1 import (
+    analysis_service_pb2,
+    intervention_pb2,
+    model_service_pb2,
+    originals_pb2,
+    precision_pb2,
+    tensor_pb2,
+)
+from request_toys import (
+    IMAGES,
+    LAYER,
+    Z,
+    channels,
+    edit,
+    encode,
+    generate,
+    hybridize,
+    influence,
+    inline,
+    latents,
+    modules,
+    pairs,
+)
+from server_toys import Stubs, call_for, refused
+
+NEWER = 77
+"""A number that no version so far gives to an enum's value."""
+
+# Field 99, a varint, of value 1.
+NEWER_FIELD = bytes([0x98, 0x06, 0x01])
+
+
+class Missing(NamedTuple):
+    """A request, the name that its refusal tells, and the field to blame."""
+
+    name: str
+    request: Message
+    told: str
+    field: str
+
+
+def precisions() -> Iterator[Missing]:
+    for name in ("BF16", "TF32", "FP16", "AUTO"):
+        number = precision_pb2.Precision.Value(f"PRECISION_{name}")
+        told = f"precision PRECISION_{name} is not implemented yet"
+        yield Missing(name, influence(precision=number), told, "precision")
+    told = f"precision number {NEWER} is not implemented yet"
+    yield Missing("newer", influence(precision=NEWER), told, "precision")
+    swap = edit(channels=channels(0))
+    for request in (
+        generate(samples=pairs(), precision=NEWER),
+        encode(inline(IMAGES), precision=NEWER),
+        hybridize(swap, precision=NEWER),
+    ):
+        yield Missing(request.DESCRIPTOR.name, request, told, "precision")
+
+
+def encodings() -> Iterator[Missing]:
+    told = "encoding IMAGE_ENCODING_PNG is not implemented yet"
+    png = model_service_pb2.IMAGE_ENCODING_PNG
+    yield Missing("png", generate(samples=pairs(), encoding=png), told, "encoding")
+    swap = edit(channels=channels(0))
+    newer = f"encoding number {NEWER} is not"
+    yield Missing("newer encoding", hybridize(swap, encoding=NEWER), newer, "encoding")
+
+
+def methods() -> Iterator[Missing]:
+    told = "method METHOD_PCA is not implemented yet; implemented are METHOD_NMF"
+    yield Missing("pca", modules(method=analysis_service_pb2.METHOD_PCA), told, "method")
+    newer = f"method number {NEWER} is not"
+    yield Missing("newer method", modules(method=NEWER), newer, "method")
+
+
+def rules() -> Iterator[Missing]:
+    told = "stopping rules (until) are not implemented yet"
+    for rule in (
+        analysis_service_pb2.StoppingRule(relative_standard_error=0.1),
+        analysis_service_pb2.StoppingRule(stable_labels=analysis_service_pb2.StableLabels()),
+    ):
+        yield Missing(f"until {rule.WhichOneof('rule')}", influence(until=rule), told, "until")
+    several = influence(each_intervention=analysis_service_pb2.Interventions())
+    told = "each_intervention is not implemented yet"
+    yield Missing("each_intervention", several, told, "each_intervention")
+
+
+def shared() -> Iterator[Missing]:
+    told = "pairs.share is not implemented yet"
+    yield Missing("share", influence(pairs=pairs(share=["z"])), told, "pairs.share")
+    fixed = hybridize(edit(channels=channels(0)), pairs=pairs(fix=latents(Z)))
+    yield Missing("fix", fixed, "pairs.fix is not implemented yet", "pairs.fix")
+
+
+def interventions() -> Iterator[Missing]:
+    swap = edit(channels=channels(0))
+    told = "an intervention of 2 edits is not implemented yet"
+    yield Missing("two edits", hybridize(swap, swap), told, "intervention.edits")
+    actions: dict[str, Message] = {
+        "constant": intervention_pb2.Constant(scalar=1.0),
+        "scale": intervention_pb2.Scale(factor=2.0),
+        "add": intervention_pb2.Add(scalar=1.0),
+        "blend": intervention_pb2.Blend(weight=0.5),
+    }
+    for name, action in actions.items():
+        request = hybridize(edit(channels=channels(0), **{name: action}))
+        told = f"action '{name}' is not implemented yet; implemented is swap"
+        yield Missing(name, request, told, "intervention.edits.action")
+    donors: dict[str, Message] = {
+        "latents": originals_pb2.Latents(),
+        "image": tensor_pb2.Array(),
+    }
+    for name, donor in donors.items():
+        swap = edit(channels=channels(0), swap=intervention_pb2.Swap(**{name: donor}))  # type: ignore[arg-type]
+        told = f"swap from '{name}' is not implemented yet"
+        yield Missing(f"swap {name}", hybridize(swap), told, "intervention.edits.swap")
+    mask = intervention_pb2.Mask(rectangle=intervention_pb2.Rectangle(height=1, width=1))
+    masked = hybridize(edit(channels=channels(0), mask=mask))
+    told = "masks are not implemented yet"
+    yield Missing("mask", masked, told, "intervention.edits.mask")
+
+
+def newer_fields() -> Iterator[Missing]:
+    """Fields of a later version, which protobuf keeps aside."""
+    request = influence()
+    request.MergeFromString(NEWER_FIELD)
+    yield Missing("field", request, "field number 99 of InfluenceRequest is not known", "")
+    inside = hybridize(edit(channels=channels(0)))
+    inside.intervention.edits[0].MergeFromString(NEWER_FIELD)
+    yield Missing("in a list", inside, "field number 99 of Edit is not known", "")
+    mapped = generate(latents=latents(Z))
+    mapped.latents.inputs["z"].tensor.MergeFromString(NEWER_FIELD)
+    yield Missing("in a map", mapped, "field number 99 of Tensor is not known", "")
+
+
+MISSING = [
+    *precisions(),
+    *encodings(),
+    *methods(),
+    *rules(),
+    *shared(),
+    *interventions(),
+    *newer_fields(),
+]
+
+
+@pytest.mark.parametrize("missing", MISSING, ids=[missing.name for missing in MISSING])
+def test_what_is_not_implemented_is_refused_by_name(toy_server: Stubs, missing: Missing) -> None:
+    told = refused(call_for(toy_server, missing.request))
+    assert told.code is grpc.StatusCode.UNIMPLEMENTED, told
+    assert told.reason == "NOT_IMPLEMENTED"
+    assert told.field == missing.field
+    assert missing.told in told.message
+    toy_server.goes_on()
+
+
+def test_a_swap_may_be_left_to_the_defaults(toy_server: Stubs) -> None:
+    spoken = edit(
+        layer=LAYER,
+        channels=channels(0),
+        swap=intervention_pb2.Swap(original2=intervention_pb2.Original2()),
+    )
+    silent = edit(layer=LAYER, channels=channels(0))
+    first, second = (toy_server.models.Hybridize(hybridize(each)) for each in (spoken, silent))
+    assert first == second
