@@ -120,6 +120,7 @@ class Bench:
         spec = InfluenceSpec(
             model=self.generator.manifest.digest,
             layer=layer.name,
+            channels=layer.channels,
             sets=tuple((c,) for c in channels),
             indices=channels,
             subject="channels",

@@ -28,6 +28,7 @@ LATENTS = ArrayRef(SHA, "FP32", (5, 8))
 INFLUENCE = InfluenceSpec(
     model=SHA,
     layer="conv1",
+    channels=4,
     sets=((0,), (1, 2)),
     indices=(0, 1),
     subject="modules",
@@ -43,6 +44,7 @@ MODULES = ModulesSpec(ArrayRef(SHA, "FP64", (4, 8, 8)), 2, "nmf", (0, 1), 3, 75.
 INFLUENCE_CHANGES: dict[str, object] = {
     "model": OTHER_SHA,
     "layer": "conv2",
+    "channels": 5,
     "sets": ((0,), (1, 3)),
     "indices": (0, 2),
     "subject": "channels",

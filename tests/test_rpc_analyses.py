@@ -184,3 +184,16 @@ def test_samples_that_were_generated_are_originals_again(toy_server: Stubs) -> N
     reply = toy_server.models.Generate(generate(samples=pairs(count=3, seed=5)))
     again = toy_server.models.Generate(generate(latents=reply.latents))
     assert again.images == reply.images
+
+
+@pytest.mark.parametrize("kind", ["channels", "modules"])
+def test_the_specification_in_an_operations_metadata_asks_for_the_same_job(
+    toy_server: Stubs, kind: str
+) -> None:
+    labels = np.array([1, -1, 0, 1, 0, -1])
+    subject = {"each_channel": channels(2, 0)}
+    chosen = subject if kind == "channels" else {"each_module": inline(labels)}
+    operation = toy_server.analyses.Influence(influence(**chosen))
+    told = analysis_service_pb2.AnalysisMetadata()
+    operation.metadata.Unpack(told)
+    assert toy_server.analyses.Influence(told.influence).name == operation.name

@@ -108,7 +108,7 @@ Global___OperationResult: _TypeAlias = OperationResult  # noqa: Y015
 @_typing.final
 class Array(_message.Message):
     """Wherever a request takes an array, any of the three will do. A response holds a tensor where the
-    array is at most 1 MiB, else an artifact.
+    array is at most 1 MiB, else an artifact; the response of an operation holds artifacts alone.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -54,6 +54,7 @@ class InfluenceSpec:
     Attributes:
         model: the bundle's digest.
         layer: the layer's name.
+        channels: how many channels the layer has.
         sets: the channels of each E, ascending.
         indices: what each map is reported as: the channel, or the module's index.
         subject: channels or modules.
@@ -68,6 +69,7 @@ class InfluenceSpec:
 
     model: str
     layer: str
+    channels: int
     sets: tuple[tuple[int, ...], ...]
     indices: tuple[int, ...]
     subject: str

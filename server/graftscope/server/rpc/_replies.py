@@ -1,8 +1,10 @@
 """From jobs and results to messages."""
 
+import numpy as np
 from google.longrunning import operations_pb2
 from google.protobuf import duration_pb2, timestamp_pb2
 from google.protobuf.message import Message
+from numpy.typing import NDArray
 
 from graftscope.server.jobs import (
     ArrayRef,
@@ -14,12 +16,11 @@ from graftscope.server.jobs import (
     Snapshot,
     parse_spec,
 )
-from graftscope.server.rpc._arrays import describe
+from graftscope.server.rpc._arrays import describe, tensor
 from graftscope.server.rpc._errors import cancelled_status, status_of_failure
 from graftscope.server.rpc._names import operation_name
 from graftscope.v1 import (
     analysis_service_pb2,
-    intervention_pb2,
     originals_pb2,
     precision_pb2,
     tensor_pb2,
@@ -127,7 +128,7 @@ def _modules_request(spec: ModulesSpec) -> analysis_service_pb2.ModulesRequest:
 
 
 def _influence_request(spec: InfluenceSpec, model: str) -> analysis_service_pb2.InfluenceRequest:
-    """The request that would give the same job; modules are told by their channels alone."""
+    """The request that would give the same job."""
     message = analysis_service_pb2.InfluenceRequest(
         model=model,
         layer=spec.layer,
@@ -140,18 +141,16 @@ def _influence_request(spec: InfluenceSpec, model: str) -> analysis_service_pb2.
     if spec.subject == "channels":
         message.each_channel.indices.extend(spec.indices)
     else:
-        edits = [
-            intervention_pb2.Edit(
-                layer=spec.layer,
-                channels=intervention_pb2.Channels(indices=channels),
-                swap=intervention_pb2.Swap(original2=intervention_pb2.Original2()),
-            )
-            for channels in spec.sets
-        ]
-        message.each_intervention.interventions.extend(
-            intervention_pb2.Intervention(edits=[edit]) for edit in edits
-        )
+        message.each_module.tensor.CopyFrom(tensor(_labels(spec)))
     return message
+
+
+def _labels(spec: InfluenceSpec) -> NDArray[np.int64]:
+    """(C,), the module of each channel; -1 for none."""
+    labels = np.full(spec.channels, -1, dtype=np.int64)
+    for module, channels in zip(spec.indices, spec.sets, strict=True):
+        labels[list(channels)] = module
+    return labels
 
 
 def _originals(spec: InfluenceSpec) -> originals_pb2.Originals:

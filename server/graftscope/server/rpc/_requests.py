@@ -63,6 +63,7 @@ class Requests:
         return InfluenceSpec(
             model=generator.manifest.digest,
             layer=layer.name,
+            channels=layer.channels,
             sets=sets,
             indices=indices,
             subject=subject,
