@@ -110,10 +110,10 @@ async def test_a_job_goes_on_after_the_server_was_stopped(
         await before.reached(job, shards)
     async with bench(toy_vae_bundle, tmp_path, resume=resume) as after:
         found = (await after.runner.get(job.id)).job
-        assert found.state is (JobState.QUEUED if resume else JobState.CANCELLED)
+        assert found.state is JobState.QUEUED
         assert found.shards_done >= shards
         again = await after.create()
-        assert (again.id == job.id) is resume
+        assert again.id == job.id
         assert refs_of(await after.done(again)) == uninterrupted
 
 
@@ -140,7 +140,10 @@ async def test_a_damaged_checkpoint_costs_time_and_no_bit(
         before.gate.close_after(2)
         job = await before.create()
         await before.reached(job, 2)
-    async with bench(toy_vae_bundle, tmp_path, resume=False) as after:
+        await before.runner.cancel(job.id)
+        before.gate.open()
+        await before.done(job)
+    async with bench(toy_vae_bundle, tmp_path) as after:
         for path in after.checkpoints.iterdir():
             path.write_bytes(path.read_bytes()[:-1])
         again = await after.create()
@@ -159,6 +162,35 @@ async def test_a_job_that_is_taken_up_with_a_damaged_checkpoint_starts_anew(
     checkpoint.unlink()
     async with bench(toy_vae_bundle, tmp_path) as after:
         assert refs_of(await after.done(job)) == uninterrupted
+
+
+async def test_a_job_that_another_process_left_waits_until_it_is_asked_for(
+    toy_vae_bundle: Path, tmp_path: Path, uninterrupted: dict[str, ArrayRef]
+) -> None:
+    async with bench(toy_vae_bundle, tmp_path) as before:
+        before.gate.close_after(2)
+        job = await before.create()
+        await before.reached(job, 2)
+    async with bench(toy_vae_bundle, tmp_path, resume=False) as between:
+        (listed,) = await between.runner.page(10, 0)
+        assert listed.job.state is JobState.QUEUED
+    async with bench(toy_vae_bundle, tmp_path, resume=False) as after:
+        watching = [asyncio.ensure_future(after.done(job)) for _ in range(3)]
+        assert {refs_of(ended)["maps"] for ended in await asyncio.gather(*watching)} == {
+            uninterrupted["maps"]
+        }
+
+
+async def test_a_job_that_another_process_left_can_be_cancelled(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    async with bench(toy_vae_bundle, tmp_path) as before:
+        before.gate.close_after(1)
+        job = await before.create()
+        await before.reached(job, 1)
+    async with bench(toy_vae_bundle, tmp_path, resume=False) as after:
+        await after.runner.cancel(job.id)
+        assert (await after.runner.get(job.id)).job.state is JobState.CANCELLED
 
 
 async def test_a_job_of_another_arithmetic_is_closed_and_not_gone_on_with(

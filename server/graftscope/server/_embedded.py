@@ -4,7 +4,7 @@ import asyncio
 import queue
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ def embedded_server(
     workers: int | None = None,
     device: str = "cpu",
     state: Path | None = None,
+    on_notice: Callable[[str], None] | None = None,
 ) -> Iterator[str]:
     """Serves in a thread of its own, through the same gRPC code as any server.
 
@@ -32,6 +33,7 @@ def embedded_server(
         workers: single-threaded runs side by side; all cores by default.
         device: cpu or cuda.
         state: folder of jobs and arrays; the user's own by default.
+        on_notice: told in one line where nothing will be kept.
 
     Yields:
         HOST:PORT.
@@ -55,6 +57,11 @@ def embedded_server(
     except StateInUse:
         if state is not None:
             raise
+    if on_notice is not None:
+        on_notice(
+            f"state folder {str(settings.state)!r} is held by another server, so nothing of this "
+            "one is kept; ask the other one with --server, or name a folder with --state"
+        )
     with tempfile.TemporaryDirectory(prefix="graftscope-") as folder:
         elsewhere = settings.model_copy(update={"state": Path(folder)})
         with _in_thread(elsewhere) as address:

@@ -11,7 +11,14 @@ from graftscope.server.engine._catalogue import Catalogue, find_bundles, open_bu
 from graftscope.server.engine._devices import Device, check_device
 from graftscope.server.engine._generator import Effects, Generator, Latents, Recording
 from graftscope.server.engine._hybridize import Hybrids, channel_set, hybridize
-from graftscope.server.engine._influence import ShardEffects, Subject, batch_effects, shard_effects
+from graftscope.server.engine._influence import (
+    Batch,
+    ShardEffects,
+    Subject,
+    record_batch,
+    set_effects,
+    shard_effects,
+)
 from graftscope.server.engine._originals import (
     DrawnImagePairs,
     EncodedPairs,
@@ -29,6 +36,7 @@ from graftscope.server.engine._sessions import Cancellation, Session, SessionPoo
 __all__ = [
     "ARITHMETIC_VERSION",
     "SHARD_PAIRS",
+    "Batch",
     "Cancellation",
     "Catalogue",
     "Device",
@@ -48,7 +56,6 @@ __all__ = [
     "SessionPool",
     "ShardEffects",
     "Subject",
-    "batch_effects",
     "channel_set",
     "check_device",
     "check_latents",
@@ -57,6 +64,8 @@ __all__ = [
     "find_bundles",
     "hybridize",
     "open_bundles",
+    "record_batch",
+    "set_effects",
     "shard_effects",
     "to_range",
 ]

@@ -6,11 +6,12 @@ It must not know jobs, gRPC or workers: a shard in, its sums out.
 from dataclasses import dataclass
 
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 
 from graftscope.graph import Areas
 from graftscope.server.analysis import MapMoments, merge_in_order
-from graftscope.server.engine._generator import Effects, Generator
+from graftscope.server.engine._generator import Effects, Generator, Recording
 from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan
 from graftscope.server.engine._sessions import Cancellation
@@ -47,6 +48,19 @@ class ShardEffects:
     pixel_means: NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Both originals of a batch of pairs, on the device.
+
+    Attributes:
+        recordings: of originals 1 and 2.
+        image1: the unintervened image of original 1.
+    """
+
+    recordings: tuple[Recording, Recording]
+    image1: ort.OrtValue
+
+
 def shard_effects(
     subject: Subject, plan: Plan, source: PairSource, pairs: range, cancellation: Cancellation
 ) -> ShardEffects:
@@ -77,17 +91,9 @@ def batch_effects(
     subject: Subject, plan: Plan, source: PairSource, pairs: range, cancellation: Cancellation
 ) -> Effects:
     """Sums over one batch of pairs for all sets: both originals once, every set's hybrids."""
-    generator, layer = subject.generator, subject.layer
-    latents1, latents2 = source.latents(pairs)
-    recordings = (
-        generator.record(layer, latents1, cancellation),
-        generator.record(layer, latents2, cancellation),
-    )
-    image1 = generator.original(layer, recordings[0], cancellation)
+    batch = record_batch(subject, source, pairs, cancellation)
     parts = [
-        generator.effects(
-            layer, recordings, image1, subject.sets[i : i + plan.sets], subject.areas, cancellation
-        )
+        set_effects(subject, batch, subject.sets[i : i + plan.sets], cancellation)
         for i in range(0, len(subject.sets), plan.sets)
     ]
     return Effects(
@@ -95,4 +101,27 @@ def batch_effects(
             np.concatenate([getattr(part, name) for part in parts])
             for name in ("total", "moment", "pixel_means")
         )
+    )
+
+
+def record_batch(
+    subject: Subject, source: PairSource, pairs: range, cancellation: Cancellation
+) -> Batch:
+    """What all sets of a batch share: draws, generates and records both originals."""
+    generator, layer = subject.generator, subject.layer
+    latents1, latents2 = source.latents(pairs)
+    recordings = (
+        generator.record(layer, latents1, cancellation),
+        generator.record(layer, latents2, cancellation),
+    )
+    return Batch(recordings, generator.original(layer, recordings[0], cancellation))
+
+
+def set_effects(
+    subject: Subject, batch: Batch, sets: NDArray[np.bool_], cancellation: Cancellation
+) -> Effects:
+    """Sums over the batch's pairs for some sets, in one run."""
+    generator, layer = subject.generator, subject.layer
+    return generator.effects(
+        layer, batch.recordings, batch.image1, sets, subject.areas, cancellation
     )

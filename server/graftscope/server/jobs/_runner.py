@@ -59,21 +59,18 @@ class JobRunner:
         return self._preparation.resolver.artifacts
 
     async def start(self, *, resume: bool) -> None:
-        """Takes up jobs that an earlier process left, or closes them so that they can be resumed.
+        """Takes up jobs that an earlier process left.
 
         Args:
-            resume: whether to go on with them now; else the next job of the same identity does.
+            resume: whether to go on with them now; else they wait until somebody asks for them.
         """
         keep_s = self._settings.keep_s
         await asyncio.to_thread(
             forget_expired, self._store, self._checkpoints, self.artifacts, keep_s
         )
-        for job in reversed(await asyncio.to_thread(self._store.by_state, UNENDED)):
-            if resume and self._preparation.can_go_on(job):
-                _log.info("job resumed", job=job.id, shards_done=job.shards_done)
-                self._launch(replace(job, state=JobState.QUEUED))
-            else:
-                await asyncio.to_thread(self._execution.end, job, Outcome(JobState.CANCELLED))
+        if resume:
+            for job in reversed(await asyncio.to_thread(self._store.by_state, UNENDED)):
+                await self._take_up(job)
 
     async def stop(self) -> None:
         """Stops the runs; jobs keep their sums and go on at the next start."""
@@ -116,12 +113,12 @@ class JobRunner:
         job = await asyncio.to_thread(self._store.get, job_id)
         if job is None:
             raise NotFound(f"operation 'operations/{job_id}' does not exist", field="name")
-        return Snapshot(job)
+        return _resting(job)
 
     async def page(self, limit: int, offset: int) -> list[Snapshot]:
         """Jobs, the newest first."""
         jobs = await asyncio.to_thread(self._store.page, limit, offset)
-        return [self._live[x.id].snapshot if x.id in self._live else Snapshot(x) for x in jobs]
+        return [self._live[x.id].snapshot if x.id in self._live else _resting(x) for x in jobs]
 
     async def cancel(self, job_id: str) -> None:
         """Asks a job to stop; one that has ended stays as it is.
@@ -129,9 +126,11 @@ class JobRunner:
         Raises:
             NotFound: there is none of this id.
         """
-        await self.get(job_id)
+        job = (await self.get(job_id)).job
         if job_id in self._live:
             self._live[job_id].cancel()
+        elif not job.state.ended:
+            await asyncio.to_thread(self._execution.end, job, Outcome(JobState.CANCELLED))
 
     async def delete(self, job_id: str) -> None:
         """Forgets a job that has ended.
@@ -151,10 +150,15 @@ class JobRunner:
     async def watch(self, job_id: str) -> AsyncIterator[Snapshot]:
         """The job as it stands, then whenever it changes, until it has ended.
 
+        A job that an earlier process left is taken up.
+
         Raises:
             NotFound: there is none of this id.
             Stopping: the server stops before the job has ended.
         """
+        snapshot = await self.get(job_id)
+        if not snapshot.job.state.ended and job_id not in self._live:
+            await self._take_up(snapshot.job)
         live = self._live.get(job_id)
         if live is None:
             yield await self.get(job_id)
@@ -185,8 +189,24 @@ class JobRunner:
                 return self._launch(job)
             if found.id in self._live:
                 return self._live[found.id].snapshot.job
-            # A job that was not kept to its end, as the disk was full, is taken up again.
-            return found if found.state.ended else self._launch(found)
+            if found.state.ended:
+                return found
+            # An earlier process left it, or the disk was full when it ended.
+            await self._take_up(found)
+            if found.id in self._live:
+                return self._live[found.id].snapshot.job
+        return await self._create(spec, model, request_id)
+
+    async def _take_up(self, job: Job) -> None:
+        """Goes on with a job, or closes it where its plan would give other bits here."""
+        can_go_on = await asyncio.to_thread(self._preparation.can_go_on, job)
+        if job.id in self._live:
+            return  # Somebody else asked for it meanwhile.
+        if can_go_on:
+            _log.info("job taken up", job=job.id, shards_done=job.shards_done)
+            self._launch(replace(job, state=JobState.QUEUED))
+        else:
+            await asyncio.to_thread(self._execution.end, job, Outcome(JobState.CANCELLED))
 
     async def _prepare(
         self, spec: Spec, model: str, request_id: str | None
@@ -222,3 +242,8 @@ class JobRunner:
         # Asked for, so that nobody's log complains of an error whose caller has left.
         if not task.cancelled():
             task.exception()
+
+
+def _resting(job: Job) -> Snapshot:
+    """A job that nobody works on; one that has not ended waits to be taken up."""
+    return Snapshot(job if job.state.ended else replace(job, state=JobState.QUEUED))
