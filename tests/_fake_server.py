@@ -119,6 +119,9 @@ class Faults:
     wrong_artifact: bool = False
     job_error: tuple[grpc.StatusCode, str, str] | None = None
     refusals: dict[str, tuple[grpc.StatusCode, str, str, str]] = field(default_factory=dict)
+    answered_already: bool = False
+    shards_kept: int = 0
+    digest: str = DIGEST
     layer_kind: Any = bundle_pb2.LAYER_KIND_MAP
     go_on: threading.Event = field(default_factory=threading.Event)
     calls: list[str] = field(default_factory=list)
@@ -231,6 +234,7 @@ def execution() -> precision_pb2.Execution:
 class Models(Base, model_service_pb2_grpc.ModelServiceServicer):
     def _model(self) -> model_service_pb2.Model:
         bundle = manifest()
+        bundle.digest = self.faults.digest
         bundle.layers[0].kind = self.faults.layer_kind
         return model_service_pb2.Model(name="models/toy", bundle=bundle)
 
@@ -358,7 +362,7 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
             text = f"operation {request.name!r} is not known"
             refuse(context, grpc.StatusCode.NOT_FOUND, text, "NOT_FOUND", "name")
         final = self.operations[request.name]
-        yield analysis_service_pb2.WatchOperationResponse(operation=running(final))
+        yield analysis_service_pb2.WatchOperationResponse(operation=running(final, self.faults))
         if self.faults.broken_watches > 0:
             self.faults.broken_watches -= 1
             refuse(context, grpc.StatusCode.UNAVAILABLE, "the connection broke")
@@ -381,6 +385,7 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
         done.CopyFrom(metadata)
         done.progress.state = analysis_service_pb2.JOB_STATE_DONE
         done.progress.shards_done = done.progress.shards_total
+        done.end_time.FromSeconds(1_700_000_060)
         operation = operations_pb2.Operation(
             name=f"operations/{len(self.operations) + 1}", metadata=pack(done), done=True
         )
@@ -390,7 +395,7 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
             code, message, reason = self.faults.job_error
             operation.error.CopyFrom(status(code, message, reason, ""))
         self.operations[operation.name] = operation
-        return running(operation)
+        return operation if self.faults.answered_already else running(operation, self.faults)
 
     def _influence(
         self, request: analysis_service_pb2.InfluenceRequest, context: Context
@@ -453,12 +458,12 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
         )
 
 
-def running(operation: operations_pb2.Operation) -> operations_pb2.Operation:
+def running(operation: operations_pb2.Operation, faults: Faults) -> operations_pb2.Operation:
     """The same operation before it was done."""
     metadata = analysis_service_pb2.AnalysisMetadata()
     operation.metadata.Unpack(metadata)
     metadata.progress.state = analysis_service_pb2.JOB_STATE_RUNNING
-    metadata.progress.shards_done = 0
+    metadata.progress.shards_done = faults.shards_kept
     return operations_pb2.Operation(name=operation.name, metadata=pack(metadata))
 
 
@@ -468,7 +473,7 @@ class Operations(Base, operations_pb2_grpc.OperationsServicer):
             text = f"operation {name!r} is not known"
             refuse(context, grpc.StatusCode.NOT_FOUND, text, "NOT_FOUND", "name")
         found = self.operations[name]
-        return found if self.faults.go_on.is_set() else running(found)
+        return found if self.faults.go_on.is_set() else running(found, self.faults)
 
     def ListOperations(self, request, context):  # type: ignore[no-untyped-def]
         self.enter("ListOperations", context)

@@ -1,11 +1,14 @@
 """Facts about the verbs that hand over to another room: train, export, serve."""
 
 import json
+import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
+from subprocess import PIPE
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -66,17 +69,43 @@ def test_train_hands_over_its_options_and_shows_the_progress(
     assert lines[-1] == f"skipped 7 images in all; {tmp_path}/skipped.csv lists them"
 
 
-def test_an_interrupted_training_says_how_to_go_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("stage", "step", "saved_step", "said"),
+    [
+        ("decoding", 50, None, "before the first step: start the same command again"),
+        ("training", 0, 0, "after step 0; step 0 is saved"),
+        ("training", 612, 500, "after step 612; step 500 is saved"),
+        ("measuring", 64, 900, "after step 900; step 900 is saved"),
+    ],
+)
+def test_an_interrupted_training_says_what_is_saved(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+    step: int,
+    saved_step: int | None,
+    said: str,
 ) -> None:
-    def train(*_: Any, **__: Any) -> Any:
+    def train(*_: Any, on_progress: Callable[[Any], None], **__: Any) -> Any:
+        on_progress(
+            SimpleNamespace(
+                stage=SimpleNamespace(value=stage),
+                step=step,
+                steps=900,
+                images_per_s=0.0,
+                eta_s=None,
+                losses={},
+                saved_step=saved_step,
+            )
+        )
         raise KeyboardInterrupt
 
     room(monkeypatch, "training", train=train)
     assert run(["train", "vae-celeba", "--data", "d", "--out", "o"]) == 130
-    assert capsys.readouterr().err == (
-        "graftscope: interrupted: the same command with --resume goes on\n"
-    )
+    shown, told = capsys.readouterr().err.splitlines()
+    assert shown == f"train: {stage}: {step} of 900 done"
+    assert told.startswith(f"graftscope: interrupted {said}")
+    assert told.endswith("--resume goes on from there") is (saved_step is not None)
 
 
 def test_export_tells_the_bundle_that_it_wrote(
@@ -122,7 +151,27 @@ def test_serve_leaves_to_the_server_what_is_not_given(
     assert json.loads(capsys.readouterr().out) == {"address": "127.0.0.1:0"}
     options = ["--bundles", "a", "--listen", "h:1", "--workers", "2", "--state", "s"]
     assert run(["serve", *options, "--device", "cuda", "--log-level", "debug"]) == 0
-    assert capsys.readouterr().err == "serving at 127.0.0.1:6\n"
+    assert capsys.readouterr().err.splitlines() == [
+        "serving at 127.0.0.1:6",
+        "stopped; jobs that were running go on at the next start",
+    ]
+
+
+def test_where_a_server_serves_is_said_once_at_the_default_log_level(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    code = "from graftscope.client.cli import main; main()"
+    where = ["--listen", "127.0.0.1:0", "--bundles", str(toy_vae_bundle), "--state", str(tmp_path)]
+    command = [sys.executable, "-c", code, "serve", *where]
+    with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, rest = process.communicate()
+    assert process.returncode == 0
+    assert first.startswith("serving at 127.0.0.1:")
+    assert rest.splitlines() == ["stopped; jobs that were running go on at the next start"]
+    assert out == ""
 
 
 def test_a_setting_that_is_not_allowed_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

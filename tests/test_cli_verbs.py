@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from _fake_server import CHANNELS, SIDE, Faults, draw, fake_server
-from graftscope.client import Client
+from graftscope.client import Client, Source
+from graftscope.client._files import write_npz
 from graftscope.client.cli import run
 
 
@@ -137,6 +138,40 @@ def test_a_dry_run_tells_the_cost_and_starts_nothing(
     assert "WatchOperation" not in server[1].calls
 
 
+def test_a_dry_run_of_modules_tells_what_their_maps_would_cost(shell: Shell) -> None:
+    code, out, err = shell("modules", "--dry-run")
+    assert (code, out, err) == (0, "", "600 hybrids, about 12 s, 4.6 kB of results\n")
+    assert shell.json("jobs", "list")["jobs"] == []
+
+
+def test_a_dry_run_of_a_report_adds_up_its_layers_and_writes_nothing(
+    shell: Shell, tmp_path: Path
+) -> None:
+    document = shell.json("report", "--dry-run", "--out", tmp_path / "report")
+    assert document == {"estimate": {"duration_s": 25.0, "hybrids": 1200, "result_bytes": 9216}}
+    assert shell.json("jobs", "list")["jobs"] == []
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_question_that_was_answered_announces_no_work(
+    shell: Shell, server: tuple[str, Faults]
+) -> None:
+    server[1].answered_already = True
+    code, _, err = shell("influence", "--pairs", 3)
+    assert code == 0
+    assert err.startswith("answered already on 2023-11-1")
+    assert err.count("\n") == 1
+
+
+def test_a_job_that_was_begun_says_where_it_goes_on(
+    shell: Shell, server: tuple[str, Faults]
+) -> None:
+    server[1].shards_kept = 1
+    _, _, err = shell("influence", "--pairs", 3)
+    assert err.startswith("goes on from 1 of 2 shards, about 6.2 s left\n")
+    assert server[1].calls.count("Influence") == 1
+
+
 def test_the_standard_error_of_one_pair_is_null_in_json(shell: Shell) -> None:
     assert shell.json("influence", "--pairs", 1)["individual_stderr"] == [None] * CHANNELS
 
@@ -208,6 +243,70 @@ def test_hybrids_of_a_module_are_those_of_its_channels(
     np.testing.assert_array_equal(first["hybrid"], second["hybrid"])
 
 
+@pytest.fixture
+def coarse_modules(shell: Shell, tmp_path: Path) -> Path:
+    maps, path = tmp_path / "coarse-maps.npz", tmp_path / "coarse.npz"
+    shell("influence", "--layer", "coarse", "--pairs", 5, "--out", maps)
+    assert shell("modules", "--maps", maps, "--out", path)[0] == 0
+    return path
+
+
+def test_modules_are_used_at_the_layer_that_they_are_of(shell: Shell, coarse_modules: Path) -> None:
+    given = ("--modules", coarse_modules)
+    assert shell.json("hybridize", *given, "--module", 0)["layer"] == "conv1"
+    assert shell.json("hybridize", *given, "--module", 0, "--layer", "coarse")["layer"] == "coarse"
+    assert shell.json("influence", *given, "--pairs", 3)["layer"] == "conv1"
+
+
+@pytest.mark.parametrize("verb", [("influence",), ("hybridize", "--module", 0)])
+def test_modules_of_one_layer_are_refused_at_another(
+    shell: Shell, coarse_modules: Path, verb: tuple[object, ...]
+) -> None:
+    code, line = shell.refused(*verb, "--modules", coarse_modules, "--layer", "intermediate")
+    assert code == 2
+    assert "is of layer conv1 of toy@dddddddddddd, not of layer intermediate" in line
+
+
+def test_modules_of_another_version_of_the_model_are_refused(
+    shell: Shell, server: tuple[str, Faults], coarse_modules: Path
+) -> None:
+    server[1].digest = "e" * 64
+    code, line = shell.refused("influence", "--modules", coarse_modules)
+    assert code == 4
+    assert "another version than toy@eeeeeeeeeeee of this server" in line
+
+
+def test_modules_of_a_model_that_is_not_served_are_refused(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "faces.npz"
+    source = Source("faces", "f" * 64, "conv1", "operations/1")
+    write_npz(path, {"labels": np.zeros(CHANNELS, np.int64)}, source.to_comment())
+    code, line = shell.refused("influence", "--modules", path)
+    assert code == 4
+    assert "layer conv1 of faces@ffffffffffff, which this server does not have; it has: toy" in line
+
+
+def test_modules_made_by_hand_are_used_where_one_says(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "hand.npz"
+    np.savez(path, labels=np.array([0, 0, 0, 1, 1, 1]))
+    given = ("hybridize", "--modules", path, "--module", 1)
+    assert shell.json(*given)["layer"] == "intermediate"
+    assert shell.json(*given, "--layer", "conv1")["layer"] == "conv1"
+
+
+def test_modules_without_a_choice_are_asked_which(shell: Shell, modules_file: Path) -> None:
+    code, line = shell.refused("hybridize", "--modules", modules_file)
+    assert (code, line) == (2, "graftscope: say which module: --module 0 to 2\n")
+
+
+@pytest.mark.parametrize(("verb", "pairs"), [("hybridize", 8), ("influence", 1000)])
+def test_help_states_the_pairs_that_the_verb_takes(
+    verb: str, pairs: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([verb, "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"at least 1. Default: {pairs}." in told
+
+
 def test_hybrids_of_no_channel_are_original_1(shell: Shell) -> None:
     assert shell.json("hybridize", "--channels", "")["change_share"] == 0
 
@@ -219,7 +318,7 @@ def test_hybrids_of_two_images_are_drawn(shell: Shell, tmp_path: Path) -> None:
         "hybridize", "--channels", 0, "--image1", images[0], "--image2", images[1], "--out", out
     )
     assert code == 0
-    assert "1 hybrids of toy at intermediate" in told
+    assert "1 hybrid of toy at intermediate" in told
     assert out.read_bytes()[:4] == b"\x89PNG"
 
 
@@ -287,7 +386,9 @@ def test_an_interrupted_wait_says_how_to_go_on(
         (("modules", "--k", 7, "--pairs", 2), 4, "k 7 is more than the 6 maps"),
         (("modules", "--method", "ward"), 4, "--method 'ward' is unknown; there are: nmf, kmeans"),
         (("modules", "--seed", "x"), 4, "--seed 'x' is not integers from 0 with commas"),
-        (("modules", "--maps", "m.npz", "--layer", "conv1"), 2, "leave out --layer"),
+        (("modules", "--maps", "m.npz", "--layer", "conv1"), 2, "leave out --model, --layer"),
+        (("modules", "--maps", "m.npz", "--model", "toy"), 2, "leave out --model, --layer"),
+        (("modules", "--maps", "m.npz", "--dry-run"), 2, "leave out --maps"),
         (("hybridize",), 2, "say which channels"),
         (("hybridize", "--channels", "1", "--image1", "a.png"), 2, "--image1 and --image2 go"),
         (("generate", "--latents", "a.npz", "--originals", "prior"), 2, "either --latents or"),

@@ -194,6 +194,66 @@ def test_a_bundle_that_is_missing_or_damaged_is_refused(tmp_path: Path) -> None:
         Client(bundles=[tmp_path], workers=0)
 
 
+def test_modules_know_the_layer_that_their_maps_are_of(client: Client) -> None:
+    maps = client.influence("toy-vae", "coarse", pairs=33)
+    assert client.modules(maps, k=2).source == maps.source
+    by_name = client.modules(maps.operation, k=2).source
+    assert by_name is not None
+    assert (by_name.model, by_name.model_digest) == ("toy-vae", client.model("toy-vae").digest)
+    assert client.model("toy-vae").layer(by_name.layer).name == maps.layer
+    assert client.modules(maps.maps, k=2).source is None
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_client_beside_another_server_warns_that_nothing_is_kept(
+    kind: str,
+    toy_vae_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with Client(bundles=[toy_vae_bundle]) as first:
+        assert first.keeps_results
+        assert not caplog.records
+        with opened(kind, bundles=[toy_vae_bundle]) as second:
+            assert not second.keeps_results
+        (record,) = caplog.records
+        assert record.name == "graftscope.client"
+        assert "held by another server" in record.getMessage()
+        assert run(["models", "--bundle", str(toy_vae_bundle)]) == 0
+        assert capsys.readouterr().err.startswith("graftscope: warning: state folder")
+
+
+def test_an_interruption_promises_nothing_where_nothing_is_kept(
+    toy_vae_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Client, "wait", interrupted)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with Client(bundles=[toy_vae_bundle]):
+        assert run(["influence", "--bundle", str(toy_vae_bundle), "--pairs", "2000"]) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith("of 63 shards: nothing is kept, as the state folder is temporary")
+
+
+def test_the_same_command_announces_no_work_the_second_time(
+    toy_vae_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--bundle", str(toy_vae_bundle), "--state", str(tmp_path)]
+    command = ["influence", *where, "--pairs", "640"]
+    assert run(command) == 0
+    assert "hybrids, about" in capsys.readouterr().err
+    assert run(command) == 0
+    assert capsys.readouterr().err.startswith("answered already on ")
+
+
 def test_inspect_prints_the_manifest(
     toy_vae_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from graftscope.client import (
     ImageFormat,
     InfluenceResult,
     InfluenceTask,
+    LatentPairs,
     Model,
     ModulesResult,
     ModulesTask,
@@ -58,7 +59,7 @@ def test_a_report_holds_every_layers_maps_modules_and_hybrids(client: Client) ->
     assert section.labels.shape == (5, CHANNELS)
     assert section.members(2).tolist() == [4, 5]
     assert steps[0] == "samples of toy"
-    assert len(steps) == 1 + 2 * 3
+    assert len(steps) == 1 + 2 * 4
 
 
 def test_a_modules_hybrids_change_only_the_rows_of_its_template(client: Client) -> None:
@@ -68,6 +69,41 @@ def test_a_modules_hybrids_change_only_the_rows_of_its_template(client: Client) 
     for module, hybrids in enumerate(section.hybrids):
         rows = np.flatnonzero(np.abs(hybrids - section.original1).max(axis=(0, 1, 3)))
         assert rows.tolist() == [2 * module, 2 * module + 1]
+
+
+def test_modules_are_measured_on_pairs_that_did_not_find_them(client: Client) -> None:
+    plan = ReportPlan(layers=("coarse",), pairs=20, shown_pairs=4)
+    section = gather(
+        client, client.model("toy"), plan, Analyst(client), lambda step: None
+    ).sections[0]
+    assert (section.check_pairs, section.fresh_pairs) == (20, True)
+    labels = section.labels[0]
+    others = client.influence("toy", "coarse", labels=labels, pairs=20, first=20)
+    np.testing.assert_array_equal(section.module_maps, others.maps)
+    np.testing.assert_array_equal(section.module_individual_stderr, others.individual_stderr)
+    inside, outside = section.change.T
+    assert (inside > 0).all()
+    np.testing.assert_array_equal(outside[:2], 0.0)
+
+
+def test_given_pairs_measure_the_modules_again(client: Client) -> None:
+    latents = client.generate("toy", count=12).latents
+    given = LatentPairs(latents, {"z": latents["z"][::-1].copy()})
+    plan = ReportPlan(layers=("coarse",), originals=given)
+    section = gather(
+        client, client.model("toy"), plan, Analyst(client), lambda step: None
+    ).sections[0]
+    assert (section.check_pairs, section.fresh_pairs) == (12, False)
+
+
+def test_a_module_without_channels_changes_nothing(client: Client) -> None:
+    plan = ReportPlan(layers=("coarse",), pairs=20, k=4)
+    section = gather(
+        client, client.model("toy"), plan, Analyst(client), lambda step: None
+    ).sections[0]
+    assert section.members(3).size == 0
+    assert not section.module_maps[3].any()
+    assert section.module_individual[3] == section.module_individual_stderr[3] == 0.0
 
 
 def test_the_layers_are_the_coarse_and_the_intermediate_one_unless_said(client: Client) -> None:

@@ -16,8 +16,10 @@ from graftscope.client import (
     Posterior,
     Precision,
     Samples,
+    Source,
 )
 from graftscope.client._files import read_npz
+from graftscope.client._sources import read_source, source_from_comment
 
 CPU = Execution("digest", Precision.FP32, "CPUExecutionProvider")
 INFLUENCE = InfluenceResult(
@@ -76,6 +78,35 @@ def test_a_result_saves_exactly_the_arrays_of_its_format(
 ) -> None:
     result.save(tmp_path / "result.npz")
     assert set(read_npz(tmp_path / "result.npz")) == names
+
+
+def test_a_saved_result_says_which_layer_of_which_model_it_is_of(tmp_path: Path) -> None:
+    source = Source("toy", "digest", "conv1", "operations/1")
+    INFLUENCE.save(tmp_path / "maps.npz")
+    dataclasses.replace(MODULES, source=source).save(tmp_path / "modules.npz")
+    MODULES.save(tmp_path / "unknown.npz")
+    assert INFLUENCE.source == source
+    assert read_source(tmp_path / "maps.npz") == source
+    assert read_source(tmp_path / "modules.npz") == source
+    assert read_source(tmp_path / "unknown.npz") is None
+    assert source_from_comment(source.to_comment()) == source
+
+
+@pytest.mark.parametrize("comment", [b"", b"holiday", b"[1]", b'{"model": "toy"}', b"\xff"])
+def test_a_comment_of_other_make_says_nothing(comment: bytes) -> None:
+    assert source_from_comment(comment) is None
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (INFLUENCE, "<InfluenceResult of layer conv1 of toy@digest: maps (2, 3, 3), 10 pairs>"),
+        (MODULES, "<ModulesResult of given maps: labels (3,), templates (2, 3, 3), nmf>"),
+        (HYBRIDS, "<HybridResult of model @digest: 1 pairs, hybrid (1, 3, 2, 2)>"),
+    ],
+)
+def test_a_result_is_told_in_a_line(result: object, words: str) -> None:
+    assert repr(result) == words
 
 
 def test_a_result_cannot_be_changed() -> None:

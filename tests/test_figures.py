@@ -25,6 +25,7 @@ from graftscope.client.figures import (
 
 RANGE = (-1.0, 1.0)
 WIDTH = 1080
+ONES = np.ones((2, 16, 16))
 RED, GREEN, BLUE = (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0)
 
 
@@ -151,9 +152,7 @@ def test_a_template_alone_is_coloured_from_zero_to_its_maximum() -> None:
 def test_originals_and_hybrids_stand_in_their_rows() -> None:
     first, second = painted(RED, RED), painted(BLUE, BLUE)
     hybrids = painted(GREEN, GREEN, RED, RED).reshape(2, 2, 3, 16, 16)
-    figure = hybrids_figure(
-        first, second, hybrids, np.ones((2, 16, 16)), np.array([0, 1, 1]), RANGE
-    )
+    figure = hybrids_figure(first, second, hybrids, ONES, ONES, np.array([0, 1, 1]), RANGE)
     pixels = opened(figure_png(figure, 1.0))
     rows = [
         np.flatnonzero((pixels == color).all(axis=-1).any(axis=1)).min()
@@ -167,10 +166,28 @@ def test_originals_and_hybrids_stand_in_their_rows() -> None:
 def test_pairs_beyond_the_limit_are_left_out() -> None:
     first, second = painted(*[RED] * 8, GREEN), painted(*[RED] * 8, BLUE)
     figure = hybrids_figure(
-        first, second, first[None], np.ones((1, 16, 16)), np.zeros(4, int), RANGE, limit=8
+        first, second, first[None], ONES[:1], ONES[:1], np.zeros(4, int), RANGE, limit=8
     )
     pixels = opened(figure_png(figure, 1.0))
     assert amount(pixels, (0, 255, 0)) == amount(pixels, (0, 0, 255)) == 0
+
+
+def test_a_weak_modules_change_is_drawn_as_bright_as_a_strong_ones() -> None:
+    images = painted(RED)
+    changes = (
+        np.random.default_rng(0).uniform(size=(1, 16, 16)) * np.array([1, 0.01])[:, None, None]
+    )
+
+    def drawn(scaled: np.ndarray) -> bytes:
+        return figure_png(
+            hybrids_figure(
+                images, images, np.stack([images] * 2), ONES, scaled, np.zeros(4, int), RANGE
+            ),
+            1.0,
+        )
+
+    same = np.stack([changes[0], changes[0]])
+    assert drawn(changes) == drawn(same)
 
 
 @pytest.mark.parametrize("channels", [1, 64, 256])

@@ -20,7 +20,9 @@ from graftscope.client.report import (
     region_change,
     render_report,
 )
-from graftscope.client.report._page import agreement_sentence, layer_page
+from graftscope.client.report._page import layer_page
+from graftscope.client.report._verdicts import NOTHING_TO_SAY, agreement_sentence
+from graftscope.client.report._words import percent
 from graftscope.client.report._zones import EVERYWHERE, NOWHERE, zone_shares
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -108,6 +110,11 @@ def make_section(
         original1=original1,
         original2=original2,
         hybrids=hybrids,
+        module_maps=templates[0] * 2,
+        module_individual=np.full(modules, 0.165),
+        module_individual_stderr=np.full(modules, 0.0042),
+        check_pairs=200,
+        fresh_pairs=True,
         change=np.tile([0.30, 0.12], (modules, 1)),
     )
 
@@ -121,7 +128,10 @@ def make_data(*sections: LayerSection, **changes: object) -> ReportData:
         date="1 January 2031",
         command="graftscope report --bundle toy --out report",
         provenance=Provenance(
-            recipe="vae-toy", data="plain colours", licence="CC0", metrics={"mse": 0.0451}
+            recipe="vae-toy",
+            data="plain colours",
+            licence="CC0",
+            metrics={"kl": 42.03, "mse": 0.0451},
         ),
         samples=images(6, colors, 16, 5),
         image_range=(-1.0, 1.0),
@@ -189,7 +199,9 @@ def test_the_page_says_what_the_data_say(page: Page) -> None:
     assert f"1{SPACE}min 11{SPACE}s" in words
     assert "5 of 5 seeds of the clustering agree, on every channel" in words
     assert "4 of 12 channels" in words
-    assert f"2.5{SPACE}times as much there as elsewhere" in words
+    assert f"2.5{SPACE}times as much inside the template as outside" in words
+    assert "200 pairs that were not used to find the modules" in words
+    assert f"8.25 ± 0.21{SPACE}%" in words, "0.165 ± 0.0042 of a range 2 wide"
     assert f"15.0{SPACE}%" in words, "0.30 of a range 2 wide"
     assert f"6.0{SPACE}%" in words, "0.12 of it"
     assert "The hybrids of all 3 modules change more inside" in words
@@ -211,7 +223,8 @@ def test_the_footer_tells_where_everything_comes_from(page: Page) -> None:
         "vae-toy",
         "plain colours",
         "CC0",
-        "mse 0.0451",
+        "summed over latents): 42 nats",
+        "mse: 0.0451",
         "seed 7",
         "float32, CPUExecutionProvider",
         "mean and covariance of real images' encodings",
@@ -295,7 +308,7 @@ def test_a_flat_template_has_no_ratio_and_no_nan_on_the_page(tmp_path: Path) -> 
 )
 def test_seeds_that_agree_are_counted(agreement: list[float], sentence: str) -> None:
     section = replace(make_section(seeds=3), agreement=np.array(agreement))
-    words = agreement_sentence(layer_page(make_data(section), section, 1), section)
+    words = agreement_sentence(section)
     assert sentence in words
     assert f"agrees on {min(agreement):.0%}".replace("%", f"{SPACE}%") in words
 
@@ -355,31 +368,31 @@ def spot(rows: slice, columns: slice, size: int = 16) -> np.ndarray:
     [
         (
             spot(slice(4, 12), slice(4, 12)),
-            "centre (100 % of its weight on 25 % of the picture)",
+            "centre (25 % of the picture, 100 % of the template)",
         ),
         (
             spot(slice(None), slice(0, 4)),
-            "left border (100 % of its weight on 25 % of the picture)",
+            "left border (25 % of the picture, 100 % of the template)",
         ),
         (
             spot(slice(None), slice(0, 4)) + spot(slice(None), slice(12, 16)),
-            "left and right border (100 % of its weight on 50 % of the picture)",
+            "left and right border (50 % of the picture, 100 % of the template)",
         ),
         (
             spot(slice(12, 16), slice(None)),
-            "bottom border (100 % of its weight on 25 % of the picture)",
+            "bottom border (25 % of the picture, 100 % of the template)",
         ),
         (
             1.0 - spot(slice(4, 12), slice(4, 12)),
-            "border all around (100 % of its weight on 75 % of the picture)",
+            "border all around (75 % of the picture, 100 % of the template)",
         ),
         (
             spot(slice(0, 4), slice(12, 16)),
-            "upper right corner (100 % of its weight on 6 % of the picture)",
+            "upper right corner (6 % of the picture, 100 % of the template)",
         ),
         (
             spot(slice(4, 12), slice(4, 12)) + spot(slice(4, 12), slice(0, 16)) / 4,
-            "centre (83 % of its weight on 25 % of the picture)",
+            "centre (25 % of the picture, 83 % of the template)",
         ),
         (np.ones((16, 16)), EVERYWHERE),
         (np.zeros((16, 16)), NOWHERE),
@@ -410,23 +423,74 @@ def test_what_is_no_template_is_refused(template: np.ndarray) -> None:
 
 
 def test_change_is_told_inside_and_outside_the_template() -> None:
-    template = np.zeros((4, 4))
-    template[0] = 1.0
-    original = np.zeros((2, 3, 8, 8))
-    hybrid = original.copy()
-    hybrid[:, :, :2] = 0.5  # the template's top quarter, at twice its size
-    hybrid[:, :, 2:] = -0.1
-    change = region_change(original, hybrid[None], template[None])
+    template = np.zeros((1, 4, 4))
+    template[0, 0] = 1.0
+    change = region_change(np.where(template > 0, 0.5, 0.1), template)
     np.testing.assert_allclose(change, [[0.5, 0.1]])
 
 
 def test_a_flat_template_has_no_inside() -> None:
-    images = np.ones((1, 1, 4, 4))
-    change = region_change(images, images[None], np.ones((1, 4, 4)))
+    change = region_change(np.zeros((1, 4, 4)), np.ones((1, 4, 4)))
     assert np.isnan(change[0, 0])
     assert change[0, 1] == 0.0
 
 
 def test_change_of_arrays_that_do_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="they must be"):
-        region_change(np.ones((1, 1, 4, 4)), np.ones((2, 2, 1, 4, 4)), np.ones((2, 4, 4)))
+    with pytest.raises(ValueError, match="both must be"):
+        region_change(np.ones((2, 4, 4)), np.ones((2, 8, 8)))
+
+
+def weak(section: LayerSection, factor: float = 1e-4) -> LayerSection:
+    """The same section of a generator whose channels do next to nothing."""
+    return replace(
+        section,
+        maps=section.maps * factor,
+        individual=section.individual * factor,
+        individual_stderr=section.individual_stderr * factor,
+        module_maps=section.module_maps * factor,
+        module_individual=section.module_individual * factor,
+        module_individual_stderr=section.module_individual_stderr * factor,
+        change=section.change * factor,
+    )
+
+
+def test_a_generator_that_does_nothing_is_warned_of_and_not_praised(tmp_path: Path) -> None:
+    samples = np.full((6, 3, 16, 16), 0.2)
+    samples[0] += 1e-4
+    words = rendered(make_data(weak(make_section()), samples=samples), tmp_path).words
+    assert words.index("The samples hardly differ") < words.index("What the generator makes")
+    assert "even the strongest channel changes the average pixel by only" in words
+    assert NOTHING_TO_SAY in words
+    for praise in ("seeds of the clustering agree", "change more inside", f"2.5{SPACE}times as"):
+        assert praise not in words
+    assert f"0.0015{SPACE}%" in words, "0.00003 of a range 2 wide is not zero"
+
+
+def test_weak_channels_are_warned_of_though_samples_differ(tmp_path: Path) -> None:
+    words = rendered(make_data(weak(make_section(), 0.01)), tmp_path).words
+    assert "In the coarse layer even the strongest channel" in words
+    assert "The samples hardly differ" not in words
+    assert NOTHING_TO_SAY in words
+
+
+def test_few_pairs_are_warned_of_and_the_finding_qualified(tmp_path: Path) -> None:
+    section = make_section()
+    section = replace(section, individual_stderr=section.individual * 0.2)
+    words = rendered(make_data(section, pairs=8), tmp_path).words
+    assert "8 pairs are few" in words
+    assert f"individual influence is 20{SPACE}% in the median" in words
+    assert "this is a first impression, not a finding" in words
+
+
+def test_modules_measured_on_the_pairs_that_found_them_are_said_to_be(tmp_path: Path) -> None:
+    words = rendered(make_data(replace(make_section(), fresh_pairs=False)), tmp_path).words
+    assert "the same 200 pairs that the modules were found with" in words
+    assert "not used to find" not in words
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "words"),
+    [(0.123, 1, "12.3"), (0.0034, 0, "0.34"), (0.0000256, 1, "0.0026"), (0.0, 1, "0.0")],
+)
+def test_small_percentages_keep_two_digits(share: float, digits: int, words: str) -> None:
+    assert percent(share, digits) == f"{words}{SPACE}%"

@@ -134,6 +134,25 @@ def test_a_training_can_be_resumed_before_its_first_step(images: Path, tmp_path:
     assert same_weights(straight, run("vae-celeba", images, tmp_path / "broken", resume=True))
 
 
+@pytest.mark.parametrize("leaves_an_empty_file", [True, False])
+def test_a_training_can_be_resumed_before_its_first_row_of_curves(
+    images: Path, tmp_path: Path, leaves_an_empty_file: bool
+) -> None:
+    straight = run("vae-celeba", images, tmp_path / "straight", "report_every=5")
+    broken = tmp_path / "broken"
+    with pytest.raises(InterruptedTraining):
+        run("vae-celeba", images, broken, "report_every=5", on_progress=interrupt_after(2))
+    curves = broken / "metrics.csv"
+    assert curves.read_bytes() == b""
+    if not leaves_an_empty_file:
+        curves.unlink()
+
+    resumed = run("vae-celeba", images, broken, "report_every=5", resume=True)
+
+    assert same_weights(straight, resumed)
+    assert read_curves(straight) == read_curves(resumed)
+
+
 @both_objectives
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
     recipe: str, images: Path, tmp_path: Path
@@ -188,20 +207,43 @@ def test_progress_counts_up_with_a_rate_and_an_end(images: Path, tmp_path: Path)
     run("vae-celeba", images, tmp_path, on_progress=reports.append)
 
     training = [report for report in reports if report.stage is Stage.TRAINING]
-    assert [report.step for report in training] == list(range(1, STEPS + 1))
+    start, *steps = training
+    assert (start.step, start.images_per_s, start.eta_s, start.losses) == (0, 0, None, {})
+    assert [report.step for report in steps] == list(range(1, STEPS + 1))
     assert {report.steps for report in training} == {STEPS}
-    assert [report.epoch for report in training] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
-    assert all(report.images_per_s > 0 for report in training)
-    assert training[0].eta_s > 0
-    assert training[-1].eta_s == 0
-    assert set(training[0].losses) == {"loss", "reconstruction_mse", "kl"}
+    assert [report.epoch for report in steps] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
+    assert all(report.images_per_s > 0 for report in steps)
+    assert steps[0].eta_s is not None
+    assert steps[0].eta_s > 0
+    assert steps[-1].eta_s == 0
+    assert set(steps[0].losses) == {"loss", "reconstruction_mse", "kl"}
     measuring = [report for report in reports if report.stage is Stage.MEASURING]
     assert (measuring[-1].step, measuring[-1].steps) == (20, 20)
 
 
-def test_reports_come_as_often_as_asked_and_at_the_end(images: Path, tmp_path: Path) -> None:
-    run("gan-celeba", images, tmp_path, "report_every=4")
+def test_progress_says_what_a_resumption_would_go_on_from(images: Path, tmp_path: Path) -> None:
+    reports: list[TrainProgress] = []
+    with pytest.raises(InterruptedTraining):
+        run("vae-celeba", images, tmp_path, on_progress=interrupt_after(6))
 
+    run("vae-celeba", images, tmp_path, on_progress=reports.append, resume=True)
+
+    saved = [(report.stage, report.step, report.saved_step) for report in reports]
+    assert saved[0] == (Stage.DECODING, 20, None)
+    training = [(step, saved_step) for stage, step, saved_step in saved if stage is Stage.TRAINING]
+    assert training == [(4, 4), (5, 4), (6, 4), (7, 4), (8, 8), (9, 8), (10, 10)]
+    assert saved[-1] == (Stage.MEASURING, 20, STEPS)
+
+
+def test_every_step_is_reported_however_seldom_the_curves_get_a_row(
+    images: Path, tmp_path: Path
+) -> None:
+    reports: list[TrainProgress] = []
+
+    run("gan-celeba", images, tmp_path, "report_every=4", on_progress=reports.append)
+
+    steps = [report.step for report in reports if report.stage is Stage.TRAINING]
+    assert steps == list(range(STEPS + 1))
     rows = read_curves(tmp_path)
     assert [row["step"] for row in rows] == ["4", "8", "10"]
     assert set(rows[0]) == {"step", "epoch", "generator_loss", "discriminator_loss"}
@@ -271,7 +313,7 @@ def test_resuming_as_another_training_is_refused_by_the_difference(
         run("vae-celeba", images, tmp_path, "architecture.latent_size=7", resume=True)
     with pytest.raises(ResumeMismatchError, match="seed was 0 and is now 1"):
         run("vae-celeba", images, tmp_path, seed=1, resume=True)
-    with pytest.raises(ResumeMismatchError, match="step was 10 and is now 12"):
+    with pytest.raises(ResumeMismatchError, match=r"\(--steps\) was 10 and is now 12; .* cosine"):
         run("vae-celeba", images, tmp_path, steps=12, resume=True)
     with pytest.raises(ResumeMismatchError, match="name was 'vae-celeba' and is now 'gan-celeba'"):
         run("gan-celeba", images, tmp_path, resume=True)

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         Precision,
         Samples,
     )
+    from graftscope.client._sources import Source
     from graftscope.client._version import VersionWarning, client_version
     from graftscope.client.errors import GraftscopeError
 
@@ -91,6 +92,7 @@ __all__ = [
     "Progress",
     "ProgressCallback",
     "Samples",
+    "Source",
     "Task",
     "VersionWarning",
     "client_version",
@@ -138,6 +140,7 @@ _HOMES = {
         "Precision",
         "Samples",
     ),
+    "_sources": ("Source",),
     "_version": (
         "VersionWarning",
         "client_version",

@@ -76,13 +76,16 @@ class AsyncClient:
         """Whether the server lives in this process."""
         self.address = self._choice.address or ""
         """HOST:PORT of the server; of an embedded one, empty until the client is entered."""
+        self.keeps_results = True
+        """As of `Client`, once the client is entered."""
 
     async def __aenter__(self) -> Self:
         """Connect, and start the embedded server where there is no other."""
         async with AsyncExitStack() as stack:
             server = ExitStack()
             # Starting and ending a server takes its time, which the event loop must not wait for.
-            self.address = await asyncio.to_thread(server.enter_context, reached(self._choice))
+            found = await asyncio.to_thread(server.enter_context, reached(self._choice))
+            self.address, self.keeps_results = found.address, found.keeps_results
             stack.push_async_callback(asyncio.to_thread, server.close)
             self._connected = AsyncDriver(self.address, self._timeout_s)
             stack.push_async_callback(self._connected.close)
@@ -205,7 +208,8 @@ class AsyncClient:
             window=window,
             percentile=percentile,
         )
-        return await self._driver.run(_following.modules(task), told(on_progress))
+        source = maps.source if isinstance(maps, InfluenceResult) else None
+        return await self._driver.run(_following.modules(task, source), told(on_progress))
 
     async def start(self, task: Task) -> Job:
         """As `Client.start`."""

@@ -77,8 +77,12 @@ class Client:
         self.embedded = choice.address is None
         """Whether the server lives in this process."""
         with ExitStack() as stack:
-            self.address = stack.enter_context(reached(choice))
+            found = stack.enter_context(reached(choice))
+            self.address = found.address
             """HOST:PORT of the server."""
+            self.keeps_results = found.keeps_results
+            """Whether jobs and results outlive the client. Not those of an embedded server that
+            found the default state folder in use; the logger `graftscope.client` warns of it."""
             self._driver = SyncDriver(self.address, timeout_s)
             stack.callback(self._driver.close)
             self._resources = stack.pop_all()
@@ -271,7 +275,8 @@ class Client:
             window=window,
             percentile=percentile,
         )
-        return self._driver.run(_following.modules(task), told(on_progress))
+        source = maps.source if isinstance(maps, InfluenceResult) else None
+        return self._driver.run(_following.modules(task, source), told(on_progress))
 
     def start(self, task: Task) -> Job:
         """Start an analysis without waiting for it.

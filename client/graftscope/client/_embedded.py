@@ -4,6 +4,7 @@ The only place of the library that imports another room, and only when it is ask
 """
 
 import importlib
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,8 @@ ADDRESS_VARIABLE = "GRAFTSCOPE_SERVER"
 
 DEVICES = ("cpu", "cuda")
 """Where an embedded server can compute."""
+
+_log = logging.getLogger("graftscope.client")
 
 
 def import_room(name: str, extra: str) -> ModuleType:
@@ -128,9 +131,25 @@ class ServerChoice:
         return replace(self, address=os.environ.get(ADDRESS_VARIABLE) or None)
 
 
+@dataclass(frozen=True)
+class Reached:
+    """A server that answers.
+
+    Args:
+        address: HOST:PORT.
+        keeps_results: Whether its jobs and results outlive the client; False for an embedded
+            server whose state folder is temporary.
+    """
+
+    address: str
+    keeps_results: bool = True
+
+
 @contextmanager
-def reached(choice: ServerChoice) -> Iterator[str]:
-    """Give the server's address; where it is an embedded one, it runs as long as this lasts.
+def reached(choice: ServerChoice) -> Iterator[Reached]:
+    """Give the server; where it is an embedded one, it runs as long as this lasts.
+
+    What the embedded server has to say is logged as a warning.
 
     Raises:
         InputError: If the address is not one, or a bundle is damaged.
@@ -138,9 +157,10 @@ def reached(choice: ServerChoice) -> Iterator[str]:
         MissingExtraError: If the server is not installed.
     """
     if choice.address:
-        yield check_address(choice.address)
+        yield Reached(check_address(choice.address))
         return
     server = import_room("graftscope.server", "server")
+    notices: list[str] = []
     with ExitStack() as stack:
         with translated("graftscope."):
             embedded = server.embedded_server(
@@ -148,9 +168,13 @@ def reached(choice: ServerChoice) -> Iterator[str]:
                 workers=choice.workers,
                 device=choice.device,
                 state=Path(choice.state) if choice.state else None,
+                # It has one thing to say: that a temporary folder stands in for the default one.
+                on_notice=notices.append,
             )
             address = stack.enter_context(embedded)
-        yield address
+        for notice in notices:
+            _log.warning("%s", notice)
+        yield Reached(address, keeps_results=not notices)
 
 
 def _bundle_paths(bundles: Sequence[str | Path] | None) -> list[Path]:

@@ -13,17 +13,27 @@ from numpy.typing import NDArray
 from graftscope.client.errors import InputError, NotFoundError, OutputError
 
 
-def write_npz(path: str | Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+def write_npz(
+    path: str | Path, arrays: Mapping[str, NDArray[np.generic]], comment: bytes = b""
+) -> None:
     """Write arrays under their names.
 
     Args:
         path: The file; it is replaced if it exists.
         arrays: What it holds.
+        comment: What the archive says beside them, at most 65,535 bytes.
 
     Raises:
         OutputError: If the file cannot be written.
     """
-    _write(Path(path), lambda file: np.savez(file, allow_pickle=False, **arrays))
+
+    def fill(file: BinaryIO) -> None:
+        np.savez(file, allow_pickle=False, **arrays)
+        if comment:
+            with zipfile.ZipFile(file, "a") as archive:
+                archive.comment = comment
+
+    _write(Path(path), fill)
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -43,7 +53,7 @@ def _write(target: Path, fill: Callable[[BinaryIO], object]) -> None:
     # A temporary name first: whoever reads the file never meets half of it.
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with part.open("xb") as file:
+        with part.open("x+b") as file:
             fill(file)
         part.replace(target)
     except OSError as error:
@@ -101,16 +111,42 @@ def read_npz(path: str | Path) -> dict[str, NDArray[np.generic]]:
         NotFoundError: If there is no such file.
         InputError: If it is not an `.npz` file, is damaged, or holds Python objects.
     """
-    source = Path(path)
-    if not source.is_file():
-        raise NotFoundError(f"there is no file {source}")
-    if not zipfile.is_zipfile(source):
-        raise InputError(f"{source} is not an .npz file, or its end is missing")
+    source = _archive(path)
     try:
         with np.load(source, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{source} is not a readable .npz file: {error}") from error
+
+
+def read_comment(path: str | Path) -> bytes:
+    """Read what a file says beside its arrays.
+
+    Args:
+        path: An `.npz` file.
+
+    Returns:
+        The archive's comment, empty if there is none.
+
+    Raises:
+        NotFoundError: If there is no such file.
+        InputError: If it is not an `.npz` file, or is damaged.
+    """
+    source = _archive(path)
+    try:
+        with zipfile.ZipFile(source) as archive:
+            return archive.comment
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{source} is not a readable .npz file: {error}") from error
+
+
+def _archive(path: str | Path) -> Path:
+    source = Path(path)
+    if not source.is_file():
+        raise NotFoundError(f"there is no file {source}")
+    if not zipfile.is_zipfile(source):
+        raise InputError(f"{source} is not an .npz file, or its end is missing")
+    return source
 
 
 def read_array(path: str | Path, name: str) -> NDArray[np.generic]:

@@ -8,6 +8,7 @@ from graftscope.client._flow import Flow, Tell, call, open_stream
 from graftscope.client._jobs import Estimate, InfluenceTask, Job, ModulesTask, Progress, Task
 from graftscope.client._patience import Patience
 from graftscope.client._results import InfluenceResult, ModulesResult
+from graftscope.client._sources import Source
 from graftscope.client._transfers import fetch_all, send_large
 from graftscope.client.errors import JobError, ReplyError, UnavailableError
 from graftscope.client.wire import (
@@ -61,13 +62,26 @@ def influence(task: InfluenceTask) -> Flow[InfluenceResult]:
     return found
 
 
-def modules(task: ModulesTask) -> Flow[ModulesResult]:
-    """Start the search for modules, follow it to its end, and read them."""
+def modules(task: ModulesTask, source: Source | None = None) -> Flow[ModulesResult]:
+    """Start the search for modules, follow it to its end, and read them.
+
+    Args:
+        task: What to find.
+        source: What the maps are of, where the task holds them and that is known.
+    """
+    if isinstance(task.maps, str):
+        source = yield from _source_of(task.maps)
     started = yield from start(task)
     found = yield from finish(started.name)
     if not isinstance(found, ModulesResult):
         raise ReplyError(f"the server answered a request for modules with {type(found)}")
-    return found
+    return replace(found, source=source)
+
+
+def _source_of(operation: str) -> Flow[Source]:
+    job_of_maps = yield from job(operation)
+    model = job_of_maps.model.partition("@")[0]
+    return Source(model, job_of_maps.model_digest, job_of_maps.layer, job_of_maps.name)
 
 
 def finish(name: str) -> Flow[InfluenceResult | ModulesResult]:

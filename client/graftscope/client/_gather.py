@@ -6,29 +6,23 @@ It must not know how a report is drawn, nor how progress is shown.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from graftscope.client._client import Client
+from graftscope.client._findings import LayerFindings, report_data
 from graftscope.client._jobs import InfluenceTask, Method, ModulesTask
 from graftscope.client._models import Layer, Model
-from graftscope.client._originals import Originals
-from graftscope.client._results import (
-    HybridResult,
-    InfluenceResult,
-    ModulesResult,
-    Precision,
-    Samples,
-)
+from graftscope.client._originals import ImagePairs, LatentPairs, Originals
+from graftscope.client._results import HybridResult, InfluenceResult, ModulesResult
 from graftscope.client.errors import UsageError
-from graftscope.client.report import LayerSection, Provenance, ReportData, region_change
+from graftscope.client.report import ReportData
+
+CHECK_PAIRS = 200
+"""At most so many further pairs measure the modules: three hybrids a pair are soon made."""
 
 DEFAULT_LEVELS = ("coarse", "intermediate")
-
-_PRECISIONS = {Precision.FP32: "float32", Precision.BF16: "bfloat16", Precision.FP16: "float16"}
 
 
 class Analyst(Protocol):
@@ -69,6 +63,24 @@ class ReportPlan:
     samples: int = 24
     command: str = ""
 
+    def influence_task(self, model: Model, layer: Layer) -> InfluenceTask:
+        """Make the task of one layer's influence maps."""
+        return InfluenceTask(
+            model=model.name,
+            layer=layer.name,
+            pairs=self.pairs,
+            seed=self.seed,
+            originals=self.originals,
+        )
+
+    def influence_tasks(self, model: Model) -> tuple[InfluenceTask, ...]:
+        """Make the tasks of all layers, in the order of the page.
+
+        Raises:
+            InputError: If the model lacks one of the layers.
+        """
+        return tuple(self.influence_task(model, model.layer(name)) for name in self.layers)
+
 
 def default_layers(model: Model) -> tuple[str, ...]:
     """Choose the coarse and the intermediate layer.
@@ -106,17 +118,14 @@ def gather(
         model.name, count=plan.samples, seed=plan.seed, originals=plan.originals
     )
     found = [_layer(client, model, name, plan, analyst, say) for name in plan.layers]
-    return _data(model, plan, samples, found, time.monotonic() - start_s)
-
-
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """What was found of one layer."""
-
-    layer: Layer
-    influence: InfluenceResult
-    modules: ModulesResult
-    hybrids: tuple[HybridResult, ...]
+    return report_data(
+        model,
+        samples,
+        found,
+        seed=plan.seed,
+        command=plan.command,
+        run_time_s=time.monotonic() - start_s,
+    )
 
 
 def _layer(
@@ -126,27 +135,62 @@ def _layer(
     plan: ReportPlan,
     analyst: Analyst,
     say: Callable[[str], None],
-) -> _Found:
+) -> LayerFindings:
     layer = model.layer(name)
     say(f"{name} layer: influence maps of {layer.channels} channels over {plan.pairs:,} pairs")
-    influence = analyst.influence(
-        InfluenceTask(
-            model=model.name,
-            layer=layer.name,
-            pairs=plan.pairs,
-            seed=plan.seed,
-            originals=plan.originals,
-        )
-    )
+    influence = analyst.influence(plan.influence_task(model, layer))
     say(f"{name} layer: {plan.k} modules, with {len(plan.seeds)} seeds")
     modules = analyst.modules(
         ModulesTask(influence.maps, k=plan.k, method=plan.method, seeds=plan.seeds)
     )
+    say(f"{name} layer: each whole module, over further pairs")
+    check = _check(layer, plan, influence, modules, analyst)
     say(f"{name} layer: hybrids of each module")
-    hybrids = tuple(
+    hybrids = _hybrids(client, layer, plan, influence, modules)
+    return LayerFindings(layer, influence, modules, check, not _given(plan), hybrids)
+
+
+def _check(
+    layer: Layer,
+    plan: ReportPlan,
+    influence: InfluenceResult,
+    modules: ModulesResult,
+    analyst: Analyst,
+) -> InfluenceResult | None:
+    """Maps of whole modules, over pairs that had no part in finding them."""
+    labels = np.full(layer.channels, -1)
+    labels[influence.channels] = modules.labels
+    if labels.max() < 0:
+        return None
+    return analyst.influence(
+        InfluenceTask(
+            model=influence.model,
+            layer=layer.name,
+            labels=labels,
+            pairs=min(plan.pairs, CHECK_PAIRS),
+            seed=plan.seed,
+            # Given pairs are all there are: then the modules are measured on them again.
+            first=0 if _given(plan) else plan.pairs,
+            originals=plan.originals,
+        )
+    )
+
+
+def _given(plan: ReportPlan) -> bool:
+    return isinstance(plan.originals, LatentPairs | ImagePairs)
+
+
+def _hybrids(
+    client: Client,
+    layer: Layer,
+    plan: ReportPlan,
+    influence: InfluenceResult,
+    modules: ModulesResult,
+) -> tuple[HybridResult, ...]:
+    return tuple(
         # Not by labels: a module without channels is no module to the server, but shows here.
         client.hybridize(
-            model.name,
+            influence.model,
             layer.name,
             influence.channels[modules.labels == module].tolist(),
             pairs=plan.shown_pairs,
@@ -155,98 +199,3 @@ def _layer(
         )
         for module in range(plan.k)
     )
-    return _Found(layer, influence, modules, hybrids)
-
-
-def _section(found: _Found) -> LayerSection:
-    influence, modules, first = found.influence, found.modules, found.hybrids[0]
-    hybrids = np.stack([each.hybrid for each in found.hybrids])  # (K, B, c, H, W)
-    return LayerSection(
-        layer=found.layer.name,
-        level=found.layer.level or None,
-        channels=found.layer.channels,
-        height=found.layer.height,
-        width=found.layer.width,
-        maps=influence.maps,
-        maps_stderr=influence.stderr,
-        individual=influence.individual,
-        individual_stderr=influence.individual_stderr,
-        channel_indices=influence.channels,
-        method=modules.method.value,
-        seeds=modules.seeds,
-        labels=modules.seed_labels,
-        templates=modules.seed_templates,
-        weights=modules.weights,
-        agreement=modules.agreement,
-        original1=first.original1,
-        original2=first.original2,
-        hybrids=hybrids,
-        change=region_change(first.original1, hybrids, modules.templates),
-    )
-
-
-def _data(
-    model: Model, plan: ReportPlan, samples: Samples, found: list[_Found], run_time_s: float
-) -> ReportData:
-    influence = found[0].influence
-    precision = influence.execution.precision
-    return ReportData(
-        title=f"The modules of {model.name}",
-        model=model.name,
-        digest=influence.execution.model_digest,
-        date=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-        command=plan.command,
-        provenance=_provenance(model),
-        samples=samples.images,
-        image_range=model.image.range,
-        pairs=influence.pairs,
-        seed=plan.seed,
-        precision=_PRECISIONS.get(precision, precision.value),
-        provider=influence.execution.provider,
-        originals=_originals(influence),
-        run_time_s=run_time_s,
-        warnings=tuple(_warnings(found)),
-        sections=tuple(_section(each) for each in found),
-    )
-
-
-def _provenance(model: Model) -> Provenance:
-    stated = model.manifest.get("provenance")
-    facts = stated if isinstance(stated, dict) else {}
-    metrics = facts.get("metrics")
-    return Provenance(
-        recipe=str(facts.get("recipe", "")),
-        data=str(facts.get("data", "")),
-        licence=str(facts.get("licence", "")),
-        metrics={
-            name: float(value)
-            for name, value in (metrics if isinstance(metrics, dict) else {}).items()
-            if isinstance(value, int | float)
-        },
-    )
-
-
-def _originals(influence: InfluenceResult) -> str:
-    if influence.originals == "images":
-        return f"{influence.distinct_images:,} different images"
-    return influence.originals
-
-
-def _warnings(found: list[_Found]) -> list[str]:
-    """What a reader must know before trusting a number."""
-    warnings = []
-    for each in found:
-        name, modules = each.layer.level or each.layer.name, each.modules
-        flat = _listed(np.flatnonzero(modules.labels == -1), each.influence.channels)
-        if flat:
-            warnings.append(f"In the {name} layer the maps of channels {flat} are flat.")
-        if modules.seeds_agreeing < len(modules.seeds):
-            warnings.append(
-                f"In the {name} layer the modules depend on the grouping's seed: only"
-                f" {modules.seeds_agreeing} of {len(modules.seeds)} seeds agree with the first."
-            )
-    return warnings
-
-
-def _listed(positions: NDArray[np.intp], channels: NDArray[np.int64]) -> str:
-    return ", ".join(str(channel) for channel in channels[positions])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from graftscope.client._files import write_npz
 from graftscope.client._jobs import Method
+from graftscope.client._sources import Source
 
 FloatArray = NDArray[np.float64]
 
@@ -43,7 +44,7 @@ class Execution:
     provider: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Samples:
     """Images of the generator.
 
@@ -57,6 +58,10 @@ class Samples:
     latents: Mapping[str, NDArray[np.generic]]
     execution: Execution
 
+    def __repr__(self) -> str:
+        """Tell what it is, without its numbers."""
+        return f"<Samples of {_version(self.execution)}: images {self.images.shape}>"
+
     def save(self, path: str | Path) -> None:
         """Write `images` and every latent by its name to an `.npz` file.
 
@@ -66,7 +71,7 @@ class Samples:
         write_npz(path, {"images": self.images, **self.latents})
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Posterior:
     """What the encoder infers from images.
 
@@ -80,6 +85,11 @@ class Posterior:
     log_variance: Mapping[str, NDArray[np.generic]]
     execution: Execution
 
+    def __repr__(self) -> str:
+        """Tell what it is, without its numbers."""
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in self.mean.items())
+        return f"<Posterior of {_version(self.execution)}: {shapes}>"
+
     def save(self, path: str | Path) -> None:
         """Write the means by their names, and each ``NAME_log_variance``, to an `.npz` file.
 
@@ -90,7 +100,7 @@ class Posterior:
         write_npz(path, {**self.mean, **spread})
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class HybridResult:
     """Both originals and the hybrid of every pair (section 3.1, Definition 5).
 
@@ -108,6 +118,11 @@ class HybridResult:
     distinct_images: int
     execution: Execution
 
+    def __repr__(self) -> str:
+        """Tell what it is, without its numbers."""
+        shape = self.hybrid.shape
+        return f"<HybridResult of {_version(self.execution)}: {shape[0]} pairs, hybrid {shape}>"
+
     def save(self, path: str | Path) -> None:
         """Write `original1`, `original2` and `hybrid` to an `.npz` file.
 
@@ -118,7 +133,7 @@ class HybridResult:
         write_npz(path, {name: getattr(self, name) for name in names})
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class InfluenceResult:
     """Influence maps (section 3.2, equation 3) of E sets of channels.
 
@@ -157,17 +172,30 @@ class InfluenceResult:
         """(E,) individual influence as a share of the image range's width."""
         return self.individual / self.range_width
 
+    @property
+    def source(self) -> Source:
+        """Which model and layer the maps are of."""
+        model = self.model.partition("@")[0]
+        return Source(model, self.execution.model_digest, self.layer, self.operation)
+
+    def __repr__(self) -> str:
+        """Tell what it is, without its numbers."""
+        return f"<InfluenceResult of {self.source}: maps {self.maps.shape}, {self.pairs} pairs>"
+
     def save(self, path: str | Path) -> None:
         """Write maps, stderr, individual, individual_stderr and channels to an `.npz` file.
+
+        The archive's comment holds `source` as JSON.
 
         Raises:
             OutputError: If the file cannot be written.
         """
         names = ("maps", "stderr", "individual", "individual_stderr", "channels")
-        write_npz(path, {name: getattr(self, name) for name in names})
+        arrays = {name: getattr(self, name) for name in names}
+        write_npz(path, arrays, self.source.to_comment())
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ModulesResult:
     """Modules found in influence maps (section 3.3).
 
@@ -185,6 +213,8 @@ class ModulesResult:
             first included.
         method: How they were found.
         operation: The operation that found them.
+        source: Which model and layer the maps are of; None where only arrays were given, or the
+            result was read by the operation's name.
     """
 
     labels: NDArray[np.int64]
@@ -199,16 +229,30 @@ class ModulesResult:
     seeds_agreeing: int
     method: Method
     operation: str
+    source: Source | None = None
 
     def members(self, module: int) -> tuple[int, ...]:
         """Positions, in the maps that were given, of one module's channels."""
         return tuple(np.flatnonzero(self.labels == module).tolist())
 
+    def __repr__(self) -> str:
+        """Tell what it is, without its numbers."""
+        source = "given maps" if self.source is None else str(self.source)
+        shapes = f"labels {self.labels.shape}, templates {self.templates.shape}"
+        return f"<ModulesResult of {source}: {shapes}, {self.method}>"
+
     def save(self, path: str | Path) -> None:
         """Write labels, templates and weights to an `.npz` file.
+
+        The archive's comment holds `source` as JSON, if it is known.
 
         Raises:
             OutputError: If the file cannot be written.
         """
         names = ("labels", "templates", "weights")
-        write_npz(path, {name: getattr(self, name) for name in names})
+        comment = b"" if self.source is None else self.source.to_comment()
+        write_npz(path, {name: getattr(self, name) for name in names}, comment)
+
+
+def _version(execution: Execution) -> str:
+    return f"model @{execution.model_digest[:12]}"

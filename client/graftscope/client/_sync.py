@@ -1,5 +1,6 @@
 """Performs flows one step after the other, on a synchronous channel."""
 
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar, cast
@@ -14,6 +15,8 @@ from graftscope.client._peer import Peer
 from graftscope.client.errors import GraftscopeError
 
 T = TypeVar("T")
+
+_CLOSE_LIMIT_S = 2.0
 
 
 class SyncDriver:
@@ -32,7 +35,10 @@ class SyncDriver:
 
     def close(self) -> None:
         """Close the channel."""
-        self._channel.close()
+        # gRPC waits for its open calls, and one whose start was interrupted never ends.
+        closing = threading.Thread(target=self._channel.close, daemon=True)
+        closing.start()
+        closing.join(_CLOSE_LIMIT_S)
 
     def run(self, flow: Flow[T], on_job: Callable[[Job], None] | None = None) -> T:
         """Perform a flow to its end.

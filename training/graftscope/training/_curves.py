@@ -75,7 +75,11 @@ def open_curves(folder: Path, start_step: int, *, tensorboard: bool) -> tuple[Cu
 def _rows_until(path: Path, step: int) -> list[list[str]]:
     if not path.is_file():
         return []
-    header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines()) or [[]]
+    written = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    # A training that was interrupted before its first row leaves an empty file.
+    if not written:
+        return []
+    header, *rows = written
     # A crash may have cut the last row short; such a row is beyond the last state anyway.
     whole = [row for row in rows if len(row) == len(header) and int(row[0]) <= step]
     return [header, *whole] if whole else []

@@ -75,7 +75,15 @@ def _measuring_reporter(training: Training) -> Callable[[int], None]:
         done += images
         rate = done / max(time.monotonic() - began, 1e-9)
         training.on_progress(
-            TrainProgress(Stage.MEASURING, done, total, 0, rate, (total - done) / rate)
+            TrainProgress(
+                stage=Stage.MEASURING,
+                step=done,
+                steps=total,
+                epoch=0,
+                images_per_s=rate,
+                eta_s=(total - done) / rate,
+                saved_step=training.config.step,
+            )
         )
 
     return report

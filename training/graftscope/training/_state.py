@@ -18,6 +18,12 @@ from graftscope.training._learners import Learner
 from graftscope.training.checkpoint import STATE_FILE
 from graftscope.training.errors import CheckpointError, ResumeMismatchError
 
+_IN_WORDS = {"step": "the number of steps (--steps)"}
+_LENGTH_IS_FIXED = (
+    "; a training cannot be made longer or shorter, even when it is finished, because the "
+    "schedule of its learning rates (a cosine by default) ends with its last step"
+)
+
 
 @dataclass(frozen=True)
 class Position:
@@ -78,7 +84,7 @@ def restore_state(folder: Path, identity: Mapping[str, object], learner: Learner
 def _require_same(folder: Path, saved: object, wanted: Mapping[str, object]) -> None:
     before, now = dict(_flatten("", saved)), dict(_flatten("", wanted))
     differences = [
-        f"{key} was {before.get(key)!r} and is now {now.get(key)!r}"
+        f"{_IN_WORDS.get(key, key)} was {before.get(key)!r} and is now {now.get(key)!r}"
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
     ]
@@ -86,6 +92,7 @@ def _require_same(folder: Path, saved: object, wanted: Mapping[str, object]) -> 
         raise ResumeMismatchError(
             f"the training in {str(folder)!r} cannot be resumed as another one: "
             + "; ".join(differences)
+            + (_LENGTH_IS_FIXED if before.get("step") != now.get("step") else "")
         )
 
 

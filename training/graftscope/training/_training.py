@@ -48,8 +48,8 @@ class Clock:
         elapsed_s = self._start.elapsed_s + time.monotonic() - self._began
         return Position(step, elapsed_s, losses)
 
-    def progress(self, position: Position, epoch: int) -> TrainProgress:
-        """Return the report at a position."""
+    def progress(self, position: Position, epoch: int, saved_step: int) -> TrainProgress:
+        """Return the report at a position, where the last saved state is that of `saved_step`."""
         here_s = max(position.elapsed_s - self._start.elapsed_s, 1e-9)
         steps_per_s = (position.step - self._start.step) / here_s
         return TrainProgress(
@@ -58,6 +58,7 @@ class Clock:
             steps=self._steps,
             epoch=epoch,
             images_per_s=steps_per_s * self._batch_size,
-            eta_s=(self._steps - position.step) / steps_per_s,
+            eta_s=(self._steps - position.step) / steps_per_s if steps_per_s else None,
             losses=position.losses,
+            saved_step=saved_step,
         )

@@ -21,7 +21,8 @@ from graftscope.training.errors import DataError, EmptyDataError
 from graftscope.training.progress import ProgressCallback, Stage, TrainProgress
 from graftscope.training.recipes import HeldOutRule, Recipe
 
-_DECODING_REPORT_EVERY = 500
+# Of large photographs about a second's work.
+_DECODING_REPORT_EVERY = 50
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def train(
         seed: Seed of weights, order and noise, at least 0.
         resume: Whether to continue the training in `out` from its last state.
         overrides: Settings to change, as `KEY=VALUE`; see `Recipe` for the keys.
-        on_progress: Hears of progress.
+        on_progress: Hears of progress: while training, at the start and after every step.
 
     Returns:
         What was left.
@@ -124,7 +124,9 @@ def _run(training: Training, identity: Mapping[str, object], position: Position)
     curves = open_curves(training.folder, position.step, tensorboard=recipe.tensorboard)
     # Whatever happens before the first state is due, the training can be resumed.
     save_state(training.folder, identity, learner, position)
+    saved_step, steps_per_epoch = position.step, len(pixels) // recipe.batch_size
     clock = Clock(position, recipe.batch_size, steps)
+    training.on_progress(clock.progress(position, position.step // steps_per_epoch, saved_step))
     for step in range(position.step, steps):
         chosen = batch_positions(seed, step, len(pixels), recipe.batch_size)
         batch = to_images(pixels[chosen.numpy()], training.device)  # (B, 3, H, W)
@@ -133,16 +135,19 @@ def _run(training: Training, identity: Mapping[str, object], position: Position)
 
         position = clock.position(step + 1, losses)
         _require_finite(position)
+        if saves := _is_due(position.step, steps, recipe.checkpoint_every):
+            saved_step = position.step
+        progress = clock.progress(position, step // steps_per_epoch, saved_step)
         if _is_due(position.step, steps, recipe.report_every):
-            epoch = step // (len(pixels) // recipe.batch_size)
-            progress = clock.progress(position, epoch)
             for curve in curves:
                 curve.add(position.step, _point(progress))
-            training.on_progress(progress)
         if _is_due(position.step, steps, recipe.sample_every):
             write_samples(training, position.step)
-        if _is_due(position.step, steps, recipe.checkpoint_every):
+        # After its row, so that the curves of what is saved are whole; before its report, which
+        # says what is saved.
+        if saves:
             save_state(training.folder, identity, learner, position)
+        training.on_progress(progress)
     return position
 
 

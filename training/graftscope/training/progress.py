@@ -23,9 +23,12 @@ class TrainProgress:
         step: How much of it is done: optimiser steps while training, else images.
         steps: How much there is to do, in the same unit.
         epoch: The epoch while training, from 0; else 0.
-        images_per_s: The rate since this stage began in this process, in images a second.
-        eta_s: Seconds left in this stage at that rate.
+        images_per_s: The rate since this stage began in this process, in images a second; 0
+            before the first step.
+        eta_s: Seconds left in this stage at that rate; None before the first step.
         losses: The last batch's losses by name while training, else empty.
+        saved_step: The optimiser step from which a resumption would go on; None before this
+            process has saved or restored a state.
     """
 
     stage: Stage
@@ -33,12 +36,16 @@ class TrainProgress:
     steps: int
     epoch: int
     images_per_s: float
-    eta_s: float
+    eta_s: float | None
     losses: Mapping[str, float] = field(default_factory=dict)
+    saved_step: int | None = None
 
 
 class ProgressCallback(Protocol):
-    """What a caller supplies to hear of progress; an exception it raises stops the training."""
+    """What a caller supplies to hear of progress; an exception it raises stops the training.
+
+    It hears of every step, so that it can choose by time what it shows.
+    """
 
     def __call__(self, progress: TrainProgress, /) -> None:
         """Take one report."""

@@ -67,7 +67,7 @@ class Recipe:
         real_label: The discriminator's label of real images, in (0, 1]; only a GAN uses it.
         precision: The arithmetic of the networks; weights and sums stay in float32.
         channels_last: Whether activations lie in memory pixel by pixel, which is faster.
-        report_every: Steps from one report (callback and curves) to the next.
+        report_every: Steps from one row of the curves to the next.
         sample_every: Steps from one grid of samples to the next.
         checkpoint_every: Steps from one resumable state to the next.
         tensorboard: Whether the curves also go to TensorBoard.

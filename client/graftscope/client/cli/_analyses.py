@@ -1,5 +1,6 @@
 """Verbs that compute analyses: influence, modules."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -10,36 +11,31 @@ from numpy.typing import NDArray
 from graftscope.client._client import Client
 from graftscope.client._files import read_array
 from graftscope.client._jobs import InfluenceTask, Method, ModulesTask
-from graftscope.client._models import Model
 from graftscope.client._results import InfluenceResult, ModulesResult
-from graftscope.client.cli._following import compute, tell_estimate
+from graftscope.client._sources import Source, read_source
+from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._options import (
+    MAP_PAIRS,
     ChannelOptions,
+    DryRunOption,
     JsonOption,
     LayerOption,
     MapSizeOption,
     ModelOptions,
+    ModulesLayerOption,
     NpzOption,
     PairOptions,
     ServerOptions,
 )
-from graftscope.client.cli._output import note, say, say_json, table, written
+from graftscope.client.cli._output import counted, note, say, say_json, table, written
+from graftscope.client.cli._places import chosen_layer, chosen_model, chosen_place
 from graftscope.client.cli._session import (
     check_target,
     chosen_channels,
-    chosen_layer,
-    chosen_model,
     chosen_originals,
     opened,
 )
 from graftscope.client.errors import InputError, UsageError
-
-PAIRS_DEFAULT = 1000
-
-DryRunOption = Annotated[
-    bool,
-    typer.Option("--dry-run", help="Tell the time and the bytes that it would take, and stop."),
-]
 
 
 def influence(
@@ -47,7 +43,7 @@ def influence(
     which: ModelOptions,
     chosen: ChannelOptions,
     drawn: PairOptions,
-    layer: LayerOption = None,
+    layer: ModulesLayerOption = None,
     map_size: MapSizeOption = 0,
     dry_run: DryRunOption = False,
     out: NpzOption = None,
@@ -60,19 +56,19 @@ def influence(
     check_target(out, ".npz")
     channels, labels = chosen_channels(chosen)
     with opened(server) as client:
-        model = chosen_model(client, which.model)
+        model, at = chosen_place(client, which.model, layer, chosen.modules)
         task = InfluenceTask(
             model=model.name,
-            layer=chosen_layer(model, layer),
+            layer=at,
             channels=channels,
             labels=labels,
-            pairs=PAIRS_DEFAULT if drawn.pairs is None else drawn.pairs,
+            pairs=MAP_PAIRS if drawn.pairs is None else drawn.pairs,
             seed=drawn.seed,
             originals=chosen_originals(drawn, model),
             map_size=map_size,
         )
         if dry_run:
-            _tell_dry_run(client, task, json)
+            tell_dry_run(client, [task], json)
             return
         result = cast(InfluenceResult, compute(client, task))
     if out:
@@ -81,14 +77,6 @@ def influence(
         say_json({**influence_document(result), "out": out})
     else:
         _tell_influence(result, "channel" if labels is None else "module", out)
-
-
-def _tell_dry_run(client: Client, task: InfluenceTask, json: bool) -> None:
-    estimate = client.estimate(task)
-    if json:
-        say_json({"estimate": vars(estimate)})
-    else:
-        tell_estimate(estimate)
 
 
 def influence_document(result: InfluenceResult) -> dict[str, object]:
@@ -114,8 +102,8 @@ def influence_document(result: InfluenceResult) -> dict[str, object]:
 def _tell_influence(result: InfluenceResult, unit: str, out: Path | None) -> None:
     height, width = result.maps.shape[1:]
     say(
-        f"{len(result.maps)} maps of {height} x {width}, {result.layer} of {result.model},"
-        f" {result.pairs} pairs ({result.originals}){written(out)}"
+        f"{counted(len(result.maps), 'map')} of {height} x {width}, {result.layer} of"
+        f" {result.model}, {counted(result.pairs, 'pair')} ({result.originals}){written(out)}"
     )
     errors = result.individual_stderr / result.range_width
     say(
@@ -182,27 +170,34 @@ def modules(
     seed: SeedsOption = "0",
     maps: MapsOption = None,
     layer: LayerOption = None,
-    pairs: PairsCountOption = PAIRS_DEFAULT,
+    pairs: PairsCountOption = MAP_PAIRS,
     pairs_seed: PairsSeedOption = 0,
     originals: PairsOriginalsOption = None,
     map_size: MapSizeOption = 0,
+    dry_run: DryRunOption = False,
     out: NpzOption = None,
     json: JsonOption = False,
 ) -> None:
     """Find modules: groups of channels that change the same part of the image."""
     check_target(out, ".npz")
     seeds, grouped = parse_numbers("--seed", seed), parse_method(method)
-    if maps is not None and layer is not None:
-        raise UsageError("--maps are of a layer already: leave out --layer")
-    given = None if maps is None else read_array(maps, "maps")
+    if maps is not None and (which.model is not None or layer is not None):
+        raise UsageError("--maps are of a model's layer already: leave out --model, --layer")
+    if maps is not None and dry_run:
+        raise UsageError("--dry-run tells what maps would take: leave out --maps")
+    given = None if maps is None else _read_maps(maps)
     with opened(server) as client:
         if given is None:
-            model = chosen_model(client, which.model)
             drawn = PairOptions(pairs=pairs, seed=pairs_seed, originals=originals)
-            given = _computed_maps(client, model, chosen_layer(model, layer), drawn, map_size)
-        maps_given = cast("NDArray[np.floating]", given)  # the task's check is the proof
-        task = ModulesTask(maps=maps_given, k=k, method=grouped, seeds=seeds)
-        result = cast(ModulesResult, compute(client, task))
+            wanted = _wanted_maps(client, which, layer, drawn, map_size)
+            if dry_run:
+                tell_dry_run(client, [wanted], json)
+                return
+            computed = cast(InfluenceResult, compute(client, wanted))
+            given = _Maps(computed.maps, computed.source)
+        task = ModulesTask(maps=given.maps, k=k, method=grouped, seeds=seeds)
+        found = cast(ModulesResult, compute(client, task))
+        result = replace(found, source=given.source)
     if out:
         result.save(out)
     if json:
@@ -211,18 +206,31 @@ def modules(
         _tell_modules(result, out)
 
 
-def _computed_maps(
-    client: Client, model: Model, layer: str, drawn: PairOptions, map_size: int
-) -> NDArray[np.float64]:
-    task = InfluenceTask(
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """Maps to find modules in, and what they are of, if that is known."""
+
+    maps: NDArray[np.floating]
+    source: Source | None
+
+
+def _read_maps(path: Path) -> _Maps:
+    maps = cast("NDArray[np.floating]", read_array(path, "maps"))  # the task's check is the proof
+    return _Maps(maps, read_source(path))
+
+
+def _wanted_maps(
+    client: Client, which: ModelOptions, layer: str | None, drawn: PairOptions, map_size: int
+) -> InfluenceTask:
+    model = chosen_model(client, which.model)
+    return InfluenceTask(
         model=model.name,
-        layer=layer,
-        pairs=PAIRS_DEFAULT if drawn.pairs is None else drawn.pairs,
+        layer=chosen_layer(model, layer),
+        pairs=MAP_PAIRS if drawn.pairs is None else drawn.pairs,
         seed=drawn.seed,
         originals=chosen_originals(drawn, model),
         map_size=map_size,
     )
-    return cast(InfluenceResult, compute(client, task)).maps
 
 
 def parse_numbers(option: str, text: str) -> tuple[int, ...]:
@@ -244,6 +252,7 @@ def modules_document(result: ModulesResult) -> dict[str, object]:
     """Make the document of modules; templates and weights are for `--out`."""
     return {
         "operation": result.operation,
+        "source": None if result.source is None else vars(result.source),
         "k": len(result.templates),
         "method": result.method,
         "seeds": result.seeds,
@@ -256,7 +265,8 @@ def modules_document(result: ModulesResult) -> dict[str, object]:
 
 
 def _tell_modules(result: ModulesResult, out: Path | None) -> None:
-    say(f"{len(result.templates)} modules by {result.method}{written(out)}")
+    of = "" if result.source is None else f" of {result.source}"
+    say(f"{counted(len(result.templates), 'module')}{of} by {result.method}{written(out)}")
     rows = [
         (module, len(result.members(module)), _mean_purity(result, module), _listed(result, module))
         for module in range(len(result.templates))
@@ -264,7 +274,8 @@ def _tell_modules(result: ModulesResult, out: Path | None) -> None:
     say(table(("module", "channels", "mean purity", "which"), rows))
     flat = np.flatnonzero(result.labels == -1)
     if flat.size:
-        note(f"{flat.size} maps are flat and belong to no module: {', '.join(map(str, flat))}")
+        listed = ", ".join(map(str, flat))
+        note(f"{counted(flat.size, 'flat map')}, in no module: {listed}")
     if len(result.seeds) > 1:
         say(f"{result.seeds_agreeing} of {len(result.seeds)} seeds agree with the first")
 

@@ -1,5 +1,6 @@
 """Verbs that make bundles: train, export. They hand over to their rooms and show the progress."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,10 +9,12 @@ import typer
 from graftscope.client._embedded import import_room, translated
 from graftscope.client.cli._options import JsonOption
 from graftscope.client.cli._output import note, say, say_json
-from graftscope.client.cli._progress import Advance, shown
+from graftscope.client.cli._progress import Advance, Shown, shown
 from graftscope.client.errors import StoppedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from graftscope.exporter import ExportProgress
     from graftscope.training import TrainProgress, TrainResult
 
@@ -55,20 +58,17 @@ def train(
 ) -> None:
     """Train a generator: one of Table 1's four recipes."""
     room = import_room("graftscope.training", "train")
-    try:
-        with translated("graftscope."), shown("train", "done") as show:
-            result: TrainResult = room.train(
-                recipe,
-                data,
-                out,
-                steps=steps,
-                seed=seed,
-                resume=resume,
-                overrides=changes or [],
-                on_progress=lambda progress: show(_of_training(progress)),
-            )
-    except KeyboardInterrupt:
-        raise StoppedError("interrupted: the same command with --resume goes on") from None
+    with translated("graftscope."), shown("train", "done") as show, _following(show) as follow:
+        result: TrainResult = room.train(
+            recipe,
+            data,
+            out,
+            steps=steps,
+            seed=seed,
+            resume=resume,
+            overrides=changes or [],
+            on_progress=follow,
+        )
     for skipped in result.skipped[:5]:
         note(f"skipped {skipped.name}: {skipped.reason}")
     if len(result.skipped) > 5:
@@ -79,13 +79,40 @@ def train(
         say(f"trained {recipe} -> {result.checkpoint}")
 
 
+@contextmanager
+def _following(show: Shown) -> "Iterator[Callable[[TrainProgress], None]]":
+    """Show a training's progress, and where the user interrupts it, say what is saved."""
+    last: TrainProgress | None = None
+
+    def take(progress: "TrainProgress") -> None:
+        nonlocal last
+        last = progress
+        show(_of_training(progress))
+
+    try:
+        yield take
+    except KeyboardInterrupt:
+        raise StoppedError(_stopped(last)) from None
+
+
+def _stopped(last: "TrainProgress | None") -> str:
+    if last is None or last.saved_step is None:
+        return "interrupted before the first step: start the same command again"
+    # While it measures, a report counts images.
+    step = last.step if last.stage.value == "training" else last.saved_step
+    return (
+        f"interrupted after step {step}; step {last.saved_step} is saved, and the same command"
+        " with --resume goes on from there"
+    )
+
+
 def _of_training(progress: "TrainProgress") -> Advance:
     losses = " ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
-    rate = f"{progress.images_per_s:,.0f} images/s"
+    rate = f"{progress.images_per_s:,.0f} images/s" if progress.images_per_s else ""
     return Advance(
         done=progress.step,
         total=progress.steps,
-        rate=f"{rate}, {losses}" if losses else rate,
+        rate=", ".join(part for part in (rate, losses) if part),
         eta_s=progress.eta_s,
         stage=progress.stage.value,
     )

@@ -1,10 +1,12 @@
 """Jobs from a verb's side: say what they cost, start them, show their progress, wait."""
 
+from collections.abc import Callable, Sequence
+
 from graftscope.client._client import Client
-from graftscope.client._jobs import Estimate, InfluenceTask, Job, Task
+from graftscope.client._jobs import Estimate, InfluenceTask, Job, JobState, Task
 from graftscope.client._jobs import Progress as JobProgress
 from graftscope.client._results import InfluenceResult, ModulesResult
-from graftscope.client.cli._output import duration, note, size
+from graftscope.client.cli._output import counted, duration, note, say_json, size, when
 from graftscope.client.cli._progress import of_job, shown
 from graftscope.client.errors import StoppedError
 
@@ -12,30 +14,67 @@ from graftscope.client.errors import StoppedError
 def tell_estimate(estimate: Estimate) -> None:
     """Say what influence maps are going to cost."""
     note(
-        f"{estimate.hybrids:,} hybrids, about {duration(estimate.duration_s)},"
+        f"{counted(estimate.hybrids, 'hybrid')}, about {duration(estimate.duration_s)},"
         f" {size(estimate.result_bytes)} of results"
     )
 
 
+def tell_dry_run(client: Client, tasks: Sequence[InfluenceTask], json: bool) -> None:
+    """Say what influence maps would cost, all tasks together; nothing is started."""
+    estimates = [client.estimate(task) for task in tasks]
+    total = Estimate(
+        duration_s=sum(each.duration_s for each in estimates),
+        hybrids=sum(each.hybrids for each in estimates),
+        result_bytes=sum(each.result_bytes for each in estimates),
+    )
+    if json:
+        say_json({"estimate": vars(total)})
+    else:
+        tell_estimate(total)
+
+
 def compute(client: Client, task: Task) -> InfluenceResult | ModulesResult:
-    """Start a job and wait for it; influence maps' cost is told first.
+    """Start a job and wait for it; what is left to do of influence maps is told first.
 
     Raises:
         StoppedError: If the user interrupts the wait.
     """
-    if isinstance(task, InfluenceTask):
-        tell_estimate(client.estimate(task))
-    return attend(client, client.start(task))
+    job = client.start(task)
+    return attend(client, job, _tell_start if isinstance(task, InfluenceTask) else None)
 
 
-def attend(client: Client, job: Job) -> InfluenceResult | ModulesResult:
+def _tell_start(job: Job) -> None:
+    """Say what a job that was just asked for still costs: it may be an earlier one."""
+    progress, estimate = job.progress, job.estimate
+    if progress.state is JobState.DONE:
+        note(f"answered already on {when(job.ended)}")
+    elif progress.shards_done and estimate:
+        left_s = estimate.duration_s * (1 - progress.shards_done / progress.shards_total)
+        note(
+            f"goes on from {progress.shards_done} of {counted(progress.shards_total, 'shard')},"
+            f" about {duration(left_s)} left"
+        )
+    elif estimate:
+        tell_estimate(estimate)
+
+
+def attend(
+    client: Client, job: Job, first: Callable[[Job], None] | None = None
+) -> InfluenceResult | ModulesResult:
     """Wait for a job and show its progress.
+
+    Args:
+        client: The server's.
+        job: The job.
+        first: Takes the job before the wait begins.
 
     Raises:
         StoppedError: If the user interrupts the wait.
     """
     last = job.progress
     try:
+        if first is not None:
+            first(job)
         with shown(job.kind.value, "shards") as show:
 
             def take(progress: JobProgress) -> None:
@@ -49,7 +88,10 @@ def attend(client: Client, job: Job) -> InfluenceResult | ModulesResult:
 
 
 def _stopped(client: Client, job: Job, progress: JobProgress) -> str:
-    done = f"interrupted after {progress.shards_done} of {progress.shards_total} shards"
+    shards = counted(progress.shards_total, "shard")
+    done = f"interrupted after {progress.shards_done} of {shards}"
+    if not client.keeps_results:
+        return f"{done}: nothing is kept, as the state folder is temporary"
     if client.embedded:
         return f"{done}: they are kept, and the same command goes on from there"
     identifier = job.name.removeprefix("operations/")

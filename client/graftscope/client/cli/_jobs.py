@@ -1,6 +1,5 @@
 """Verbs about jobs: list, show, watch, cancel."""
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ from graftscope.client._results import InfluenceResult
 from graftscope.client.cli._analyses import influence_document, modules_document
 from graftscope.client.cli._following import attend
 from graftscope.client.cli._options import JsonOption, NpzOption, ServerOptions
-from graftscope.client.cli._output import duration, say, say_json, size, table, written
+from graftscope.client.cli._output import duration, say, say_json, size, table, when, written
 from graftscope.client.cli._session import check_target, opened
 
 JobArgument = Annotated[
@@ -36,7 +35,7 @@ def list_jobs(server: ServerOptions, json: JsonOption = False) -> None:
                     job.layer or "-",
                     job.progress.state,
                     f"{job.progress.shards_done}/{job.progress.shards_total}",
-                    _time(job.created),
+                    when(job.created),
                 )
                 for job in found
             ],
@@ -96,9 +95,9 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("id", _identifier(job)),
         ("kind", str(job.kind)),
         ("state", f"{progress.state}, {progress.shards_done} of {progress.shards_total} shards"),
-        ("created", _time(job.created)),
-        ("ended", _time(job.ended)),
-        ("expires", _time(job.expires)),
+        ("created", when(job.created)),
+        ("ended", when(job.ended)),
+        ("expires", when(job.expires)),
         ("identity", job.identity or "-"),
     ]
     if job.model:
@@ -113,7 +112,3 @@ def _facts(job: Job) -> list[tuple[str, str]]:
 
 def _identifier(job: Job) -> str:
     return job.name.removeprefix("operations/")
-
-
-def _time(time: datetime | None) -> str:
-    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time else "-"

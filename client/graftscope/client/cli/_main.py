@@ -1,5 +1,6 @@
 """The command `graftscope`: its verbs, and how whatever goes wrong becomes one line."""
 
+import logging
 import os
 import sys
 import traceback
@@ -127,7 +128,7 @@ def _bare_jobs(context: typer.Context) -> None:
 def run_verb(arguments: Sequence[str]) -> int:
     """Run one command; as `graftscope.client.cli.run`."""
     command = get_command(build())
-    with _warnings_as_lines():
+    with _warnings_as_lines(), _notices_as_lines():
         try:
             code = command.main(args=list(arguments), prog_name="graftscope", standalone_mode=False)
         except Exception as error:
@@ -166,6 +167,22 @@ def _warnings_as_lines() -> Iterator[None]:
         warnings.simplefilter("always", VersionWarning)
         warnings.showwarning = lambda message, *_, **__: _warn(message)
         yield
+
+
+@contextmanager
+def _notices_as_lines() -> Iterator[None]:
+    """Print what the library logs as one line each."""
+    logger, handler = logging.getLogger("graftscope.client"), _Lines()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _warn(record.getMessage())
 
 
 def _warn(message: Warning | str) -> None:

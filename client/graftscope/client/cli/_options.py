@@ -12,6 +12,13 @@ SERVER = "Server"
 PAIRS = "Pairs of originals"
 CHANNELS = "Channels"
 
+MAP_PAIRS = 1000
+"""Pairs behind influence maps where none are asked for."""
+
+HYBRID_PAIRS = 8
+"""Pairs of hybrids where none are asked for."""
+
+
 JsonOption = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON document on standard output, and nothing else."),
@@ -25,6 +32,21 @@ LayerOption = Annotated[
         help="A layer's name, or a level's: coarse, intermediate, fine, image. Default: "
         "intermediate, where the model has levels.",
     ),
+]
+
+ModulesLayerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layer",
+        metavar="NAME",
+        help="A layer's name, or a level's: coarse, intermediate, fine, image. Default: that of "
+        "--modules, or else intermediate, where the model has levels.",
+    ),
+]
+
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Tell the time and the bytes that it would take, and stop."),
 ]
 
 NpzOption = Annotated[
@@ -136,14 +158,14 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class PairOptions:
-    """Where the pairs of originals come from."""
+    """Where the pairs of originals of influence maps come from."""
 
     pairs: Annotated[
         int | None,
         typer.Option(
             "--pairs",
             metavar="N",
-            help="How many pairs, at least 1. Default: 1000 for maps, 8 for hybrids.",
+            help=f"How many pairs, at least 1. Default: {MAP_PAIRS}.",
             rich_help_panel=PAIRS,
         ),
     ] = None
@@ -162,8 +184,8 @@ class PairOptions:
             "--originals",
             metavar="prior|encoded|PATH",
             help="Latents from the prior, from a Gaussian fitted to encodings of real images, or "
-            "from real images through the encoder (a folder or a zip). Default: encoded where the "
-            "model has an encoder, else prior.",
+            "from real images through the encoder (an image, a folder or a zip). Default: encoded "
+            "where the model has an encoder, else prior.",
             rich_help_panel=PAIRS,
         ),
     ] = None
@@ -182,6 +204,21 @@ class PairOptions:
             "--latents2",
             metavar="B.npz",
             help="Original 2 of every pair, as many as --latents1.",
+            rich_help_panel=PAIRS,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class HybridPairOptions(PairOptions):
+    """Where the pairs of originals of hybrids come from."""
+
+    pairs: Annotated[
+        int | None,
+        typer.Option(
+            "--pairs",
+            metavar="N",
+            help=f"How many pairs, at least 1. Default: {HYBRID_PAIRS}.",
             rich_help_panel=PAIRS,
         ),
     ] = None

@@ -75,6 +75,11 @@ def tell_large(what: str, count_bytes: int) -> None:
         note(f"{what}: {size(count_bytes)}")
 
 
+def counted(number: int, thing: str) -> str:
+    """Put a number before what it counts: 1 hybrid, 8 hybrids, 1,000 pairs."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def written(path: Path | None) -> str:
     """End a sentence with where arrays went, if anywhere."""
     return f" -> {path}" if path else ""
@@ -89,6 +94,11 @@ def duration(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def when(time: datetime | None) -> str:
+    """Put a time in words, in the user's zone: 2024-05-06 12:30:00."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time else "-"
 
 
 def size(count: float) -> str:

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -12,18 +12,25 @@ from graftscope.client._client import Client
 from graftscope.client._embedded import import_room, translated
 from graftscope.client._files import prepare_folder
 from graftscope.client._jobs import InfluenceTask, ModulesTask
+from graftscope.client._models import Model
 from graftscope.client._results import InfluenceResult, ModulesResult
-from graftscope.client.cli._analyses import PAIRS_DEFAULT, parse_method, parse_numbers
-from graftscope.client.cli._following import compute
-from graftscope.client.cli._options import JsonOption, ModelOptions, PairOptions, ServerOptions
-from graftscope.client.cli._output import duration, note, say, say_json
-from graftscope.client.cli._session import (
-    SHIPPED_MODEL,
-    chosen_model,
-    chosen_originals,
-    opened,
+from graftscope.client.cli._analyses import parse_method, parse_numbers
+from graftscope.client.cli._following import compute, tell_dry_run
+from graftscope.client.cli._options import (
+    MAP_PAIRS,
+    DryRunOption,
+    JsonOption,
+    ModelOptions,
+    PairOptions,
+    ServerOptions,
 )
+from graftscope.client.cli._output import duration, note, say, say_json
+from graftscope.client.cli._places import SHIPPED_MODEL, chosen_model
+from graftscope.client.cli._session import chosen_originals, opened
 from graftscope.client.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from graftscope.client._gather import ReportPlan
 
 DEFAULT_FOLDER = Path("graftscope-report")
 
@@ -68,21 +75,30 @@ def report(
             "where the model has levels.",
         ),
     ] = None,
+    dry_run: DryRunOption = False,
     out: OutFolder = DEFAULT_FOLDER,
     json: JsonOption = False,
 ) -> None:
     """Write a report that opens in a browser: samples, maps, modules and hybrids, explained."""
     _require_report()
-    prepare_folder(out)
+    if not dry_run:
+        prepare_folder(out)
     with opened(server) as client:
-        index = _write(client, which.model, drawn, grouping, tuple(layers or ()), out)
+        model = chosen_model(client, which.model)
+        plan = _plan(model, drawn, grouping, tuple(layers or ()))
+        if dry_run:
+            tell_dry_run(client, plan.influence_tasks(model), json)
+            return
+        index = _write(client, model, plan, out)
     if json:
         say_json({"report": index})
     else:
         say(str(index))
 
 
-def demo(out: OutFolder = DEFAULT_FOLDER, json: JsonOption = False) -> None:
+def demo(
+    dry_run: DryRunOption = False, out: OutFolder = DEFAULT_FOLDER, json: JsonOption = False
+) -> None:
     """Show what Graftscope does: a report on the generator that comes with it.
 
     Everything happens in this process, and a report stays that opens in a browser.
@@ -96,6 +112,7 @@ def demo(out: OutFolder = DEFAULT_FOLDER, json: JsonOption = False) -> None:
         which=ModelOptions(),
         drawn=PairOptions(),
         grouping=GroupingOptions(),
+        dry_run=dry_run,
         out=out,
         json=json,
     )
@@ -111,22 +128,15 @@ def _require_report() -> None:
         )
 
 
-def _write(
-    client: Client,
-    name: str | None,
-    drawn: PairOptions,
-    grouping: GroupingOptions,
-    layers: tuple[str, ...],
-    out: Path,
-) -> Path:
-    # Both are slow to import, and other verbs have no use for them.
-    from graftscope.client._gather import ReportPlan, default_layers, gather
-    from graftscope.client.report import render_report
+def _plan(
+    model: Model, drawn: PairOptions, grouping: GroupingOptions, layers: tuple[str, ...]
+) -> "ReportPlan":
+    # It is slow to import, and other verbs have no use for it.
+    from graftscope.client._gather import ReportPlan, default_layers
 
-    model = chosen_model(client, name)
-    plan = ReportPlan(
+    return ReportPlan(
         layers=layers or default_layers(model),
-        pairs=PAIRS_DEFAULT if drawn.pairs is None else drawn.pairs,
+        pairs=MAP_PAIRS if drawn.pairs is None else drawn.pairs,
         seed=drawn.seed,
         originals=chosen_originals(drawn, model),
         k=grouping.k,
@@ -134,6 +144,12 @@ def _write(
         seeds=parse_numbers("--seeds", grouping.seeds),
         command=" ".join(["graftscope", *sys.argv[1:]]),
     )
+
+
+def _write(client: Client, model: Model, plan: "ReportPlan", out: Path) -> Path:
+    from graftscope.client._gather import gather
+    from graftscope.client.report import render_report
+
     data = gather(client, model, plan, _Attending(client), note)
     note(f"drawing the report, after {duration(data.run_time_s)} of work")
     with translated("graftscope."):

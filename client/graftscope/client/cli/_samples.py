@@ -8,28 +8,30 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from graftscope.client._checks import module_labels
 from graftscope.client._files import write_bytes
 from graftscope.client._models import ImageFormat, Model
 from graftscope.client._originals import ImagePairs, Originals
 from graftscope.client._results import Execution, HybridResult
 from graftscope.client.cli._options import (
     CHANNELS,
+    HYBRID_PAIRS,
     PAIRS,
     ChannelOptions,
+    HybridPairOptions,
     JsonOption,
-    LayerOption,
     ModelOptions,
+    ModulesLayerOption,
     NpzOption,
     PairOptions,
     PictureOption,
     ServerOptions,
 )
-from graftscope.client.cli._output import say, say_json, tell_large, written
+from graftscope.client.cli._output import counted, say, say_json, tell_large, written
+from graftscope.client.cli._places import chosen_model, chosen_place
 from graftscope.client.cli._session import (
     check_target,
     chosen_channels,
-    chosen_layer,
-    chosen_model,
     chosen_originals,
     opened,
     read_latents,
@@ -37,7 +39,6 @@ from graftscope.client.cli._session import (
 )
 from graftscope.client.errors import UsageError
 
-PAIRS_DEFAULT = 8
 _COLUMNS = 8
 
 CountOption = Annotated[
@@ -120,7 +121,7 @@ def generate(
     if json:
         say_json({**_head(model, samples.execution), "count": len(samples.images), "out": out})
     else:
-        say(f"{len(samples.images)} samples of {model.name}{written(out)}")
+        say(f"{counted(len(samples.images), 'sample')} of {model.name}{written(out)}")
 
 
 def encode(
@@ -154,8 +155,8 @@ def hybridize(
     server: ServerOptions,
     which: ModelOptions,
     chosen: ChannelOptions,
-    drawn: PairOptions,
-    layer: LayerOption = None,
+    drawn: HybridPairOptions,
+    layer: ModulesLayerOption = None,
     module: ModuleOption = None,
     image1: Image1Option = None,
     image2: Image2Option = None,
@@ -168,12 +169,10 @@ def hybridize(
     """
     check_target(out, ".npz", ".png")
     channels, labels = chosen_channels(chosen)
-    if channels is None and (labels is None or module is None):
-        raise UsageError("say which channels: --channels 1,5,9, or --modules FILE.npz --module J")
+    _check_target(channels, labels, module)
     with opened(server) as client:
-        model = chosen_model(client, which.model)
-        at = chosen_layer(model, layer)
-        pairs = PAIRS_DEFAULT if drawn.pairs is None else drawn.pairs
+        model, at = chosen_place(client, which.model, layer, chosen.modules)
+        pairs = HYBRID_PAIRS if drawn.pairs is None else drawn.pairs
         _tell_images(model, 3 * pairs)
         result = client.hybridize(
             model.name,
@@ -193,15 +192,25 @@ def hybridize(
         say_json({**_head(model, result.execution), **facts})
     else:
         say(
-            f"{len(result.hybrid)} hybrids of {model.name} at {at}, which differ from original 1 by"
-            f" {change:.2%} of the range{written(out)}"
+            f"{counted(len(result.hybrid), 'hybrid')} of {model.name} at {at}, on average"
+            f" {change:.2%} of the range away from original 1{written(out)}"
         )
+
+
+def _check_target(
+    channels: Sequence[int] | None, labels: NDArray[np.integer] | None, module: int | None
+) -> None:
+    if labels is not None and module is None:
+        last = module_labels(labels).max()
+        raise UsageError(f"say which module: --module {f'0 to {last}' if last else 0}")
+    if channels is None and labels is None:
+        raise UsageError("say which channels: --channels 1,5,9, or --modules FILE.npz --module J")
 
 
 def _tell_images(model: Model, count: int) -> None:
     image = model.image
-    pixels = image.channels * image.height * image.width
-    tell_large(f"{count} images to receive", count * pixels * np.dtype(np.float32).itemsize)
+    size = image.channels * image.height * image.width * np.dtype(np.float32).itemsize
+    tell_large(f"{counted(count, 'image')} to receive", count * size)
 
 
 def _write_hybrids(result: HybridResult, out: Path | None, image: ImageFormat) -> None:
@@ -232,12 +241,12 @@ def _head(model: Model, execution: Execution) -> dict[str, object]:
 
 
 def _image_pairs(
-    image1: Path | None, image2: Path | None, drawn: PairOptions, model: Model
+    image1: Path | None, image2: Path | None, drawn: HybridPairOptions, model: Model
 ) -> Originals | None:
     if image1 is None and image2 is None:
         return None
     if image1 is None or image2 is None:
         raise UsageError("--image1 and --image2 go together: a pair needs both originals")
-    if drawn != PairOptions():
+    if drawn != HybridPairOptions():
         raise UsageError("--image1 and --image2 are all the pairs: leave out other originals")
     return ImagePairs(read_pictures(image1, model), read_pictures(image2, model))

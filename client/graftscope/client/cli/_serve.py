@@ -1,5 +1,6 @@
 """The verb that runs a server: serve."""
 
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -77,8 +78,15 @@ def serve(
         "log_level": log_level,
     }
     chosen = {name: value for name, value in given.items() if value is not None}
+    # The server's log says it too, with its own prefix: once is enough.
+    logging.getLogger("graftscope.server.server").addFilter(_says_more_than_serving)
     with translated("graftscope."):
         room.serve(_settings(room, chosen), lambda address: _ready(address, json))
+    note("stopped; jobs that were running go on at the next start")
+
+
+def _says_more_than_serving(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("event='serving'")
 
 
 def _settings(room: ModuleType, chosen: dict[str, object]) -> object:

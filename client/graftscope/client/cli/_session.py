@@ -1,4 +1,4 @@
-"""From options to what a verb works with: a client, a model, a layer, originals, channels."""
+"""From options to what a verb works with: a client, originals, channels."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +12,8 @@ from graftscope.client._files import check_writable, read_array, read_npz
 from graftscope.client._models import Model
 from graftscope.client._originals import Encoded, Images, LatentPairs, Latents, Originals, Prior
 from graftscope.client.cli._options import ChannelOptions, PairOptions, ServerOptions
-from graftscope.client.cli._output import note, tell_large
+from graftscope.client.cli._output import counted, note, tell_large
 from graftscope.client.errors import InputError, UsageError
-
-SHIPPED_MODEL = "vae-celeba"
-"""The model that is meant where a server has several and none was named."""
 
 _NAMED_SKIPPED = 5
 
@@ -49,29 +46,6 @@ def check_target(out: Path | None, *suffixes: str) -> None:
     if out.suffix not in suffixes:
         raise InputError(f"--out {out}: its name must end in {' or '.join(suffixes)}")
     check_writable(out)
-
-
-def chosen_model(client: Client, name: str | None) -> Model:
-    """Find the model that was named, or the one that is meant."""
-    if name:
-        return client.model(name)
-    models = {model.name: model for model in client.models()}
-    if len(models) == 1:
-        return next(iter(models.values()))
-    if SHIPPED_MODEL in models:
-        return models[SHIPPED_MODEL]
-    raise UsageError(f"say which model with --model NAME; there are: {', '.join(models) or 'none'}")
-
-
-def chosen_layer(model: Model, name: str | None) -> str:
-    """Take the layer that was named, or the intermediate one."""
-    if name:
-        return name
-    if any(layer.level == "intermediate" for layer in model.layers):
-        return "intermediate"
-    raise UsageError(
-        f"say which layer with --layer NAME; model {model.name!r} has: {model.layer_names()}"
-    )
 
 
 def chosen_originals(options: PairOptions, model: Model) -> Originals | None:
@@ -116,7 +90,7 @@ def read_pictures(path: Path, model: Model) -> NDArray[np.uint8]:
             f"skipped {len(read.skipped)} of {len(read.skipped) + len(read.images)} images: {named}"
             + (f"; and {more} more" if more > 0 else "")
         )
-    tell_large(f"{len(read.images)} images to send", read.images.nbytes)
+    tell_large(f"{counted(len(read.images), 'image')} to send", read.images.nbytes)
     return read.images
 
 

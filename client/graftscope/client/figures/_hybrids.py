@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client._pictures import to_pixels
-from graftscope.client.figures._canvas import Box, Canvas, spread
+from graftscope.client.figures._canvas import MAP_GAMMA, Box, Canvas
 from graftscope.client.figures._palette import (
     MAP_COLORS,
     MUTED,
@@ -32,6 +32,7 @@ def hybrids_figure(
     original2: NDArray[np.floating],
     hybrids: NDArray[np.floating],
     templates: NDArray[np.floating],
+    changes: NDArray[np.floating],
     labels: NDArray[np.integer],
     image_range: tuple[float, float],
     *,
@@ -44,10 +45,11 @@ def hybrids_figure(
         original2: (B, c, H, W).
         hybrids: (K, B, c, H, W): original 1 with module k taken from original 2.
         templates: (K, Hm, Wm), drawn at the left of each module's row.
+        changes: (K, Hm, Wm) mean change by each module, drawn at the right of its row, from 0 to
+            its own highest, so that a weak module can be read beside a strong one.
         labels: (C,) module of each channel, for the number grafted.
         image_range: (low, high) of the images.
-        limit: At most so many pairs, the first ones. The mean change at the right is over the
-            pairs drawn.
+        limit: At most so many pairs, the first ones.
 
     Returns:
         A matplotlib figure, 1,080 layout pixels wide.
@@ -61,8 +63,6 @@ def hybrids_figure(
     columns = max(len(first), 6) + 2  # a template before the pairs, a change map after them
     width = (_WIDTH - _LABEL - 2 * _BREAK - (columns - 3) * _GAP - 6) / columns
     height = width * first.shape[2] / first.shape[3]
-    changes = np.abs(grafted - first).mean(axis=(1, 2), dtype=np.float64)  # (K, H, W)
-    high = spread(changes)
     rows = 2 + len(hybrids)
     canvas = Canvas(_WIDTH, rows * (height + _GAP) + _BREAK + _SCALE)
     sheet = _Sheet(canvas, width, height, len(first))
@@ -73,8 +73,8 @@ def hybrids_figure(
         taken = f"{int(np.sum(labels == module))} of {len(labels)} channels\nfrom original 2"
         sheet.pairs(2 + module, to_pixels(images, image_range), f"Hybrid {module}", taken)
         sheet.template(module, templates[module])
-        sheet.change(module, changes[module], high)
-    sheet.scale(high)
+        sheet.change(module, changes[module])
+    sheet.scale()
     return canvas.figure
 
 
@@ -123,12 +123,13 @@ class _Sheet:
         self._canvas.frame(box, module_color(module))
         self._canvas.block(Box(0, box.y, 5, box.height), module_color(module))
 
-    def change(self, module: int, change: NDArray[np.floating], high: float) -> None:
-        """Draw where a module's hybrids differ from original 1."""
-        self._canvas.heat(change, self._box(self._last, 2 + module), MAP_COLORS, high)
+    def change(self, module: int, change: NDArray[np.floating]) -> None:
+        """Draw where a module changes the picture."""
+        box = self._box(self._last, 2 + module)
+        self._canvas.heat(change, box, MAP_COLORS, float(change.max()), MAP_GAMMA)
 
-    def scale(self, high: float) -> None:
-        """Draw the changes' colour scale under their column."""
-        right = min(self._last + self._width, _WIDTH - 16)  # the last tick's label juts out
-        box = Box(right - 240, self._canvas.height - 26, 240, 9)
-        self._canvas.color_bar(box, MAP_COLORS, high, "mean change of a pixel, image units")
+    def scale(self) -> None:
+        """Draw the changes' colour scale at the left, where a narrow screen shows it too."""
+        box = Box(_LABEL, self._canvas.height - 26, 240, 9)
+        label = "mean change of a pixel, as a share of the row's highest"
+        self._canvas.color_bar(box, MAP_COLORS, 1.0, label, MAP_GAMMA)

@@ -19,7 +19,7 @@ class Provenance:
         recipe: The training recipe, or how else the model was made.
         data: What it was trained on.
         licence: The licence or terms of that data and of the model.
-        metrics: What was measured on held-out data, by name.
+        metrics: What was measured on held-out images, by name.
     """
 
     recipe: str
@@ -52,8 +52,14 @@ class LayerSection:
         original1: (B, c, H, W) in the generator's own range.
         original2: (B, c, H, W).
         hybrids: (K, B, c, H, W): original 1 with module k from original 2.
-        change: (K, 2) mean absolute difference of a hybrid from original 1, inside and outside
-            its template, in image units, as by `region_change`.
+        module_maps: (K, Hm, Wm) influence maps of whole modules, in image units: how much the
+            hybrids of each differ from original 1. Zero for a module without channels.
+        module_individual: (K,) their means over all pixels.
+        module_individual_stderr: (K,) the standard errors of those; NaN for one pair.
+        check_pairs: Pairs behind each module's map.
+        fresh_pairs: Whether those are other pairs than the ones the modules were found with.
+        change: (K, 2) mean of a module's map inside and outside its template, in image units, as
+            by `region_change`.
     """
 
     layer: str
@@ -75,6 +81,11 @@ class LayerSection:
     original1: NDArray[np.floating]
     original2: NDArray[np.floating]
     hybrids: NDArray[np.floating]
+    module_maps: NDArray[np.float64]
+    module_individual: NDArray[np.float64]
+    module_individual_stderr: NDArray[np.float64]
+    check_pairs: int
+    fresh_pairs: bool
     change: NDArray[np.float64]
 
     def __post_init__(self) -> None:
@@ -96,6 +107,9 @@ class LayerSection:
             "agreement": (seeds,),
             "original2": self.original1.shape,
             "hybrids": (modules, *self.original1.shape),
+            "module_maps": (modules, *area),
+            "module_individual": (modules,),
+            "module_individual_stderr": (modules,),
             "change": (modules, 2),
         }
         for name, shape in expected.items():

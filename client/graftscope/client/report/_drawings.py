@@ -118,8 +118,8 @@ def draw_example(data: ReportData, example: Example) -> Picture:
 def choose_example(data: ReportData) -> Example:
     """Choose the hybrid that is easiest to see.
 
-    At the intermediate layer where there is one, else at the first: the module whose hybrids
-    change most inside its template, and the pair that it changes most.
+    At the intermediate layer where there is one, else at the first: the module that changes most
+    inside its template, and the pair that it changes most.
     """
     named = [section for section in data.sections if section.level == "intermediate"]
     section = (named or list(data.sections))[0]
@@ -174,6 +174,7 @@ def _draw_hybrids(data: ReportData, section: LayerSection, stem: str) -> Picture
         section.original2,
         section.hybrids,
         section.templates[0],
+        section.module_maps,
         section.labels[0],
         data.image_range,
         limit=PAIRS_SHOWN,

@@ -6,12 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client.figures import module_color
-from graftscope.client.report._data import LayerSection, ReportData
-from graftscope.client.report._words import NO_BREAK, listing, number, percent, plural, unbroken
-from graftscope.client.report._zones import describe_template, locate_template
-
-AGREE_AT = 0.9
-"""A seed agrees when at least this share of the channels keep the first seed's module."""
+from graftscope.client.report._data import LayerSection, Provenance, ReportData
+from graftscope.client.report._doubts import relative_error
+from graftscope.client.report._verdicts import (
+    change_sentence,
+    conclusion,
+    conclusive,
+    pairs_words,
+)
+from graftscope.client.report._words import NO_BREAK, listing, number, percent, unbroken
+from graftscope.client.report._zones import Place, describe_template, locate_template
 
 _METHODS = {"nmf": "non-negative matrix factorisation", "kmeans": "k-means"}
 _ORIGINALS = {
@@ -22,6 +26,26 @@ _ORIGINALS = {
 }
 
 
+_METRICS = {
+    "reconstruction_mse": (
+        "Error of images that are encoded and generated again (mean square, pixel by pixel and "
+        "colour by colour)",
+        "squared image units",
+    ),
+    "sampled_reconstruction_mse": (
+        "The same error when the latents are drawn from what the encoder infers, instead of "
+        "taken at its mean",
+        "squared image units",
+    ),
+    "kl": (
+        "How much the encoder tells of an image through the latents (divergence of the posterior "
+        "from the prior, summed over latents)",
+        "nats",
+    ),
+}
+"""What each metric means, and its unit."""
+
+
 @dataclass(frozen=True)
 class ModuleRow:
     """One module's line in a layer's table, ready to print."""
@@ -30,8 +54,10 @@ class ModuleRow:
     color: str
     channels: str
     members: str
+    region: str
     place: str
     center: str
+    influence: str
     inside: str
     outside: str
     ratio: str
@@ -47,11 +73,12 @@ class LayerPage:
         rows: Its modules.
         unassigned: Channels that are in no module, or nothing.
         method: The clustering, in words.
-        agreeing: How many seeds agree with the first, itself included.
-        agreement: The smallest share of channels that keep their module, over the seeds.
+        conclusion: What seeds and changes say of the modules, or why they say nothing.
         purity: Median share of a channel's weight that is its own template's, or nothing.
         error: Median standard error of an individual influence, relative to it; or nothing.
-        verdict: Whether hybrids change what their template shows.
+        verdict: Whether hybrids change what their template shows; nothing where all is too weak.
+        check: The pairs behind the modules' own maps.
+        peaks: The highest change by each module.
         strongest: The strongest channel and its individual influence.
         span: How many times the strongest channel's influence the weakest has.
     """
@@ -61,11 +88,12 @@ class LayerPage:
     rows: tuple[ModuleRow, ...]
     unassigned: str
     method: str
-    agreeing: int
-    agreement: str
+    conclusion: str
     purity: str
     error: str
     verdict: str
+    check: str
+    peaks: str
     strongest: str
     span: str
 
@@ -75,21 +103,32 @@ def describe_originals(originals: str) -> str:
     return _ORIGINALS.get(originals, f"real images through the encoder: {originals}")
 
 
+def describe_metrics(provenance: Provenance) -> list[str]:
+    """Say what each metric measures, its value, and its unit."""
+    return [
+        f"{_METRICS[name][0]}: {number(value)} {_METRICS[name][1]}"
+        if name in _METRICS
+        else f"{name}: {number(value)}"
+        for name, value in provenance.metrics.items()
+    ]
+
+
 def layer_page(data: ReportData, section: LayerSection, place: int) -> LayerPage:
     """Put the numbers of the section that stands at ``place``, from 1, into words."""
     strongest = int(np.argmax(section.individual))
-    influence = float(section.individual[strongest])
+    influence, error = float(section.individual[strongest]), relative_error(section)
     return LayerPage(
         id=f"layer-{place}",
         name=f"{section.level.capitalize()} layer" if section.level else f"Layer {section.layer}",
         rows=tuple(_row(data, section, module) for module in range(section.modules)),
         unassigned=_numbers(section.members(-1)),
         method=_METHODS.get(section.method, section.method),
-        agreeing=int(np.sum(section.agreement >= AGREE_AT)),
-        agreement=percent(float(section.agreement.min())),
+        conclusion=conclusion(data, section),
         purity=_purity(section),
-        error=_relative_error(section),
-        verdict=_verdict(section),
+        error=percent(error, 1) if np.isfinite(error) else "",
+        verdict=change_sentence(section) if conclusive(data, section) else "",
+        check=pairs_words(section),
+        peaks=listing([percent(peak / data.range_width, 1) for peak in _peaks(section)]),
         strongest=(
             f"channel {section.channel_indices[strongest]} changes the average pixel by "
             f"{number(influence)}, {percent(influence / data.range_width, 1)} of the image range"
@@ -102,40 +141,45 @@ def _row(data: ReportData, section: LayerSection, module: int) -> ModuleRow:
     template = section.templates[0, module]
     place = locate_template(template)
     members = section.members(module)
-    inside, outside = section.change[module].tolist()
+    inside, outside = (section.change[module] / data.range_width).tolist()
+    influence = section.module_individual[module] / data.range_width
+    stderr = section.module_individual_stderr[module] / data.range_width
     return ModuleRow(
         index=module,
         color=module_color(module),
         channels=f"{len(members)} of {len(section.maps)}",
         members=_numbers(members),
+        region=place.region,
         place=unbroken(describe_template(template)),
-        center=f"{percent(place.across)} across, {percent(place.down)} down",
-        inside=percent(inside / data.range_width, 1),
-        outside=percent(outside / data.range_width, 1),
-        ratio=_times(inside, outside),
+        center=_center(place),
+        influence=_with_error(float(influence), float(stderr)),
+        inside=percent(inside, 1),
+        outside=percent(outside, 1),
+        ratio=_times(inside, outside) if conclusive(data, section) else "",
     )
 
 
-def _verdict(section: LayerSection) -> str:
-    """Which modules' hybrids change more inside their template than outside."""
-    inside, outside = section.change.T
-    within = [str(module) for module in np.flatnonzero(inside > outside)]
-    if len(within) == section.modules == 1:
-        return "The hybrids change more inside the template than outside."
-    if len(within) == section.modules:
-        every = "both" if len(within) == 2 else f"all {len(within)}"
-        return f"The hybrids of {every} modules change more inside their template than outside."
-    if not within:
-        return "The hybrids of no module change more inside their template than outside."
-    return (
-        f"The hybrids of {'module' if len(within) == 1 else 'modules'} {listing(within)} change "
-        "more inside their template than outside; those of the other modules do not."
-    )
+def _center(place: Place) -> str:
+    if np.isnan(place.across):
+        return ""
+    return f"{percent(place.across)} across, {percent(place.down)} down"
 
 
 def _times(inside: float, outside: float) -> str:
     known = np.isfinite(inside) and np.isfinite(outside) and outside > 0
     return f"{inside / outside:.1f}{NO_BREAK}times" if known else ""
+
+
+def _with_error(share: float, stderr: float) -> str:
+    """Influence and its standard error in percent, both to the error's second digit."""
+    if not np.isfinite(stderr) or stderr <= 0:
+        return percent(share, 1)
+    digits = max(1, 1 - int(np.floor(np.log10(100 * stderr))))
+    return f"{100 * share:.{digits}f} ± {100 * stderr:.{digits}f}{NO_BREAK}%"
+
+
+def _peaks(section: LayerSection) -> list[float]:
+    return [float(each.max()) for each in section.module_maps]
 
 
 def _numbers(channels: NDArray[np.integer]) -> str:
@@ -150,32 +194,8 @@ def _purity(section: LayerSection) -> str:
     return percent(float(np.median(mixed.max(axis=1) / mixed.sum(axis=1))))
 
 
-def _relative_error(section: LayerSection) -> str:
-    known = np.isfinite(section.individual_stderr) & (section.individual > 0)
-    if not known.any():
-        return ""
-    relative = section.individual_stderr[known] / section.individual[known]
-    return percent(float(np.median(relative)), 1)
-
-
 def _span(section: LayerSection) -> str:
     weakest = float(section.individual.min())
     if len(section.individual) < 2 or weakest <= 0:
         return ""
     return f"{section.individual.max() / weakest:.1f} times"
-
-
-def agreement_sentence(page: LayerPage, section: LayerSection) -> str:
-    """How many seeds of the clustering agree with the first."""
-    seeds = len(section.seeds)
-    if seeds == 1:
-        return "The clustering ran with one seed, so nothing is said here of its stability."
-    agree = f"{page.agreeing} of {plural(seeds, 'seed')} of the clustering agree"
-    if section.agreement.min() == 1.0:
-        return f"{agree}, on every channel."
-    if page.agreeing == 1:
-        agree = f"None of the other {plural(seeds - 1, 'seed')} of the clustering agrees"
-    return (
-        f"{agree} with the first on the modules of at least {percent(AGREE_AT)} of the channels; "
-        f"the one least like the first agrees on {page.agreement}."
-    )

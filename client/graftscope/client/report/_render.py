@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from graftscope.client.figures import ReportExtraError
 from graftscope.client.report import _words
 from graftscope.client.report._data import ReportData
+from graftscope.client.report._doubts import doubts
 from graftscope.client.report._drawings import (
     SAMPLES_SHOWN,
     LayerPictures,
@@ -19,7 +20,7 @@ from graftscope.client.report._drawings import (
     draw_layer,
     draw_samples,
 )
-from graftscope.client.report._page import agreement_sentence, describe_originals, layer_page
+from graftscope.client.report._page import describe_metrics, describe_originals, layer_page
 from graftscope.client.report._zones import EVEN_MARGIN
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def render_report(data: ReportData, out_dir: Path) -> Path:
     html = page.render(
         data=data,
         css=_text("page.css"),
+        warnings=doubts(data) + data.warnings,
         samples=samples,
         example=example,
         graft=graft,
@@ -77,10 +79,10 @@ def _template() -> "Template":
         percent=_words.percent,
         duration=_words.duration,
         originals=describe_originals,
+        metrics=describe_metrics,
     )
     environment.globals.update(
         plural=_words.plural,
-        agreement_sentence=agreement_sentence,
         even_margin=EVEN_MARGIN,
         samples_shown=SAMPLES_SHOWN,
     )

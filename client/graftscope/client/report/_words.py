@@ -17,8 +17,16 @@ def count(value: int) -> str:
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """A share, 0 to 1, in percent, or a dash for NaN."""
-    return "–" if math.isnan(share) else f"{100 * share:.{digits}f}{NO_BREAK}%"  # noqa: RUF001
+    """A share, 0 to 1, in percent, or a dash for NaN.
+
+    Below one percent it has two significant digits, so that no small amount reads as zero.
+    """
+    if math.isnan(share):
+        return "–"  # noqa: RUF001
+    amount = 100 * share
+    if 0 < amount < 1:
+        digits = 1 - math.floor(math.log10(amount))
+    return f"{amount:.{digits}f}{NO_BREAK}%"
 
 
 def plural(amount: int, word: str) -> str:

@@ -125,7 +125,7 @@ def describe_template(template: NDArray[np.floating]) -> str:
         template: (H, W), finite and not negative.
 
     Returns:
-        Such as ``centre (64 % of its weight on 25 % of the picture)``.
+        Such as ``centre (25 % of the picture, 64 % of the template)``.
 
     Raises:
         ValueError: If the template is not like that.
@@ -134,7 +134,7 @@ def describe_template(template: NDArray[np.floating]) -> str:
     if place.region in (EVERYWHERE, NOWHERE):
         return place.region
     share, area = f"{place.share:.0%}"[:-1], f"{place.area:.0%}"[:-1]
-    return f"{place.region} ({share} % of its weight on {area} % of the picture)"
+    return f"{place.region} ({area} % of the picture, {share} % of the template)"
 
 
 def _bands(size: int) -> NDArray[np.float64]:

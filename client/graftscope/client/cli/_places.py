@@ -1,0 +1,80 @@
+"""Which model and layer a verb works at: those that were named, or those of a file of modules."""
+
+from pathlib import Path
+
+from graftscope.client._client import Client
+from graftscope.client._models import Model
+from graftscope.client._sources import Source, read_source
+from graftscope.client.errors import InputError, UsageError
+
+SHIPPED_MODEL = "vae-celeba"
+"""The model that is meant where a server has several and none was named."""
+
+
+def chosen_model(client: Client, name: str | None) -> Model:
+    """Find the model that was named, or the one that is meant."""
+    if name:
+        return client.model(name)
+    models = {model.name: model for model in client.models()}
+    if len(models) == 1:
+        return next(iter(models.values()))
+    if SHIPPED_MODEL in models:
+        return models[SHIPPED_MODEL]
+    raise UsageError(f"say which model with --model NAME; there are: {', '.join(models) or 'none'}")
+
+
+def chosen_layer(model: Model, name: str | None) -> str:
+    """Take the layer that was named, or the intermediate one."""
+    if name:
+        return name
+    if any(layer.level == "intermediate" for layer in model.layers):
+        return "intermediate"
+    raise UsageError(
+        f"say which layer with --layer NAME; model {model.name!r} has: {model.layer_names()}"
+    )
+
+
+def chosen_place(
+    client: Client, name: str | None, layer: str | None, modules: Path | None
+) -> tuple[Model, str]:
+    """Find the model and the layer; what is not named is taken from a file of modules.
+
+    Args:
+        client: The server's.
+        name: The model's, if it was named.
+        layer: The layer's or the level's, if it was named.
+        modules: The file, if one was given. One that was made by hand says nothing of its layer.
+
+    Returns:
+        The model, and the layer's name or its level's.
+
+    Raises:
+        InputError: If the modules are of another model, or of another version of it.
+        UsageError: If they are of another layer.
+    """
+    source = None if modules is None else read_source(modules)
+    if modules is None or source is None:
+        model = chosen_model(client, name)
+        return model, chosen_layer(model, layer)
+    model = client.model(name) if name else _model_of(client, source, modules)
+    if model.digest != source.model_digest:
+        raise InputError(
+            f"{modules} is of {source}, which is another version than"
+            f" {model.name}@{model.digest[:12]} of this server"
+        )
+    if layer is not None and model.layer(layer) != model.layer(source.layer):
+        raise UsageError(
+            f"{modules} is of {source}, not of layer {layer}: leave out --layer, or find modules"
+            " of that layer"
+        )
+    return model, layer or source.layer
+
+
+def _model_of(client: Client, source: Source, path: Path) -> Model:
+    models = {model.name: model for model in client.models()}
+    if source.model not in models:
+        raise InputError(
+            f"{path} is of {source}, which this server does not have; it has:"
+            f" {', '.join(models) or 'none'}"
+        )
+    return models[source.model]
