@@ -146,7 +146,7 @@ def test_serve_leaves_to_the_server_what_is_not_given(
     def serve(settings: Any, on_ready: Callable[[str], None]) -> None:
         on_ready(f"127.0.0.1:{len(vars(settings))}")
 
-    room(monkeypatch, "server", serve=serve, Settings=SimpleNamespace)
+    room(monkeypatch, "server", serve=serve, make_settings=SimpleNamespace)
     assert run(["serve", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"address": "127.0.0.1:0"}
     options = ["--bundles", "a", "--listen", "h:1", "--workers", "2", "--state", "s"]

@@ -261,6 +261,37 @@ async def test_a_request_id_names_one_call(here: Bench) -> None:
     assert (await here.runner.create(spec, model="m", request_id="other")).id != job.id
 
 
+async def test_a_request_id_is_remembered_where_a_job_answered_that_was_there(here: Bench) -> None:
+    spec = here.influence()
+    job = await here.done(await here.runner.create(spec, model="m", request_id="first"))
+    again = await here.runner.create(spec, model="m", request_id="second")
+    assert again.id == job.id
+    for name in ("first", "second"):
+        with pytest.raises(Conflict):
+            await here.runner.create(replace(spec, seed=9), model="m", request_id=name)
+
+
+async def test_a_job_that_this_version_cannot_read_is_forgotten(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    async with bench(toy_vae_bundle, tmp_path) as before:
+        job = await before.done(await before.create())
+        before.store.update(replace(job, specification='{"analysis":"influence"}'))
+    async with bench(toy_vae_bundle, tmp_path) as after:
+        assert await after.runner.page(10, 0) == []
+        await after.done(await after.create())
+
+
+async def test_a_cancelled_search_for_modules_does_not_hold_up_the_next_one(here: Bench) -> None:
+    maps = np.random.default_rng(0).random((24, 16, 16))
+    long = replace(here.modules(maps, 5), seeds=tuple(range(100_000)))
+    job = await here.runner.create(long, model="m")
+    await here.runner.cancel(job.id)
+    assert (await here.done(job)).state is JobState.CANCELLED
+    short = await here.runner.create(here.modules(maps, 2), model="m")
+    assert (await here.done(short)).state is JobState.DONE
+
+
 async def test_a_caller_who_leaves_while_a_job_is_created_leaves_a_job_that_runs(
     here: Bench,
 ) -> None:

@@ -13,6 +13,6 @@ server must not know torch or how generators are trained.
 from graftscope.server._embedded import embedded_server
 from graftscope.server._serve import serve
 from graftscope.server.engine import Device
-from graftscope.server.settings import Settings
+from graftscope.server.settings import Settings, make_settings
 
-__all__ = ["Device", "Settings", "embedded_server", "serve"]
+__all__ = ["Device", "Settings", "embedded_server", "make_settings", "serve"]

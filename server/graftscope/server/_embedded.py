@@ -11,7 +11,7 @@ from pathlib import Path
 from graftscope.server._server import running_server
 from graftscope.server.engine import Device
 from graftscope.server.errors import StateInUse
-from graftscope.server.settings import Settings, default_state, default_workers
+from graftscope.server.settings import Settings, default_state, default_workers, make_settings
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def embedded_server(
         ServerError: a missing folder or device, or a given state folder that is in use.
         BundleError: a damaged bundle.
     """
-    settings = Settings(
+    settings = make_settings(
         bundles=tuple(bundles),
         listen="127.0.0.1:0",
         device=Device(device),

@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from graftscope.server.engine import Device
+from graftscope.server.errors import InvalidInput
 
 
 def default_state() -> Path:
@@ -49,3 +50,21 @@ class Settings(BaseSettings):
     keep_days: float = Field(default=30.0, gt=0)
     resume: bool = True
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+
+
+def make_settings(**chosen: object) -> Settings:
+    """Settings from what is chosen; the environment and the defaults fill in the rest.
+
+    Raises:
+        InvalidInput: a value is not allowed; names the setting.
+    """
+    try:
+        return Settings(**chosen)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(
+            f"setting {name!r} cannot be {str(first['input'])!r}: {first['msg']}", field=name
+        ) from error
+    except SettingsError as error:
+        raise InvalidInput(f"GRAFTSCOPE_… in the environment: {error}") from error

@@ -2,17 +2,14 @@
 
 import logging
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from graftscope.client._embedded import import_room, translated
 from graftscope.client.cli._options import JsonOption
 from graftscope.client.cli._output import note, say_json
-from graftscope.client.errors import InputError
 
 
 def serve(
@@ -81,29 +78,12 @@ def serve(
     # The server's log says it too, with its own prefix: once is enough.
     logging.getLogger("graftscope.server.server").addFilter(_says_more_than_serving)
     with translated("graftscope."):
-        room.serve(_settings(room, chosen), lambda address: _ready(address, json))
+        room.serve(room.make_settings(**chosen), lambda address: _ready(address, json))
     note("stopped; jobs that were running go on at the next start")
 
 
 def _says_more_than_serving(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("event='serving'")
-
-
-def _settings(room: ModuleType, chosen: dict[str, object]) -> object:
-    try:
-        return room.Settings(**chosen)
-    except ValueError as error:
-        raise InputError(_first_complaint(error)) from error
-
-
-def _first_complaint(error: ValueError) -> str:
-    """Put what pydantic found wrong in one line: the setting, its value, and the complaint."""
-    complaints: Callable[[], list[dict[str, Any]]] | None = getattr(error, "errors", None)
-    if complaints is None:
-        return str(error)
-    first = complaints()[0]
-    setting = ".".join(str(part) for part in first["loc"])
-    return f"setting {setting!r} cannot be {str(first['input'])!r}: {first['msg']}"
 
 
 def _ready(address: str, json: bool) -> None:

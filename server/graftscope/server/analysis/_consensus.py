@@ -3,7 +3,7 @@
 Axes: R runs (one a seed), C channels, K modules. This module must not know generators or reports.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,7 @@ def seed_consensus(
     seeds: Sequence[int] = DEFAULT_SEEDS,
     window: int = DEFAULT_WINDOW,
     percentile: float = DEFAULT_PERCENTILE,
+    before_each: Callable[[], None] = lambda: None,
 ) -> SeedConsensus:
     """Groups the same maps under several seeds and compares each run with the first.
 
@@ -67,6 +68,7 @@ def seed_consensus(
         seeds: One run each, all different, at least one; from 0 to 2^32 - 1.
         window: Side of the box filter in pixels, odd.
         percentile: Of each map, between 0 and 100, above which a pixel counts.
+        before_each: Called before each run; what it raises ends the search.
 
     Returns:
         The runs and how well each agrees with the first.
@@ -81,7 +83,10 @@ def seed_consensus(
             f"seeds {list(seeds)} are not allowed; at least one, all different", "seeds"
         )
     binary = preprocess(maps, window, percentile)
-    found = [group_binary_maps(binary, k, method, seed) for seed in seeds]
+    found = []
+    for seed in seeds:
+        before_each()
+        found.append(group_binary_maps(binary, k, method, seed))
     first = found[0]
     runs = tuple(renumbered(run, match_labels(first.labels, run.labels, k)) for run in found)
     return SeedConsensus(

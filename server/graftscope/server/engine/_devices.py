@@ -10,7 +10,7 @@ from pathlib import Path
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
-from graftscope.server.errors import DeviceUnavailable
+from graftscope.server.errors import Corrupt, DeviceUnavailable
 
 _FATAL = 4
 
@@ -40,12 +40,18 @@ def open_session(graph: Graph, device: Device) -> ort.InferenceSession:
 
     Raises:
         DeviceUnavailable: the session came up on another provider than the one asked for.
+        Corrupt: the graph cannot be opened.
     """
     if device is not Device.CPU:
         # ONNX Runtime itself logs a provider that cannot be loaded; the error below says it.
         ort.set_default_logger_severity(_FATAL)
     model = graph.model if isinstance(graph.model, bytes) else str(graph.model)
-    session = ort.InferenceSession(model, _options(graph), providers=_providers(device))
+    try:
+        session = ort.InferenceSession(model, _options(graph), providers=_providers(device))
+    except Exception as error:
+        name = model if isinstance(model, str) else f"a graph built from {graph.folder}"
+        reason = str(error).splitlines()[0]
+        raise Corrupt(f"ONNX Runtime cannot open {name}: {reason}") from error
     if device.provider not in session.get_providers():
         raise DeviceUnavailable(
             f"device {device.value!r} cannot be used: ONNX Runtime {ort.__version__} offers "

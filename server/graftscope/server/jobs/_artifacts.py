@@ -53,6 +53,20 @@ def check_layout(size: int, datatype: str, shape: tuple[int, ...], field: str) -
     Raises:
         InvalidInput: an unknown datatype, too many axes, or a size that does not fit the shape.
     """
+    needed = array_bytes(datatype, shape, field)
+    if size != needed:
+        raise InvalidInput(
+            f"{field} holds {size} bytes; {datatype} of shape {list(shape)} takes {needed}",
+            field=field,
+        )
+
+
+def array_bytes(datatype: str, shape: tuple[int, ...], field: str) -> int:
+    """How many bytes an array takes.
+
+    Raises:
+        InvalidInput: an unknown datatype, too many axes, or too many elements.
+    """
     if datatype not in DATATYPES:
         raise InvalidInput(
             f"{field} has datatype {datatype!r}; allowed are {', '.join(DATATYPES)}", field=field
@@ -63,12 +77,7 @@ def check_layout(size: int, datatype: str, shape: tuple[int, ...], field: str) -
             f"that multiply to at most {MAX_ELEMENTS}",
             field=field,
         )
-    needed = DATATYPES[datatype].itemsize * math.prod(shape)
-    if size != needed:
-        raise InvalidInput(
-            f"{field} holds {size} bytes; {datatype} of shape {list(shape)} takes {needed}",
-            field=field,
-        )
+    return DATATYPES[datatype].itemsize * math.prod(shape)
 
 
 def check_sha256(sha256: str, field: str) -> None:

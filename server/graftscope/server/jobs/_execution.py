@@ -149,7 +149,7 @@ class Execution:
     async def _find_modules(self, live: Live, spec: ModulesSpec) -> Result:
         artifacts = self._preparation.resolver.artifacts
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._modules, run_modules, spec, artifacts)
+        work = loop.run_in_executor(self._modules, run_modules, spec, artifacts, live.cancellation)
         return await live.unless_cancelled(work)
 
     async def _influence(self, live: Live, spec: InfluenceSpec) -> Result:

@@ -6,21 +6,29 @@ It must not know databases, watchers or gRPC.
 import numpy as np
 
 from graftscope.server.analysis import Method, seed_consensus
+from graftscope.server.engine import Cancellation
 from graftscope.server.jobs._artifacts import ArtifactStore
 from graftscope.server.jobs._specification import ModulesSpec
 from graftscope.server.jobs._store import Result
 
 
-def run_modules(spec: ModulesSpec, artifacts: ArtifactStore) -> Result:
+def run_modules(spec: ModulesSpec, artifacts: ArtifactStore, cancellation: Cancellation) -> Result:
     """Finds the modules under the first seed, and how far they depend on it.
 
     Raises:
         AnalysisError: the maps or K are not allowed, or the method did not converge.
         Corrupt: the stored maps are damaged.
+        Cancelled: the job was cancelled; seen between two seeds.
     """
     maps = artifacts.get(spec.maps, "maps")
     consensus = seed_consensus(
-        maps, spec.k, Method(spec.method), spec.seeds, spec.window, spec.percentile
+        maps,
+        spec.k,
+        Method(spec.method),
+        spec.seeds,
+        spec.window,
+        spec.percentile,
+        before_each=cancellation.check,
     )
     first = consensus.runs[0]
     arrays = {

@@ -69,19 +69,18 @@ class Preparation:
             )
         if named is not None and self._is_whole(named):
             return named
-        if named is not None:
-            # Its result is gone, so the call is answered by another job, which takes the name.
-            self.store.update(replace(named, request_id=None))
         usable = self.store.by_identity(wanted, (*UNENDED, JobState.DONE))
-        return next((job for job in usable if self._is_whole(job)), None)
+        found = next((job for job in usable if self._is_whole(job)), None)
+        if found is not None and request_id is not None:
+            self.store.name_request(request_id, found.id)
+        return found
 
-    def prepare(self, spec: Spec, model: str, request_id: str | None) -> tuple[Job, Sums | None]:
+    def prepare(self, spec: Spec, model: str) -> tuple[Job, Sums | None]:
         """A new job with its plan and its estimate, and the sums that it can go on from.
 
         Args:
             spec: what to compute.
             model: the model's name, for people.
-            request_id: the caller's name for this call.
 
         Raises:
             Cancelled: the estimate was stopped.
@@ -92,7 +91,6 @@ class Preparation:
             specification=canonical(spec),
             identity=identity(spec),
             model=model,
-            request_id=request_id,
             plan={},
             estimate=Estimate(0.0, 0, 0),
             shards_total=1,
@@ -100,11 +98,19 @@ class Preparation:
         )
         return self._plan(job, spec) if isinstance(spec, InfluenceSpec) else (job, None)
 
-    def adopt(self, job: Job, sums: Sums | None) -> Job:
-        """The job, stored, with a checkpoint of its own of the sums that it goes on from."""
+    def adopt(self, job: Job, sums: Sums | None, request_id: str | None) -> Job:
+        """The job, stored, with a checkpoint of its own of the sums that it goes on from.
+
+        Args:
+            job: the new job.
+            sums: what it goes on from, if anything.
+            request_id: the call that it answers, if that has a name.
+        """
         if sums is not None:
             job = replace(job, checkpoint=self.checkpoints.save(job.id, sums))
         self.store.add(job)
+        if request_id is not None:
+            self.store.name_request(request_id, job.id)
         return job
 
     def resolve(self, spec: InfluenceSpec) -> tuple[Subject, PairSource]:

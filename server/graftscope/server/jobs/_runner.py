@@ -6,8 +6,10 @@ gRPC.
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from graftscope.server.errors import Cancelled, NotFound, NotReady, Stopping
 from graftscope.server.jobs._artifacts import ArtifactStore
@@ -17,7 +19,7 @@ from graftscope.server.jobs._execution import Execution, JobSettings, Outcome
 from graftscope.server.jobs._live import Live, Snapshot
 from graftscope.server.jobs._preparation import UNENDED, Preparation
 from graftscope.server.jobs._resolve import Resolver
-from graftscope.server.jobs._specification import Spec
+from graftscope.server.jobs._specification import Spec, identity
 from graftscope.server.jobs._store import Job, JobState, JobStore
 from graftscope.server.logs import get_logger
 
@@ -50,7 +52,9 @@ class JobRunner:
         self._execution = Execution(store, checkpoints, self._preparation, settings)
         self._live: dict[str, Live] = {}
         self._tasks: set[asyncio.Task[object]] = set()
-        self._creating = asyncio.Lock()
+        # Threads of their own: estimates take a while and must not hold up look-ups.
+        self._planning = ThreadPoolExecutor(1, thread_name_prefix="planning")
+        self._creating: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._stopping = False
 
     @property
@@ -80,6 +84,7 @@ class JobRunner:
             live.stop()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._planning.shutdown()
         self._execution.close()
 
     async def create(self, spec: Spec, *, model: str, request_id: str | None = None) -> Job:
@@ -99,7 +104,7 @@ class JobRunner:
 
     async def plan(self, spec: Spec, *, model: str) -> Job:
         """The job that `create` would start: its plan and its estimate. Nothing is started."""
-        job, _ = await self._prepare(spec, model, None)
+        job, _ = await self._prepare(spec, model)
         return job
 
     async def get(self, job_id: str) -> Snapshot:
@@ -181,11 +186,11 @@ class JobRunner:
             return await self.get(job_id)
 
     async def _create(self, spec: Spec, model: str, request_id: str | None) -> Job:
-        async with self._creating:
+        async with self._creation("job", identity(spec)), self._creation("call", request_id):
             found = await asyncio.to_thread(self._preparation.find, spec, request_id)
             if found is None:
-                prepared = await self._prepare(spec, model, request_id)
-                job = await asyncio.to_thread(self._preparation.adopt, *prepared)
+                job, sums = await self._prepare(spec, model)
+                job = await asyncio.to_thread(self._preparation.adopt, job, sums, request_id)
                 return self._launch(job)
             if found.id in self._live:
                 return self._live[found.id].snapshot.job
@@ -208,12 +213,19 @@ class JobRunner:
         else:
             await asyncio.to_thread(self._execution.end, job, Outcome(JobState.CANCELLED))
 
-    async def _prepare(
-        self, spec: Spec, model: str, request_id: str | None
-    ) -> tuple[Job, Sums | None]:
+    def _creation(self, kind: str, key: str | None) -> asyncio.Lock:
+        """What keeps one job from being created twice; others are created meanwhile."""
+        if key is None:
+            return asyncio.Lock()
+        return self._creating.setdefault(f"{kind} {key}", asyncio.Lock())
+
+    async def _prepare(self, spec: Spec, model: str) -> tuple[Job, Sums | None]:
+        loop = asyncio.get_running_loop()
         try:
             self._preparation.cancellation.check()
-            return await asyncio.to_thread(self._preparation.prepare, spec, model, request_id)
+            return await loop.run_in_executor(
+                self._planning, self._preparation.prepare, spec, model
+            )
         except Cancelled as error:
             raise Stopping("the server stops; ask again when it is back") from error
 

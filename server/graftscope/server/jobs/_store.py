@@ -7,7 +7,7 @@ know what the jobs compute.
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from typing import Any
 
@@ -86,7 +86,6 @@ class Job:
         specification: canonical JSON.
         identity: its sha256.
         model: name of the model, for people; the specification holds the digest.
-        request_id: the caller's name for the call, or None.
         plan: how it is computed, as JSON; {} where nothing is to be chosen.
         shards_total: how many pieces of work.
         shards_done: how many are in the ordered prefix that is done.
@@ -98,7 +97,6 @@ class Job:
     specification: str
     identity: str
     model: str
-    request_id: str | None
     plan: dict[str, Any]
     estimate: Estimate
     shards_total: int
@@ -112,13 +110,14 @@ class Job:
     expires_s: float | None = None
 
 
+_FIELDS = frozenset(each.name for each in fields(Job))
+
 _METADATA = sa.MetaData()
 _JOBS = sa.Table(
     "jobs",
     _METADATA,
     sa.Column("id", sa.String(32), primary_key=True),
     sa.Column("identity", sa.String(64), nullable=False, index=True),
-    sa.Column("request_id", sa.String(128), unique=True),
     sa.Column("state", sa.Integer, nullable=False, index=True),
     sa.Column("created_s", sa.Float, nullable=False, index=True),
     sa.Column("expires_s", sa.Float),
@@ -127,8 +126,17 @@ _JOBS = sa.Table(
 )
 
 
+# A call's name, and the job that answered it; several calls may share a job.
+_REQUESTS = sa.Table(
+    "requests",
+    _METADATA,
+    sa.Column("request_id", sa.String(128), primary_key=True),
+    sa.Column("job_id", sa.String(32), nullable=False, index=True),
+)
+
+
 class JobStore:
-    """The table of jobs.
+    """The tables of jobs and of the calls that they answered.
 
     Args:
         url: a SQLAlchemy URL, such as sqlite:////var/lib/graftscope/jobs.db.
@@ -157,6 +165,12 @@ class JobStore:
         with self._engine.begin() as connection:
             connection.execute(_JOBS.insert().values(_to_row(job)))
 
+    def name_request(self, request_id: str, job_id: str) -> None:
+        """Remembers which job answered a call; the latest one counts."""
+        with self._engine.begin() as connection:
+            connection.execute(_REQUESTS.delete().where(_REQUESTS.c.request_id == request_id))
+            connection.execute(_REQUESTS.insert().values(request_id=request_id, job_id=job_id))
+
     def update(self, job: Job) -> None:
         """Replaces a job's row."""
         with self._engine.begin() as connection:
@@ -165,6 +179,7 @@ class JobStore:
     def delete(self, job_id: str) -> None:
         """Removes a job's row."""
         with self._engine.begin() as connection:
+            connection.execute(_REQUESTS.delete().where(_REQUESTS.c.job_id == job_id))
             connection.execute(_JOBS.delete().where(_JOBS.c.id == job_id))
 
     def get(self, job_id: str) -> Job | None:
@@ -172,8 +187,9 @@ class JobStore:
         return _first(self._select(_JOBS.c.id == job_id))
 
     def by_request(self, request_id: str) -> Job | None:
-        """The job that was created under this request_id, or None."""
-        return _first(self._select(_JOBS.c.request_id == request_id))
+        """The job that answered the call of this name, or None."""
+        answered = sa.select(_REQUESTS.c.job_id).where(_REQUESTS.c.request_id == request_id)
+        return _first(self._select(_JOBS.c.id.in_(answered)))
 
     def by_identity(self, identity: str, states: Iterable[JobState]) -> list[Job]:
         """Jobs of this identity in any of these states, the newest first."""
@@ -240,7 +256,6 @@ def _to_row(job: Job) -> dict[str, object]:
     return {
         "id": job.id,
         "identity": job.identity,
-        "request_id": job.request_id,
         "state": int(job.state),
         "created_s": job.created_s,
         "expires_s": job.expires_s,
@@ -254,7 +269,8 @@ def _result_to_json(result: Result) -> dict[str, object]:
 
 
 def _from_body(body: str) -> Job:
-    value = json.loads(body)
+    # What only another version keeps is left out.
+    value = {name: item for name, item in json.loads(body).items() if name in _FIELDS}
     result = value.pop("result")
     checkpoint, failure = value.pop("checkpoint"), value.pop("failure")
     return Job(

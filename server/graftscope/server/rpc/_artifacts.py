@@ -7,11 +7,12 @@ from pathlib import Path
 import google_crc32c
 
 from graftscope.server.errors import Corrupt, InvalidInput
-from graftscope.server.jobs import ArtifactStore, ArtifactWriter, check_sha256
+from graftscope.server.jobs import ArtifactStore, ArtifactWriter, array_bytes, check_sha256
 from graftscope.server.rpc._guard import Context
 from graftscope.v1 import artifact_service_pb2, artifact_service_pb2_grpc, tensor_pb2
 
 CHUNK_BYTES = 2**20
+MAX_ARTIFACT_BYTES = 2 * 2**30
 
 
 class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
@@ -34,9 +35,10 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         if first.WhichOneof("part") != "artifact":
             raise InvalidInput("the first message must hold the artifact", field="artifact")
         check_sha256(first.artifact.sha256, "artifact")
+        size = _declared_bytes(first.artifact)
         with self._artifacts.writer() as writer:
             async for request in request_iterator:
-                await asyncio.to_thread(_append, writer, request)
+                await asyncio.to_thread(_append, writer, request, size)
             await asyncio.to_thread(_finish, writer, first.artifact)
         return artifact_service_pb2.PutArtifactResponse(artifact=first.artifact)
 
@@ -58,13 +60,31 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
             )
 
 
-def _append(writer: ArtifactWriter, request: artifact_service_pb2.PutArtifactRequest) -> None:
+def _declared_bytes(artifact: tensor_pb2.Artifact) -> int:
+    """How large the artifact says that it is, before any of its bytes is stored."""
+    size = array_bytes(artifact.datatype, tuple(artifact.shape), "artifact")
+    if size > MAX_ARTIFACT_BYTES:
+        raise InvalidInput(
+            f"the artifact takes {size} bytes; at most {MAX_ARTIFACT_BYTES} are allowed",
+            field="artifact",
+        )
+    return size
+
+
+def _append(
+    writer: ArtifactWriter, request: artifact_service_pb2.PutArtifactRequest, size: int
+) -> None:
     if request.WhichOneof("part") != "chunk":
         raise InvalidInput("every message but the first must hold a chunk", field="chunk")
     chunk = request.chunk
     if len(chunk.data) > CHUNK_BYTES:
         raise InvalidInput(
             f"a chunk holds {len(chunk.data)} bytes; at most {CHUNK_BYTES} are allowed",
+            field="chunk",
+        )
+    if writer.size + len(chunk.data) > size:
+        raise InvalidInput(
+            f"more bytes are sent than the {size} of the artifact's datatype and shape",
             field="chunk",
         )
     if google_crc32c.value(chunk.data) != chunk.crc32c:

@@ -13,6 +13,7 @@ from graftscope.server.jobs import ModulesSpec
 from graftscope.v1 import bundle_pb2
 
 MAX_REQUEST_ID = 128
+MAX_SEEDS = 100
 
 
 def check_channels(
@@ -63,6 +64,10 @@ def check_modules(spec: ModulesSpec) -> None:
     if not 1 <= spec.k <= channels:
         raise InvalidInput(
             f"k is {spec.k}; 1 to {channels} is allowed, the number of channels", field="k"
+        )
+    if len(spec.seeds) > MAX_SEEDS:
+        raise InvalidInput(
+            f"{len(spec.seeds)} seeds are named; at most {MAX_SEEDS} are allowed", field="seeds"
         )
     if len(set(spec.seeds)) < len(spec.seeds):
         raise InvalidInput("a seed is named more than once", field="seeds")

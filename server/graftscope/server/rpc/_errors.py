@@ -34,6 +34,8 @@ TABLE: tuple[tuple[type[Exception], grpc.StatusCode, str], ...] = (
     (NotConvergedError, grpc.StatusCode.FAILED_PRECONDITION, "NOT_CONVERGED"),
     (BundleError, grpc.StatusCode.DATA_LOSS, "BAD_BUNDLE"),
     (GraphError, grpc.StatusCode.DATA_LOSS, "BAD_GRAPH"),
+    # Files are all that the server itself reads and writes: most often the disk is full.
+    (OSError, grpc.StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FAILED"),
     (Exception, grpc.StatusCode.INTERNAL, "INTERNAL"),
 )
 
