@@ -41,7 +41,9 @@ def test_no_verb_at_all_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "watch" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "jobs list", "jobs show", "jobs watch", "jobs cancel"])
+@pytest.mark.parametrize(
+    "verb", [*VERBS, "jobs list", "jobs show", "jobs watch", "jobs cancel", "jobs delete"]
+)
 def test_every_verb_teaches_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*verb.split(), "--help"]) == 0
     assert f"Example: graftscope {verb}" in " ".join(capsys.readouterr().out.split())

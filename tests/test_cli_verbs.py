@@ -449,3 +449,32 @@ def test_what_is_large_is_told_before_it_is_moved(
     monkeypatch.setattr("graftscope.client.cli._output.LARGE_BYTES", 10_000)
     _, _, err = shell("hybridize", "--channels", 0, "--pairs", 10)
     assert err == "30 images to receive: 13.0 kB\n"
+
+
+def test_a_deleted_job_is_known_no_more(shell: Shell) -> None:
+    shell("influence", "--pairs", 3)
+    assert shell("jobs", "delete", "1")[1] == "1 is deleted\n"
+    assert shell.json("jobs", "list")["jobs"] == []
+    assert shell.refused("jobs", "delete", "1")[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("modules", "--k", 0), "k 0 is not allowed: it must be from 1"),
+        (("modules", "--k", 65), "k 65 is more than the 6 maps of layer 'intermediate'"),
+        (("modules", "--seed", 2**32), "--seed 4294967296 is not allowed"),
+        (("report", "--out", "told", "--k", 65), "k 65 is more than the 6 maps of layer 'coarse'"),
+    ],
+)
+def test_a_grouping_that_cannot_be_is_refused_before_maps_are_computed(
+    shell: Shell,
+    arguments: tuple[object, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, line = shell.refused(*arguments)
+    assert (code, message in line) == (4, True), line
+    assert shell.json("jobs", "list")["jobs"] == []

@@ -135,3 +135,53 @@ def test_a_place_without_images_is_refused(tmp_path: Path) -> None:
         read_images(tmp_path, RGB)
     with pytest.raises(InputError, match="have 2 colours; pictures have 1 or 3"):
         read_images(tmp_path, ImageFormat(2, 4, 4, 0.0, 1.0))
+
+
+@pytest.mark.parametrize("size", [RGB, GREY])
+def test_sixteen_bits_give_the_pixels_of_eight(tmp_path: Path, size: ImageFormat) -> None:
+    ramp = np.linspace(0, 65535, 16).reshape(4, 4)
+    Image.fromarray(np.rint(ramp).astype(np.uint16)).save(tmp_path / "a.png")
+    Image.fromarray(np.rint(ramp / 257).astype(np.uint8)).save(tmp_path / "b.png")
+    deep, flat = read_images(tmp_path, size).images.astype(int)
+    np.testing.assert_allclose(deep, flat, atol=1)
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [(np.int32, "32-bit int"), (np.float32, "floating")])
+def test_pixels_of_an_unknown_range_are_skipped_with_a_reason(
+    tmp_path: Path, dtype: type, kind: str
+) -> None:
+    Image.fromarray(np.ones((4, 4), dtype)).save(tmp_path / "a.png", "TIFF")
+    (tmp_path / "b.png").write_bytes(png(5))
+    (skipped,) = read_images(tmp_path, RGB).skipped
+    assert skipped.startswith(f"a.png: its pixels are {kind}")
+
+
+def test_a_member_that_fails_its_checksum_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "images.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("1.png", png(1))
+        archive.writestr("2.png", png(2))
+    path.write_bytes(path.read_bytes().replace(png(1), png(1)[:-1] + b"!", 1))
+    read = read_images(path, RGB)
+    assert len(read.images) == 1
+    assert read.skipped == ("1.png: Bad CRC-32 for file '1.png'",)
+
+
+def test_an_array_that_claims_more_rows_than_memory_holds_is_refused(tmp_path: Path) -> None:
+    header = BytesIO()
+    claim = {"descr": "<f8", "fortran_order": False, "shape": (10**12, 128)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    path = tmp_path / "huge.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("z.npy", header.getvalue())
+    with pytest.raises(InputError, match=r"huge\.npz is not a readable \.npz file"):
+        read_npz(path)
+
+
+def test_a_name_is_as_long_as_the_file_system_takes_it(tmp_path: Path) -> None:
+    longest = tmp_path / ("a" * 251 + ".npz")
+    check_writable(longest)
+    write_npz(longest, {"a": np.zeros(1)})
+    assert list(tmp_path.iterdir()) == [longest]
+    with pytest.raises(OutputError, match=r"cannot write .*: File name too long"):
+        check_writable(tmp_path / ("a" * 296 + ".npz"))

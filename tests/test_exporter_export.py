@@ -225,14 +225,22 @@ def test_a_target_that_is_there_is_refused_and_left_alone(source: Path, tmp_path
     assert list(out.iterdir()) == []
 
 
-def test_a_target_is_replaced_on_request(source: Path, tmp_path: Path) -> None:
+def test_a_bundle_is_replaced_on_request(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    out.mkdir()
-    (out / "old").touch()
+    export(source, out, name="old")
     export(source, out, overwrite=True)
-    assert not (out / "old").exists()
     assert read_bundle(out).manifest.name == "out"
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(source: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("data")
+    with pytest.raises(TargetExistsError, match=r"holds 'thesis\.txt'"):
+        export(source, precious, overwrite=True)
+    assert contents(precious) == {"thesis.txt": b"data"}
+    assert list(tmp_path.iterdir()) == [precious]
 
 
 class FixedBatch(nn.Module):

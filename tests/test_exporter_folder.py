@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from graftscope.exporter import TargetExistsError
+from bundle_toys import write_toy
+from graftscope.bundle import read_bundle
+from graftscope.exporter import TargetExistsError, _folder
 from graftscope.exporter._folder import new_folder
 from graftscope.exporter._swap import exchange
 
@@ -64,22 +66,71 @@ def test_whatever_is_there_is_not_overwritten(tmp_path: Path, kind: str) -> None
         fill(target, "new")
 
 
-def test_on_request_the_old_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_on_request_an_old_bundle_is_replaced_as_a_whole(tmp_path: Path) -> None:
     target = tmp_path / "target"
-    fill(target, "old")
-    (target / "more").touch()
+    write_toy(target)
+    (target / "MODEL_CARD.md").touch()
     fill(target, "new", overwrite=True)
     assert [path.name for path in target.iterdir()] == ["file"]
     assert (target / "file").read_text() == "new"
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_an_error_leaves_the_old_folder(tmp_path: Path) -> None:
+def test_an_old_bundle_is_replaced_where_folders_cannot_be_exchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_folder, "exchange", lambda first, second: False)
     target = tmp_path / "target"
-    fill(target, "old")
+    write_toy(target)
+    fill(target, "new", overwrite=True)
+    assert (target / "file").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_error_leaves_the_old_bundle(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    manifest = write_toy(target)
     with pytest.raises(ZeroDivisionError), new_folder(target, overwrite=True):
         raise ZeroDivisionError
-    assert (target / "file").read_text() == "old"
+    assert read_bundle(target).manifest == manifest
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_somebody_else_put_into_the_old_bundle_meanwhile_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / "target"
+    write_toy(target)
+    with (
+        pytest.raises(TargetExistsError, match=r"holds 'thesis\.txt'"),
+        new_folder(target, overwrite=True),
+    ):
+        (target / "thesis.txt").write_text("data")
+    assert (target / "thesis.txt").read_text() == "data"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_that_somebody_else_made_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    with pytest.raises(TargetExistsError), new_folder(target, overwrite=True):
+        target.write_text("data")
+    assert target.read_text() == "data"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def replace_by_a_file(folder: Path) -> None:
+    folder.rmdir()
+    folder.write_text("what an exchange brought")
+    raise ZeroDivisionError
+
+
+def test_leftovers_go_also_when_they_are_files(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        new_folder(tmp_path / "target", overwrite=True) as folder,
+    ):
+        replace_by_a_file(folder)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_target_that_somebody_else_made_meanwhile_is_left_alone(tmp_path: Path) -> None:

@@ -8,7 +8,10 @@ import pytest
 
 from graftscope.bundle import read_bundle
 from graftscope.exporter import SourceError, SourceNotFoundError, export
+from graftscope.graph import splice
 from onnx_toys import CHAIN, REUSED_LATENT, SKIP, parse
+
+OLD = CHAIN.replace('"": 20', '"": 17').replace("ir_version: 10", "ir_version: 8")
 
 
 def save(path: Path, text: str) -> Path:
@@ -38,11 +41,28 @@ def test_the_manifest_says_where_it_comes_from(tmp_path: Path) -> None:
     assert list(manifest.layers[1].carried) == ["first"]
 
 
+def test_a_generator_of_an_older_opset_becomes_a_bundle_that_can_be_spliced(
+    tmp_path: Path,
+) -> None:
+    source = save(tmp_path / "toy.onnx", OLD)
+    new = export(save(tmp_path / "new.onnx", CHAIN), tmp_path / "new")
+    manifest = export(source, tmp_path / "toy")
+    assert [layer.tensor for layer in manifest.layers] == [layer.tensor for layer in new.layers]
+    for file in (tmp_path / "toy").glob("*.onnx"):
+        assert ir.load(file).opset_imports == {"": 18}
+    for layer in manifest.layers:
+        splice(ir.load(tmp_path / "toy" / layer.downstream))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (REUSED_LATENT, r"one float32 input .* inputs: 'z' FLOAT \[batch,8\], 'noise' FLOAT"),
         (CHAIN.replace("float[batch, 8]", "float[2, 8]"), r"inputs: 'z' FLOAT \[2,8\]"),
+        (
+            OLD.replace("Relu(maps)", "Nonesuch(maps)"),
+            "opset 17 and cannot be converted to 18",
+        ),
         (CHAIN.replace("Tanh", "Softplus"), "ends in Softplus, not in Tanh or Sigmoid"),
     ],
 )

@@ -11,6 +11,7 @@ import torch
 from graftscope.bundle import Originals, manifest_from_json, read_bundle
 from graftscope.exporter import EncoderModule, ProofError, export_module
 from graftscope.exporter._proof import BATCHES, Proof, draw_latents
+from graftscope.exporter._splicing import prove_splicing
 from graftscope.exporter._trace import reference
 from torch_toys import small_encoder, small_generator
 
@@ -112,3 +113,23 @@ def test_a_graph_that_takes_one_batch_alone_is_refused_with_the_shapes(folder: P
     (folder / "generator.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(ProofError, match=r"cannot run generator\.onnx with 'z' \(1, 8\): "):
         prove(folder)
+
+
+def test_a_bundle_that_cannot_be_spliced_is_refused_with_the_layer(folder: Path) -> None:
+    for path in folder.glob("*.onnx"):
+        model = onnx.load(path, load_external_data=False)
+        (opset,) = model.opset_import
+        opset.version = 17
+        path.write_bytes(model.SerializeToString())
+    with pytest.raises(ProofError, match=r"^layer 'fc' cannot be spliced: .* opset 17; "):
+        prove(folder)
+
+
+def test_splicing_nothing_must_give_original_1(exported: Path) -> None:
+    manifest = read_bundle(exported).manifest
+    latents = draw_latents(manifest, 3)
+    image = manifest.image
+    wrong = np.zeros((3, image.channels, image.height, image.width), np.float32)
+    message = r"^layer 'fc': splicing no channel, against original 1 \(batch 3\), is off by 0\.\d+"
+    with pytest.raises(ProofError, match=message):
+        prove_splicing(exported, manifest.layers[0], latents, wrong, 1e-5)

@@ -338,5 +338,11 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_packages_example_is_its_public_face() -> None:
-    assert graftscope.server.__all__ == ["Device", "Settings", "embedded_server", "make_settings", "serve"]
+    assert graftscope.server.__all__ == [
+        "Device",
+        "Settings",
+        "embedded_server",
+        "make_settings",
+        "serve",
+    ]
     assert "with embedded_server(" in (graftscope.server.__doc__ or "")

@@ -153,6 +153,8 @@ def test_a_generator_too_deep_for_fig_4_has_no_levels() -> None:
         ({"strides": (2,)}, "strides has 1 entries"),
         ({"encoder_channels": (4,)}, "encoder_channels has 1 entries"),
         ({"channels": (8, -4)}, "channels needs numbers of at least 1"),
+        ({"channels": (65536, 65536)}, "together make [0-9]+ weights"),
+        ({"encoder_channels": (65536, 65536)}, "and encoder_channels together make"),
         ({"channels": (), "strides": ()}, "channels needs numbers of at least 1"),
     ],
 )

@@ -361,3 +361,36 @@ def test_the_crop_of_real_aligned_faces_agrees_with_prepared_ones() -> None:
     # of 0.9 of the width would differ by 19.
     error = np.abs(sample[:3].astype(float) - np.stack(prepared)).mean()
     assert error < 4
+
+
+def test_sixteen_bits_give_the_pixels_of_eight() -> None:
+    ramp = np.linspace(0, 65535, SIZE * SIZE).reshape(SIZE, SIZE)
+    deep = png(np.rint(ramp).astype(np.uint16))
+    flat = png(np.rint(ramp / 257).astype(np.uint8))
+
+    found, expected = (decode_image(each, size=SIZE, crop_share=1.0) for each in (deep, flat))
+
+    assert isinstance(found, np.ndarray)
+    assert isinstance(expected, np.ndarray)
+    np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=1)
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [(np.int32, "32-bit int"), (np.float32, "floating")])
+def test_pixels_of_an_unknown_range_are_unreadable_with_a_reason(dtype: type, kind: str) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(np.ones((SIZE, SIZE), dtype)).save(stream, "TIFF")
+
+    decoded = decode_image(stream.getvalue(), size=SIZE, crop_share=1.0)
+
+    assert isinstance(decoded, UnreadableImage)
+    assert kind in decoded.reason
+
+
+def test_an_npz_that_claims_more_rows_than_memory_holds_is_refused(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    claim = {"descr": "|u1", "fortran_order": False, "shape": (10**12, 64, 64, 3)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    path = write_zip(tmp_path / "huge.npz", {"images.npy": header.getvalue()})
+
+    with pytest.raises(DataError, match=r"'huge\.npz' cannot be read as an \.npz"):
+        load(path)

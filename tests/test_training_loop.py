@@ -369,3 +369,36 @@ def test_tensorboard_without_the_library_says_what_to_install(images: Path, tmp_
     with pytest.raises(MissingExtraError, match="pip install tensorboard"):
         run("vae-celeba", images, tmp_path, "tensorboard=true")
     assert not (tmp_path / "state").exists()
+
+
+@both_objectives
+def test_weights_that_the_last_step_ruins_leave_the_saved_state_as_it_was(
+    recipe: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state/latest.safetensors"
+    saved: list[bytes] = []
+
+    def keep(progress: TrainProgress) -> None:
+        if progress.saved_step is not None:
+            saved.append(state.read_bytes())
+
+    step = torch.optim.Adam.step
+
+    def ruin(self: torch.optim.Adam) -> None:
+        step(self)
+        with torch.no_grad():
+            self.param_groups[0]["params"][0].fill_(torch.nan)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", ruin)
+    with pytest.raises(DivergedError, match="diverged"):
+        run(recipe, images, tmp_path, steps=1, on_progress=keep)
+
+    assert [state.read_bytes()] == saved
+    for name in ("config.json", "metrics.json"):
+        assert not (tmp_path / name).exists()
+
+
+def test_what_cannot_be_measured_leaves_no_checkpoint(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match="diverged"):
+        run("vae-celeba", images, tmp_path, "learning_rate=1e30", steps=1)
+    assert not (tmp_path / "metrics.json").exists()

@@ -6,11 +6,25 @@ import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client.errors import InputError, NotFoundError, OutputError
+
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+)
+"""What numpy and zipfile raise for damaged files; RuntimeError is an encrypted member's, and the
+last two those of a header that claims more than there can be."""
 
 
 def write_npz(
@@ -50,8 +64,9 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def _write(target: Path, fill: Callable[[BinaryIO], object]) -> None:
-    # A temporary name first: whoever reads the file never meets half of it.
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    # A temporary name first: whoever reads the file never meets half of it. It says nothing of the
+    # target's name, which may be as long as names can be.
+    part = target.with_name(f".{uuid4().hex}.part")
     try:
         with part.open("x+b") as file:
             fill(file)
@@ -72,9 +87,16 @@ def check_writable(path: str | Path) -> Path:
         The path.
 
     Raises:
-        OutputError: If its folder is missing or does not let this user write, or it is a folder.
+        OutputError: If its folder is missing or does not let this user write, it is a folder, or
+            the file system does not take its name.
     """
     target = Path(path)
+    try:
+        target.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
     if target.is_dir():
         raise OutputError(f"cannot write {target}: it is a folder")
     if not target.parent.is_dir():
@@ -109,13 +131,14 @@ def read_npz(path: str | Path) -> dict[str, NDArray[np.generic]]:
 
     Raises:
         NotFoundError: If there is no such file.
-        InputError: If it is not an `.npz` file, is damaged, or holds Python objects.
+        InputError: If it is not an `.npz` file, is damaged, holds Python objects, or claims more
+            than the memory holds.
     """
     source = _archive(path)
     try:
         with np.load(source, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{source} is not a readable .npz file: {error}") from error
 
 
@@ -142,7 +165,7 @@ def read_comment(path: str | Path) -> bytes:
 
 def _archive(path: str | Path) -> Path:
     source = Path(path)
-    if not source.is_file():
+    if not os.path.isfile(source):
         raise NotFoundError(f"there is no file {source}")
     if not zipfile.is_zipfile(source):
         raise InputError(f"{source} is not an .npz file, or its end is missing")

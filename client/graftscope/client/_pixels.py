@@ -1,8 +1,12 @@
 """Real images from files, made to the generator's size."""
 
+import lzma
+import os
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -17,6 +21,21 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 """Endings of the files that are taken for images."""
 
 _MODES = {1: "L", 3: "RGB"}
+_SIXTEEN_TO_EIGHT = 257
+"""65535 / 255, which takes white to white."""
+
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    Image.DecompressionBombError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    RuntimeError,
+)
+"""What Pillow and zipfile raise for damaged files; RuntimeError is an encrypted member's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +65,15 @@ def read_images(path: Path, size: ImageFormat) -> ReadImages:
 
     Raises:
         NotFoundError: If there is nothing at the path.
-        InputError: If there is no readable image in it.
+        InputError: If there is no readable image in it, or it is a damaged zip.
     """
     mode = _mode(size)
     images: list[NDArray[np.uint8]] = []
     skipped: list[str] = []
-    for name, data in _files(path):
+    for name, read in _files(path):
         try:
-            images.append(_decode(data, size, mode))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            images.append(_decode(read(), size, mode))
+        except _UNREADABLE as error:
             skipped.append(f"{name}: {_reason(error)}")
     if not images:
         found = f"; {skipped[0]}" if skipped else ""
@@ -71,27 +90,46 @@ def _mode(size: ImageFormat) -> str:
     return _MODES[size.channels]
 
 
-def _files(path: Path) -> Iterator[tuple[str, bytes]]:
-    if path.is_dir():
+def _files(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Name every image, and say how to read it: one that fails must not end the others."""
+    if os.path.isdir(path):
         found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
         for file in found:
-            yield str(file.relative_to(path)), file.read_bytes()
-    elif path.is_file() and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+            yield str(file.relative_to(path)), file.read_bytes
+    elif os.path.isfile(path) and zipfile.is_zipfile(path):
+        with _archive(path) as archive:
             names = [name for name in archive.namelist() if Path(name).suffix.lower() in SUFFIXES]
             for name in sorted(names):
-                yield name, archive.read(name)
-    elif path.is_file():
-        yield path.name, path.read_bytes()
+                yield name, partial(archive.read, name)
+    elif os.path.isfile(path):
+        yield path.name, path.read_bytes
     else:
         raise NotFoundError(f"there is no image, folder or zip of images at {path}")
 
 
+def _archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a readable zip file: {error}") from error
+
+
 def _decode(data: bytes, size: ImageFormat, mode: str) -> NDArray[np.uint8]:
     with Image.open(BytesIO(data)) as image:
-        upright = ImageOps.exif_transpose(image).convert(mode)
+        upright = _in_eight_bits(ImageOps.exif_transpose(image)).convert(mode)
         fitted = ImageOps.fit(upright, (size.width, size.height), Image.Resampling.LANCZOS)
     return np.asarray(fitted, np.uint8).reshape(size.height, size.width, size.channels)
+
+
+def _in_eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit greys to 8 bits; Pillow's own conversion clips them at 255 instead."""
+    if image.mode in ("I", "F"):
+        kind = "32-bit integers" if image.mode == "I" else "floating-point numbers"
+        raise ValueError(f"its pixels are {kind}, whose range is unknown; 8 or 16 bits are allowed")
+    if not image.mode.startswith("I;16"):
+        return image
+    scaled = np.rint(np.asarray(image, np.float64) / _SIXTEEN_TO_EIGHT)
+    return Image.fromarray(scaled.astype(np.uint8))
 
 
 def _reason(error: Exception) -> str:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from graftscope.training._finite import require_finite_values
 from graftscope.training._measurement import (
     HeldOutQuality,
     encode_training_images,
@@ -17,7 +18,11 @@ from graftscope.training.recipes import Objective
 
 
 def finish(training: Training, end: Position) -> Metrics:
-    """Measure what was trained and write the checkpoint; returns what was measured."""
+    """Measure what was trained and write the checkpoint; returns what was measured.
+
+    Raises:
+        DivergedError: If what is measured is not finite; no checkpoint is written then.
+    """
     originals, quality = None, HeldOutQuality()
     if training.config.recipe.objective is Objective.VAE:
         generator, encoder = _float32_networks(training)
@@ -31,6 +36,7 @@ def finish(training: Training, end: Position) -> Metrics:
             device=device,
             on_images=on_images,
         )
+        require_finite_values(end.step, vars(quality))
         originals = encode_training_images(
             encoder, images.training, device=device, on_images=on_images
         )

@@ -26,6 +26,9 @@ EncodedImage: TypeAlias = bytes | NDArray[np.uint8] | UnreadableImage
 Pixels: TypeAlias = NDArray[np.uint8]
 """Pixels (H, W, 3)."""
 
+# 65535 / 255, which takes white to white.
+_SIXTEEN_TO_EIGHT = 257
+
 
 def decode_image(
     encoded: EncodedImage, *, size: int, crop_share: float
@@ -50,7 +53,7 @@ def decode_image(
             # Pillow only warns of an image large enough to be an attack on the memory.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with _open(encoded) as image:
-                return np.asarray(_square(image.convert("RGB"), size, crop_share))
+                return np.asarray(_square(_to_rgb(image), size, crop_share))
     except UnidentifiedImageError:
         return UnreadableImage("not an image of a known format")
     # Pillow's readers raise all of these for damaged files.
@@ -69,6 +72,17 @@ def _open(encoded: bytes | NDArray[np.uint8]) -> Image.Image:
     if isinstance(encoded, bytes):
         return Image.open(io.BytesIO(encoded))
     return Image.fromarray(np.ascontiguousarray(encoded))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert to 8-bit RGB; Pillow alone would clip 16-bit greys at 255 instead of scaling."""
+    if image.mode in ("I", "F"):
+        kind = "32-bit integers" if image.mode == "I" else "floating-point numbers"
+        raise ValueError(f"its pixels are {kind}, whose range is unknown; 8 or 16 bits are allowed")
+    if image.mode.startswith("I;16"):
+        scaled = np.rint(np.asarray(image, np.float64) / _SIXTEEN_TO_EIGHT)
+        image = Image.fromarray(scaled.astype(np.uint8))
+    return image.convert("RGB")
 
 
 def _square(image: Image.Image, size: int, crop_share: float) -> Image.Image:

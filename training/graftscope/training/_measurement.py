@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from graftscope.training._pictures import to_images
 from graftscope.training._randomness import Purpose, randomness
 from graftscope.training.checkpoint import Originals
+from graftscope.training.errors import DivergedError
 from graftscope.training.losses import kl_divergence
 from graftscope.training.networks import Encoder, Generator
 
@@ -73,13 +74,22 @@ def encode_training_images(
     device: torch.device,
     on_images: Callable[[int], None],
 ) -> Originals:
-    """Mean and covariance of the posterior means of images (N, H, W, 3), section 4."""
+    """Mean and covariance of the posterior means of images (N, H, W, 3), section 4.
+
+    Raises:
+        DivergedError: If a posterior mean is not finite.
+    """
     encodings = []
     for pixels in _batches(training):
         mean, _ = encoder(to_images(pixels, device))
         encodings.append(mean.double().cpu().numpy())  # (B, Z)
         on_images(len(pixels))
     stacked = np.concatenate(encodings)  # (N, Z)
+    if not np.isfinite(stacked).all():
+        raise DivergedError(
+            "the training has diverged: encodings of its images are not finite; "
+            "lower learning_rate, or set precision=float32"
+        )
     return Originals(stacked.mean(0), np.cov(stacked, rowvar=False).reshape(2 * stacked.shape[1:]))
 
 

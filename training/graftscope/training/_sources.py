@@ -4,6 +4,7 @@ Each kind becomes one `ImageSource`: names known at once, images read one after 
 neither decodes nor judges images; what cannot be read is passed on with its reason.
 """
 
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,6 +25,19 @@ _SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 _HUGGINGFACE_PREFIX = "hf:"
 # No honest photograph is larger; a crafted archive could otherwise fill the memory.
 _MAX_IMAGE_BYTES = 128 * 2**20
+# RuntimeError is an encrypted member's; the last two are those of a header that claims more than
+# there can be.
+_UNREADABLE_NPZ = (
+    ValueError,
+    TypeError,
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+)
 
 
 class SourceKind(Enum):
@@ -79,7 +93,7 @@ def open_source(data: str) -> ImageSource:
 
 
 def _open_path(path: Path) -> ImageSource:
-    if not path.exists():
+    if not os.path.exists(path):
         raise DataNotFoundError(f"{str(path)!r} does not exist")
     if path.is_dir():
         return _open_folder(path)
@@ -151,7 +165,7 @@ def _open_npz(path: Path) -> _Opened:
             stacks = {name: _as_stack(name, arrays[name]) for name in sorted(arrays.files)}
     except DataError:
         raise
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE_NPZ as error:
         raise DataError(f"{path.name!r} cannot be read as an .npz of arrays: {error}") from error
     return _named_stacks(stacks)
 

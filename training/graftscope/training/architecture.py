@@ -5,7 +5,7 @@ no torch, so that a recipe can be read and checked without it.
 """
 
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import mul
 
 from graftscope.training.errors import RecipeError
@@ -15,6 +15,19 @@ _LEVEL_NAMES = {
     3: ("coarse", "intermediate", "image"),
     4: ("coarse", "intermediate", "fine", "image"),
 }
+
+# Far beyond the paper's networks; beyond them a slip of the keys would ask for more than memory.
+_LARGEST = {
+    "latent_size": 65_536,
+    "base_size": 1024,
+    "kernel_size": 101,
+    "image_channels": 4,
+    "channels": 65_536,
+    "strides": 16,
+    "encoder_channels": 65_536,
+}
+_LARGEST_IMAGE = 2048
+_MOST_WEIGHTS = 2**28
 
 
 @dataclass(frozen=True)
@@ -49,8 +62,8 @@ class Architecture:
         image_channels: Colours of the image.
 
     Raises:
-        RecipeError: If a number is not positive, the kernel is even, or the tuples do not
-            fit each other.
+        RecipeError: If a number is not positive or too large, the kernel is even, or the tuples
+            do not fit each other.
     """
 
     latent_size: int
@@ -64,6 +77,7 @@ class Architecture:
     def __post_init__(self) -> None:
         """Refuse a description from which no network can be built."""
         self._require_positive()
+        self._require_small()
         if self.kernel_size % 2 == 0:
             raise RecipeError(f"kernel_size must be odd, not {self.kernel_size}")
         for name in ("strides", "encoder_channels"):
@@ -73,6 +87,7 @@ class Architecture:
                     f"{name} has {len(given)} entries, {given}; it needs one for each of the "
                     f"{len(self.channels)} hidden layers in channels, {self.channels}"
                 )
+        self._require_buildable()
 
     def _require_positive(self) -> None:
         for name in ("latent_size", "base_size", "kernel_size", "image_channels"):
@@ -82,6 +97,32 @@ class Architecture:
             given = getattr(self, name)
             if given is not None and (not given or min(given) < 1):
                 raise RecipeError(f"{name} needs numbers of at least 1, not {given}")
+
+    def _require_small(self) -> None:
+        for name, largest in _LARGEST.items():
+            given = getattr(self, name)
+            if (max(given) if isinstance(given, tuple) else given or 0) > largest:
+                raise RecipeError(f"{name} must be at most {largest}, not {given}")
+
+    def _require_buildable(self) -> None:
+        """Refuse settings that are each allowed, but together ask for too large a network."""
+        if self.image_size > _LARGEST_IMAGE:
+            raise RecipeError(
+                f"base_size times strides makes images of {self.image_size} pixels; at most"
+                f" {_LARGEST_IMAGE} are allowed"
+            )
+        for named, channels in (
+            ("channels", (*self.channels, self.image_channels)),
+            ("encoder_channels", (self.image_channels, *self.mirrored_channels)),
+        ):
+            dense = channels[0] if named == "channels" else channels[-1]
+            kernels = sum(above * below for above, below in pairwise(channels))
+            weights = self.latent_size * dense * self.base_size**2 + kernels * self.kernel_size**2
+            if weights > _MOST_WEIGHTS:
+                raise RecipeError(
+                    f"latent_size, base_size, kernel_size and {named} together make {weights}"
+                    f" weights; at most {_MOST_WEIGHTS} are allowed"
+                )
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@
     │   ├── CheckpointNotFoundError (LookupError)  it, or one of its files, is not there
     │   ├── CheckpointExistsError            the output folder already holds one
     │   └── ResumeMismatchError              the training to resume was another one
-    ├── DivergedError (ArithmeticError)      a loss is no longer a finite number
+    ├── DivergedError (ArithmeticError)      a loss or weight is no longer finite
     └── MissingExtraError (ImportError)      an optional library is not installed
 
 It knows no library, so that every module of the room may import it.
@@ -55,7 +55,7 @@ class ResumeMismatchError(CheckpointError):
 
 
 class DivergedError(TrainingError, ArithmeticError):
-    """A loss is no longer a finite number."""
+    """A loss, a weight or what is measured is no longer a finite number."""
 
 
 class MissingExtraError(TrainingError, ImportError):

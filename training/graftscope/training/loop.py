@@ -6,7 +6,6 @@ nothing of who asked for the training or how its progress is shown.
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from graftscope.training._curves import open_curves
 from graftscope.training._device import open_device
 from graftscope.training._files import write_atomically
 from graftscope.training._finish import finish
+from graftscope.training._finite import require_finite_values, require_finite_weights
 from graftscope.training._learners import create_learner
 from graftscope.training._overrides import apply_overrides
 from graftscope.training._pictures import to_images
@@ -32,9 +32,9 @@ from graftscope.training.checkpoint import (
 )
 from graftscope.training.data import SkippedImage, load_images
 from graftscope.training.errors import (
+    CheckpointError,
     CheckpointExistsError,
     CheckpointNotFoundError,
-    DivergedError,
     RecipeError,
 )
 from graftscope.training.progress import ProgressCallback, TrainProgress, ignore_progress
@@ -90,10 +90,12 @@ def train(
     Raises:
         RecipeError: If the recipe, a setting, `steps` or `seed` is not allowed.
         DataError: If the images cannot be used.
+        CheckpointError: If the file system does not take the name of `out`.
         CheckpointExistsError: If `out` holds a training and `resume` is false.
         CheckpointNotFoundError: If `resume` is true and `out` holds nothing to resume.
         ResumeMismatchError: If the training in `out` had other settings or images.
-        DivergedError: If a loss is no longer finite.
+        DivergedError: If a loss, a weight or what is measured is no longer finite; the last saved
+            state stays as it is.
         MissingExtraError: If a library is asked for that is not installed.
     """
     report = on_progress or ignore_progress
@@ -134,8 +136,9 @@ def _run(training: Training, identity: Mapping[str, object], position: Position)
         losses = learner.update(batch, randomness(seed, Purpose.NOISE, step))
 
         position = clock.position(step + 1, losses)
-        _require_finite(position)
+        require_finite_values(position.step, losses)
         if saves := _is_due(position.step, steps, recipe.checkpoint_every):
+            require_finite_weights(position.step, learner.networks)
             saved_step = position.step
         progress = clock.progress(position, step // steps_per_epoch, saved_step)
         if _is_due(position.step, steps, recipe.report_every):
@@ -163,24 +166,19 @@ def _point(progress: TrainProgress) -> dict[str, float]:
     }
 
 
-def _require_finite(position: Position) -> None:
-    bad = {name: value for name, value in position.losses.items() if not math.isfinite(value)}
-    if bad:
-        raise DivergedError(
-            f"at step {position.step} the training has diverged: {bad}; "
-            "lower learning_rate, or set precision=float32"
-        )
-
-
 def _check_arguments(folder: Path, steps: int | None, seed: int, *, resume: bool) -> None:
     if steps is not None and steps < 1:
         raise RecipeError(f"steps must be at least 1, not {steps}")
     if seed < 0:
         raise RecipeError(f"seed must be at least 0, not {seed}")
     state = folder / STATE_FILE
+    try:
+        held = state.is_file() or (folder / CONFIG_FILE).is_file()
+    except OSError as error:
+        raise CheckpointError(f"cannot write {str(folder)!r}: {error.strerror}") from error
     if resume and not state.is_file():
         raise CheckpointNotFoundError(f"there is no training to resume in {str(folder)!r}")
-    if not resume and (state.is_file() or (folder / CONFIG_FILE).is_file()):
+    if not resume and held:
         raise CheckpointExistsError(
             f"{str(folder)!r} already holds a training; resume it, or choose another folder"
         )

@@ -4,6 +4,7 @@ A recipe holds no path, seed or device: with the images and a seed it decides th
 knows no torch.
 """
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -43,6 +44,11 @@ class Schedule(Enum):
 
     CONSTANT = "constant"
     COSINE = "cosine"
+
+
+# Steps are float32 numbers, and Adam divides the rate by what may be small.
+_LARGEST_RATE = 1e30
+_RATE = f"above 0 and at most {_LARGEST_RATE:g}"
 
 
 @dataclass(frozen=True)
@@ -104,12 +110,12 @@ class Recipe:
         # Batch normalisation has no variance to divide by in a batch of one.
         _require("batch_size", self.batch_size, self.batch_size >= 2, "at least 2")
         for name in ("learning_rate", "discriminator_learning_rate"):
-            _require(name, getattr(self, name), getattr(self, name) > 0, "above 0")
+            _require(name, getattr(self, name), 0 < getattr(self, name) <= _LARGEST_RATE, _RATE)
         for name in ("adam_beta1", "adam_beta2"):
             _require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "in [0, 1)")
         for name in ("crop_share", "real_label"):
             _require(name, getattr(self, name), 0 < getattr(self, name) <= 1, "in (0, 1]")
-        _require("beta", self.beta, self.beta >= 0, "at least 0")
+        _require("beta", self.beta, 0 <= self.beta < math.inf, "at least 0 and finite")
 
 
 def _require(name: str, value: float, holds: bool, allowed: str) -> None:

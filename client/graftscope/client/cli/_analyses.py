@@ -8,9 +8,10 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from graftscope.client._client import Client
+from graftscope.client._checks import whole_number
 from graftscope.client._files import read_array
 from graftscope.client._jobs import InfluenceTask, Method, ModulesTask
+from graftscope.client._models import Model
 from graftscope.client._results import InfluenceResult, ModulesResult
 from graftscope.client._sources import Source, read_source
 from graftscope.client.cli._following import compute, tell_dry_run
@@ -189,7 +190,10 @@ def modules(
     with opened(server) as client:
         if given is None:
             drawn = PairOptions(pairs=pairs, seed=pairs_seed, originals=originals)
-            wanted = _wanted_maps(client, which, layer, drawn, map_size)
+            model = chosen_model(client, which.model)
+            at = chosen_layer(model, layer)
+            check_k(k, model, at)
+            wanted = _wanted_maps(model, at, drawn, map_size)
             if dry_run:
                 tell_dry_run(client, [wanted], json)
                 return
@@ -219,13 +223,10 @@ def _read_maps(path: Path) -> _Maps:
     return _Maps(maps, read_source(path))
 
 
-def _wanted_maps(
-    client: Client, which: ModelOptions, layer: str | None, drawn: PairOptions, map_size: int
-) -> InfluenceTask:
-    model = chosen_model(client, which.model)
+def _wanted_maps(model: Model, layer: str, drawn: PairOptions, map_size: int) -> InfluenceTask:
     return InfluenceTask(
         model=model.name,
-        layer=chosen_layer(model, layer),
+        layer=layer,
         pairs=MAP_PAIRS if drawn.pairs is None else drawn.pairs,
         seed=drawn.seed,
         originals=chosen_originals(drawn, model),
@@ -233,12 +234,27 @@ def _wanted_maps(
     )
 
 
+def check_k(k: int, model: Model, layer: str) -> None:
+    """Refuse, before maps are computed, a number of modules that the layer cannot have.
+
+    Raises:
+        InputError: If it is not from 1 to the number of channels, or there is no such layer.
+    """
+    channels = model.layer(layer).channels
+    if whole_number("k", k, low=1) > channels:
+        raise InputError(
+            f"k {k} is more than the {channels} maps of layer {layer!r}, one a channel: it must be"
+            f" from 1 to {channels}",
+            field="k",
+        )
+
+
 def parse_numbers(option: str, text: str) -> tuple[int, ...]:
     """Read integers from 0, with commas."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
         raise InputError(f"{option} {text!r} is not integers from 0 with commas, like 0,1,2")
-    return tuple(int(part) for part in parts)
+    return tuple(whole_number(option, int(part)) for part in parts)
 
 
 def parse_method(text: str) -> Method:

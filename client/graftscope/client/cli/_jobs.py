@@ -1,4 +1,4 @@
-"""Verbs about jobs: list, show, watch, cancel."""
+"""Verbs about jobs: list, show, watch, cancel, delete."""
 
 from typing import Annotated
 
@@ -80,6 +80,17 @@ def cancel(job: JobArgument, server: ServerOptions, json: JsonOption = False) ->
         say_json(document(found))
     else:
         say(f"{_identifier(found)} is {found.progress.state}")
+
+
+def delete(job: JobArgument, server: ServerOptions, json: JsonOption = False) -> None:
+    """Delete a job that has ended, with its result; the same request computes it anew."""
+    with opened(server) as client:
+        found = client.job(job)
+        client.delete(job)
+    if json:
+        say_json({"deleted": found.name})
+    else:
+        say(f"{_identifier(found)} is deleted")
 
 
 def document(job: Job) -> dict[str, object]:

@@ -106,6 +106,7 @@ _JOB_VERBS: tuple[tuple[Callable[..., None], str, str], ...] = (
     (_jobs.show, "show", "graftscope jobs show 3f2a --json"),
     (_jobs.watch, "watch", "graftscope jobs watch 3f2a --out maps.npz"),
     (_jobs.cancel, "cancel", "graftscope jobs cancel 3f2a"),
+    (_jobs.delete, "delete", "graftscope jobs delete 3f2a"),
 )
 
 

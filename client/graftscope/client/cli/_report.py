@@ -14,7 +14,7 @@ from graftscope.client._files import prepare_folder
 from graftscope.client._jobs import InfluenceTask, ModulesTask
 from graftscope.client._models import Model
 from graftscope.client._results import InfluenceResult, ModulesResult
-from graftscope.client.cli._analyses import parse_method, parse_numbers
+from graftscope.client.cli._analyses import check_k, parse_method, parse_numbers
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._options import (
     MAP_PAIRS,
@@ -134,8 +134,11 @@ def _plan(
     # It is slow to import, and other verbs have no use for it.
     from graftscope.client._gather import ReportPlan, default_layers
 
+    chosen = layers or default_layers(model)
+    for layer in chosen:
+        check_k(grouping.k, model, layer)
     return ReportPlan(
-        layers=layers or default_layers(model),
+        layers=chosen,
         pairs=MAP_PAIRS if drawn.pairs is None else drawn.pairs,
         seed=drawn.seed,
         originals=chosen_originals(drawn, model),
