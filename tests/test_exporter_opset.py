@@ -5,8 +5,8 @@ import onnx_ir as ir
 import pytest
 
 from graftscope.exporter import SourceError
-from graftscope.exporter._opset import OPSET_FLOOR, raise_opset
-from graftscope.graph import normalise
+from graftscope.exporter._opset import raise_opset
+from graftscope.graph import OPSET_FLOOR, normalise
 from onnx_toys import CHAIN, latents, parse, run
 
 # Means over axes that are an attribute up to opset 17 and an input from 18 on.

@@ -7,11 +7,11 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from graftscope.exporter._checkpoint import subject_from_checkpoint
-from graftscope.exporter._folder import refuse_existing
 from graftscope.exporter._module import EncoderModule, subject_from_modules
 from graftscope.exporter._onnx_file import subject_from_onnx
 from graftscope.exporter._pipeline import require_name, write_bundle
 from graftscope.exporter._subject import Subject
+from graftscope.exporter._target import require_target
 from graftscope.exporter.errors import SourceError, SourceNotFoundError
 from graftscope.exporter.progress import ExportCallback, ignore_progress
 from graftscope.v1 import bundle_pb2
@@ -35,7 +35,7 @@ def export(
         name: The bundle's name; None takes the last part of `out`.
         licence: The terms of the images it was trained on; None takes those of the images that
             a checkpoint's recipe is for.
-        overwrite: Whether a folder that is there already is replaced.
+        overwrite: Whether a bundle that is there already is replaced.
         on_progress: Hears of every step.
 
     Returns:
@@ -47,10 +47,11 @@ def export(
         TrainingError: If the checkpoint is unfinished or damaged.
         GraphError: If the generator has no layers, or cannot be cut at one.
         ProofError: If the graphs do not compute what they should; nothing is written then.
-        TargetExistsError: If `out` exists and is not to be overwritten.
+        TargetExistsError: If `out` exists and is not to be overwritten, or is anything but a
+            bundle's own folder.
     """
     path, target, report = Path(source), Path(out), on_progress or ignore_progress
-    refuse_existing(target, overwrite=overwrite)
+    require_target(target, overwrite=overwrite)
     name = require_name(target.name if name is None else name)
     subject = _subject(path, name, licence, report)
     return write_bundle(subject, name, target, overwrite=overwrite, on_progress=report)
@@ -82,7 +83,7 @@ def export_module(
         levels: Levels' names by layers' names.
         encoder: The encoder that belongs to it.
         provenance: Where the generator comes from.
-        overwrite: Whether a folder that is there already is replaced.
+        overwrite: Whether a bundle that is there already is replaced.
         on_progress: Hears of every step.
 
     Returns:
@@ -92,10 +93,11 @@ def export_module(
         SourceError: If a module cannot be exported, or the name cannot be a bundle's.
         GraphError: If the generator has no layers, or cannot be cut at one.
         ProofError: If the graphs do not compute what they should; nothing is written then.
-        TargetExistsError: If `out` exists and is not to be overwritten.
+        TargetExistsError: If `out` exists and is not to be overwritten, or is anything but a
+            bundle's own folder.
     """
     target, report = Path(out), on_progress or ignore_progress
-    refuse_existing(target, overwrite=overwrite)
+    require_target(target, overwrite=overwrite)
     name = require_name(target.name if name is None else name)
     low, high = image_range
     subject = subject_from_modules(

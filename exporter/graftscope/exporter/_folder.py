@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from graftscope.exporter._swap import exchange
-from graftscope.exporter.errors import TargetExistsError
+from graftscope.exporter._target import require_target
 
 
 @contextmanager
@@ -20,12 +20,12 @@ def new_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
 
     Args:
         target: The folder to make. Folders above it are made too.
-        overwrite: Whether a target that is there already is replaced; else it is an error.
+        overwrite: Whether a bundle that is there already is replaced; else it is an error.
 
     Raises:
-        TargetExistsError: If the target is there and not to be overwritten; before the block.
+        TargetExistsError: If the target is there and may not be replaced; before the block.
     """
-    refuse_existing(target, overwrite=overwrite)
+    require_target(target, overwrite=overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -36,24 +36,12 @@ def new_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
         _put(folder, target, overwrite=overwrite)
         _sync(target.parent)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def refuse_existing(target: Path, *, overwrite: bool) -> None:
-    """Raise if the target is there and not to be overwritten.
-
-    Raises:
-        TargetExistsError: If so.
-    """
-    if not overwrite and (target.exists() or target.is_symlink()):
-        raise TargetExistsError(
-            f"{str(target)!r} exists already; choose another folder, or say to overwrite it"
-        )
+        _remove(folder)
 
 
 def _put(folder: Path, target: Path, *, overwrite: bool) -> None:
-    # Somebody else may have made the target meanwhile; renaming replaces empty folders only.
-    refuse_existing(target, overwrite=overwrite)
+    # Somebody else may have made or changed the target meanwhile.
+    require_target(target, overwrite=overwrite)
     if not target.exists():
         folder.rename(target)
     elif not exchange(folder, target):
@@ -66,13 +54,23 @@ def _replace(folder: Path, target: Path) -> None:
     So nobody ever sees half of one bundle and half of another.
     """
     old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    target.rename(old)
     try:
-        folder.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old)
+        target.rename(old)
+        try:
+            folder.rename(target)
+        except OSError:
+            old.rename(target)
+            raise
+    finally:
+        _remove(old)
+
+
+def _remove(path: Path) -> None:
+    """Remove what is left over, of whatever kind: an exchange brings what was at the target."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from graftscope.exporter._opset import raise_opset
 from graftscope.exporter._sessions import Session
 from graftscope.exporter._subject import Arrays, Reference, Subject
 from graftscope.exporter.errors import SourceError
@@ -31,11 +32,11 @@ def subject_from_onnx(path: Path, licence: str | None, on_progress: ExportCallba
         on_progress: Hears of every step.
 
     Raises:
-        SourceError: If it is no ONNX file, or not such a generator.
+        SourceError: If it is no ONNX file, not such a generator, or too old to be converted.
     """
     on_progress(ExportProgress(ExportStage.TRACING, 0, 1))
     try:
-        model = normalise(ir.load(path))
+        model = raise_opset(normalise(ir.load(path)))
     except DecodeError as error:
         raise SourceError(f"source {str(path)!r} is no ONNX file: {error}") from error
     inputs = [_latent(model.graph)]

@@ -24,13 +24,12 @@ from graftscope.exporter._manifest import (
 )
 from graftscope.exporter._proof import Proof
 from graftscope.exporter._subject import Subject
+from graftscope.exporter._target import CARD_FILE
 from graftscope.exporter._weights import write_graphs
 from graftscope.exporter.errors import SourceError
 from graftscope.exporter.progress import ExportCallback, ExportProgress, ExportStage
 from graftscope.graph import Cut, Layer, cut, find_layers, strip_metadata
 from graftscope.v1 import bundle_pb2
-
-CARD_FILE = "MODEL_CARD.md"
 
 
 def require_name(name: str) -> str:
@@ -53,7 +52,7 @@ def write_bundle(
         subject: What is exported; its graphs are used up.
         name: The bundle's name.
         out: The bundle's folder.
-        overwrite: Whether a folder that is there already is replaced.
+        overwrite: Whether a bundle that is there already is replaced.
         on_progress: Hears of every step.
 
     Returns:
@@ -62,7 +61,7 @@ def write_bundle(
     Raises:
         GraphError: If there is no layer, or a layer cannot be cut.
         ProofError: If the graphs do not compute what they should.
-        TargetExistsError: If the folder is there and not to be overwritten.
+        TargetExistsError: If the folder is there and may not be replaced.
     """
     cuts = _cut_all(subject, on_progress)
     manifest = make_manifest(name, subject, cuts)

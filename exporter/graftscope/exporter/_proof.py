@@ -7,7 +7,8 @@ On random latents, for several batches, from the written files alone:
    others of its batch.
 3. At every layer, downstream after upstream gives the whole graph's image: exactly where ONNX
    Runtime leaves the graphs as they are, within `TOLERANCE` where it optimises them.
-4. Generator and encoder give what they were made from gives, within `TOLERANCE`.
+4. At every layer, splicing nothing gives original 1, as a hybrid and as an effect of 0.
+5. Generator and encoder give what they were made from gives, within `TOLERANCE`.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +20,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from graftscope.exporter._compare import compare
 from graftscope.exporter._sessions import Session
+from graftscope.exporter._splicing import prove_splicing
 from graftscope.exporter._subject import Reference
 from graftscope.exporter.errors import ProofError
 from graftscope.v1 import bundle_pb2
@@ -77,6 +80,9 @@ class Proof:
             report()
             for layer in self.manifest.layers:
                 self._prove_layer(layer, latents, images, optimised)
+                if optimised:
+                    whole = images[max(BATCHES)]
+                    prove_splicing(self.folder, layer, latents, whole, self.allowed)
                 report()
 
     def _check_files(self) -> None:
@@ -99,10 +105,10 @@ class Proof:
             self._check_image(image, batch)
             where = f"the generator's images, of a batch of {batch},"
             whole = images[max(BATCHES)][:batch]
-            _compare(f"{where} against those of {max(BATCHES)}", image, whole, self.allowed)
+            compare(f"{where} against those of {max(BATCHES)}", image, whole, self.allowed)
             if self.generator is not None:
                 (expected,) = self.generator(_first(latents, batch))
-                _compare(f"{where} against its source's", image, expected, self.allowed)
+                compare(f"{where} against its source's", image, expected, self.allowed)
         return images
 
     def _check_image(self, image: NDArray[np.float32], batch: int) -> None:
@@ -129,7 +135,7 @@ class Proof:
         for batch, image in images.items():
             given = _first(latents, batch)
             (found,) = downstream.run({**given, **upstream.run(given)}).values()
-            _compare(
+            compare(
                 f"layer {layer.name!r}: downstream after upstream, against the whole generator "
                 f"(batch {batch}, optimisations {'on' if optimised else 'off'}),",
                 found,
@@ -180,18 +186,7 @@ def _compare_encodings(
     for name, values in expected.items():
         # Encodings have no range of their own; their largest value stands in for its width.
         allowed = TOLERANCE * max(1.0, float(np.abs(values).max()))
-        _compare(f"the encoder's {name} (batch {batch})", found[name], values, allowed)
-
-
-def _compare(
-    what: str, found: NDArray[np.float32], expected: NDArray[np.float32], allowed: float
-) -> None:
-    if found.shape != expected.shape:
-        raise ProofError(f"{what} has shape {found.shape}, not {expected.shape}")
-    difference = float(np.abs(found.astype(np.float64) - expected).max())
-    # Written so that a difference that is not a number is refused too.
-    if not difference <= allowed:
-        raise ProofError(f"{what} is off by {difference:.3g}; allowed: {allowed:.3g}")
+        compare(f"the encoder's {name} (batch {batch})", found[name], values, allowed)
 
 
 def _first_line(error: Exception) -> str:

@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 from graftscope.exporter.errors import ProofError
 
 _ERRORS_ONLY = 3
+_WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 class Session:
     """A graph that can be run."""
 
-    def __init__(self, path: Path, *, optimised: bool) -> None:
+    def __init__(self, path: Path, *, optimised: bool, content: bytes | None = None) -> None:
         """Load a graph.
 
         Args:
             path: The graph's file, its weights beside it.
             optimised: Whether ONNX Runtime may rewrite the graph, which reorders arithmetic.
+            content: A graph that was made from the file's, to be loaded in its stead.
 
         Raises:
             ProofError: If ONNX Runtime cannot load it.
@@ -34,7 +36,9 @@ class Session:
         options.graph_optimization_level = (
             levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
         )
-        self._session = _load(path, options)
+        if content is not None:
+            options.add_session_config_entry(_WEIGHTS_FOLDER, str(path.parent))
+        self._session = _load(path, content, options)
         self.inputs = tuple(each.name for each in self._session.get_inputs())
         self.outputs = tuple(each.name for each in self._session.get_outputs())
 
@@ -55,9 +59,10 @@ class Session:
         return dict(zip(self.outputs, results, strict=True))
 
 
-def _load(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+def _load(path: Path, content: bytes | None, options: ort.SessionOptions) -> ort.InferenceSession:
+    graph = str(path) if content is None else content
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own have no common base
         raise ProofError(f"ONNX Runtime cannot load {path.name}: {_one_line(error)}") from error
 

@@ -5,7 +5,7 @@
     ExportError (ValueError)
     ├── SourceError                       what was given cannot be exported
     │   └── SourceNotFoundError (LookupError)  it is not there
-    ├── TargetExistsError                 the output folder is there already
+    ├── TargetExistsError                 the output is there, not to be replaced
     └── ProofError                        the written graphs do not compute what they should
 
 Graphs that cannot be cut raise `graftscope.graph.GraphError`, checkpoints that cannot be read
@@ -26,7 +26,7 @@ class SourceNotFoundError(SourceError, LookupError):
 
 
 class TargetExistsError(ExportError):
-    """The output folder is there already, and was not to be overwritten."""
+    """The output is there already: not to be overwritten, or no bundle's own folder."""
 
 
 class ProofError(ExportError):

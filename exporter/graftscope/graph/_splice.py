@@ -25,7 +25,7 @@ MOMENT = "graftscope.moment"
 PIXEL_MEANS = "graftscope.pixel_means"
 
 # Reductions take their axes as an input from here on, and Shape takes a start.
-_OPSET_FLOOR = 18
+OPSET_FLOOR = 18
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ def _check(model: ir.Model) -> None:
             f"{len(graph.inputs)} inputs and {len(graph.outputs)} outputs"
         )
     opset = graph.opset_imports.get("", 0)
-    if opset < _OPSET_FLOOR:
-        raise GraphError(f"the graph is of opset {opset}; splicing needs {_OPSET_FLOOR} or newer")
+    if opset < OPSET_FLOOR:
+        raise GraphError(f"the graph is of opset {opset}; splicing needs {OPSET_FLOOR} or newer")
 
 
 def _input(name: str, dtype: ir.DataType, shape: Sequence[str | int | None]) -> ir.Value:
