@@ -11,6 +11,7 @@ anything is timed, their influence maps are compared. Weights are random: they c
 """
 
 import argparse
+import copy
 import json
 import os
 import platform
@@ -79,8 +80,9 @@ def processor() -> str:
 
 def torch_hooks(setting: Setting, batch: int, *, channels_last: bool) -> Way:
     """A loop over batches and channels; one hook records, another one swaps."""
-    network = setting.torch_generator
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    # A copy: `to` changes a module in place, and the layouts are timed against each other.
+    network = copy.deepcopy(setting.torch_generator)
     network = network.to(memory_format=memory_format)  # type: ignore[call-overload]
     module = network.get_submodule(setting.layer.name)
 
