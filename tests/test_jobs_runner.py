@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -232,13 +232,14 @@ async def test_a_stored_result_answers_after_a_restart(
         assert await after.create() == job
 
 
-async def test_a_result_whose_arrays_are_gone_is_computed_again(
-    here: Bench, uninterrupted: dict[str, ArrayRef]
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"damaged")])
+async def test_a_result_whose_arrays_are_gone_or_damaged_is_computed_again(
+    here: Bench, uninterrupted: dict[str, ArrayRef], damage: Callable[[Path], object]
 ) -> None:
     spec = here.influence()
     job = await here.runner.create(spec, model="m", request_id="mine")
     refs = refs_of(await here.done(job))
-    here.artifacts.path(refs["stderr"].sha256).unlink()
+    damage(here.artifacts.path(refs["stderr"].sha256))
     again = await here.runner.create(spec, model="m", request_id="mine")
     assert again.id != job.id
     assert refs_of(await here.done(again)) == uninterrupted

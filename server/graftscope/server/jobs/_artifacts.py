@@ -150,6 +150,13 @@ class ArtifactStore:
         size = self.path(ref.sha256, field).stat().st_size
         check_layout(size, ref.datatype, ref.shape, field)
 
+    def is_intact(self, sha256: str) -> bool:
+        """Whether the artifact is there and its bytes match its name."""
+        if not self.has(sha256):
+            return False
+        with (self._folder / sha256).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+
     def has(self, sha256: str) -> bool:
         """Whether the artifact is there."""
         return (self._folder / sha256).is_file()

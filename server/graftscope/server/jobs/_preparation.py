@@ -138,9 +138,9 @@ class Preparation:
         return _gives_same_bits(stored_plan(job.plan), provider)
 
     def _is_whole(self, job: Job) -> bool:
-        """Whether a job goes on, or all of its result arrays are still there."""
+        """Whether a job goes on, or all of its result arrays are still as they were stored."""
         return job.result is None or all(
-            self.resolver.artifacts.has(ref.sha256) for ref in job.result.arrays.values()
+            self.resolver.artifacts.is_intact(ref.sha256) for ref in job.result.arrays.values()
         )
 
     def _plan(self, job: Job, spec: InfluenceSpec) -> tuple[Job, Sums | None]:
