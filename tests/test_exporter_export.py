@@ -220,9 +220,10 @@ def test_an_interrupted_export_leaves_nothing(
 def test_a_target_that_is_there_is_refused_and_left_alone(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
+    (out / "thesis.txt").touch()
     with pytest.raises(TargetExistsError, match="out' exists already"):
         export(source, out)
-    assert list(out.iterdir()) == []
+    assert [path.name for path in out.iterdir()] == ["thesis.txt"]
 
 
 def test_a_bundle_is_replaced_on_request(source: Path, tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_whatever_is_there_is_not_overwritten(tmp_path: Path, kind: str) -> None
     target = tmp_path / "target"
     if kind == "folder":
         target.mkdir()
+        (target / "thesis.txt").touch()
     elif kind == "file":
         target.touch()
     else:
@@ -133,11 +134,25 @@ def test_leftovers_go_also_when_they_are_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def write(file: Path) -> None:
+    file.parent.mkdir()
+    file.touch()
+
+
 def test_a_target_that_somebody_else_made_meanwhile_is_left_alone(tmp_path: Path) -> None:
     target = tmp_path / "target"
+    thesis = target / "thesis.txt"
     with pytest.raises(TargetExistsError), new_folder(target, overwrite=False):
-        target.mkdir()
+        write(thesis)
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    fill(target, "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+    assert any(target.iterdir())
 
 
 def test_two_folders_are_exchanged_or_left_alone(tmp_path: Path) -> None:

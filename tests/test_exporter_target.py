@@ -23,10 +23,6 @@ def precious(target: Path) -> None:
     (target / "thesis.txt").write_text("data")
 
 
-def empty(target: Path) -> None:
-    target.mkdir()
-
-
 def bundle_and_file(target: Path) -> None:
     write_toy(target)
     (target / "thesis.txt").write_text("data")
@@ -64,7 +60,6 @@ def dangling_link(target: Path) -> None:
     ("make", "message"),
     [
         (precious, r"it has no manifest\.json, but holds 'thesis\.txt'"),
-        (empty, r"it has no manifest\.json;"),
         (bundle_and_file, r"it holds 'thesis\.txt', which is no part of the bundle"),
         (bundle_and_folder, "it holds 'work', which is no part of the bundle"),
         (bundle_with_a_folder_for_a_card, r"it holds 'MODEL_CARD\.md', which is no part"),
@@ -96,6 +91,8 @@ def test_a_bundle_may_be_replaced_also_when_it_is_damaged(tmp_path: Path) -> Non
     require_target(target, overwrite=True)
 
 
-def test_a_place_where_nothing_is_may_be_used(tmp_path: Path) -> None:
-    require_target(tmp_path / "target", overwrite=False)
-    require_target(tmp_path / "target", overwrite=True)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_place_where_nothing_is_may_be_used(tmp_path: Path, overwrite: bool) -> None:
+    require_target(tmp_path / "target", overwrite=overwrite)
+    (tmp_path / "empty").mkdir()
+    require_target(tmp_path / "empty", overwrite=overwrite)

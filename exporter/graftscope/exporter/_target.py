@@ -13,7 +13,8 @@ CARD_FILE: Final = "MODEL_CARD.md"
 def require_target(target: Path, *, overwrite: bool) -> None:
     """Refuse a target that must not be put there or replaced.
 
-    Only a folder that is a bundle, and holds nothing else, may be replaced.
+    An empty folder may be used; only a folder that is a bundle, and holds nothing else, may be
+    replaced.
 
     Args:
         target: The bundle's folder; usually not there yet.
@@ -22,7 +23,7 @@ def require_target(target: Path, *, overwrite: bool) -> None:
     Raises:
         TargetExistsError: If it is there and may not be replaced; it names what is in the way.
     """
-    if not (target.exists() or target.is_symlink()):
+    if not (target.exists() or target.is_symlink()) or _is_empty(target):
         return
     if not overwrite:
         raise TargetExistsError(
@@ -34,6 +35,10 @@ def require_target(target: Path, *, overwrite: bool) -> None:
         )
 
 
+def _is_empty(target: Path) -> bool:
+    return target.is_dir() and not target.is_symlink() and not any(target.iterdir())
+
+
 def _obstacle(target: Path) -> str | None:
     """Say why a target may not be replaced; None where it may."""
     if target.is_symlink():
@@ -41,9 +46,7 @@ def _obstacle(target: Path) -> str | None:
     if not target.is_dir():
         return "it is a file"
     if not (target / MANIFEST_FILE).is_file():
-        return f"it has no {MANIFEST_FILE}" + "".join(
-            f", but holds {path.name!r}" for path in sorted(target.iterdir())[:1]
-        )
+        return f"it has no {MANIFEST_FILE}, but holds {min(target.iterdir()).name!r}"
     return _foreign(target)
 
 

@@ -28,7 +28,7 @@ from graftscope.graph import (
 )
 from graftscope.server.engine._devices import Graph
 from graftscope.server.engine._sessions import Cancellation, Session, SessionPool
-from graftscope.server.errors import InvalidInput, NotFound
+from graftscope.server.errors import Corrupt, InvalidInput, NotFound
 from graftscope.v1 import bundle_pb2
 
 Latents = Mapping[str, NDArray[np.generic]]
@@ -136,7 +136,10 @@ class Generator:
         """
         encoder = self.encoder()
         outputs = self._file(encoder.file).run({encoder.image: images}, cancellation)
-        return _array(outputs[encoder.mean]), _array(outputs[encoder.log_variance])
+        mean, log_variance = (
+            _array(_output(outputs, name)) for name in (encoder.mean, encoder.log_variance)
+        )
+        return mean, log_variance
 
     def encoder(self) -> bundle_pb2.Encoder:
         """The encoder's description.
@@ -165,7 +168,7 @@ class Generator:
             name: outputs[name] if name in outputs else session.place(latents[name])
             for name in layer.carried
         }
-        return Recording(outputs[layer.tensor], carried)
+        return Recording(_output(outputs, layer.tensor), carried)
 
     def original(
         self,
@@ -256,6 +259,16 @@ def _spliced_feeds(
         SETS: sets,
         **first.carried,
     }
+
+
+def _output(outputs: Mapping[str, ort.OrtValue], name: str) -> ort.OrtValue:
+    """What a graph gives under a name that the manifest knows."""
+    if name not in outputs:
+        raise Corrupt(
+            f"a graph of the bundle does not give {name!r}, which its manifest names; it gives: "
+            f"{', '.join(outputs)}"
+        )
+    return outputs[name]
 
 
 def _array(value: ort.OrtValue) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from graftscope.server.engine._devices import Device, Graph, open_session
-from graftscope.server.errors import Cancelled
+from graftscope.server.errors import Cancelled, Corrupt
 
 Feed: TypeAlias = ort.OrtValue | NDArray[np.generic]
 
@@ -86,7 +86,17 @@ class Session:
         Args:
             feeds: a value for every input; others are left alone.
             cancellation: what may stop the run.
+
+        Raises:
+            Cancelled: the run was stopped.
+            Corrupt: the graph needs an input that is not fed.
         """
+        missing = [name for name in self.inputs if name not in feeds]
+        if missing:
+            raise Corrupt(
+                f"a graph of the bundle needs the input {missing[0]!r}, which its manifest does "
+                f"not name; it names: {', '.join(feeds)}"
+            )
         binding = self._session.io_binding()
         # A placed array only borrows numpy's memory, so it is held until the run is over.
         placed = {name: self.place(feeds[name]) for name in self.inputs}
