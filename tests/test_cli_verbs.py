@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from _fake_server import CHANNELS, SIDE, Faults, draw, fake_server
+from _fake_model import CHANNELS, SIDE, draw
+from _fake_server import Faults, fake_server
 from graftscope.client import Client, Source
 from graftscope.client._files import write_npz
 from graftscope.client.cli import run

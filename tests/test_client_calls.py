@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 
 from _either_client import opened
-from _fake_server import (
-    CHANNELS,
-    DIGEST,
-    SIDE,
-    Faults,
-    draw,
-    fake_server,
-    influence,
-    manifest,
-    render,
-)
+from _fake_model import CHANNELS, DIGEST, SIDE, draw, influence, manifest, render
+from _fake_server import Faults, fake_server
 from graftscope.client import (
     AsyncClient,
     Client,

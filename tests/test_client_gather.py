@@ -7,7 +7,8 @@ from typing import cast
 import numpy as np
 import pytest
 
-from _fake_server import CHANNELS, DIGEST, SIDE, fake_server
+from _fake_model import CHANNELS, DIGEST, SIDE
+from _fake_server import fake_server
 from graftscope.client import (
     Client,
     ImageFormat,

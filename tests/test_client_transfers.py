@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from _either_client import opened
-from _fake_server import Faults, fake_server, influence, render
+from _fake_model import influence, render
+from _fake_server import Faults, fake_server
 from graftscope.client import LatentPairs, _patience
 from graftscope.client.errors import IntegrityError, UnavailableError
 

@@ -39,8 +39,6 @@ from graftscope.client.cli._session import (
 )
 from graftscope.client.errors import UsageError
 
-_COLUMNS = 8
-
 CountOption = Annotated[
     int, typer.Option("--count", metavar="N", help="How many samples, at least 1.")
 ]
@@ -114,8 +112,9 @@ def generate(
             latents=None if latents is None else read_latents(latents, model),
         )
     if out and out.suffix == ".png":
-        rows = [samples.images[i : i + _COLUMNS] for i in range(0, len(samples.images), _COLUMNS)]
-        write_bytes(out, _picture(rows, (), model.image))
+        from graftscope.client._pictures import in_rows
+
+        write_bytes(out, _picture(in_rows(samples.images), (), model.image))
     elif out:
         samples.save(out)
     if json:

@@ -77,7 +77,7 @@ def check_device(device: Device) -> None:
 
 def _options(graph: Graph) -> ort.SessionOptions:
     options = ort.SessionOptions()
-    # Two single-threaded runs side by side are twice as fast as one run on two threads.
+    # Single-threaded runs side by side are faster than one run on several threads.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
