@@ -39,6 +39,9 @@ class _MethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Method.ValueTy
     METHOD_NMF: _Method.ValueType  # 1
     METHOD_KMEANS: _Method.ValueType  # 2
     METHOD_PCA: _Method.ValueType  # 3
+    """Principal components of the effects in every pair, then k-means (section 5)."""
+    METHOD_SPECTRAL: _Method.ValueType  # 4
+    """The same effects through a non-linear embedding: spectral clustering of their cosines."""
 
 class Method(_Method, metaclass=_MethodEnumTypeWrapper): ...
 
@@ -47,6 +50,9 @@ METHOD_UNSPECIFIED: Method.ValueType  # 0
 METHOD_NMF: Method.ValueType  # 1
 METHOD_KMEANS: Method.ValueType  # 2
 METHOD_PCA: Method.ValueType  # 3
+"""Principal components of the effects in every pair, then k-means (section 5)."""
+METHOD_SPECTRAL: Method.ValueType  # 4
+"""The same effects through a non-linear embedding: spectral clustering of their cosines."""
 Global___Method: _TypeAlias = Method  # noqa: Y015
 
 class _JobState:
@@ -89,6 +95,7 @@ class InfluenceRequest(_message.Message):
     UNTIL_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
+    PRODUCTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     layer: _builtins.str
     """A layer's or a level's name."""
@@ -99,6 +106,8 @@ class InfluenceRequest(_message.Message):
     """A name for this call, so that a repeated call does not start a second job."""
     dry_run: _builtins.bool
     """Answers with the plan and the estimate; starts nothing."""
+    products: _builtins.bool
+    """Whether `products` are wanted, which METHOD_PCA and METHOD_SPECTRAL need."""
     @_builtins.property
     def each_channel(self) -> _intervention_pb2.Channels:
         """Each of these channels by itself; empty means every channel of the layer."""
@@ -127,10 +136,11 @@ class InfluenceRequest(_message.Message):
         until: Global___StoppingRule | None = ...,
         request_id: _builtins.str = ...,
         dry_run: _builtins.bool = ...,
+        products: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["each_channel", b"each_channel", "each_intervention", b"each_intervention", "each_module", b"each_module", "pairs", b"pairs", "subject", b"subject", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "each_channel", b"each_channel", "each_intervention", b"each_intervention", "each_module", b"each_module", "layer", b"layer", "map_size", b"map_size", "model", b"model", "pairs", b"pairs", "precision", b"precision", "request_id", b"request_id", "subject", b"subject", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "each_channel", b"each_channel", "each_intervention", b"each_intervention", "each_module", b"each_module", "layer", b"layer", "map_size", b"map_size", "model", b"model", "pairs", b"pairs", "precision", b"precision", "products", b"products", "request_id", b"request_id", "subject", b"subject", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["each_channel", "each_module", "each_intervention"]  # noqa: Y015
     _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
@@ -220,6 +230,7 @@ class InfluenceResponse(_message.Message):
     ORIGINALS_FIELD_NUMBER: _builtins.int
     LAYER_FIELD_NUMBER: _builtins.int
     EXECUTION_FIELD_NUMBER: _builtins.int
+    PRODUCTS_FIELD_NUMBER: _builtins.int
     range_width: _builtins.float
     """Width of the image's range: individual / range_width is the share of the range."""
     pairs: _builtins.int
@@ -250,6 +261,12 @@ class InfluenceResponse(_message.Message):
 
     @_builtins.property
     def execution(self) -> _precision_pb2.Execution: ...
+    @_builtins.property
+    def products(self) -> _tensor_pb2.Array:
+        """(E, E) FP64: mean over pairs and pixels of the product of two sets' |hybrid - original 1| in
+        the same pair, on areas so that no side is longer than 16. Only where asked for.
+        """
+
     def __init__(
         self,
         *,
@@ -264,10 +281,11 @@ class InfluenceResponse(_message.Message):
         originals: _builtins.str = ...,
         layer: _builtins.str = ...,
         execution: _precision_pb2.Execution | None = ...,
+        products: _tensor_pb2.Array | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "maps", b"maps", "stderr", b"stderr"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "maps", b"maps", "products", b"products", "stderr", b"stderr"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "distinct_images", b"distinct_images", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer", b"layer", "maps", b"maps", "originals", b"originals", "pairs", b"pairs", "range_width", b"range_width", "stderr", b"stderr"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "distinct_images", b"distinct_images", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer", b"layer", "maps", b"maps", "originals", b"originals", "pairs", b"pairs", "products", b"products", "range_width", b"range_width", "stderr", b"stderr"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -284,6 +302,8 @@ class ModulesRequest(_message.Message):
     WINDOW_FIELD_NUMBER: _builtins.int
     PERCENTILE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PRODUCTS_FIELD_NUMBER: _builtins.int
+    MIN_PURITY_FIELD_NUMBER: _builtins.int
     k: _builtins.int
     """Number of modules: at least 1, at most the number of maps that are not flat."""
     method: Global___Method.ValueType
@@ -292,6 +312,8 @@ class ModulesRequest(_message.Message):
     percentile: _builtins.float
     """Percentile above which a pixel of a map counts, between 0 and 100; 0 means 75."""
     request_id: _builtins.str
+    min_purity: _builtins.float
+    """Channels of less purity are put into no module; 0 keeps all."""
     @_builtins.property
     def maps(self) -> _tensor_pb2.Array:
         """(C, H, W) influence maps; most often {operation, "maps"} of an influence operation."""
@@ -299,6 +321,10 @@ class ModulesRequest(_message.Message):
     @_builtins.property
     def seeds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """The first seed gives the modules; further ones tell how far they depend on it."""
+
+    @_builtins.property
+    def products(self) -> _tensor_pb2.Array:
+        """(C, C) of the influence that `maps` are of; needed by METHOD_PCA and METHOD_SPECTRAL."""
 
     def __init__(
         self,
@@ -310,10 +336,12 @@ class ModulesRequest(_message.Message):
         window: _builtins.int = ...,
         percentile: _builtins.float = ...,
         request_id: _builtins.str = ...,
+        products: _tensor_pb2.Array | None = ...,
+        min_purity: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["maps", b"maps"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["maps", b"maps", "products", b"products"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["k", b"k", "maps", b"maps", "method", b"method", "percentile", b"percentile", "request_id", b"request_id", "seeds", b"seeds", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["k", b"k", "maps", b"maps", "method", b"method", "min_purity", b"min_purity", "percentile", b"percentile", "products", b"products", "request_id", b"request_id", "seeds", b"seeds", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -333,9 +361,12 @@ class ModulesResponse(_message.Message):
     COSINE_FIELD_NUMBER: _builtins.int
     SEEDS_AGREEING_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
+    IMPURE_FIELD_NUMBER: _builtins.int
     seeds_agreeing: _builtins.int
     """How many of the seeds agree with the first, itself included: agreement at least 0.9."""
     method: Global___Method.ValueType
+    impure: _builtins.int
+    """How many channels were put into no module for less than `min_purity`."""
     @_builtins.property
     def labels(self) -> _tensor_pb2.Array:
         """(C,) INT64; -1 where a map is flat and belongs to no module."""
@@ -381,14 +412,370 @@ class ModulesResponse(_message.Message):
         cosine: _tensor_pb2.Array | None = ...,
         seeds_agreeing: _builtins.int = ...,
         method: Global___Method.ValueType = ...,
+        impure: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "cosine", b"cosine", "labels", b"labels", "purity", b"purity", "seed_labels", b"seed_labels", "seed_templates", b"seed_templates", "templates", b"templates", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "cosine", b"cosine", "labels", b"labels", "method", b"method", "purity", b"purity", "seed_labels", b"seed_labels", "seed_templates", b"seed_templates", "seeds_agreeing", b"seeds_agreeing", "templates", b"templates", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "cosine", b"cosine", "impure", b"impure", "labels", b"labels", "method", b"method", "purity", b"purity", "seed_labels", b"seed_labels", "seed_templates", b"seed_templates", "seeds_agreeing", b"seeds_agreeing", "templates", b"templates", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModulesResponse: _TypeAlias = ModulesResponse  # noqa: Y015
+
+@_typing.final
+class StabilityRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAPS_FIELD_NUMBER: _builtins.int
+    KS_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
+    REPEATS_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    PERCENTILE_FIELD_NUMBER: _builtins.int
+    PRODUCTS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    repeats: _builtins.int
+    """Random partitions into three thirds; 0 means 20."""
+    seed: _builtins.int
+    """Of the partitions and of the methods."""
+    window: _builtins.int
+    """As in ModulesRequest."""
+    percentile: _builtins.float
+    request_id: _builtins.str
+    @_builtins.property
+    def maps(self) -> _tensor_pb2.Array:
+        """(C, H, W) influence maps; most often {operation, "maps"} of an influence operation."""
+
+    @_builtins.property
+    def ks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of modules, each at least 2; empty means 2 to 10, as far as the maps allow."""
+
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedScalarFieldContainer[Global___Method.ValueType]:
+        """Empty means NMF and k-means."""
+
+    @_builtins.property
+    def products(self) -> _tensor_pb2.Array: ...
+    def __init__(
+        self,
+        *,
+        maps: _tensor_pb2.Array | None = ...,
+        ks: _abc.Iterable[_builtins.int] | None = ...,
+        methods: _abc.Iterable[Global___Method.ValueType] | None = ...,
+        repeats: _builtins.int = ...,
+        seed: _builtins.int = ...,
+        window: _builtins.int = ...,
+        percentile: _builtins.float = ...,
+        products: _tensor_pb2.Array | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["maps", b"maps", "products", b"products"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ks", b"ks", "maps", b"maps", "methods", b"methods", "percentile", b"percentile", "products", b"products", "repeats", b"repeats", "request_id", b"request_id", "seed", b"seed", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StabilityRequest: _TypeAlias = StabilityRequest  # noqa: Y015
+
+@_typing.final
+class StabilityResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    K_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    COSINE_FIELD_NUMBER: _builtins.int
+    CHANCE_FIELD_NUMBER: _builtins.int
+    SUGGESTED_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    channels: _builtins.int
+    """Maps that are not flat; the others take no part."""
+    @_builtins.property
+    def k(self) -> _tensor_pb2.Array:
+        """(n,) INT64"""
+
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedScalarFieldContainer[Global___Method.ValueType]: ...
+    @_builtins.property
+    def consistency(self) -> _tensor_pb2.Array:
+        """For M methods, n numbers of modules and R repeats: (M, n, R) FP64, the share of the shared
+        third's channels with one label in both runs; NaN where a run did not settle.
+        """
+
+    @_builtins.property
+    def cosine(self) -> _tensor_pb2.Array:
+        """(M, n, R) FP64: cosine of matched templates, averaged over modules."""
+
+    @_builtins.property
+    def chance(self) -> _tensor_pb2.Array:
+        """(M, n) FP64: the consistency that permuted labels reach."""
+
+    @_builtins.property
+    def suggested(self) -> _containers.RepeatedCompositeFieldContainer[Global___SuggestedK]:
+        """One a method."""
+
+    def __init__(
+        self,
+        *,
+        k: _tensor_pb2.Array | None = ...,
+        methods: _abc.Iterable[Global___Method.ValueType] | None = ...,
+        consistency: _tensor_pb2.Array | None = ...,
+        cosine: _tensor_pb2.Array | None = ...,
+        chance: _tensor_pb2.Array | None = ...,
+        suggested: _abc.Iterable[Global___SuggestedK] | None = ...,
+        channels: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chance", b"chance", "consistency", b"consistency", "cosine", b"cosine", "k", b"k"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chance", b"chance", "channels", b"channels", "consistency", b"consistency", "cosine", b"cosine", "k", b"k", "methods", b"methods", "suggested", b"suggested"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StabilityResponse: _TypeAlias = StabilityResponse  # noqa: Y015
+
+@_typing.final
+class SuggestedK(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    K_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    CHANCE_FIELD_NUMBER: _builtins.int
+    EXCESS_STDERR_FIELD_NUMBER: _builtins.int
+    RIVALS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    method: Global___Method.ValueType
+    k: _builtins.int
+    """The number of modules whose consistency exceeds chance most."""
+    consistency: _builtins.float
+    """Means over repeats at this K."""
+    chance: _builtins.float
+    excess_stderr: _builtins.float
+    """Standard error of the excess over repeats."""
+    reason: _builtins.str
+    """One sentence."""
+    @_builtins.property
+    def rivals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Other numbers of modules whose excess is within its standard error of the best one's."""
+
+    def __init__(
+        self,
+        *,
+        method: Global___Method.ValueType = ...,
+        k: _builtins.int = ...,
+        consistency: _builtins.float = ...,
+        chance: _builtins.float = ...,
+        excess_stderr: _builtins.float = ...,
+        rivals: _abc.Iterable[_builtins.int] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chance", b"chance", "consistency", b"consistency", "excess_stderr", b"excess_stderr", "k", b"k", "method", b"method", "reason", b"reason", "rivals", b"rivals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestedK: _TypeAlias = SuggestedK  # noqa: Y015
+
+@_typing.final
+class MagnitudeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    KS_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    MAP_SIZE_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    PERCENTILE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    method: Global___Method.ValueType
+    """How modules are found."""
+    seed: _builtins.int
+    """Of the method."""
+    map_size: _builtins.int
+    """As in InfluenceRequest."""
+    window: _builtins.int
+    """As in ModulesRequest."""
+    percentile: _builtins.float
+    request_id: _builtins.str
+    dry_run: _builtins.bool
+    """Answers with the estimate; starts nothing."""
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Layers' or levels' names; empty means the last three."""
+
+    @_builtins.property
+    def ks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of modules; empty means 2 to 10, as far as each layer's channels allow."""
+
+    @_builtins.property
+    def pairs(self) -> _originals_pb2.Pairs:
+        """Modules are found on these pairs, and measured on as many that follow them."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        layers: _abc.Iterable[_builtins.str] | None = ...,
+        ks: _abc.Iterable[_builtins.int] | None = ...,
+        method: Global___Method.ValueType = ...,
+        seed: _builtins.int = ...,
+        pairs: _originals_pb2.Pairs | None = ...,
+        map_size: _builtins.int = ...,
+        window: _builtins.int = ...,
+        percentile: _builtins.float = ...,
+        request_id: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pairs", b"pairs"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "ks", b"ks", "layers", b"layers", "map_size", b"map_size", "method", b"method", "model", b"model", "pairs", b"pairs", "percentile", b"percentile", "request_id", b"request_id", "seed", b"seed", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MagnitudeRequest: _TypeAlias = MagnitudeRequest  # noqa: Y015
+
+@_typing.final
+class MagnitudeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYERS_FIELD_NUMBER: _builtins.int
+    LAYER_FIELD_NUMBER: _builtins.int
+    K_FIELD_NUMBER: _builtins.int
+    MODULE_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    INDIVIDUAL_FIELD_NUMBER: _builtins.int
+    INDIVIDUAL_STDERR_FIELD_NUMBER: _builtins.int
+    BY_SHARE_FIELD_NUMBER: _builtins.int
+    BY_CHANNELS_FIELD_NUMBER: _builtins.int
+    RANGE_WIDTH_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    DISTINCT_IMAGES_FIELD_NUMBER: _builtins.int
+    ORIGINALS_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    EXECUTION_FIELD_NUMBER: _builtins.int
+    range_width: _builtins.float
+    pairs: _builtins.int
+    """Pairs that found the modules, and pairs that measured them."""
+    distinct_images: _builtins.int
+    originals: _builtins.str
+    method: Global___Method.ValueType
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def layer(self) -> _tensor_pb2.Array:
+        """Columns of N rows, one a module. (N,) INT64: index into `layers`."""
+
+    @_builtins.property
+    def k(self) -> _tensor_pb2.Array:
+        """(N,) INT64: the number of modules that the layer was divided into."""
+
+    @_builtins.property
+    def module(self) -> _tensor_pb2.Array:
+        """(N,) INT64"""
+
+    @_builtins.property
+    def channels(self) -> _tensor_pb2.Array:
+        """(N,) INT64: how many channels the module has."""
+
+    @_builtins.property
+    def share(self) -> _tensor_pb2.Array:
+        """(N,) FP64: the same as a share of the layer's."""
+
+    @_builtins.property
+    def individual(self) -> _tensor_pb2.Array:
+        """(N,) FP64: as in InfluenceResponse."""
+
+    @_builtins.property
+    def individual_stderr(self) -> _tensor_pb2.Array:
+        """(N,) FP64"""
+
+    @_builtins.property
+    def by_share(self) -> _containers.RepeatedCompositeFieldContainer[Global___Regression]:
+        """Individual influence against the share of the layer: one a layer, then all layers pooled."""
+
+    @_builtins.property
+    def by_channels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Regression]:
+        """Individual influence against the number of channels, likewise."""
+
+    @_builtins.property
+    def execution(self) -> _precision_pb2.Execution: ...
+    def __init__(
+        self,
+        *,
+        layers: _abc.Iterable[_builtins.str] | None = ...,
+        layer: _tensor_pb2.Array | None = ...,
+        k: _tensor_pb2.Array | None = ...,
+        module: _tensor_pb2.Array | None = ...,
+        channels: _tensor_pb2.Array | None = ...,
+        share: _tensor_pb2.Array | None = ...,
+        individual: _tensor_pb2.Array | None = ...,
+        individual_stderr: _tensor_pb2.Array | None = ...,
+        by_share: _abc.Iterable[Global___Regression] | None = ...,
+        by_channels: _abc.Iterable[Global___Regression] | None = ...,
+        range_width: _builtins.float = ...,
+        pairs: _builtins.int = ...,
+        distinct_images: _builtins.int = ...,
+        originals: _builtins.str = ...,
+        method: Global___Method.ValueType = ...,
+        execution: _precision_pb2.Execution | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "k", b"k", "layer", b"layer", "module", b"module", "share", b"share"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_channels", b"by_channels", "by_share", b"by_share", "channels", b"channels", "distinct_images", b"distinct_images", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "k", b"k", "layer", b"layer", "layers", b"layers", "method", b"method", "module", b"module", "originals", b"originals", "pairs", b"pairs", "range_width", b"range_width", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MagnitudeResponse: _TypeAlias = MagnitudeResponse  # noqa: Y015
+
+@_typing.final
+class Regression(_message.Message):
+    """Ordinary least squares."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    SLOPE_FIELD_NUMBER: _builtins.int
+    INTERCEPT_FIELD_NUMBER: _builtins.int
+    R2_FIELD_NUMBER: _builtins.int
+    SLOPE_STDERR_FIELD_NUMBER: _builtins.int
+    RESIDUAL_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    layer: _builtins.str
+    """Empty for all layers together."""
+    slope: _builtins.float
+    intercept: _builtins.float
+    r2: _builtins.float
+    """Share of the variance that the line explains."""
+    slope_stderr: _builtins.float
+    residual: _builtins.float
+    """Standard deviation of what the line leaves, in the image's units."""
+    rows: _builtins.int
+    def __init__(
+        self,
+        *,
+        layer: _builtins.str = ...,
+        slope: _builtins.float = ...,
+        intercept: _builtins.float = ...,
+        r2: _builtins.float = ...,
+        slope_stderr: _builtins.float = ...,
+        residual: _builtins.float = ...,
+        rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["intercept", b"intercept", "layer", b"layer", "r2", b"r2", "residual", b"residual", "rows", b"rows", "slope", b"slope", "slope_stderr", b"slope_stderr"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Regression: _TypeAlias = Regression  # noqa: Y015
 
 @_typing.final
 class Plan(_message.Message):
@@ -437,7 +824,7 @@ class Progress(_message.Message):
     HYBRIDS_PER_SECOND_FIELD_NUMBER: _builtins.int
     state: Global___JobState.ValueType
     shards_done: _builtins.int
-    """A shard is 32 pairs."""
+    """A shard is 32 pairs of an influence, or one comparison of two runs of a stability."""
     shards_total: _builtins.int
     hybrids_per_second: _builtins.float
     """Hybrids a second since the job was started or resumed."""
@@ -497,6 +884,8 @@ class AnalysisMetadata(_message.Message):
 
     INFLUENCE_FIELD_NUMBER: _builtins.int
     MODULES_FIELD_NUMBER: _builtins.int
+    STABILITY_FIELD_NUMBER: _builtins.int
+    MAGNITUDE_FIELD_NUMBER: _builtins.int
     MODEL_DIGEST_FIELD_NUMBER: _builtins.int
     IDENTITY_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
@@ -512,6 +901,10 @@ class AnalysisMetadata(_message.Message):
     def influence(self) -> Global___InfluenceRequest: ...
     @_builtins.property
     def modules(self) -> Global___ModulesRequest: ...
+    @_builtins.property
+    def stability(self) -> Global___StabilityRequest: ...
+    @_builtins.property
+    def magnitude(self) -> Global___MagnitudeRequest: ...
     @_builtins.property
     def plan(self) -> Global___Plan: ...
     @_builtins.property
@@ -531,6 +924,8 @@ class AnalysisMetadata(_message.Message):
         *,
         influence: Global___InfluenceRequest | None = ...,
         modules: Global___ModulesRequest | None = ...,
+        stability: Global___StabilityRequest | None = ...,
+        magnitude: Global___MagnitudeRequest | None = ...,
         model_digest: _builtins.str = ...,
         identity: _builtins.str = ...,
         plan: Global___Plan | None = ...,
@@ -540,11 +935,11 @@ class AnalysisMetadata(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "estimate", b"estimate", "expire_time", b"expire_time", "influence", b"influence", "modules", b"modules", "plan", b"plan", "progress", b"progress", "specification", b"specification"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "estimate", b"estimate", "expire_time", b"expire_time", "influence", b"influence", "magnitude", b"magnitude", "modules", b"modules", "plan", b"plan", "progress", b"progress", "specification", b"specification", "stability", b"stability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "estimate", b"estimate", "expire_time", b"expire_time", "identity", b"identity", "influence", b"influence", "model_digest", b"model_digest", "modules", b"modules", "plan", b"plan", "progress", b"progress", "specification", b"specification"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "estimate", b"estimate", "expire_time", b"expire_time", "identity", b"identity", "influence", b"influence", "magnitude", b"magnitude", "model_digest", b"model_digest", "modules", b"modules", "plan", b"plan", "progress", b"progress", "specification", b"specification", "stability", b"stability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_specification: _TypeAlias = _typing.Literal["influence", "modules"]  # noqa: Y015
+    _WhichOneofReturnType_specification: _TypeAlias = _typing.Literal["influence", "modules", "stability", "magnitude"]  # noqa: Y015
     _WhichOneofArgType_specification: _TypeAlias = _typing.Literal["specification", b"specification"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_specification) -> _WhichOneofReturnType_specification | None: ...
 

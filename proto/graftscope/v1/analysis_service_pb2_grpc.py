@@ -45,6 +45,16 @@ class AnalysisServiceStub(object):
                 request_serializer=graftscope_dot_v1_dot_analysis__service__pb2.ModulesRequest.SerializeToString,
                 response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
+        self.Stability = channel.unary_unary(
+                '/graftscope.v1.AnalysisService/Stability',
+                request_serializer=graftscope_dot_v1_dot_analysis__service__pb2.StabilityRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.Magnitude = channel.unary_unary(
+                '/graftscope.v1.AnalysisService/Magnitude',
+                request_serializer=graftscope_dot_v1_dot_analysis__service__pb2.MagnitudeRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
         self.WatchOperation = channel.unary_stream(
                 '/graftscope.v1.AnalysisService/WatchOperation',
                 request_serializer=graftscope_dot_v1_dot_analysis__service__pb2.WatchOperationRequest.SerializeToString,
@@ -69,6 +79,20 @@ class AnalysisServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Stability(self, request, context):
+        """How far modules depend on which channels they were found in, for several K (section 4.1).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Magnitude(self, request, context):
+        """How much modules change the image as K grows, and what that depends on (section 4.1).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchOperation(self, request, context):
         """The whole state first, then each change, until the operation is done.
         """
@@ -87,6 +111,16 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
             'Modules': grpc.unary_unary_rpc_method_handler(
                     servicer.Modules,
                     request_deserializer=graftscope_dot_v1_dot_analysis__service__pb2.ModulesRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'Stability': grpc.unary_unary_rpc_method_handler(
+                    servicer.Stability,
+                    request_deserializer=graftscope_dot_v1_dot_analysis__service__pb2.StabilityRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'Magnitude': grpc.unary_unary_rpc_method_handler(
+                    servicer.Magnitude,
+                    request_deserializer=graftscope_dot_v1_dot_analysis__service__pb2.MagnitudeRequest.FromString,
                     response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
             'WatchOperation': grpc.unary_stream_rpc_method_handler(
@@ -148,6 +182,60 @@ class AnalysisService(object):
             target,
             '/graftscope.v1.AnalysisService/Modules',
             graftscope_dot_v1_dot_analysis__service__pb2.ModulesRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Stability(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/graftscope.v1.AnalysisService/Stability',
+            graftscope_dot_v1_dot_analysis__service__pb2.StabilityRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Magnitude(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/graftscope.v1.AnalysisService/Magnitude',
+            graftscope_dot_v1_dot_analysis__service__pb2.MagnitudeRequest.SerializeToString,
             google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,

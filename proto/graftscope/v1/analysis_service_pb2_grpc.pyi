@@ -38,6 +38,10 @@ class AnalysisServiceStub:
     """Influence maps (section 3.2, equation 3)."""
     Modules: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.ModulesRequest, _operations_pb2.Operation]
     """Modules from influence maps (section 3.3)."""
+    Stability: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.StabilityRequest, _operations_pb2.Operation]
+    """How far modules depend on which channels they were found in, for several K (section 4.1)."""
+    Magnitude: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.MagnitudeRequest, _operations_pb2.Operation]
+    """How much modules change the image as K grows, and what that depends on (section 4.1)."""
     WatchOperation: _grpc.UnaryStreamMultiCallable[_analysis_service_pb2.WatchOperationRequest, _analysis_service_pb2.WatchOperationResponse]
     """The whole state first, then each change, until the operation is done."""
 
@@ -48,6 +52,10 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     """Influence maps (section 3.2, equation 3)."""
     Modules: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.ModulesRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Modules from influence maps (section 3.3)."""
+    Stability: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.StabilityRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """How far modules depend on which channels they were found in, for several K (section 4.1)."""
+    Magnitude: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.MagnitudeRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """How much modules change the image as K grows, and what that depends on (section 4.1)."""
     WatchOperation: _aio.UnaryStreamMultiCallable[_analysis_service_pb2.WatchOperationRequest, _analysis_service_pb2.WatchOperationResponse]  # type: ignore[assignment]
     """The whole state first, then each change, until the operation is done."""
 
@@ -67,6 +75,22 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
         """Modules from influence maps (section 3.3)."""
+
+    @_abc_1.abstractmethod
+    def Stability(
+        self,
+        request: _analysis_service_pb2.StabilityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """How far modules depend on which channels they were found in, for several K (section 4.1)."""
+
+    @_abc_1.abstractmethod
+    def Magnitude(
+        self,
+        request: _analysis_service_pb2.MagnitudeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """How much modules change the image as K grows, and what that depends on (section 4.1)."""
 
     @_abc_1.abstractmethod
     def WatchOperation(

@@ -35,6 +35,7 @@ from graftscope.server.rpc import (
     AnalysisServicer,
     Arrays,
     ArtifactServicer,
+    ClusteringRequests,
     Guard,
     ModelServicer,
     OperationsServicer,
@@ -130,7 +131,7 @@ async def _add_services(
     requests = Requests(catalogue, arrays)
     models = ModelServicer(catalogue, requests, resolver, arrays, executor)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
-    analyses = AnalysisServicer(runner, requests)
+    analyses = AnalysisServicer(runner, requests, ClusteringRequests(arrays))
     analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(analyses, server)
     artifacts = ArtifactServicer(runner.artifacts)
     artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(artifacts, server)

@@ -15,6 +15,7 @@
 This package must not know files, sessions, protobuf, gRPC or threads.
 """
 
+from graftscope.server.analysis._areas import area_means
 from graftscope.server.analysis._consensus import (
     AGREEMENT_THRESHOLD,
     DEFAULT_SEEDS,
@@ -34,8 +35,20 @@ from graftscope.server.analysis._latents import (
     standard_normal,
     uniform,
 )
+from graftscope.server.analysis._magnitude import (
+    POOLED,
+    MagnitudeLines,
+    Regression,
+    magnitude_lines,
+)
 from graftscope.server.analysis._matching import agreement, match_labels, template_cosines
-from graftscope.server.analysis._modules import NO_MODULE, Method, Modules, find_modules
+from graftscope.server.analysis._modules import (
+    NO_MODULE,
+    Method,
+    Modules,
+    find_modules,
+    without_impure,
+)
 from graftscope.server.analysis._moments import (
     MapMoments,
     merge_in_order,
@@ -47,34 +60,60 @@ from graftscope.server.analysis._preprocess import (
     BinaryMaps,
     preprocess,
 )
+from graftscope.server.analysis._stability import (
+    DEFAULT_KS,
+    DEFAULT_METHODS,
+    DEFAULT_REPEATS,
+    Each,
+    Stability,
+    SuggestedK,
+    cell_count,
+    stability,
+    suggest_k,
+)
 
 __all__ = [
     "AGREEMENT_THRESHOLD",
+    "DEFAULT_KS",
+    "DEFAULT_METHODS",
     "DEFAULT_PERCENTILE",
+    "DEFAULT_REPEATS",
     "DEFAULT_SEEDS",
     "DEFAULT_WINDOW",
     "NO_MODULE",
+    "POOLED",
     "AnalysisError",
     "BinaryMaps",
+    "Each",
     "InvalidInputError",
     "KTooLargeError",
+    "MagnitudeLines",
     "MapMoments",
     "Method",
     "Modules",
     "NotConvergedError",
     "Pairs",
+    "Regression",
     "SeedConsensus",
+    "Stability",
+    "SuggestedK",
     "Which",
     "agreement",
+    "area_means",
+    "cell_count",
     "class_labels",
     "find_modules",
     "gaussian",
     "image_indices",
+    "magnitude_lines",
     "match_labels",
     "merge_in_order",
     "preprocess",
     "seed_consensus",
+    "stability",
     "standard_normal",
+    "suggest_k",
     "template_cosines",
     "uniform",
+    "without_impure",
 ]

@@ -10,13 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from graftscope.server.analysis._errors import InvalidInputError
+from graftscope.server.analysis._features import features_of
 from graftscope.server.analysis._matching import agreement, match_labels, template_cosines
-from graftscope.server.analysis._modules import Method, Modules, group_binary_maps, renumbered
-from graftscope.server.analysis._preprocess import (
-    DEFAULT_PERCENTILE,
-    DEFAULT_WINDOW,
-    preprocess,
-)
+from graftscope.server.analysis._modules import Method, Modules, group, renumbered
+from graftscope.server.analysis._preprocess import DEFAULT_PERCENTILE, DEFAULT_WINDOW
 
 DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 # Section 4.1 calls a label consistency large when more than nine in ten channels keep their module.
@@ -57,6 +54,7 @@ def seed_consensus(
     seeds: Sequence[int] = DEFAULT_SEEDS,
     window: int = DEFAULT_WINDOW,
     percentile: float = DEFAULT_PERCENTILE,
+    products: npt.ArrayLike | None = None,
     before_each: Callable[[], None] = lambda: None,
 ) -> SeedConsensus:
     """Groups the same maps under several seeds and compares each run with the first.
@@ -68,6 +66,7 @@ def seed_consensus(
         seeds: One run each, all different, at least one; from 0 to 2^32 - 1.
         window: Side of the box filter in pixels, odd.
         percentile: Of each map, between 0 and 100, above which a pixel counts.
+        products: As in `find_modules`.
         before_each: Called before each run; what it raises ends the search.
 
     Returns:
@@ -82,11 +81,11 @@ def seed_consensus(
         raise InvalidInputError(
             f"seeds {list(seeds)} are not allowed; at least one, all different", "seeds"
         )
-    binary = preprocess(maps, window, percentile)
+    features = features_of(maps, window, percentile, products)
     found = []
     for seed in seeds:
         before_each()
-        found.append(group_binary_maps(binary, k, method, seed))
+        found.append(group(features, k, method, seed))
     first = found[0]
     runs = tuple(renumbered(run, match_labels(first.labels, run.labels, k)) for run in found)
     return SeedConsensus(

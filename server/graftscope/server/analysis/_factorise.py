@@ -17,6 +17,7 @@ NMF_MAX_ITERATIONS = 2000
 KMEANS_MAX_ITERATIONS = 300
 # One start can land on a much worse partition (0.87 of label consistency where ten reached 0.97).
 KMEANS_STARTS = 10
+_DIGITS = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,21 +69,32 @@ def cluster_kmeans(
     matrix: npt.NDArray[np.bool_], k: int, seed: int, max_iterations: int = KMEANS_MAX_ITERATIONS
 ) -> Factors:
     """k-means: templates are centroids, weights are one-hot."""
+    points = matrix.astype(np.float64)
+    labels, iterations = kmeans_labels(points, k, seed, max_iterations)
+    weights = np.eye(k)[labels]  # (C, K)
+    return Factors(weights, weights.T @ points / weights.sum(axis=0)[:, np.newaxis], iterations)
+
+
+def kmeans_labels(
+    points: npt.NDArray[np.float64], k: int, seed: int, max_iterations: int = KMEANS_MAX_ITERATIONS
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Labels of the rows of `points`, every one of 0 to K - 1 in use, and the iterations taken."""
     from sklearn.cluster import KMeans
 
-    distinct = len(np.unique(matrix, axis=0))
+    # Equal channels differ by rounding once they are embedded. numpy's unique sorts the rows, which
+    # takes as long as the clustering.
+    distinct = len({row.tobytes() for row in points.round(_DIGITS) + 0.0})
     if k > distinct:
         raise KTooLargeError(
-            f"k = {k} exceeds the {distinct} different binary maps, which k-means cannot split "
+            f"k = {k} exceeds the {distinct} different channels, which k-means cannot split "
             f"further; allowed: 1 to {distinct}",
             "k",
         )
     model = KMeans(n_clusters=k, n_init=KMEANS_STARTS, max_iter=max_iterations, random_state=seed)
-    labels = model.fit_predict(matrix.astype(np.float64))
+    labels = np.asarray(model.fit_predict(points), dtype=np.int64)
     iterations = int(model.n_iter_)
     _require_settled("k-means", k, seed, iterations, max_iterations)
-    centroids = np.asarray(model.cluster_centers_, dtype=np.float64)
-    return Factors(np.eye(k)[labels], centroids, iterations)
+    return labels, iterations
 
 
 def _require_settled(method: str, k: int, seed: int, iterations: int, limit: int) -> None:

@@ -14,13 +14,20 @@ from graftscope.server.analysis._errors import InvalidInputError
 from graftscope.server.analysis._modules import NO_MODULE
 
 
-def match_labels(labels_a: npt.ArrayLike, labels_b: npt.ArrayLike, k: int) -> npt.NDArray[np.int64]:
+def match_labels(
+    labels_a: npt.ArrayLike,
+    labels_b: npt.ArrayLike,
+    k: int,
+    likeness: npt.NDArray[np.float64] | None = None,
+) -> npt.NDArray[np.int64]:
     """Names b's modules as a's so that most channels get the same label (Hungarian method).
 
     Args:
         labels_a: Shape (C,), from -1 (in no module) to k - 1.
         labels_b: The same channels' labels in the other grouping.
         k: Number of modules in each, at least 1.
+        likeness: Of b's module in the row to a's in the column, shape (K, K), 0 to 1; decides
+            between matches of equal agreement.
 
     Returns:
         A permutation, shape (K,), int64: b's module j is a's module `match[j]`.
@@ -34,7 +41,9 @@ def match_labels(labels_a: npt.ArrayLike, labels_b: npt.ArrayLike, k: int) -> np
     in_both = (a != NO_MODULE) & (b != NO_MODULE)
     shared = np.zeros((k, k), dtype=np.int64)  # rows b, columns a
     np.add.at(shared, (b[in_both], a[in_both]), 1)
-    _, match = linear_sum_assignment(shared, maximize=True)
+    # All K likenesses together weigh less than one channel.
+    ties = 0.0 if likeness is None else likeness / (2 * k)
+    _, match = linear_sum_assignment(shared + ties, maximize=True)
     return np.asarray(match, dtype=np.int64)
 
 

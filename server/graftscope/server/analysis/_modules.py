@@ -11,14 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from graftscope.server.analysis._checks import require_between
+from graftscope.server.analysis._embed import cluster_components, cluster_spectrally
 from graftscope.server.analysis._errors import InvalidInputError, KTooLargeError
 from graftscope.server.analysis._factorise import Factors, cluster_kmeans, factorise_nmf
-from graftscope.server.analysis._preprocess import (
-    DEFAULT_PERCENTILE,
-    DEFAULT_WINDOW,
-    BinaryMaps,
-    preprocess,
-)
+from graftscope.server.analysis._features import Features, features_of
+from graftscope.server.analysis._preprocess import DEFAULT_PERCENTILE, DEFAULT_WINDOW, BinaryMaps
 
 NO_MODULE = -1
 """Label of a channel that belongs to no module."""
@@ -28,10 +25,17 @@ MAX_CLUSTERING_SEED = 2**32 - 1
 
 
 class Method(enum.Enum):
-    """How channels are grouped."""
+    """How channels are grouped: by their maps (section 3.3), or by their products (section 5)."""
 
     NMF = "nmf"
     KMEANS = "kmeans"
+    PCA = "pca"
+    SPECTRAL = "spectral"
+
+    @property
+    def needs_products(self) -> bool:
+        """Whether channels are grouped by what they do pair by pair."""
+        return self in (Method.PCA, Method.SPECTRAL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +44,15 @@ class Modules:
 
     Attributes:
         labels: Module of each channel, shape (C,), int64; -1 for the channels of `empty` and
-            `unexplained`. A module may have no channel.
+            `unexplained`, and for those that `without_impure` took out. A module may have no
+            channel.
         templates: Shape (K, H, W), float64. NMF: of unit length, or zero for a template that
-            vanished. k-means: centroids, the share of the module's channels that reach a pixel.
+            vanished. The other methods: centroids, the share of the module's channels that reach
+            a pixel.
         weights: How much of each template is in each channel's binary map, shape (C, K), float64;
-            one-hot for k-means, zero where the label is -1.
+            one-hot for the methods that only label, zero for channels of `empty`, `unexplained`.
         purity: Largest weight over the sum of weights, shape (C,), float64, 1/K to 1; always 1
-            for k-means, NaN where the label is -1.
+            for the methods that only label, NaN for channels of `empty` and `unexplained`.
         empty: Channels whose binary map has no pixel, ascending, int64; not factorised.
         unexplained: Channels to which no template contributes, ascending, int64 (NMF alone).
         method: How they were grouped.
@@ -83,17 +89,21 @@ def find_modules(
     seed: int = 0,
     window: int = DEFAULT_WINDOW,
     percentile: float = DEFAULT_PERCENTILE,
+    products: npt.ArrayLike | None = None,
 ) -> Modules:
     """Groups channels into K modules by their elementary influence maps.
 
     Args:
         maps: Elementary influence maps of a layer, shape (C, H, W), finite.
         k: Number of modules, from 1 to the number of maps that are not empty.
-        method: Non-negative matrix factorisation, or k-means on the same matrix.
+        method: Non-negative matrix factorisation, k-means on the same matrix; or k-means on
+            principal components or on a spectral embedding of `products`.
         seed: From 0 to 2^32 - 1. That of k-means chooses its ten starts; that of NMF enters through
             a randomised singular value decomposition alone, so clear modules hardly depend on it.
         window: Side of the box filter in pixels, odd.
         percentile: Of each map, between 0 and 100, above which a pixel counts.
+        products: Mean over pairs and pixels of the product of two channels' effects in the same
+            pair, shape (C, C); needed by PCA and SPECTRAL alone.
 
     Returns:
         The modules.
@@ -103,17 +113,53 @@ def find_modules(
         KTooLargeError: There are fewer maps (for k-means: different maps) than modules.
         NotConvergedError: The method reached its iteration limit.
     """
-    return group_binary_maps(preprocess(maps, window, percentile), k, method, seed)
+    return group(features_of(maps, window, percentile, products), k, method, seed)
 
 
-def group_binary_maps(binary: BinaryMaps, k: int, method: Method, seed: int) -> Modules:
-    """Groups channels whose maps were preprocessed already; see `find_modules`."""
+def group(features: Features, k: int, method: Method, seed: int) -> Modules:
+    """Groups channels by their features; see `find_modules`."""
     require_between("seed", seed, 0, MAX_CLUSTERING_SEED)
-    kept = binary.nonempty
-    _require_fitting_k(k, len(kept), *binary.matrix.shape)
-    factorise = {Method.NMF: factorise_nmf, Method.KMEANS: cluster_kmeans}[method]
-    factors = factorise(binary.matrix[kept], k, seed)
-    return modules_from_factors(factors, binary, method, seed)
+    kept = features.binary.nonempty
+    _require_fitting_k(k, len(kept), *features.binary.matrix.shape)
+    factors = _factorise(features.of(kept), k, method, seed)
+    return modules_from_factors(factors, features.binary, method, seed)
+
+
+def without_impure(modules: Modules, min_purity: float) -> Modules:
+    """The same modules without the channels that are less pure (section 4.1).
+
+    Args:
+        modules: As they were found.
+        min_purity: From 0 to 1; 0 keeps all, and 1 those that one template alone explains.
+
+    Returns:
+        Modules whose labels are -1 there; weights, purity and templates stay.
+
+    Raises:
+        InvalidInputError: The purity is out of range.
+    """
+    if not 0 <= min_purity <= 1:
+        raise InvalidInputError(
+            f"min_purity = {min_purity} is not allowed; it is 0 to 1", "min_purity"
+        )
+    # Written so that a purity of NaN, which is in no module already, stays out.
+    pure = modules.purity >= min_purity
+    return replace(modules, labels=np.where(pure, modules.labels, NO_MODULE))
+
+
+def _factorise(features: Features, k: int, method: Method, seed: int) -> Factors:
+    matrix, products = features.binary.matrix, features.products
+    if method is Method.NMF:
+        return factorise_nmf(matrix, k, seed)
+    if method is Method.KMEANS:
+        return cluster_kmeans(matrix, k, seed)
+    if products is None:
+        raise InvalidInputError(
+            f"method {method.value} needs products of the channels' effects, which were not given",
+            "products",
+        )
+    cluster = {Method.PCA: cluster_components, Method.SPECTRAL: cluster_spectrally}[method]
+    return cluster(matrix, products, k, seed)
 
 
 def modules_from_factors(

@@ -12,6 +12,7 @@ from graftscope.server.engine._devices import Device, check_device
 from graftscope.server.engine._generator import Effects, Generator, Latents, Recording
 from graftscope.server.engine._hybridize import Hybrids, channel_set, hybridize
 from graftscope.server.engine._influence import (
+    PRODUCT_SIDE,
     Batch,
     ShardEffects,
     Subject,
@@ -35,6 +36,7 @@ from graftscope.server.engine._sessions import Cancellation, Session, SessionPoo
 
 __all__ = [
     "ARITHMETIC_VERSION",
+    "PRODUCT_SIDE",
     "SHARD_PAIRS",
     "Batch",
     "Cancellation",

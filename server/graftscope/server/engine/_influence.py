@@ -10,12 +10,15 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from graftscope.graph import Areas
-from graftscope.server.analysis import MapMoments, merge_in_order
+from graftscope.server.analysis import MapMoments, area_means, merge_in_order
 from graftscope.server.engine._generator import Effects, Generator, Recording
 from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan
 from graftscope.server.engine._sessions import Cancellation
 from graftscope.v1 import bundle_pb2
+
+PRODUCT_SIDE = 16
+"""Products of effects are taken on areas so that no side is longer than this, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +30,14 @@ class Subject:
         layer: where it is cut.
         sets: (E, C), the channels of each E.
         areas: sides of the areas that maps are averaged over.
+        products: whether products of effects are wanted too; then a run holds one pair.
     """
 
     generator: Generator
     layer: bundle_pb2.Layer
     sets: NDArray[np.bool_]
     areas: Areas
+    products: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +47,13 @@ class ShardEffects:
     Attributes:
         moments: of the maps, over the shard's pairs.
         pixel_means: (B, E), every pair's mean over pixels.
+        products: (E, E), sum over pairs of the mean over pixels of the product of two sets'
+            effects in the same pair; None where not wanted.
     """
 
     moments: MapMoments
     pixel_means: NDArray[np.float64]
+    products: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +92,17 @@ def shard_effects(
         for batch, run in zip(batches, runs, strict=True)
     )
     means = np.concatenate([run.pixel_means.T for run in runs])  # (B, E)
-    return ShardEffects(moments, np.ascontiguousarray(means))
+    products = sum_products(runs) if subject.products else None
+    return ShardEffects(moments, np.ascontiguousarray(means), products)
+
+
+def sum_products(runs: list[Effects]) -> NDArray[np.float64]:
+    """Adds up the products of effects, (E, E); each run holds one pair, so its total is its map."""
+    total = np.zeros((len(runs[0].total),) * 2)
+    for run in runs:
+        effects = area_means(run.total, PRODUCT_SIDE).reshape(len(run.total), -1)  # (E, P)
+        total += effects @ effects.T / effects.shape[1]
+    return total
 
 
 def batch_effects(

@@ -38,13 +38,16 @@ class Plan:
     arithmetic_version: int = ARITHMETIC_VERSION
 
 
-def choose_plan(generator: Generator, layer: bundle_pb2.Layer, sets: int) -> Plan:
+def choose_plan(
+    generator: Generator, layer: bundle_pb2.Layer, sets: int, *, one_pair: bool = False
+) -> Plan:
     """Chooses the size of a run from the widest tensor that it is likely to hold.
 
     Args:
         generator: what will be run.
         layer: where it is cut.
         sets: how many sets of channels the job has, at least 1.
+        one_pair: whether every pair needs a run of its own, since its map is wanted.
     """
     colours, height, width = generator.image_shape
     following = [
@@ -53,5 +56,5 @@ def choose_plan(generator: Generator, layer: bundle_pb2.Layer, sets: int) -> Pla
     elements = [x.channels * max(x.height, 1) * max(x.width, 1) for x in following]
     widest = max([*elements, colours * height * width]) * _FLOAT_BYTES
     hybrids = max(1, _RUN_BYTES // widest)
-    batch = next(size for size in (32, 16, 8, 4, 2, 1) if size <= hybrids)
+    batch = 1 if one_pair else next(x for x in (32, 16, 8, 4, 2, 1) if x <= hybrids)
     return Plan(batch, min(sets, max(1, hybrids // batch)), generator.provider)

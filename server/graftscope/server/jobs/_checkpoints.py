@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graftscope.server.analysis import MapMoments
 from graftscope.server.errors import Corrupt
@@ -25,11 +26,13 @@ class Sums:
         shards: how many there are.
         moments: of the maps over their pairs, (E, H, W).
         individual: of every pair's own mean over pixels, (E, 1, 1).
+        products: (E, E), sum over pairs of the products of effects; None where not wanted.
     """
 
     shards: int
     moments: MapMoments
     individual: MapMoments
+    products: NDArray[np.float64] | None = None
 
 
 class CheckpointFolder:
@@ -42,6 +45,8 @@ class CheckpointFolder:
     def save(self, job_id: str, sums: Sums) -> Checkpoint:
         """Writes a checkpoint to the disk under a name of its own."""
         buffer = io.BytesIO()
+        # Without products, an array of no elements.
+        products = np.zeros((0, 0)) if sums.products is None else sums.products
         np.savez(
             buffer,
             shards=np.int64(sums.shards),
@@ -50,6 +55,7 @@ class CheckpointFolder:
             m2=sums.moments.m2,
             individual_mean=sums.individual.mean,
             individual_m2=sums.individual.m2,
+            products=products,
         )
         data = buffer.getvalue()
         name = f"{job_id}-{sums.shards}.npz"
@@ -75,7 +81,10 @@ class CheckpointFolder:
             count = int(file["count"])
             moments = MapMoments(count, file["mean"], file["m2"])
             individual = MapMoments(count, file["individual_mean"], file["individual_m2"])
-            return Sums(int(file["shards"]), moments, individual)
+            # Checkpoints of version 0.1.0 have none.
+            products = file.get("products", np.zeros((0, 0)))
+            products = products if products.size else None
+            return Sums(int(file["shards"]), moments, individual, products)
 
     def remove(self, checkpoint: Checkpoint | None) -> None:
         """Removes a checkpoint that is no longer needed."""

@@ -1,24 +1,32 @@
 """A job's life: its turn, its work, and the state that it ends in.
 
-One influence job at a time has all workers; modules are found beside it. It must not know gRPC, or
-how jobs are created and watched.
+One influence job at a time has all workers; modules are found and compared beside it. It must not
+know gRPC, or how jobs are created and watched.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from graftscope.server.errors import Cancelled, Corrupt
 from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
-from graftscope.server.jobs._influence import finish, run_shards
-from graftscope.server.jobs._live import Live
+from graftscope.server.jobs._influence import finish, run_shards, shard_count
+from graftscope.server.jobs._live import Live, Snapshot
+from graftscope.server.jobs._magnitude import run_magnitude
 from graftscope.server.jobs._modules import run_modules
 from graftscope.server.jobs._preparation import Preparation, stored_plan
-from graftscope.server.jobs._specification import InfluenceSpec, ModulesSpec, parse_spec
+from graftscope.server.jobs._specification import (
+    InfluenceSpec,
+    MagnitudeSpec,
+    ModulesSpec,
+    StabilitySpec,
+    parse_spec,
+)
+from graftscope.server.jobs._stability import run_stability, single_threaded
 from graftscope.server.jobs._store import Failure, Job, JobState, JobStore, Result, end
-from graftscope.server.jobs._tracker import Tracker
+from graftscope.server.jobs._tracker import Counter, Tracker
 from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")
@@ -41,6 +49,10 @@ class JobSettings:
     checkpoint_every_s: float = 5.0
 
 
+Needed = Callable[[Live, InfluenceSpec, Callable[[Snapshot], None]], Awaitable[Result]]
+"""Runs an influence job that another job needs to its end, and tells of its progress."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a job came to."""
@@ -48,6 +60,19 @@ class Outcome:
     state: JobState
     result: Result | None = None
     failure: Failure | None = None
+
+
+class NeededFailed(Exception):
+    """An influence job that another job needs has failed.
+
+    Attributes:
+        failure: why.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        """Takes over the other job's reason."""
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 class Execution:
@@ -58,6 +83,7 @@ class Execution:
         checkpoints: where sums over the first shards are kept.
         preparation: from names and checksums to models and arrays.
         settings: how jobs are run.
+        needed: runs influence jobs that other jobs need.
     """
 
     def __init__(
@@ -66,20 +92,27 @@ class Execution:
         checkpoints: CheckpointFolder,
         preparation: Preparation,
         settings: JobSettings,
+        needed: Needed,
     ) -> None:
         self._store = store
         self._checkpoints = checkpoints
         self._preparation = preparation
         self._settings = settings
+        self._needed = needed
         self._shards = ThreadPoolExecutor(settings.workers, thread_name_prefix="shard")
         # A thread of its own: what a cancelled search left running must not hold up anything else.
         self._modules = ThreadPoolExecutor(1, thread_name_prefix="modules")
-        self._lanes = {"influence": asyncio.Semaphore(1), "modules": asyncio.Semaphore(1)}
+        self._cells = ThreadPoolExecutor(
+            settings.workers, thread_name_prefix="stability", initializer=single_threaded
+        )
+        analyses = ("influence", "modules", "stability", "magnitude")
+        self._lanes = {analysis: asyncio.Semaphore(1) for analysis in analyses}
 
     def close(self) -> None:
         """Ends the threads; a search for modules that was dropped is not waited for."""
         self._shards.shutdown()
         self._modules.shutdown(wait=False, cancel_futures=True)
+        self._cells.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, live: Live) -> None:
         """Runs a job. Whatever happens, it ends in a state that watchers see."""
@@ -109,6 +142,8 @@ class Execution:
                 return Outcome(JobState.DONE, result=await self._compute(live))
         except Cancelled:
             return Outcome(JobState.CANCELLED)
+        except NeededFailed as error:
+            return Outcome(JobState.FAILED, failure=error.failure)
         except Exception as error:
             failure = self._settings.describe_failure(error)
             job = live.snapshot.job.id
@@ -142,15 +177,46 @@ class Execution:
         live.set_job(job)
         await asyncio.to_thread(self._store.update, job)
         spec = parse_spec(job.specification)
-        if isinstance(spec, ModulesSpec):
-            return await self._find_modules(live, spec)
-        return await self._influence(live, spec)
+        match spec:
+            case ModulesSpec():
+                return await self._find_modules(live, spec)
+            case StabilitySpec():
+                return await self._stability(live, spec)
+            case MagnitudeSpec():
+                return await self._magnitude(live, spec)
+            case InfluenceSpec():
+                return await self._influence(live, spec)
 
     async def _find_modules(self, live: Live, spec: ModulesSpec) -> Result:
         artifacts = self._preparation.resolver.artifacts
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(self._modules, run_modules, spec, artifacts, live.cancellation)
         return await live.unless_cancelled(work)
+
+    async def _stability(self, live: Live, spec: StabilitySpec) -> Result:
+        artifacts = self._preparation.resolver.artifacts
+        loop = asyncio.get_running_loop()
+        counter = Counter(_from_start(live), loop)
+        arguments = (spec, artifacts, self._cells, live.cancellation, counter.one_more)
+        return await live.unless_cancelled(asyncio.to_thread(run_stability, *arguments))
+
+    async def _magnitude(self, live: Live, spec: MagnitudeSpec) -> Result:
+        resolver = self._preparation.resolver
+        counter = Counter(_from_start(live), asyncio.get_running_loop())
+        done = 0
+
+        async def influence(needed: InfluenceSpec) -> Result:
+            nonlocal done
+            result = await self._needed(
+                live, needed, lambda snapshot: counter.reach(done + snapshot.job.shards_done)
+            )
+            done += shard_count(needed)
+            counter.reach(done)
+            return result
+
+        generator = resolver.catalogue.by_digest(spec.model)
+        arguments = (spec, generator, resolver.artifacts, self._modules, live.cancellation)
+        return await live.unless_cancelled(run_magnitude(*arguments, influence))
 
     async def _influence(self, live: Live, spec: InfluenceSpec) -> Result:
         resolved = asyncio.to_thread(self._preparation.resolve, spec)
@@ -191,3 +257,9 @@ class Execution:
         if old is not None and job.checkpoint is not None and old.file != job.checkpoint.file:
             self._checkpoints.remove(old)
         return job
+
+
+def _from_start(live: Live) -> Live:
+    """The job, which keeps nothing of an earlier attempt."""
+    live.set_job(replace(live.snapshot.job, shards_done=0))
+    return live

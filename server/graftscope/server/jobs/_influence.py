@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graftscope.server.analysis import MapMoments
 from graftscope.server.engine import (
@@ -74,10 +75,11 @@ def estimate(
     batches, runs = -(-spec.pairs // plan.batch), -(-count // plan.sets)
     # A shard is not divided between workers.
     side_by_side = min(workers, shard_count(spec))
+    products_bytes = count * count * 8 if spec.products else 0
     return Estimate(
         duration_s=batches * (batch_s + runs * run_s) / side_by_side,
         hybrids=count * spec.pairs,
-        result_bytes=count * (pixels * _BYTES_A_PIXEL + _BYTES_A_SET),
+        result_bytes=count * (pixels * _BYTES_A_PIXEL + _BYTES_A_SET) + products_bytes,
     )
 
 
@@ -153,6 +155,8 @@ def finish(
         "individual_stderr": sums.individual.stderr().ravel(),
         "channels": np.array(spec.indices, dtype=np.int64),
     }
+    if sums.products is not None:
+        arrays["products"] = sums.products / sums.moments.count
     image = subject.generator.manifest.image
     return Result(
         arrays={name: artifacts.put(array) for name, array in arrays.items()},
@@ -171,7 +175,16 @@ def finish(
 def _add(sums: Sums | None, effects: ShardEffects) -> Sums:
     individual = MapMoments.from_pixel_means(effects.pixel_means)
     if sums is None:
-        return Sums(1, effects.moments, individual)
+        return Sums(1, effects.moments, individual, effects.products)
     return Sums(
-        sums.shards + 1, sums.moments.merge(effects.moments), sums.individual.merge(individual)
+        sums.shards + 1,
+        sums.moments.merge(effects.moments),
+        sums.individual.merge(individual),
+        _sum(sums.products, effects.products),
     )
+
+
+def _sum(
+    a: NDArray[np.float64] | None, b: NDArray[np.float64] | None
+) -> NDArray[np.float64] | None:
+    return None if a is None or b is None else a + b

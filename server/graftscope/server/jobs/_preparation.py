@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
+from graftscope.server.analysis import DEFAULT_KS
 from graftscope.server.engine import (
     ARITHMETIC_VERSION,
     Cancellation,
@@ -19,14 +20,19 @@ from graftscope.server.engine import (
 from graftscope.server.errors import Conflict, Corrupt, NotFound
 from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
 from graftscope.server.jobs._influence import estimate, shard_count
+from graftscope.server.jobs._magnitude import MAGNITUDE_ROW_BYTES, channels_spec
 from graftscope.server.jobs._resolve import Resolver
 from graftscope.server.jobs._specification import (
     InfluenceSpec,
+    MagnitudeSpec,
+    ModulesSpec,
     Spec,
+    StabilitySpec,
     canonical,
     identity,
     parse_spec,
 )
+from graftscope.server.jobs._stability import stability_shards
 from graftscope.server.jobs._store import Estimate, Job, JobState, JobStore
 from graftscope.server.logs import get_logger
 
@@ -96,7 +102,15 @@ class Preparation:
             shards_total=1,
             created_s=time.time(),
         )
-        return self._plan(job, spec) if isinstance(spec, InfluenceSpec) else (job, None)
+        match spec:
+            case InfluenceSpec():
+                return self._plan(job, spec)
+            case StabilitySpec():
+                return replace(job, shards_total=stability_shards(spec)), None
+            case MagnitudeSpec():
+                return self._magnitude(job, spec), None
+            case ModulesSpec():
+                return job, None
 
     def adopt(self, job: Job, sums: Sums | None, request_id: str | None) -> Job:
         """The job, stored, with a checkpoint of its own of the sums that it goes on from.
@@ -147,7 +161,12 @@ class Preparation:
         """With the plan and the sums of an earlier attempt, or a new plan."""
         subject, source = self.resolve(spec)
         plan, sums = self._earlier(job.identity, subject) or (
-            choose_plan(subject.generator, subject.layer, len(subject.sets)),
+            choose_plan(
+                subject.generator,
+                subject.layer,
+                len(subject.sets),
+                one_pair=subject.products,
+            ),
             None,
         )
         planned = replace(
@@ -165,6 +184,25 @@ class Preparation:
             shards_done=sums.shards if sums else 0,
         )
         return planned, sums
+
+    def _magnitude(self, job: Job, spec: MagnitudeSpec) -> Job:
+        """With the estimate of its influence jobs; those that are done already cost nothing."""
+        generator = self.resolver.catalogue.by_digest(spec.model)
+        duration_s, hybrids, rows, shards = 0.0, 0, 0, 0
+        for name in spec.layers:
+            layer = generator.layer(name)
+            needed = channels_spec(spec, layer.name, layer.channels)
+            prepared, _ = self.prepare(needed, job.model)
+            # Which modules will be empty is not known yet: at most k of every division.
+            modules = sum(k for k in spec.ks or DEFAULT_KS if k <= layer.channels)
+            is_done = self.find(needed, None) is not None
+            share = modules / layer.channels + (0 if is_done else 1)
+            duration_s += share * prepared.estimate.duration_s
+            hybrids += round(share * prepared.estimate.hybrids)
+            rows += modules
+            shards += 2 * prepared.shards_total
+        cost = Estimate(duration_s, hybrids, rows * MAGNITUDE_ROW_BYTES)
+        return replace(job, estimate=cost, shards_total=shards)
 
     def _earlier(self, wanted: str, subject: Subject) -> tuple[Plan, Sums] | None:
         """The newest attempt that can be gone on with: same arithmetic, same provider."""

@@ -41,7 +41,7 @@ class Resolver:
         generator = self.catalogue.by_digest(spec.model)
         layer = generator.layer(spec.layer)
         sets = np.stack([channel_set(layer, np.array(x, dtype=np.int64)) for x in spec.sets])
-        return Subject(generator, layer, sets, generator.areas(spec.map_size))
+        return Subject(generator, layer, sets, generator.areas(spec.map_size), spec.products)
 
     def pairs(self, generator: Generator, originals: OriginalsSpec, seed: int) -> PairSource:
         """Where a specification's pairs come from.

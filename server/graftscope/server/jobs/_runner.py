@@ -5,7 +5,7 @@ gRPC.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -15,12 +15,12 @@ from graftscope.server.errors import Cancelled, NotFound, NotReady, Stopping
 from graftscope.server.jobs._artifacts import ArtifactStore
 from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
 from graftscope.server.jobs._cleanup import forget_expired
-from graftscope.server.jobs._execution import Execution, JobSettings, Outcome
+from graftscope.server.jobs._execution import Execution, JobSettings, NeededFailed, Outcome
 from graftscope.server.jobs._live import Live, Snapshot
 from graftscope.server.jobs._preparation import UNENDED, Preparation
 from graftscope.server.jobs._resolve import Resolver
-from graftscope.server.jobs._specification import Spec, identity
-from graftscope.server.jobs._store import Job, JobState, JobStore
+from graftscope.server.jobs._specification import InfluenceSpec, Spec, identity
+from graftscope.server.jobs._store import Job, JobState, JobStore, Result
 from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")
@@ -49,7 +49,9 @@ class JobRunner:
         self._checkpoints = checkpoints
         self._settings = settings
         self._preparation = Preparation(store, checkpoints, resolver, settings.workers)
-        self._execution = Execution(store, checkpoints, self._preparation, settings)
+        self._execution = Execution(
+            store, checkpoints, self._preparation, settings, self._run_needed
+        )
         self._live: dict[str, Live] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         # Threads of their own: estimates take a while and must not hold up look-ups.
@@ -201,6 +203,34 @@ class JobRunner:
             if found.id in self._live:
                 return self._live[found.id].snapshot.job
         return await self._create(spec, model, request_id)
+
+    async def _run_needed(
+        self, live: Live, spec: InfluenceSpec, on_progress: Callable[[Snapshot], None]
+    ) -> Result:
+        """Runs an influence job that `live` needs, or finds one; they are cancelled together.
+
+        Raises:
+            NeededFailed: the influence job has failed.
+            Cancelled: it was cancelled, or the server stops.
+        """
+        found = await asyncio.to_thread(self._preparation.find, spec, None)
+        job = await self._create(spec, live.snapshot.job.model, None)
+        try:
+            async for snapshot in self.watch(job.id):
+                on_progress(snapshot)
+        except Stopping as error:
+            raise Cancelled(str(error)) from error
+        except asyncio.CancelledError:
+            # Somebody else's job goes on.
+            if found is None and job.id in self._live:
+                self._live[job.id].cancel()
+            raise
+        ended = snapshot.job
+        if ended.failure is not None:
+            raise NeededFailed(ended.failure)
+        if ended.result is None:
+            raise Cancelled(f"operations/{ended.id}, which is needed, was cancelled")
+        return ended.result
 
     async def _take_up(self, job: Job) -> None:
         """Goes on with a job, or closes it where its plan would give other bits here."""

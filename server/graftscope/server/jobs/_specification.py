@@ -46,6 +46,13 @@ class OriginalsSpec:
     kind: str
     arrays: Mapping[str, ArrayRef]
 
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """The inverse of `dataclasses.asdict` after a trip through JSON."""
+        assert isinstance(value, dict)
+        refs = {name: ArrayRef.from_json(ref) for name, ref in value["arrays"].items()}
+        return cls(value["kind"], refs)
+
 
 @dataclass(frozen=True)
 class InfluenceSpec:
@@ -65,6 +72,7 @@ class InfluenceSpec:
         map_size: longest side of a map, resolved.
         arithmetic: version of the arithmetic.
         precision: fp32.
+        products: whether products of effects are wanted too.
     """
 
     model: str
@@ -80,20 +88,18 @@ class InfluenceSpec:
     map_size: int
     arithmetic: int
     precision: str = "fp32"
+    products: bool = False
     analysis: str = "influence"
 
     @classmethod
     def from_json(cls, value: dict[str, object]) -> Self:
         """The inverse of `canonical`."""
         fields = dict(value)
-        originals = fields.pop("originals")
         sets, indices = fields.pop("sets"), fields.pop("indices")
-        assert isinstance(originals, dict)
         assert isinstance(sets, list)
         assert isinstance(indices, list)
-        arrays = {name: ArrayRef.from_json(ref) for name, ref in originals["arrays"].items()}
         return cls(
-            originals=OriginalsSpec(originals["kind"], arrays),
+            originals=OriginalsSpec.from_json(fields.pop("originals")),
             sets=tuple(tuple(channels) for channels in sets),
             indices=tuple(indices),
             **fields,  # type: ignore[arg-type]
@@ -107,10 +113,12 @@ class ModulesSpec:
     Attributes:
         maps: (C, H, W).
         k: number of modules.
-        method: nmf or kmeans.
+        method: nmf, kmeans, pca or spectral.
         seeds: the first gives the modules; the others tell how far they depend on it.
         window: side of the averaging window in pixels, odd.
         percentile: between 0 and 100.
+        products: (C, C), for the methods that need them.
+        min_purity: channels of less are put into no module.
         version: of the arithmetic.
     """
 
@@ -120,20 +128,115 @@ class ModulesSpec:
     seeds: tuple[int, ...]
     window: int
     percentile: float
+    products: ArrayRef | None = None
+    min_purity: float = 0.0
     version: int = 1
     analysis: str = "modules"
 
     @classmethod
     def from_json(cls, value: dict[str, object]) -> Self:
         """The inverse of `canonical`."""
+        return cls(**_with_arrays(value, "seeds"))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class StabilitySpec:
+    """Agreement of modules found in overlapping thirds of the channels.
+
+    Attributes:
+        maps: (C, H, W).
+        ks: numbers of modules; empty for the default ones.
+        methods: nmf, kmeans, pca, spectral; at least one.
+        repeats: random partitions.
+        seed: of partitions and methods.
+        window: side of the averaging window in pixels, odd.
+        percentile: between 0 and 100.
+        products: (C, C), for the methods that need them.
+        version: of the arithmetic.
+    """
+
+    maps: ArrayRef
+    ks: tuple[int, ...]
+    methods: tuple[str, ...]
+    repeats: int
+    seed: int
+    window: int
+    percentile: float
+    products: ArrayRef | None = None
+    version: int = 1
+    analysis: str = "stability"
+
+    @classmethod
+    def from_json(cls, value: dict[str, object]) -> Self:
+        """The inverse of `canonical`."""
+        return cls(**_with_arrays(value, "ks", "methods"))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class MagnitudeSpec:
+    """Individual influence of modules, for several numbers of them at several layers.
+
+    Attributes:
+        model: the bundle's digest.
+        layers: names, at least one.
+        ks: numbers of modules; empty for the default ones.
+        method: how modules are found.
+        method_seed: of the method.
+        window: side of the averaging window in pixels, odd.
+        percentile: between 0 and 100.
+        originals: where originals come from.
+        seed: of the pairs; 0 where they are given.
+        first: index of the first pair that modules are found on.
+        pairs: how many find the modules, and how many after them measure them.
+        map_size: longest side of a map, resolved.
+        arithmetic: version of the arithmetic of influence.
+        version: of everything else.
+    """
+
+    model: str
+    layers: tuple[str, ...]
+    ks: tuple[int, ...]
+    method: str
+    method_seed: int
+    window: int
+    percentile: float
+    originals: OriginalsSpec
+    seed: int
+    first: int
+    pairs: int
+    map_size: int
+    arithmetic: int
+    version: int = 1
+    analysis: str = "magnitude"
+
+    @classmethod
+    def from_json(cls, value: dict[str, object]) -> Self:
+        """The inverse of `canonical`."""
         fields = dict(value)
-        maps, seeds = fields.pop("maps"), fields.pop("seeds")
-        assert isinstance(maps, dict)
-        assert isinstance(seeds, list)
-        return cls(maps=ArrayRef.from_json(maps), seeds=tuple(seeds), **fields)  # type: ignore[arg-type]
+        originals = OriginalsSpec.from_json(fields.pop("originals"))
+        for name in ("layers", "ks"):
+            fields[name] = tuple(fields[name])  # type: ignore[arg-type]
+        return cls(originals=originals, **fields)  # type: ignore[arg-type]
 
 
-Spec = InfluenceSpec | ModulesSpec
+def _with_arrays(value: Mapping[str, object], *tuples: str) -> dict[str, object]:
+    """Fields of a specification of maps, with arrays and tuples as they were before JSON."""
+    fields = dict(value)
+    for name in ("maps", "products"):
+        ref = fields.get(name)
+        fields[name] = ArrayRef.from_json(ref) if isinstance(ref, dict) else None
+    for name in tuples:
+        items = fields[name]
+        assert isinstance(items, list)
+        fields[name] = tuple(items)
+    return fields
+
+
+Spec = InfluenceSpec | ModulesSpec | StabilitySpec | MagnitudeSpec
+
+_KINDS: dict[str, type[InfluenceSpec | ModulesSpec | StabilitySpec | MagnitudeSpec]] = {
+    kind.analysis: kind for kind in (InfluenceSpec, ModulesSpec, StabilitySpec, MagnitudeSpec)
+}
 
 
 def canonical(spec: Spec) -> str:
@@ -149,15 +252,11 @@ def identity(spec: Spec) -> str:
 def parse_spec(text: str) -> Spec:
     """The inverse of `canonical`."""
     value = json.loads(text)
-    kinds: dict[str, type[InfluenceSpec] | type[ModulesSpec]] = {
-        "influence": InfluenceSpec,
-        "modules": ModulesSpec,
-    }
-    return kinds[value["analysis"]].from_json(value)
+    return _KINDS[value["analysis"]].from_json(value)
 
 
 def input_arrays(spec: Spec) -> tuple[ArrayRef, ...]:
     """The stored arrays that a job needs."""
-    if isinstance(spec, ModulesSpec):
-        return (spec.maps,)
+    if isinstance(spec, ModulesSpec | StabilitySpec):
+        return (spec.maps,) if spec.products is None else (spec.maps, spec.products)
     return tuple(spec.originals.arrays.values())

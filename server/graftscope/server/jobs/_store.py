@@ -9,12 +9,15 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs._specification import ArrayRef
+
+Json: TypeAlias = "str | int | float | list[Json] | dict[str, Json]"
+"""What a result keeps beside its arrays."""
 
 
 class JobState(IntEnum):
@@ -57,7 +60,7 @@ class Result:
     """
 
     arrays: dict[str, ArrayRef] = field(default_factory=dict)
-    scalars: dict[str, float | int | str] = field(default_factory=dict)
+    scalars: dict[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Job:
 
     Attributes:
         id: part of the operation's name.
-        analysis: influence or modules.
+        analysis: influence, modules, stability or magnitude.
         specification: canonical JSON.
         identity: its sha256.
         model: name of the model, for people; the specification holds the digest.

@@ -1,4 +1,4 @@
-"""How far an influence job is: told to its watchers, and kept every few seconds.
+"""How far a job is: told to its watchers; an influence job's sums are kept every few seconds.
 
 It must not know what computes the shards or where sums are kept.
 """
@@ -13,8 +13,34 @@ from graftscope.server.jobs._live import Live, Snapshot
 from graftscope.server.jobs._store import Job
 
 
+class Counter:
+    """Counts pieces of work that are all alike.
+
+    Args:
+        live: the job.
+        loop: the job's.
+    """
+
+    def __init__(self, live: Live, loop: asyncio.AbstractEventLoop) -> None:
+        self._live, self._loop = live, loop
+        self._started_s = time.monotonic()
+
+    def one_more(self) -> None:
+        """Tells that a piece is done; from any thread."""
+        self._loop.call_soon_threadsafe(lambda: self.reach(self._live.snapshot.job.shards_done + 1))
+
+    def reach(self, done: int) -> None:
+        """Tells how many pieces are done; in the loop."""
+        job = self._live.snapshot.job
+        if job.state.ended or done == job.shards_done:
+            return  # A piece that was dropped with its job may end later.
+        elapsed_s = time.monotonic() - self._started_s
+        eta_s = (job.shards_total - done) * elapsed_s / done
+        self._live.publish(Snapshot(replace(job, shards_done=done), eta_s))
+
+
 class Tracker:
-    """Hears of every shard.
+    """Hears of every shard of an influence.
 
     Args:
         live: the job.

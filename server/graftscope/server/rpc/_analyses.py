@@ -9,9 +9,11 @@ import numpy as np
 from google.longrunning import operations_pb2
 from numpy.typing import NDArray
 
+from graftscope.server.analysis import area_means
 from graftscope.server.jobs import Job, JobRunner, Snapshot, Spec, Sums
 from graftscope.server.rpc._arrays import tensor
 from graftscope.server.rpc._checks import check_request_id
+from graftscope.server.rpc._clustering import ClusteringRequests
 from graftscope.server.rpc._guard import Context
 from graftscope.server.rpc._names import job_id
 from graftscope.server.rpc._options import INLINE_LIMIT_BYTES
@@ -28,12 +30,16 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
 
     Args:
         runner: runs the jobs.
-        requests: parses requests.
+        requests: parses requests about models.
+        clustering: parses requests about maps.
     """
 
-    def __init__(self, runner: JobRunner, requests: Requests) -> None:
+    def __init__(
+        self, runner: JobRunner, requests: Requests, clustering: ClusteringRequests
+    ) -> None:
         self._runner = runner
         self._requests = requests
+        self._clustering = clustering
 
     async def Influence(
         self, request: analysis_service_pb2.InfluenceRequest, context: Context
@@ -51,7 +57,25 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
     ) -> operations_pb2.Operation:
         """Modules from influence maps."""
         check_request_id(request.request_id)
-        return await self._create(await self._requests.modules(request), "", request.request_id)
+        return await self._create(await self._clustering.modules(request), "", request.request_id)
+
+    async def Stability(
+        self, request: analysis_service_pb2.StabilityRequest, context: Context
+    ) -> operations_pb2.Operation:
+        """How far modules depend on which channels they were found in."""
+        check_request_id(request.request_id)
+        return await self._create(await self._clustering.stability(request), "", request.request_id)
+
+    async def Magnitude(
+        self, request: analysis_service_pb2.MagnitudeRequest, context: Context
+    ) -> operations_pb2.Operation:
+        """How much modules change the image as K grows."""
+        check_request_id(request.request_id)
+        spec = await self._requests.magnitude(request)
+        model = request.model.partition("@")[0]
+        if request.dry_run:
+            return _planned(await self._runner.plan(spec, model=model))
+        return await self._create(spec, model, request.request_id)
 
     async def WatchOperation(
         self, request: analysis_service_pb2.WatchOperationRequest, context: Context
@@ -92,11 +116,6 @@ def _partial(sums: Sums) -> analysis_service_pb2.PartialMaps:
 
 def _shrink(maps: NDArray[np.float64]) -> NDArray[np.float64]:
     """(E, H, W) averaged to areas so that no side is longer than 32, or all are 1 MiB of FP32."""
-    limit = min(_PREVIEW_SIDE, math.isqrt(INLINE_LIMIT_BYTES // 4 // len(maps)) or 1)
-    for axis in (1, 2):
-        side = -(-maps.shape[axis] // limit)
-        starts = np.arange(0, maps.shape[axis], side)
-        sizes = np.diff([*starts, maps.shape[axis]])
-        shape = [-1 if i == axis else 1 for i in range(3)]
-        maps = np.add.reduceat(maps, starts, axis=axis) / sizes.reshape(shape)
-    return maps
+    return area_means(
+        maps, min(_PREVIEW_SIDE, math.isqrt(INLINE_LIMIT_BYTES // 4 // len(maps)) or 1)
+    )

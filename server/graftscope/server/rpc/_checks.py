@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.server.errors import InvalidInput
-from graftscope.server.jobs import ModulesSpec
+from graftscope.server.jobs import ModulesSpec, StabilitySpec
 from graftscope.v1 import bundle_pb2
 
 MAX_REQUEST_ID = 128
 MAX_SEEDS = 100
+MAX_REPEATS = 1000
 
 
 def check_channels(
@@ -58,7 +59,7 @@ def check_modules(spec: ModulesSpec) -> None:
     """Checks what can be told without looking at the maps; the job itself finds the rest.
 
     Raises:
-        InvalidInput: K, a seed, the window or the percentile is not allowed.
+        InvalidInput: K, a seed, the window, the percentile or the purity is not allowed.
     """
     channels = spec.maps.shape[0]
     if not 1 <= spec.k <= channels:
@@ -71,11 +72,56 @@ def check_modules(spec: ModulesSpec) -> None:
         )
     if len(set(spec.seeds)) < len(spec.seeds):
         raise InvalidInput("a seed is named more than once", field="seeds")
-    if spec.window % 2 == 0:
-        raise InvalidInput(f"window is {spec.window}; odd numbers are allowed", field="window")
-    if not 0 < spec.percentile < 100:
+    if not 0 <= spec.min_purity <= 1:
         raise InvalidInput(
-            f"percentile is {spec.percentile}; more than 0 and less than 100 is allowed",
+            f"min_purity is {spec.min_purity}; 0 to 1 is allowed", field="min_purity"
+        )
+    check_smoothing(spec.window, spec.percentile)
+
+
+def check_stability(spec: StabilitySpec) -> None:
+    """Checks what can be told without looking at the maps; the job itself finds the rest.
+
+    Raises:
+        InvalidInput: a K, a method, the repeats, the window or the percentile is not allowed.
+    """
+    check_ks(spec.ks, spec.maps.shape[0])
+    if len(set(spec.methods)) < len(spec.methods):
+        raise InvalidInput("a method is named more than once", field="methods")
+    if spec.repeats > MAX_REPEATS:
+        raise InvalidInput(
+            f"repeats is {spec.repeats}; at most {MAX_REPEATS} are allowed", field="repeats"
+        )
+    check_smoothing(spec.window, spec.percentile)
+
+
+def check_ks(ks: Sequence[int], channels: int, least: int = 2) -> None:
+    """Checks numbers of modules.
+
+    Raises:
+        InvalidInput: one is below the least, above the number of channels, or named twice.
+    """
+    outside = [k for k in ks if not least <= k <= channels]
+    if outside:
+        raise InvalidInput(
+            f"ks hold {outside[0]}; {least} to {channels} is allowed, the number of channels",
+            field="ks",
+        )
+    if len(set(ks)) < len(ks):
+        raise InvalidInput("ks name a number more than once", field="ks")
+
+
+def check_smoothing(window: int, percentile: float) -> None:
+    """Checks how maps are preprocessed.
+
+    Raises:
+        InvalidInput: the window is even, or the percentile out of range.
+    """
+    if window % 2 == 0:
+        raise InvalidInput(f"window is {window}; odd numbers are allowed", field="window")
+    if not 0 < percentile < 100:
+        raise InvalidInput(
+            f"percentile is {percentile}; more than 0 and less than 100 is allowed",
             field="percentile",
         )
 

@@ -28,8 +28,8 @@ from graftscope.server.jobs import Resolver
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._guard import Context
 from graftscope.server.rpc._paging import page
-from graftscope.server.rpc._replies import execution
 from graftscope.server.rpc._requests import Requests
+from graftscope.server.rpc._responses import execution
 from graftscope.server.rpc._unimplemented import check_encoding, check_precision
 from graftscope.v1 import bundle_pb2, model_service_pb2, model_service_pb2_grpc, originals_pb2
 

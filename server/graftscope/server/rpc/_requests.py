@@ -4,6 +4,7 @@ It must not know how jobs run.
 """
 
 import asyncio
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,14 @@ from graftscope.server.engine import (
     to_range,
 )
 from graftscope.server.errors import InvalidInput, Unsupported
-from graftscope.server.jobs import ArrayRef, InfluenceSpec, ModulesSpec, OriginalsSpec
+from graftscope.server.jobs import ArrayRef, InfluenceSpec, MagnitudeSpec, OriginalsSpec
 from graftscope.server.rpc._arrays import Arrays
-from graftscope.server.rpc._checks import check_channels, check_modules, module_channels
+from graftscope.server.rpc._checks import (
+    check_channels,
+    check_ks,
+    check_smoothing,
+    module_channels,
+)
 from graftscope.server.rpc._unimplemented import (
     check_precision,
     check_shared,
@@ -58,8 +64,6 @@ class Requests:
         layer = generator.layer(request.layer)
         subject, sets, indices = await self._subject(request, layer)
         originals, count, seed = await self.pairs(generator, request.pairs)
-        areas = generator.areas(request.map_size)
-        _, height, width = generator.image_shape
         return InfluenceSpec(
             model=generator.manifest.digest,
             layer=layer.name,
@@ -71,30 +75,39 @@ class Requests:
             seed=seed,
             first=request.pairs.first,
             pairs=count,
-            map_size=max(-(-height // areas.height), -(-width // areas.width)),
+            map_size=_longest_side(generator, request.map_size),
             arithmetic=ARITHMETIC_VERSION,
+            products=request.products,
         )
 
-    async def modules(self, request: analysis_service_pb2.ModulesRequest) -> ModulesSpec:
-        """The specification of a modules job. Raises as `influence`."""
+    async def magnitude(self, request: analysis_service_pb2.MagnitudeRequest) -> MagnitudeSpec:
+        """The specification of a magnitude job. Raises as `influence`."""
         chosen = method(request.method)
-        maps = await self._arrays.refer(request.maps, "maps")
-        if len(maps.shape) != 3 or maps.datatype not in ("FP32", "FP64"):
-            raise InvalidInput(
-                f"maps are {maps.datatype} of shape {list(maps.shape)}; FP64 or FP32 of shape "
-                "(C, H, W) is needed",
-                field="maps",
-            )
-        spec = ModulesSpec(
-            maps=maps,
-            k=request.k,
+        generator = self._catalogue.find(request.model)
+        layers = _magnitude_layers(generator, request.layers)
+        for layer in layers:
+            check_ks(request.ks, layer.channels, least=1)
+        originals, count, seed = await self.pairs(generator, request.pairs)
+        if originals.kind in ("latents", "image_pairs"):
+            count = _halved(count)
+        window = request.window or DEFAULT_WINDOW
+        percentile = request.percentile or DEFAULT_PERCENTILE
+        check_smoothing(window, percentile)
+        return MagnitudeSpec(
+            model=generator.manifest.digest,
+            layers=tuple(layer.name for layer in layers),
+            ks=tuple(sorted(request.ks)),
             method=chosen,
-            seeds=tuple(request.seeds) or (0,),
-            window=request.window or DEFAULT_WINDOW,
-            percentile=request.percentile or DEFAULT_PERCENTILE,
+            method_seed=request.seed,
+            window=window,
+            percentile=percentile,
+            originals=originals,
+            seed=seed,
+            first=request.pairs.first,
+            pairs=count,
+            map_size=_longest_side(generator, request.map_size),
+            arithmetic=ARITHMETIC_VERSION,
         )
-        check_modules(spec)
-        return spec
 
     async def chosen(
         self, generator: Generator, intervention: intervention_pb2.Intervention
@@ -162,8 +175,33 @@ class Requests:
                         "labels put no channel into a module, so every E is empty", field="labels"
                     )
                 return "modules", sets, modules
-            case other:
-                raise Unsupported(f"{other} is not implemented yet", field=str(other))
+            case _:
+                sets = await self._interventions(request, layer)
+                return "interventions", sets, tuple(range(len(sets)))
+
+    async def _interventions(
+        self, request: analysis_service_pb2.InfluenceRequest, layer: bundle_pb2.Layer
+    ) -> tuple[tuple[int, ...], ...]:
+        """The channels of each intervention, all of them at the request's layer."""
+        generator = self._catalogue.find(request.model)
+        interventions = request.each_intervention.interventions
+        if not interventions:
+            raise InvalidInput("each_intervention holds none", field="each_intervention")
+        sets = []
+        for i, intervention in enumerate(interventions):
+            at, channels = await self.chosen(generator, intervention)
+            if at.name != layer.name:
+                raise Unsupported(
+                    f"intervention {i} is at layer {at.name!r}; influence of layers other than the "
+                    f"request's, {layer.name!r}, is not implemented yet",
+                    field="each_intervention",
+                )
+            if not len(channels):
+                raise InvalidInput(
+                    f"intervention {i} has no channels, so E is empty", field="each_intervention"
+                )
+            sets.append(tuple(np.sort(channels).tolist()))
+        return tuple(sets)
 
     async def _labels(
         self, array: object, layer: bundle_pb2.Layer, field: str
@@ -230,3 +268,30 @@ class Requests:
         # One is enough to tell: all have one shape and type.
         to_range(images[:1] if images.ndim else images, generator.manifest.image)  # type: ignore[arg-type]
         return images  # type: ignore[return-value]
+
+
+def _longest_side(generator: Generator, map_size: int) -> int:
+    """The longest side of a map, in pixels."""
+    areas = generator.areas(map_size)
+    _, height, width = generator.image_shape
+    return max(-(-height // areas.height), -(-width // areas.width))
+
+
+def _magnitude_layers(generator: Generator, names: Sequence[str]) -> list[bundle_pb2.Layer]:
+    """The named layers, or the last three (section 4.1)."""
+    layers = [generator.layer(name) for name in names] or list(generator.manifest.layers[-3:])
+    found = [layer.name for layer in layers]
+    if len(set(found)) < len(found):
+        raise InvalidInput(f"layers {', '.join(found)} name one more than once", field="layers")
+    return layers
+
+
+def _halved(count: int) -> int:
+    """Given pairs are all there are: the first half finds the modules, the second measures them."""
+    if count < 2:
+        raise InvalidInput(
+            "1 pair is given; at least 2 are needed, one half to find modules and one to measure "
+            "them",
+            field="pairs.originals",
+        )
+    return count // 2

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from graftscope.server.errors import Unsupported
+from graftscope.server.rpc._methods import METHODS
 from graftscope.v1 import (
     analysis_service_pb2,
     intervention_pb2,
@@ -22,10 +23,9 @@ from graftscope.v1 import (
 )
 
 _PACKAGE = tensor_pb2.DESCRIPTOR.package
-_METHODS: dict[int, str] = {
+_METHOD_NAMES = {
     analysis_service_pb2.METHOD_UNSPECIFIED: "nmf",
-    analysis_service_pb2.METHOD_NMF: "nmf",
-    analysis_service_pb2.METHOD_KMEANS: "kmeans",
+    **{number: name for name, number in METHODS.items()},
 }
 
 
@@ -47,18 +47,18 @@ def check_known(request: Message) -> None:
 
 
 def method(number: int) -> str:
-    """nmf or kmeans.
+    """nmf, kmeans, pca or spectral.
 
     Raises:
-        Unsupported: another method was asked for.
+        Unsupported: a method of a later version was asked for.
     """
-    if number not in _METHODS:
+    if number not in _METHOD_NAMES:
         raise Unsupported(
             f"method {_name(analysis_service_pb2.Method.DESCRIPTOR, number)} is not implemented "
-            "yet; implemented are METHOD_NMF and METHOD_KMEANS",
+            f"yet; implemented are {', '.join(METHODS)}",
             field="method",
         )
-    return _METHODS[number]
+    return _METHOD_NAMES[number]  # type: ignore[index]  # the stub wants the enum
 
 
 def check_precision(number: int) -> None:

@@ -1,0 +1,103 @@
+"""From requests about maps to specifications: modules and their stability.
+
+It must not know models, or how jobs run.
+"""
+
+from dataclasses import dataclass
+
+from graftscope.server.analysis import (
+    DEFAULT_METHODS,
+    DEFAULT_PERCENTILE,
+    DEFAULT_REPEATS,
+    DEFAULT_WINDOW,
+    Method,
+)
+from graftscope.server.errors import InvalidInput
+from graftscope.server.jobs import ArrayRef, ModulesSpec, StabilitySpec
+from graftscope.server.rpc._arrays import Arrays
+from graftscope.server.rpc._checks import check_modules, check_stability
+from graftscope.server.rpc._unimplemented import method
+from graftscope.v1 import analysis_service_pb2, tensor_pb2
+
+_FLOATS = ("FP32", "FP64")
+
+
+@dataclass(frozen=True)
+class ClusteringRequests:
+    """Parses requests against the arrays that there are."""
+
+    arrays: Arrays
+
+    async def modules(self, request: analysis_service_pb2.ModulesRequest) -> ModulesSpec:
+        """The specification of a modules job.
+
+        Raises:
+            InvalidInput: a value is not allowed.
+            NotFound: an array does not exist.
+            Unsupported: the method is not implemented.
+        """
+        chosen = method(request.method)
+        maps = await self._maps(request.maps)
+        spec = ModulesSpec(
+            maps=maps,
+            k=request.k,
+            method=chosen,
+            seeds=tuple(request.seeds) or (0,),
+            window=request.window or DEFAULT_WINDOW,
+            percentile=request.percentile or DEFAULT_PERCENTILE,
+            products=await self._products(request.products, maps, (chosen,)),
+            min_purity=request.min_purity,
+        )
+        check_modules(spec)
+        return spec
+
+    async def stability(self, request: analysis_service_pb2.StabilityRequest) -> StabilitySpec:
+        """The specification of a stability job. Raises as `modules`."""
+        chosen = tuple(method(number) for number in request.methods)
+        methods = chosen or tuple(default.value for default in DEFAULT_METHODS)
+        maps = await self._maps(request.maps)
+        spec = StabilitySpec(
+            maps=maps,
+            ks=tuple(sorted(request.ks)),
+            methods=methods,
+            repeats=request.repeats or DEFAULT_REPEATS,
+            seed=request.seed,
+            window=request.window or DEFAULT_WINDOW,
+            percentile=request.percentile or DEFAULT_PERCENTILE,
+            products=await self._products(request.products, maps, methods),
+        )
+        check_stability(spec)
+        return spec
+
+    async def _maps(self, array: tensor_pb2.Array) -> ArrayRef:
+        maps = await self.arrays.refer(array, "maps")
+        if len(maps.shape) != 3 or maps.datatype not in _FLOATS:
+            raise InvalidInput(
+                f"maps are {maps.datatype} of shape {list(maps.shape)}; FP64 or FP32 of shape "
+                "(C, H, W) is needed",
+                field="maps",
+            )
+        return maps
+
+    async def _products(
+        self, array: tensor_pb2.Array, maps: ArrayRef, methods: tuple[str, ...]
+    ) -> ArrayRef | None:
+        """The products, where a method looks at them; what no method needs decides nothing."""
+        needing = [name for name in methods if Method(name).needs_products]
+        if not needing:
+            return None
+        if array.WhichOneof("source") is None:
+            raise InvalidInput(
+                f"method {needing[0]} needs products of the channels' effects; ask for influence "
+                "with `products` and name them beside the maps",
+                field="products",
+            )
+        products = await self.arrays.refer(array, "products")
+        channels = maps.shape[0]
+        if products.shape != (channels, channels) or products.datatype not in _FLOATS:
+            raise InvalidInput(
+                f"products are {products.datatype} of shape {list(products.shape)}; FP64 or FP32 "
+                f"of shape ({channels}, {channels}) is needed for these maps",
+                field="products",
+            )
+        return products
