@@ -2,9 +2,10 @@
 
 from typing import Final
 
+from graftscope.exporter._quality_card import samples_section
 from graftscope.exporter._settings import changed_settings
-from graftscope.training import Checkpoint
-from graftscope.training.recipes import HeldOutRule, Objective
+from graftscope.training import Checkpoint, Quality
+from graftscope.training.recipes import HeldOutRule, Objective, Recipe
 from graftscope.v1 import bundle_pb2
 
 _HELD_OUT_RULES: Final = {
@@ -20,12 +21,18 @@ _METRICS: Final = {
 }
 
 
-def checkpoint_card(name: str, checkpoint: Checkpoint, provenance: bundle_pb2.Provenance) -> str:
+def checkpoint_card(
+    name: str,
+    checkpoint: Checkpoint,
+    quality: Quality | None,
+    provenance: bundle_pb2.Provenance,
+) -> str:
     """Write the card of a generator that was trained with Graftscope.
 
     Args:
         name: The bundle's name.
         checkpoint: The training.
+        quality: What was measured of its samples; None where nothing was.
         provenance: What the bundle's manifest says of it.
 
     Returns:
@@ -34,7 +41,8 @@ def checkpoint_card(name: str, checkpoint: Checkpoint, provenance: bundle_pb2.Pr
     sections = {
         "Data": _data(checkpoint, provenance),
         "Training": _training(checkpoint),
-        "On held-out images": _quality(checkpoint, provenance),
+        "Reconstructions of held-out images": _held_out(checkpoint, provenance),
+        "Samples against held-out images": samples_section(quality),
         "Train it again": _again(name, checkpoint),
         "Limits": _limits(checkpoint),
     }
@@ -62,7 +70,7 @@ def _summary(checkpoint: Checkpoint) -> str:
 def _data(checkpoint: Checkpoint, provenance: bundle_pb2.Provenance) -> str:
     data = checkpoint.config.data
     return (
-        f"- Images: `{data.name}`, {data.trained_on:,} of them trained on.\n"
+        f"- Images: {provenance.data}, {data.trained_on:,} of them trained on.\n"
         f"- Licence: {provenance.licence or 'not stated'}.\n"
         f"- Held out, never trained on: {_HELD_OUT_RULES[data.held_out_rule]} "
         f"({data.held_out:,} images).\n"
@@ -75,16 +83,46 @@ def _training(checkpoint: Checkpoint) -> str:
     lines = [
         f"- Recipe: `{recipe.name}`, {config.step:,} steps of {recipe.batch_size} images, "
         f"seed {config.seed}.",
-        f"- Adam, learning rate {recipe.learning_rate:g} ({recipe.schedule.value} schedule), "
+        f"- Adam, learning rate {_rates(recipe)} ({recipe.schedule.value} schedule), "
         f"beta1 {recipe.adam_beta1:g}; arithmetic in {recipe.precision.value}.",
+        _losses(recipe),
+        f"- Time: {_duration(checkpoint.metrics.wall_time_s)} on {checkpoint.metrics.device}.",
     ]
-    if recipe.objective is Objective.VAE:
-        lines.append(f"- Loss: mean squared error + {recipe.beta:g} x divergence.")
     return "\n".join(lines)
 
 
-def _quality(checkpoint: Checkpoint, provenance: bundle_pb2.Provenance) -> str:
-    if not provenance.metrics:
+def _rates(recipe: Recipe) -> str:
+    if recipe.objective is Objective.VAE:
+        return f"{recipe.learning_rate:g}"
+    return (
+        f"{recipe.learning_rate:g} for the generator and "
+        f"{recipe.discriminator_learning_rate:g} for the discriminator"
+    )
+
+
+def _losses(recipe: Recipe) -> str:
+    if recipe.objective is Objective.VAE:
+        return f"- Loss: mean squared error + {recipe.beta:g} x divergence."
+    smoothed = " (one-sided label smoothing)" if recipe.real_label < 1 else ""
+    channels = ", ".join(str(each) for each in recipe.architecture.mirrored_channels)
+    mirrors = recipe.architecture.encoder_channels in (None, recipe.architecture.channels[::-1])
+    return (
+        f"- Loss: sigmoid cross entropy, real images labelled {recipe.real_label:g}{smoothed}.\n"
+        f"- Discriminator: convolutions of {channels} channels"
+        f"{', the mirror of the generator' if mirrors else ''}."
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _held_out(checkpoint: Checkpoint, provenance: bundle_pb2.Provenance) -> str:
+    if checkpoint.encoder is None:
+        return "A GAN has no encoder: there are no reconstructions to measure."
+    if checkpoint.metrics.reconstruction_mse is None:
         return "Nothing was measured."
     rows = "\n".join(
         f"| {name} | {provenance.metrics[name]:.4g} | {meaning} |"

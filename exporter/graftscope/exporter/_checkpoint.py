@@ -11,11 +11,12 @@ import torch
 from graftscope.bundle import Originals
 from graftscope.exporter._card import checkpoint_card
 from graftscope.exporter._module import EncoderModule, subject_from_modules
+from graftscope.exporter._settings import all_settings
 from graftscope.exporter._subject import Subject
 from graftscope.exporter.errors import SourceError
 from graftscope.exporter.progress import ExportCallback
 from graftscope.graph import Layer, find_layers
-from graftscope.training import Checkpoint, load_checkpoint
+from graftscope.training import Checkpoint, Quality, load_checkpoint, load_quality
 from graftscope.v1 import bundle_pb2
 
 LOW: Final = -1.0
@@ -33,6 +34,9 @@ _LICENCES: Final = {
 }
 """The terms of the images that a recipe is for; they hold for weights made from them too."""
 
+_DATA_SETS: Final = {"celeba": "CelebA", "cifar": "CIFAR-10"}
+"""Data sets by what their files' names have in them, in lowercase."""
+
 _MADE_WITH: Final = ("torch", "onnx", "onnxscript", "onnx-ir")
 
 
@@ -49,10 +53,11 @@ def subject_from_checkpoint(
         on_progress: Hears of every step.
 
     Raises:
-        TrainingError: If it is no finished training, or a file is damaged.
+        TrainingError: If it is no finished training, a file is damaged, or `quality.json` tells of
+            another generator.
         SourceError: If the graph's layers are not those of the architecture.
     """
-    checkpoint = load_checkpoint(path)
+    checkpoint, quality = load_checkpoint(path), load_quality(path)
     latents = torch.zeros(_EXAMPLE_BATCH, checkpoint.config.architecture.latent_size)
     subject = subject_from_modules(
         checkpoint.generator,
@@ -63,12 +68,12 @@ def subject_from_checkpoint(
         on_progress=on_progress,
     )
     _require_layers(checkpoint, find_layers(subject.model))
-    provenance = _provenance(checkpoint, licence)
+    provenance = _provenance(checkpoint, quality, licence)
     return replace(
         subject,
         levels=_levels(checkpoint),
         provenance=provenance,
-        card=checkpoint_card(name, checkpoint, provenance),
+        card=checkpoint_card(name, checkpoint, quality, provenance),
     )
 
 
@@ -98,20 +103,49 @@ def _require_layers(checkpoint: Checkpoint, found: Sequence[Layer]) -> None:
         )
 
 
-def _provenance(checkpoint: Checkpoint, licence: str | None) -> bundle_pb2.Provenance:
+def _provenance(
+    checkpoint: Checkpoint, quality: Quality | None, licence: str | None
+) -> bundle_pb2.Provenance:
     config, metrics = checkpoint.config, checkpoint.metrics
     recipe = config.recipe.name
     measured = {
         "reconstruction_mse": metrics.reconstruction_mse,
         "sampled_reconstruction_mse": metrics.sampled_reconstruction_mse,
         "kl": metrics.kl,
+        **(_distances(quality) if quality else {}),
     }
     return bundle_pb2.Provenance(
         recipe=recipe,
-        data=config.data.name,
+        data=_data(config.data.name),
         licence=_LICENCES.get(recipe, "") if licence is None else licence,
         metrics={name: value for name, value in measured.items() if value is not None},
         versions={package: version(package) for package in _MADE_WITH},
         seed=config.seed,
         steps=config.step,
+        settings={
+            **all_settings(config.recipe),
+            "trained_on": str(config.data.trained_on),
+            "held_out": str(config.data.held_out),
+        },
     )
+
+
+def _data(source: str) -> str:
+    """Name the data set as well where the name of its file tells which one it is."""
+    for part, data_set in _DATA_SETS.items():
+        if part in source.lower():
+            return f"{data_set} ({source})"
+    return source
+
+
+def _distances(quality: Quality) -> dict[str, float]:
+    """Name what was measured of the samples: DISTANCE_SOURCE, and the deviations beside it."""
+    named = {"feature_accuracy": quality.features.accuracy}
+    for source, distance in quality.sources.items():
+        named |= {
+            f"frechet_{source}": distance.mean.frechet,
+            f"frechet_{source}_deviation": distance.deviation.frechet,
+            f"kernel_{source}": distance.mean.kernel,
+            f"kernel_{source}_deviation": distance.deviation.kernel,
+        }
+    return named

@@ -1,4 +1,4 @@
-"""The settings by which a training differs from its recipe, as `train --set` takes them."""
+"""A training's settings, as `train --set` takes them."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -13,8 +13,13 @@ def changed_settings(recipe: Recipe) -> list[str]:
     Args:
         recipe: A checkpoint's recipe, with the settings that were changed.
     """
-    own, usual = dict(_settings(recipe)), dict(_settings(RECIPES[recipe.name]))
+    own, usual = all_settings(recipe), all_settings(RECIPES[recipe.name])
     return [f"{key}={text}" for key, text in own.items() if text != usual[key]]
+
+
+def all_settings(recipe: Recipe) -> dict[str, str]:
+    """Return every setting of a recipe by its key, those of the networks as `architecture.KEY`."""
+    return dict(_settings(recipe))
 
 
 def _settings(recipe: Recipe) -> Iterator[tuple[str, str]]:

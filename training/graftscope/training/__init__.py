@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from graftscope.training.loop import TrainResult, train
     from graftscope.training.networks import Discriminator, Encoder, Generator
     from graftscope.training.progress import ProgressCallback, Stage, TrainProgress
+    from graftscope.training.quality import Quality, load_quality, measure
     from graftscope.training.recipes import RECIPES, Recipe
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Metrics",
     "Originals",
     "ProgressCallback",
+    "Quality",
     "Recipe",
     "SkippedImage",
     "Stage",
@@ -50,6 +52,8 @@ __all__ = [
     "TrainResult",
     "TrainingError",
     "load_checkpoint",
+    "load_quality",
+    "measure",
     "train",
 ]
 
@@ -61,11 +65,12 @@ _HOMES = {
     "loop": ("TrainResult", "train"),
     "networks": ("Discriminator", "Encoder", "Generator"),
     "progress": ("ProgressCallback", "Stage", "TrainProgress"),
+    "quality": ("Quality", "load_quality", "measure"),
     "recipes": ("RECIPES", "Recipe"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-for _library in ("torch", "accelerate", "safetensors"):
+for _library in ("torch", "accelerate", "safetensors", "torchmetrics"):
     if find_spec(_library) is None:
         raise ImportError(
             f"graftscope.training needs {_library}, which is not installed; "

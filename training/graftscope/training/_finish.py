@@ -1,8 +1,6 @@
 """The end of a training: measure, and write the checkpoint."""
 
-import time
-from collections.abc import Callable
-
+from graftscope.training._counting import Counter
 from graftscope.training._finite import require_finite_values
 from graftscope.training._measurement import (
     HeldOutQuality,
@@ -13,7 +11,7 @@ from graftscope.training._state import Position
 from graftscope.training._training import Training
 from graftscope.training.checkpoint import Metrics, write_checkpoint
 from graftscope.training.networks import Encoder, Generator, to_channels_last
-from graftscope.training.progress import Stage, TrainProgress
+from graftscope.training.progress import Stage
 from graftscope.training.recipes import Objective
 
 
@@ -27,7 +25,12 @@ def finish(training: Training, end: Position) -> Metrics:
     if training.config.recipe.objective is Objective.VAE:
         generator, encoder = _float32_networks(training)
         images, device = training.images, training.device
-        on_images = _measuring_reporter(training)
+        on_images = Counter(
+            Stage.MEASURING,
+            len(images.held_out) + len(images.training),
+            training.on_progress,
+            saved_step=training.config.step,
+        )
         quality = measure_held_out(
             generator,
             encoder,
@@ -70,26 +73,3 @@ def _float32_networks(training: Training) -> tuple[Generator, Encoder]:
         to_channels_last(network)
         network.to(training.device).eval()
     return generator, encoder
-
-
-def _measuring_reporter(training: Training) -> Callable[[int], None]:
-    total = len(training.images.held_out) + len(training.images.training)
-    began, done = time.monotonic(), 0
-
-    def report(images: int) -> None:
-        nonlocal done
-        done += images
-        rate = done / max(time.monotonic() - began, 1e-9)
-        training.on_progress(
-            TrainProgress(
-                stage=Stage.MEASURING,
-                step=done,
-                steps=total,
-                epoch=0,
-                images_per_s=rate,
-                eta_s=(total - done) / rate,
-                saved_step=training.config.step,
-            )
-        )
-
-    return report

@@ -5,10 +5,12 @@ Arithmetic is in float32 with float64 sums, whatever precision the training had.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from graftscope.training._pictures import to_images
 from graftscope.training._randomness import Purpose, randomness
@@ -18,6 +20,8 @@ from graftscope.training.losses import kl_divergence
 from graftscope.training.networks import Encoder, Generator
 
 _BATCH = 64
+
+Rows = TypeVar("Rows", NDArray[np.uint8], Tensor)
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def measure_held_out(
     if not len(held_out):
         return HeldOutQuality()
     sums = np.zeros(3)
-    for i, pixels in enumerate(_batches(held_out)):
+    for i, pixels in enumerate(batches(held_out)):
         images = to_images(pixels, device)
         mean, log_variance = encoder(images)
         unit = torch.randn(mean.shape, generator=randomness(seed, Purpose.MEASUREMENT, i))
@@ -80,7 +84,7 @@ def encode_training_images(
         DivergedError: If a posterior mean is not finite.
     """
     encodings = []
-    for pixels in _batches(training):
+    for pixels in batches(training):
         mean, _ = encoder(to_images(pixels, device))
         encodings.append(mean.double().cpu().numpy())  # (B, Z)
         on_images(len(pixels))
@@ -93,7 +97,7 @@ def encode_training_images(
     return Originals(stacked.mean(0), np.cov(stacked, rowvar=False).reshape(2 * stacked.shape[1:]))
 
 
-def _batches(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    """Cut images (N, H, W, 3) into consecutive batches."""
-    for start in range(0, len(images), _BATCH):
-        yield images[start : start + _BATCH]
+def batches(rows: Rows) -> Iterator[Rows]:
+    """Cut images, or other rows (N, ...), into consecutive batches."""
+    for start in range(0, len(rows), _BATCH):
+        yield rows[start : start + _BATCH]

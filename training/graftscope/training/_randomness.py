@@ -20,6 +20,14 @@ class Purpose(IntEnum):
     NOISE = 3
     SAMPLES = 4
     MEASUREMENT = 5
+    FEATURE_WEIGHTS = 6
+    FEATURE_ORDER = 7
+    FEATURE_MIRRORING = 8
+    HALVES = 9
+    PRIOR = 10
+    ENCODED = 11
+    IMAGE_NOISE = 12
+    SUBSETS = 13
 
 
 def randomness(seed: int, purpose: Purpose, index: int = 0) -> torch.Generator:
@@ -28,11 +36,13 @@ def randomness(seed: int, purpose: Purpose, index: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(int(word))
 
 
-def batch_positions(seed: int, step: int, images: int, batch_size: int) -> torch.Tensor:
+def batch_positions(
+    seed: int, step: int, images: int, batch_size: int, purpose: Purpose = Purpose.ORDER
+) -> torch.Tensor:
     """Positions of the images of one step (from 0): (batch_size,), int64.
 
     Every epoch has an order of its own; what does not fill a batch is left out of it.
     """
     epoch, batch = divmod(step, images // batch_size)
-    order = torch.randperm(images, generator=randomness(seed, Purpose.ORDER, epoch))
+    order = torch.randperm(images, generator=randomness(seed, purpose, epoch))
     return order[batch * batch_size : (batch + 1) * batch_size]

@@ -7,6 +7,7 @@
     encoder.safetensors       the encoder's (VAE), or discriminator.safetensors (GAN)
     originals.safetensors     mean and covariance of the training images' encodings (VAE)
     metrics.json              what was measured at the end
+    quality.json              distances of samples, if they were measured (`quality`)
     metrics.csv               the curves
     samples/                  grids of samples and reconstructions
     state/                    what resumes an unfinished training

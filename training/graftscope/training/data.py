@@ -7,7 +7,7 @@ networks. It knows no torch.
 import hashlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.training._decoding import decode_all
-from graftscope.training._images import UnreadableImage
+from graftscope.training._images import Pixels, UnreadableImage
 from graftscope.training._sources import ImageSource, open_source
 from graftscope.training.errors import DataError, EmptyDataError
 from graftscope.training.progress import ProgressCallback, Stage, TrainProgress
@@ -70,12 +70,16 @@ class ImageData:
         training: Images to train on (N, H, W, 3), uint8.
         held_out: Images never trained on (M, H, W, 3), uint8; M may be 0.
         skipped: What could not be read.
+        training_names: The names in the source of the images to train on.
+        held_out_names: Those of the images held out.
     """
 
     description: DataDescription
     training: NDArray[np.uint8]
     held_out: NDArray[np.uint8]
     skipped: tuple[SkippedImage, ...]
+    training_names: tuple[str, ...]
+    held_out_names: tuple[str, ...]
 
 
 def load_images(data: str, recipe: Recipe, on_progress: ProgressCallback) -> ImageData:
@@ -93,7 +97,8 @@ def load_images(data: str, recipe: Recipe, on_progress: ProgressCallback) -> Ima
         MissingExtraError: If it needs a library that is not installed.
     """
     source = open_source(data)
-    training, held_out, skipped = _decode_and_split(source, recipe, on_progress)
+    named, skipped = _decode_and_split(source, recipe, on_progress)
+    training, held_out = (_stack(named[part], recipe) for part in (False, True))
     if not len(training) + len(held_out):
         first = skipped[0]
         raise EmptyDataError(
@@ -114,7 +119,12 @@ def load_images(data: str, recipe: Recipe, on_progress: ProgressCallback) -> Ima
         held_out_rule=recipe.held_out,
         digest=_digest(training, held_out),
     )
-    return ImageData(description, training, held_out, tuple(skipped))
+    training_names, held_out_names = (
+        tuple(name for name, _ in named[part]) for part in (False, True)
+    )
+    return ImageData(
+        description, training, held_out, tuple(skipped), training_names, held_out_names
+    )
 
 
 def is_held_out(name: str, position: int, rule: HeldOutRule) -> bool:
@@ -138,9 +148,10 @@ def is_held_out(name: str, position: int, rule: HeldOutRule) -> bool:
 
 def _decode_and_split(
     source: ImageSource, recipe: Recipe, on_progress: ProgressCallback
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[SkippedImage]]:
+) -> tuple[dict[bool, list[tuple[str, Pixels]]], list[SkippedImage]]:
+    """Return named images under whether they are held out, and what could not be read."""
     size = recipe.architecture.image_size
-    parts: dict[bool, list[NDArray[np.uint8]]] = {False: [], True: []}
+    parts: dict[bool, list[tuple[str, Pixels]]] = {False: [], True: []}
     skipped = []
     decoded = decode_all(source.read(), len(source.names), size=size, crop_share=recipe.crop_share)
     report = _decoding_reporter(len(source.names), on_progress)
@@ -148,13 +159,14 @@ def _decode_and_split(
         if isinstance(image, UnreadableImage):
             skipped.append(SkippedImage(name, image.reason))
         else:
-            parts[is_held_out(name, position, recipe.held_out)].append(image)
+            parts[is_held_out(name, position, recipe.held_out)].append((name, image))
         report(position + 1)
-    shape = (-1, size, size, 3)
-    training, held_out = (
-        np.array(parts[part], dtype=np.uint8).reshape(shape) for part in (False, True)
-    )
-    return training, held_out, skipped
+    return parts, skipped
+
+
+def _stack(images: Sequence[tuple[str, Pixels]], recipe: Recipe) -> NDArray[np.uint8]:
+    size = recipe.architecture.image_size
+    return np.array([pixels for _, pixels in images], dtype=np.uint8).reshape(-1, size, size, 3)
 
 
 def _decoding_reporter(total: int, on_progress: ProgressCallback) -> Callable[[int], None]:

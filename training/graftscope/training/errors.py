@@ -11,6 +11,7 @@
     │   ├── CheckpointNotFoundError (LookupError)  it, or one of its files, is not there
     │   ├── CheckpointExistsError            the output folder already holds one
     │   └── ResumeMismatchError              the training to resume was another one
+    ├── FeaturesError (ValueError)           a feature network cannot be used or trained
     ├── DivergedError (ArithmeticError)      a loss or weight is no longer finite
     └── MissingExtraError (ImportError)      an optional library is not installed
 
@@ -52,6 +53,10 @@ class CheckpointExistsError(CheckpointError):
 
 class ResumeMismatchError(CheckpointError):
     """The training to resume was started with other settings or other images."""
+
+
+class FeaturesError(TrainingError, ValueError):
+    """A feature network is damaged, of another kind of images, or cannot be trained on these."""
 
 
 class DivergedError(TrainingError, ArithmeticError):

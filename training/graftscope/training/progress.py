@@ -10,6 +10,7 @@ class Stage(Enum):
     """What a training is doing."""
 
     DECODING = "decoding"
+    FEATURES = "training the feature network"
     TRAINING = "training"
     MEASURING = "measuring"
 
@@ -26,7 +27,7 @@ class TrainProgress:
         images_per_s: The rate since this stage began in this process, in images a second; 0
             before the first step.
         eta_s: Seconds left in this stage at that rate; None before the first step.
-        losses: The last batch's losses by name while training, else empty.
+        losses: The last batch's losses by name while a network is trained, else empty.
         saved_step: The optimiser step from which a resumption would go on; None before this
             process has saved or restored a state.
     """

@@ -1,0 +1,105 @@
+"""Where the images come from that are held against real ones: a generator's samples, and noise.
+
+A source draws by its seed alone. Its images are rounded to bytes, as real ones are.
+
+Shapes: B batch, N images, Z latent, H and W pixels.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from graftscope.training._measurement import batches
+from graftscope.training._pictures import to_pixels
+from graftscope.training._randomness import Purpose, randomness
+from graftscope.training.checkpoint import Checkpoint, Originals
+from graftscope.training.networks import Generator, to_channels_last
+
+ImageSource: TypeAlias = Callable[[int], Iterator[NDArray[np.uint8]]]
+"""From a number of images to batches of images (B, H, W, 3)."""
+
+
+def image_sources(
+    checkpoint: Checkpoint, training: NDArray[np.uint8], seed: int, device: torch.device
+) -> Mapping[str, ImageSource]:
+    """Return the sources that a generator is measured by.
+
+    Args:
+        checkpoint: The generator; it is moved to the device.
+        training: Images that it was trained on (N, H, W, 3), for the noise.
+        seed: Decides the draws.
+        device: Where to compute.
+
+    Returns:
+        `prior` (latents from N(0, I)), for a VAE `encoded` (latents from the Gaussian of the
+        training images' encodings, section 4), and `noise`.
+    """
+    generator = checkpoint.generator.to(device)
+    to_channels_last(generator)
+    latent_size = checkpoint.config.architecture.latent_size
+
+    def prior(count: int) -> Iterator[NDArray[np.uint8]]:
+        noise = randomness(seed, Purpose.PRIOR)
+        return _generate(generator, torch.randn(count, latent_size, generator=noise), device)
+
+    sources: dict[str, ImageSource] = {"prior": prior}
+    if checkpoint.originals is not None:
+        to_encoded = _to_encoded(checkpoint.originals)
+
+        def encoded(count: int) -> Iterator[NDArray[np.uint8]]:
+            noise = randomness(seed, Purpose.ENCODED)
+            unit = torch.randn(count, latent_size, generator=noise)
+            return _generate(generator, to_encoded(unit), device)
+
+        sources["encoded"] = encoded
+    sources["noise"] = _noise(training, seed)
+    return sources
+
+
+@torch.inference_mode()
+def _generate(
+    generator: Generator, latents: Tensor, device: torch.device
+) -> Iterator[NDArray[np.uint8]]:
+    for z in batches(latents):
+        yield to_pixels(generator(z.to(device)))
+
+
+def _to_encoded(originals: Originals) -> Callable[[Tensor], Tensor]:
+    """Return what turns standard normal latents (N, Z) into those of the Gaussian of encodings."""
+    # Latents that the encoder left unused make the covariance singular: no Cholesky factor.
+    variances, axes = np.linalg.eigh(originals.covariance)
+    root = axes * np.sqrt(np.clip(variances, 0, None))  # (Z, Z)
+
+    def turn(unit: Tensor) -> Tensor:
+        return torch.from_numpy(originals.mean + unit.double().numpy() @ root.T).float()
+
+    return turn
+
+
+def _noise(training: NDArray[np.uint8], seed: int) -> ImageSource:
+    """The mean image with each pixel's own standard deviation as independent Gaussian noise."""
+    mean, deviation = _moments(training)
+
+    def noise(count: int) -> Iterator[NDArray[np.uint8]]:
+        draws = randomness(seed, Purpose.IMAGE_NOISE)
+        for batch in batches(torch.arange(count)):
+            unit = torch.randn((len(batch), *mean.shape), generator=draws).numpy()
+            yield np.clip(np.rint(mean + deviation * unit), 0, 255).astype(np.uint8)
+
+    return noise
+
+
+def _moments(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of every pixel of images (N, H, W, 3), each (H, W, 3)."""
+    total = np.zeros(images.shape[1:], np.int64)
+    squares = np.zeros_like(total)
+    for batch in batches(images):
+        wide = batch.astype(np.int64)
+        total += wide.sum(0)
+        squares += (wide**2).sum(0)
+    mean = total / len(images)
+    return mean, np.sqrt(squares / len(images) - mean**2)

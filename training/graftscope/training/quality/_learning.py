@@ -1,0 +1,156 @@
+"""The training of a feature network, top to bottom: labels, steps, accuracy, file.
+
+It knows nothing of generators and distances.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.optim import Adam
+
+from graftscope.training._counting import Counter
+from graftscope.training._device import Device, open_device
+from graftscope.training._finite import require_finite_values
+from graftscope.training._measurement import batches
+from graftscope.training._pictures import to_images
+from graftscope.training._randomness import Purpose, batch_positions, randomness
+from graftscope.training._schedule import learning_rate_share
+from graftscope.training.data import ImageData
+from graftscope.training.networks import initialise, to_channels_last
+from graftscope.training.progress import ProgressCallback, Stage
+from graftscope.training.quality._features import FeatureConfig, Features, write_features
+from graftscope.training.quality._labels import Labelled, find_labelled, open_labels
+from graftscope.training.quality._network import FeatureNetwork
+from graftscope.training.quality._tasks import FeatureTask
+from graftscope.training.recipes import Precision, Schedule
+
+BATCH: Final = 64
+EPOCHS: Final = {FeatureTask.CELEBA: 12, FeatureTask.CIFAR10: 5}
+LEARNING_RATE: Final = 2e-3
+
+
+def learn_features(
+    path: Path,
+    task: FeatureTask,
+    images: ImageData,
+    data: str,
+    labels: Path | None,
+    *,
+    seed: int,
+    on_progress: ProgressCallback,
+) -> Features:
+    """Train a feature network and write it.
+
+    Args:
+        path: The file to write.
+        task: What it learns to tell.
+        images: The images; those without a label are left out.
+        data: Where they came from.
+        labels: CelebA's attributes, where they do not lie beside the images.
+        seed: Decides the weights, with the images.
+        on_progress: Hears of every step.
+
+    Raises:
+        FeaturesError: If the labels cannot be read, or too few images have one.
+        DivergedError: If the loss is no longer finite.
+    """
+    book = open_labels(task, data, labels)
+    known = find_labelled(book, images.training_names, BATCH, data)
+    judged = find_labelled(book, images.held_out_names, 1, data)
+    size = images.training.shape[1]
+    network = FeatureNetwork(size, len(book.outputs))
+    initialise(network, randomness(seed, Purpose.FEATURE_WEIGHTS))
+    to_channels_last(network)
+    device = open_device(Precision.BFLOAT16)
+    pixels = images.training[known.positions]
+    trained = _train(network, task, pixels, known.labels, seed, device, on_progress)
+    plain = FeatureNetwork(size, len(book.outputs))
+    plain.load_state_dict(trained.state_dict())
+    told = _told(plain.to(device.device).eval(), images.held_out[judged.positions])
+    config = FeatureConfig(
+        task=task,
+        answers=book.outputs,
+        image_size=size,
+        data=images.description,
+        trained_on=len(known.labels),
+        held_out=len(judged.labels),
+        accuracy=_accuracy(task, told, judged),
+        commonest_accuracy=_commonest_accuracy(task, known, judged),
+        epochs=EPOCHS[task],
+        seed=seed,
+    )
+    return write_features(path, plain, config)
+
+
+def _train(
+    network: FeatureNetwork,
+    task: FeatureTask,
+    pixels: NDArray[np.uint8],
+    labels: NDArray[np.float32],
+    seed: int,
+    device: Device,
+    on_progress: ProgressCallback,
+) -> FeatureNetwork:
+    """Train on images (N, H, W, 3) with labels (N, A)."""
+    network = device.prepare(network).train()
+    optimizer = Adam(network.parameters(), lr=LEARNING_RATE)
+    steps_per_epoch = len(pixels) // BATCH
+    steps = EPOCHS[task] * steps_per_epoch
+    count = Counter(Stage.FEATURES, steps * BATCH, on_progress)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * learning_rate_share(Schedule.COSINE, step, steps)
+        chosen = batch_positions(seed, step, len(pixels), BATCH, Purpose.FEATURE_ORDER).numpy()
+        batch = to_images(pixels[chosen], device.device)  # (B, 3, H, W)
+        coin = torch.rand(BATCH, generator=randomness(seed, Purpose.FEATURE_MIRRORING, step))
+        logits = network(_mirrored(batch, coin.to(batch.device) < 0.5))
+        loss = _loss(task, logits.float(), torch.from_numpy(labels[chosen]).to(batch.device))
+        require_finite_values(step + 1, {"loss": loss.item()})
+        optimizer.zero_grad()
+        device.backward(loss)
+        optimizer.step()
+        count(BATCH, {"loss": loss.item()}, step // steps_per_epoch)
+    return network
+
+
+def _mirrored(images: Tensor, chosen: Tensor) -> Tensor:
+    """Turn the chosen (B,) of some images (B, 3, H, W) left to right: faces and things stay so."""
+    return torch.where(chosen[:, None, None, None], images.flip(3), images)
+
+
+def _loss(task: FeatureTask, logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy of logits (B, A): of one class out of all, or of each attribute by itself."""
+    match task:
+        case FeatureTask.CIFAR10:
+            return cross_entropy(logits, labels)
+        case FeatureTask.CELEBA:
+            return binary_cross_entropy_with_logits(logits, labels)
+
+
+@torch.inference_mode()
+def _told(network: FeatureNetwork, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Logits (M, A) of images (M, H, W, 3)."""
+    device = next(network.parameters()).device
+    logits = [network(to_images(batch, device)).cpu().numpy() for batch in batches(pixels)]
+    return np.concatenate(logits)
+
+
+def _accuracy(task: FeatureTask, logits: NDArray[np.float32], judged: Labelled) -> float:
+    """Mean accuracy over classes or attributes of logits (M, A)."""
+    if task is FeatureTask.CELEBA:
+        return float(((logits > 0) == (judged.labels > 0)).mean())
+    truth = judged.labels.argmax(1)
+    right = logits.argmax(1) == truth
+    return float(np.mean([right[truth == each].mean() for each in np.unique(truth)]))
+
+
+def _commonest_accuracy(task: FeatureTask, known: Labelled, judged: Labelled) -> float:
+    """The same of always telling what is commonest."""
+    shares = known.labels.mean(0)  # (A,)
+    constant = shares - 0.5 if task is FeatureTask.CELEBA else shares
+    return _accuracy(task, np.broadcast_to(constant, judged.labels.shape), judged)
