@@ -1,0 +1,85 @@
+"""Figures for print: each takes a frozen dataclass of arrays and gives a matplotlib figure.
+
+They have the width of one column (3.35 inches) or of two (6.9), type of 6.5 points and more at
+that size, and the same colour for a level, a method or a module in all of them. `save` writes PNG
+and PDF. They must not know gRPC, the client or a server, nor how any number was come by.
+Importing this package needs numpy and Pillow alone; matplotlib, of the extra ``report``, is
+imported when a figure is drawn.
+
+Influence is given as a share of the image range's width, 0 to 1, and drawn in per cent; images in
+the generator's own range. Axis letters: n values, L levels, M methods or modules, K modules,
+R repeats, P pairs, c colours, h, w pixels of an image, H, W of a map.
+
+Example:
+    >>> import numpy as np
+    >>> from graftscope.client.figures.paper import Seams, ModuleSeams, seams
+    >>> ones = np.ones(8)
+    >>> figure = seams(Seams([ModuleSeams(ones, ones, 1.0, (0.9, 1.1))], 0.95))
+    >>> float(figure.get_figwidth())
+    3.35
+"""
+
+from graftscope.client.figures.paper._beta import Beta, beta
+from graftscope.client.figures.paper._clusters import ClusterModule, Clusters, clusters
+from graftscope.client.figures.paper._examples import (
+    InfluenceExamples,
+    LevelExamples,
+    influence_examples,
+)
+from graftscope.client.figures.paper._levels import LevelModules, Levels, levels
+from graftscope.client.figures.paper._magnitude import LayerMagnitude, Line, Magnitude, magnitude
+from graftscope.client.figures.paper._marks import LEVELS, METHODS, SOURCES, Mark, mark_of
+from graftscope.client.figures.paper._methods import Methods, methods
+from graftscope.client.figures.paper._originals import Originals, originals
+from graftscope.client.figures.paper._purity import PureModule, Purity, purity
+from graftscope.client.figures.paper._save import save
+from graftscope.client.figures.paper._seams import ModuleSeams, Seams, seams
+from graftscope.client.figures.paper._sensitivity import Sensitivity, Setting, Sweep, sensitivity
+from graftscope.client.figures.paper._stability import LayerStability, Stability, stability
+from graftscope.client.figures.paper._table import Cell, Table1, table1
+from graftscope.client.figures.paper._values import Estimate
+
+__all__ = [
+    "LEVELS",
+    "METHODS",
+    "SOURCES",
+    "Beta",
+    "Cell",
+    "ClusterModule",
+    "Clusters",
+    "Estimate",
+    "InfluenceExamples",
+    "LayerMagnitude",
+    "LayerStability",
+    "LevelExamples",
+    "LevelModules",
+    "Levels",
+    "Line",
+    "Magnitude",
+    "Mark",
+    "Methods",
+    "ModuleSeams",
+    "Originals",
+    "PureModule",
+    "Purity",
+    "Seams",
+    "Sensitivity",
+    "Setting",
+    "Stability",
+    "Sweep",
+    "Table1",
+    "beta",
+    "clusters",
+    "influence_examples",
+    "levels",
+    "magnitude",
+    "mark_of",
+    "methods",
+    "originals",
+    "purity",
+    "save",
+    "seams",
+    "sensitivity",
+    "stability",
+    "table1",
+]

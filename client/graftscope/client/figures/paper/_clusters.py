@@ -1,0 +1,158 @@
+"""Templates, exemplary maps and hybrids of a clustering (Figs. 3 left, 6, 7 and 8).
+
+It must not know how they were made.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from graftscope.client._pictures import to_pixels
+from graftscope.client.figures._canvas import Box
+from graftscope.client.figures._palette import (
+    MAP_COLORS,
+    MUTED,
+    TEMPLATE_COLORS,
+    module_color,
+)
+from graftscope.client.figures.paper._page import BLOCK, DOUBLE, GAP, SMALL, Page
+from graftscope.client.figures.paper._values import Floats
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LEFT = 70.0
+_HEAD = 15.0
+_BETWEEN = 22.0
+_FEWEST = 6
+_NARROWEST = 3
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterModule:
+    """One module of a clustering.
+
+    Args:
+        channels: How many channels it has.
+        template: (H, W) its template, not negative.
+        examples: (m, H, W) influence maps of its channels, the purest first; m may differ between
+            modules, and be 0.
+        hybrids: (P, c, h, w) original 1 with this module from original 2.
+    """
+
+    channels: int
+    template: Floats
+    examples: Floats
+    hybrids: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """Input of `clusters`.
+
+    Args:
+        modules: K of them; the maps of all are (H, W).
+        total: How many channels the layer has.
+        original1: (P, c, h, w) what is changed, in the generator's range.
+        original2: (P, c, h, w) what it takes from.
+        image_range: (low, high) of the images.
+    """
+
+    modules: Sequence[ClusterModule]
+    total: int
+    original1: Floats
+    original2: Floats
+    image_range: tuple[float, float]
+
+
+def clusters(found: Clusters) -> "Figure":
+    """Draw a row a module (Fig. 3 left): template, exemplary influence maps, hybrids.
+
+    A column of the hybrids is one pair, with original 2 and original 1 above. Templates and maps
+    show where, not how much: each is drawn as a share of its own maximum, so that one scale serves
+    a panel (the clustering sees no more than that: it thresholds each map by itself).
+
+    Args:
+        found: The modules, and the pairs.
+
+    Returns:
+        A figure of two columns' width; 6 to 8 pairs read best.
+
+    Raises:
+        ValueError: If the images have another shape.
+        ReportExtraError: If matplotlib is not installed.
+    """
+    grid = _Grid(found)
+    originals = (("Original 2", found.original2), ("Original 1", found.original1))
+    for row, (name, images) in enumerate(originals):
+        grid.pairs(row, images, found.image_range)
+        grid.name(row, name)
+    for module, values in enumerate(found.modules):
+        grid.maps(module, values, found.total)
+        grid.pairs(2 + module, values.hybrids, found.image_range)
+    grid.headings()
+    return grid.page.figure
+
+
+class _Grid:
+    """Where the rows and columns of the three panels lie."""
+
+    def __init__(self, found: Clusters) -> None:
+        examples = max(_NARROWEST, *(len(module.examples) for module in found.modules))
+        pairs = max(_FEWEST, len(found.original1))
+        free = DOUBLE - _LEFT - 2 * BLOCK - (examples - 1 + pairs - 1) * GAP - 2
+        self._width: float = free / (1 + examples + pairs)
+        rows, columns = found.original1.shape[2:]
+        self._height: float = self._width * rows / columns
+        self._examples = _LEFT + self._width + BLOCK
+        self._pairs = self._examples + examples * (self._width + GAP) - GAP + BLOCK
+        self.page = Page(DOUBLE, self._top(2 + len(found.modules)) - GAP + 2)
+
+    def _top(self, row: int) -> float:
+        return _HEAD + row * (self._height + GAP) + (_BETWEEN if row > 1 else 0)
+
+    def _box(self, x: float, row: int, column: int = 0) -> Box:
+        return Box(x + column * (self._width + GAP), self._top(row), self._width, self._height)
+
+    def pairs(self, row: int, images: Floats, image_range: tuple[float, float]) -> None:
+        """Draw one image of every pair."""
+        for column, pixels in enumerate(to_pixels(images, image_range)):
+            self.page.picture(pixels, self._box(self._pairs, row, column))
+
+    def name(self, row: int, words: str) -> None:
+        """Write at the left of a row of pairs."""
+        middle = self._box(0, row).center[1]
+        self.page.write(self._pairs - 6, middle, words, align="right")
+
+    def maps(self, module: int, values: ClusterModule, total: int) -> None:
+        """Draw a module's name, template and exemplary maps."""
+        template = self._box(_LEFT, 2 + module)
+        middle = template.center[1]
+        self.page.block(Box(0, template.y, 3, template.height), module_color(module))
+        self.page.write(8, middle - 2, f"Module {module}", bold=True, anchor="bottom")
+        size = f"{values.channels} of {total}"
+        self.page.write(8, middle + 2, size, points=SMALL, color=MUTED, anchor="top")
+        self.page.frame(template, module_color(module), 1.6)
+        self.page.heat(values.template, template, TEMPLATE_COLORS, float(values.template.max()))
+        for column, example in enumerate(values.examples):
+            box = self._box(self._examples, 2 + module, column)
+            self.page.heat(example, box, MAP_COLORS, float(example.max()))
+
+    def headings(self) -> None:
+        """Name the panels, and draw the two scales in the corner that no row fills."""
+        below = self._top(2) - 6
+        self.page.letter(_LEFT, below, "a", "Template")
+        self.page.letter(self._examples, below, "b", "Exemplary influence maps")
+        self.page.letter(
+            self._pairs,
+            10,
+            "c",
+            "Hybrids (module from original 2, rest from 1)",
+        )
+        self.page.write(0, 10, "Share of the map's maximum", points=SMALL, anchor="baseline")
+        for y, colors, words in (
+            (24, TEMPLATE_COLORS, "template"),
+            (50, MAP_COLORS, "influence"),
+        ):
+            self.page.scale(Box(6, y, 74, 6), colors, 1.0)
+            self.page.write(90, y + 3, words, points=SMALL)

@@ -1,0 +1,238 @@
+"""A page of a journal: column widths, sizes of type, and the strokes that its figures share.
+
+One layout pixel is a hundredth of an inch. It must not know what it draws.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from graftscope.client.figures._canvas import DPI, Box, Canvas
+from graftscope.client.figures._palette import INK, MUTED
+from graftscope.client.figures.paper._marks import Mark
+from graftscope.client.figures.paper._values import Estimate, Floats, Integers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+SINGLE = 335.0
+"""Width of one column, 3.35 inches."""
+
+DOUBLE = 690.0
+"""Width of both columns, 6.9 inches."""
+
+SMALL = 6.6
+"""Points: numbers at ticks, notes. Nothing is smaller than 6.5."""
+
+BODY = 7.2
+"""Points: names of axes, legends, headings."""
+
+LETTER = 9.0
+"""Points: the letter of a panel."""
+
+GAP = 4.0
+"""Between the images of one block."""
+
+BLOCK = 16.0
+"""Between blocks of images."""
+
+_LINE = 0.7
+_PIXELS = DPI / 72
+
+
+class Page(Canvas):
+    """A figure at its printed size."""
+
+    def write(
+        self,
+        x: float,
+        y: float,
+        words: str,
+        *,
+        points: float = BODY,
+        color: str = INK,
+        bold: bool = False,
+        align: Literal["left", "center", "right"] = "left",
+        anchor: Literal["top", "center", "bottom", "baseline"] = "center",
+    ) -> None:
+        """Write ``words`` in type of so many points; otherwise as `Canvas.text`."""
+        size = points * _PIXELS
+        self.text(x, y, words, size=size, color=color, bold=bold, align=align, anchor=anchor)
+
+    def letter(self, x: float, y: float, letter: str, words: str = "") -> None:
+        """Name a panel: its letter in bold, and a heading on the same baseline."""
+        self.write(x, y, letter, points=LETTER, bold=True, anchor="baseline")
+        self.write(x + 14, y, words, anchor="baseline")
+
+    def plot(self, box: Box, x_label: str = "", y_label: str = "") -> "Axes":
+        """Add axes with thin lines at the left and below, ticks outside, and names."""
+        axes = self.axes(box)
+        axes.set_facecolor("none")
+        axes.spines[["top", "right"]].set_visible(False)
+        for side in ("left", "bottom"):
+            axes.spines[side].set_color(MUTED)
+            axes.spines[side].set_linewidth(_LINE)
+        axes.tick_params(
+            labelsize=SMALL, length=2.5, width=_LINE, pad=2, color=MUTED, labelcolor=INK
+        )
+        axes.set_xlabel(x_label, fontsize=BODY, color=INK, labelpad=2.5)
+        axes.set_ylabel(y_label, fontsize=BODY, color=INK, labelpad=3)
+        return axes
+
+    def key(
+        self,
+        entries: Sequence["Line2D"],
+        x: float,
+        y: float,
+        columns: int = 1,
+        points: float = BODY,
+    ) -> None:
+        """Draw a legend with its upper left corner at (x, y)."""
+        self.figure.legend(
+            handles=entries,
+            loc="upper left",
+            bbox_to_anchor=(x / self.width, 1 - y / self.height),
+            ncols=columns,
+            frameon=False,
+            fontsize=points,
+            labelcolor=INK,
+            borderaxespad=0,
+            borderpad=0,
+            handlelength=2.0,
+            handletextpad=0.5,
+            labelspacing=0.35,
+            columnspacing=1.3,
+        )
+
+    def scale(
+        self, box: Box, colors: str, high: float, label: str = "", gamma: float = 1.0
+    ) -> None:
+        """Draw a colour bar from 0 to ``high``: upright if the box is, its label above.
+
+        Its ticks are both ends and the middle colour.
+        """
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import PowerNorm
+        from matplotlib.ticker import StrMethodFormatter
+
+        top = high if high > 0 else 1.0
+        bar = self.figure.colorbar(
+            ScalarMappable(PowerNorm(gamma, 0.0, top), cmap=colors),
+            cax=self.axes(box),
+            orientation="vertical" if box.height > box.width else "horizontal",
+            ticks=[0.0, top * 0.5 ** (1 / gamma), top],
+            format=StrMethodFormatter("{x:.2g}"),
+        )
+        bar.outline.set_linewidth(0)
+        bar.minorticks_off()
+        bar.ax.tick_params(
+            labelsize=SMALL, length=2, width=_LINE, pad=1.5, color=MUTED, labelcolor=INK
+        )
+        self.write(box.x, box.y - 4, label, points=SMALL, anchor="bottom")
+
+
+def points_with_errors(
+    axes: "Axes",
+    places: Floats | Integers,
+    estimate: Estimate,
+    mark: Mark,
+    *,
+    line: bool = True,
+    size: float = 3.4,
+) -> None:
+    """Draw points with error bars upwards and downwards, joined by a line if asked for.
+
+    Args:
+        axes: Where.
+        places: (n,) on the x axis.
+        estimate: (n,) on the y axis.
+        mark: Colour and marker.
+        line: Whether to join them.
+        size: Of the marker, in points.
+    """
+    known = np.isfinite(estimate.value)
+    axes.plot(
+        places[known],
+        estimate.value[known],
+        color=mark.color,
+        marker=mark.marker,
+        markersize=size,
+        markeredgewidth=0,
+        linewidth=1.0,
+        linestyle="-" if line else "none",
+        zorder=3,
+    )
+    error_bars(axes, places, estimate, mark.color)
+
+
+def error_bars(
+    axes: "Axes", places: Floats | Integers, estimate: Estimate, color: str, *, across: bool = False
+) -> None:
+    """Draw the error bars alone, upwards and downwards, or to both sides if ``across``."""
+    known = np.isfinite(estimate.value) & np.isfinite(estimate.error)
+    value, error = estimate.value[known], estimate.error[known]
+    axes.errorbar(
+        value if across else places[known],
+        places[known] if across else value,
+        xerr=error if across else None,
+        yerr=None if across else error,
+        fmt="none",
+        ecolor=color,
+        elinewidth=0.8,
+        capsize=1.3,
+        capthick=0.8,
+        zorder=3,
+    )
+
+
+def level_line(axes: "Axes", height: float, color: str = MUTED) -> None:
+    """Draw a thin dashed line across, for a value that needs no axis of its own."""
+    axes.axhline(height, color=color, linewidth=_LINE, linestyle=(0, (4, 3)), zorder=1)
+
+
+def entry(
+    mark: Mark, *, name: str = "", line: Literal["-", "--", ":", "none"] = "-", filled: bool = True
+) -> "Line2D":
+    """One line of a legend; without ``name``, the mark's own."""
+    from matplotlib.lines import Line2D
+
+    return Line2D(
+        [],
+        [],
+        color=mark.color,
+        marker=mark.marker,
+        markersize=3.4 if filled else 6.5,
+        markerfacecolor=mark.color if filled else "none",
+        markeredgewidth=0 if filled else 0.9,
+        linewidth=1.0,
+        linestyle=line,
+        label=name or mark.name,
+    )
+
+
+def dodged(places: Iterable[float], index: int, count: int, width: float) -> Floats:
+    """Move the places of one of ``count`` series aside, so that error bars lie side by side."""
+    return np.asarray(list(places), dtype=np.float64) + (index - (count - 1) / 2) * width
+
+
+def whole_ticks(axes: "Axes", values: Iterable[int]) -> None:
+    """Put one tick at each of the whole numbers on the x axis, and a little room around them."""
+    ticks = sorted(set(values))
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set_xlim(ticks[0] - 0.5, ticks[-1] + 0.5)
+
+
+def lowest_shown(estimates: Iterable[Estimate], highest: float = 0.9) -> float:
+    """Where an axis of shares may begin: a tenth below all points with their error bars.
+
+    Args:
+        estimates: Of all panels that share the axis.
+        highest: It never begins above.
+
+    Returns:
+        A whole number of tenths, 0 or more.
+    """
+    lows = [np.nanmin(one.value - np.nan_to_num(one.error)) for one in estimates]
+    return float(np.clip(np.floor(10 * min(lows) - 0.2) / 10, 0.0, highest))

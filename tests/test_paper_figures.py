@@ -1,0 +1,538 @@
+"""The paper's figures: what is given is what is drawn, and all of it can be read in print."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.legend import Legend
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+from PIL import Image
+
+from graftscope.client.figures import module_color, paper
+from graftscope.client.figures.paper import Estimate
+from graftscope.client.figures.paper._values import over_repeats
+
+RANGE = (-1.0, 1.0)
+ROUNDING = 0.02
+"""Inches that a glyph's edge may be off by, from hinting."""
+
+SMALLEST = 6.5
+RED, GREEN, BLUE = (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0)
+
+
+def random(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).uniform(0.2, 0.9, shape)
+
+
+def painted(color: tuple[float, float, float], count: int, side: int = 8) -> np.ndarray:
+    values = np.array(color)[None, :, None, None]
+    return np.broadcast_to(values, (count, 3, side, side)).copy()
+
+
+def of_examples(count: int = 6) -> paper.InfluenceExamples:
+    def level(name: str, channels: int, scale: float) -> paper.LevelExamples:
+        maps = scale * random(count, 8, 8)
+        return paper.LevelExamples(name, np.arange(count), maps, maps.mean((1, 2)), channels)
+
+    return paper.InfluenceExamples([level("intermediate", 64, 0.01), level("image", 16, 0.1)])
+
+
+def of_clusters(pairs: int = 7, k: int = 3) -> paper.Clusters:
+    colors = (RED, GREEN, BLUE)
+    modules = [
+        paper.ClusterModule(7 * i, random(8, 8), random(min(i, 3), 8, 8), painted(color, pairs))
+        for i, color in zip(range(k), colors * 2, strict=False)
+    ]
+    return paper.Clusters(
+        modules, 64, painted((1, 1, 1), pairs), painted((-1, -1, -1), pairs), RANGE
+    )
+
+
+def of_magnitude() -> paper.Magnitude:
+    k = np.repeat([2, 3, 4], [2, 3, 4])
+    channels = np.array([8, 24, 6, 10, 16, 2, 6, 8, 16])
+
+    def layer(name: str, total: int) -> paper.LayerMagnitude:
+        influence = 0.1 * channels / total
+        estimate = Estimate(influence, 0.1 * influence)
+        return paper.LayerMagnitude(
+            name, total, k, channels, estimate, paper.Line(0.1 / total, 0.0, 0.875)
+        )
+
+    layers = [layer("intermediate", 64), layer("fine", 48), layer("image", 32)]
+    return paper.Magnitude(layers, paper.Line(0.1, 0.0, 0.625))
+
+
+def of_layer(level: str = "intermediate", count: int = 2) -> paper.LayerStability:
+    names = ("nmf", "kmeans", "pca", "spectral")[:count]
+    chance = np.full((count, 4), 0.3)
+    suggested = np.array([3, 4, 3, 3])[:count]
+    values = random(count, 4, 20)
+    return paper.LayerStability(
+        level, np.arange(2, 6), names, values, values - 0.1, chance, suggested
+    )
+
+
+def of_purity() -> paper.Purity:
+    share = Estimate(np.array([1.0, 0.8, 0.5, np.nan]), np.array([0.02, 0.03, 0.04, np.nan]))
+    modules = [paper.PureModule(np.array([20, 15, 6, 0]), share) for _ in range(4)]
+    return paper.Purity(np.array([0.0, 0.3, 0.6, 0.9]), modules)
+
+
+def of_levels(k: int = 3) -> paper.Levels:
+    rows = [
+        paper.LevelModules(name, 64, np.arange(k), random(k, 8, 8), painted(RED, k))
+        for name in ("coarse", "intermediate", "image")
+    ]
+    return paper.Levels(rows, painted(GREEN, 1)[0], painted(BLUE, 1)[0], RANGE)
+
+
+def of_sensitivity() -> paper.Sensitivity:
+    def sweep(setting: paper.Setting, values: list[float], default: float) -> paper.Sweep:
+        share = random(2, len(values))
+        estimate = Estimate(share, np.full(share.shape, 0.05))
+        levels = ("intermediate", "image")
+        return paper.Sweep(setting, np.array(values), default, levels, estimate, estimate)
+
+    return paper.Sensitivity(
+        [
+            sweep(paper.Setting.WINDOW, [1, 3, 5, 7], 3),
+            sweep(paper.Setting.PERCENTILE, [60, 65, 70, 75, 80, 85, 90], 75),
+            sweep(paper.Setting.PAIRS, [100, 200, 500, 1000, 2000, 5000], 1000),
+        ]
+    )
+
+
+def of_originals() -> paper.Originals:
+    values = np.array([[np.nan, np.nan], [0.95, 0.9], [0.7, 1.2]])
+    compared = Estimate(values, np.full(values.shape, 0.03))
+    own = Estimate(np.full((3, 2), 0.9), np.full((3, 2), 0.05))
+    sources = ("real", "encoded", "prior")
+    levels = ("intermediate", "image")
+    return paper.Originals(levels, sources, "real", compared, compared, compared, own, 3)
+
+
+def of_table() -> paper.Table1:
+    same, other = paper.Cell("64"), paper.Cell("Adam, 2e-4 and 5e-5", "Paper: one rate for both.")
+    long = paper.Cell("4 (128, 64, 32, 16, 3)", "Paper: many words about a departure. " * 6)
+    names = ("VAE CelebA", "VAE CelebA, β/10", "GAN CelebA", "VAE CIFAR-10", "GAN CIFAR-10")
+    rows = ("Batch size", "Optimisation algorithm", "Deconvolutions, channels")
+    return paper.Table1(names, rows, ([same] * 5, [same, same, other, same, other], [long] * 5))
+
+
+def of_beta(count: int = 6) -> paper.Beta:
+    images = painted(RED, count), painted(GREEN, count), painted(BLUE, count)
+    sharp = Estimate(np.array([0.3, 0.5]), np.array([0.02, 0.03]))
+    return paper.Beta(*images, RANGE, sharp, Estimate(sharp.value / 10, sharp.error / 10))
+
+
+def of_seams() -> paper.Seams:
+    energies = 0.1 * random(30)
+    return paper.Seams([paper.ModuleSeams(energies, energies, 1.0, (0.9, 1.2))] * 3, 0.95)
+
+
+def of_methods(k: int = 3) -> paper.Methods:
+    layer = of_layer(count=4)
+    return paper.Methods(
+        layer.k,
+        layer.methods,
+        layer.consistency,
+        layer.chance,
+        layer.suggested,
+        random(4, k, 8, 8),
+        np.full((4, k), 21),
+    )
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "influence_examples": lambda: paper.influence_examples(of_examples()),
+    "influence_examples, ten": lambda: paper.influence_examples(of_examples(10)),
+    "clusters": lambda: paper.clusters(of_clusters()),
+    "clusters, six pairs": lambda: paper.clusters(of_clusters(pairs=6)),
+    "clusters, eight pairs": lambda: paper.clusters(of_clusters(pairs=8, k=6)),
+    "magnitude": lambda: paper.magnitude(of_magnitude()),
+    "stability": lambda: paper.stability(paper.Stability([of_layer()])),
+    "stability, layers": lambda: paper.stability(paper.Stability([of_layer(), of_layer("image")])),
+    "purity": lambda: paper.purity(of_purity()),
+    "levels": lambda: paper.levels(of_levels()),
+    "levels, five": lambda: paper.levels(of_levels(5)),
+    "sensitivity": lambda: paper.sensitivity(of_sensitivity()),
+    "originals": lambda: paper.originals(of_originals()),
+    "table1": lambda: paper.table1(of_table()),
+    "beta": lambda: paper.beta(of_beta()),
+    "seams": lambda: paper.seams(of_seams()),
+    "methods": lambda: paper.methods(of_methods()),
+    "methods, six": lambda: paper.methods(of_methods(6)),
+}
+
+
+@cache
+def figure_of(name: str) -> Figure:
+    """A figure that several tests look at, and none changes."""
+    return FIGURES[name]()
+
+
+every_figure = pytest.mark.parametrize("name", FIGURES)
+
+
+def hidden_labels(figure: Figure) -> set[Text]:
+    """Labels of ticks that lie outside of their axis, which matplotlib keeps but never draws."""
+    hidden = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+                if not axes.axison or not low <= tick.get_loc() <= high:
+                    hidden |= {tick.label1, tick.label2}
+    return hidden
+
+
+@cache
+def words(figure: Figure) -> list[Text]:
+    """Every piece of text that is drawn."""
+    figure.draw_without_rendering()
+    hidden = hidden_labels(figure)
+    found: list[Text] = figure.findobj(Text)
+    return [
+        text
+        for text in found
+        if text.get_visible() and text.get_text().strip() and text not in hidden
+    ]
+
+
+def extent(figure: Figure, artist: Text | AxesImage | Legend) -> Bbox:
+    """Where something lies, in inches."""
+    box = artist.get_window_extent()
+    return Bbox(np.asarray(box.get_points()) / figure.dpi)
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in words(figure)]
+
+
+def plots(figure: Figure) -> list[Axes]:
+    """The axes that are neither the sheet nor a colour bar."""
+    return [axes for axes in figure.axes if axes.axison and "outline" not in axes.spines]
+
+
+def scales(figure: Figure) -> list[Axes]:
+    """The axes of colour bars: they alone have an outline."""
+    return [axes for axes in figure.axes if "outline" in axes.spines]
+
+
+def bars(axes: Axes) -> Iterator[np.ndarray]:
+    """Both ends of every error bar."""
+    for collection in axes.collections:
+        if isinstance(collection, LineCollection):
+            yield from collection.get_segments()
+
+
+def overlap(first: Bbox, second: Bbox) -> bool:
+    width = min(first.x1, second.x1) - max(first.x0, second.x0)
+    height = min(first.y1, second.y1) - max(first.y0, second.y0)
+    return bool(width > ROUNDING and height > ROUNDING)
+
+
+@every_figure
+def test_a_figure_is_as_wide_as_one_column_or_two(name: str) -> None:
+    assert figure_of(name).get_figwidth() in (3.35, 6.9)
+
+
+@every_figure
+def test_no_text_is_smaller_than_six_and_a_half_points(name: str) -> None:
+    sizes = {text.get_text(): float(text.get_fontsize()) for text in words(figure_of(name))}
+    assert {text: size for text, size in sizes.items() if size < SMALLEST} == {}
+
+
+@every_figure
+def test_no_text_leaves_the_page(name: str) -> None:
+    figure = figure_of(name)
+    width, height = figure.get_size_inches()
+    for text in words(figure):
+        box = extent(figure, text)
+        assert box.x0 >= -ROUNDING, text
+        assert box.y0 >= -ROUNDING, text
+        assert box.x1 <= width + ROUNDING, text
+        assert box.y1 <= height + ROUNDING, text
+
+
+@every_figure
+def test_no_two_words_overlap(name: str) -> None:
+    figure = figure_of(name)
+    placed = [(text.get_text(), extent(figure, text)) for text in words(figure)]
+    clashes = [(a, b) for (a, one), (b, two) in combinations(placed, 2) if overlap(one, two)]
+    assert clashes == []
+
+
+@every_figure
+def test_no_word_lies_on_a_picture_or_a_plot(name: str) -> None:
+    figure = figure_of(name)
+    pictures = [extent(figure, image) for image in figure.axes[0].images]
+    areas = [Bbox(np.asarray(axes.bbox.get_points()) / figure.dpi) for axes in plots(figure)]
+    for text in words(figure):
+        box = extent(figure, text)
+        assert not any(overlap(box, other) for other in (*pictures, *areas)), text
+
+
+@every_figure
+def test_numbers_at_ticks_stand_beside_the_name_of_their_axis(name: str) -> None:
+    by_row: dict[float, list[Axes]] = {}
+    by_column: dict[float, list[Axes]] = {}
+    for axes in plots(figure_of(name)):
+        place = axes.get_position()
+        by_row.setdefault(round(place.y0, 4), []).append(axes)
+        by_column.setdefault(round(place.x0, 4), []).append(axes)
+    for row in by_row.values():
+        assert any(axes.get_ylabel() for axes in row) or name == "originals"  # its rows are levels
+    for column in by_column.values():
+        assert any(axes.get_xlabel() for axes in column) or name == "beta"  # its bars are named
+
+
+@every_figure
+def test_panels_are_lettered_in_order(name: str) -> None:
+    letters = [
+        text.get_text()
+        for text in words(figure_of(name))
+        if text.get_fontsize() == 9 and text.get_fontweight() == "bold"
+    ]
+    assert sorted(letters) == [chr(ord("a") + i) for i in range(len(letters))]
+    assert letters or name == "table1"
+
+
+@pytest.mark.parametrize("name", ["magnitude", "levels"])
+def test_the_same_numbers_give_the_same_bytes(name: str, tmp_path: Path) -> None:
+    first, second = (paper.save(FIGURES[name](), tmp_path / stem) for stem in ("one", "two"))
+    for one, two in zip(first, second, strict=True):
+        assert one.read_bytes() == two.read_bytes()
+
+
+def test_both_files_are_named_by_the_stem(tmp_path: Path) -> None:
+    saved = paper.save(figure_of("seams"), tmp_path / "fig.5")
+    assert saved == (tmp_path / "fig.5.png", tmp_path / "fig.5.pdf")
+    assert all(path.stat().st_size > 1000 for path in saved)
+
+
+def test_a_png_has_three_hundred_pixels_an_inch(tmp_path: Path) -> None:
+    with Image.open(paper.save(figure_of("seams"), tmp_path / "f")[0]) as image:
+        assert image.mode == "RGB"
+        assert image.width == 1005
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+def test_a_pdf_embeds_truetype_and_no_date(tmp_path: Path) -> None:
+    content = paper.save(figure_of("seams"), tmp_path / "f")[1].read_bytes()
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
+    assert b"CreationDate" not in content
+
+
+def test_each_level_has_a_colour_scale_that_ends_with_its_strongest_pixel() -> None:
+    given = of_examples()
+    figure = paper.influence_examples(given)
+    images = figure.axes[0].images
+    assert len(images) == 12
+    for row, level in enumerate(given.levels):
+        for image in images[6 * row : 6 * row + 6]:
+            assert image.norm.vmin == 0
+            assert image.norm.vmax == pytest.approx(100 * level.maps.max())
+    tops = [axes.get_ylim()[1] for axes in scales(figure)]
+    assert tops == pytest.approx([100 * level.maps.max() for level in given.levels])
+
+
+def test_examples_name_each_channel_and_its_influence() -> None:
+    given = of_examples()
+    drawn = texts(paper.influence_examples(given))
+    assert {"intermediate", "64 channels", "image", "16 channels"} <= set(drawn)
+    assert drawn.count("5") == 2
+    assert f"{100 * given.levels[0].individual[5]:.2f}%" in drawn
+
+
+def test_clusters_draw_originals_templates_examples_and_hybrids() -> None:
+    figure = paper.clusters(of_clusters())
+    pairs, modules, examples = 7, 3, 0 + 1 + 2
+    assert len(figure.axes[0].images) == 2 * pairs + modules * (1 + pairs) + examples
+    assert {"Original 1", "Original 2", "Module 0", "14 of 64"} <= set(texts(figure))
+
+
+def test_a_row_of_hybrids_is_its_modules(tmp_path: Path) -> None:
+    figure = paper.clusters(of_clusters())
+    pixels = np.asarray(Image.open(paper.save(figure, tmp_path / "f")[0]))
+    column = pixels[:, -40]  # through the last pair: original 2, original 1, then the modules
+    seen = [tuple(int(value) for value in pixel) for pixel in column]
+    order = [color for i, color in enumerate(seen) if i == 0 or color != seen[i - 1]]
+    expected = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    assert [color for color in order if color in expected] == expected
+
+
+def test_every_module_of_a_layer_has_a_point_and_an_error_bar() -> None:
+    top, left, right = plots(paper.magnitude(of_magnitude()))
+    assert len(list(bars(left))) == len(list(bars(right))) == 3 * 9
+    assert len(list(bars(top))) == 3 * 3
+    heights = np.ptp(np.array(list(bars(left)))[:9, :, 1], axis=1)
+    assert heights == pytest.approx(2 * 0.1 * 10 * of_magnitude().layers[0].channels / 64)
+
+
+def test_the_top_panel_has_mean_and_deviation_over_modules() -> None:
+    top = plots(paper.magnitude(of_magnitude()))[0]
+    influence = 10 * np.array([8, 24]) / 64  # the two modules of K = 2
+    first = next(bars(top))
+    assert first[:, 1].mean() == pytest.approx(influence.mean())
+    assert np.ptp(first[:, 1]) == pytest.approx(2 * influence.std(ddof=1))
+
+
+def test_regressions_are_drawn_and_their_r2_written() -> None:
+    figure = paper.magnitude(of_magnitude())
+    drawn = texts(figure)
+    assert "intermediate, r² = 0.88 (b)" in drawn
+    assert "all layers, r² = 0.62 (c)" in drawn
+    right = plots(figure)[2]
+    pooled = [line for line in right.lines if line.get_linestyle() == "--"]
+    assert len(pooled) == 1
+    assert np.asarray(pooled[0].get_ydata()) == pytest.approx([0, 7.5])  # to 24 of 32 channels
+
+
+def test_a_line_that_could_not_be_fitted_is_not_drawn() -> None:
+    nan = float("nan")
+    figure = paper.magnitude(replace(of_magnitude(), pooled=paper.Line(nan, nan, nan)))
+    assert not [line for line in plots(figure)[2].lines if line.get_linestyle() == "--"]
+    assert "all layers, r² = none (c)" in texts(figure)
+
+
+def test_stability_has_a_bar_of_one_deviation_for_each_method_and_k() -> None:
+    given = of_layer()
+    left, right = plots(paper.stability(paper.Stability([given])))
+    assert len(list(bars(left))) == len(list(bars(right))) == 8
+    heights = np.ptp(np.array(list(bars(left)))[:, :, 1], axis=1).reshape(2, 4)
+    assert heights == pytest.approx(2 * given.consistency.std(axis=-1, ddof=1))
+
+
+def test_chance_is_dashed_and_the_suggested_k_ringed() -> None:
+    left, right = plots(paper.stability(paper.Stability([of_layer()])))
+    assert sum(line.get_linestyle() == "--" for line in left.lines) == 2
+    assert not any(line.get_linestyle() == "--" for line in right.lines)
+    rings = [line for line in left.lines if line.get_markerfacecolor() == "none"]
+    places = [float(np.asarray(ring.get_xdata())[0]) for ring in rings]
+    assert np.rint(places).tolist() == [3, 4]
+
+
+def test_a_run_that_did_not_settle_is_left_out() -> None:
+    values = np.array([[0.5, np.nan, 0.7], [np.nan, np.nan, 0.4], [np.nan] * 3])
+    estimate = over_repeats(values)
+    assert estimate.value[:2] == pytest.approx([0.6, 0.4])
+    assert np.isnan(estimate.value[2])
+    assert estimate.error[0] == pytest.approx(np.std([0.5, 0.7], ddof=1))
+    assert np.isnan(estimate.error[1:]).all()
+
+
+def test_a_module_without_channels_has_no_point() -> None:
+    left, right = plots(paper.purity(of_purity()))
+    assert len(list(bars(left))) == 4 * 3
+    assert all(len(np.asarray(line.get_xdata())) == 4 for line in right.lines)
+
+
+def test_the_default_of_every_setting_is_dotted() -> None:
+    axes = plots(paper.sensitivity(of_sensitivity()))
+    defaults = [
+        float(np.asarray(line.get_xdata())[0])
+        for one in axes
+        for line in one.lines
+        if line.get_linestyle() == ":"
+    ]
+    assert defaults == [3, 3, 75, 75, 1000, 1000]
+    assert [one.get_xscale() for one in axes] == ["linear"] * 4 + ["log"] * 2
+
+
+def test_panels_of_a_row_share_their_axis() -> None:
+    axes = plots(paper.sensitivity(of_sensitivity()))
+    assert len({one.get_ylim() for one in axes[::2]}) == 1
+
+
+def test_the_reference_is_a_line_and_not_a_point() -> None:
+    figure = paper.originals(of_originals())
+    counts = [len(list(bars(axes))) for axes in plots(figure)]
+    assert counts == [4, 4, 4, 6]
+    dashed = [sum(line.get_linestyle() == "--" for line in one.lines) for one in plots(figure)]
+    assert dashed == [1, 1, 1, 0]
+
+
+def test_cells_that_depart_share_a_note() -> None:
+    drawn = texts(paper.table1(of_table()))
+    assert drawn.count("Paper: one rate for both.") == 1
+    assert drawn.count("a") == 1 + 2  # the note, and two cells
+    assert drawn.count("b") == 1 + 5
+
+
+def test_a_row_with_a_missing_cell_is_refused() -> None:
+    short = replace(of_table(), cells=([paper.Cell("64")] * 5, [paper.Cell("64")] * 4, ()))
+    with pytest.raises(ValueError, match="'Optimisation algorithm' has 4 cells; there are 5"):
+        paper.table1(short)
+
+
+def test_sharpness_is_seen_against_that_of_real_images() -> None:
+    sharpness, overlay = plots(paper.beta(of_beta()))
+    assert [patch.get_height() for patch in sharpness.patches] == [0.3, 0.5]  # type: ignore[attr-defined]
+    assert [
+        sum(line.get_linestyle() == "--" for line in one.lines) for one in (sharpness, overlay)
+    ] == [1, 0]
+    assert sharpness.get_ylim()[0] == 0
+    assert sharpness.get_ylim()[1] > 1
+    assert len(list(bars(overlay))) == 2
+
+
+def test_intervals_of_the_ratio_need_not_be_symmetric() -> None:
+    ratios = plots(paper.seams(of_seams()))[1]
+    segments = list(bars(ratios))
+    assert len(segments) == 3
+    assert segments[0][:, 1] == pytest.approx([0.9, 1.2])
+
+
+def test_a_method_has_one_colour_in_all_figures() -> None:
+    left = plots(paper.stability(paper.Stability([of_layer(count=4)])))[0]
+    other = plots(paper.methods(of_methods()))[0]
+    first, second = ({to_hex(line.get_color()) for line in axes.lines} for axes in (left, other))
+    expected = {mark.color for mark in paper.METHODS.values()}
+    assert expected <= first
+    assert expected <= second
+
+
+@pytest.mark.parametrize("marks", [paper.METHODS, paper.LEVELS, paper.SOURCES])
+def test_series_differ_by_colour_and_by_marker(marks: dict[str, paper.Mark]) -> None:
+    assert len({mark.color for mark in marks.values()}) == len(marks)
+    assert len({mark.marker for mark in marks.values()}) == len(marks)
+    assert not {mark.color for mark in marks.values()} & {module_color(i) for i in range(8)}
+
+
+def test_levels_grow_lighter_towards_the_image() -> None:
+    weights = np.array([0.2126, 0.7152, 0.0722])
+    colors = [mark.color for mark in paper.LEVELS.values()]
+    light = [
+        float(weights @ [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]) for color in colors
+    ]
+    assert np.diff(light).min() > 0.08
+
+
+def test_an_unknown_method_is_refused_by_name() -> None:
+    layer = replace(of_layer(), methods=("nmf", "median"))
+    with pytest.raises(ValueError, match=r"'median' has no colour .* nmf, kmeans, pca, spectral"):
+        paper.stability(paper.Stability([layer]))
+
+
+def test_importing_needs_no_matplotlib() -> None:
+    code = (
+        "import sys, graftscope.client.figures.paper\n"
+        "print(sorted(sys.modules.keys() & {'matplotlib', 'grpc'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
