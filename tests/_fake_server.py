@@ -20,7 +20,16 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from numpy.typing import NDArray
 
-from _fake_model import CHANNELS, DIGEST, draw, influence, manifest, render
+from _fake_model import CHANNELS, DIGEST, draw, manifest, render
+from _fake_results import (
+    LAYERS,
+    influence_arrays,
+    lines,
+    magnitude_arrays,
+    modules_arrays,
+    stability_arrays,
+    suggested,
+)
 from graftscope.v1 import (
     analysis_service_pb2,
     analysis_service_pb2_grpc,
@@ -268,27 +277,46 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
     def Influence(self, request, context):  # type: ignore[no-untyped-def]
         self.enter("Influence", context)
         check_layer(request.layer, context)
-        metadata = analysis_service_pb2.AnalysisMetadata(
-            influence=request,
-            model_digest=DIGEST,
-            identity="i" * 64,
-            progress=analysis_service_pb2.Progress(
-                state=analysis_service_pb2.JOB_STATE_RUNNING, shards_done=1, shards_total=2
-            ),
-            estimate=analysis_service_pb2.Estimate(hybrids=600, result_bytes=4608),
-        )
-        metadata.estimate.duration.FromMilliseconds(12_500)
-        metadata.create_time.FromSeconds(1_700_000_000)
+        metadata = analysis_service_pb2.AnalysisMetadata(influence=request)
+        estimated(metadata)
         if request.dry_run:
             return operations_pb2.Operation(metadata=pack(metadata))
         return self._start(metadata, self._influence(request, context))
 
+    def Magnitude(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("Magnitude", context)
+        for layer in request.layers:
+            check_layer(layer, context)
+        names = [LAYERS.get(name, name) for name in request.layers] or ["conv1", "conv2"]
+        metadata = analysis_service_pb2.AnalysisMetadata(magnitude=request)
+        metadata.magnitude.layers[:] = names
+        estimated(metadata)
+        if request.dry_run:
+            return operations_pb2.Operation(metadata=pack(metadata))
+        return self._start(metadata, self._magnitude(request, names))
+
     def Modules(self, request, context):  # type: ignore[no-untyped-def]
         self.enter("Modules", context)
         maps = self.read(request.maps, context)
+        self._check_products(request, [request.method], context)
         metadata = analysis_service_pb2.AnalysisMetadata(modules=request)
         metadata.progress.state = analysis_service_pb2.JOB_STATE_RUNNING
         return self._start(metadata, self._modules(request, maps))
+
+    def Stability(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("Stability", context)
+        maps = self.read(request.maps, context)
+        self._check_products(request, request.methods, context)
+        metadata = analysis_service_pb2.AnalysisMetadata(stability=request)
+        metadata.progress.state = analysis_service_pb2.JOB_STATE_RUNNING
+        return self._start(metadata, self._stability(request, len(maps)))
+
+    def _check_products(self, request: Any, methods: Any, context: Context) -> None:
+        needing = {analysis_service_pb2.METHOD_PCA, analysis_service_pb2.METHOD_SPECTRAL}
+        assert request.HasField("products") == bool(needing & set(methods))
+        if request.HasField("products"):
+            count = len(self.read(request.maps, context))
+            assert self.read(request.products, context).shape == (count, count)
 
     def WatchOperation(self, request, context):  # type: ignore[no-untyped-def]
         self.enter("WatchOperation", context)
@@ -342,54 +370,65 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
             names = list(request.each_channel.indices) or list(range(CHANNELS))
             sets = [[name] for name in names]
         first, second = self.pairs(request.pairs, context)
-        every = influence(first, second, sets)  # (B, E, H, W)
-        count = len(every)
-        spread = every.std(axis=0, ddof=1) if count > 1 else np.full_like(every[0], np.nan)
-        means = every.mean(axis=(2, 3))
-        mean_spread = means.std(axis=0, ddof=1) if count > 1 else np.full(len(sets), np.nan)
-        arrays: Mapping[str, Any] = {
-            "maps": every.mean(axis=0),
-            "stderr": spread / np.sqrt(count),
-            "individual": means.mean(axis=0),
-            "individual_stderr": mean_spread / np.sqrt(count),
-            "channels": np.array(names, np.int64),
-        }
-        written: dict[str, Any] = {name: self.write(array) for name, array in arrays.items()}
+        arrays = influence_arrays(first, second, names, sets, request.products)
         return analysis_service_pb2.InfluenceResponse(
-            **written,
+            **self._written(arrays),
             range_width=2.0,
-            pairs=count,
+            pairs=len(first),
             originals=request.pairs.originals.WhichOneof("source") or "encoded",
-            layer={"coarse": "conv1", "intermediate": "conv2"}.get(request.layer, request.layer),
+            layer=LAYERS.get(request.layer, request.layer),
             execution=execution(),
         )
 
     def _modules(
         self, request: analysis_service_pb2.ModulesRequest, maps: Array
     ) -> analysis_service_pb2.ModulesResponse:
-        thirds = maps.reshape(len(maps), 3, -1).mean(axis=2)  # (C, 3)
-        labels = thirds.argmax(axis=1).astype(np.int64) % request.k
-        weights = np.eye(request.k)[labels]
-        templates = np.stack([maps[labels == k].sum(axis=0) for k in range(request.k)]).astype(
-            np.float64
-        )
-        seeds = len(request.seeds)
-        arrays: Mapping[str, Array] = {
-            "labels": labels,
-            "templates": templates,
-            "weights": weights,
-            "purity": np.ones(len(maps)),
-            "seed_labels": np.repeat(labels[None], seeds, axis=0),
-            "seed_templates": np.repeat(templates[None], seeds, axis=0),
-            "agreement": np.ones(seeds),
-            "cosine": np.ones(seeds),
-        }
-        written: dict[str, Any] = {name: self.write(array) for name, array in arrays.items()}
+        arrays = modules_arrays(request, maps)
         return analysis_service_pb2.ModulesResponse(
-            **written,
-            seeds_agreeing=seeds,
+            **self._written(arrays),
+            seeds_agreeing=len(request.seeds),
             method=request.method,
+            impure=int((arrays["purity"] < request.min_purity).sum()),
         )
+
+    def _stability(
+        self, request: analysis_service_pb2.StabilityRequest, channels: int
+    ) -> analysis_service_pb2.StabilityResponse:
+        ks = list(request.ks) or [2, 3]
+        return analysis_service_pb2.StabilityResponse(
+            **self._written(stability_arrays(ks, len(request.methods), request.repeats)),
+            methods=request.methods,
+            suggested=suggested(ks, request.methods),
+            channels=channels,
+        )
+
+    def _magnitude(
+        self, request: analysis_service_pb2.MagnitudeRequest, names: list[str]
+    ) -> analysis_service_pb2.MagnitudeResponse:
+        return analysis_service_pb2.MagnitudeResponse(
+            **self._written(magnitude_arrays(len(names), list(request.ks) or [2, 3, 4])),
+            layers=names,
+            by_share=lines(names, CHANNELS),
+            by_channels=lines(names, 1),
+            range_width=2.0,
+            pairs=request.pairs.count,
+            originals=request.pairs.originals.WhichOneof("source") or "encoded",
+            method=request.method,
+            execution=execution(),
+        )
+
+    def _written(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
+        return {name: self.write(array) for name, array in arrays.items()}
+
+
+def estimated(metadata: analysis_service_pb2.AnalysisMetadata) -> None:
+    """Fill in what is known of work that makes hybrids."""
+    metadata.model_digest, metadata.identity = DIGEST, "i" * 64
+    metadata.progress.state = analysis_service_pb2.JOB_STATE_RUNNING
+    metadata.progress.shards_done, metadata.progress.shards_total = 1, 2
+    metadata.estimate.hybrids, metadata.estimate.result_bytes = 600, 4608
+    metadata.estimate.duration.FromMilliseconds(12_500)
+    metadata.create_time.FromSeconds(1_700_000_000)
 
 
 def running(operation: operations_pb2.Operation, faults: Faults) -> operations_pb2.Operation:

@@ -14,6 +14,7 @@ from graftscope.client.errors import MissingExtraError
 VERBS = (
     "demo",
     "train",
+    "measure",
     "export",
     "inspect",
     "serve",
@@ -107,6 +108,7 @@ def test_a_server_of_another_version_is_warned_of_in_one_line(
         (["inspect", "b"], "server"),
         (["serve"], "server"),
         (["train", "vae-celeba", "--data", "d", "--out", "o"], "train"),
+        (["measure", "c", "--data", "d"], "train"),
         (["export", "c", "--out", "o"], "export"),
     ],
 )

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from subprocess import PIPE
@@ -106,6 +107,70 @@ def test_an_interrupted_training_says_what_is_saved(
     assert shown == f"train: {stage}: {step} of 900 done"
     assert told.startswith(f"graftscope: interrupted {said}")
     assert told.endswith("--resume goes on from there") is (saved_step is not None)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """As the training room's, as far as the verb reads it."""
+
+    halves: Any
+    images: int = 994
+    repeats: int = 10
+    features: Any = field(
+        default_factory=lambda: SimpleNamespace(
+            answers=("Bald", "Young"),
+            task=SimpleNamespace(value="celeba"),
+            accuracy=0.89,
+            commonest_accuracy=0.8,
+        )
+    )
+
+    @property
+    def sources(self) -> dict[str, Any]:
+        samples = SimpleNamespace(
+            mean=SimpleNamespace(frechet=7.0, kernel=1.5),
+            deviation=SimpleNamespace(frechet=0.75, kernel=0.25),
+        )
+        return {"halves": self.halves, "prior": samples}
+
+
+def test_measure_hands_over_its_options_and_tells_the_distances(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any] = {}
+    halves = SimpleNamespace(
+        mean=SimpleNamespace(frechet=2.0, kernel=0.0),
+        deviation=SimpleNamespace(frechet=0.5, kernel=0.125),
+    )
+
+    def measure(*arguments: Any, on_progress: Callable[[Any], None], **named: Any) -> Any:
+        given.update(arguments=arguments, **named)
+        on_progress(
+            SimpleNamespace(
+                stage=Stage.WORKING, step=1, steps=2, images_per_s=0.0, eta_s=None, losses={}
+            )
+        )
+        return Quality(halves)
+
+    room(monkeypatch, "training", measure=measure)
+    options = ["--features", "f.safetensors", "--labels", "l.txt", "--seed", "3"]
+    arguments = ["measure", "runs/a", "--data", "d.zip", *options]
+    assert run(arguments) == 0
+    told = capsys.readouterr()
+    assert given == {
+        "arguments": (Path("runs/a"), "d.zip"),
+        "features": Path("f.safetensors"),
+        "labels": Path("l.txt"),
+        "seed": 3,
+    }
+    assert told.err == "measure: working: 1 of 2 done\n"
+    _, other_half, samples, note = told.out.splitlines()
+    assert other_half.split("  ")[0] == "other half of the held-out"
+    assert samples.split() == ["samples,", "prior", "7", "±", "0.75", "3.5", "1.5", "±", "0.25"]
+    assert "2 celeba labels with accuracy 0.890 (0.800 for the commonest answer)" in note
+    assert note.endswith("-> runs/a/quality.json")
+    assert run([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 994
 
 
 def test_export_tells_the_bundle_that_it_wrote(

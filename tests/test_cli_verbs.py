@@ -1,15 +1,14 @@
 """Facts about the verbs: what they print, what they write, and how they refuse."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 from PIL import Image
 
+from _cli_shell import Shell, arrays
 from _fake_model import CHANNELS, SIDE, draw
 from _fake_server import Faults, fake_server
 from graftscope.client import Client, Source
@@ -23,39 +22,9 @@ def server() -> Iterator[tuple[str, Faults]]:
         yield running
 
 
-class Shell:
-    """Runs commands against a server, as a user would."""
-
-    def __init__(self, address: str, capture: pytest.CaptureFixture[str]) -> None:
-        self._address, self._capture = address, capture
-
-    def __call__(self, *arguments: object) -> tuple[int, str, str]:
-        code = run([*map(str, arguments), "--server", self._address])
-        told = self._capture.readouterr()
-        return code, told.out, told.err
-
-    def json(self, *arguments: object) -> Any:
-        code, out, err = self(*arguments, "--json")
-        assert code == 0, err
-        return json.loads(out)
-
-    def refused(self, *arguments: object) -> tuple[int, str]:
-        """The exit code and the one line of a command that fails."""
-        code, out, err = self(*arguments)
-        assert out == ""
-        assert err.count("\n") == 1, err
-        assert err.startswith("graftscope: ")
-        return code, err
-
-
 @pytest.fixture
 def shell(server: tuple[str, Faults], capsys: pytest.CaptureFixture[str]) -> Shell:
     return Shell(server[0], capsys)
-
-
-def arrays(path: Path) -> dict[str, Any]:
-    with np.load(path) as file:
-        return {name: file[name] for name in file.files}
 
 
 def save_image(path: Path, value: int, size: tuple[int, int] = (SIDE, SIDE)) -> Path:

@@ -109,7 +109,7 @@ def test_a_method_that_the_server_lacks_is_explained_by_its_version(
 
 def test_what_the_server_does_not_implement_yet_is_said_in_its_words(kind: str) -> None:
     faults = Faults()
-    message = "method METHOD_PCA is not implemented yet"
+    message = "precision PRECISION_BF16 is not implemented yet"
     faults.refusals["Encode"] = (
         grpc.StatusCode.UNIMPLEMENTED,
         message,

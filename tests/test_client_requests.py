@@ -10,9 +10,11 @@ from graftscope.client import (
     Images,
     InfluenceTask,
     LatentPairs,
+    MagnitudeTask,
     Method,
     ModulesTask,
     Prior,
+    StabilityTask,
 )
 from graftscope.client._choices import ChannelChoice, PairChoice
 from graftscope.client.errors import InputError, UsageError
@@ -21,9 +23,11 @@ from graftscope.client.wire import (
     generate_request,
     hybridize_request,
     influence_request,
+    magnitude_request,
     model_name,
     modules_request,
     operation_name,
+    stability_request,
 )
 from graftscope.v1 import analysis_service_pb2
 
@@ -122,7 +126,13 @@ def test_latents_drawn_in_double_precision_are_sent_in_single() -> None:
         ({"percentile": 0.0}, "percentile 0 is not allowed: it must lie above 0"),
         ({"percentile": float("nan")}, "percentile nan"),
         ({"seeds": ()}, "no seeds"),
-        ({"method": "ward"}, "method 'ward' is unknown; there are: nmf, kmeans, pca"),
+        ({"method": "ward"}, "method 'ward' is unknown; there are: nmf, kmeans, pca, spectral"),
+        ({"method": "pca"}, "method pca needs the products of the maps"),
+        ({"method": "pca", "products": np.zeros((4, 3))}, r"products of shape \(4, 3\)"),
+        ({"method": "pca", "products": np.zeros((3, 3))}, "do not belong to 4 maps"),
+        ({"method": "pca", "products": np.full((4, 4), np.inf)}, "products: 16 of 16 values"),
+        ({"min_purity": 1.5}, "min_purity 1.5 is not allowed: it must be from 0 to 1"),
+        ({"min_purity": float("nan")}, "min_purity nan"),
         ({"maps": np.zeros((4, 2))}, r"maps of shape \(4, 2\)"),
         ({"maps": np.full((1, 2, 2), np.nan), "k": 1}, "maps: 4 of 4 values"),
         ({"maps": ""}, "operation's name is empty"),
@@ -136,6 +146,74 @@ def test_modules_refuse(changes: dict[str, Any], message: str) -> None:
 def test_modules_of_an_operation_name_its_maps() -> None:
     result = modules(maps="7", method=Method.KMEANS).maps.result
     assert (result.operation, result.array) == ("operations/7", "maps")
+
+
+def test_products_are_sent_to_methods_that_need_them_only() -> None:
+    products = np.eye(4)
+    assert not modules(products=products).HasField("products")
+    assert modules(method=Method.PCA, products=products).products.tensor.shape == [4, 4]
+    result = modules(maps="7", method=Method.SPECTRAL).products.result
+    assert (result.operation, result.array) == ("operations/7", "products")
+
+
+def stability(**changes: Any) -> analysis_service_pb2.StabilityRequest:
+    return stability_request(StabilityTask(**{"maps": np.zeros((4, 2, 2)), **changes}), Outbox())
+
+
+def magnitude(**changes: Any) -> analysis_service_pb2.MagnitudeRequest:
+    return magnitude_request(MagnitudeTask("toy", **changes), Outbox())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ks": ()}, "no ks: name at least one"),
+        ({"ks": (1, 2)}, "k 1 is not allowed: it must be from 2"),
+        ({"ks": (2, 3, 2)}, "k 2 is named more than once"),
+        ({"ks": (2, 5)}, "k 5 is more than the 4 maps"),
+        ({"methods": ()}, "no methods"),
+        ({"methods": (Method.NMF, "nmf")}, "method nmf is named more than once"),
+        ({"methods": ("ward",)}, "method 'ward' is unknown"),
+        ({"methods": (Method.NMF, Method.PCA)}, "method pca needs the products"),
+        ({"repeats": 0}, "repeats 0 is not allowed: it must be from 1"),
+        ({"seed": -1}, "seed -1 is not allowed"),
+        ({"window": 4}, "it must be odd"),
+        ({"percentile": 100.0}, "percentile 100 is not allowed"),
+    ],
+)
+def test_stability_refuses(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        stability(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layers": ()}, "no layers: name at least one"),
+        ({"layers": ("conv1", "conv1")}, "layer conv1 is named more than once"),
+        ({"ks": (0,)}, "k 0 is not allowed: it must be from 1"),
+        ({"pairs": 0}, "pairs 0 is not allowed"),
+        ({"pairs_seed": 1 << 32}, "seed 4294967296 is not allowed"),
+        ({"map_size": -1}, "map_size -1 is not allowed"),
+        ({"window": 2}, "it must be odd"),
+    ],
+)
+def test_magnitude_refuses(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        magnitude(**changes)
+
+
+def test_what_is_left_to_the_server_is_not_in_the_request() -> None:
+    assert not stability().ks
+    assert not magnitude().ks
+    assert not magnitude().layers
+    assert not magnitude().pairs.HasField("originals")
+
+
+def test_the_methods_seed_and_the_pairs_seed_are_two() -> None:
+    request = magnitude(seed=1, pairs_seed=2, pairs=5, first=3)
+    assert (request.seed, request.pairs.seed) == (1, 2)
+    assert (request.pairs.count, request.pairs.first) == (5, 3)
 
 
 def test_hybridize_takes_no_channel_at_all_but_must_be_told_so() -> None:

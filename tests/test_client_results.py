@@ -8,15 +8,20 @@ import pytest
 
 import graftscope.client
 from graftscope.client import (
+    AnalysisResult,
     Execution,
     HybridResult,
     InfluenceResult,
+    MagnitudeResult,
     Method,
     ModulesResult,
     Posterior,
     Precision,
+    Regression,
     Samples,
     Source,
+    StabilityResult,
+    SuggestedK,
 )
 from graftscope.client._files import read_npz
 from graftscope.client._sources import read_source, source_from_comment
@@ -51,6 +56,43 @@ MODULES = ModulesResult(
     method=Method.NMF,
     operation="operations/2",
 )
+STABILITY = StabilityResult(
+    k=np.array([2, 3, 4]),
+    methods=(Method.NMF, Method.SPECTRAL),
+    consistency=np.ones((2, 3, 5)),
+    cosine=np.ones((2, 3, 5)),
+    chance=np.full((2, 3), 0.5),
+    suggested=(
+        SuggestedK(Method.NMF, 3, 1.0, 0.5, 0.1, (), "Why not."),
+        SuggestedK(Method.SPECTRAL, 4, 1.0, 0.5, 0.1, (2,), "Why not."),
+    ),
+    channels=6,
+    operation="operations/3",
+)
+LINES = (
+    Regression("conv1", 0.5, 0.1, 0.9, 0.01, 0.02, 2),
+    Regression(None, 0.25, 0.2, 0.8, 0.03, 0.04, 2),
+)
+MAGNITUDE = MagnitudeResult(
+    layers=("conv1",),
+    layer=np.array(["conv1", "conv1"]),
+    k=np.array([2, 2]),
+    module=np.array([0, 1]),
+    channels=np.array([4, 2]),
+    share=np.array([4, 2]) / 6,
+    individual=np.array([0.4, 0.2]),
+    individual_stderr=np.array([0.04, 0.02]),
+    by_share=LINES,
+    by_channels=tuple(dataclasses.replace(line, slope=line.slope / 6) for line in LINES),
+    range_width=2.0,
+    pairs=10,
+    distinct_images=0,
+    originals="prior",
+    method=Method.NMF,
+    model="toy@digest",
+    operation="operations/4",
+    execution=CPU,
+)
 PIXELS = np.zeros((1, 3, 2, 2), np.float32)
 HYBRIDS = HybridResult(PIXELS, PIXELS, PIXELS, 0, CPU)
 
@@ -59,7 +101,18 @@ HYBRIDS = HybridResult(PIXELS, PIXELS, PIXELS, 0, CPU)
     ("result", "names"),
     [
         (INFLUENCE, {"maps", "stderr", "individual", "individual_stderr", "channels"}),
+        (
+            dataclasses.replace(INFLUENCE, products=np.eye(2)),
+            {"maps", "stderr", "individual", "individual_stderr", "channels", "products"},
+        ),
         (MODULES, {"labels", "templates", "weights"}),
+        (STABILITY, {"k", "method", "consistency", "cosine", "chance", "suggested"}),
+        (
+            MAGNITUDE,
+            {"layer", "k", "module", "channels", "share", "individual", "individual_stderr"}
+            | {"regression", "slope", "intercept", "r2"}
+            | {"slope_channels", "intercept_channels", "r2_channels"},
+        ),
         (
             HYBRIDS,
             {"original1", "original2", "hybrid"},
@@ -72,7 +125,7 @@ HYBRIDS = HybridResult(PIXELS, PIXELS, PIXELS, 0, CPU)
     ],
 )
 def test_a_result_saves_exactly_the_arrays_of_its_format(
-    result: InfluenceResult | ModulesResult | HybridResult | Samples | Posterior,
+    result: AnalysisResult | HybridResult | Samples | Posterior,
     names: set[str],
     tmp_path: Path,
 ) -> None:
@@ -80,15 +133,34 @@ def test_a_result_saves_exactly_the_arrays_of_its_format(
     assert set(read_npz(tmp_path / "result.npz")) == names
 
 
+def test_names_are_saved_as_text_with_the_pooled_line_last(tmp_path: Path) -> None:
+    STABILITY.save(tmp_path / "stability.npz")
+    MAGNITUDE.save(tmp_path / "magnitude.npz")
+    stability, magnitude = (
+        read_npz(tmp_path / f"{each}.npz") for each in ("stability", "magnitude")
+    )
+    assert stability["method"].tolist() == ["nmf", "spectral"]
+    assert stability["suggested"].tolist() == [3, 4]
+    assert magnitude["layer"].tolist() == ["conv1", "conv1"]
+    assert magnitude["regression"].tolist() == ["conv1", "pooled"]
+    assert magnitude["slope"].tolist() == [0.5, 0.25]
+    assert magnitude["slope_channels"].tolist() == [0.5 / 6, 0.25 / 6]
+
+
 def test_a_saved_result_says_which_layer_of_which_model_it_is_of(tmp_path: Path) -> None:
     source = Source("toy", "digest", "conv1", "operations/1")
     INFLUENCE.save(tmp_path / "maps.npz")
     dataclasses.replace(MODULES, source=source).save(tmp_path / "modules.npz")
     MODULES.save(tmp_path / "unknown.npz")
+    dataclasses.replace(STABILITY, source=source).save(tmp_path / "stability.npz")
+    MAGNITUDE.save(tmp_path / "magnitude.npz")
     assert INFLUENCE.source == source
     assert read_source(tmp_path / "maps.npz") == source
     assert read_source(tmp_path / "modules.npz") == source
     assert read_source(tmp_path / "unknown.npz") is None
+    assert read_source(tmp_path / "stability.npz") == source
+    assert read_source(tmp_path / "magnitude.npz") == MAGNITUDE.source
+    assert MAGNITUDE.source == dataclasses.replace(source, operation="operations/4")
     assert source_from_comment(source.to_comment()) == source
 
 
@@ -102,6 +174,8 @@ def test_a_comment_of_other_make_says_nothing(comment: bytes) -> None:
     [
         (INFLUENCE, "<InfluenceResult of layer conv1 of toy@digest: maps (2, 3, 3), 10 pairs>"),
         (MODULES, "<ModulesResult of given maps: labels (3,), templates (2, 3, 3), nmf>"),
+        (STABILITY, "<StabilityResult of given maps: K 2, 3, 4, nmf, spectral, 5 repeats>"),
+        (MAGNITUDE, "<MagnitudeResult of layer conv1 of toy@digest: 2 modules, nmf>"),
         (HYBRIDS, "<HybridResult of model @digest: 1 pairs, hybrid (1, 3, 2, 2)>"),
     ],
 )

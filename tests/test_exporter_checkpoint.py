@@ -1,5 +1,7 @@
 """Facts about exporting checkpoints, and the model cards that come with them."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +9,11 @@ import pytest
 
 from graftscope.bundle import read_bundle, read_originals
 from graftscope.exporter import SourceError, export
-from graftscope.training import load_checkpoint, train
+from graftscope.exporter._checkpoint import _data
+from graftscope.training import Quality, load_checkpoint, train
 from graftscope.training.errors import CheckpointError
+from graftscope.training.quality import Distance, Distances, FeatureConfig, FeatureTask
+from graftscope.training.quality._result import generator_digest, write_quality
 
 SMALL = (
     "architecture.latent_size=6",
@@ -43,6 +48,32 @@ def gan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a GAN's checkpoint, `run`, and its bundle, `face`."""
     folder = tmp_path_factory.mktemp("gan")
     export(checkpoint("gan-celeba", folder), folder / "face", licence="noise: free")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def measured(gan: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the GAN, its samples measured, and its bundle, `face`."""
+    folder = tmp_path_factory.mktemp("measured")
+    run = shutil.copytree(gan / "run", folder / "run")
+    data = load_checkpoint(run).config.data
+    quality = Quality(
+        halves=Distance(Distances(2.0, 0.0), Distances(0.25, 0.5)),
+        prior=Distance(Distances(7.0, 1.5), Distances(0.75, 0.125)),
+        encoded=None,
+        noise=Distance(Distances(90.0, 4.0), Distances(1.0, 2.0)),
+        images=994,
+        repeats=10,
+        seed=0,
+        features=FeatureConfig(
+            FeatureTask.CELEBA, ("Bald", "Young"), 16, data, 9000, 1000, 0.89, 0.8, 12, 0
+        ),
+        features_digest="f" * 64,
+        generator_digest=generator_digest(run),
+        data=replace(data, held_out=1989),
+    )
+    write_quality(run, quality)
+    export(run, folder / "face")
     return folder
 
 
@@ -118,6 +149,75 @@ def test_a_gans_card_says_that_nothing_was_measured(gan: Path) -> None:
     assert "A GAN's generator" in card(gan)
     assert "Nothing was measured." in card(gan)
     assert "noise: free" in card(gan)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "learning rate 0.0002 for the generator and 0.0001 for the discriminator",
+        "real images labelled 0.9 (one-sided label smoothing)",
+        "convolutions of 4, 5, 6, 8 channels, the mirror of the generator",
+        " s on cpu.",
+    ],
+)
+def test_a_gans_card_tells_what_kept_its_discriminator_in_check(gan: Path, text: str) -> None:
+    assert text in card(gan)
+
+
+def test_distances_of_samples_are_in_the_manifest(measured: Path) -> None:
+    metrics = read_bundle(measured / "face").manifest.provenance.metrics
+    assert dict(metrics) == {
+        "feature_accuracy": 0.89,
+        "frechet_halves": 2.0,
+        "frechet_halves_deviation": 0.25,
+        "kernel_halves": 0.0,
+        "kernel_halves_deviation": 0.5,
+        "frechet_prior": 7.0,
+        "frechet_prior_deviation": 0.75,
+        "kernel_prior": 1.5,
+        "kernel_prior_deviation": 0.125,
+        "frechet_noise": 90.0,
+        "frechet_noise_deviation": 1.0,
+        "kernel_noise": 4.0,
+        "kernel_noise_deviation": 2.0,
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "one half of the 1,989 held-out images, always between 994 and 994 images",
+        "| the other half of the held-out images | 2 ± 0.25 | 1 | 0 ± 0.5 |",
+        "| samples from the prior | 7 ± 0.75 | 3.5 | 1.5 ± 0.12 |",
+        "2 attributes of faces: mean accuracy 0.890 on 1,000 held-out images",
+        "0.800 for always telling what is commonest",
+        f"`{'f' * 64}`",
+    ],
+)
+def test_the_card_holds_samples_against_halves(measured: Path, text: str) -> None:
+    assert text in card(measured)
+
+
+def test_distances_of_another_generator_are_refused(
+    measured: Path, vae: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(vae / "run", tmp_path / "run")
+    shutil.copy(measured / "run/quality.json", run)
+    with pytest.raises(CheckpointError, match="tells of another generator"):
+        export(run, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("celeba64.zip", "CelebA (celeba64.zip)"),
+        ("img_align_celeba", "CelebA (img_align_celeba)"),
+        ("cifar-10-python.tar.gz", "CIFAR-10 (cifar-10-python.tar.gz)"),
+        ("images.npz", "images.npz"),
+    ],
+)
+def test_the_data_set_is_named_where_its_file_tells_which(source: str, named: str) -> None:
+    assert _data(source) == named
 
 
 def test_an_unfinished_training_is_refused(vae: Path, tmp_path: Path) -> None:

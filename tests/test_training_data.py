@@ -78,6 +78,8 @@ def test_a_folder_is_split_by_the_number_in_each_name(tmp_path: Path) -> None:
 
     assert values(data.held_out) == [10, 20, 30]
     assert values(data.training) == [n for n in range(1, 32) if n % 10]
+    assert data.held_out_names == ("000010.png", "000020.png", "000030.png")
+    assert len(data.training_names) == len(data.training)
     assert (data.description.trained_on, data.description.held_out) == (28, 3)
     assert (data.description.name, data.description.kind) == ("faces", "folder")
 

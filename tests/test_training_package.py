@@ -32,7 +32,7 @@ def test_listing_the_recipes_does_not_load_torch() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("library", ["torch", "accelerate", "safetensors"])
+@pytest.mark.parametrize("library", ["torch", "accelerate", "safetensors", "torchmetrics"])
 def test_a_missing_library_is_named_with_the_extra_that_brings_it(library: str) -> None:
     done = run_python(f"import sys; sys.modules[{library!r}] = None; import graftscope.training")
 

@@ -25,15 +25,11 @@ if TYPE_CHECKING:
     from graftscope.client._embedded import ADDRESS_VARIABLE
     from graftscope.client._jobs import (
         Estimate,
-        InfluenceTask,
         Job,
         JobKind,
         JobState,
-        Method,
-        ModulesTask,
         Progress,
         ProgressCallback,
-        Task,
     )
     from graftscope.client._models import ImageFormat, Input, Json, Layer, LayerKind, Model
     from graftscope.client._originals import (
@@ -55,11 +51,27 @@ if TYPE_CHECKING:
         Samples,
     )
     from graftscope.client._sources import Source
+    from graftscope.client._sweeps import (
+        AnalysisResult,
+        MagnitudeResult,
+        Regression,
+        StabilityResult,
+        SuggestedK,
+    )
+    from graftscope.client._tasks import (
+        InfluenceTask,
+        MagnitudeTask,
+        Method,
+        ModulesTask,
+        StabilityTask,
+        Task,
+    )
     from graftscope.client._version import VersionWarning, client_version
     from graftscope.client.errors import GraftscopeError
 
 __all__ = [
     "ADDRESS_VARIABLE",
+    "AnalysisResult",
     "AsyncClient",
     "Client",
     "Encoded",
@@ -81,6 +93,8 @@ __all__ = [
     "Latents",
     "Layer",
     "LayerKind",
+    "MagnitudeResult",
+    "MagnitudeTask",
     "Method",
     "Model",
     "ModulesResult",
@@ -91,8 +105,12 @@ __all__ = [
     "Prior",
     "Progress",
     "ProgressCallback",
+    "Regression",
     "Samples",
     "Source",
+    "StabilityResult",
+    "StabilityTask",
+    "SuggestedK",
     "Task",
     "VersionWarning",
     "client_version",
@@ -104,15 +122,11 @@ _HOMES = {
     "_embedded": ("ADDRESS_VARIABLE",),
     "_jobs": (
         "Estimate",
-        "InfluenceTask",
         "Job",
         "JobKind",
         "JobState",
-        "Method",
-        "ModulesTask",
         "Progress",
         "ProgressCallback",
-        "Task",
     ),
     "_models": (
         "ImageFormat",
@@ -141,6 +155,21 @@ _HOMES = {
         "Samples",
     ),
     "_sources": ("Source",),
+    "_sweeps": (
+        "AnalysisResult",
+        "MagnitudeResult",
+        "Regression",
+        "StabilityResult",
+        "SuggestedK",
+    ),
+    "_tasks": (
+        "InfluenceTask",
+        "MagnitudeTask",
+        "Method",
+        "ModulesTask",
+        "StabilityTask",
+        "Task",
+    ),
     "_version": (
         "VersionWarning",
         "client_version",

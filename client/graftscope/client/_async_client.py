@@ -10,20 +10,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client import _asking, _following
+from graftscope.client import _analysing, _asking, _following
+from graftscope.client._analysis_methods import told
 from graftscope.client._async import AsyncDriver
-from graftscope.client._choices import ChannelChoice, PairChoice
-from graftscope.client._client import DEFAULT_TIMEOUT_S, told
+from graftscope.client._choices import ChannelChoice, GivenMaps, MapsChoice, PairChoice
+from graftscope.client._client import DEFAULT_TIMEOUT_S
 from graftscope.client._embedded import ServerChoice, reached
-from graftscope.client._jobs import (
-    Estimate,
-    InfluenceTask,
-    Job,
-    Method,
-    ModulesTask,
-    ProgressCallback,
-    Task,
-)
+from graftscope.client._jobs import Estimate, Job, ProgressCallback
 from graftscope.client._models import Model
 from graftscope.client._originals import Latents, Originals
 from graftscope.client._results import (
@@ -32,6 +25,16 @@ from graftscope.client._results import (
     ModulesResult,
     Posterior,
     Samples,
+)
+from graftscope.client._sweeps import AnalysisResult, MagnitudeResult, StabilityResult
+from graftscope.client._tasks import (
+    HybridTask,
+    InfluenceTask,
+    MagnitudeTask,
+    Method,
+    ModulesTask,
+    StabilityTask,
+    Task,
 )
 from graftscope.client.errors import UsageError
 
@@ -172,6 +175,7 @@ class AsyncClient:
         first: int = 0,
         originals: Originals | None = None,
         map_size: int = 0,
+        products: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> InfluenceResult:
         """As `Client.influence`."""
@@ -185,39 +189,105 @@ class AsyncClient:
             first=first,
             originals=originals,
             map_size=map_size,
+            products=products,
         )
-        return await self._driver.run(_following.influence(task), told(on_progress))
+        return await self._driver.run(_analysing.influence(task), told(on_progress))
 
     async def modules(
         self,
-        maps: InfluenceResult | NDArray[np.floating] | str,
+        maps: GivenMaps,
         k: int = 3,
         *,
         method: Method = Method.NMF,
         seeds: Sequence[int] = (0,),
         window: int = 3,
         percentile: float = 75.0,
+        products: NDArray[np.floating] | None = None,
+        min_purity: float = 0.0,
         on_progress: ProgressCallback | None = None,
     ) -> ModulesResult:
         """As `Client.modules`."""
+        chosen = MapsChoice.of(maps, products)
         task = ModulesTask(
-            maps=maps.maps if isinstance(maps, InfluenceResult) else maps,
+            maps=chosen.maps,
             k=k,
             method=method,
             seeds=tuple(seeds),
             window=window,
             percentile=percentile,
+            products=chosen.products,
+            min_purity=min_purity,
         )
-        source = maps.source if isinstance(maps, InfluenceResult) else None
-        return await self._driver.run(_following.modules(task, source), told(on_progress))
+        return await self._driver.run(_analysing.modules(task, chosen.source), told(on_progress))
+
+    async def stability(
+        self,
+        maps: GivenMaps,
+        ks: Sequence[int] | None = None,
+        methods: Sequence[Method] = (Method.NMF, Method.KMEANS),
+        *,
+        repeats: int = 20,
+        seed: int = 0,
+        window: int = 3,
+        percentile: float = 75.0,
+        products: NDArray[np.floating] | None = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> StabilityResult:
+        """As `Client.stability`."""
+        chosen = MapsChoice.of(maps, products)
+        task = StabilityTask(
+            maps=chosen.maps,
+            ks=None if ks is None else tuple(ks),
+            methods=tuple(methods),
+            repeats=repeats,
+            seed=seed,
+            window=window,
+            percentile=percentile,
+            products=chosen.products,
+        )
+        return await self._driver.run(_analysing.stability(task, chosen.source), told(on_progress))
+
+    async def magnitude(
+        self,
+        model: str,
+        layers: Sequence[str] | None = None,
+        ks: Sequence[int] | None = None,
+        method: Method = Method.NMF,
+        *,
+        seed: int = 0,
+        pairs: int = 1000,
+        pairs_seed: int = 0,
+        first: int = 0,
+        originals: Originals | None = None,
+        map_size: int = 0,
+        window: int = 3,
+        percentile: float = 75.0,
+        on_progress: ProgressCallback | None = None,
+    ) -> MagnitudeResult:
+        """As `Client.magnitude`."""
+        task = MagnitudeTask(
+            model=model,
+            layers=None if layers is None else tuple(layers),
+            ks=None if ks is None else tuple(ks),
+            method=method,
+            seed=seed,
+            pairs=pairs,
+            pairs_seed=pairs_seed,
+            first=first,
+            originals=originals,
+            map_size=map_size,
+            window=window,
+            percentile=percentile,
+        )
+        return await self._driver.run(_analysing.magnitude(task), told(on_progress))
 
     async def start(self, task: Task) -> Job:
         """As `Client.start`."""
-        return await self._driver.run(_following.start(task))
+        return await self._driver.run(_analysing.start(task))
 
-    async def estimate(self, task: InfluenceTask) -> Estimate:
+    async def estimate(self, task: HybridTask) -> Estimate:
         """As `Client.estimate`."""
-        return await self._driver.run(_following.estimate(task))
+        return await self._driver.run(_analysing.estimate(task))
 
     async def jobs(self) -> tuple[Job, ...]:
         """As `Client.jobs`."""
@@ -231,13 +301,11 @@ class AsyncClient:
         """As `Client.watch`."""
         return self._driver.iterate(_following.follow(name))
 
-    async def wait(
-        self, name: str, on_progress: ProgressCallback | None = None
-    ) -> InfluenceResult | ModulesResult:
+    async def wait(self, name: str, on_progress: ProgressCallback | None = None) -> AnalysisResult:
         """As `Client.wait`."""
         return await self._driver.run(_following.finish(name), told(on_progress))
 
-    async def result(self, name: str) -> InfluenceResult | ModulesResult:
+    async def result(self, name: str) -> AnalysisResult:
         """As `Client.result`."""
         return await self._driver.run(_following.result(name))
 

@@ -98,3 +98,20 @@ def influence_maps(array: NDArray[np.generic]) -> NDArray[np.float64]:
             field="maps",
         )
     return finite("maps", values).astype(np.float64)
+
+
+def products(array: NDArray[np.generic], count: int | None) -> NDArray[np.float64]:
+    """Check products of C maps: (C, C), finite; C is `count` where that is known."""
+    values = np.asarray(array)
+    square = values.ndim == 2 and values.shape[0] == values.shape[1] and values.size > 0
+    if not square or not np.issubdtype(values.dtype, np.floating):
+        raise InputError(
+            f"products of shape {values.shape} and type {values.dtype}: they must be (C, C)"
+            " floating-point numbers",
+            field="products",
+        )
+    if count is not None and len(values) != count:
+        raise InputError(
+            f"products of shape {values.shape} do not belong to {count} maps", field="products"
+        )
+    return finite("products", values).astype(np.float64)

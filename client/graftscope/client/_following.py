@@ -1,23 +1,19 @@
-"""Flows about operations: start, follow to the end, read the result, list, cancel, delete."""
+"""Flows about operations: follow to the end, read the result, list, cancel, delete."""
 
 from dataclasses import replace
 
 from google.longrunning import operations_pb2
 
 from graftscope.client._flow import Flow, Tell, call, open_stream
-from graftscope.client._jobs import Estimate, InfluenceTask, Job, ModulesTask, Progress, Task
+from graftscope.client._jobs import Job, Progress
 from graftscope.client._patience import Patience
-from graftscope.client._results import InfluenceResult, ModulesResult
-from graftscope.client._sources import Source
-from graftscope.client._transfers import fetch_all, send_large
+from graftscope.client._sweeps import AnalysisResult
+from graftscope.client._transfers import fetch_all
 from graftscope.client.errors import JobError, ReplyError, UnavailableError
 from graftscope.client.wire import (
-    Outbox,
     arrays_of,
     failure_of,
-    influence_request,
     job_from_proto,
-    modules_request,
     operation_name,
     progress_from_proto,
     response_of,
@@ -26,71 +22,13 @@ from graftscope.client.wire import (
 from graftscope.v1 import analysis_service_pb2
 
 
-def start(task: Task) -> Flow[Job]:
-    """Start an analysis, or find the job of the same specification."""
-    outbox = Outbox()
-    if isinstance(task, InfluenceTask):
-        maps_wanted = influence_request(task, outbox)
-        yield from send_large(outbox)
-        operation = yield from call(lambda stubs: stubs.analyses.Influence, maps_wanted)
-    else:
-        modules_wanted = modules_request(task, outbox)
-        yield from send_large(outbox)
-        operation = yield from call(lambda stubs: stubs.analyses.Modules, modules_wanted)
-    return job_from_proto(operation)
-
-
-def estimate(task: InfluenceTask) -> Flow[Estimate]:
-    """Ask what an analysis is going to cost; nothing is started."""
-    outbox = Outbox()
-    request = influence_request(task, outbox)
-    request.dry_run = True
-    yield from send_large(outbox)
-    operation = yield from call(lambda stubs: stubs.analyses.Influence, request)
-    job = job_from_proto(operation)
-    if job.estimate is None:
-        raise ReplyError("the server answered a request for an estimate without one")
-    return job.estimate
-
-
-def influence(task: InfluenceTask) -> Flow[InfluenceResult]:
-    """Start influence maps, follow them to their end, and read them."""
-    started = yield from start(task)
-    found = yield from finish(started.name)
-    if not isinstance(found, InfluenceResult):
-        raise ReplyError(f"the server answered a request for influence maps with {type(found)}")
-    return found
-
-
-def modules(task: ModulesTask, source: Source | None = None) -> Flow[ModulesResult]:
-    """Start the search for modules, follow it to its end, and read them.
-
-    Args:
-        task: What to find.
-        source: What the maps are of, where the task holds them and that is known.
-    """
-    if isinstance(task.maps, str):
-        source = yield from _source_of(task.maps)
-    started = yield from start(task)
-    found = yield from finish(started.name)
-    if not isinstance(found, ModulesResult):
-        raise ReplyError(f"the server answered a request for modules with {type(found)}")
-    return replace(found, source=source)
-
-
-def _source_of(operation: str) -> Flow[Source]:
-    job_of_maps = yield from job(operation)
-    model = job_of_maps.model.partition("@")[0]
-    return Source(model, job_of_maps.model_digest, job_of_maps.layer, job_of_maps.name)
-
-
-def finish(name: str) -> Flow[InfluenceResult | ModulesResult]:
+def finish(name: str) -> Flow[AnalysisResult]:
     """Follow an operation to its end, then read its result."""
     operation = yield from follow(name)
     return (yield from _read(operation))
 
 
-def result(name: str) -> Flow[InfluenceResult | ModulesResult]:
+def result(name: str) -> Flow[AnalysisResult]:
     """Read the result of an operation that is done."""
     operation = yield from _get(name)
     if not operation.done:
@@ -99,7 +37,7 @@ def result(name: str) -> Flow[InfluenceResult | ModulesResult]:
     return (yield from _read(operation))
 
 
-def _read(operation: operations_pb2.Operation) -> Flow[InfluenceResult | ModulesResult]:
+def _read(operation: operations_pb2.Operation) -> Flow[AnalysisResult]:
     if operation.HasField("error"):
         raise failure_of(operation)
     response = response_of(operation)

@@ -12,10 +12,10 @@ import numpy as np
 
 from graftscope.client._client import Client
 from graftscope.client._findings import LayerFindings, report_data
-from graftscope.client._jobs import InfluenceTask, Method, ModulesTask
 from graftscope.client._models import Layer, Model
 from graftscope.client._originals import ImagePairs, LatentPairs, Originals
 from graftscope.client._results import HybridResult, InfluenceResult, ModulesResult
+from graftscope.client._tasks import InfluenceTask, Method, ModulesTask
 from graftscope.client.errors import UsageError
 from graftscope.client.report import ReportData
 

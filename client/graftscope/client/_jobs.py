@@ -1,23 +1,10 @@
-"""Analyses as tasks to start, and the jobs that they become."""
+"""The jobs that analyses become on a server, and how far they are."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
-
-from graftscope.client._originals import Originals
-
-
-class Method(StrEnum):
-    """How channels are grouped into modules (section 3.3)."""
-
-    NMF = "nmf"
-    KMEANS = "kmeans"
-    PCA = "pca"
 
 
 class JobState(StrEnum):
@@ -35,58 +22,8 @@ class JobKind(StrEnum):
 
     INFLUENCE = "influence"
     MODULES = "modules"
-
-
-@dataclass(frozen=True, eq=False)
-class InfluenceTask:
-    """Influence maps to compute (section 3.2, equation 3).
-
-    Args:
-        model: The model's name, with ``@DIGEST`` to insist on one version.
-        layer: A layer's name or a level's.
-        channels: Which channels' maps, each by itself; None for every channel of the layer.
-        labels: (C,) module of every channel, -1 for none: maps of modules instead of channels.
-        pairs: How many pairs of originals, at least 1; ignored where `originals` holds pairs.
-        seed: Any number in [0, 2^32): decides the pairs.
-        first: Index of the first pair; ranges that do not overlap give independent pairs.
-        originals: Where the pairs come from; None for `Encoded` where there is an encoder, else
-            `Prior`.
-        map_size: No side of a map is longer, in pixels; 0 for the image's size up to 128.
-    """
-
-    model: str
-    layer: str
-    channels: tuple[int, ...] | None = None
-    labels: NDArray[np.integer] | None = None
-    pairs: int = 1000
-    seed: int = 0
-    first: int = 0
-    originals: Originals | None = None
-    map_size: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class ModulesTask:
-    """Modules to find in influence maps (section 3.3).
-
-    Args:
-        maps: (C, H, W) influence maps, or the name of the influence operation that holds them.
-        k: Number of modules, K.
-        method: `Method.NMF` or `Method.KMEANS`.
-        seeds: The first gives the modules; further ones tell how far they depend on it.
-        window: Side of the averaging window in pixels, odd.
-        percentile: Above which a pixel of a map counts, between 0 and 100, both excluded.
-    """
-
-    maps: NDArray[np.floating] | str
-    k: int = 3
-    method: Method = Method.NMF
-    seeds: tuple[int, ...] = (0,)
-    window: int = 3
-    percentile: float = 75.0
-
-
-Task: TypeAlias = InfluenceTask | ModulesTask
+    STABILITY = "stability"
+    MAGNITUDE = "magnitude"
 
 
 @dataclass(frozen=True)
@@ -95,7 +32,8 @@ class Progress:
 
     Args:
         state: Where it stands.
-        shards_done: Shards finished; a shard is 32 pairs.
+        shards_done: Shards finished. One is 32 pairs of influence maps, a magnitude's too, or one
+            number of modules by one method of a stability.
         shards_total: Shards in all.
         eta_s: Seconds still to go; None before the first shard.
         hybrids_per_second: Since the job was started or resumed.
@@ -134,8 +72,8 @@ class Job:
     Args:
         name: ``operations/ID``; empty for an estimate that started nothing.
         kind: Which analysis it computes.
-        model: The model's name; empty for modules of maps that were sent.
-        layer: The layer as it was asked for; empty for modules.
+        model: The model's name; empty for analyses of maps that were sent.
+        layer: The layer as it was asked for, or several with commas; empty for analyses of maps.
         progress: How far it is.
         estimate: What it was expected to cost; None where nothing was estimated.
         model_digest: The model's version that it is bound to.

@@ -51,7 +51,9 @@ class ReadImages:
     skipped: tuple[str, ...]
 
 
-def read_images(path: Path, size: ImageFormat) -> ReadImages:
+def read_images(
+    path: Path, size: ImageFormat, chosen: Callable[[str], bool] = lambda name: True
+) -> ReadImages:
     """Read an image, or every image of a folder or zip in the order of their names.
 
     An image that is not square loses what lies outside its centred square; no other crop is made.
@@ -59,6 +61,7 @@ def read_images(path: Path, size: ImageFormat) -> ReadImages:
     Args:
         path: An image, a folder that is searched with all below it, or a zip.
         size: Of the generator's images.
+        chosen: Tells by an image's name in the folder or zip whether it is wanted.
 
     Returns:
         The images and the names of those that were skipped.
@@ -70,7 +73,8 @@ def read_images(path: Path, size: ImageFormat) -> ReadImages:
     mode = _mode(size)
     images: list[NDArray[np.uint8]] = []
     skipped: list[str] = []
-    for name, read in _files(path):
+    wanted = ((name, read) for name, read in _files(path) if chosen(name))
+    for name, read in wanted:
         try:
             images.append(_decode(read(), size, mode))
         except _UNREADABLE as error:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client._files import write_npz
-from graftscope.client._jobs import Method
 from graftscope.client._sources import Source
+from graftscope.client._tasks import Method
 
 FloatArray = NDArray[np.float64]
 
@@ -151,6 +151,9 @@ class InfluenceResult:
         layer: The layer's name.
         operation: The operation that computed them.
         execution: What computed them.
+        products: (E, E) mean over pairs and pixels of the product of two sets'
+            |hybrid - original 1| in the same pair: what `Method.PCA` and `Method.SPECTRAL` group
+            by. None where they were not asked for.
     """
 
     maps: FloatArray
@@ -166,6 +169,7 @@ class InfluenceResult:
     layer: str
     operation: str
     execution: Execution
+    products: FloatArray | None = None
 
     @property
     def individual_share(self) -> FloatArray:
@@ -185,13 +189,15 @@ class InfluenceResult:
     def save(self, path: str | Path) -> None:
         """Write maps, stderr, individual, individual_stderr and channels to an `.npz` file.
 
-        The archive's comment holds `source` as JSON.
+        And products, where there are any. The archive's comment holds `source` as JSON.
 
         Raises:
             OutputError: If the file cannot be written.
         """
         names = ("maps", "stderr", "individual", "individual_stderr", "channels")
         arrays = {name: getattr(self, name) for name in names}
+        if self.products is not None:
+            arrays["products"] = self.products
         write_npz(path, arrays, self.source.to_comment())
 
 
@@ -200,10 +206,11 @@ class ModulesResult:
     """Modules found in influence maps (section 3.3).
 
     Args:
-        labels: (C,) int64 module of each map; -1 where it is flat and belongs to none.
+        labels: (C,) int64 module of each map; -1 where it belongs to none: its map is flat, or it
+            is less pure than was asked for.
         templates: (K, H, W) float64.
         weights: (C, K) float64.
-        purity: (C,) the share of a channel's largest weight.
+        purity: (C,) the share of a channel's largest weight, NaN where its map is flat.
         seeds: S seeds; the first gave labels, templates and weights.
         seed_labels: (S, C) labels of every seed, matched to the first.
         seed_templates: (S, K, H, W) templates of every seed, matched to the first.
@@ -213,6 +220,7 @@ class ModulesResult:
             first included.
         method: How they were found.
         operation: The operation that found them.
+        impure: How many channels are in no module because they are less pure than was asked for.
         source: Which model and layer the maps are of; None where only arrays were given, or the
             result was read by the operation's name.
     """
@@ -229,6 +237,7 @@ class ModulesResult:
     seeds_agreeing: int
     method: Method
     operation: str
+    impure: int = 0
     source: Source | None = None
 
     def members(self, module: int) -> tuple[int, ...]:

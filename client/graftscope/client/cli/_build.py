@@ -87,7 +87,7 @@ def _following(show: Shown) -> "Iterator[Callable[[TrainProgress], None]]":
     def take(progress: "TrainProgress") -> None:
         nonlocal last
         last = progress
-        show(_of_training(progress))
+        show(of_training(progress))
 
     try:
         yield take
@@ -106,7 +106,8 @@ def _stopped(last: "TrainProgress | None") -> str:
     )
 
 
-def _of_training(progress: "TrainProgress") -> Advance:
+def of_training(progress: "TrainProgress") -> Advance:
+    """Turn a report of the training room into what is shown."""
     losses = " ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
     rate = f"{progress.images_per_s:,.0f} images/s" if progress.images_per_s else ""
     return Advance(

@@ -3,24 +3,25 @@
 from collections.abc import Callable, Sequence
 
 from graftscope.client._client import Client
-from graftscope.client._jobs import Estimate, InfluenceTask, Job, JobState, Task
+from graftscope.client._jobs import Estimate, Job, JobState
 from graftscope.client._jobs import Progress as JobProgress
-from graftscope.client._results import InfluenceResult, ModulesResult
+from graftscope.client._sweeps import AnalysisResult
+from graftscope.client._tasks import HybridTask, Task
 from graftscope.client.cli._output import counted, duration, note, say_json, size, when
 from graftscope.client.cli._progress import of_job, shown
 from graftscope.client.errors import StoppedError
 
 
 def tell_estimate(estimate: Estimate) -> None:
-    """Say what influence maps are going to cost."""
+    """Say what hybrids are going to cost."""
     note(
         f"{counted(estimate.hybrids, 'hybrid')}, about {duration(estimate.duration_s)},"
         f" {size(estimate.result_bytes)} of results"
     )
 
 
-def tell_dry_run(client: Client, tasks: Sequence[InfluenceTask], json: bool) -> None:
-    """Say what influence maps would cost, all tasks together; nothing is started."""
+def tell_dry_run(client: Client, tasks: Sequence[HybridTask], json: bool) -> None:
+    """Say what hybrids would cost, all tasks together; nothing is started."""
     estimates = [client.estimate(task) for task in tasks]
     total = Estimate(
         duration_s=sum(each.duration_s for each in estimates),
@@ -33,14 +34,14 @@ def tell_dry_run(client: Client, tasks: Sequence[InfluenceTask], json: bool) -> 
         tell_estimate(total)
 
 
-def compute(client: Client, task: Task) -> InfluenceResult | ModulesResult:
-    """Start a job and wait for it; what is left to do of influence maps is told first.
+def compute(client: Client, task: Task) -> AnalysisResult:
+    """Start a job and wait for it; what is left to do of hybrids is told first.
 
     Raises:
         StoppedError: If the user interrupts the wait.
     """
     job = client.start(task)
-    return attend(client, job, _tell_start if isinstance(task, InfluenceTask) else None)
+    return attend(client, job, _tell_start if isinstance(task, HybridTask) else None)
 
 
 def _tell_start(job: Job) -> None:
@@ -58,9 +59,7 @@ def _tell_start(job: Job) -> None:
         tell_estimate(estimate)
 
 
-def attend(
-    client: Client, job: Job, first: Callable[[Job], None] | None = None
-) -> InfluenceResult | ModulesResult:
+def attend(client: Client, job: Job, first: Callable[[Job], None] | None = None) -> AnalysisResult:
     """Wait for a job and show its progress.
 
     Args:

@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from graftscope.client._jobs import Job
-from graftscope.client._results import InfluenceResult
-from graftscope.client.cli._analyses import influence_document, modules_document
+from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import attend
 from graftscope.client.cli._options import JsonOption, NpzOption, ServerOptions
 from graftscope.client.cli._output import duration, say, say_json, size, table, when, written
@@ -63,12 +62,10 @@ def watch(
         result = attend(client, client.job(job))
     if out:
         result.save(out)
-    if not json:
-        say(f"{result.operation} is done{written(out)}")
-    elif isinstance(result, InfluenceResult):
-        say_json({**influence_document(result), "out": out})
+    if json:
+        say_json({**document_of(result), "out": out})
     else:
-        say_json({**modules_document(result), "out": out})
+        say(f"{result.operation} is done{written(out)}")
 
 
 def cancel(job: JobArgument, server: ServerOptions, json: JsonOption = False) -> None:

@@ -16,13 +16,18 @@ from typer.main import get_command
 from graftscope.client._embedded import foreign_error
 from graftscope.client._version import VersionWarning, client_version
 from graftscope.client.cli import (
-    _analyses,
     _build,
+    _influence,
     _jobs,
+    _magnitude,
+    _measure,
     _models,
+    _modules,
     _report,
+    _reproduce,
     _samples,
     _serve,
+    _stability,
 )
 from graftscope.client.cli._groups import expanded
 from graftscope.client.errors import EXIT_OK, EXIT_UNEXPECTED, GraftscopeError, StoppedError
@@ -61,7 +66,13 @@ def build() -> typer.Typer:
 
 
 def _add(app: typer.Typer, verb: Callable[..., None], name: str, example: str) -> None:
-    app.command(name, epilog=f"Example: {example}")(expanded(_stoppable(verb)))
+    told = _unwrapped(verb.__doc__ or "")
+    app.command(name, help=told, epilog=f"Example: {example}")(expanded(_stoppable(verb)))
+
+
+def _unwrapped(text: str) -> str:
+    """Make each paragraph one line: the terminal's width is for typer to mind."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
@@ -86,6 +97,10 @@ _VERBS: tuple[tuple[Callable[..., None], str], ...] = (
         _build.train,
         "graftscope train vae-celeba --data celeba.zip --out runs/faces --set epochs=10",
     ),
+    (
+        _measure.measure,
+        "graftscope measure runs/faces --data celeba.zip --features faces.safetensors",
+    ),
     (_build.export, "graftscope export runs/faces --out bundles/faces"),
     (_models.inspect, "graftscope inspect bundles/faces --json"),
     (_serve.serve, "graftscope serve --bundles bundles --listen 0.0.0.0:50051"),
@@ -96,9 +111,12 @@ _VERBS: tuple[tuple[Callable[..., None], str], ...] = (
         _samples.hybridize,
         "graftscope hybridize --modules modules.npz --module 1 --pairs 8 --out hybrids.png",
     ),
-    (_analyses.influence, "graftscope influence --layer coarse --pairs 1000 --out maps.npz"),
-    (_analyses.modules, "graftscope modules --maps maps.npz --k 3 --out modules.npz"),
+    (_influence.influence, "graftscope influence --layer coarse --pairs 1000 --out maps.npz"),
+    (_modules.modules, "graftscope modules --maps maps.npz --k 3 --out modules.npz"),
+    (_stability.stability, "graftscope stability --maps maps.npz --k 2-10 --method nmf,kmeans"),
+    (_magnitude.magnitude, "graftscope magnitude --layers coarse,intermediate --k 2-10"),
     (_report.report, "graftscope report --bundle bundles/faces --layer fine --out my-report"),
+    (_reproduce.reproduce, "graftscope reproduce fig5 --quick --out figures"),
 )
 
 _JOB_VERBS: tuple[tuple[Callable[..., None], str, str], ...] = (

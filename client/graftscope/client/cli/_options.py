@@ -11,6 +11,7 @@ from graftscope.client._client import DEFAULT_TIMEOUT_S
 SERVER = "Server"
 PAIRS = "Pairs of originals"
 CHANNELS = "Channels"
+MAPS = "Influence maps"
 
 MAP_PAIRS = 1000
 """Pairs behind influence maps where none are asked for."""
@@ -22,16 +23,6 @@ HYBRID_PAIRS = 8
 JsonOption = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON document on standard output, and nothing else."),
-]
-
-LayerOption = Annotated[
-    str | None,
-    typer.Option(
-        "--layer",
-        metavar="NAME",
-        help="A layer's name, or a level's: coarse, intermediate, fine, image. Default: "
-        "intermediate, where the model has levels.",
-    ),
 ]
 
 ModulesLayerOption = Annotated[
@@ -207,6 +198,40 @@ class PairOptions:
             rich_help_panel=PAIRS,
         ),
     ] = None
+
+
+@dataclass(frozen=True)
+class MapPairOptions:
+    """Where the pairs come from where another seed than theirs is the verb's `--seed`."""
+
+    pairs: Annotated[
+        int,
+        typer.Option(
+            "--pairs",
+            metavar="N",
+            help="Pairs of computed maps, at least 1.",
+            rich_help_panel=PAIRS,
+        ),
+    ] = MAP_PAIRS
+    pairs_seed: Annotated[
+        int,
+        typer.Option(
+            "--pairs-seed",
+            metavar="S",
+            help="Decides the pairs, 0 to 4294967295.",
+            rich_help_panel=PAIRS,
+        ),
+    ] = 0
+    originals: Annotated[
+        str | None,
+        typer.Option(
+            "--originals",
+            metavar="prior|encoded|PATH",
+            help="Where the pairs come from, as in `graftscope influence`.",
+            rich_help_panel=PAIRS,
+        ),
+    ] = None
+    map_size: MapSizeOption = 0
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,16 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
+def number(value: float, digits: int = 2) -> str:
+    """Put a number in words, and one that there is none of as a dash."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+
+
+def with_spread(value: float, spread: float, digits: int = 2) -> str:
+    """Put a number and its spread in words: 0.93 ± 0.04."""
+    return f"{number(value, digits)} ± {number(spread, digits)}"
+
+
 def written(path: Path | None) -> str:
     """End a sentence with where arrays went, if anywhere."""
     return f" -> {path}" if path else ""

@@ -11,11 +11,11 @@ import typer
 from graftscope.client._client import Client
 from graftscope.client._embedded import import_room, translated
 from graftscope.client._files import prepare_folder
-from graftscope.client._jobs import InfluenceTask, ModulesTask
 from graftscope.client._models import Model
 from graftscope.client._results import InfluenceResult, ModulesResult
-from graftscope.client.cli._analyses import check_k, parse_method, parse_numbers
+from graftscope.client._tasks import InfluenceTask, Method, ModulesTask
 from graftscope.client.cli._following import compute, tell_dry_run
+from graftscope.client.cli._grouping import check_k, parse_method, parse_numbers
 from graftscope.client.cli._options import (
     MAP_PAIRS,
     DryRunOption,
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from graftscope.client._gather import ReportPlan
 
 DEFAULT_FOLDER = Path("graftscope-report")
+
+METHODS = (Method.NMF, Method.KMEANS)
+"""A report explains templates, which say where channels act: methods that group by just that."""
 
 OutFolder = Annotated[
     Path,
@@ -80,7 +83,7 @@ def report(
     json: JsonOption = False,
 ) -> None:
     """Write a report that opens in a browser: samples, maps, modules and hybrids, explained."""
-    _require_report()
+    require_report()
     if not dry_run:
         prepare_folder(out)
     with opened(server) as client:
@@ -118,8 +121,12 @@ def demo(
     )
 
 
-def _require_report() -> None:
-    """Refuse before the work, not after it."""
+def require_report() -> None:
+    """Refuse before the work, not after it, where figures cannot be drawn.
+
+    Raises:
+        MissingExtraError: If a library of the extra is not installed.
+    """
     missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
     if missing:
         raise MissingExtraError(
@@ -143,7 +150,7 @@ def _plan(
         seed=drawn.seed,
         originals=chosen_originals(drawn, model),
         k=grouping.k,
-        method=parse_method(grouping.method),
+        method=parse_method(grouping.method, METHODS),
         seeds=parse_numbers("--seeds", grouping.seeds),
         command=" ".join(["graftscope", *sys.argv[1:]]),
     )

@@ -55,7 +55,7 @@ def chosen_originals(options: PairOptions, model: Model) -> Originals | None:
         UsageError: If options contradict each other, or one of two is missing.
     """
     if options.latents1 is None and options.latents2 is None:
-        return _named_originals(options.originals, model)
+        return named_originals(options.originals, model)
     if options.latents1 is None or options.latents2 is None:
         raise UsageError("--latents1 and --latents2 go together: a pair needs both originals")
     if options.originals is not None or options.pairs is not None:
@@ -65,7 +65,8 @@ def chosen_originals(options: PairOptions, model: Model) -> Originals | None:
     return LatentPairs(read_latents(options.latents1, model), read_latents(options.latents2, model))
 
 
-def _named_originals(name: str | None, model: Model) -> Originals | None:
+def named_originals(name: str | None, model: Model) -> Originals | None:
+    """Find where the pairs come from by what `--originals` says; None for the default."""
     match name:
         case None:
             return None

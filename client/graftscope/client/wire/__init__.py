@@ -3,27 +3,21 @@
 Everything here is pure: it must not know how calls are made.
 """
 
+from graftscope.client.wire._analysis_replies import response_of, result_from
+from graftscope.client.wire._analysis_requests import (
+    influence_request,
+    magnitude_request,
+    modules_request,
+    stability_request,
+)
+from graftscope.client.wire._arrays import arrays_of
 from graftscope.client.wire._chunks import Assembly, upload_requests
 from graftscope.client.wire._models import manifest_from_proto, model_from_proto
+from graftscope.client.wire._names import model_name, operation_name
 from graftscope.client.wire._operations import failure_of, job_from_proto, progress_from_proto
 from graftscope.client.wire._outbox import Outbox
-from graftscope.client.wire._replies import (
-    arrays_of,
-    hybrids_from,
-    posterior_from,
-    response_of,
-    result_from,
-    samples_from,
-)
-from graftscope.client.wire._requests import (
-    encode_request,
-    generate_request,
-    hybridize_request,
-    influence_request,
-    model_name,
-    modules_request,
-    operation_name,
-)
+from graftscope.client.wire._replies import hybrids_from, posterior_from, samples_from
+from graftscope.client.wire._requests import encode_request, generate_request, hybridize_request
 from graftscope.client.wire._status import DETAILS_KEY, ErrorDetails
 from graftscope.client.wire._tensors import (
     DATATYPES,
@@ -54,6 +48,7 @@ __all__ = [
     "hybrids_from",
     "influence_request",
     "job_from_proto",
+    "magnitude_request",
     "manifest_from_proto",
     "model_from_proto",
     "model_name",
@@ -66,6 +61,7 @@ __all__ = [
     "result_from",
     "samples_from",
     "size_bytes",
+    "stability_request",
     "tensor_from_proto",
     "tensor_to_proto",
     "unpack",

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
-from graftscope.client._jobs import JobState, Method
+from graftscope.client._jobs import JobState
 from graftscope.client._models import LayerKind
 from graftscope.client._results import Precision
+from graftscope.client._tasks import Method
 from graftscope.client._version import client_version
 from graftscope.client.errors import VersionError
 from graftscope.v1 import analysis_service_pb2, bundle_pb2, precision_pb2
@@ -31,6 +32,7 @@ METHODS: Mapping[int, Method] = {
     analysis_service_pb2.METHOD_NMF: Method.NMF,
     analysis_service_pb2.METHOD_KMEANS: Method.KMEANS,
     analysis_service_pb2.METHOD_PCA: Method.PCA,
+    analysis_service_pb2.METHOD_SPECTRAL: Method.SPECTRAL,
 }
 
 PRECISIONS: Mapping[int, Precision] = {

@@ -8,12 +8,14 @@ from google.protobuf import timestamp_pb2
 from google.rpc import status_pb2
 
 from graftscope.client._jobs import Estimate, Job, JobKind, JobState, Progress
+from graftscope.client._version import client_version
 from graftscope.client.errors import (
     GraftscopeError,
     IntegrityError,
     InternalError,
     JobFailedError,
     ReplyError,
+    VersionError,
     error_class,
 )
 from graftscope.client.wire._enums import JOB_STATES, word_of
@@ -43,16 +45,14 @@ def job_from_proto(operation: operations_pb2.Operation) -> Job:
 
     Raises:
         ReplyError: If it is not an analysis.
-        VersionError: If its state is one that this client does not know.
+        VersionError: If its kind or its state is one that this client does not know.
     """
     metadata = metadata_of(operation)
-    influence = metadata.influence
-    is_influence = metadata.WhichOneof("specification") == "influence"
     return Job(
         name=operation.name,
-        kind=JobKind.INFLUENCE if is_influence else JobKind.MODULES,
-        model=influence.model.removeprefix("models/"),
-        layer=influence.layer,
+        kind=_kind(metadata),
+        model=model_of(metadata),
+        layer=", ".join(metadata.magnitude.layers) or metadata.influence.layer,
         progress=progress_from_proto(metadata.progress),
         estimate=_estimate(metadata),
         model_digest=metadata.model_digest,
@@ -63,6 +63,22 @@ def job_from_proto(operation: operations_pb2.Operation) -> Job:
         done=operation.done,
         error=operation.error.message,
     )
+
+
+def model_of(metadata: analysis_service_pb2.AnalysisMetadata) -> str:
+    """Tell the model's name; empty for an analysis of maps."""
+    name = metadata.magnitude.model or metadata.influence.model
+    return name.removeprefix("models/")
+
+
+def _kind(metadata: analysis_service_pb2.AnalysisMetadata) -> JobKind:
+    kind = metadata.WhichOneof("specification")
+    if kind is None:
+        raise VersionError(
+            f"an operation is of a kind that is unknown to this client ({client_version()}): the"
+            " server may be newer; upgrade the client"
+        )
+    return JobKind(kind)
 
 
 def progress_from_proto(message: analysis_service_pb2.Progress) -> Progress:

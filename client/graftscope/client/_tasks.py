@@ -1,0 +1,149 @@
+"""Analyses as values to start: what is to be computed, and how."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.client._originals import Originals
+
+
+class Method(StrEnum):
+    """How channels are grouped into modules: by their maps (section 3.3), or by what they do in
+    every pair (section 5).
+    """
+
+    NMF = "nmf"
+    KMEANS = "kmeans"
+    PCA = "pca"
+    SPECTRAL = "spectral"
+
+    @property
+    def needs_products(self) -> bool:
+        """Whether it groups by `InfluenceResult.products`, not by maps alone."""
+        return self in (Method.PCA, Method.SPECTRAL)
+
+
+@dataclass(frozen=True, eq=False)
+class InfluenceTask:
+    """Influence maps to compute (section 3.2, equation 3).
+
+    Args:
+        model: The model's name, with ``@DIGEST`` to insist on one version.
+        layer: A layer's name or a level's.
+        channels: Which channels' maps, each by itself; None for every channel of the layer.
+        labels: (C,) module of every channel, -1 for none: maps of modules instead of channels.
+        pairs: How many pairs of originals, at least 1; ignored where `originals` holds pairs.
+        seed: Any number in [0, 2^32): decides the pairs.
+        first: Index of the first pair; ranges that do not overlap give independent pairs.
+        originals: Where the pairs come from; None for `Encoded` where there is an encoder, else
+            `Prior`.
+        map_size: No side of a map is longer, in pixels; 0 for the image's size up to 128.
+        products: Whether `InfluenceResult.products` are wanted.
+    """
+
+    model: str
+    layer: str
+    channels: tuple[int, ...] | None = None
+    labels: NDArray[np.integer] | None = None
+    pairs: int = 1000
+    seed: int = 0
+    first: int = 0
+    originals: Originals | None = None
+    map_size: int = 0
+    products: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class ModulesTask:
+    """Modules to find in influence maps (section 3.3).
+
+    Args:
+        maps: (C, H, W) influence maps, or the name of the influence operation that holds them.
+        k: Number of modules, K.
+        method: How they are found.
+        seeds: The first gives the modules; further ones tell how far they depend on it.
+        window: Side of the averaging window in pixels, odd.
+        percentile: Above which a pixel of a map counts, between 0 and 100, both excluded.
+        products: (C, C) of the same influence, for methods that need them and maps that are given
+            as an array; None for those of the operation.
+        min_purity: Channels of less purity are put into no module, from 0 (all stay) to 1.
+    """
+
+    maps: NDArray[np.floating] | str
+    k: int = 3
+    method: Method = Method.NMF
+    seeds: tuple[int, ...] = (0,)
+    window: int = 3
+    percentile: float = 75.0
+    products: NDArray[np.floating] | None = None
+    min_purity: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class StabilityTask:
+    """How far modules depend on which channels they were found in (section 4.1, Fig. 5).
+
+    Args:
+        maps: (C, H, W) influence maps, or the name of the influence operation that holds them.
+        ks: Numbers of modules, each at least 2; None for 2 to 10, as far as the maps allow.
+        methods: How modules are found; all are compared on the same partitions.
+        repeats: Random partitions of the channels into three thirds, at least 1.
+        seed: Of the partitions and of the methods.
+        window: As of `ModulesTask`.
+        percentile: As of `ModulesTask`.
+        products: As of `ModulesTask`.
+    """
+
+    maps: NDArray[np.floating] | str
+    ks: tuple[int, ...] | None = None
+    methods: tuple[Method, ...] = (Method.NMF, Method.KMEANS)
+    repeats: int = 20
+    seed: int = 0
+    window: int = 3
+    percentile: float = 75.0
+    products: NDArray[np.floating] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class MagnitudeTask:
+    """How much modules change the image as their number grows (section 4.1, Fig. 3).
+
+    Args:
+        model: The model's name, with ``@DIGEST`` to insist on one version.
+        layers: Layers' or levels' names; None for the last three.
+        ks: Numbers of modules, each at least 1; None for 2 to 10, as far as each layer allows.
+        method: How modules are found.
+        seed: Of the method.
+        pairs: Pairs that find the modules, at least 1; as many that follow them measure the
+            modules. Where `originals` holds pairs, one half of those does the one, the other half
+            the other.
+        pairs_seed: Any number in [0, 2^32): decides the pairs.
+        first: Index of the first pair.
+        originals: Where the pairs come from; None for `Encoded` where there is an encoder, else
+            `Prior`.
+        map_size: No side of a map is longer, in pixels; 0 for the image's size up to 128.
+        window: As of `ModulesTask`.
+        percentile: As of `ModulesTask`.
+    """
+
+    model: str
+    layers: tuple[str, ...] | None = None
+    ks: tuple[int, ...] | None = None
+    method: Method = Method.NMF
+    seed: int = 0
+    pairs: int = 1000
+    pairs_seed: int = 0
+    first: int = 0
+    originals: Originals | None = None
+    map_size: int = 0
+    window: int = 3
+    percentile: float = 75.0
+
+
+Task: TypeAlias = InfluenceTask | ModulesTask | StabilityTask | MagnitudeTask
+
+HybridTask: TypeAlias = InfluenceTask | MagnitudeTask
+"""A task that makes hybrids, whose cost the server estimates."""

@@ -1,0 +1,133 @@
+"""The verb modules."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, cast
+
+import numpy as np
+import typer
+
+from graftscope.client._results import ModulesResult
+from graftscope.client._tasks import ModulesTask
+from graftscope.client.cli._documents import modules_document
+from graftscope.client.cli._following import compute, tell_dry_run
+from graftscope.client.cli._grouping import (
+    FilterOptions,
+    MethodOption,
+    check_k,
+    parse_method,
+    parse_numbers,
+)
+from graftscope.client.cli._maps import MapsOptions, computed_maps, given_maps, wanted_maps
+from graftscope.client.cli._options import (
+    DryRunOption,
+    JsonOption,
+    MapPairOptions,
+    ModelOptions,
+    NpzOption,
+    ServerOptions,
+)
+from graftscope.client.cli._output import counted, note, say, say_json, table, written
+from graftscope.client.cli._places import chosen_model
+from graftscope.client.cli._session import check_target, opened
+
+KOption = Annotated[
+    int, typer.Option("--k", metavar="K", help="How many modules, 1 to the number of maps.")
+]
+SeedsOption = Annotated[
+    str,
+    typer.Option(
+        "--seed",
+        metavar="S",
+        help="Of the grouping, 0 to 4294967295. Several with commas: the first gives the modules, "
+        "the others tell how far they depend on it.",
+    ),
+]
+MinPurityOption = Annotated[
+    float,
+    typer.Option(
+        "--min-purity",
+        metavar="P",
+        help="Put channels of less purity into no module, 0 (all stay) to 1. Purity: the share of "
+        "a channel's largest weight; with methods other than nmf always 1.",
+    ),
+]
+
+
+def modules(
+    server: ServerOptions,
+    which: ModelOptions,
+    chosen: MapsOptions,
+    drawn: MapPairOptions,
+    counting: FilterOptions,
+    k: KOption = 3,
+    method: MethodOption = "nmf",
+    seed: SeedsOption = "0",
+    min_purity: MinPurityOption = 0.0,
+    dry_run: DryRunOption = False,
+    out: NpzOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Find modules: groups of channels that change the same part of the image."""
+    check_target(out, ".npz")
+    seeds, grouped = parse_numbers("--seed", seed), parse_method(method)
+    given = given_maps(chosen, which.model, [grouped], dry_run)
+    with opened(server) as client:
+        if given is None:
+            model = chosen_model(client, which.model)
+            wanted = wanted_maps(model, chosen, drawn, [grouped])
+            check_k(k, model, wanted.layer)
+            if dry_run:
+                tell_dry_run(client, [wanted], json)
+                return
+            given = computed_maps(client, wanted)
+        task = ModulesTask(
+            maps=given.maps,
+            k=k,
+            method=grouped,
+            seeds=seeds,
+            window=counting.window,
+            percentile=counting.percentile,
+            products=given.products,
+            min_purity=min_purity,
+        )
+        found = cast(ModulesResult, compute(client, task))
+        result = replace(found, source=given.source)
+    if out:
+        result.save(out)
+    if json:
+        say_json({**modules_document(result), "out": out})
+    else:
+        _tell(result, out)
+
+
+def _tell(result: ModulesResult, out: Path | None) -> None:
+    of = "" if result.source is None else f" of {result.source}"
+    say(f"{counted(len(result.templates), 'module')}{of} by {result.method}{written(out)}")
+    rows = [
+        (module, len(result.members(module)), _mean_purity(result, module), _listed(result, module))
+        for module in range(len(result.templates))
+    ]
+    say(table(("module", "channels", "mean purity", "which"), rows))
+    _tell_left_out(result)
+    if len(result.seeds) > 1:
+        say(f"{result.seeds_agreeing} of {len(result.seeds)} seeds agree with the first")
+
+
+def _tell_left_out(result: ModulesResult) -> None:
+    """Say which channels are in no module, and why."""
+    left_out = result.labels == -1
+    flat = left_out & np.isnan(result.purity)
+    for channels, what in ((flat, "flat map"), (left_out & ~flat, "impure channel")):
+        if channels.any():
+            listed = ", ".join(map(str, np.flatnonzero(channels)))
+            note(f"{counted(int(channels.sum()), what)}, in no module: {listed}")
+
+
+def _mean_purity(result: ModulesResult, module: int) -> str:
+    members = result.labels == module
+    return f"{result.purity[members].mean():.2f}" if members.any() else "-"
+
+
+def _listed(result: ModulesResult, module: int) -> str:
+    return " ".join(map(str, result.members(module))) or "-"

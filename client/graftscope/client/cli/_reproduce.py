@@ -1,0 +1,156 @@
+"""The verb that computes the paper's experiments: reproduce."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graftscope.client._client import Client
+from graftscope.client._files import prepare_folder
+from graftscope.client._version import client_version
+from graftscope.client.cli._following import compute
+from graftscope.client.cli._options import JsonOption, ServerOptions
+from graftscope.client.cli._output import note, say, say_json, table
+from graftscope.client.cli._report import require_report
+from graftscope.client.cli._session import opened
+from graftscope.client.errors import InputError
+
+if TYPE_CHECKING:
+    from graftscope.client.reproduce import Reproduction, Study
+
+ALL = "all"
+NAMES = ("table1", "fig2b", "fig3", "fig5", "fig6", "fig7", "fig8", "originals", "sensitivity")
+"""The experiments, as in `graftscope.client.reproduce`, which is slow to import."""
+
+DEFAULT_FOLDER = Path("graftscope-reproduction")
+
+
+def reproduce(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="|".join([*NAMES, ALL]),
+            help="The paper's table or figure; originals and sensitivity show how much results "
+            "depend on what the paper leaves open.",
+            show_default=False,
+        ),
+    ],
+    server: ServerOptions,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="Real images as the VAEs' originals, as in the paper: a folder with celeba64.zip "
+            "and cifar10.zip, or one of these; only images that were never trained on are used. "
+            "Default: a Gaussian of encodings stands in for them, and captions say so.",
+        ),
+    ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="A look in a few minutes: 200 pairs in place of 1,000."),
+    ] = False,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", metavar="S", min=0, help="Of pairs, groupings and partitions, from 0."
+        ),
+    ] = 0,
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="The folder to write; made if missing."),
+    ] = DEFAULT_FOLDER,
+    json: JsonOption = False,
+) -> None:
+    """Compute the paper's experiments on the generators that come with the package.
+
+    Each leaves figures (PNG and PDF), its numbers (JSON), and the paper's claims beside what was
+    measured; index.html shows them all. What was computed once is kept and used again.
+    """
+    names = _chosen(what)
+    require_report()
+    prepare_folder(out)
+    with opened(server) as client:
+        study = _study(client, data, seed, quick=quick)
+        context = _context(study)
+        found = [_run(study, name, i, len(names), context, out) for i, name in enumerate(names)]
+    from graftscope.client.reproduce import write_page
+
+    page = write_page(found, context, out)
+    if json:
+        say_json(_document(found, page))
+    else:
+        _tell(found)
+        say(str(page))
+
+
+def _chosen(what: str) -> tuple[str, ...]:
+    if what == ALL:
+        return NAMES
+    if what not in NAMES:
+        raise InputError(f"{what!r} is no experiment; there are: {', '.join(NAMES)}, {ALL}")
+    return (what,)
+
+
+def _study(client: Client, data: Path | None, seed: int, *, quick: bool) -> "Study":
+    from graftscope.client.reproduce import QUICK, RealImages, Scale, Study
+
+    return Study(
+        client=client,
+        scale=QUICK if quick else Scale(),
+        compute=lambda task: compute(client, task),
+        say=note,
+        real=None if data is None else RealImages(data),
+        seed=seed,
+    )
+
+
+def _run(
+    study: "Study",
+    name: str,
+    index: int,
+    count: int,
+    context: Mapping[str, object],
+    out: Path,
+) -> "Reproduction":
+    from graftscope.client.reproduce import EXPERIMENTS, write_reproduction
+
+    note(f"[{index + 1} of {count}] {name}")
+    found = EXPERIMENTS[name](study)
+    write_reproduction(found, context, out)
+    return found
+
+
+def _context(study: "Study") -> dict[str, object]:
+    scale = study.scale
+    return {
+        "graftscope": client_version(),
+        "pairs": scale.pairs,
+        "partitions": scale.repeats,
+        "hybrids measured": scale.hybrids,
+        "seed": study.seed,
+        "originals of VAEs": "held-out real images" if study.real else "encoded",
+        "date": datetime.now().astimezone().strftime("%Y-%m-%d"),
+    }
+
+
+def _document(found: "list[Reproduction]", page: Path) -> dict[str, object]:
+    return {
+        "page": page,
+        "experiments": {
+            each.name: {
+                "numbers": page.parent / f"{each.name}.json",
+                "figures": [page.parent / f"{picture.stem}.png" for picture in each.pictures],
+                "claims": [vars(claim) for claim in each.claims],
+            }
+            for each in found
+        },
+    }
+
+
+def _tell(found: "list[Reproduction]") -> None:
+    rows = [(each.name, claim.claim, claim.verdict) for each in found for claim in each.claims]
+    if rows:
+        say(table(("experiment", "the paper", "here"), rows))

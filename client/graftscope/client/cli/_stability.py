@@ -1,0 +1,140 @@
+"""The verb stability."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from graftscope.client._sweeps import StabilityResult
+from graftscope.client._tasks import StabilityTask
+from graftscope.client.cli._documents import stability_document
+from graftscope.client.cli._following import compute, tell_dry_run
+from graftscope.client.cli._grouping import FilterOptions, KsOption, parse_ks, parse_methods
+from graftscope.client.cli._maps import MapsOptions, computed_maps, given_maps, wanted_maps
+from graftscope.client.cli._options import (
+    DryRunOption,
+    JsonOption,
+    MapPairOptions,
+    ModelOptions,
+    NpzOption,
+    ServerOptions,
+)
+from graftscope.client.cli._output import (
+    counted,
+    note,
+    number,
+    say,
+    say_json,
+    table,
+    with_spread,
+    written,
+)
+from graftscope.client.cli._places import chosen_model
+from graftscope.client.cli._session import check_target, opened
+
+MethodsOption = Annotated[
+    str,
+    typer.Option(
+        "--method",
+        metavar="nmf,kmeans,pca,spectral",
+        help="How channels are grouped; several with commas are compared on the same thirds. pca "
+        "and spectral need maps with --products.",
+    ),
+]
+RepeatsOption = Annotated[
+    int, typer.Option("--repeats", metavar="R", help="Random cuts into thirds, at least 1.")
+]
+SeedOption = Annotated[
+    int,
+    typer.Option("--seed", metavar="S", help="Of the cuts and of the grouping, 0 to 4294967295."),
+]
+
+
+def stability(
+    server: ServerOptions,
+    which: ModelOptions,
+    chosen: MapsOptions,
+    drawn: MapPairOptions,
+    counting: FilterOptions,
+    k: KsOption = None,
+    method: MethodsOption = "nmf,kmeans",
+    repeats: RepeatsOption = 20,
+    seed: SeedOption = 0,
+    dry_run: DryRunOption = False,
+    out: NpzOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Find out how far modules depend on the channels that they are found in, and suggest a K.
+
+    The channels are cut at random into three thirds, and modules are found twice, in two thirds
+    that share one. Consistency is the share of the shared third's channels that both runs put into
+    one module; chance is what permuted labels reach of it; cosine tells how alike the runs'
+    templates are, 1 for equal ones. The suggested K is the one whose consistency exceeds chance
+    most.
+    """
+    check_target(out, ".npz")
+    ks, methods = parse_ks(k), parse_methods(method)
+    given = given_maps(chosen, which.model, methods, dry_run)
+    with opened(server) as client:
+        if given is None:
+            model = chosen_model(client, which.model)
+            wanted = wanted_maps(model, chosen, drawn, methods)
+            if dry_run:
+                tell_dry_run(client, [wanted], json)
+                return
+            given = computed_maps(client, wanted)
+        task = StabilityTask(
+            maps=given.maps,
+            ks=ks,
+            methods=methods,
+            repeats=repeats,
+            seed=seed,
+            window=counting.window,
+            percentile=counting.percentile,
+            products=given.products,
+        )
+        found = cast(StabilityResult, compute(client, task))
+        result = replace(found, source=given.source)
+    if out:
+        result.save(out)
+    if json:
+        say_json({**stability_document(result), "out": out})
+    else:
+        _tell(result, out)
+
+
+def _tell(result: StabilityResult, out: Path | None) -> None:
+    of = "" if result.source is None else f" of {result.source}"
+    repeats = result.consistency.shape[2]
+    say(f"{counted(result.channels, 'channel')}{of}, {counted(repeats, 'repeat')}{written(out)}")
+    columns = [
+        f"{method} {what}"
+        for method in result.methods
+        for what in ("consistency", "cosine", "chance")
+    ]
+    say(table(("K", *columns), [_row(result, at) for at in range(len(result.k))]))
+    for each in result.suggested:
+        say(f"{each.method}: {each.reason}")
+    _tell_unsettled(result)
+
+
+def _row(result: StabilityResult, at: int) -> tuple[str, ...]:
+    cells = [str(result.k[at])]
+    for method in range(len(result.methods)):
+        here = (method, at)
+        cells += [
+            with_spread(result.consistency_mean[here], result.consistency_sd[here]),
+            with_spread(result.cosine_mean[here], result.cosine_sd[here]),
+            number(result.chance[here]),
+        ]
+    return tuple(cells)
+
+
+def _tell_unsettled(result: StabilityResult) -> None:
+    """Say which means lack repeats."""
+    repeats = result.consistency.shape[2]
+    for row, method in enumerate(result.methods):
+        for k, settled in zip(result.k, result.settled[row], strict=True):
+            if settled < repeats:
+                note(f"{method}, K = {k}: {repeats - settled} of {repeats} repeats did not settle")

@@ -1,0 +1,241 @@
+"""What every experiment asks of a server: maps, modules, stability, hybrids.
+
+The server answers a task that it has computed before at once, so experiments ask for whatever they
+need and share nothing else. It must not know figures or claims.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.client._client import Client
+from graftscope.client._models import Model
+from graftscope.client._originals import Encoded, Images, Originals, Prior
+from graftscope.client._results import HybridResult, InfluenceResult, ModulesResult
+from graftscope.client._sweeps import AnalysisResult, MagnitudeResult, StabilityResult
+from graftscope.client._tasks import (
+    InfluenceTask,
+    MagnitudeTask,
+    Method,
+    ModulesTask,
+    StabilityTask,
+    Task,
+)
+from graftscope.client.errors import NotFoundError
+from graftscope.client.reproduce._real import RealImages
+
+VAE, VAE_TENTH, GAN = "vae-celeba", "vae-celeba-beta10", "gan-celeba"
+VAE_CIFAR, GAN_CIFAR = "vae-cifar10", "gan-cifar10"
+GENERATORS = (VAE, VAE_TENTH, GAN, VAE_CIFAR, GAN_CIFAR)
+"""The paper's five generators, as they come with the package."""
+
+K = 3
+"""The paper's number of modules."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is computed.
+
+    Args:
+        pairs: Behind each influence map; as many others measure modules.
+        hybrids: Pairs whose hybrids are measured one by one.
+        shown: Pairs in a picture.
+        repeats: Random partitions behind each stability.
+        sweep: Numbers of pairs whose effect is shown, ascending; the last is the reference.
+    """
+
+    pairs: int = 1000
+    hybrids: int = 400
+    shown: int = 7
+    repeats: int = 20
+    sweep: tuple[int, ...] = (100, 200, 500, 1000, 2000, 5000)
+
+
+QUICK = Scale(pairs=200, hybrids=100, sweep=(50, 100, 200))
+"""For a look in a few minutes; claims want 1,000 pairs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Asks a server on behalf of the experiments.
+
+    Args:
+        client: The server's.
+        scale: How much is computed.
+        compute: Runs a task to its end, with progress.
+        say: Hears of each step before it is done.
+        real: Where real images are; None where `Encoded` stands in for them.
+        seed: Of pairs, groupings and partitions.
+    """
+
+    client: Client
+    scale: Scale
+    compute: Callable[[Task], AnalysisResult]
+    say: Callable[[str], None]
+    real: RealImages | None = None
+    seed: int = 0
+    _images: dict[str, Images] = field(default_factory=dict)
+
+    def model(self, name: str) -> Model:
+        """Describe one of the five generators.
+
+        Raises:
+            NotFoundError: If the server does not hold it.
+        """
+        try:
+            return self.client.model(name)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"{error}; the figures need the generators that come with the package:"
+                f" {', '.join(GENERATORS)}"
+            ) from error
+
+    def levels(self, name: str) -> tuple[str, ...]:
+        """List a model's levels, the coarsest first."""
+        return tuple(layer.level for layer in self.model(name).layers)
+
+    def originals(self, name: str) -> Originals:
+        """Choose where a model's originals come from, as section 4 does."""
+        if not self.model(name).has_encoder:
+            return Prior()
+        return Encoded() if self.real is None else self.images(name)
+
+    def images(self, name: str) -> Images:
+        """Read the held-out images of a VAE, once.
+
+        Raises:
+            NotFoundError: If no real images were named, or there are none.
+        """
+        if self.real is None:
+            raise NotFoundError("no real images were named: give --data PATH")
+        if name not in self._images:
+            self.say(f"{name}: reading real images that it was not trained on")
+            self._images[name] = Images(self.real.held_out(self.model(name)))
+        return self._images[name]
+
+    def source(self, name: str) -> str:
+        """Say for a caption where a model's originals come from."""
+        return source_words(self.originals(name))
+
+    def maps(
+        self,
+        name: str,
+        level: str,
+        *,
+        originals: Originals | None = None,
+        pairs: int | None = None,
+        products: bool = False,
+    ) -> InfluenceResult:
+        """Ask for the maps of every channel of a level."""
+        count = self.scale.pairs if pairs is None else pairs
+        self.say(f"{name}, {level}: influence of every channel, {count:,} pairs")
+        task = InfluenceTask(
+            name,
+            level,
+            pairs=count,
+            seed=self.seed,
+            originals=originals or self.originals(name),
+            products=products,
+        )
+        return cast(InfluenceResult, self.compute(task))
+
+    def fresh(self, maps: InfluenceResult, labels: NDArray[np.int64], name: str) -> InfluenceResult:
+        """Ask for the influence of whole modules, on pairs that did not find them."""
+        self.say(f"{name}, {maps.layer}: influence of whole modules, on other pairs")
+        task = InfluenceTask(
+            name,
+            maps.layer,
+            labels=labels,
+            pairs=self.scale.pairs,
+            seed=self.seed,
+            first=self.scale.pairs,
+            originals=self.originals(name),
+        )
+        return cast(InfluenceResult, self.compute(task))
+
+    def modules(
+        self,
+        maps: InfluenceResult,
+        *,
+        k: int = K,
+        method: Method = Method.NMF,
+        window: int = 3,
+        percentile: float = 75.0,
+        min_purity: float = 0.0,
+    ) -> ModulesResult:
+        """Ask for modules of maps."""
+        task = ModulesTask(
+            maps.operation,
+            k=k,
+            method=method,
+            seeds=(self.seed,),
+            window=window,
+            percentile=percentile,
+            min_purity=min_purity,
+        )
+        return cast(ModulesResult, self.compute(task))
+
+    def stability(
+        self,
+        maps: InfluenceResult,
+        *,
+        ks: Sequence[int] | None = None,
+        methods: Sequence[Method] = (Method.NMF, Method.KMEANS),
+        window: int = 3,
+        percentile: float = 75.0,
+    ) -> StabilityResult:
+        """Ask how far modules depend on which channels they are found in."""
+        self.say(f"{maps.model}, {maps.layer}: stability over {self.scale.repeats} partitions")
+        task = StabilityTask(
+            maps.operation,
+            ks=None if ks is None else tuple(ks),
+            methods=tuple(methods),
+            repeats=self.scale.repeats,
+            seed=self.seed,
+            window=window,
+            percentile=percentile,
+        )
+        return cast(StabilityResult, self.compute(task))
+
+    def magnitude(self, name: str) -> MagnitudeResult:
+        """Ask how much modules of a model's last three layers change the image."""
+        self.say(f"{name}: influence of the modules of the last three layers, K = 1 to 10")
+        task = MagnitudeTask(
+            name,
+            ks=tuple(range(1, 11)),
+            seed=self.seed,
+            pairs=self.scale.pairs,
+            pairs_seed=self.seed,
+            originals=self.originals(name),
+        )
+        return cast(MagnitudeResult, self.compute(task))
+
+    def hybrids(self, name: str, level: str, channels: Sequence[int], pairs: int) -> HybridResult:
+        """Make hybrids of pairs that no map has seen."""
+        return self.client.hybridize(
+            name,
+            level,
+            list(channels),
+            pairs=pairs,
+            seed=self.seed,
+            first=2 * self.scale.pairs,
+            originals=self.originals(name),
+        )
+
+
+def source_words(originals: Originals) -> str:
+    """Say where originals come from."""
+    match originals:
+        case Images(images=images):
+            return f"{len(images):,} held-out real images, passed through the encoder"
+        case Encoded():
+            return (
+                "a Gaussian with the mean and covariance of the training images' encodings, which "
+                "stands in for real images"
+            )
+        case _:
+            return "the prior"
