@@ -10,7 +10,16 @@ import torch
 from graftscope.bundle import Originals
 from graftscope.exporter import EncoderModule, export_module
 from server_toys import Stubs, served
-from torch_toys import SMALL, Grouped, ReusedLatent, built, small_encoder, small_generator
+from torch_toys import (
+    BUMP_GROUPS,
+    SMALL,
+    Grouped,
+    ReusedLatent,
+    built,
+    bumps,
+    small_encoder,
+    small_generator,
+)
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +60,14 @@ def block_bundle(bundle_root: Path) -> Path:
     """`toy-blocks`: channels 0 and 1 draw the left half of the image, 2 and 3 the right half."""
     out = bundle_root / "toy-blocks"
     export_module(built(Grouped), {"z": torch.zeros(2, 8)}, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def bumps_bundle(bundle_root: Path) -> Path:
+    """`toy-bumps`: 24 channels in four modules that are known, each of one quarter."""
+    out = bundle_root / "toy-bumps"
+    export_module(bumps(), {"z": torch.zeros(2, len(BUMP_GROUPS))}, out)
     return out
 
 

@@ -31,10 +31,12 @@ from graftscope.server.jobs import (
     JobSettings,
     JobState,
     JobStore,
+    MagnitudeSpec,
     ModulesSpec,
     OriginalsSpec,
     Resolver,
     Snapshot,
+    StabilitySpec,
 )
 from graftscope.server.rpc import describe_failure
 
@@ -53,6 +55,7 @@ class Gate:
     def __init__(self) -> None:
         self._limit = _NO_LIMIT
         self._changed = threading.Condition()
+        self._held = 0
 
     def close_after(self, shards: int) -> None:
         """Lets no more than so many shards through."""
@@ -67,7 +70,15 @@ class Gate:
 
     def pass_through(self, pairs: range) -> None:
         with self._changed:
+            self._held += 1
+            self._changed.notify_all()
             self._changed.wait_for(lambda: pairs.start < self._limit * SHARD_PAIRS, TIMEOUT_S)
+            self._held -= 1
+
+    def hold(self) -> None:
+        """Waits until somebody waits."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._held > 0, TIMEOUT_S)
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,30 @@ class Bench:
     def modules(self, maps: NDArray[np.float64], k: int) -> ModulesSpec:
         """K modules of given maps."""
         return ModulesSpec(self.artifacts.put(maps), k, "nmf", (0,), 3, 75.0)
+
+    def stability(self, maps: NDArray[np.float64], **changes: object) -> StabilitySpec:
+        """Two and three modules of given maps, by both methods."""
+        spec = StabilitySpec(self.artifacts.put(maps), (2, 3), ("nmf", "kmeans"), 5, 0, 3, 75.0)
+        return replace(spec, **changes)  # type: ignore[arg-type]
+
+    def magnitude(self, **changes: object) -> MagnitudeSpec:
+        """Two and three modules of the second and the third layer, over `PAIRS` pairs twice."""
+        spec = MagnitudeSpec(
+            model=self.generator.manifest.digest,
+            layers=tuple(layer.name for layer in self.generator.manifest.layers[1:3]),
+            ks=(2, 3),
+            method="kmeans",
+            method_seed=0,
+            window=3,
+            percentile=75.0,
+            originals=OriginalsSpec("prior", {}),
+            seed=1,
+            first=0,
+            pairs=PAIRS,
+            map_size=16,
+            arithmetic=ARITHMETIC_VERSION,
+        )
+        return replace(spec, **changes)  # type: ignore[arg-type]
 
     async def create(self, **changes: object) -> Job:
         return await self.runner.create(self.influence(**changes), model="models/toy-vae")

@@ -101,6 +101,23 @@ def modules(**fields: Any) -> analysis_service_pb2.ModulesRequest:
     return analysis_service_pb2.ModulesRequest(**{"maps": inline(MAPS), "k": 2, **fields})
 
 
+def stability(**fields: Any) -> analysis_service_pb2.StabilityRequest:
+    return analysis_service_pb2.StabilityRequest(**{"maps": inline(MAPS), **fields})
+
+
+def magnitude(**fields: Any) -> analysis_service_pb2.MagnitudeRequest:
+    """Two and three modules of the VAE's second layer, over a few pairs."""
+    usual = {"model": VAE, "layers": [LAYER], "ks": [2, 3], "pairs": pairs(count=40, seed=1)}
+    return analysis_service_pb2.MagnitudeRequest(**{**usual, **fields})
+
+
+def each_of(*interventions: list[intervention_pb2.Edit]) -> analysis_service_pb2.Interventions:
+    """Interventions of these edits, a map each."""
+    return analysis_service_pb2.Interventions(
+        interventions=[intervention_pb2.Intervention(edits=edits) for edits in interventions]
+    )
+
+
 def hybridize(*edits: intervention_pb2.Edit, **fields: Any) -> model_service_pb2.HybridizeRequest:
     intervention = intervention_pb2.Intervention(edits=edits)
     usual = {"model": VAE, "intervention": intervention, "pairs": pairs()}

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from graftscope.server.jobs import (
     ArrayRef,
     InfluenceSpec,
+    MagnitudeSpec,
     ModulesSpec,
     OriginalsSpec,
     Spec,
+    StabilitySpec,
     canonical,
     identity,
     input_arrays,
@@ -39,7 +41,25 @@ INFLUENCE = InfluenceSpec(
     map_size=16,
     arithmetic=1,
 )
-MODULES = ModulesSpec(ArrayRef(SHA, "FP64", (4, 8, 8)), 2, "nmf", (0, 1), 3, 75.0)
+MAPS = ArrayRef(SHA, "FP64", (4, 8, 8))
+PRODUCTS = ArrayRef(OTHER_SHA, "FP64", (4, 4))
+MODULES = ModulesSpec(MAPS, 2, "nmf", (0, 1), 3, 75.0)
+STABILITY = StabilitySpec(MAPS, (2, 3), ("nmf", "kmeans"), 20, 0, 3, 75.0)
+MAGNITUDE = MagnitudeSpec(
+    model=SHA,
+    layers=("conv1", "conv2"),
+    ks=(2, 3),
+    method="nmf",
+    method_seed=0,
+    window=3,
+    percentile=75.0,
+    originals=INFLUENCE.originals,
+    seed=0,
+    first=0,
+    pairs=5,
+    map_size=16,
+    arithmetic=1,
+)
 
 INFLUENCE_CHANGES: dict[str, object] = {
     "model": OTHER_SHA,
@@ -55,6 +75,7 @@ INFLUENCE_CHANGES: dict[str, object] = {
     "map_size": 8,
     "arithmetic": 2,
     "precision": "bf16",
+    "products": True,
 }
 MODULES_CHANGES: dict[str, object] = {
     "maps": replace(MODULES.maps, sha256=OTHER_SHA),
@@ -63,6 +84,35 @@ MODULES_CHANGES: dict[str, object] = {
     "seeds": (1, 0),
     "window": 5,
     "percentile": 75.00000000000001,
+    "products": PRODUCTS,
+    "min_purity": 0.5,
+    "version": 2,
+}
+STABILITY_CHANGES: dict[str, object] = {
+    "maps": replace(MAPS, sha256=OTHER_SHA),
+    "ks": (2, 4),
+    "methods": ("kmeans", "nmf"),
+    "repeats": 19,
+    "seed": 1,
+    "window": 5,
+    "percentile": 75.00000000000001,
+    "products": PRODUCTS,
+    "version": 2,
+}
+MAGNITUDE_CHANGES: dict[str, object] = {
+    "model": OTHER_SHA,
+    "layers": ("conv2", "conv1"),
+    "ks": (2,),
+    "method": "kmeans",
+    "method_seed": 1,
+    "window": 5,
+    "percentile": 75.00000000000001,
+    "originals": OriginalsSpec("prior", {}),
+    "seed": 1,
+    "first": 1,
+    "pairs": 6,
+    "map_size": 8,
+    "arithmetic": 2,
     "version": 2,
 }
 
@@ -74,6 +124,9 @@ refs = st.builds(
     st.sampled_from(["FP32", "UINT8"]),
     st.lists(counts, max_size=4).map(tuple),
 )
+originals = st.builds(OriginalsSpec, names, st.dictionaries(names, refs, max_size=2))
+ks = st.lists(counts, max_size=3).map(tuple)
+percentiles = st.floats(0.5, 99.5)
 influence_specs = st.builds(
     InfluenceSpec,
     model=st.sampled_from([SHA, OTHER_SHA]),
@@ -81,23 +134,55 @@ influence_specs = st.builds(
     sets=st.lists(st.lists(counts, max_size=3).map(tuple), max_size=3).map(tuple),
     indices=st.lists(counts, max_size=3).map(tuple),
     subject=st.sampled_from(["channels", "modules"]),
-    originals=st.builds(OriginalsSpec, names, st.dictionaries(names, refs, max_size=2)),
+    originals=originals,
     seed=counts,
     first=counts,
     pairs=counts,
     map_size=counts,
     arithmetic=counts,
+    products=st.booleans(),
 )
 modules_specs = st.builds(
     ModulesSpec,
     maps=refs,
     k=counts,
     method=names,
-    seeds=st.lists(counts, max_size=3).map(tuple),
+    seeds=ks,
     window=counts,
-    percentile=st.floats(0.5, 99.5),
+    percentile=percentiles,
+    products=st.none() | refs,
+    min_purity=st.floats(0.0, 1.0),
 )
-specs: st.SearchStrategy[Spec] = st.one_of(influence_specs, modules_specs)
+stability_specs = st.builds(
+    StabilitySpec,
+    maps=refs,
+    ks=ks,
+    methods=st.lists(names, max_size=2).map(tuple),
+    repeats=counts,
+    seed=counts,
+    window=counts,
+    percentile=percentiles,
+    products=st.none() | refs,
+)
+magnitude_specs = st.builds(
+    MagnitudeSpec,
+    model=st.sampled_from([SHA, OTHER_SHA]),
+    layers=st.lists(names, max_size=2).map(tuple),
+    ks=ks,
+    method=names,
+    method_seed=counts,
+    window=counts,
+    percentile=percentiles,
+    originals=originals,
+    seed=counts,
+    first=counts,
+    pairs=counts,
+    map_size=counts,
+    arithmetic=counts,
+)
+specs: st.SearchStrategy[Spec] = st.one_of(
+    influence_specs, modules_specs, stability_specs, magnitude_specs
+)
 
 
 @settings(deadline=None)  # A busy machine is no fault of the code.
@@ -115,7 +200,13 @@ def test_identities_are_equal_exactly_where_specifications_are(one: Spec, other:
 
 
 @pytest.mark.parametrize(
-    ("spec", "changes"), [(INFLUENCE, INFLUENCE_CHANGES), (MODULES, MODULES_CHANGES)]
+    ("spec", "changes"),
+    [
+        (INFLUENCE, INFLUENCE_CHANGES),
+        (MODULES, MODULES_CHANGES),
+        (STABILITY, STABILITY_CHANGES),
+        (MAGNITUDE, MAGNITUDE_CHANGES),
+    ],
 )
 def test_any_field_that_differs_gives_another_identity(spec: Spec, changes: dict[str, Any]) -> None:
     assert {field.name for field in fields(spec)} == {*changes, "analysis"}
@@ -140,7 +231,11 @@ def test_the_canonical_form_has_sorted_keys_and_no_spaces() -> None:
     [
         (lambda: INFLUENCE, (LATENTS, LATENTS)),
         (lambda: replace(INFLUENCE, originals=OriginalsSpec("prior", {})), ()),
-        (lambda: MODULES, (MODULES.maps,)),
+        (lambda: MODULES, (MAPS,)),
+        (lambda: replace(MODULES, products=PRODUCTS), (MAPS, PRODUCTS)),
+        (lambda: STABILITY, (MAPS,)),
+        (lambda: replace(STABILITY, products=PRODUCTS), (MAPS, PRODUCTS)),
+        (lambda: MAGNITUDE, (LATENTS, LATENTS)),
     ],
 )
 def test_a_job_needs_the_arrays_that_its_specification_names(

@@ -8,7 +8,13 @@ import pytest
 
 from graftscope.bundle import shipped
 
-NAMES = ("graftscope.graph", "graftscope.server", "graftscope.server.engine")
+NAMES = (
+    "graftscope.client.figures.paper",
+    "graftscope.client.reproduce",
+    "graftscope.graph",
+    "graftscope.server",
+    "graftscope.server.engine",
+)
 
 
 def example(package: str) -> str:

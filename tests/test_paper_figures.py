@@ -140,7 +140,8 @@ def of_beta(count: int = 6) -> paper.Beta:
 
 def of_seams() -> paper.Seams:
     energies = 0.1 * random(30)
-    return paper.Seams([paper.ModuleSeams(energies, energies, 1.0, (0.9, 1.2))] * 3, 0.95)
+    modules = [paper.ModuleSeams(energies, energies, 1.0, (0.9, 1.2), i) for i in range(3)]
+    return paper.Seams(modules, 0.95)
 
 
 def of_methods(k: int = 3) -> paper.Methods:

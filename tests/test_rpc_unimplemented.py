@@ -20,6 +20,7 @@ from request_toys import (
     LAYER,
     Z,
     channels,
+    each_of,
     edit,
     encode,
     generate,
@@ -27,8 +28,10 @@ from request_toys import (
     influence,
     inline,
     latents,
+    magnitude,
     modules,
     pairs,
+    stability,
 )
 from server_toys import Stubs, call_for, refused
 
@@ -74,10 +77,11 @@ def encodings() -> Iterator[Missing]:
 
 
 def methods() -> Iterator[Missing]:
-    told = "method METHOD_PCA is not implemented yet; implemented are METHOD_NMF"
-    yield Missing("pca", modules(method=analysis_service_pb2.METHOD_PCA), told, "method")
-    newer = f"method number {NEWER} is not"
-    yield Missing("newer method", modules(method=NEWER), newer, "method")
+    told = (
+        f"method number {NEWER} is not implemented yet; implemented are nmf, kmeans, pca, spectral"
+    )
+    for request in (modules(method=NEWER), stability(methods=[NEWER]), magnitude(method=NEWER)):
+        yield Missing(f"newer method, {request.DESCRIPTOR.name}", request, told, "method")
 
 
 def rules() -> Iterator[Missing]:
@@ -87,9 +91,6 @@ def rules() -> Iterator[Missing]:
         analysis_service_pb2.StoppingRule(stable_labels=analysis_service_pb2.StableLabels()),
     ):
         yield Missing(f"until {rule.WhichOneof('rule')}", influence(until=rule), told, "until")
-    several = influence(each_intervention=analysis_service_pb2.Interventions())
-    told = "each_intervention is not implemented yet"
-    yield Missing("each_intervention", several, told, "each_intervention")
 
 
 def shared() -> Iterator[Missing]:
@@ -100,9 +101,15 @@ def shared() -> Iterator[Missing]:
 
 
 def interventions() -> Iterator[Missing]:
-    swap = edit(channels=channels(0))
+    one = channels(0)
+    swap = edit(channels=one)
     told = "an intervention of 2 edits is not implemented yet"
     yield Missing("two edits", hybridize(swap, swap), told, "intervention.edits")
+    several = influence(each_intervention=each_of([swap, swap]))
+    yield Missing("two edits, influence", several, told, "intervention.edits")
+    told = "intervention 1 is at layer 'deconv2'; influence of layers other than the request's"
+    elsewhere = influence(each_intervention=each_of([swap], [edit(layer="fine", channels=one)]))
+    yield Missing("another layer", elsewhere, told, "each_intervention")
     actions: dict[str, Message] = {
         "constant": intervention_pb2.Constant(scalar=1.0),
         "scale": intervention_pb2.Scale(factor=2.0),

@@ -88,6 +88,53 @@ class Grouped(nn.Module):
         return image
 
 
+BUMP_SIDE = 32
+"""Of the images of `Bumps`."""
+BUMP_GROUPS = tuple(channel % 4 for channel in range(24))
+"""The module of each channel of `Bumps`: each quarter of the image is painted by six."""
+
+
+class Bumps(nn.Module):
+    """Latents (B, 24) to images (B, 3, 32, 32): channel c paints a bump in quarter c % 4.
+
+    Bumps of one quarter differ a little in place and size, and by a factor of up to five in
+    strength. Each covers less than a fifth of the image and nothing of another quarter.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels = len(BUMP_GROUPS)
+        self.fc = nn.Linear(channels, channels)
+        self.paint = nn.ConvTranspose2d(channels, 3, BUMP_SIDE, bias=False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        strokes = self.fc(z).view(-1, len(BUMP_GROUPS), 1, 1).relu()
+        image: Tensor = self.paint(strokes).tanh()
+        return image
+
+
+def bumps(seed: int = 0) -> Bumps:
+    """Return `Bumps` with its weights."""
+    randomness = torch.Generator().manual_seed(seed)
+    made = Bumps()
+    with torch.no_grad():
+        made.fc.weight.copy_(torch.eye(len(BUMP_GROUPS)))
+        made.fc.bias.zero_()
+        for channel, group in enumerate(BUMP_GROUPS):
+            shift, size, strength, *colour = torch.rand(6, generator=randomness).tolist()
+            row, column = (8 + 16 * x + 2 * shift - 1 for x in divmod(group, 2))
+            bump = _bump(row, column, radius=6.0 + size) * (0.2 + 0.8 * strength)
+            made.paint.weight[channel] = bump * torch.tensor(colour).add(0.5)[:, None, None]
+    return made.eval()
+
+
+def _bump(row: float, column: float, radius: float) -> Tensor:
+    """A smooth bump that ends at its radius, (32, 32)."""
+    rows, columns = (torch.arange(BUMP_SIDE, dtype=torch.float32) - x for x in (row, column))
+    squared = rows[:, None] ** 2 + columns[None, :] ** 2
+    return (1 - squared / radius**2).clamp(min=0) ** 2
+
+
 def built(kind: type[nn.Module], seed: int = 0) -> nn.Module:
     """Return a module in evaluation mode, with weights that depend on the seed alone."""
     return _filled(kind(), seed)

@@ -97,12 +97,16 @@ def _chosen(what: str) -> tuple[str, ...]:
 def _study(client: Client, data: Path | None, seed: int, *, quick: bool) -> "Study":
     from graftscope.client.reproduce import QUICK, RealImages, Scale, Study
 
+    real = None if data is None else RealImages(data)
+    if real is not None:
+        # Whatever is asked for: the first experiment may need none.
+        real.check()
     return Study(
         client=client,
         scale=QUICK if quick else Scale(),
         compute=lambda task: compute(client, task),
         say=note,
-        real=None if data is None else RealImages(data),
+        real=real,
         seed=seed,
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 from graftscope.client._results import HybridResult, InfluenceResult, ModulesResult
 from graftscope.client._sweeps import StabilityResult
 from graftscope.client._tasks import Method
-from graftscope.client.figures.paper import ClusterModule, Clusters, Estimate, LayerStability
+from graftscope.client.figures.paper import ClusterModule, Clusters, LayerStability
 from graftscope.client.reproduce._study import K, Study
 
 _EXAMPLES = 4
@@ -117,12 +117,6 @@ def stability_numbers(found: StabilityResult) -> dict[str, object]:
             for i, method in enumerate(found.methods)
         },
     }
-
-
-def estimate(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Estimate:
-    """Mean and standard error over the last axis."""
-    count = values.shape[-1]
-    return Estimate(values.mean(axis=-1), values.std(axis=-1, ddof=1) / np.sqrt(count))
 
 
 def _purest(modules: ModulesResult, module: int) -> list[int]:

@@ -11,6 +11,8 @@ from graftscope.client.reproduce._study import VAE, Study
 
 _SHOWN = 6
 _UNLIKE = 0.5
+_BEYOND = 2.0
+"""More alike than any two maps are, whose cosine is at most 1."""
 
 
 def fig2b(study: Study) -> Reproduction:
@@ -54,7 +56,8 @@ def representative(maps: NDArray[np.float64], count: int) -> NDArray[np.int64]:
         count: How many, at most C.
 
     Returns:
-        (count,) channels, in the order in which they were chosen.
+        (count,) channels, in the order in which they were chosen; flat maps, which are like
+        nothing, come last.
     """
     flat = maps.reshape(len(maps), -1)
     norms = np.linalg.norm(flat, axis=1, keepdims=True)
@@ -62,6 +65,7 @@ def representative(maps: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     chosen = [int(norms.argmax())]
     while len(chosen) < min(count, len(maps)):
         nearest = (unit @ unit[chosen].T).max(axis=1)
+        nearest[norms[:, 0] == 0] = _BEYOND
         nearest[chosen] = np.inf
         chosen.append(int(nearest.argmin()))
     return np.array(chosen, dtype=np.int64)

@@ -16,9 +16,8 @@ from graftscope.client.reproduce._clustering import (
     stability_drawn,
     stability_numbers,
 )
-from graftscope.client.reproduce._fig3 import seam_claim
 from graftscope.client.reproduce._fig5 import consistency_at
-from graftscope.client.reproduce._seams import measure_seams
+from graftscope.client.reproduce._seams import measure_seams, seam_claim
 from graftscope.client.reproduce._study import GAN, K, Study
 
 _LEVEL = "intermediate"
@@ -44,18 +43,21 @@ def fig7(study: Study) -> Reproduction:
     stable = {level: study.stability(study.maps(GAN, level)) for level in levels}
     parts = {level: _parts_at(study, level) for level in levels}
     borders = measure_seams(main)
+    source = study.source(GAN)
     return Reproduction(
         name="fig7",
         title="Modules of a GAN of faces",
         pictures=[
             Picture(
                 "fig7-clusters",
-                f"As Fig. 3, for {GAN} at the {_LEVEL} level; originals from {study.source(GAN)}.",
+                f"As Fig. 3, for {GAN} at the {_LEVEL} level; {study.scale.pairs:,} pairs, "
+                f"originals from {source}.",
                 partial(clusters, drawn(main, study.scale.shown, image_range)),
             ),
             Picture(
                 "fig7-stability",
-                f"As Fig. 5, for {GAN} at each level.",
+                f"As Fig. 5, for {GAN} at each level; {study.scale.pairs:,} pairs, originals from "
+                f"{source}.",
                 partial(stability, Stability([stability_drawn(x, stable[x]) for x in levels])),
             ),
         ],
@@ -73,21 +75,21 @@ def fig7(study: Study) -> Reproduction:
     )
 
 
-def module_of_parts(clustering_templates: NDArray[np.float64]) -> dict[str, dict[str, object]]:
+def module_of_parts(templates: NDArray[np.float64]) -> dict[str, dict[str, object]]:
     """Tell which module paints each part of a face most.
 
     Args:
-        clustering_templates: (K, H, W).
+        templates: (K, H, W).
 
     Returns:
         For each part, `module` and every module's `strength` there: the template's mean in the
         part over its mean in the image.
     """
-    height, width = clustering_templates.shape[1:]
-    means = clustering_templates.mean(axis=(1, 2))
+    height, width = templates.shape[1:]
+    means = templates.mean(axis=(1, 2))
     found: dict[str, dict[str, object]] = {}
     for name, (rows, columns) in PARTS.items():
-        part = clustering_templates[:, _share(rows, height), _share(columns, width)]
+        part = templates[:, _share(rows, height), _share(columns, width)]
         strength = part.mean(axis=(1, 2)) / np.where(means > 0, means, 1.0)
         found[name] = {"module": int(strength.argmax()), "strength": strength}
     return found

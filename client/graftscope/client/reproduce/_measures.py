@@ -4,6 +4,7 @@ Axes: P pairs, K modules, c colours, H, W pixels. It must not know clients, mode
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -39,6 +40,15 @@ def measured(values: Floats) -> Measured:
     return Measured(float(known.mean()), float(spread))
 
 
+def mean_known(values: Sequence[Floats]) -> NDArray[np.float64]:
+    """Average what is known of (N, P) values over N, (P,); NaN where nothing is known."""
+    stacked = np.asarray(values, np.float64)
+    known = np.isfinite(stacked)
+    total = np.where(known, stacked, 0.0).sum(axis=0)
+    count = known.sum(axis=0)
+    return np.asarray(total / np.where(count > 0, count, np.nan), np.float64)
+
+
 def gradient_energy(images: Floats) -> NDArray[np.float64]:
     """Squared differences of neighbouring pixels, averaged over colours.
 
@@ -67,11 +77,11 @@ def regions(templates: Floats) -> Masks:
         templates: (K, H, W), each first divided by its own mean, as their scales differ.
 
     Returns:
-        (K, H, W): one of the K is set at every pixel.
+        (K, H, W): one of the K is set at every pixel, none where every template is 0.
     """
     means = templates.mean(axis=(1, 2), keepdims=True)
     scaled = templates / np.where(means > 0, means, 1.0)
-    winner = scaled.argmax(axis=0)
+    winner = np.where(scaled.max(axis=0) > 0, scaled.argmax(axis=0), -1)
     return np.stack([winner == module for module in range(len(templates))])
 
 

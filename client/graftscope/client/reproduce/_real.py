@@ -5,6 +5,7 @@ CIFAR-10's own test images. It must not know how images are used.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client._models import Model
-from graftscope.client._pixels import ReadImages, read_images
+from graftscope.client._pixels import read_images
 from graftscope.client.errors import InputError, NotFoundError
 
 ARCHIVES = {"celeba": "celeba64.zip", "cifar10": "cifar10.zip"}
@@ -44,20 +45,48 @@ class RealImages:
 
         Raises:
             NotFoundError: If there are no images of the model's data set.
-            InputError: If none of them is held out.
+            InputError: If none of them is held out, or one of those cannot be read.
         """
         data_set = data_set_of(model.name)
-        read = read_images(self._place(data_set), model.image, chosen=_RULES[data_set])
-        return _some(read, data_set, self.path)
+        place, rule = self._place(data_set), _RULES[data_set]
+        try:
+            read = read_images(place, model.image, chosen=rule.holds)
+        except InputError as error:
+            raise InputError(
+                f"--data {self.path} gives no held-out image of {data_set} ({rule.words}): {error}"
+            ) from error
+        if read.skipped:
+            raise InputError(
+                f"--data {self.path}: {len(read.skipped)} held-out images of {data_set} cannot be"
+                f" read: {read.skipped[0]}"
+            )
+        return read.images
+
+    def check(self) -> None:
+        """Make sure that there is something.
+
+        Raises:
+            NotFoundError: If there is not.
+        """
+        if not self.path.exists():
+            raise NotFoundError(
+                f"--data {self.path}: there is no such file or folder; it takes a folder with "
+                f"{' and '.join(ARCHIVES.values())}, or one of them"
+            )
 
     def _place(self, data_set: str) -> Path:
-        if not self.path.exists():
-            raise NotFoundError(f"--data {self.path}: there is nothing")
+        self.check()
         named = self.path / ARCHIVES[data_set]
         if named.exists():
             return named
-        if self.path.is_dir() and any((self.path / name).exists() for name in ARCHIVES.values()):
-            raise NotFoundError(f"--data {self.path} has no {ARCHIVES[data_set]}")
+        # The rule of one data set would take images of another for its own.
+        others = {Path(name).stem for each, name in ARCHIVES.items() if each != data_set}
+        held = {file.stem for file in self.path.iterdir()} if self.path.is_dir() else set()
+        if others & {self.path.stem, *held}:
+            raise NotFoundError(
+                f"--data {self.path} has no images of {data_set}: name {ARCHIVES[data_set]}, or a "
+                "folder that holds it"
+            )
         return self.path
 
 
@@ -66,13 +95,12 @@ def data_set_of(model: str) -> str:
     return "cifar10" if "cifar10" in model else "celeba"
 
 
-def _some(read: ReadImages, data_set: str, path: Path) -> NDArray[np.uint8]:
-    if not len(read.images):
-        raise InputError(
-            f"--data {path} holds no held-out image of {data_set}: those are images whose number is"
-            " divisible by 10 (celeba), or in a folder named test (cifar10)"
-        )
-    return read.images
+@dataclass(frozen=True)
+class _Rule:
+    """Which images are held out."""
+
+    holds: Callable[[str], bool]
+    words: str
 
 
 def _is_divisible(name: str) -> bool:
@@ -84,4 +112,7 @@ def _is_test(name: str) -> bool:
     return _TEST_FOLDER in Path(name).parts[:-1]
 
 
-_RULES = {"celeba": _is_divisible, "cifar10": _is_test}
+_RULES = {
+    "celeba": _Rule(_is_divisible, "those whose number is divisible by 10"),
+    "cifar10": _Rule(_is_test, "those in a folder named test"),
+}

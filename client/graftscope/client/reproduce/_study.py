@@ -78,7 +78,7 @@ class Study:
     say: Callable[[str], None]
     real: RealImages | None = None
     seed: int = 0
-    _images: dict[str, Images] = field(default_factory=dict)
+    _images: dict[str, Images] = field(default_factory=dict, init=False, repr=False)
 
     def model(self, name: str) -> Model:
         """Describe one of the five generators.

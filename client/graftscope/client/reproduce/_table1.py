@@ -62,11 +62,14 @@ PAPER: Mapping[str, Mapping[str, str]] = {
 _MEASURED = {
     "held-out error (MSE)": "reconstruction_mse",
     "divergence (nats)": "kl",
-    "Fréchet distance": "frechet",
-    "  of real halves": "frechet_of_halves",
-    "kernel distance": "kernel",
-    "  of real halves ": "kernel_of_halves",
+    "Fréchet distance, prior": "frechet_prior",
+    "Fréchet distance, encoded": "frechet_encoded",
+    "Fréchet distance, real halves": "frechet_halves",
+    "kernel distance, prior": "kernel_prior",
+    "kernel distance, encoded": "kernel_encoded",
+    "kernel distance, real halves": "kernel_halves",
 }
+"""Rows of what the bundles measured, and the names of their metrics."""
 
 
 def compare_table1(study: Study) -> Reproduction:
@@ -86,7 +89,7 @@ def compare_table1(study: Study) -> Reproduction:
     ]
     figure = Table1(
         [_COLUMNS[name] for name in GENERATORS],
-        [row.strip() if not row.startswith(" ") else row.rstrip() for row, _ in rows],
+        [row for row, _ in rows],
         [cells for _, cells in rows],
     )
     return Reproduction(
@@ -148,8 +151,11 @@ def _rates(model: Model) -> str:
 
 
 def _metric(model: Model, key: str) -> str:
-    value = _metrics(model).get(key)
-    return "-" if value is None else f"{value:.3g}"
+    metrics = _metrics(model)
+    if key not in metrics:
+        return "-"
+    spread = metrics.get(f"{key}_deviation")
+    return f"{metrics[key]:.3g}" if spread is None else f"{metrics[key]:.3g} ± {spread:.1g}"
 
 
 def _metrics(model: Model) -> dict[str, float]:
@@ -174,6 +180,8 @@ def _as_in_the_paper(ours: Mapping[str, Mapping[str, str]]) -> Claim:
         section="Table 1",
         claim="Architectures, latent spaces, optimiser, objectives, batch size and beta.",
         measured="; ".join(differing) if differing else "All as in the table.",
-        criterion="Every cell is the paper's.",
-        verdict=verdict(agrees=not differing, partly=len(differing) < len(PAPER)),
+        criterion="Every cell is the paper's; partly if more than half are.",
+        verdict=verdict(
+            agrees=not differing, partly=2 * len(differing) < len(PAPER) * len(GENERATORS)
+        ),
     )

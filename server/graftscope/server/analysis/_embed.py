@@ -12,7 +12,7 @@ up. scikit-learn is imported by the functions that need it, as it takes a second
 import numpy as np
 import numpy.typing as npt
 
-from graftscope.server.analysis._factorise import Factors, kmeans_labels
+from graftscope.server.analysis._factorise import Factors, kmeans_labels, require_different
 
 
 def cluster_components(
@@ -36,6 +36,8 @@ def cluster_spectrally(
     from scipy.linalg import eigh
     from scipy.sparse.csgraph import laplacian
 
+    # Its eigenvectors would tell equal channels apart, at random.
+    require_different(cosines(products), k)
     # Dense and exact: sklearn's spectral embedding iterates, and needs K well below C.
     graph, scale = laplacian(affinities(products), normed=True, return_diag=True)
     _, vectors = eigh(np.asarray(graph, dtype=np.float64), subset_by_index=[0, k - 1])

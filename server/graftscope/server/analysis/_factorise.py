@@ -81,6 +81,16 @@ def kmeans_labels(
     """Labels of the rows of `points`, every one of 0 to K - 1 in use, and the iterations taken."""
     from sklearn.cluster import KMeans
 
+    require_different(points, k)
+    model = KMeans(n_clusters=k, n_init=KMEANS_STARTS, max_iter=max_iterations, random_state=seed)
+    labels = np.asarray(model.fit_predict(points), dtype=np.int64)
+    iterations = int(model.n_iter_)
+    _require_settled("k-means", k, seed, iterations, max_iterations)
+    return labels, iterations
+
+
+def require_different(points: npt.NDArray[np.float64], k: int) -> None:
+    """Refuses more modules than there are different rows."""
     # Equal channels differ by rounding once they are embedded. numpy's unique sorts the rows, which
     # takes as long as the clustering.
     distinct = len({row.tobytes() for row in points.round(_DIGITS) + 0.0})
@@ -90,11 +100,6 @@ def kmeans_labels(
             f"further; allowed: 1 to {distinct}",
             "k",
         )
-    model = KMeans(n_clusters=k, n_init=KMEANS_STARTS, max_iter=max_iterations, random_state=seed)
-    labels = np.asarray(model.fit_predict(points), dtype=np.int64)
-    iterations = int(model.n_iter_)
-    _require_settled("k-means", k, seed, iterations, max_iterations)
-    return labels, iterations
 
 
 def _require_settled(method: str, k: int, seed: int, iterations: int, limit: int) -> None:

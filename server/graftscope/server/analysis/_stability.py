@@ -194,10 +194,10 @@ def suggest_k(
     behind = [_behind(excess[best], row) for row in excess]
     rivals = tuple(k for i, k in enumerate(ks) if i != best and behind[i])
     level, by_chance = float(_nanmean(consistency)[best]), float(_nanmean(chance)[best])
+    error = "" if math.isnan(stderr) else f" (standard error {stderr:.2f})"
     reason = (
         f"K = {ks[best]}: {level:.2f} of the labels agree where chance gives {by_chance:.2f}; the "
-        f"excess of {mean[best]:.2f} (standard error {stderr:.2f}) is the largest of K = "
-        f"{ks[0]} to {ks[-1]}"
+        f"excess of {mean[best]:.2f}{error} is the largest of K = {ks[0]} to {ks[-1]}"
     )
     if rivals:
         reason += f", but K = {', '.join(map(str, rivals))} cannot be told from it"

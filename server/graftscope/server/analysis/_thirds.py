@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graftscope.server.analysis._matching import agreement, match_labels, template_cosines
-from graftscope.server.analysis._modules import NO_MODULE, Modules
+from graftscope.server.analysis._modules import Modules
 
 MAX_SEED = 2**32
 
@@ -73,27 +73,12 @@ def compare(split: Split, first: Modules, second: Modules) -> tuple[float, float
     """
     a = first.labels[np.searchsorted(split.first, split.shared)]
     b = second.labels[np.searchsorted(split.second, split.shared)]
-    match = _match(a, b, first.templates, second.templates)
+    # With many modules some have no channel in the shared third; templates tell those apart.
+    likeness = _cosines(second.templates, first.templates)
+    match = match_labels(a, b, first.k, likeness)
     cosine = template_cosines(first.templates, second.templates[np.argsort(match)]).mean()
     permuted = [agreement(a, b[order]) for order in split.permutations]
     return agreement(a, b), float(cosine), _mean(permuted)
-
-
-def _match(
-    labels_a: npt.NDArray[np.int64],
-    labels_b: npt.NDArray[np.int64],
-    templates_a: npt.NDArray[np.float64],
-    templates_b: npt.NDArray[np.float64],
-) -> npt.NDArray[np.int64]:
-    """As `match_labels`; between matches of equal agreement, that of more similar templates.
-
-    With many modules some have no channel in the shared third, which labels alone cannot tell
-    apart.
-    """
-    k = len(templates_a)
-    if not ((labels_a != NO_MODULE) & (labels_b != NO_MODULE)).any():
-        return match_labels(labels_a, labels_b, k)
-    return match_labels(labels_a, labels_b, k, _cosines(templates_b, templates_a))
 
 
 def _cosines(

@@ -101,7 +101,8 @@ def sum_products(runs: list[Effects]) -> NDArray[np.float64]:
     total = np.zeros((len(runs[0].total),) * 2)
     for run in runs:
         effects = area_means(run.total, PRODUCT_SIDE).reshape(len(run.total), -1)  # (E, P)
-        total += effects @ effects.T / effects.shape[1]
+        # Not BLAS: how it sums depends on how many threads it is left.
+        total += np.einsum("ep,fp->ef", effects, effects) / effects.shape[1]
     return total
 
 

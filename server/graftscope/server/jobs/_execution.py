@@ -102,16 +102,19 @@ class Execution:
         self._shards = ThreadPoolExecutor(settings.workers, thread_name_prefix="shard")
         # A thread of its own: what a cancelled search left running must not hold up anything else.
         self._modules = ThreadPoolExecutor(1, thread_name_prefix="modules")
+        # Likewise; one at a time, since each limits the threads of BLAS and then lifts the limit.
+        self._comparisons = ThreadPoolExecutor(1, thread_name_prefix="stability")
         self._cells = ThreadPoolExecutor(
-            settings.workers, thread_name_prefix="stability", initializer=single_threaded
+            settings.workers, thread_name_prefix="cell", initializer=single_threaded
         )
         analyses = ("influence", "modules", "stability", "magnitude")
         self._lanes = {analysis: asyncio.Semaphore(1) for analysis in analyses}
 
     def close(self) -> None:
-        """Ends the threads; a search for modules that was dropped is not waited for."""
+        """Ends the threads; a search that was dropped is not waited for."""
         self._shards.shutdown()
         self._modules.shutdown(wait=False, cancel_futures=True)
+        self._comparisons.shutdown(wait=False, cancel_futures=True)
         self._cells.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, live: Live) -> None:
@@ -198,7 +201,8 @@ class Execution:
         loop = asyncio.get_running_loop()
         counter = Counter(_from_start(live), loop)
         arguments = (spec, artifacts, self._cells, live.cancellation, counter.one_more)
-        return await live.unless_cancelled(asyncio.to_thread(run_stability, *arguments))
+        work = loop.run_in_executor(self._comparisons, run_stability, *arguments)
+        return await live.unless_cancelled(work)
 
     async def _magnitude(self, live: Live, spec: MagnitudeSpec) -> Result:
         resolver = self._preparation.resolver

@@ -43,16 +43,24 @@ class Live:
         snapshot: the latest.
         cancellation: stops the job's runs.
         stopping: whether the job stops because the server does, so that it goes on later.
+        asked_for: whether somebody wants the job for its own sake, or no more than a job that
+            needs it.
     """
 
     def __init__(self, job: Job) -> None:
         self.snapshot = Snapshot(job)
         self.cancellation = Cancellation()
         self.stopping = False
+        self.asked_for = False
         self._cancel_asked = asyncio.Event()
         self._closed = False
         self._version = 0
         self._changed = asyncio.Event()
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether the job was asked to stop; it may take a while to end."""
+        return self._cancel_asked.is_set()
 
     def publish(self, snapshot: Snapshot) -> None:
         """Replaces the snapshot and wakes every watcher."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from graftscope.server.analysis import (
     DEFAULT_KS,
     NO_MODULE,
+    KTooLargeError,
     Method,
     Modules,
     Regression,
@@ -120,7 +121,7 @@ def find_rows(
     maps, products = arrays["maps"], arrays.get("products")
     kept = len(preprocess(maps, spec.window, spec.percentile).nonempty)
     rows: list[Row] = []
-    for k in spec.ks or [k for k in DEFAULT_KS if k <= kept]:
+    for k in spec.ks or _default_ks(kept, str(found.scalars["layer"])):
         cancellation.check()
         modules = find_modules(
             maps,
@@ -197,6 +198,17 @@ def _needed(
         arithmetic=spec.arithmetic,
         products=finds and Method(spec.method).needs_products,
     )
+
+
+def _default_ks(kept: int, layer: str) -> list[int]:
+    ks = [k for k in DEFAULT_KS if k <= kept]
+    if not ks:
+        raise KTooLargeError(
+            f"layer {layer!r} has {kept} influence maps that are not flat; at least "
+            f"{DEFAULT_KS[0]} are needed to divide it",
+            "ks",
+        )
+    return ks
 
 
 def _rows_of(modules: Modules) -> list[Row]:

@@ -195,7 +195,8 @@ class Preparation:
             prepared, _ = self.prepare(needed, job.model)
             # Which modules will be empty is not known yet: at most k of every division.
             modules = sum(k for k in spec.ks or DEFAULT_KS if k <= layer.channels)
-            is_done = self.find(needed, None) is not None
+            found = self.find(needed, None)
+            is_done = found is not None and found.state is JobState.DONE
             share = modules / layer.channels + (0 if is_done else 1)
             duration_s += share * prepared.estimate.duration_s
             hybrids += round(share * prepared.estimate.hybrids)

@@ -102,7 +102,7 @@ class JobRunner:
             Stopping: the server stops.
         """
         # A caller who leaves in between must not leave a job that is stored and never launched.
-        return await asyncio.shield(self._spawn(self._create(spec, model, request_id)))
+        return await asyncio.shield(self._spawn(self._ask(spec, model, request_id)))
 
     async def plan(self, spec: Spec, *, model: str) -> Job:
         """The job that `create` would start: its plan and its estimate. Nothing is started."""
@@ -187,6 +187,13 @@ class JobRunner:
         except TimeoutError:
             return await self.get(job_id)
 
+    async def _ask(self, spec: Spec, model: str, request_id: str | None) -> Job:
+        """Creates a job for its own sake."""
+        job = await self._create(spec, model, request_id)
+        if job.id in self._live:
+            self._live[job.id].asked_for = True
+        return job
+
     async def _create(self, spec: Spec, model: str, request_id: str | None) -> Job:
         async with self._creation("job", identity(spec)), self._creation("call", request_id):
             found = await asyncio.to_thread(self._preparation.find, spec, request_id)
@@ -194,36 +201,45 @@ class JobRunner:
                 job, sums = await self._prepare(spec, model)
                 job = await asyncio.to_thread(self._preparation.adopt, job, sums, request_id)
                 return self._launch(job)
-            if found.id in self._live:
-                return self._live[found.id].snapshot.job
-            if found.state.ended:
-                return found
+            answer = await self._answer(found)
+        return answer or await self._create(spec, model, request_id)
+
+    async def _answer(self, found: Job) -> Job | None:
+        """A job that is there, as it stands; None where it came to nothing meanwhile."""
+        live = self._live.get(found.id)
+        if live is not None and live.cancelling:
+            # Its end was not meant for who asks now.
+            await self.wait(found.id, None)
+            return None
+        if live is None and not found.state.ended:
             # An earlier process left it, or the disk was full when it ended.
             await self._take_up(found)
-            if found.id in self._live:
-                return self._live[found.id].snapshot.job
-        return await self._create(spec, model, request_id)
+            live = self._live.get(found.id)
+        if live is not None:
+            return live.snapshot.job
+        return found if found.state.ended else None
 
     async def _run_needed(
         self, live: Live, spec: InfluenceSpec, on_progress: Callable[[Snapshot], None]
     ) -> Result:
-        """Runs an influence job that `live` needs, or finds one; they are cancelled together.
+        """Runs an influence job that `live` needs, or finds one.
+
+        They are cancelled together, unless somebody has asked for the influence itself.
 
         Raises:
             NeededFailed: the influence job has failed.
             Cancelled: it was cancelled, or the server stops.
         """
-        found = await asyncio.to_thread(self._preparation.find, spec, None)
-        job = await self._create(spec, live.snapshot.job.model, None)
+        # Goes on by itself if this is cancelled: no job must be stored and never launched.
+        creating = self._spawn(self._create(spec, live.snapshot.job.model, None))
         try:
+            job = await asyncio.shield(creating)
             async for snapshot in self.watch(job.id):
                 on_progress(snapshot)
         except Stopping as error:
             raise Cancelled(str(error)) from error
         except asyncio.CancelledError:
-            # Somebody else's job goes on.
-            if found is None and job.id in self._live:
-                self._live[job.id].cancel()
+            self._spawn(self._cancel_needed(creating))
             raise
         ended = snapshot.job
         if ended.failure is not None:
@@ -231,6 +247,11 @@ class JobRunner:
         if ended.result is None:
             raise Cancelled(f"operations/{ended.id}, which is needed, was cancelled")
         return ended.result
+
+    async def _cancel_needed(self, creating: asyncio.Task[Job]) -> None:
+        live = self._live.get((await creating).id)
+        if live is not None and not live.asked_for:
+            live.cancel()
 
     async def _take_up(self, job: Job) -> None:
         """Goes on with a job, or closes it where its plan would give other bits here."""
@@ -240,6 +261,8 @@ class JobRunner:
         if can_go_on:
             _log.info("job taken up", job=job.id, shards_done=job.shards_done)
             self._launch(replace(job, state=JobState.QUEUED))
+            # By whom is not known any more.
+            self._live[job.id].asked_for = True
         else:
             await asyncio.to_thread(self._execution.end, job, Outcome(JobState.CANCELLED))
 

@@ -32,8 +32,9 @@ class Counter:
     def reach(self, done: int) -> None:
         """Tells how many pieces are done; in the loop."""
         job = self._live.snapshot.job
-        if job.state.ended or done == job.shards_done:
-            return  # A piece that was dropped with its job may end later.
+        # A piece that was dropped with its job may end later; a job that is found may start anew.
+        if job.state.ended or done <= job.shards_done:
+            return
         elapsed_s = time.monotonic() - self._started_s
         eta_s = (job.shards_total - done) * elapsed_s / done
         self._live.publish(Snapshot(replace(job, shards_done=done), eta_s))

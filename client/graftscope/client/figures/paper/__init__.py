@@ -10,13 +10,14 @@ Influence is given as a share of the image range's width, 0 to 1, and drawn in p
 the generator's own range. Axis letters: n values, L levels, M methods or modules, K modules,
 R repeats, P pairs, c colours, h, w pixels of an image, H, W of a map.
 
-Example:
-    >>> import numpy as np
-    >>> from graftscope.client.figures.paper import Seams, ModuleSeams, seams
-    >>> ones = np.ones(8)
-    >>> figure = seams(Seams([ModuleSeams(ones, ones, 1.0, (0.9, 1.1))], 0.95))
-    >>> float(figure.get_figwidth())
-    3.35
+    from pathlib import Path
+
+    import numpy as np
+    from graftscope.client.figures.paper import ModuleSeams, Seams, save, seams
+
+    energies = np.linspace(0.01, 0.02, 8)
+    figure = seams(Seams([ModuleSeams(energies, energies, 1.0, (0.9, 1.1), 0)], 0.95))
+    save(figure, Path("seams"))  # seams.png and seams.pdf
 """
 
 from graftscope.client.figures.paper._beta import Beta, beta

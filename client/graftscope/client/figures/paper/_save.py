@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from graftscope.client._files import write_bytes
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -29,6 +27,9 @@ def save(figure: "Figure", stem: Path) -> tuple[Path, Path]:
     Raises:
         OutputError: If a file cannot be written.
     """
+    # Its errors bring gRPC along, which drawing has no use for.
+    from graftscope.client._files import write_bytes
+
     png = stem.with_name(f"{stem.name}.png")
     pdf = stem.with_name(f"{stem.name}.pdf")
     write_bytes(png, _png(figure))

@@ -32,12 +32,14 @@ class ModuleSeams:
         hybrids: (B,) the same of the hybrid.
         ratio: Of hybrids' energy to originals'.
         interval: (low, high) confidence interval of the ratio.
+        module: Which module, from 0.
     """
 
     originals: Floats
     hybrids: Floats
     ratio: float
     interval: tuple[float, float]
+    module: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +47,7 @@ class Seams:
     """Input of `seams`.
 
     Args:
-        modules: K of them.
+        modules: One or more of them.
         confidence: Of the intervals, for example 0.95.
     """
 
@@ -83,10 +85,9 @@ def _pairs(axes: "Axes", found: Seams) -> None:
     every = np.concatenate([np.r_[one.originals, one.hybrids] for one in found.modules])
     low, high = float(every[every > 0].min()) / 1.2, float(every.max()) * 1.2
     axes.plot([low, high], [low, high], color=MUTED, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
-    for module, one in enumerate(found.modules):
-        axes.scatter(
-            one.originals, one.hybrids, s=3, color=module_color(module), linewidths=0, alpha=0.6
-        )
+    for one in found.modules:
+        color = module_color(one.module)
+        axes.scatter(one.originals, one.hybrids, s=3, color=color, linewidths=0, alpha=0.6)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(low, high)
@@ -100,11 +101,11 @@ def _pairs(axes: "Axes", found: Seams) -> None:
 
 def _ratios(axes: "Axes", found: Seams) -> None:
     level_line(axes, 1.0)
-    for module, one in enumerate(found.modules):
-        color = module_color(module)
-        axes.plot([module], [one.ratio], color=color, marker="o", markersize=4, markeredgewidth=0)
+    for place, one in enumerate(found.modules):
+        color = module_color(one.module)
+        axes.plot([place], [one.ratio], color=color, marker="o", markersize=4, markeredgewidth=0)
         axes.errorbar(
-            [module],
+            [place],
             [one.ratio],
             yerr=[[one.ratio - one.interval[0]], [one.interval[1] - one.ratio]],
             fmt="none",
@@ -116,4 +117,4 @@ def _ratios(axes: "Axes", found: Seams) -> None:
     highest = max(one.interval[1] for one in found.modules)
     axes.set_ylim(0, max(1.2, 1.1 * highest))
     axes.set_xlim(-0.6, len(found.modules) - 0.4)
-    axes.set_xticks(np.arange(len(found.modules)), [str(i) for i in range(len(found.modules))])
+    axes.set_xticks(np.arange(len(found.modules)), [str(one.module) for one in found.modules])

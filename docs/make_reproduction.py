@@ -1,0 +1,52 @@
+"""Writes docs/reproduction.md and its pictures from two runs of `graftscope reproduce all`.
+
+    graftscope reproduce all --data DATA --out real
+    graftscope reproduce all --out encoded
+    python docs/make_reproduction.py real encoded
+
+Every number of the page is read from the runs' JSON, so the page says what they measured.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+DOCS = Path(__file__).parent
+PICTURES = DOCS / "images" / "reproduction"
+TEMPLATE = "reproduction.md.jinja"
+
+
+def read(folder: Path) -> dict[str, object]:
+    """Read every experiment's JSON by its name."""
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
+
+
+def copy_pictures(folder: Path) -> None:
+    """Copy the figures at half their size."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.glob("*.png")):
+        with Image.open(path) as picture:
+            size = (picture.width // 2, picture.height // 2)
+            small = picture.resize(size, Image.Resampling.LANCZOS)
+            small.quantize(256, dither=Image.Dither.NONE).save(PICTURES / path.name, optimize=True)
+
+
+def main(real: Path, encoded: Path) -> None:
+    """Fill the template."""
+    environment = Environment(
+        loader=FileSystemLoader(DOCS),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    page = environment.get_template(TEMPLATE).render(real=read(real), encoded=read(encoded))
+    (DOCS / "reproduction.md").write_text(page, "utf-8")
+    copy_pictures(real)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,565 @@
+"""What the reproduction measures is right where the truth is known: pictures, maps, claims."""
+
+import itertools
+import json
+import math
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from graftscope.client import errors
+from graftscope.client._models import ImageFormat, Model
+from graftscope.client._results import (
+    Execution,
+    HybridResult,
+    InfluenceResult,
+    ModulesResult,
+    Precision,
+)
+from graftscope.client._sweeps import MagnitudeResult, Regression, StabilityResult, SuggestedK
+from graftscope.client._tasks import Method
+from graftscope.client.reproduce import RealImages, Study, Verdict
+from graftscope.client.reproduce._clustering import Clustering
+from graftscope.client.reproduce._fig2b import representative
+from graftscope.client.reproduce._fig5 import stability_claims
+from graftscope.client.reproduce._fig6 import overlays
+from graftscope.client.reproduce._fig7 import PARTS, module_of_parts
+from graftscope.client.reproduce._magnitude_claims import magnitude_claims
+from graftscope.client.reproduce._measures import (
+    border,
+    centre_ratio,
+    gradient_energy,
+    label_agreement,
+    map_correlation,
+    mean_known,
+    measured,
+    off_mixture,
+    overlay,
+    regions,
+)
+from graftscope.client.reproduce._seams import measure_seams, seam_claim
+from graftscope.client.reproduce._write import plain
+
+ROUNDING = 1e-12
+"""Of sums in another order."""
+
+SIDE = 16
+PAIRS = 6
+WHOLE = np.ones((SIDE, SIDE), dtype=bool)
+LEFT = np.zeros((SIDE, SIDE), dtype=bool)
+LEFT[:, : SIDE // 2] = True
+EXECUTION = Execution("0" * 64, Precision.FP32, "CPUExecutionProvider")
+
+
+def pictures(seed: int, count: int = PAIRS, side: int = SIDE) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1, 1, (count, 3, side, side))
+
+
+# Pictures
+
+
+def test_gradient_energy_is_that_of_a_slow_loop() -> None:
+    images = pictures(0, 2, 5)
+    slow = np.zeros((2, 5, 5))
+    for pair, y, x in itertools.product(range(2), range(5), range(5)):
+        around = [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
+        there = [(v, u) for v, u in around if 0 <= v < 5 and 0 <= u < 5]
+        squared = [((images[pair, :, y, x] - images[pair, :, v, u]) ** 2).mean() for v, u in there]
+        slow[pair, y, x] = np.mean(squared)
+    assert gradient_energy(images) == pytest.approx(slow, abs=ROUNDING)
+
+
+def test_a_flat_picture_has_no_gradient() -> None:
+    assert not gradient_energy(np.full((1, 3, 4, 4), 0.7)).any()
+
+
+def test_a_rectangles_border_is_its_rim_and_the_pixels_that_touch_it() -> None:
+    region = np.zeros((8, 9), dtype=bool)
+    region[2:6, 3:7] = True
+    expected = np.zeros_like(region)
+    expected[1:7, 3:7] = True
+    expected[2:6, 2:8] = True
+    expected[3:5, 4:6] = False
+    assert (border(region) == expected).all()
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_region_without_another_side_has_no_border(value: bool) -> None:
+    assert not border(np.full((4, 5), value)).any()
+
+
+def test_each_pixel_goes_to_the_template_that_is_largest_for_its_own_size() -> None:
+    templates = np.array([[[4.0, 1.0, 1.0]], [[10.0, 20.0, 30.0]]])  # means 2 and 20
+    assert regions(templates).tolist() == [[[True, False, False]], [[False, True, True]]]
+
+
+def test_a_pixel_in_no_template_is_in_no_region() -> None:
+    templates = np.array([[[1.0, 0.0, 0.0]], [[0.0, 0.0, 3.0]]])
+    assert regions(templates).tolist() == [[[True, False, False]], [[False, False, True]]]
+
+
+@pytest.mark.parametrize(
+    ("weight", "what"), [(0.0, "replaced"), (0.5, "a double exposure"), (1.0, "untouched")]
+)
+def test_overlay_is_the_weight_of_original_1(weight: float, what: str) -> None:
+    a, b = pictures(1), pictures(2)
+    hybrid = weight * a + (1 - weight) * b
+    assert overlay(a, b, hybrid, LEFT) == pytest.approx(np.full(PAIRS, weight), abs=ROUNDING)
+    assert off_mixture(a, b, hybrid, LEFT) == pytest.approx(np.zeros(PAIRS), abs=ROUNDING)
+
+
+def test_overlay_looks_at_the_region_alone() -> None:
+    a, b = pictures(1), pictures(2)
+    hybrid = np.where(LEFT, b, a)
+    assert overlay(a, b, hybrid, LEFT) == pytest.approx(np.zeros(PAIRS), abs=ROUNDING)
+    assert overlay(a, b, hybrid, ~LEFT) == pytest.approx(np.ones(PAIRS), abs=ROUNDING)
+
+
+def test_what_no_mixture_gives_is_off_by_its_share_of_the_originals_difference() -> None:
+    a = np.zeros((1, 1, 1, 2))
+    b, hybrid = a.copy(), a.copy()
+    b[..., 0] = 2.0
+    hybrid[..., 0], hybrid[..., 1] = 1.0, 3.0  # half way, and 3 aside: 9 / 4
+    assert off_mixture(a, b, hybrid, np.ones((1, 2), bool)) == pytest.approx([2.25])
+
+
+def test_equal_originals_tell_nothing_of_overlay() -> None:
+    same = pictures(1)
+    assert np.isnan(overlay(same, same, same, WHOLE)).all()
+    assert np.isnan(off_mixture(same, same, same, WHOLE)).all()
+
+
+def test_the_mean_of_what_is_known_leaves_out_what_is_not() -> None:
+    rows = [np.array([1.0, math.nan, math.nan]), np.array([3.0, 5.0, math.nan])]
+    assert mean_known(rows) == pytest.approx([2.0, 5.0, math.nan], nan_ok=True)
+
+
+def test_a_measure_has_the_standard_error_of_what_is_known() -> None:
+    found = measured(np.array([1.0, 3.0, math.nan, 5.0]))
+    assert (found.mean, found.stderr) == pytest.approx((3.0, 2 / math.sqrt(3)))
+    assert math.isnan(measured(np.array([math.nan])).mean)
+    assert math.isnan(measured(np.array([1.0])).stderr)
+
+
+# Labels and maps
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_label_agreement_is_the_best_of_all_renamings(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    a, b = generator.integers(-1, 3, 20), generator.integers(-1, 3, 20)
+    counted = [(x, y) for x, y in zip(a, b, strict=True) if (x, y) != (-1, -1)]
+    best = max(
+        sum(x == (renaming[y] if y >= 0 else -1) for x, y in counted) / len(counted)
+        for renaming in itertools.permutations(range(3))
+    )
+    share, renaming = label_agreement(a, b, 3)
+    assert share == pytest.approx(best)
+    assert share == np.mean([x == (renaming[y] if y >= 0 else -1) for x, y in counted])
+
+
+def test_renamed_labels_agree_wholly_and_tell_the_renaming() -> None:
+    a = np.array([0, 0, 1, 2, -1])
+    assert label_agreement(a, np.array([2, 2, 0, 1, -1]), 3) == (1.0, (1, 2, 0))
+
+
+def test_a_channel_in_a_module_in_one_of_both_disagrees() -> None:
+    assert label_agreement(np.array([0, 1, -1]), np.array([0, -1, -1]), 2)[0] == 0.5
+
+
+def test_no_channel_in_a_module_is_no_agreement() -> None:
+    nowhere = np.full(3, -1)
+    assert math.isnan(label_agreement(nowhere, nowhere, 2)[0])
+
+
+def test_correlation_of_maps_is_pearsons() -> None:
+    a, b = np.random.default_rng(0).uniform(size=(2, 3, 4, 5))
+    expected = [np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in zip(a, b, strict=True)]
+    assert map_correlation(a, b) == pytest.approx(expected)
+    assert map_correlation(a, 2 * a + 1) == pytest.approx(np.ones(3))
+    assert map_correlation(a, -a) == pytest.approx(-np.ones(3))
+
+
+def test_a_flat_map_correlates_with_nothing() -> None:
+    assert np.isnan(map_correlation(np.ones((1, 4, 4)), pictures(0, 1, 4)[:, 0]))
+
+
+def test_the_centres_ratio_is_that_of_the_maps_that_were_made() -> None:
+    # Half of 64 x 64 is a square of 45.3; to the pixel, 9 on each side stay outside.
+    inside = np.zeros((64, 64), dtype=bool)
+    inside[9:55, 9:55] = True
+    maps = np.stack([np.ones((64, 64)), np.where(inside, 3.0, 2.0), 1.0 * ~inside, 1.0 * inside])
+    assert centre_ratio(maps) == pytest.approx([1.0, 1.5, 0.0, math.nan], nan_ok=True)
+
+
+def test_shown_are_the_strongest_map_and_those_least_like_it() -> None:
+    maps = np.zeros((4, 1, 3))
+    maps[0, 0] = (1.0, 0.1, 0.0)
+    maps[1, 0] = (5.0, 0.0, 0.0)  # the strongest
+    maps[2, 0] = (1.0, 1.0, 0.0)
+    maps[3, 0] = (0.0, 0.0, 1.0)  # nothing in common with it
+    assert representative(maps, 3).tolist() == [1, 3, 2]
+    assert representative(maps, 9).tolist() == [1, 3, 2, 0]
+
+
+def test_channels_that_do_nothing_are_shown_last() -> None:
+    maps = np.zeros((3, 1, 2))
+    maps[1, 0] = (1.0, 0.0)
+    maps[2, 0] = (1.0, 0.1)
+    assert representative(maps, 3).tolist() == [1, 2, 0]
+
+
+def test_a_part_of_the_face_belongs_to_the_module_that_paints_it() -> None:
+    templates = np.full((3, 64, 64), 0.01)
+    owners = {"eyes": 0, "mouth": 0, "top of the head": 0, "cheeks and nose": 1, "sides": 2}
+    for name, ((top, bottom), (left, right)) in PARTS.items():
+        rows, columns = (
+            slice(round(64 * a), round(64 * b)) for a, b in ((top, bottom), (left, right))
+        )
+        templates[owners[name], rows, columns] = 1.0
+    found = module_of_parts(templates)
+    assert {name: part["module"] for name, part in found.items()} == owners
+    sides = cast("np.ndarray", found["sides"]["strength"])
+    assert sides[2] > 1 > sides[0]
+
+
+# Seams
+
+
+def clustering(original1: np.ndarray, original2: np.ndarray, hybrid: np.ndarray) -> Clustering:
+    """Two modules of a channel each: the left half and the right half of the image."""
+    labels, templates = np.array([0, 1]), np.stack([LEFT, ~LEFT]).astype(np.float64)
+    maps = InfluenceResult(
+        maps=templates,
+        stderr=np.zeros_like(templates),
+        individual=np.full(2, 0.5),
+        individual_stderr=np.zeros(2),
+        channels=np.arange(2),
+        range_width=2.0,
+        pairs=PAIRS,
+        distinct_images=0,
+        originals="prior",
+        model="toy",
+        layer="conv",
+        operation="operations/1",
+        execution=EXECUTION,
+    )
+    modules = ModulesResult(
+        labels=labels,
+        templates=templates,
+        weights=np.eye(2),
+        purity=np.ones(2),
+        seeds=(0,),
+        seed_labels=labels[None],
+        seed_templates=templates[None],
+        agreement=np.ones(1),
+        cosine=np.ones(1),
+        seeds_agreeing=1,
+        method=Method.NMF,
+        operation="operations/2",
+    )
+    made = HybridResult(
+        *(x.astype(np.float32) for x in (original1, original2, hybrid)), 0, EXECUTION
+    )
+    return Clustering("intermediate", maps, modules, maps, (made, made))
+
+
+def smooth(seed: int) -> np.ndarray:
+    """Pictures with a gentle slope, each of its own."""
+    slopes = np.random.default_rng(seed).uniform(0.02, 0.04, (PAIRS, 3, 1, 1))
+    return slopes * np.arange(SIDE)
+
+
+BLACK, WHITE = smooth(3) - 1, smooth(4) + 0.4
+
+
+def test_a_pasted_seam_is_found() -> None:
+    torn = np.where(LEFT, WHITE, BLACK)
+    found = measure_seams(clustering(BLACK, WHITE, torn))
+    assert found[0].border_pixels == 2 * SIDE
+    assert found[0].low > 100
+    assert found[0].ratio == pytest.approx(found[0].pasted_ratio, rel=1e-6)
+    assert seam_claim(found, "4.1").verdict is Verdict.DIFFERS
+
+
+def test_a_smooth_hybrid_has_no_seam() -> None:
+    hybrid = (BLACK + WHITE) / 2
+    found = measure_seams(clustering(BLACK, WHITE, hybrid))
+    assert [each.module for each in found] == [0, 1]
+    assert all(each.low <= each.ratio <= each.high < 1.1 < each.pasted_ratio for each in found)
+    assert seam_claim(found, "4.1").verdict is Verdict.AGREES
+
+
+def test_no_border_decides_nothing() -> None:
+    assert seam_claim([], "4.1").verdict is Verdict.UNDECIDED
+
+
+def test_overlay_of_a_clustering_is_the_mean_over_its_modules() -> None:
+    both = clustering(BLACK, WHITE, np.where(LEFT, WHITE, BLACK))
+    # The one hybrid stands for both modules: replaced in the first one's half, not in the other's.
+    assert overlays(both) == pytest.approx(np.full(PAIRS, 0.5))
+
+
+def test_a_pair_of_one_image_twice_is_left_out_of_the_overlay() -> None:
+    second = WHITE.copy()
+    second[0] = BLACK[0]
+    found = overlays(clustering(BLACK, second, second))
+    assert np.isnan(found).tolist() == [True] + [False] * (PAIRS - 1)
+    assert measured(found).mean == pytest.approx(0.0, abs=1e-6)
+
+
+# Real images
+
+
+def model(name: str = "vae-celeba", side: int = 8) -> Model:
+    """As much of a model as reading images needs."""
+    made = object.__new__(Model)
+    object.__setattr__(made, "name", name)
+    object.__setattr__(made, "image", ImageFormat(3, side, side, (-1.0, 1.0)))
+    return made
+
+
+def png(value: int) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (8, 8), (value, value, value)).save(file, "PNG")
+    return file.getvalue()
+
+
+def fill(place: Path, names: dict[str, int]) -> Path:
+    """Write grey images by their names; into a zip if the place's name ends so."""
+    if place.suffix == ".zip":
+        with zipfile.ZipFile(place, "w") as archive:
+            for name, value in names.items():
+                archive.writestr(name, png(value))
+        return place
+    for name, value in names.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(png(value))
+    return place
+
+
+def greys(images: np.ndarray) -> list[int]:
+    assert (images == images[:, :1, :1, :1]).all()
+    return images[:, 0, 0, 0].tolist()
+
+
+FACES = {"faces/000001.png": 1, "faces/000010.png": 10, "faces/000011.png": 11, "faces/20.png": 20}
+OBJECTS = {
+    "cifar10/train/cat/0010.png": 1,
+    "cifar10/test/cat/0001.png": 2,
+    "cifar10/test/dog/0010.png": 3,
+}
+
+
+@pytest.mark.parametrize("place", ["celeba64.zip", "faces.zip", "faces"])
+def test_faces_held_out_are_those_whose_number_is_divisible_by_ten(
+    place: str, tmp_path: Path
+) -> None:
+    path = fill(tmp_path / place, FACES | {"faces/readme.png": 99})
+    assert greys(RealImages(path).held_out(model())) == [10, 20]
+
+
+@pytest.mark.parametrize("place", ["cifar10.zip", "objects.zip", "objects"])
+def test_objects_held_out_are_those_of_the_test_set(place: str, tmp_path: Path) -> None:
+    path = fill(tmp_path / place, OBJECTS)
+    assert greys(RealImages(path).held_out(model("vae-cifar10"))) == [2, 3]
+
+
+def test_a_folder_of_both_archives_gives_each_model_its_own(tmp_path: Path) -> None:
+    fill(tmp_path / "celeba64.zip", FACES)
+    fill(tmp_path / "cifar10.zip", OBJECTS)
+    real = RealImages(tmp_path)
+    assert greys(real.held_out(model("vae-celeba-beta10"))) == [10, 20]
+    assert greys(real.held_out(model("vae-cifar10"))) == [2, 3]
+
+
+@pytest.mark.parametrize("place", ["cifar10.zip", "cifar10"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_objects_never_stand_in_for_faces(place: str, inside: bool, tmp_path: Path) -> None:
+    path = fill(tmp_path / place, OBJECTS)
+    with pytest.raises(errors.NotFoundError, match=r"no images of celeba: name celeba64\.zip"):
+        RealImages(tmp_path if inside else path).held_out(model())
+
+
+def test_a_source_without_held_out_images_is_refused_with_the_rule(tmp_path: Path) -> None:
+    path = fill(tmp_path / "faces.zip", {"000001.png": 1})
+    with pytest.raises(errors.InputError, match=r"no held-out image of celeba \(.*divisible by 10"):
+        RealImages(path).held_out(model())
+    with pytest.raises(errors.InputError, match="of cifar10 .*folder named test"):
+        RealImages(path).held_out(model("vae-cifar10"))
+
+
+def test_a_held_out_image_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "faces", FACES)
+    (folder / "30.png").write_bytes(b"no image")
+    with pytest.raises(errors.InputError, match=r"1 held-out images? of celeba cannot.* 30\.png"):
+        RealImages(folder).held_out(model())
+
+
+def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(errors.NotFoundError, match=r"nowhere: there is no such file or folder"):
+        RealImages(tmp_path / "nowhere").held_out(model())
+
+
+# Numbers as JSON
+
+
+def test_numbers_become_plain_and_what_is_not_finite_null() -> None:
+    value = {
+        "array": np.array([[1.0, math.nan], [math.inf, -2.5]]),
+        "scalars": (np.float64(math.nan), np.int64(3), np.bool_(True), math.inf),
+        1: {"text": "a", "none": None, "verdict": Verdict.AGREES},
+    }
+    found = json.loads(json.dumps(plain(value), allow_nan=False))
+    assert found == {
+        "array": [[1.0, None], [None, -2.5]],
+        "scalars": [None, 3, True, None],
+        "1": {"text": "a", "none": None, "verdict": "agrees"},
+    }
+
+
+# Claims of magnitude
+
+LAYERS = {"intermediate": 64, "fine": 32, "image": 16}
+
+
+class _Levels:
+    """Stands in for a study: every layer is its own level."""
+
+    def model(self, name: str) -> "_Levels":
+        return self
+
+    def layer(self, name: str) -> "_Levels":
+        self.level = name
+        return self
+
+
+def line(layer: str | None, x: np.ndarray, y: np.ndarray) -> Regression:
+    slope, intercept = np.polyfit(x, y, 1)
+    left = y - slope * x - intercept
+    spread = float(((y - y.mean()) ** 2).sum())
+    r2 = 1 - float((left**2).sum()) / spread if spread > ROUNDING else 0.0
+    residual = math.sqrt(float((left**2).sum()) / (len(x) - 2))
+    stderr = residual / math.sqrt(float(((x - x.mean()) ** 2).sum()))
+    return Regression(layer, float(slope), float(intercept), r2, stderr, residual, len(x))
+
+
+def magnitude(influence: "dict[str, float] | None", noise: "dict[str, float]") -> MagnitudeResult:
+    """Modules of each layer for K = 1 to 10, of unequal sizes.
+
+    Args:
+        influence: Of a whole layer, of which a module has its share; None for 0.1 of every module.
+        noise: Relative deviation of modules from that, by layer.
+    """
+    generator = np.random.default_rng(0)
+    rows: list[tuple[str, int, int, int, float]] = []
+    for layer, total in LAYERS.items():
+        for k in range(1, 11):
+            sizes = np.diff(np.round(total * np.linspace(0, 1, k + 1) ** 1.5)).astype(int)
+            for module, size in enumerate(sizes):
+                value = 0.1 if influence is None else influence[layer] * size / total
+                factor = 1 + noise.get(layer, 0.0) * generator.choice([-1.0, 1.0])
+                rows.append((layer, k, module, int(size), value * factor))
+    layer_names, k, module, channels, individual = (
+        np.array(column) for column in zip(*rows, strict=True)
+    )
+    share = channels / np.array([LAYERS[name] for name in layer_names])
+    each = [(name, layer_names == name) for name in LAYERS]
+    return MagnitudeResult(
+        layers=tuple(LAYERS),
+        layer=layer_names,
+        k=k,
+        module=module,
+        channels=channels,
+        share=share,
+        individual=individual,
+        individual_stderr=np.full(len(rows), 1e-3),
+        by_share=(
+            *(line(name, share[at], individual[at]) for name, at in each),
+            line(None, share, individual),
+        ),
+        by_channels=(
+            *(line(name, channels[at], individual[at]) for name, at in each),
+            line(None, channels, individual),
+        ),
+        range_width=2.0,
+        pairs=10,
+        distinct_images=0,
+        originals="prior",
+        method=Method.NMF,
+        model="toy@0",
+        operation="operations/1",
+        execution=EXECUTION,
+    )
+
+
+def verdicts(found: MagnitudeResult) -> list[Verdict]:
+    claims = magnitude_claims(cast("Study", _Levels()), found)
+    assert all(claim.measured and claim.criterion for claim in claims)
+    return [claim.verdict for claim in claims]
+
+
+def test_influence_proportional_to_size_agrees_with_every_claim() -> None:
+    proportional = dict.fromkeys(LAYERS, 0.8)
+    assert verdicts(magnitude(proportional, {"image": 0.3})) == [Verdict.AGREES] * 5
+
+
+def test_influence_that_does_not_depend_on_size_differs() -> None:
+    falls, grows, explained, little, _ = verdicts(magnitude(None, {}))
+    assert {falls, grows, explained} == {Verdict.DIFFERS}
+    assert little is Verdict.AGREES
+
+
+def test_layers_of_very_different_influence_differ() -> None:
+    *_, little, _ = verdicts(magnitude({"intermediate": 0.1, "fine": 0.4, "image": 1.6}, {}))
+    assert little is Verdict.DIFFERS
+
+
+def test_scatter_at_an_earlier_layer_differs() -> None:
+    found = magnitude(dict.fromkeys(LAYERS, 0.8), {"intermediate": 0.3})
+    assert verdicts(found)[-1] is Verdict.DIFFERS
+
+
+# Claims of stability
+
+
+def stability(nmf: dict[int, float], kmeans: float, cosine: float, best: int) -> StabilityResult:
+    ks = np.arange(2, 6)
+    repeats = np.array([-0.01, 0.01, -0.01, 0.01])
+    rows = [[nmf.get(int(k), 0.5) for k in ks], [kmeans for _ in ks]]
+    values = np.array(rows)[:, :, None] + repeats
+    suggested = SuggestedK(Method.NMF, best, 0.9, 0.5, 0.01, (), f"K = {best}")
+    return StabilityResult(
+        k=ks,
+        methods=(Method.NMF, Method.KMEANS),
+        consistency=values,
+        cosine=np.full(values.shape, cosine),
+        chance=np.full((2, len(ks)), 0.5),
+        suggested=(suggested, suggested),
+        channels=64,
+        operation="operations/1",
+    )
+
+
+def test_stability_as_in_the_paper_agrees_with_every_claim() -> None:
+    found = stability({2: 0.95, 3: 0.95, 4: 0.7, 5: 0.6}, 0.5, 1.0 + 1e-15, 3)
+    claims = stability_claims({"intermediate": found, "fine": found})
+    assert [claim.verdict for claim in claims] == [Verdict.AGREES] * 5
+
+
+def test_stability_that_is_otherwise_differs() -> None:
+    found = stability({2: 0.6, 3: 0.6, 4: 0.6}, 0.9, 0.7, 5)
+    claims = stability_claims({"intermediate": found})
+    assert [claim.verdict for claim in claims] == [Verdict.DIFFERS] * 5
+
+
+def test_stability_as_in_the_paper_at_another_level_alone_agrees_partly() -> None:
+    good = stability({2: 0.95, 3: 0.95, 4: 0.7, 5: 0.6}, 0.5, 0.9, 3)
+    bad = stability({2: 0.6, 3: 0.6, 4: 0.6}, 0.9, 0.7, 5)
+    claims = stability_claims({"intermediate": bad, "fine": good})
+    assert [claim.verdict for claim in claims] == [Verdict.PARTLY] * 5
