@@ -18,6 +18,7 @@ from graftscope.server.analysis import (
     agreement,
     find_modules,
     preprocess,
+    without_impure,
 )
 from graftscope.server.analysis._factorise import (
     Factors,
@@ -218,3 +219,51 @@ def test_errors_survive_the_way_between_processes() -> None:
 
 def test_the_packages_usage_example_runs() -> None:
     assert doctest.testmod(analysis).failed == 0
+
+
+def shared_maps() -> npt.NDArray[np.float64]:
+    """Maps of two bumps: two channels for each, one that paints both, and a flat one."""
+    left, right = bump(CENTRES[0]), bump(CENTRES[1])
+    flat = np.full((SIZE, SIZE), 0.3)
+    return np.array([left, 2 * left, right, 3 * right, left + right, flat])
+
+
+def test_channels_that_are_less_pure_are_put_into_no_module() -> None:
+    modules = find_modules(shared_maps(), 2, window=1, percentile=90.0)
+    pure = without_impure(modules, 0.9)
+    assert modules.purity[4] < 0.9 < modules.purity[:4].min()
+    np.testing.assert_array_equal(pure.labels[:4], modules.labels[:4])
+    assert pure.labels[4] == -1
+    assert pure.sizes.tolist() == [2, 2]
+    for name in ("templates", "weights", "purity", "empty", "unexplained"):
+        np.testing.assert_array_equal(getattr(pure, name), getattr(modules, name))
+
+
+def test_a_channel_that_is_exactly_as_pure_as_asked_stays() -> None:
+    modules = find_modules(shared_maps(), 2, window=1, percentile=90.0)
+    least = float(modules.purity[4])
+    assert without_impure(modules, least).labels[4] != -1
+    assert without_impure(modules, np.nextafter(least, 1.0)).labels[4] == -1
+
+
+@pytest.mark.parametrize("min_purity", [0.0, 0.5, 1.0])
+def test_a_flat_map_is_in_no_module_whatever_purity_is_asked_for(min_purity: float) -> None:
+    pure = without_impure(find_modules(shared_maps(), 2), min_purity)
+    assert np.isnan(pure.purity[5])
+    assert pure.labels[5] == -1
+
+
+def test_no_purity_at_all_keeps_every_channel() -> None:
+    modules = find_modules(shared_maps(), 2)
+    np.testing.assert_array_equal(without_impure(modules, 0.0).labels, modules.labels)
+
+
+def test_methods_that_only_label_find_pure_channels_alone() -> None:
+    modules = find_modules(shared_maps(), 2, Method.KMEANS)
+    np.testing.assert_array_equal(without_impure(modules, 1.0).labels, modules.labels)
+
+
+@pytest.mark.parametrize("min_purity", [-0.1, 1.1, float("nan")])
+def test_a_purity_that_there_cannot_be_is_refused(min_purity: float) -> None:
+    with pytest.raises(InvalidInputError, match=r"min_purity = .* is not allowed; it is 0 to 1"):
+        without_impure(find_modules(shared_maps(), 2), min_purity)

@@ -1,5 +1,7 @@
 """Checkpoints keep every bit, and damage to them is noticed."""
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from graftscope.server.analysis import MapMoments
 from graftscope.server.errors import Corrupt
-from graftscope.server.jobs import CheckpointFolder, Sums
+from graftscope.server.jobs import Checkpoint, CheckpointFolder, Sums
 
 RANDOM = np.random.default_rng(0)
 SUMS = Sums(
@@ -15,6 +17,8 @@ SUMS = Sums(
     MapMoments(96, RANDOM.standard_normal((4, 8, 8)), RANDOM.random((4, 8, 8))),
     MapMoments(96, RANDOM.standard_normal((4, 1, 1)), RANDOM.random((4, 1, 1))),
 )
+
+WITH_PRODUCTS = replace(SUMS, products=RANDOM.random((4, 4)))
 
 
 @pytest.fixture
@@ -24,11 +28,24 @@ def folder(tmp_path: Path) -> CheckpointFolder:
 
 def bits(sums: Sums) -> list[object]:
     parts = (sums.moments, sums.individual)
-    return [sums.shards, *((x.count, x.mean.tobytes(), x.m2.tobytes()) for x in parts)]
+    products = None if sums.products is None else (sums.products.shape, sums.products.tobytes())
+    return [sums.shards, products, *((x.count, x.mean.tobytes(), x.m2.tobytes()) for x in parts)]
 
 
-def test_sums_keep_every_bit(folder: CheckpointFolder) -> None:
-    assert bits(folder.load(folder.save("job", SUMS))) == bits(SUMS)
+@pytest.mark.parametrize("sums", [SUMS, WITH_PRODUCTS], ids=["plain", "products"])
+def test_sums_keep_every_bit(folder: CheckpointFolder, sums: Sums) -> None:
+    assert bits(folder.load(folder.save("job", sums))) == bits(sums)
+
+
+def test_a_checkpoint_from_before_there_were_products_is_read(
+    folder: CheckpointFolder, tmp_path: Path
+) -> None:
+    path = tmp_path / "checkpoints" / folder.save("job", SUMS).file
+    with np.load(path) as file:
+        earlier = {name: file[name] for name in file if name != "products"}
+    np.savez(path, allow_pickle=False, **earlier)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert bits(folder.load(Checkpoint(path.name, sha256))) == bits(SUMS)
 
 
 def test_a_checkpoint_is_named_by_its_job_and_shards(

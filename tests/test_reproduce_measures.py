@@ -211,7 +211,7 @@ def test_channels_that_do_nothing_are_shown_last() -> None:
     maps = np.zeros((3, 1, 2))
     maps[1, 0] = (1.0, 0.0)
     maps[2, 0] = (1.0, 0.1)
-    assert representative(maps, 3).tolist() == [1, 2, 0]
+    assert representative(maps, 3).tolist() == [2, 1, 0]
 
 
 def test_a_part_of_the_face_belongs_to_the_module_that_paints_it() -> None:
@@ -263,16 +263,15 @@ def clustering(original1: np.ndarray, original2: np.ndarray, hybrid: np.ndarray)
         method=Method.NMF,
         operation="operations/2",
     )
-    made = HybridResult(
-        *(x.astype(np.float32) for x in (original1, original2, hybrid)), 0, EXECUTION
-    )
+    images = [each.astype(np.float32) for each in (original1, original2, hybrid)]
+    made = HybridResult(images[0], images[1], images[2], 0, EXECUTION)
     return Clustering("intermediate", maps, modules, maps, (made, made))
 
 
 def smooth(seed: int) -> np.ndarray:
     """Pictures with a gentle slope, each of its own."""
     slopes = np.random.default_rng(seed).uniform(0.02, 0.04, (PAIRS, 3, 1, 1))
-    return slopes * np.arange(SIDE)
+    return np.broadcast_to(slopes * np.arange(SIDE), (PAIRS, 3, SIDE, SIDE))
 
 
 BLACK, WHITE = smooth(3) - 1, smooth(4) + 0.4
@@ -316,12 +315,9 @@ def test_a_pair_of_one_image_twice_is_left_out_of_the_overlay() -> None:
 # Real images
 
 
-def model(name: str = "vae-celeba", side: int = 8) -> Model:
+def model(name: str = "vae-celeba") -> Model:
     """As much of a model as reading images needs."""
-    made = object.__new__(Model)
-    object.__setattr__(made, "name", name)
-    object.__setattr__(made, "image", ImageFormat(3, side, side, (-1.0, 1.0)))
-    return made
+    return Model(name, "0" * 64, (), ImageFormat(3, 8, 8, -1.0, 1.0), (), True, {})
 
 
 def png(value: int) -> bytes:
@@ -345,7 +341,7 @@ def fill(place: Path, names: dict[str, int]) -> Path:
 
 def greys(images: np.ndarray) -> list[int]:
     assert (images == images[:, :1, :1, :1]).all()
-    return images[:, 0, 0, 0].tolist()
+    return [int(value) for value in images[:, 0, 0, 0]]
 
 
 FACES = {"faces/000001.png": 1, "faces/000010.png": 10, "faces/000011.png": 11, "faces/20.png": 20}
@@ -390,7 +386,7 @@ def test_a_source_without_held_out_images_is_refused_with_the_rule(tmp_path: Pat
     path = fill(tmp_path / "faces.zip", {"000001.png": 1})
     with pytest.raises(errors.InputError, match=r"no held-out image of celeba \(.*divisible by 10"):
         RealImages(path).held_out(model())
-    with pytest.raises(errors.InputError, match="of cifar10 .*folder named test"):
+    with pytest.raises(errors.InputError, match=r"of cifar10 .*folder named test"):
         RealImages(path).held_out(model("vae-cifar10"))
 
 
@@ -465,16 +461,16 @@ def magnitude(influence: "dict[str, float] | None", noise: "dict[str, float]") -
                 value = 0.1 if influence is None else influence[layer] * size / total
                 factor = 1 + noise.get(layer, 0.0) * generator.choice([-1.0, 1.0])
                 rows.append((layer, k, module, int(size), value * factor))
-    layer_names, k, module, channels, individual = (
-        np.array(column) for column in zip(*rows, strict=True)
-    )
-    share = channels / np.array([LAYERS[name] for name in layer_names])
-    each = [(name, layer_names == name) for name in LAYERS]
+    names = np.array([row[0] for row in rows])
+    ks, modules, channels = np.array([row[1:4] for row in rows], dtype=np.int64).T
+    individual = np.array([row[4] for row in rows])
+    share = channels / np.array([LAYERS[name] for name in names])
+    each = [(name, names == name) for name in LAYERS]
     return MagnitudeResult(
         layers=tuple(LAYERS),
-        layer=layer_names,
-        k=k,
-        module=module,
+        layer=names,
+        k=ks,
+        module=modules,
         channels=channels,
         share=share,
         individual=individual,

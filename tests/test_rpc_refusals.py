@@ -26,6 +26,7 @@ from request_toys import (
     artifact,
     channels,
     drawn,
+    each_of,
     edit,
     encode,
     generate,
@@ -35,11 +36,13 @@ from request_toys import (
     inline,
     latent_pairs,
     latents,
+    magnitude,
     module,
     modules,
     originals,
     pairs,
     result,
+    stability,
     tensor,
 )
 from server_toys import Stubs, call_for, refused
@@ -173,6 +176,42 @@ def bad_modules() -> Iterator[Bad]:
     yield Bad("seed twice", modules(seeds=[1, 1]), "more than once", "seeds")
 
 
+def bad_groupings() -> Iterator[Bad]:
+    for value in (-0.1, 1.5, float("nan")):
+        said = "min_purity is .*; 0 to 1 is allowed"
+        yield Bad(f"purity {value}", modules(min_purity=value), said, "min_purity")
+    pca = analysis_service_pb2.METHOD_PCA
+    without = modules(method=pca)
+    yield Bad("no products", without, "method pca needs products", "products")
+    uneven = modules(method=pca, products=inline(np.eye(3)))
+    yield Bad("products of others", uneven, r"shape \(4, 4\) is needed", "products")
+    whole = modules(method=pca, products=inline(np.eye(4, dtype=np.int64)))
+    yield Bad("products' type", whole, "INT64 of shape", "products")
+    yield Bad("K of 1", stability(ks=[2, 1]), "ks hold 1; 2 to 4 is allowed", "ks")
+    yield Bad("K above", stability(ks=[5]), "ks hold 5; 2 to 4 is allowed", "ks")
+    yield Bad("K twice", stability(ks=[2, 2]), "a number more than once", "ks")
+    yield Bad("method twice", stability(methods=[0, 1]), "method is named more", "methods")
+    yield Bad("repeats", stability(repeats=1001), "at most 1000 are allowed", "repeats")
+    yield Bad("stability's window", stability(window=2), "window is 2; odd", "window")
+    yield Bad("stability's maps", stability(maps=inline(MAPS[0])), r"\(C, H, W\)", "maps")
+    lacking = stability(methods=[1, 4])
+    yield Bad("stability's products", lacking, "method spectral needs products", "products")
+
+
+def bad_magnitude() -> Iterator[Bad]:
+    yield Bad("no such layer", magnitude(layers=["conv9"]), "'conv9' is not in model", "layer")
+    twice = magnitude(layers=["deconv1", "intermediate"])
+    yield Bad("layer twice", twice, "deconv1, deconv1 name one more than once", "layers")
+    yield Bad("K of 7", magnitude(ks=[7]), "ks hold 7; 1 to 6 is allowed", "ks")
+    yield Bad("K of 0", magnitude(ks=[0]), "ks hold 0; 1 to 6 is allowed", "ks")
+    yield Bad("no pairs to measure", magnitude(pairs=pairs(count=0)), "1 to", "pairs.count")
+    single = magnitude(pairs=latent_pairs(Z[:1], Z[:1]))
+    yield Bad("one pair", single, "at least 2 are needed, one half", "pairs.originals")
+    yield Bad("magnitude's window", magnitude(window=2), "window is 2; odd", "window")
+    none = influence(each_intervention=each_of())
+    yield Bad("no intervention", none, "each_intervention holds none", "each_intervention")
+
+
 def bad_hybrids() -> Iterator[Bad]:
     edits = "intervention.edits"
     yield Bad("no edit", hybridize(), "the intervention has no edit", edits)
@@ -220,6 +259,8 @@ BAD = [
     *bad_images(),
     *bad_arrays(),
     *bad_modules(),
+    *bad_groupings(),
+    *bad_magnitude(),
     *bad_hybrids(),
     *bad_samples(),
     *bad_operations(),

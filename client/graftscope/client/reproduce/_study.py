@@ -25,7 +25,7 @@ from graftscope.client._tasks import (
     Task,
 )
 from graftscope.client.errors import NotFoundError
-from graftscope.client.reproduce._real import RealImages
+from graftscope.client.reproduce._real import RealImages, data_set_of
 
 VAE, VAE_TENTH, GAN = "vae-celeba", "vae-celeba-beta10", "gan-celeba"
 VAE_CIFAR, GAN_CIFAR = "vae-cifar10", "gan-cifar10"
@@ -105,17 +105,18 @@ class Study:
         return Encoded() if self.real is None else self.images(name)
 
     def images(self, name: str) -> Images:
-        """Read the held-out images of a VAE, once.
+        """Read the held-out images of a VAE, once a data set, whose VAEs have one image size.
 
         Raises:
             NotFoundError: If no real images were named, or there are none.
         """
         if self.real is None:
             raise NotFoundError("no real images were named: give --data PATH")
-        if name not in self._images:
-            self.say(f"{name}: reading real images that it was not trained on")
-            self._images[name] = Images(self.real.held_out(self.model(name)))
-        return self._images[name]
+        data_set = data_set_of(name)
+        if data_set not in self._images:
+            self.say(f"{data_set}: reading real images that no generator was trained on")
+            self._images[data_set] = Images(self.real.held_out(self.model(name)))
+        return self._images[data_set]
 
     def source(self, name: str) -> str:
         """Say for a caption where a model's originals come from."""
