@@ -18,10 +18,13 @@ from graftscope.client import (
     Model,
     ModulesResult,
     ModulesTask,
+    StabilityResult,
+    StabilityTask,
 )
 from graftscope.client._gather import ReportPlan, default_layers, gather
 from graftscope.client.cli import run
 from graftscope.client.errors import UsageError
+from graftscope.client.report import LayerSection
 
 
 @pytest.fixture
@@ -42,6 +45,9 @@ class Analyst:
     def modules(self, task: ModulesTask) -> ModulesResult:
         return cast(ModulesResult, self._client.wait(self._client.start(task).name))
 
+    def stability(self, task: StabilityTask) -> StabilityResult:
+        return cast(StabilityResult, self._client.wait(self._client.start(task).name))
+
 
 def test_a_report_holds_every_layers_maps_modules_and_hybrids(client: Client) -> None:
     steps: list[str] = []
@@ -60,7 +66,22 @@ def test_a_report_holds_every_layers_maps_modules_and_hybrids(client: Client) ->
     assert section.labels.shape == (5, CHANNELS)
     assert section.members(2).tolist() == [4, 5]
     assert steps[0] == "samples of toy"
-    assert len(steps) == 1 + 2 * 4
+    assert len(steps) == 1 + 2 * 5
+
+
+def test_a_report_tells_how_stable_its_modules_are_where_enough_channels_can_tell(
+    client: Client,
+) -> None:
+    def section(k: int) -> LayerSection:
+        plan = ReportPlan(layers=("coarse",), pairs=20, k=k)
+        data = gather(client, client.model("toy"), plan, Analyst(client), lambda step: None)
+        return data.sections[0]
+
+    found = section(2).consistency
+    assert found is not None
+    assert 0 <= found.chance <= 1
+    # A run sees four of the six channels.
+    assert section(5).consistency is None
 
 
 def test_a_modules_hybrids_change_only_the_rows_of_its_template(client: Client) -> None:

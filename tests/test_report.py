@@ -12,6 +12,7 @@ import pytest
 
 from graftscope.client.figures import ReportExtraError
 from graftscope.client.report import (
+    Consistency,
     LayerSection,
     Provenance,
     ReportData,
@@ -21,7 +22,12 @@ from graftscope.client.report import (
     render_report,
 )
 from graftscope.client.report._page import layer_page
-from graftscope.client.report._verdicts import NOTHING_TO_SAY, agreement_sentence
+from graftscope.client.report._verdicts import (
+    NOTHING_TO_SAY,
+    agreement_sentence,
+    conclusion,
+    consistency_sentence,
+)
 from graftscope.client.report._words import percent
 from graftscope.client.report._zones import EVERYWHERE, NOWHERE, zone_shares
 
@@ -494,3 +500,18 @@ def test_modules_measured_on_the_pairs_that_found_them_are_said_to_be(tmp_path: 
 )
 def test_small_percentages_keep_two_digits(share: float, digits: int, words: str) -> None:
     assert percent(share, digits) == f"{words}{SPACE}%"
+
+
+def test_the_conclusion_tells_consistency_beside_chance() -> None:
+    section = replace(make_section(), consistency=Consistency(0.92, 0.08, 0.48, 20))
+    told = consistency_sentence(section)
+    assert f"{percent(0.92)} ± {percent(0.08)}" in told
+    assert percent(0.48) in told
+    assert "20 partitions" in told
+    assert told in conclusion(make_data(section), section)
+
+
+def test_nothing_is_said_of_a_consistency_that_is_not_known() -> None:
+    section = make_section()
+    assert consistency_sentence(section) == ""
+    assert "  " not in conclusion(make_data(section), section)

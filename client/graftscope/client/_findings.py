@@ -17,7 +17,14 @@ from graftscope.client._results import (
     Precision,
     Samples,
 )
-from graftscope.client.report import LayerSection, Provenance, ReportData, region_change
+from graftscope.client._sweeps import StabilityResult
+from graftscope.client.report import (
+    Consistency,
+    LayerSection,
+    Provenance,
+    ReportData,
+    region_change,
+)
 
 _PRECISIONS = {Precision.FP32: "float32", Precision.BF16: "bfloat16", Precision.FP16: "float16"}
 
@@ -30,6 +37,7 @@ class LayerFindings:
         layer: Which.
         influence: Maps of its channels.
         modules: Modules of those maps.
+        stability: Of those modules; None where too few channels could tell.
         check: Maps of the modules that have channels; None where none has.
         fresh_pairs: Whether `check` is of other pairs than `influence`.
         hybrids: Of each module, with or without channels, the same pairs each.
@@ -38,6 +46,7 @@ class LayerFindings:
     layer: Layer
     influence: InfluenceResult
     modules: ModulesResult
+    stability: StabilityResult | None
     check: InfluenceResult | None
     fresh_pairs: bool
     hybrids: tuple[HybridResult, ...]
@@ -116,6 +125,19 @@ def _section(found: LayerFindings) -> LayerSection:
         check_pairs=0 if found.check is None else found.check.pairs,
         fresh_pairs=found.fresh_pairs,
         change=region_change(maps, modules.templates),
+        consistency=_consistency(found.stability),
+    )
+
+
+def _consistency(found: StabilityResult | None) -> Consistency | None:
+    """The one number of modules that was asked for; None where no run settled."""
+    if found is None or not found.settled[0, 0]:
+        return None
+    return Consistency(
+        mean=float(found.consistency_mean[0, 0]),
+        deviation=float(found.consistency_sd[0, 0]),
+        chance=float(found.chance[0, 0]),
+        partitions=int(found.settled[0, 0]),
     )
 
 

@@ -15,7 +15,8 @@ from graftscope.client._findings import LayerFindings, report_data
 from graftscope.client._models import Layer, Model
 from graftscope.client._originals import ImagePairs, LatentPairs, Originals
 from graftscope.client._results import HybridResult, InfluenceResult, ModulesResult
-from graftscope.client._tasks import InfluenceTask, Method, ModulesTask
+from graftscope.client._sweeps import StabilityResult
+from graftscope.client._tasks import InfluenceTask, Method, ModulesTask, StabilityTask
 from graftscope.client.errors import UsageError
 from graftscope.client.report import ReportData
 
@@ -33,6 +34,9 @@ class Analyst(Protocol):
 
     def modules(self, task: ModulesTask) -> ModulesResult:
         """Find modules."""
+
+    def stability(self, task: StabilityTask) -> StabilityResult:
+        """Compare modules of overlapping thirds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,11 +147,25 @@ def _layer(
     modules = analyst.modules(
         ModulesTask(influence.maps, k=plan.k, method=plan.method, seeds=plan.seeds)
     )
+    say(f"{name} layer: how far the modules depend on which channels they are found in")
+    stability = _stability(plan, influence, modules, analyst)
     say(f"{name} layer: each whole module, over further pairs")
     check = _check(layer, plan, influence, modules, analyst)
     say(f"{name} layer: hybrids of each module")
     hybrids = _hybrids(client, layer, plan, influence, modules)
-    return LayerFindings(layer, influence, modules, check, not _given(plan), hybrids)
+    return LayerFindings(layer, influence, modules, stability, check, not _given(plan), hybrids)
+
+
+def _stability(
+    plan: ReportPlan, influence: InfluenceResult, modules: ModulesResult, analyst: Analyst
+) -> StabilityResult | None:
+    """Stability at the plan's number of modules, where two thirds of the channels have so many."""
+    channels = int(np.count_nonzero(modules.labels >= 0))
+    if plan.k < 2 or channels < 3 or plan.k > channels - -(-channels // 3):
+        return None
+    return analyst.stability(
+        StabilityTask(influence.maps, ks=(plan.k,), methods=(plan.method,), seed=plan.seeds[0])
+    )
 
 
 def _check(

@@ -13,7 +13,8 @@ from graftscope.client._embedded import import_room, translated
 from graftscope.client._files import prepare_folder
 from graftscope.client._models import Model
 from graftscope.client._results import InfluenceResult, ModulesResult
-from graftscope.client._tasks import InfluenceTask, Method, ModulesTask
+from graftscope.client._sweeps import StabilityResult
+from graftscope.client._tasks import InfluenceTask, Method, ModulesTask, StabilityTask
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._grouping import check_k, parse_method, parse_numbers
 from graftscope.client.cli._options import (
@@ -177,3 +178,6 @@ class _Attending:
 
     def modules(self, task: ModulesTask) -> ModulesResult:
         return cast(ModulesResult, compute(self.client, task))
+
+    def stability(self, task: StabilityTask) -> StabilityResult:
+        return cast(StabilityResult, compute(self.client, task))

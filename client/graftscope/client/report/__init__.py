@@ -5,11 +5,12 @@ and Pillow alone; matplotlib and Jinja2, of the extra ``report``, are imported b
 """
 
 from graftscope.client.report._change import region_change
-from graftscope.client.report._data import LayerSection, Provenance, ReportData
+from graftscope.client.report._data import Consistency, LayerSection, Provenance, ReportData
 from graftscope.client.report._render import render_report
 from graftscope.client.report._zones import Place, describe_template, locate_template
 
 __all__ = [
+    "Consistency",
     "LayerSection",
     "Place",
     "Provenance",

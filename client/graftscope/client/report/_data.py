@@ -28,6 +28,24 @@ class Provenance:
     metrics: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class Consistency:
+    """How far modules depend on which channels they are found in (section 4.1).
+
+    Attributes:
+        mean: Share of labels on which two runs on overlapping thirds agree, 0 to 1, mean over
+            partitions.
+        deviation: Its standard deviation over partitions; NaN for one.
+        chance: The share that permuted labels reach.
+        partitions: How many.
+    """
+
+    mean: float
+    deviation: float
+    chance: float
+    partitions: int
+
+
 @dataclass(frozen=True, eq=False)
 class LayerSection:
     """Everything the report says about one layer.
@@ -60,6 +78,7 @@ class LayerSection:
         fresh_pairs: Whether those are other pairs than the ones the modules were found with.
         change: (K, 2) mean of a module's map inside and outside its template, in image units, as
             by `region_change`.
+        consistency: How stable the modules are; None where too few channels could tell.
     """
 
     layer: str
@@ -87,6 +106,7 @@ class LayerSection:
     check_pairs: int
     fresh_pairs: bool
     change: NDArray[np.float64]
+    consistency: Consistency | None = None
 
     def __post_init__(self) -> None:
         """Check that all shapes fit.

@@ -22,10 +22,11 @@ def conclusive(data: ReportData, section: LayerSection) -> bool:
 
 
 def conclusion(data: ReportData, section: LayerSection) -> str:
-    """Conclude from the seeds and the changes; with a reserve, or not at all, where in doubt."""
+    """Conclude from what was measured; with a reserve, or not at all, where in doubt."""
     if not conclusive(data, section):
         return NOTHING_TO_SAY
-    found = f"{agreement_sentence(section)} {change_sentence(section)}"
+    told = (agreement_sentence, consistency_sentence, change_sentence)
+    found = " ".join(filter(None, (sentence(section) for sentence in told)))
     if pairs_suffice(section):
         return found
     return f"{found} With so few pairs this is a first impression, not a finding."
@@ -49,6 +50,20 @@ def agreement_sentence(section: LayerSection) -> str:
     return (
         f"{agree} with the first on the modules of at least {percent(AGREE_AT)} of the channels; "
         f"the one least like the first agrees on {percent(float(section.agreement.min()))}."
+    )
+
+
+def consistency_sentence(section: LayerSection) -> str:
+    """How far the modules depend on which channels they are found in; empty where unknown."""
+    found = section.consistency
+    if found is None:
+        return ""
+    spread = f" ± {percent(found.deviation)}" if np.isfinite(found.deviation) else ""
+    return (
+        f"Found twice, each time in two of three random thirds of the channels, "
+        f"{percent(found.mean)}{spread} of the shared third keep their module "
+        f"({plural(found.partitions, 'partition')}, standard deviation); by chance "
+        f"{percent(found.chance)} would."
     )
 
 
