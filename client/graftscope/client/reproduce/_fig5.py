@@ -54,6 +54,12 @@ def consistency_at(found: StabilityResult, k: int, method: Method = Method.NMF) 
     return measured(found.consistency[row, int(np.flatnonzero(found.k == k)[0])])
 
 
+def excess_at(found: StabilityResult, k: int, method: Method = Method.NMF) -> float:
+    """Mean consistency at one number of modules above what permuted labels reach."""
+    row, at = found.methods.index(method), int(np.flatnonzero(found.k == k)[0])
+    return float(found.consistency_mean[row, at] - found.chance[row, at])
+
+
 def drop_after(found: StabilityResult, k: int) -> Measured:
     """How much NMF's consistency falls from K to K + 1, paired by partition."""
     row = found.methods.index(Method.NMF)

@@ -25,7 +25,7 @@ from graftscope.client.reproduce._clustering import (
     stability_drawn,
     stability_numbers,
 )
-from graftscope.client.reproduce._fig5 import consistency_at
+from graftscope.client.reproduce._fig5 import consistency_at, excess_at
 from graftscope.client.reproduce._measures import centre_ratio
 from graftscope.client.reproduce._study import (
     GAN,
@@ -183,7 +183,8 @@ def _less_stable(
         good.append(there.mean - here.mean > 2 * np.hypot(here.stderr, there.stderr))
         told.append(
             f"{name} {here.mean:.3f} ± {here.stderr:.3f} against {_PAIRED[name]} "
-            f"{there.mean:.3f} ± {there.stderr:.3f}"
+            f"{there.mean:.3f} ± {there.stderr:.3f} (above chance {excess_at(each, K):.2f} against "
+            f"{excess_at(faces[name], K):.2f})"
         )
     return Claim(
         section="4.2, Fig. 8",
@@ -198,10 +199,7 @@ def _less_stable(
 def _other_methods(found: Mapping[str, StabilityResult]) -> Claim:
     told, good = [], []
     for name, each in found.items():
-        excess = {
-            method: consistency_at(each, K, method).mean - float(each.chance[i][each.k == K][0])
-            for i, method in enumerate(each.methods)
-        }
+        excess = {method: excess_at(each, K, method) for method in each.methods}
         good.append(max(excess[Method.PCA], excess[Method.SPECTRAL]) > excess[Method.NMF])
         told.append(
             f"{name}: "
