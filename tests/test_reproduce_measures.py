@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -28,7 +29,6 @@ from graftscope.client.reproduce._clustering import Clustering
 from graftscope.client.reproduce._fig2b import representative
 from graftscope.client.reproduce._fig5 import stability_claims
 from graftscope.client.reproduce._fig6 import overlays
-from graftscope.client.reproduce._fig7 import PARTS, module_of_parts
 from graftscope.client.reproduce._magnitude_claims import magnitude_claims
 from graftscope.client.reproduce._measures import (
     border,
@@ -42,6 +42,7 @@ from graftscope.client.reproduce._measures import (
     overlay,
     regions,
 )
+from graftscope.client.reproduce._parts import PARTS, kinds_claim, module_of_parts
 from graftscope.client.reproduce._seams import measure_seams, seam_claim
 from graftscope.client.reproduce._write import plain
 
@@ -559,3 +560,31 @@ def test_stability_as_in_the_paper_at_another_level_alone_agrees_partly() -> Non
     bad = stability({2: 0.6, 3: 0.6, 4: 0.6}, 0.9, 0.7, 5)
     claims = stability_claims({"intermediate": bad, "fine": good})
     assert [claim.verdict for claim in claims] == [Verdict.PARTLY] * 5
+
+
+def _templates_of(parts: list[list[str]]) -> npt.NDArray[np.float64]:
+    """Templates that are bright in some parts of a face alone."""
+    found = np.full((len(parts), 64, 64), 0.01)
+    for template, names in zip(found, parts, strict=True):
+        for name in names:
+            (top, bottom), (left, right) = PARTS[name]
+            rows, columns = (
+                slice(round(64 * top), round(64 * bottom)),
+                slice(round(64 * left), round(64 * right)),
+            )
+            template[rows, columns] = 1.0
+    return found
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([["sides"], ["cheeks and nose"], ["top of the head"]], Verdict.AGREES),
+        ([["sides", "top of the head"], ["cheeks and nose"], ["mouth"]], Verdict.PARTLY),
+        ([["sides", "cheeks and nose", "top of the head"], ["eyes"], ["mouth"]], Verdict.DIFFERS),
+    ],
+)
+def test_background_face_and_hair_are_three_modules_or_are_not(
+    parts: list[list[str]], expected: Verdict
+) -> None:
+    assert kinds_claim({"intermediate": _templates_of(parts)}).verdict is expected

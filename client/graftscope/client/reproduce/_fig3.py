@@ -23,6 +23,7 @@ from graftscope.client.figures.paper import (
 from graftscope.client.reproduce._claims import Picture, Reproduction
 from graftscope.client.reproduce._clustering import Clustering, cluster, drawn, module_numbers
 from graftscope.client.reproduce._magnitude_claims import magnitude_claims
+from graftscope.client.reproduce._parts import kinds_claim
 from graftscope.client.reproduce._purity import purity_claim, purity_cost, purity_numbers
 from graftscope.client.reproduce._seams import measure_seams, seam_claim, seams_drawn
 from graftscope.client.reproduce._study import VAE, K, Study
@@ -62,6 +63,7 @@ def fig3(study: Study) -> Reproduction:
             "seams": [vars(each) for each in borders],
         },
         claims=[
+            kinds_claim({level: each.modules.templates for level, each in found.items()}),
             *magnitude_claims(study, sizes),
             purity_claim(cost),
             seam_claim(borders, "4.1, Fig. 3"),

@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
 from graftscope.client._sweeps import StabilityResult
 from graftscope.client.figures.paper import Stability, clusters, stability
 from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, verdict
@@ -17,22 +14,11 @@ from graftscope.client.reproduce._clustering import (
     stability_numbers,
 )
 from graftscope.client.reproduce._fig5 import consistency_at
+from graftscope.client.reproduce._parts import module_of_parts
 from graftscope.client.reproduce._seams import measure_seams, seam_claim
 from graftscope.client.reproduce._study import GAN, K, Study
 
 _LEVEL = "intermediate"
-
-# Where parts of an aligned face lie, as shares of the image's height and width: CelebA's mean
-# landmarks (eyes 69 and 108, 111; mouth 73 to 105, 152 of 178 x 218), through the crop of the
-# central 148 x 148.
-PARTS: Mapping[str, tuple[tuple[float, float], tuple[float, float]]] = {
-    "eyes": ((0.46, 0.57), (0.30, 0.70)),
-    "mouth": ((0.73, 0.85), (0.38, 0.62)),
-    "top of the head": ((0.02, 0.15), (0.35, 0.65)),
-    "cheeks and nose": ((0.58, 0.70), (0.35, 0.65)),
-    "sides": ((0.10, 0.90), (0.00, 0.12)),
-}
-"""Rows (from, to) and columns (from, to)."""
 
 
 def fig7(study: Study) -> Reproduction:
@@ -75,32 +61,8 @@ def fig7(study: Study) -> Reproduction:
     )
 
 
-def module_of_parts(templates: NDArray[np.float64]) -> dict[str, dict[str, object]]:
-    """Tell which module paints each part of a face most.
-
-    Args:
-        templates: (K, H, W).
-
-    Returns:
-        For each part, `module` and every module's `strength` there: the template's mean in the
-        part over its mean in the image.
-    """
-    height, width = templates.shape[1:]
-    means = templates.mean(axis=(1, 2))
-    found: dict[str, dict[str, object]] = {}
-    for name, (rows, columns) in PARTS.items():
-        part = templates[:, _share(rows, height), _share(columns, width)]
-        strength = part.mean(axis=(1, 2)) / np.where(means > 0, means, 1.0)
-        found[name] = {"module": int(strength.argmax()), "strength": strength}
-    return found
-
-
 def _parts_at(study: Study, level: str) -> dict[str, dict[str, object]]:
     return module_of_parts(study.modules(study.maps(GAN, level)).templates)
-
-
-def _share(part: tuple[float, float], length: int) -> slice:
-    return slice(round(part[0] * length), max(round(part[1] * length), round(part[0] * length) + 1))
 
 
 def _three_again(found: Mapping[str, StabilityResult]) -> Claim:
