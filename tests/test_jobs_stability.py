@@ -26,7 +26,7 @@ async def here(toy_vae_bundle: Path, tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 def long_maps() -> NDArray[np.float64]:
-    return np.random.default_rng(1).random((160, 40, 40))
+    return np.random.default_rng(1).random((48, 32, 32))
 
 
 async def create(here: Bench, maps: NDArray[np.float64], **changes: object) -> Job:
