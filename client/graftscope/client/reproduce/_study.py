@@ -52,7 +52,7 @@ class Scale:
     hybrids: int = 400
     shown: int = 7
     repeats: int = 20
-    sweep: tuple[int, ...] = (100, 200, 500, 1000, 2000, 5000)
+    sweep: tuple[int, ...] = (100, 300, 1000, 5000)
 
 
 QUICK = Scale(pairs=200, hybrids=100, sweep=(50, 100, 200))
