@@ -217,8 +217,16 @@ def test_of_equal_numbers_the_smallest_is_suggested_and_the_others_are_named() -
     assert (suggested.k, suggested.rivals, suggested.excess_stderr) == (2, (3, 4), 0.0)
     assert suggested.reason == (
         "K = 2: 0.90 of the labels agree where chance gives 0.50; the excess of 0.40 (standard "
-        "error 0.00) is the largest of K = 2 to 4, but K = 3, 4 cannot be told from it"
+        "error 0.00) is the largest of K = 2 to 4, but K = 3, 4 cannot be told from it (less than "
+        "two standard errors below)"
     )
+
+
+def test_no_number_is_suggested_where_none_exceeds_chance() -> None:
+    level = np.full((2, 4), 0.5)
+    suggested = suggest_k(Method.NMF, [2, 3], level, level + 0.1)
+    assert (suggested.k, suggested.rivals) == (0, ())
+    assert suggested.reason.endswith("consistency exceeds chance at no K of 2 to 3")
 
 
 def test_the_excess_over_chance_decides_and_not_the_consistency() -> None:

@@ -110,8 +110,8 @@ HYBRIDS = HybridResult(PIXELS, PIXELS, PIXELS, 0, CPU)
         (
             MAGNITUDE,
             {"layer", "k", "module", "channels", "share", "individual", "individual_stderr"}
-            | {"regression", "slope", "intercept", "r2"}
-            | {"slope_channels", "intercept_channels", "r2_channels"},
+            | {"regression", "slope", "intercept", "r2", "slope_stderr", "range_width"}
+            | {"slope_channels", "intercept_channels", "r2_channels", "slope_stderr_channels"},
         ),
         (
             HYBRIDS,

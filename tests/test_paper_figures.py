@@ -328,7 +328,7 @@ def test_both_files_are_named_by_the_stem(tmp_path: Path) -> None:
 def test_a_png_has_three_hundred_pixels_an_inch(tmp_path: Path) -> None:
     with Image.open(paper.save(figure_of("seams"), tmp_path / "f")[0]) as image:
         assert image.mode == "RGB"
-        assert image.width == 1005
+        assert image.width == 1035  # 3.35 inches and a margin
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
 
 

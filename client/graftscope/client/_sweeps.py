@@ -31,7 +31,8 @@ class SuggestedK:
         consistency: Its mean over repeats at this K.
         chance: The consistency that permuted labels reach at this K.
         excess_stderr: Standard error of the excess over repeats.
-        rivals: Other numbers of modules whose excess is within its standard error of the best.
+        rivals: Other numbers of modules whose excess is less than two standard
+            errors (paired by partition) below the best one's.
         reason: All of it in a sentence.
     """
 
@@ -220,7 +221,8 @@ class MagnitudeResult:
 
         The columns by their names. `regression` (L + 1,): a layer's name or, last, "pooled";
         `slope`, `intercept` and `r2` of each on the share; the same three on the number of
-        channels with the suffix `_channels`. The archive's comment holds `source` as JSON.
+        channels with the suffix `_channels`; `slope_stderr` beside both. `range_width` (): divide
+        by it for shares of the image's range. The archive's comment holds `source` as JSON.
 
         Raises:
             OutputError: If the file cannot be written.
@@ -231,6 +233,7 @@ class MagnitudeResult:
             "regression": np.array([each.layer or POOLED for each in self.by_share], np.str_),
             **_lines(self.by_share, ""),
             **_lines(self.by_channels, "_channels"),
+            "range_width": np.float64(self.range_width),
         }
         write_npz(path, arrays, self.source.to_comment())
 
@@ -257,7 +260,7 @@ def _sd(values: FloatArray) -> FloatArray:
 
 
 def _lines(regressions: Sequence[Regression], suffix: str) -> dict[str, FloatArray]:
-    names = ("slope", "intercept", "r2")
+    names = ("slope", "intercept", "r2", "slope_stderr")
     return {
         f"{name}{suffix}": np.array([getattr(each, name) for each in regressions], np.float64)
         for name in names

@@ -152,6 +152,11 @@ def _limits(checkpoint: Checkpoint) -> str:
         "- It is meant for studying how generative models work, and for nothing else.",
         "- Its images share the training images' composition and biases.",
     ]
+    if checkpoint.config.recipe.objective is Objective.GAN:
+        lines.append(
+            "- A GAN may cover a part of what it was trained on and repeat itself: look at some "
+            "dozens of its samples (`graftscope generate`). Distances hardly show that."
+        )
     if checkpoint.config.recipe.objective is Objective.VAE:
         lines.append(
             "- Its images are blurred, as a VAE's are. `originals.safetensors` (mean and "

@@ -547,7 +547,7 @@ class SuggestedK(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     method: Global___Method.ValueType
     k: _builtins.int
-    """The number of modules whose consistency exceeds chance most."""
+    """The number of modules whose consistency exceeds chance most; 0 where none does."""
     consistency: _builtins.float
     """Means over repeats at this K."""
     chance: _builtins.float
@@ -557,7 +557,9 @@ class SuggestedK(_message.Message):
     """One sentence."""
     @_builtins.property
     def rivals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Other numbers of modules whose excess is within its standard error of the best one's."""
+        """Other numbers of modules whose excess is less than two standard errors (of the difference,
+        paired by partition) below the best one's.
+        """
 
     def __init__(
         self,

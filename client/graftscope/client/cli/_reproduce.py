@@ -67,7 +67,7 @@ def reproduce(
     """Compute the paper's experiments on the generators that come with the package.
 
     Each leaves figures (PNG and PDF), its numbers (JSON), and the paper's claims beside what was
-    measured; index.html shows them all. What was computed once is kept and used again.
+    measured; index.html shows those of this command. What was computed once is kept and used again.
     """
     names = _chosen(what)
     require_report()

@@ -6,6 +6,7 @@ from typing import Annotated, cast
 
 import typer
 
+from graftscope.client._models import Layer
 from graftscope.client._sweeps import StabilityResult
 from graftscope.client._tasks import StabilityTask
 from graftscope.client.cli._documents import stability_document
@@ -32,6 +33,11 @@ from graftscope.client.cli._output import (
 )
 from graftscope.client.cli._places import chosen_model
 from graftscope.client.cli._session import check_target, opened
+from graftscope.client.errors import InputError
+from graftscope.client.wire import Outbox, stability_request
+
+_NO_MAPS = "operations/none"
+"""Stands for maps that are not there yet."""
 
 MethodsOption = Annotated[
     str,
@@ -76,24 +82,27 @@ def stability(
     check_target(out, ".npz")
     ks, methods = parse_ks(k), parse_methods(method)
     given = given_maps(chosen, which.model, methods, dry_run)
+    asked = StabilityTask(
+        maps=_NO_MAPS,
+        ks=ks,
+        methods=methods,
+        repeats=repeats,
+        seed=seed,
+        window=counting.window,
+        percentile=counting.percentile,
+    )
+    # Before maps are computed, which takes a while.
+    stability_request(asked, Outbox())
     with opened(server) as client:
         if given is None:
             model = chosen_model(client, which.model)
             wanted = wanted_maps(model, chosen, drawn, methods)
+            _check_ks(ks, model.layer(wanted.layer))
             if dry_run:
                 tell_dry_run(client, [wanted], json)
                 return
             given = computed_maps(client, wanted)
-        task = StabilityTask(
-            maps=given.maps,
-            ks=ks,
-            methods=methods,
-            repeats=repeats,
-            seed=seed,
-            window=counting.window,
-            percentile=counting.percentile,
-            products=given.products,
-        )
+        task = replace(asked, maps=given.maps, products=given.products)
         found = cast(StabilityResult, compute(client, task))
         result = replace(found, source=given.source)
     if out:
@@ -102,6 +111,15 @@ def stability(
         say_json({**stability_document(result), "out": out})
     else:
         _tell(result, out)
+
+
+def _check_ks(ks: tuple[int, ...] | None, layer: Layer) -> None:
+    most = layer.channels - -(-layer.channels // 3)
+    if ks and max(ks) > most:
+        raise InputError(
+            f"--k {max(ks)} is more than the {most} of {layer.channels} channels that a run sees",
+            field="k",
+        )
 
 
 def _tell(result: StabilityResult, out: Path | None) -> None:

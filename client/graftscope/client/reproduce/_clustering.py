@@ -43,6 +43,27 @@ def cluster(study: Study, name: str, level: str, method: Method = Method.NMF) ->
     return Clustering(level, maps, modules, study.fresh(maps, modules.labels, name), hybrids)
 
 
+def clusters_caption(study: Study, name: str, level: str) -> str:
+    """Say what a picture of a clustering shows."""
+    return (
+        f"Modules of {name} at the {level} level (NMF, K = {K}): template and number of channels, "
+        "influence maps of its purest channels, and hybrids of pairs that no map has seen: "
+        "original 1 with the module's channels from original 2. Every map is drawn to its own "
+        f"maximum. Maps over {study.scale.pairs:,} pairs, originals from {study.source(name)}."
+    )
+
+
+def stability_caption(study: Study, name: str, where: str) -> str:
+    """Say what a picture of stabilities shows."""
+    return (
+        "Label consistency (left) and cosine similarity of matched templates (right) of the "
+        f"modules of {name}, {where}, against their number; mean and standard deviation over "
+        f"{study.scale.repeats} random partitions, the same for both methods. Dashed: the "
+        "consistency that permuted labels reach. Circled: the number whose consistency exceeds "
+        f"chance most. Maps over {study.scale.pairs:,} pairs, originals from {study.source(name)}."
+    )
+
+
 def drawn(clustering: Clustering, shown: int, image_range: tuple[float, float]) -> Clusters:
     """Make the figure's input."""
     modules, maps = clustering.modules, clustering.maps

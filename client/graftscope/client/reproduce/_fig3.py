@@ -21,7 +21,13 @@ from graftscope.client.figures.paper import (
     seams,
 )
 from graftscope.client.reproduce._claims import Picture, Reproduction
-from graftscope.client.reproduce._clustering import Clustering, cluster, drawn, module_numbers
+from graftscope.client.reproduce._clustering import (
+    Clustering,
+    cluster,
+    clusters_caption,
+    drawn,
+    module_numbers,
+)
 from graftscope.client.reproduce._magnitude_claims import magnitude_claims
 from graftscope.client.reproduce._parts import kinds_claim
 from graftscope.client.reproduce._purity import purity_claim, purity_cost, purity_numbers
@@ -74,9 +80,7 @@ def fig3(study: Study) -> Reproduction:
 def _captions(study: Study) -> dict[str, str]:
     pairs, source = f"{study.scale.pairs:,} pairs", study.source(VAE)
     return {
-        "clusters": f"Modules of {VAE} at the {_LEVEL} level (NMF, K = {K}): template, influence "
-        "maps of its purest channels, and hybrids of pairs that no map has seen: original 1 with "
-        f"the module's channels from original 2. Maps over {pairs}, originals from {source}.",
+        "clusters": clusters_caption(study, VAE, _LEVEL),
         "magnitude": f"Individual influence of modules of {VAE} at the last three levels, K = 1 to "
         "10. Top: mean over modules and standard deviation. Bottom: each module with its standard "
         "error, against the number of its channels (a line a level) and against their share of the "

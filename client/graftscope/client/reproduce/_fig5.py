@@ -6,7 +6,11 @@ from graftscope.client._sweeps import StabilityResult
 from graftscope.client._tasks import Method
 from graftscope.client.figures.paper import Stability, stability
 from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, verdict
-from graftscope.client.reproduce._clustering import stability_drawn, stability_numbers
+from graftscope.client.reproduce._clustering import (
+    stability_caption,
+    stability_drawn,
+    stability_numbers,
+)
 from graftscope.client.reproduce._measures import Measured, measured
 from graftscope.client.reproduce._study import VAE, K, Study
 
@@ -21,13 +25,7 @@ def fig5(study: Study) -> Reproduction:
     levels = study.levels(VAE)
     found = {level: study.stability(study.maps(VAE, level)) for level in levels}
     figure = Stability([stability_drawn(level, found[level]) for level in levels])
-    caption = (
-        f"Label consistency (left) and cosine similarity of matched templates (right) of {VAE}'s "
-        f"modules, against their number, at each level; mean and standard deviation over "
-        f"{study.scale.repeats} random partitions, the same for both methods. Dashed: the "
-        "consistency that permuted labels reach. Marked: the number whose excess over chance is "
-        f"largest. Maps over {study.scale.pairs:,} pairs, originals from {study.source(VAE)}."
-    )
+    caption = stability_caption(study, VAE, "each level")
     return Reproduction(
         name="fig5",
         title="Stability of modules",

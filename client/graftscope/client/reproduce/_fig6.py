@@ -12,8 +12,10 @@ from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, Ve
 from graftscope.client.reproduce._clustering import (
     Clustering,
     cluster,
+    clusters_caption,
     drawn,
     module_numbers,
+    stability_caption,
     stability_drawn,
     stability_numbers,
 )
@@ -71,8 +73,7 @@ def fig6(study: Study) -> Reproduction:
         pictures=[
             Picture(
                 "fig6-clusters",
-                f"As Fig. 3, for {VAE_TENTH} (beta divided by 10), {_LEVEL} level; "
-                f"{study.scale.pairs:,} pairs, originals from {source}.",
+                clusters_caption(study, VAE_TENTH, _LEVEL),
                 partial(clusters, drawn(main, study.scale.shown, image_range)),
             ),
             Picture(
@@ -95,8 +96,7 @@ def fig6(study: Study) -> Reproduction:
             ),
             Picture(
                 "fig6-stability",
-                f"As Fig. 5, for {VAE_TENTH} at the {_LEVEL} level; {study.scale.pairs:,} pairs, "
-                f"originals from {source}.",
+                stability_caption(study, VAE_TENTH, f"{_LEVEL} level"),
                 partial(stability, Stability([stability_drawn(_LEVEL, stable)])),
             ),
         ],

@@ -8,8 +8,10 @@ from graftscope.client.figures.paper import Stability, clusters, stability
 from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, verdict
 from graftscope.client.reproduce._clustering import (
     cluster,
+    clusters_caption,
     drawn,
     module_numbers,
+    stability_caption,
     stability_drawn,
     stability_numbers,
 )
@@ -29,21 +31,18 @@ def fig7(study: Study) -> Reproduction:
     stable = {level: study.stability(study.maps(GAN, level)) for level in levels}
     parts = {level: _parts_at(study, level) for level in levels}
     borders = measure_seams(main)
-    source = study.source(GAN)
     return Reproduction(
         name="fig7",
         title="Modules of a GAN of faces",
         pictures=[
             Picture(
                 "fig7-clusters",
-                f"As Fig. 3, for {GAN} at the {_LEVEL} level; {study.scale.pairs:,} pairs, "
-                f"originals from {source}.",
+                clusters_caption(study, GAN, _LEVEL),
                 partial(clusters, drawn(main, study.scale.shown, image_range)),
             ),
             Picture(
                 "fig7-stability",
-                f"As Fig. 5, for {GAN} at each level; {study.scale.pairs:,} pairs, originals from "
-                f"{source}.",
+                stability_caption(study, GAN, "each level"),
                 partial(stability, Stability([stability_drawn(x, stable[x]) for x in levels])),
             ),
         ],

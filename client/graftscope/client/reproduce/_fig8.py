@@ -20,13 +20,15 @@ from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, ve
 from graftscope.client.reproduce._clustering import (
     Clustering,
     cluster,
+    clusters_caption,
     drawn,
     module_numbers,
+    stability_caption,
     stability_drawn,
     stability_numbers,
 )
 from graftscope.client.reproduce._fig5 import consistency_at, excess_at
-from graftscope.client.reproduce._measures import centre_ratio
+from graftscope.client.reproduce._measures import centre_ratio, label_agreement
 from graftscope.client.reproduce._study import (
     GAN,
     GAN_CIFAR,
@@ -82,8 +84,7 @@ def fig8(study: Study) -> Reproduction:
     pictures.append(
         Picture(
             "fig8-stability",
-            f"As Fig. 5, for {GAN_CIFAR} at each level; {study.scale.pairs:,} pairs, originals "
-            f"from {study.source(GAN_CIFAR)}.",
+            stability_caption(study, GAN_CIFAR, "each level"),
             partial(stability, Stability([stability_drawn(x, others[x]) for x in levels])),
         )
     )
@@ -107,32 +108,42 @@ def _pictures(
     image_range = study.model(name).image.range
     short = "gan" if name == GAN_CIFAR else "vae"
     behind = f"{study.scale.pairs:,} pairs, originals from {study.source(name)}"
+    orders = {method: _as_nmf(found, method) for method in _METHODS}
     compared = Methods(
         k=stable.k,
         methods=[method.value for method in _METHODS],
         consistency=stable.consistency,
         chance=stable.chance,
         suggested=np.array([each.k for each in stable.suggested]),
-        templates=np.stack([found[method].templates for method in _METHODS]),
+        templates=np.stack([found[method].templates[orders[method]] for method in _METHODS]),
         channels=np.array(
-            [[len(found[method].members(j)) for j in range(K)] for method in _METHODS]
+            [[len(found[method].members(j)) for j in orders[method]] for method in _METHODS]
         ),
     )
     return [
         Picture(
             f"fig8-{short}-clusters",
-            f"As Fig. 3, for {name} at the {_LEVEL} level; {behind}.",
+            clusters_caption(study, name, _LEVEL),
             partial(clusters, drawn(main, study.scale.shown, image_range)),
         ),
         Picture(
             f"fig8-{short}-methods",
             f"Four methods on {name}, {_LEVEL} level: NMF and k-means on influence maps, principal "
             "components and a spectral embedding on the channels' effects pair by pair, which need "
-            f"no alignment. Left: consistency over {study.scale.repeats} partitions, chance "
-            f"dashed. Right: templates at K = {K}. Maps over {behind}.",
+            f"no alignment. Left: consistency, mean and standard deviation over "
+            f"{study.scale.repeats} partitions, chance dashed, circled where it exceeds chance "
+            "most; points lie beside each other so that bars can be seen. Right: templates at "
+            f"K = {K}, in the order of those of NMF that share most channels, with the number of "
+            f"their channels. Maps over {behind}.",
             partial(methods, compared),
         ),
     ]
+
+
+def _as_nmf(found: Mapping[Method, ModulesResult], method: Method) -> list[int]:
+    """Modules of a method in the order of NMF's that share most channels with them."""
+    _, names = label_agreement(found[Method.NMF].labels, found[method].labels, K)
+    return [names.index(module) for module in range(K)]
 
 
 def _kinds(study: Study, name: str) -> dict[str, Kinds]:

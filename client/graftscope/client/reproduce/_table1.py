@@ -80,7 +80,7 @@ def compare_table1(study: Study) -> Reproduction:
         (row, [_cell(ours[name][row], PAPER[row][name]) for name in GENERATORS]) for row in PAPER
     ]
     rows += [
-        (row, [Cell(_setting(model, key)) for model in models])
+        (row, [Cell(_count(model, key)) for model in models])
         for row, key in {"images trained on": "trained_on", "steps": "steps"}.items()
     ]
     rows.append(("learning rate (discriminator)", [Cell(_rates(model)) for model in models]))
@@ -98,10 +98,12 @@ def compare_table1(study: Study) -> Reproduction:
         pictures=[
             Picture(
                 "table1",
-                "Table 1 as used here, read from the bundles; where a value is not the paper's, a "
-                "letter leads to the paper's. Below it what the paper does not give: the training, "
-                "and distances between samples and held-out images beside those between two halves "
-                "of the held-out images (features of a small network of each data set's labels).",
+                "Table 1 as used here, read from the bundles (beta/10 is the "
+                "generator of Fig. 6). The first seven rows are the paper's; a value that is not "
+                "would be marked. The others the paper does not give: the training, and distances "
+                "(mean and standard deviation over halvings) between samples and held-out images "
+                "beside those between two halves of the held-out images, in the features of a "
+                "small network trained on each data set's labels.",
                 partial(table1, figure),
             )
         ],
@@ -141,6 +143,11 @@ def _setting(model: Model, key: str) -> str:
     found = settings.get(key) if isinstance(settings, dict) else None
     value = provenance.get(key) if found is None else found
     return "not stated" if value is None else str(value)
+
+
+def _count(model: Model, key: str) -> str:
+    value = _setting(model, key)
+    return f"{int(value):,}" if value.isdecimal() else value
 
 
 def _rates(model: Model) -> str:

@@ -11,6 +11,7 @@ from graftscope.client._originals import (
     LatentPairs,
     Latents,
     Originals,
+    Prior,
 )
 from graftscope.client.errors import InputError
 from graftscope.client.wire._outbox import Outbox
@@ -28,7 +29,12 @@ def latents_to_proto(name: str, latents: Latents, outbox: Outbox) -> originals_p
 
 
 def originals_to_proto(originals: Originals, outbox: Outbox) -> originals_pb2.Originals:
-    """Pack where originals come from."""
+    """Pack where originals come from.
+
+    Raises:
+        InputError: If it is none of the kinds there are.
+    """
+    _require_known(originals)
     match originals:
         case LatentPairs():
             return originals_pb2.Originals(latents=_latent_pairs(originals, outbox))
@@ -60,6 +66,17 @@ def _image_pairs(pairs: ImagePairs, outbox: Outbox) -> originals_pb2.ImagePairs:
     if images1.shape != images2.shape:
         raise InputError(f"images1 has shape {images1.shape} and images2 has {images2.shape}")
     return originals_pb2.ImagePairs(images1=outbox.add(images1), images2=outbox.add(images2))
+
+
+def _require_known(originals: object) -> None:
+    """Refuse a name, which would otherwise pass for the prior."""
+    kinds = (Prior, Encoded, Images, LatentPairs, ImagePairs)
+    if not isinstance(originals, kinds):
+        raise InputError(
+            f"originals {originals!r} are of no known kind; there are: "
+            + ", ".join(f"{kind.__name__}(...)" for kind in kinds),
+            field="originals",
+        )
 
 
 def pairs_to_proto(choice: PairChoice, outbox: Outbox) -> originals_pb2.Pairs:

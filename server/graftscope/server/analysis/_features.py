@@ -80,4 +80,11 @@ def _checked(products: npt.ArrayLike, binary: BinaryMaps) -> npt.NDArray[np.floa
             "must be of the same influence",
             "products",
         )
+    lengths = np.sqrt(np.clip(values.diagonal(), 0, None))
+    if (np.abs(values) > np.outer(lengths, lengths) * (1 + _SYMMETRY) + _SYMMETRY * scale).any():
+        raise InvalidInputError(
+            "products are larger than effects can give: no product of two channels exceeds the "
+            "geometric mean of their own",
+            "products",
+        )
     return values

@@ -45,8 +45,8 @@ def preprocess(
 
     Args:
         maps: Influence maps, shape (C, H, W), finite.
-        window: Side of the box filter in pixels, odd, at least 1 (no smoothing); beyond the border
-            the nearest pixel is repeated.
+        window: Side of the box filter in pixels, odd, from 1 (no smoothing) to the map's longest
+            side; beyond the border the nearest pixel is repeated.
         percentile: Between 0 and 100, both excluded; interpolated linearly.
 
     Returns:
@@ -67,6 +67,12 @@ def preprocess(
         )
     values = finite_array("maps", maps, "CHW")
     channels, height, width = values.shape
+    if window > max(height, width):
+        raise InvalidInputError(
+            f"window = {window} is not allowed; it is odd and at most {max(height, width)}, the "
+            "maps' longest side",
+            "window",
+        )
     smooth = _box_filter(values, window).reshape(channels, height * width)  # (C, P)
     thresholds = np.percentile(smooth, percentile, axis=1, keepdims=True, method="linear")
     matrix = smooth > thresholds

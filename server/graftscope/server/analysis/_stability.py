@@ -31,6 +31,8 @@ DEFAULT_METHODS = (Method.NMF, Method.KMEANS)
 # The chance level of a repeat is then known to a few hundredths, and its mean to a few thousandths.
 _PERMUTATIONS = 50
 _LEAST_CHANNELS = 3
+# A difference within so many of its standard errors tells nothing.
+_ERRORS = 2.0
 # Two numbers of modules whose excesses differ by less are equal: rounding, no more.
 _EQUAL = 1e-9
 
@@ -53,11 +55,12 @@ class SuggestedK:
 
     Attributes:
         method: Of this method.
-        k: The number; 0 where no number of modules could be compared with chance.
+        k: The number; 0 where none exceeds chance, or none could be compared with it.
         consistency: Its mean over repeats.
         chance: Its chance level.
         excess_stderr: Standard error of the excess over repeats; NaN with one.
-        rivals: Other numbers whose excess lies within that error of the best one's, ascending.
+        rivals: Other numbers whose excess is below the best one's by less than two standard
+            errors of the difference, paired by partition; ascending.
         reason: One sentence.
     """
 
@@ -188,6 +191,9 @@ def suggest_k(
     if not np.isfinite(mean).any():
         reason = f"no number of modules: no run of {method.value} settled"
         return SuggestedK(method, 0, math.nan, math.nan, math.nan, (), reason)
+    if np.nanmax(mean) <= _EQUAL:
+        reason = f"no number of modules: consistency exceeds chance at no K of {ks[0]} to {ks[-1]}"
+        return SuggestedK(method, 0, math.nan, math.nan, math.nan, (), reason)
     best = int(np.flatnonzero(mean >= np.nanmax(mean) - _EQUAL)[0])
     stderr = _stderr(excess[best])
     # Differences are paired: all numbers of modules saw the same thirds.
@@ -200,7 +206,10 @@ def suggest_k(
         f"excess of {mean[best]:.2f}{error} is the largest of K = {ks[0]} to {ks[-1]}"
     )
     if rivals:
-        reason += f", but K = {', '.join(map(str, rivals))} cannot be told from it"
+        reason += (
+            f", but K = {', '.join(map(str, rivals))} cannot be told from it (less than two "
+            "standard errors below)"
+        )
     return SuggestedK(method, int(ks[best]), level, by_chance, stderr, rivals, reason)
 
 
@@ -249,7 +258,8 @@ def _behind(best: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> bo
     difference = (best - other)[np.isfinite(best - other)]
     if len(difference) < 2:
         return False
-    return bool(difference.mean() <= difference.std(ddof=1) / math.sqrt(len(difference)) + _EQUAL)
+    stderr = float(difference.std(ddof=1)) / math.sqrt(len(difference))
+    return bool(difference.mean() <= _ERRORS * stderr + _EQUAL)
 
 
 def _stderr(values: npt.NDArray[np.float64]) -> float:

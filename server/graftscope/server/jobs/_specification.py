@@ -163,7 +163,7 @@ class StabilitySpec:
     window: int
     percentile: float
     products: ArrayRef | None = None
-    version: int = 1
+    version: int = 2
     analysis: str = "stability"
 
     @classmethod

@@ -24,6 +24,8 @@ def single_threaded() -> None:
 
     Its limit belongs to a thread; that of BLAS to the process, see `run_stability`.
     """
+    # Only what is loaded can be limited.
+    import sklearn.cluster  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1, user_api="openmp")

@@ -76,7 +76,7 @@ def check_modules(spec: ModulesSpec) -> None:
         raise InvalidInput(
             f"min_purity is {spec.min_purity}; 0 to 1 is allowed", field="min_purity"
         )
-    check_smoothing(spec.window, spec.percentile)
+    check_smoothing(spec.window, spec.percentile, max(spec.maps.shape[1:]))
 
 
 def check_stability(spec: StabilitySpec) -> None:
@@ -92,7 +92,7 @@ def check_stability(spec: StabilitySpec) -> None:
         raise InvalidInput(
             f"repeats is {spec.repeats}; at most {MAX_REPEATS} are allowed", field="repeats"
         )
-    check_smoothing(spec.window, spec.percentile)
+    check_smoothing(spec.window, spec.percentile, max(spec.maps.shape[1:]))
 
 
 def check_ks(ks: Sequence[int], channels: int, least: int = 2) -> None:
@@ -104,19 +104,29 @@ def check_ks(ks: Sequence[int], channels: int, least: int = 2) -> None:
     outside = [k for k in ks if not least <= k <= channels]
     if outside:
         raise InvalidInput(
-            f"ks hold {outside[0]}; {least} to {channels} is allowed, the number of channels",
+            f"k = {outside[0]} is not allowed; {least} to {channels} is, the number of channels",
             field="ks",
         )
     if len(set(ks)) < len(ks):
         raise InvalidInput("ks name a number more than once", field="ks")
 
 
-def check_smoothing(window: int, percentile: float) -> None:
+def check_smoothing(window: int, percentile: float, side: int) -> None:
     """Checks how maps are preprocessed.
 
+    Args:
+        window: of the averaging, in pixels.
+        percentile: above which a pixel counts.
+        side: the maps' longest, in pixels.
+
     Raises:
-        InvalidInput: the window is even, or the percentile out of range.
+        InvalidInput: the window is even or wider than the maps, or the percentile out of range.
     """
+    if window > side:
+        raise InvalidInput(
+            f"window is {window}; odd numbers up to {side} are allowed, the maps' longest side",
+            field="window",
+        )
     if window % 2 == 0:
         raise InvalidInput(f"window is {window}; odd numbers are allowed", field="window")
     if not 0 < percentile < 100:

@@ -92,7 +92,8 @@ class Requests:
             count = _halved(count)
         window = request.window or DEFAULT_WINDOW
         percentile = request.percentile or DEFAULT_PERCENTILE
-        check_smoothing(window, percentile)
+        side = _longest_side(generator, request.map_size)
+        check_smoothing(window, percentile, side)
         return MagnitudeSpec(
             model=generator.manifest.digest,
             layers=tuple(layer.name for layer in layers),
@@ -105,7 +106,7 @@ class Requests:
             seed=seed,
             first=request.pairs.first,
             pairs=count,
-            map_size=_longest_side(generator, request.map_size),
+            map_size=side,
             arithmetic=ARITHMETIC_VERSION,
         )
 

@@ -8,9 +8,13 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 PNG_DPI = 300
 """Pixels an inch of the PNG, and of photographs and maps in the PDF."""
+
+MARGIN = 0.05
+"""Inches around a figure, so that nothing touches the edge."""
 
 
 def save(figure: "Figure", stem: Path) -> tuple[Path, Path]:
@@ -43,6 +47,7 @@ def _png(figure: "Figure") -> bytes:
         drawn,
         format="png",
         dpi=PNG_DPI,
+        bbox_inches=_with_margin(figure),
         metadata={"Software": None},
         pil_kwargs={"compress_level": 1},
     )
@@ -63,6 +68,15 @@ def _pdf(figure: "Figure") -> bytes:
             drawn,
             format="pdf",
             dpi=PNG_DPI,
+            bbox_inches=_with_margin(figure),
             metadata={"CreationDate": None, "Creator": None, "Producer": None},
         )
     return drawn.getvalue()
+
+
+def _with_margin(figure: "Figure") -> "Bbox":
+    """The figure's area in inches, a little wider on every side."""
+    from matplotlib.transforms import Bbox
+
+    width, height = figure.get_size_inches()
+    return Bbox([[-MARGIN, -MARGIN], [width + MARGIN, height + MARGIN]])

@@ -69,7 +69,9 @@ def seams(found: Seams) -> "Figure":
         ReportExtraError: If matplotlib is not installed.
     """
     page = Page(SINGLE, _TOP + _SIDE + 34)
-    left = page.plot(Box(44, _TOP, _SIDE, _SIDE), "Originals (units²/px²)", "Hybrids (units²/px²)")
+    left = page.plot(
+        Box(50, _TOP, _SIDE - 4, _SIDE), "Originals (units²/px²)", "Hybrids (units²/px²)"
+    )
     _pairs(left, found)
     interval = f"Ratio, {100 * found.confidence:g}% interval"
     right = page.plot(Box(212, _TOP, _SIDE - 2, _SIDE), "Module", interval)
