@@ -86,7 +86,7 @@ MODULES_CHANGES: dict[str, object] = {
     "percentile": 75.00000000000001,
     "products": PRODUCTS,
     "min_purity": 0.5,
-    "version": 2,
+    "version": 0,
 }
 STABILITY_CHANGES: dict[str, object] = {
     "maps": replace(MAPS, sha256=OTHER_SHA),
@@ -97,7 +97,7 @@ STABILITY_CHANGES: dict[str, object] = {
     "window": 5,
     "percentile": 75.00000000000001,
     "products": PRODUCTS,
-    "version": 2,
+    "version": 0,
 }
 MAGNITUDE_CHANGES: dict[str, object] = {
     "model": OTHER_SHA,
@@ -113,7 +113,7 @@ MAGNITUDE_CHANGES: dict[str, object] = {
     "pairs": 6,
     "map_size": 8,
     "arithmetic": 2,
-    "version": 2,
+    "version": 0,
 }
 
 counts = st.integers(0, 2**32 - 1)
