@@ -126,6 +126,7 @@ def test_stability_over_the_wire_is_that_of_the_function(toy_server: Stubs) -> N
             [ours.consistency, ours.chance, ours.excess_stderr],
             [theirs.consistency, theirs.chance, theirs.excess_stderr],
         )
+    assert response.channels == len(MAPS)
 
 
 def test_a_stability_that_cannot_be_says_what_is_allowed(toy_server: Stubs) -> None:
