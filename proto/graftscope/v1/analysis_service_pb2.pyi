@@ -150,7 +150,7 @@ Global___InfluenceRequest: _TypeAlias = InfluenceRequest  # noqa: Y015
 
 @_typing.final
 class Interventions(_message.Message):
-    """Not implemented yet."""
+    """Implemented: one swap from original 2 each, at the request's layer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
