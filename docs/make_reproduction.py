@@ -18,16 +18,21 @@ DOCS = Path(__file__).parent
 PICTURES = DOCS / "images" / "reproduction"
 TEMPLATE = "reproduction.md.jinja"
 
+PHOTOGRAPHS = ("fig6-beta",)
+"""Figures that show real images, which do not belong into the repository."""
+
 
 def read(folder: Path) -> dict[str, object]:
     """Read every experiment's JSON by its name."""
     return {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
 
 
-def copy_pictures(folder: Path) -> None:
-    """Copy the figures at half their size."""
+def copy_pictures(real: Path, encoded: Path) -> None:
+    """Copy the figures at half their size; one that shows photographs comes from the other run."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    for path in sorted(folder.glob("*.png")):
+    found = {path.stem: path for path in sorted(real.glob("*.png"))}
+    found |= {stem: encoded / f"{stem}.png" for stem in PHOTOGRAPHS}
+    for path in found.values():
         with Image.open(path) as picture:
             size = (picture.width // 2, picture.height // 2)
             small = picture.resize(size, Image.Resampling.LANCZOS)
@@ -45,7 +50,7 @@ def main(real: Path, encoded: Path) -> None:
     )
     page = environment.get_template(TEMPLATE).render(real=read(real), encoded=read(encoded))
     (DOCS / "reproduction.md").write_text(page, "utf-8")
-    copy_pictures(real)
+    copy_pictures(real, encoded)
 
 
 if __name__ == "__main__":

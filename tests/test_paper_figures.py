@@ -481,6 +481,13 @@ def test_a_row_with_a_missing_cell_is_refused() -> None:
         paper.table1(short)
 
 
+def test_without_images_beta_shows_samples_and_what_they_are_compared_with() -> None:
+    found = replace(of_beta(), images=None)
+    words = {text.get_text() for text in paper.beta(found).findobj(Text)}
+    assert {"Samples", "Sharpness, β = 1"} <= words
+    assert not {"Image", "Reconstructions", "Sharpness, real = 1"} & words
+
+
 def test_sharpness_is_seen_against_that_of_real_images() -> None:
     sharpness, overlay = plots(paper.beta(of_beta()))
     assert [patch.get_height() for patch in sharpness.patches] == [0.3, 0.5]  # type: ignore[attr-defined]

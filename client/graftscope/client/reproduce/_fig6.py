@@ -85,7 +85,7 @@ def fig6(study: Study) -> Reproduction:
                 partial(
                     beta,
                     Beta(
-                        images=sharp.images[:_SHOWN],
+                        images=None if study.real is None else sharp.images[:_SHOWN],
                         default=sharp.default[:_SHOWN],
                         tenth=sharp.tenth[:_SHOWN],
                         image_range=image_range,

@@ -30,16 +30,16 @@ class Beta:
     """Input of `beta`.
 
     Args:
-        images: (N, c, h, w) held-out images, in the generators' range.
-        default: (N, c, h, w) their reconstructions with β.
+        images: (N, c, h, w) held-out images, in the generators' range; None where there are none.
+        default: (N, c, h, w) their reconstructions with β; samples where there are no images.
         tenth: (N, c, h, w) the same with β/10.
         image_range: (low, high) of the images.
         sharpness: (2,) gradient energy of reconstructions over that of the images, with β and with
-            β/10; 1 is as sharp.
+            β/10; 1 is as sharp. Without images, of samples over those with β.
         overlay: (2,) how far hybrids show the hair of both originals, likewise; 0 is not at all.
     """
 
-    images: Floats
+    images: Floats | None
     default: Floats
     tenth: Floats
     image_range: tuple[float, float]
@@ -60,19 +60,22 @@ def beta(found: Beta) -> "Figure":
         ValueError: If the images have another shape.
         ReportExtraError: If matplotlib is not installed.
     """
-    count = max(_FEWEST, len(found.images))
+    count = max(_FEWEST, len(found.default))
     side = (DOUBLE - _LEFT - _PLOTS - (count - 1) * GAP) / count
-    height = side * found.images.shape[2] / found.images.shape[3]
-    page = Page(DOUBLE, max(150.0, _HEAD + 3 * (height + GAP)))
-    rows = (("Image", found.images), (_NAMES[0], found.default), (_NAMES[1], found.tenth))
-    page.letter(0, 13, "a", "Reconstructions")
+    height = side * found.default.shape[2] / found.default.shape[3]
+    rows = [(_NAMES[0], found.default), (_NAMES[1], found.tenth)]
+    if found.images is not None:
+        rows.insert(0, ("Image", found.images))
+    page = Page(DOUBLE, max(150.0, _HEAD + len(rows) * (height + GAP)))
+    page.letter(0, 13, "a", "Samples" if found.images is None else "Reconstructions")
     for row, (name, images) in enumerate(rows):
         y = _HEAD + row * (height + GAP)
         page.write(0, y + height / 2, name)
         for column, pixels in enumerate(to_pixels(images, found.image_range)):
             page.picture(pixels, Box(_LEFT + column * (side + GAP), y, side, height))
     left = DOUBLE - _PLOTS + 62
-    plots = (("Sharpness, real = 1", found.sharpness), ("Overlay score", found.overlay))
+    one = "β" if found.images is None else "real"
+    plots = ((f"Sharpness, {one} = 1", found.sharpness), ("Overlay score", found.overlay))
     for i, (name, estimate) in enumerate(plots):
         box = Box(left + i * 132, _HEAD + 4, 72, page.height - _HEAD - 26)
         page.letter(box.x - 44, 13, "bc"[i])
