@@ -1,20 +1,13 @@
-"""What the reproduction measures is right where the truth is known: pictures, maps, claims."""
+"""Measures of pictures, labels, maps and seams are right where the truth is known."""
 
 import itertools
 import json
 import math
-import zipfile
-from io import BytesIO
-from pathlib import Path
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-from PIL import Image
 
-from graftscope.client import errors
-from graftscope.client._models import ImageFormat, Model
 from graftscope.client._results import (
     Execution,
     HybridResult,
@@ -22,27 +15,24 @@ from graftscope.client._results import (
     ModulesResult,
     Precision,
 )
-from graftscope.client._sweeps import MagnitudeResult, Regression, StabilityResult, SuggestedK
+from graftscope.client._statistics import mean_of_known
 from graftscope.client._tasks import Method
-from graftscope.client.reproduce import RealImages, Study, Verdict
+from graftscope.client.reproduce import Verdict
 from graftscope.client.reproduce._clustering import Clustering
 from graftscope.client.reproduce._fig2b import representative
-from graftscope.client.reproduce._fig5 import stability_claims
 from graftscope.client.reproduce._fig6 import overlays
-from graftscope.client.reproduce._magnitude_claims import magnitude_claims
 from graftscope.client.reproduce._measures import (
     border,
     centre_ratio,
     gradient_energy,
     label_agreement,
     map_correlation,
-    mean_known,
     measured,
     off_mixture,
     overlay,
     regions,
 )
-from graftscope.client.reproduce._parts import PARTS, kinds_claim, module_of_parts
+from graftscope.client.reproduce._parts import PARTS, module_of_parts
 from graftscope.client.reproduce._seams import measure_seams, seam_claim
 from graftscope.client.reproduce._write import plain
 
@@ -136,8 +126,8 @@ def test_equal_originals_tell_nothing_of_overlay() -> None:
 
 
 def test_the_mean_of_what_is_known_leaves_out_what_is_not() -> None:
-    rows = [np.array([1.0, math.nan, math.nan]), np.array([3.0, 5.0, math.nan])]
-    assert mean_known(rows) == pytest.approx([2.0, 5.0, math.nan], nan_ok=True)
+    columns = np.array([[1.0, 3.0], [math.nan, 5.0], [math.nan, math.nan]])
+    assert mean_of_known(columns) == pytest.approx([2.0, 5.0, math.nan], nan_ok=True)
 
 
 def test_a_measure_has_the_standard_error_of_what_is_known() -> None:
@@ -313,96 +303,6 @@ def test_a_pair_of_one_image_twice_is_left_out_of_the_overlay() -> None:
     assert measured(found).mean == pytest.approx(0.0, abs=1e-6)
 
 
-# Real images
-
-
-def model(name: str = "vae-celeba") -> Model:
-    """As much of a model as reading images needs."""
-    return Model(name, "0" * 64, (), ImageFormat(3, 8, 8, -1.0, 1.0), (), True, {})
-
-
-def png(value: int) -> bytes:
-    file = BytesIO()
-    Image.new("RGB", (8, 8), (value, value, value)).save(file, "PNG")
-    return file.getvalue()
-
-
-def fill(place: Path, names: dict[str, int]) -> Path:
-    """Write grey images by their names; into a zip if the place's name ends so."""
-    if place.suffix == ".zip":
-        with zipfile.ZipFile(place, "w") as archive:
-            for name, value in names.items():
-                archive.writestr(name, png(value))
-        return place
-    for name, value in names.items():
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_bytes(png(value))
-    return place
-
-
-def greys(images: np.ndarray) -> list[int]:
-    assert (images == images[:, :1, :1, :1]).all()
-    return [int(value) for value in images[:, 0, 0, 0]]
-
-
-FACES = {"faces/000001.png": 1, "faces/000010.png": 10, "faces/000011.png": 11, "faces/20.png": 20}
-OBJECTS = {
-    "cifar10/train/cat/0010.png": 1,
-    "cifar10/test/cat/0001.png": 2,
-    "cifar10/test/dog/0010.png": 3,
-}
-
-
-@pytest.mark.parametrize("place", ["celeba64.zip", "faces.zip", "faces"])
-def test_faces_held_out_are_those_whose_number_is_divisible_by_ten(
-    place: str, tmp_path: Path
-) -> None:
-    path = fill(tmp_path / place, FACES | {"faces/readme.png": 99})
-    assert greys(RealImages(path).held_out(model())) == [10, 20]
-
-
-@pytest.mark.parametrize("place", ["cifar10.zip", "objects.zip", "objects"])
-def test_objects_held_out_are_those_of_the_test_set(place: str, tmp_path: Path) -> None:
-    path = fill(tmp_path / place, OBJECTS)
-    assert greys(RealImages(path).held_out(model("vae-cifar10"))) == [2, 3]
-
-
-def test_a_folder_of_both_archives_gives_each_model_its_own(tmp_path: Path) -> None:
-    fill(tmp_path / "celeba64.zip", FACES)
-    fill(tmp_path / "cifar10.zip", OBJECTS)
-    real = RealImages(tmp_path)
-    assert greys(real.held_out(model("vae-celeba-beta10"))) == [10, 20]
-    assert greys(real.held_out(model("vae-cifar10"))) == [2, 3]
-
-
-@pytest.mark.parametrize("place", ["cifar10.zip", "cifar10"])
-@pytest.mark.parametrize("inside", [False, True])
-def test_objects_never_stand_in_for_faces(place: str, inside: bool, tmp_path: Path) -> None:
-    path = fill(tmp_path / place, OBJECTS)
-    with pytest.raises(errors.NotFoundError, match=r"no images of celeba: name celeba64\.zip"):
-        RealImages(tmp_path if inside else path).held_out(model())
-
-
-def test_a_source_without_held_out_images_is_refused_with_the_rule(tmp_path: Path) -> None:
-    path = fill(tmp_path / "faces.zip", {"000001.png": 1})
-    with pytest.raises(errors.InputError, match=r"no held-out image of celeba \(.*divisible by 10"):
-        RealImages(path).held_out(model())
-    with pytest.raises(errors.InputError, match=r"of cifar10 .*folder named test"):
-        RealImages(path).held_out(model("vae-cifar10"))
-
-
-def test_a_held_out_image_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
-    folder = fill(tmp_path / "faces", FACES)
-    (folder / "30.png").write_bytes(b"no image")
-    with pytest.raises(errors.InputError, match=r"1 held-out images? of celeba cannot.* 30\.png"):
-        RealImages(folder).held_out(model())
-
-
-def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(errors.NotFoundError, match=r"nowhere: there is no such file or folder"):
-        RealImages(tmp_path / "nowhere").held_out(model())
-
-
 # Numbers as JSON
 
 
@@ -418,173 +318,3 @@ def test_numbers_become_plain_and_what_is_not_finite_null() -> None:
         "scalars": [None, 3, True, None],
         "1": {"text": "a", "none": None, "verdict": "agrees"},
     }
-
-
-# Claims of magnitude
-
-LAYERS = {"intermediate": 64, "fine": 32, "image": 16}
-
-
-class _Levels:
-    """Stands in for a study: every layer is its own level."""
-
-    def model(self, name: str) -> "_Levels":
-        return self
-
-    def layer(self, name: str) -> "_Levels":
-        self.level = name
-        return self
-
-
-def line(layer: str | None, x: np.ndarray, y: np.ndarray) -> Regression:
-    slope, intercept = np.polyfit(x, y, 1)
-    left = y - slope * x - intercept
-    spread = float(((y - y.mean()) ** 2).sum())
-    r2 = 1 - float((left**2).sum()) / spread if spread > ROUNDING else 0.0
-    residual = math.sqrt(float((left**2).sum()) / (len(x) - 2))
-    stderr = residual / math.sqrt(float(((x - x.mean()) ** 2).sum()))
-    return Regression(layer, float(slope), float(intercept), r2, stderr, residual, len(x))
-
-
-def magnitude(influence: "dict[str, float] | None", noise: "dict[str, float]") -> MagnitudeResult:
-    """Modules of each layer for K = 1 to 10, of unequal sizes.
-
-    Args:
-        influence: Of a whole layer, of which a module has its share; None for 0.1 of every module.
-        noise: Relative deviation of modules from that, by layer.
-    """
-    generator = np.random.default_rng(0)
-    rows: list[tuple[str, int, int, int, float]] = []
-    for layer, total in LAYERS.items():
-        for k in range(1, 11):
-            sizes = np.diff(np.round(total * np.linspace(0, 1, k + 1) ** 1.5)).astype(int)
-            for module, size in enumerate(sizes):
-                value = 0.1 if influence is None else influence[layer] * size / total
-                factor = 1 + noise.get(layer, 0.0) * generator.choice([-1.0, 1.0])
-                rows.append((layer, k, module, int(size), value * factor))
-    names = np.array([row[0] for row in rows])
-    ks, modules, channels = np.array([row[1:4] for row in rows], dtype=np.int64).T
-    individual = np.array([row[4] for row in rows])
-    share = channels / np.array([LAYERS[name] for name in names])
-    each = [(name, names == name) for name in LAYERS]
-    return MagnitudeResult(
-        layers=tuple(LAYERS),
-        layer=names,
-        k=ks,
-        module=modules,
-        channels=channels,
-        share=share,
-        individual=individual,
-        individual_stderr=np.full(len(rows), 1e-3),
-        by_share=(
-            *(line(name, share[at], individual[at]) for name, at in each),
-            line(None, share, individual),
-        ),
-        by_channels=(
-            *(line(name, channels[at], individual[at]) for name, at in each),
-            line(None, channels, individual),
-        ),
-        range_width=2.0,
-        pairs=10,
-        distinct_images=0,
-        originals="prior",
-        method=Method.NMF,
-        model="toy@0",
-        operation="operations/1",
-        execution=EXECUTION,
-    )
-
-
-def verdicts(found: MagnitudeResult) -> list[Verdict]:
-    claims = magnitude_claims(cast("Study", _Levels()), found)
-    assert all(claim.measured and claim.criterion for claim in claims)
-    return [claim.verdict for claim in claims]
-
-
-def test_influence_proportional_to_size_agrees_with_every_claim() -> None:
-    proportional = dict.fromkeys(LAYERS, 0.8)
-    assert verdicts(magnitude(proportional, {"image": 0.3})) == [Verdict.AGREES] * 5
-
-
-def test_influence_that_does_not_depend_on_size_differs() -> None:
-    falls, grows, explained, little, _ = verdicts(magnitude(None, {}))
-    assert {falls, grows, explained} == {Verdict.DIFFERS}
-    assert little is Verdict.AGREES
-
-
-def test_layers_of_very_different_influence_differ() -> None:
-    *_, little, _ = verdicts(magnitude({"intermediate": 0.1, "fine": 0.4, "image": 1.6}, {}))
-    assert little is Verdict.DIFFERS
-
-
-def test_scatter_at_an_earlier_layer_differs() -> None:
-    found = magnitude(dict.fromkeys(LAYERS, 0.8), {"intermediate": 0.3})
-    assert verdicts(found)[-1] is Verdict.DIFFERS
-
-
-# Claims of stability
-
-
-def stability(nmf: dict[int, float], kmeans: float, cosine: float, best: int) -> StabilityResult:
-    ks = np.arange(2, 6)
-    repeats = np.array([-0.01, 0.01, -0.01, 0.01])
-    rows = [[nmf.get(int(k), 0.5) for k in ks], [kmeans for _ in ks]]
-    values = np.array(rows)[:, :, None] + repeats
-    suggested = SuggestedK(Method.NMF, best, 0.9, 0.5, 0.01, (), f"K = {best}")
-    return StabilityResult(
-        k=ks,
-        methods=(Method.NMF, Method.KMEANS),
-        consistency=values,
-        cosine=np.full(values.shape, cosine),
-        chance=np.full((2, len(ks)), 0.5),
-        suggested=(suggested, suggested),
-        channels=64,
-        operation="operations/1",
-    )
-
-
-def test_stability_as_in_the_paper_agrees_with_every_claim() -> None:
-    found = stability({2: 0.95, 3: 0.95, 4: 0.7, 5: 0.6}, 0.5, 1.0 + 1e-15, 3)
-    claims = stability_claims({"intermediate": found, "fine": found})
-    assert [claim.verdict for claim in claims] == [Verdict.AGREES] * 5
-
-
-def test_stability_that_is_otherwise_differs() -> None:
-    found = stability({2: 0.6, 3: 0.6, 4: 0.6}, 0.9, 0.7, 5)
-    claims = stability_claims({"intermediate": found})
-    assert [claim.verdict for claim in claims] == [Verdict.DIFFERS] * 5
-
-
-def test_stability_as_in_the_paper_at_another_level_alone_agrees_partly() -> None:
-    good = stability({2: 0.95, 3: 0.95, 4: 0.7, 5: 0.6}, 0.5, 0.9, 3)
-    bad = stability({2: 0.6, 3: 0.6, 4: 0.6}, 0.9, 0.7, 5)
-    claims = stability_claims({"intermediate": bad, "fine": good})
-    assert [claim.verdict for claim in claims] == [Verdict.PARTLY] * 5
-
-
-def _templates_of(parts: list[list[str]]) -> npt.NDArray[np.float64]:
-    """Templates that are bright in some parts of a face alone."""
-    found = np.full((len(parts), 64, 64), 0.01)
-    for template, names in zip(found, parts, strict=True):
-        for name in names:
-            (top, bottom), (left, right) = PARTS[name]
-            rows, columns = (
-                slice(round(64 * top), round(64 * bottom)),
-                slice(round(64 * left), round(64 * right)),
-            )
-            template[rows, columns] = 1.0
-    return found
-
-
-@pytest.mark.parametrize(
-    ("parts", "expected"),
-    [
-        ([["sides"], ["cheeks and nose"], ["top of the head"]], Verdict.AGREES),
-        ([["sides", "top of the head"], ["cheeks and nose"], ["mouth"]], Verdict.PARTLY),
-        ([["sides", "cheeks and nose", "top of the head"], ["eyes"], ["mouth"]], Verdict.DIFFERS),
-    ],
-)
-def test_background_face_and_hair_are_three_modules_or_are_not(
-    parts: list[list[str]], expected: Verdict
-) -> None:
-    assert kinds_claim({"intermediate": _templates_of(parts)}).verdict is expected

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from graftscope.client._files import write_npz
 from graftscope.client._results import Execution, FloatArray, InfluenceResult, ModulesResult
 from graftscope.client._sources import Source
+from graftscope.client._statistics import deviation_of_known, mean_of_known
 from graftscope.client._tasks import Method
 
 POOLED = "pooled"
@@ -85,22 +86,22 @@ class StabilityResult:
     @property
     def consistency_mean(self) -> FloatArray:
         """(M, n) mean over repeats; NaN where none settled."""
-        return _mean(self.consistency)
+        return mean_of_known(self.consistency)
 
     @property
     def consistency_sd(self) -> FloatArray:
         """(M, n) standard deviation over repeats; NaN where fewer than two settled."""
-        return _sd(self.consistency)
+        return deviation_of_known(self.consistency)
 
     @property
     def cosine_mean(self) -> FloatArray:
         """(M, n) mean over repeats; NaN where none settled."""
-        return _mean(self.cosine)
+        return mean_of_known(self.cosine)
 
     @property
     def cosine_sd(self) -> FloatArray:
         """(M, n) standard deviation over repeats; NaN where fewer than two settled."""
-        return _sd(self.cosine)
+        return deviation_of_known(self.cosine)
 
     def __repr__(self) -> str:
         """Tell what it is, without its numbers."""
@@ -240,23 +241,6 @@ class MagnitudeResult:
 
 AnalysisResult: TypeAlias = InfluenceResult | ModulesResult | StabilityResult | MagnitudeResult
 """Whatever an analysis answers."""
-
-
-def _mean(values: FloatArray) -> FloatArray:
-    """(..., R) to (...): the mean of what is not NaN."""
-    kept = np.isfinite(values)
-    count = kept.sum(axis=-1)
-    total: FloatArray = np.where(kept, values, 0.0).sum(axis=-1)
-    # Nothing to average is NaN, not a division by zero.
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _sd(values: FloatArray) -> FloatArray:
-    """(..., R) to (...): the standard deviation of what is not NaN."""
-    freedom = np.isfinite(values).sum(axis=-1) - 1
-    squares: FloatArray = (values - _mean(values)[..., None]) ** 2
-    total = np.where(np.isfinite(squares), squares, 0.0).sum(axis=-1)
-    return np.where(freedom > 0, np.sqrt(total / np.maximum(freedom, 1)), np.nan)
 
 
 def _lines(regressions: Sequence[Regression], suffix: str) -> dict[str, FloatArray]:

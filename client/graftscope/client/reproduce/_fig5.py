@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from graftscope.client._statistics import mean_of_known
 from graftscope.client._sweeps import StabilityResult
 from graftscope.client._tasks import Method
 from graftscope.client.figures.paper import Stability, stability
@@ -100,7 +101,7 @@ def _nmf_above_kmeans(found: dict[str, StabilityResult]) -> Claim:
         rows = [each.methods.index(method) for method in (Method.NMF, Method.KMEANS)]
         difference = each.consistency[rows[0]] - each.consistency[rows[1]]  # (n, R)
         # All K of one partition see the same channels, so a partition is one value.
-        values[level] = measured(np.nanmean(difference, axis=0))
+        values[level] = measured(mean_of_known(difference.T))
     good = [level for level, value in values.items() if value.mean > _ERRORS * value.stderr]
     return Claim(
         section="4.1, Fig. 5",

@@ -1,5 +1,6 @@
 """Fig. 6: a tenth of beta gives sharper images, and hybrids with more overlay."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client._results import HybridResult
+from graftscope.client._statistics import mean_of_known
 from graftscope.client.figures.paper import Beta, Estimate, Stability, beta, clusters, stability
 from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, Verdict, verdict
 from graftscope.client.reproduce._clustering import (
@@ -22,7 +24,6 @@ from graftscope.client.reproduce._clustering import (
 from graftscope.client.reproduce._measures import (
     Measured,
     gradient_energy,
-    mean_known,
     measured,
     off_mixture,
     overlay,
@@ -114,22 +115,25 @@ def fig6(study: Study) -> Reproduction:
 
 def overlays(clustering: Clustering) -> NDArray[np.float64]:
     """How much of original 1 still shows in each module's region, mean over modules, (P,)."""
-    return mean_known(
-        [
-            overlay(made.original1, made.original2, made.hybrid, region)
-            for region, made in _acting(clustering)
-        ]
-    )
+    each = [
+        overlay(made.original1, made.original2, made.hybrid, region)
+        for region, made in _acting(clustering)
+    ]
+    return _over_modules(each)
 
 
 def leftovers(clustering: Clustering) -> NDArray[np.float64]:
     """How far hybrids are from any mixture of their originals there, mean over modules, (P,)."""
-    return mean_known(
-        [
-            off_mixture(made.original1, made.original2, made.hybrid, region)
-            for region, made in _acting(clustering)
-        ]
-    )
+    each = [
+        off_mixture(made.original1, made.original2, made.hybrid, region)
+        for region, made in _acting(clustering)
+    ]
+    return _over_modules(each)
+
+
+def _over_modules(each: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
+    """Average (P,) values of each module over the modules; where none acts, nothing is known."""
+    return mean_of_known(np.stack(each, axis=-1)) if each else np.full(1, np.nan)
 
 
 def _acting(clustering: Clustering) -> list[tuple[NDArray[np.bool_], HybridResult]]:

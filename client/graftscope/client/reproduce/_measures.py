@@ -4,12 +4,13 @@ Axes: P pairs, K modules, c colours, H, W pixels. It must not know clients, mode
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from graftscope.client._statistics import deviation_of_known, mean_of_known
 
 Floats = NDArray[np.floating]
 Masks = NDArray[np.bool_]
@@ -33,20 +34,9 @@ class Measured:
 
 def measured(values: Floats) -> Measured:
     """Average what is known of (P,) values."""
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return Measured(math.nan, math.nan)
-    spread = known.std(ddof=1) / math.sqrt(len(known)) if len(known) > 1 else math.nan
-    return Measured(float(known.mean()), float(spread))
-
-
-def mean_known(values: Sequence[Floats]) -> NDArray[np.float64]:
-    """Average what is known of (N, P) values over N, (P,); NaN where nothing is known."""
-    stacked = np.asarray(values, np.float64)
-    known = np.isfinite(stacked)
-    total = np.where(known, stacked, 0.0).sum(axis=0)
-    count = known.sum(axis=0)
-    return np.asarray(total / np.where(count > 0, count, np.nan), np.float64)
+    count = int(np.isfinite(values).sum())
+    spread = float(deviation_of_known(values)) / math.sqrt(max(count, 1))
+    return Measured(float(mean_of_known(values)), spread)
 
 
 def gradient_energy(images: Floats) -> NDArray[np.float64]:

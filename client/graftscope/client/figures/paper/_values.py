@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.client._statistics import deviation_of_known, mean_of_known
+
 Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]
 
@@ -32,12 +34,4 @@ def over_repeats(values: Floats) -> Estimate:
         (...) the mean, NaN where every repeat is, and the deviation (of a sample: R - 1), NaN
         where fewer than two are left.
     """
-    known = np.isfinite(values)
-    count = known.sum(axis=-1)
-    mean = _divided(np.where(known, values, 0.0).sum(axis=-1), count)
-    squares = np.where(known, values - mean[..., np.newaxis], 0.0) ** 2
-    return Estimate(mean, np.sqrt(_divided(squares.sum(axis=-1), count - 1)))
-
-
-def _divided(total: Floats, count: Integers) -> NDArray[np.float64]:
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return Estimate(mean_of_known(values), deviation_of_known(values))
