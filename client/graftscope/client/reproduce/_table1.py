@@ -60,7 +60,7 @@ PAPER: Mapping[str, Mapping[str, str]] = {
 """What Table 1 says, and section 4.1 of the VAE of Fig. 6 (beta divided by 10)."""
 
 _MEASURED = {
-    "held-out error (MSE)": "reconstruction_mse",
+    "reconstruction error (MSE)": "reconstruction_mse",
     "divergence (nats)": "kl",
     "Fréchet distance, prior": "frechet_prior",
     "Fréchet distance, encoded": "frechet_encoded",
