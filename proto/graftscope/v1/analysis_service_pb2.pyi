@@ -98,7 +98,7 @@ class InfluenceRequest(_message.Message):
     PRODUCTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     layer: _builtins.str
-    """A layer's or a level's name."""
+    """A layer's or a level's name; may be empty with each_intervention."""
     map_size: _builtins.int
     """Maps are averaged to areas so that no side is longer; 0 means the image's size up to 128."""
     precision: _precision_pb2.Precision.ValueType
@@ -150,7 +150,7 @@ Global___InfluenceRequest: _TypeAlias = InfluenceRequest  # noqa: Y015
 
 @_typing.final
 class Interventions(_message.Message):
-    """Implemented: one swap from original 2 each, at the request's layer."""
+    """At whichever layers their edits name."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -239,6 +239,7 @@ class InfluenceResponse(_message.Message):
     originals: _builtins.str
     """prior, encoded, images, latents or image_pairs."""
     layer: _builtins.str
+    """Empty where interventions are at several layers."""
     @_builtins.property
     def maps(self) -> _tensor_pb2.Array:
         """(E, H, W) FP64: mean over pairs of |hybrid - original 1|, averaged over colour."""

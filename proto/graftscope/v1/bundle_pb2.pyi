@@ -31,7 +31,7 @@ class _LayerKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LayerKind.V
     LAYER_KIND_MAP: _LayerKind.ValueType  # 1
     """(B, C, H, W)"""
     LAYER_KIND_VECTOR: _LayerKind.ValueType  # 2
-    """(B, C)"""
+    """(B, C); height and width are 1"""
     LAYER_KIND_TOKENS: _LayerKind.ValueType  # 3
     """(B, N, C); height is N, width is 1"""
 
@@ -41,7 +41,7 @@ LAYER_KIND_UNSPECIFIED: LayerKind.ValueType  # 0
 LAYER_KIND_MAP: LayerKind.ValueType  # 1
 """(B, C, H, W)"""
 LAYER_KIND_VECTOR: LayerKind.ValueType  # 2
-"""(B, C)"""
+"""(B, C); height and width are 1"""
 LAYER_KIND_TOKENS: LayerKind.ValueType  # 3
 """(B, N, C); height is N, width is 1"""
 Global___LayerKind: _TypeAlias = LayerKind  # noqa: Y015
@@ -145,6 +145,7 @@ class Input(_message.Message):
     CLASSES_FIELD_NUMBER: _builtins.int
     TRUNCATED_NORMAL_FIELD_NUMBER: _builtins.int
     FIXED_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
     NOISE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     datatype: _builtins.str
@@ -164,6 +165,8 @@ class Input(_message.Message):
     def truncated_normal(self) -> Global___TruncatedNormal: ...
     @_builtins.property
     def fixed(self) -> Global___Fixed: ...
+    @_builtins.property
+    def stored(self) -> Global___Stored: ...
     def __init__(
         self,
         *,
@@ -175,13 +178,14 @@ class Input(_message.Message):
         classes: Global___Classes | None = ...,
         truncated_normal: Global___TruncatedNormal | None = ...,
         fixed: Global___Fixed | None = ...,
+        stored: Global___Stored | None = ...,
         noise: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "distribution", b"distribution", "fixed", b"fixed", "normal", b"normal", "truncated_normal", b"truncated_normal", "uniform", b"uniform"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "distribution", b"distribution", "fixed", b"fixed", "normal", b"normal", "stored", b"stored", "truncated_normal", b"truncated_normal", "uniform", b"uniform"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "datatype", b"datatype", "distribution", b"distribution", "fixed", b"fixed", "name", b"name", "noise", b"noise", "normal", b"normal", "shape", b"shape", "truncated_normal", b"truncated_normal", "uniform", b"uniform"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "datatype", b"datatype", "distribution", b"distribution", "fixed", b"fixed", "name", b"name", "noise", b"noise", "normal", b"normal", "shape", b"shape", "stored", b"stored", "truncated_normal", b"truncated_normal", "uniform", b"uniform"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_distribution: _TypeAlias = _typing.Literal["normal", "uniform", "classes", "truncated_normal", "fixed"]  # noqa: Y015
+    _WhichOneofReturnType_distribution: _TypeAlias = _typing.Literal["normal", "uniform", "classes", "truncated_normal", "fixed", "stored"]  # noqa: Y015
     _WhichOneofArgType_distribution: _TypeAlias = _typing.Literal["distribution", b"distribution"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_distribution) -> _WhichOneofReturnType_distribution | None: ...
 
@@ -272,7 +276,9 @@ Global___Classes: _TypeAlias = Classes  # noqa: Y015
 
 @_typing.final
 class Fixed(_message.Message):
-    """The same value in every sample, stored in a file of the bundle."""
+    """The same value in every sample, stored in a file of the bundle: Safetensors, a tensor (1, ...) of
+    the input's name.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -290,6 +296,32 @@ class Fixed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Fixed: _TypeAlias = Fixed  # noqa: Y015
+
+@_typing.final
+class Stored(_message.Message):
+    """One of `count` values, drawn with replacement, stored in a file of the bundle: Safetensors, a
+    tensor (count, ...) of the input's name. Inputs of one file take the same row.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    file: _builtins.str
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        file: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "file", b"file"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stored: _TypeAlias = Stored  # noqa: Y015
 
 @_typing.final
 class Image(_message.Message):
@@ -325,7 +357,7 @@ Global___Image: _TypeAlias = Image  # noqa: Y015
 
 @_typing.final
 class Layer(_message.Message):
-    """A point at which the generator can be cut."""
+    """A point at which the generator can be cut. The first layers are its latents (Definition 3)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -339,6 +371,10 @@ class Layer(_message.Message):
     CARRIED_FIELD_NUMBER: _builtins.int
     UPSTREAM_FIELD_NUMBER: _builtins.int
     DOWNSTREAM_FIELD_NUMBER: _builtins.int
+    UPSTREAM_MFLOP_FIELD_NUMBER: _builtins.int
+    DOWNSTREAM_MFLOP_FIELD_NUMBER: _builtins.int
+    UPSTREAM_PARAMETERS_FIELD_NUMBER: _builtins.int
+    DOWNSTREAM_PARAMETERS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     level: _builtins.str
     """coarse, intermediate, fine or image (section 4); empty where the model has no levels."""
@@ -349,8 +385,17 @@ class Layer(_message.Message):
     tensor: _builtins.str
     """The activation's name in the source graph."""
     upstream: _builtins.str
-    """Graph files: inputs to activation and carried tensors; those to the image."""
+    """Graph files: inputs to activation and carried tensors (empty where the activation is an input);
+    those to the image.
+    """
     downstream: _builtins.str
+    upstream_mflop: _builtins.float
+    """Cost of one sample in millions of floating-point operations (a multiply-add is two), in
+    convolutions and matrix products, and the number of weights, in each half.
+    """
+    downstream_mflop: _builtins.float
+    upstream_parameters: _builtins.int
+    downstream_parameters: _builtins.int
     @_builtins.property
     def carried(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tensors that cross the cut beside the activation; names of graph inputs among them."""
@@ -368,14 +413,48 @@ class Layer(_message.Message):
         carried: _abc.Iterable[_builtins.str] | None = ...,
         upstream: _builtins.str = ...,
         downstream: _builtins.str = ...,
+        upstream_mflop: _builtins.float = ...,
+        downstream_mflop: _builtins.float = ...,
+        upstream_parameters: _builtins.int = ...,
+        downstream_parameters: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carried", b"carried", "channels", b"channels", "downstream", b"downstream", "height", b"height", "kind", b"kind", "level", b"level", "name", b"name", "tensor", b"tensor", "upstream", b"upstream", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carried", b"carried", "channels", b"channels", "downstream", b"downstream", "downstream_mflop", b"downstream_mflop", "downstream_parameters", b"downstream_parameters", "height", b"height", "kind", b"kind", "level", b"level", "name", b"name", "tensor", b"tensor", "upstream", b"upstream", "upstream_mflop", b"upstream_mflop", "upstream_parameters", b"upstream_parameters", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Layer: _TypeAlias = Layer  # noqa: Y015
+
+@_typing.final
+class TorchHook(_message.Message):
+    """Where PyTorch computes a layer: what a forward hook sees."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODULE_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    CALL_FIELD_NUMBER: _builtins.int
+    module: _builtins.str
+    """The module's path, as `named_modules` gives it."""
+    input: _builtins.bool
+    """Whether the layer is what the module is given; else what it returns."""
+    call: _builtins.int
+    """Which of the module's calls in one forward pass, from 0."""
+    def __init__(
+        self,
+        *,
+        module: _builtins.str = ...,
+        input: _builtins.bool = ...,
+        call: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "input", b"input", "module", b"module"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TorchHook: _TypeAlias = TorchHook  # noqa: Y015
 
 @_typing.final
 class Encoder(_message.Message):
@@ -482,6 +561,27 @@ class Provenance(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class TorchHooksEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___TorchHook: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___TorchHook | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     RECIPE_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     LICENCE_FIELD_NUMBER: _builtins.int
@@ -490,6 +590,7 @@ class Provenance(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
+    TORCH_HOOKS_FIELD_NUMBER: _builtins.int
     recipe: _builtins.str
     data: _builtins.str
     licence: _builtins.str
@@ -507,6 +608,10 @@ class Provenance(_message.Message):
     def settings(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The recipe's settings by name, such as beta=0.0005, and the number of images trained on."""
 
+    @_builtins.property
+    def torch_hooks(self) -> _containers.MessageMap[_builtins.str, Global___TorchHook]:
+        """By layer's name; only where the generator came from PyTorch."""
+
     def __init__(
         self,
         *,
@@ -518,10 +623,11 @@ class Provenance(_message.Message):
         seed: _builtins.int = ...,
         steps: _builtins.int = ...,
         settings: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        torch_hooks: _abc.Mapping[_builtins.str, Global___TorchHook] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "licence", b"licence", "metrics", b"metrics", "recipe", b"recipe", "seed", b"seed", "settings", b"settings", "steps", b"steps", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "licence", b"licence", "metrics", b"metrics", "recipe", b"recipe", "seed", b"seed", "settings", b"settings", "steps", b"steps", "torch_hooks", b"torch_hooks", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,7 +22,10 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Intervention(_message.Message):
-    """Edits at one layer or at several. Implemented so far: one swap from original 2 at one layer."""
+    """Edits at one layer or at several. Donors are recorded in runs without any intervention; what is not
+    edited is computed again from what was edited above it. Two edits may not assign the same channel
+    of a layer at the same place.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -73,7 +76,7 @@ class Edit(_message.Message):
     def blend(self) -> Global___Blend: ...
     @_builtins.property
     def mask(self) -> Global___Mask:
-        """Where on the activation map; everywhere if absent."""
+        """Where on the activation map; everywhere if absent. Vectors have no places."""
 
     def __init__(
         self,
@@ -164,10 +167,12 @@ class Swap(_message.Message):
         """The default: original 2 of the pair."""
 
     @_builtins.property
-    def latents(self) -> _originals_pb2.Latents: ...
+    def latents(self) -> _originals_pb2.Latents:
+        """One sample, the donor of every pair: (1, ...) for every input."""
+
     @_builtins.property
     def image(self) -> _tensor_pb2.Array:
-        """An image, through the encoder."""
+        """One image, through the encoder: (1, H, W, C) UINT8."""
 
     def __init__(
         self,
@@ -215,7 +220,7 @@ class Constant(_message.Message):
 
     @_builtins.property
     def array(self) -> _tensor_pb2.Array:
-        """Broadcast against the activation."""
+        """Broadcast against the layer's activation of one sample: (C, H, W), (C,) or (N, C)."""
 
     def __init__(
         self,
@@ -276,7 +281,9 @@ class Add(_message.Message):
     ARRAY_FIELD_NUMBER: _builtins.int
     scalar: _builtins.float
     @_builtins.property
-    def array(self) -> _tensor_pb2.Array: ...
+    def array(self) -> _tensor_pb2.Array:
+        """As a constant's."""
+
     def __init__(
         self,
         *,
@@ -295,7 +302,7 @@ Global___Add: _TypeAlias = Add  # noqa: Y015
 
 @_typing.final
 class Blend(_message.Message):
-    """weight times the donor plus (1 - weight) times the value itself."""
+    """weight times the donor plus (1 - weight) times the value itself; any finite weight."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -328,7 +335,7 @@ class Mask(_message.Message):
     def rectangle(self) -> Global___Rectangle: ...
     @_builtins.property
     def array(self) -> _tensor_pb2.Array:
-        """(H, W) booleans."""
+        """(H, W) booleans, of the layer's own size."""
 
     def __init__(
         self,
@@ -348,6 +355,8 @@ Global___Mask: _TypeAlias = Mask  # noqa: Y015
 
 @_typing.final
 class Rectangle(_message.Message):
+    """In pixels of the activation map, or in tokens where width is 1."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TOP_FIELD_NUMBER: _builtins.int

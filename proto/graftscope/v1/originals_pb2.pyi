@@ -84,11 +84,11 @@ class Pairs(_message.Message):
     def originals(self) -> Global___Originals: ...
     @_builtins.property
     def share(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of inputs that both originals of a pair share. Not implemented yet."""
+        """Names of inputs of which original 2 takes original 1's value."""
 
     @_builtins.property
     def fix(self) -> Global___Latents:
-        """Inputs that are the same in every sample. Not implemented yet."""
+        """Inputs that are the same in every sample: (1, ...) each."""
 
     def __init__(
         self,
