@@ -6,6 +6,8 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from graftscope.graph import Cut
+
 CHAIN = """
 <ir_version: 10, opset_import: ["": 20]>
 chain (float[batch, 8] z) => (float[batch, 3, 8, 8] image) {
@@ -95,9 +97,15 @@ def run(model: ir.Model, tensors: dict[str, NDArray[np.generic]]) -> dict[str, N
     return dict(zip(names, session.run(names, feeds), strict=True))
 
 
-def latents(model: ir.Model, batch: int) -> dict[str, NDArray[np.generic]]:
+def above(halves: Cut) -> ir.Model:
+    """Return the upper half of a cut that has one."""
+    assert halves.upstream is not None
+    return halves.upstream
+
+
+def latents(model: ir.Model, batch: int, seed: int = 7) -> dict[str, NDArray[np.generic]]:
     """Draw standard normal values for every input of a graph."""
-    randomness = np.random.default_rng(7)
+    randomness = np.random.default_rng(seed)
     return {
         str(value.name): randomness.standard_normal(
             (batch, *(dim for dim in value.shape[1:] if isinstance(dim, int)))

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from _fake_model import DIGEST, manifest
 from graftscope.client.cli import run
 
 
@@ -173,36 +174,102 @@ def test_measure_hands_over_its_options_and_tells_the_distances(
     assert json.loads(capsys.readouterr().out)["images"] == 994
 
 
-def test_export_tells_the_bundle_that_it_wrote(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def exporting(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Put an exporter in the place of the real one; what it is given is kept."""
     given: dict[str, Any] = {}
 
     def export(*arguments: Any, on_progress: Callable[[Any], None], **named: Any) -> Any:
         given.update(arguments=arguments, **named)
         on_progress(SimpleNamespace(stage=Stage.WORKING, done=1, total=2))
-        layers = [SimpleNamespace(name="conv1"), SimpleNamespace(name="conv2")]
-        return SimpleNamespace(name="faces", digest="d1", layers=layers)
+        return SimpleNamespace(manifest=manifest(), notes=("input 'z' (6,): normal, guessed",))
 
     room(monkeypatch, "exporter", export=export)
-    arguments = ["export", "runs/a", "--out", "b", "--name", "faces", "--overwrite"]
+    return given
+
+
+def test_export_tells_the_bundle_that_it_wrote(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exporting(monkeypatch)
+    arguments = ["export", "model.onnx", "--out", "b"]
     assert run([*arguments, "--json"]) == 0
     told = capsys.readouterr()
-    assert given == {
-        "arguments": ("runs/a", Path("b")),
-        "name": "faces",
-        "licence": None,
-        "overwrite": True,
-    }
     assert json.loads(told.out) == {
         "bundle": "b",
-        "name": "faces",
-        "digest": "d1",
+        "name": "toy",
+        "digest": DIGEST,
         "layers": ["conv1", "conv2"],
+        "notes": ["input 'z' (6,): normal, guessed"],
     }
-    assert told.err == "export: working: 1 of 2 done\n"
+    assert told.err == "export: working: 1 of 2 done\ninput 'z' (6,): normal, guessed\n"
     assert run(arguments) == 0
-    assert capsys.readouterr().out == "exported faces with layers conv1, conv2 -> b\n"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "exported toy with 2 layers -> b"
+    assert [line.split()[1] for line in lines if line[:1] in ("○", "●", "▼")] == [
+        "z",
+        "conv1",
+        "conv2",
+        "image",
+    ]
+
+
+def test_export_hands_over_its_options(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = exporting(monkeypatch)
+    assert run(["export", "runs/a", "--out", "b"]) == 0
+    plain: dict[str, Any] = {
+        "inputs": [],
+        "shapes": [],
+        "output": None,
+        "image_range": None,
+        "weights": None,
+    }
+    assert given == {
+        "arguments": ("runs/a", Path("b")),
+        **plain,
+        "image_range": None,
+        "weights": None,
+        "name": None,
+        "licence": None,
+        "overwrite": False,
+    }
+    options = ["--name", "faces", "--licence", "CC0", "--overwrite", "--output", "sample"]
+    inputs = ["--input", "z=truncated:0.7", "--input", "label=classes:10", "--shape", "z=100,1,1"]
+    weights = ["--weights", "w.safetensors", "--range", "-1,1"]
+    assert run(["export", "my.models:make", "--out", "b", *options, *inputs, *weights]) == 0
+    capsys.readouterr()
+    assert given == {
+        "arguments": ("my.models:make", Path("b")),
+        "inputs": ["z=truncated:0.7", "label=classes:10"],
+        "shapes": ["z=100,1,1"],
+        "output": "sample",
+        "image_range": (-1.0, 1.0),
+        "weights": Path("w.safetensors"),
+        "name": "faces",
+        "licence": "CC0",
+        "overwrite": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1", "is not two numbers"),
+        ("0,1,2", "is not two numbers"),
+        ("a,b", "is not two numbers"),
+        ("0,inf", "is not two numbers"),
+        ("1,-1", "the first number must be the lower one"),
+    ],
+)
+def test_a_range_that_is_none_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    exporting(monkeypatch)
+    assert run(["export", "m.onnx", "--out", "b", "--range", text]) == 4
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert said in told[0]
 
 
 def test_serve_leaves_to_the_server_what_is_not_given(

@@ -84,6 +84,7 @@ def card(folder: Path) -> str:
 def test_levels_and_layers_are_the_architectures(vae: Path) -> None:
     manifest = read_bundle(vae / "face").manifest
     assert [(layer.name, layer.level, layer.height) for layer in manifest.layers] == [
+        ("z", "", 1),
         ("fc", "coarse", 2),
         ("deconv1", "intermediate", 4),
         ("deconv2", "fine", 8),

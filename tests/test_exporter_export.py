@@ -87,6 +87,7 @@ def test_the_layers_are_those_of_the_architecture_with_its_levels(small: Path) -
         for layer in read_bundle(small).manifest.layers
     ]
     assert found == [
+        ("z", "", 8, 1, 1),
         ("fc", "coarse", 8, 2, 2),
         ("deconv1", "intermediate", 6, 4, 4),
         ("deconv2", "fine", 5, 8, 8),
@@ -98,7 +99,8 @@ def test_a_layer_feeds_the_next_stage(small: Path) -> None:
     z = torch.linspace(-2, 2, 24).reshape(3, 8)
     generator = small_generator()
     activation = z
-    for layer, stage in zip(read_bundle(small).manifest.layers, generator.children(), strict=False):
+    layers = read_bundle(small).manifest.layers[1:]
+    for layer, stage in zip(layers, generator.children(), strict=False):
         activation = stage(activation)
         (found,) = run(small / layer.upstream, z=z.numpy())
         np.testing.assert_allclose(found, activation.detach().numpy(), atol=1e-5)
@@ -172,15 +174,22 @@ def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
 
 def test_a_skip_connection_is_carried_where_it_crosses(tmp_path: Path) -> None:
     manifest = export_module(built(Skip), LATENTS, tmp_path / "skip")
-    first, second, third = manifest.layers
-    assert carried(manifest) == {first.name: [], second.name: [first.tensor], third.name: []}
+    _, first, second, third, joined = manifest.layers
+    assert carried(manifest) == {
+        "z": [],
+        first.name: [],
+        second.name: [first.tensor],
+        third.name: [],
+        joined.name: [],
+    }
     assert first.name == "fc"
 
 
 def test_a_reused_latent_is_carried_by_its_name(tmp_path: Path) -> None:
     examples = {**LATENTS, "noise": torch.zeros(2, 1, 4, 4)}
     manifest = export_module(built(ReusedLatent), examples, tmp_path / "reused")
-    first, second = manifest.layers
+    latent, first, second = (layer for layer in manifest.layers if layer.tensor != "noise")
+    assert list(latent.carried) == ["noise"]
     assert first.carried[0] == "noise"
     assert len(first.carried) == 2
     assert list(second.carried) == []
@@ -287,7 +296,7 @@ def test_an_image_outside_its_stated_range_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_level_of_a_layer_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="given for conv9, but the graph's layers are: fc"):
+    with pytest.raises(SourceError, match="given for conv9, but the graph's layers are: z, fc"):
         export_module(built(Skip), LATENTS, tmp_path / "out", levels={"conv9": "fine"})
 
 

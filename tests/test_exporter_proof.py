@@ -10,7 +10,9 @@ import torch
 
 from graftscope.bundle import Originals, manifest_from_json, read_bundle
 from graftscope.exporter import EncoderModule, ProofError, export_module
-from graftscope.exporter._proof import BATCHES, Proof, draw_latents
+from graftscope.exporter._draw import draw_latents
+from graftscope.exporter._proof import BATCHES, Proof
+from graftscope.exporter._sessions import Session
 from graftscope.exporter._splicing import prove_splicing
 from graftscope.exporter._trace import reference
 from torch_toys import small_encoder, small_generator
@@ -53,7 +55,7 @@ def change_operation(path: Path, old: str, new: str) -> None:
 
 
 def test_what_was_exported_is_proved(exported: Path) -> None:
-    layers = 4
+    layers = 5  # the latent is one
     assert prove(exported) == 2 * (1 + layers)
 
 
@@ -98,7 +100,7 @@ def test_weights_that_are_cut_short_are_noticed(folder: Path) -> None:
 
 def test_latents_are_the_same_every_time_and_no_batch_is_too_large(exported: Path) -> None:
     manifest = read_bundle(exported).manifest
-    first, second = (draw_latents(manifest, max(BATCHES))["z"] for _ in range(2))
+    first, second = (draw_latents(manifest.inputs, {}, max(BATCHES))["z"] for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert first.shape == (5, 8)
     assert first.dtype == np.float32
@@ -121,15 +123,24 @@ def test_a_bundle_that_cannot_be_spliced_is_refused_with_the_layer(folder: Path)
         (opset,) = model.opset_import
         opset.version = 17
         path.write_bytes(model.SerializeToString())
-    with pytest.raises(ProofError, match=r"^layer 'fc' cannot be spliced: .* opset 17; "):
+    with pytest.raises(ProofError, match=r"^layer 'z' cannot be spliced: .* opset 17; "):
         prove(folder)
 
 
 def test_splicing_nothing_must_give_original_1(exported: Path) -> None:
     manifest = read_bundle(exported).manifest
-    latents = draw_latents(manifest, 3)
+    layer = manifest.layers[1]
+    upstream = Session(exported / layer.upstream, optimised=True)
+    crossing = upstream.run(draw_latents(manifest.inputs, {}, 3))
     image = manifest.image
     wrong = np.zeros((3, image.channels, image.height, image.width), np.float32)
     message = r"^layer 'fc': splicing no channel, against original 1 \(batch 3\), is off by 0\.\d+"
     with pytest.raises(ProofError, match=message):
-        prove_splicing(exported, manifest.layers[0], latents, wrong, 1e-5)
+        prove_splicing(exported, layer, crossing, wrong, 1e-5)
+
+
+def test_an_expensive_generator_is_proved_with_fewer_samples(exported: Path) -> None:
+    manifest = read_bundle(exported).manifest
+    assert Proof(exported, manifest, None, None).batches == BATCHES
+    manifest.layers[0].downstream_mflop = 1e5
+    assert Proof(exported, manifest, None, None).batches == (1, 2)

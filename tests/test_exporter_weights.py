@@ -28,6 +28,7 @@ def folder(tmp_path: Path) -> Path:
     """Return a folder with a graph, its halves, and another graph that shares a weight."""
     model = parse(CHAIN)
     halves = cut(model, find_layers(model)[0].tensor)
+    assert halves.upstream is not None
     graphs = {"whole.onnx": model, "up.onnx": halves.upstream, "down.onnx": halves.downstream}
     write_graphs(tmp_path, {**graphs, "other.onnx": parse(SKIP)})
     return tmp_path

@@ -47,9 +47,25 @@ def test_two_layers_of_one_stage_are_told_apart() -> None:
     assert names(SKIP, scopes) == ["fc", "block.inner", "block"]
 
 
-def test_two_layers_of_one_module_are_numbered() -> None:
+def test_the_last_layer_of_a_module_has_its_name_and_others_are_numbered() -> None:
     scopes = {"first": stage("fc"), "second": stage("block"), "joined": stage("block")}
-    assert names(SKIP, scopes) == ["fc", "block", "block_2"]
+    assert names(SKIP, scopes) == ["fc", "block_2", "block"]
+
+
+def test_a_layer_behind_a_shared_activation_is_named_after_the_module_before_it() -> None:
+    scopes = {"flat": stage("net.fc"), "first": stage("net.relu")}
+    scopes |= {"up": stage("net.deconv1"), "scaled": stage("net.norm"), "second": stage("net.relu")}
+    assert names(CHAIN, scopes) == ["fc", "norm"]
+
+
+def test_a_sum_in_a_block_keeps_the_blocks_name_where_another_layer_is_in_it_too() -> None:
+    scopes = {"flat": stage("fc"), "maps": stage("fc"), "first": stage("fc")}
+    scopes |= {
+        "middle": stage("block.conv1"),
+        "second": stage("block"),
+        "last": stage("block.conv2"),
+    }
+    assert names(SKIP, {**scopes, "joined": stage("block")}) == ["fc", "block_2", "block"]
 
 
 def test_an_operation_between_modules_belongs_to_the_module_before_it() -> None:
@@ -60,7 +76,7 @@ def test_an_operation_between_modules_belongs_to_the_module_before_it() -> None:
 @pytest.mark.parametrize(
     ("tensor", "expected"),
     [
-        ("/main/2/Relu_output_0", "main_2_Relu_output_0"),
+        ("/main/2/Relu_output_0", "main.2.Relu"),
         ("onnx::Relu_17", "onnx_Relu_17"),
         ("..", "layer"),
         ("x" * 300, "x" * 100),

@@ -23,7 +23,7 @@ from graftscope.graph import (
     reduce_effects,
     splice,
 )
-from onnx_toys import CHAIN, REUSED_LATENT, SKIP, latents, parse, run
+from onnx_toys import CHAIN, REUSED_LATENT, SKIP, above, latents, parse, run
 
 PAIRS = 3
 # float32 images, float64 sums: only the order of a few additions differs.
@@ -40,7 +40,7 @@ class Setting:
         halves = cut(model, find_layers(model)[layer].tensor)
         self.halves: Cut = halves
         self.inputs = latents(model, 2 * PAIRS)
-        recorded = {**self.inputs, **run(halves.upstream, self._for(halves.upstream))}
+        recorded = {**self.inputs, **run(above(halves), self._for(above(halves)))}
         self.first = {name: value[:PAIRS] for name, value in recorded.items()}
         self.second = {name: value[PAIRS:] for name, value in recorded.items()}
         self.carried: Arrays = {name: self.first[name] for name in halves.carried}

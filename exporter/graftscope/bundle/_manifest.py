@@ -111,16 +111,19 @@ def _file_problems(manifest: bundle_pb2.Bundle) -> Iterator[str]:
 
 
 def _files_used(manifest: bundle_pb2.Bundle) -> Iterator[tuple[str, str]]:
+    inputs = [each.name for each in manifest.inputs]
     yield "generator", manifest.generator
     for layer in manifest.layers:
-        yield f"layer {layer.name!r}: upstream", layer.upstream
+        if layer.upstream or layer.tensor not in inputs:
+            yield f"layer {layer.name!r}: upstream", layer.upstream
         yield f"layer {layer.name!r}: downstream", layer.downstream
     if manifest.HasField("encoder"):
         yield "encoder", manifest.encoder.file
         yield "originals", manifest.encoder.originals
     for each in manifest.inputs:
-        if each.HasField("fixed"):
-            yield f"input {each.name!r}: fixed value", each.fixed.file
+        for kind in ("fixed", "stored"):
+            if each.HasField(kind):
+                yield f"input {each.name!r}: {kind} values", getattr(each, kind).file
 
 
 def _input_problems(manifest: bundle_pb2.Bundle) -> Iterator[str]:

@@ -2,13 +2,15 @@
 
     from graftscope.exporter import export
 
-    manifest = export("runs/vae-celeba", "bundles/vae-celeba")
+    exported = export("runs/vae-celeba", "bundles/vae-celeba")
+    print(exported.manifest.layers, *exported.notes)
 
 It knows PyTorch and ONNX Runtime; it must not know gRPC or the server.
 """
 
 from graftscope.exporter._export import export, export_module
 from graftscope.exporter._module import EncoderModule
+from graftscope.exporter._pipeline import Exported
 from graftscope.exporter.errors import (
     ExportError,
     ProofError,
@@ -24,6 +26,7 @@ __all__ = [
     "ExportError",
     "ExportProgress",
     "ExportStage",
+    "Exported",
     "ProofError",
     "SourceError",
     "SourceNotFoundError",

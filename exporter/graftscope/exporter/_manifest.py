@@ -9,7 +9,7 @@ import onnx_ir as ir
 from graftscope.bundle import FORMAT, digest, file_sha256
 from graftscope.exporter._subject import EncoderSubject, Subject
 from graftscope.exporter.errors import SourceError
-from graftscope.graph import Cut, Layer, LayerKind, image_of, static_extents
+from graftscope.graph import Cost, Cut, Layer, LayerKind, cost_of, image_of, static_extents
 from graftscope.v1 import bundle_pb2
 
 GENERATOR_FILE: Final = "generator.onnx"
@@ -81,6 +81,8 @@ def _image(subject: Subject) -> bundle_pb2.Image:
 
 
 def _layer(layer: Layer, cut: Cut, levels: Mapping[str, str]) -> bundle_pb2.Layer:
+    above = Cost(0.0, 0) if cut.upstream is None else cost_of(cut.upstream)
+    below = cost_of(cut.downstream)
     return bundle_pb2.Layer(
         name=layer.name,
         level=levels.get(layer.name, ""),
@@ -90,8 +92,13 @@ def _layer(layer: Layer, cut: Cut, levels: Mapping[str, str]) -> bundle_pb2.Laye
         width=layer.width,
         tensor=layer.tensor,
         carried=cut.carried,
-        upstream=upstream_file(layer.name),
-        downstream=downstream_file(layer.name),
+        # Below an input lies the whole generator.
+        upstream=upstream_file(layer.name) if cut.upstream is not None else "",
+        downstream=downstream_file(layer.name) if cut.upstream is not None else GENERATOR_FILE,
+        upstream_mflop=above.mflop,
+        downstream_mflop=below.mflop,
+        upstream_parameters=above.parameters,
+        downstream_parameters=below.parameters,
     )
 
 

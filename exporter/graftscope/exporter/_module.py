@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from graftscope.bundle import Originals
+from graftscope.exporter._hooks import find_hooks
 from graftscope.exporter._subject import EncoderSubject, Subject
 from graftscope.exporter._trace import reference, trace
 from graftscope.exporter.errors import SourceError
@@ -67,7 +69,9 @@ def subject_from_modules(
             image = generator(*examples.values())
         traced = _trace_encoder(encoder, image, inputs)
         on_progress(ExportProgress(ExportStage.TRACING, 2, steps))
-    return Subject(model, inputs, low, high, reference(generator), encoder=traced)
+    run = reference(generator)
+    hooks = partial(find_hooks, generator, run)
+    return Subject(model, inputs, low, high, run, encoder=traced, find_hooks=hooks)
 
 
 def _trace_encoder(

@@ -1,5 +1,6 @@
 """Bring graphs of older operation sets up to the one that splicing is written in."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import onnx
@@ -10,6 +11,9 @@ from graftscope.graph import OPSET_FLOOR, normalise
 
 _IR_VERSION: Final = 8
 """The file format of the same release, in which initializers need not be inputs too."""
+
+_LARGE_BYTES: Final = 4096
+"""Constants that a conversion reads, such as shapes and scales, are smaller."""
 
 
 def raise_opset(model: ir.Model) -> ir.Model:
@@ -27,17 +31,41 @@ def raise_opset(model: ir.Model) -> ir.Model:
     opset = model.graph.opset_imports.get("", OPSET_FLOOR)
     if opset >= OPSET_FLOOR:
         return model
-    ir.external_data.load_to_model(model)
     model.ir_version = max(model.ir_version, _IR_VERSION)
+    weights = _set_aside(model)
+    converted = ir.from_proto(_convert(model, opset))
+    _put_back(converted, weights)
+    return normalise(converted)
+
+
+def _convert(model: ir.Model, opset: int) -> onnx.ModelProto:
     try:
-        converted = onnx.version_converter.convert_version(ir.to_proto(model), OPSET_FLOOR)
+        return onnx.version_converter.convert_version(ir.to_proto(model), OPSET_FLOOR)
     except (onnx.version_converter.ConvertError, RuntimeError, ValueError) as error:
         # The converter's own two kinds, and protobuf's for graphs above 2 GiB.
         raise SourceError(
             f"the graph is of opset {opset} and cannot be converted to {OPSET_FLOOR}, "
             f"which splicing needs: {_reason(error)}"
         ) from error
-    return normalise(ir.from_proto(converted))
+
+
+def _set_aside(model: ir.Model) -> dict[str, ir.TensorProtocol]:
+    """Make large initializers inputs, whose numbers the converter need not copy."""
+    graph, aside = model.graph, dict[str, ir.TensorProtocol]()
+    for name, value in list(graph.initializers.items()):
+        if value.const_value is not None and value.const_value.nbytes >= _LARGE_BYTES:
+            aside[name] = value.const_value
+            del graph.initializers[name]
+            value.const_value = None
+            graph.inputs.append(value)
+    return aside
+
+
+def _put_back(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:
+    for value in [each for each in model.graph.inputs if each.name in weights]:
+        model.graph.inputs.remove(value)
+        value.const_value = weights[value.name or ""]
+        model.graph.register_initializer(value)
 
 
 def _reason(error: Exception) -> str:

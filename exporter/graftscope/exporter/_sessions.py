@@ -10,6 +10,14 @@ from numpy.typing import NDArray
 from graftscope.exporter.errors import ProofError
 
 _ERRORS_ONLY = 3
+_DTYPES = {
+    "tensor(bool)": "bool",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(uint8)": "uint8",
+}
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
@@ -41,6 +49,26 @@ class Session:
         self._session = _load(path, content, options)
         self.inputs = tuple(each.name for each in self._session.get_inputs())
         self.outputs = tuple(each.name for each in self._session.get_outputs())
+
+    @property
+    def input_types(self) -> dict[str, tuple[tuple[int, ...], np.dtype[np.generic]]]:
+        """Shapes and datatypes by the input's name; extents that are free are 1."""
+        return {
+            each.name: (
+                tuple(dim if isinstance(dim, int) else 1 for dim in each.shape),
+                np.dtype(_DTYPES.get(each.type, "float32")),
+            )
+            for each in self._session.get_inputs()
+        }
+
+    @property
+    def fixed_batches(self) -> set[int]:
+        """The first extents of inputs that are fixed."""
+        return {
+            each.shape[0]
+            for each in self._session.get_inputs()
+            if each.shape and isinstance(each.shape[0], int)
+        }
 
     def run(self, tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
         """Compute every output from those of the tensors that the graph takes.

@@ -39,7 +39,7 @@ Tensors = Mapping[str, NDArray[np.generic]]
 def prove_splicing(
     folder: Path,
     layer: bundle_pb2.Layer,
-    latents: Tensors,
+    crossing: Tensors,
     images: NDArray[np.float32],
     allowed: float,
 ) -> None:
@@ -48,16 +48,15 @@ def prove_splicing(
     Args:
         folder: Where the bundle's files lie.
         layer: The layer.
-        latents: The generator's inputs (B, ...); original 2 is the sample before in the batch.
+        crossing: The layer's activation and what is carried, (B, ...), by the tensor's name;
+            original 2 is the sample before in the batch.
         images: The generator's images of them, (B, c, H, W).
         allowed: Largest difference between images.
 
     Raises:
         ProofError: If the layer cannot be spliced, or it gives something else.
     """
-    crossing = Session(folder / layer.upstream, optimised=True).run(latents)
     tensors = {
-        **latents,
         **crossing,
         ORIGINAL1: crossing[layer.tensor],
         ORIGINAL2: np.roll(crossing[layer.tensor], 1, axis=0),
@@ -75,7 +74,8 @@ def prove_splicing(
 def _spliced(folder: Path, layer: bundle_pb2.Layer, *, reduced: bool) -> Session:
     path = folder / layer.downstream
     try:
-        model = splice(ir.load(path), channel_axis=_CHANNEL_AXIS[layer.kind])
+        axis = _CHANNEL_AXIS[layer.kind]
+        model = splice(ir.load(path), activation=layer.tensor, channel_axis=axis)
         if reduced:
             model = reduce_effects(model)
     except GraphError as error:

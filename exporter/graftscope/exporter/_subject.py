@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,15 @@ class Reference(Protocol):
 
     def __call__(self, inputs: Arrays, /) -> Sequence[NDArray[np.float32]]:
         """Compute the graph's outputs, in order, from its inputs by name."""
+
+
+class HookFinder(Protocol):
+    """Finds where PyTorch computes a bundle's layers."""
+
+    def __call__(
+        self, folder: Path, manifest: bundle_pb2.Bundle, /
+    ) -> Mapping[str, bundle_pb2.TorchHook]:
+        """Return hooks by the layer's name, for the bundle whose graphs lie in a folder."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,11 @@ class Subject:
         encoder: The encoder, if there is one.
         provenance: Where the generator comes from.
         card: The model card, in Markdown.
+        stored: Values of inputs to be stored, as `ChosenInputs.stored` has them.
+        bounded: Whether no image may leave the range from low to high; else that is where most
+            pixels lie.
+        notes: What was guessed, and what a user should know beside; one line each.
+        find_hooks: Finds where PyTorch computes the layers; None where it comes from elsewhere.
     """
 
     model: ir.Model
@@ -61,3 +76,7 @@ class Subject:
     encoder: EncoderSubject | None = None
     provenance: bundle_pb2.Provenance = field(default_factory=bundle_pb2.Provenance)
     card: str = ""
+    stored: Mapping[str, Arrays] = field(default_factory=dict)
+    bounded: bool = True
+    notes: tuple[str, ...] = ()
+    find_hooks: HookFinder | None = None

@@ -6,7 +6,8 @@ It is the only module that calls PyTorch's ONNX exporter.
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from inspect import Parameter, signature
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from graftscope.exporter._noise import Replay
 from graftscope.exporter._subject import Arrays, Reference
 from graftscope.exporter.errors import SourceError
 from graftscope.graph import has_batch_axis, normalise
@@ -25,7 +27,9 @@ OPSET: Final = 20
 _CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
-def trace(module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence[str]) -> ir.Model:
+def trace(
+    module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence[str], *, title: str = ""
+) -> ir.Model:
     """Turn a module into a graph in plain form, the nodes' metadata still there.
 
     Args:
@@ -33,13 +37,14 @@ def trace(module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence[s
         examples: An example of every argument, by the name of the graph's input and in the
             order of the arguments: (B, ...) with B of at least 2, so that no extent looks fixed.
         outputs: Names for the graph's outputs.
+        title: How messages call the module; empty takes its class's name.
 
     Raises:
         SourceError: If the module is in training mode, or PyTorch cannot turn it into a graph
             whose batch is free.
     """
-    _require_evaluation_mode(module)
-    batch = torch.export.Dim("batch")
+    title = title or type(module).__name__
+    _require_evaluation_mode(module, title)
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -49,47 +54,64 @@ def trace(module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence[s
                 output_names=list(outputs),
                 opset_version=OPSET,
                 dynamo=True,
-                dynamic_shapes=tuple({0: batch} for _ in examples),
+                dynamic_shapes=_dynamic_shapes(module, len(examples)),
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
         raise SourceError(
-            f"PyTorch cannot turn {type(module).__name__} into a graph whose batch is free: "
-            f"{_root_cause(error)}"
+            f"PyTorch cannot turn {title} into a graph whose batch is free: {_root_cause(error)}"
         ) from error
     assert program is not None
     model = normalise(program.model)
-    _require_free_batch(module, model)
+    _require_free_batch(model, title)
     return model
 
 
-def reference(module: nn.Module) -> Reference:
-    """Return a function that computes with the module what its graph should."""
+def reference(module: nn.Module, noise: int = 0) -> Reference:
+    """Return a function that computes with the module what its graph should.
+
+    Args:
+        module: The module that was traced.
+        noise: How many of the graph's inputs, the last ones, stand for random numbers that the
+            module draws by itself.
+    """
 
     def compute(inputs: Arrays, /) -> list[NDArray[np.float32]]:
-        with torch.inference_mode():
-            result = module(*(torch.from_numpy(array) for array in inputs.values()))
-        tensors = (result,) if isinstance(result, Tensor) else result
-        return [tensor.numpy() for tensor in tensors]
+        tensors = [torch.tensor(array) for array in inputs.values()]
+        given = len(tensors) - noise
+        draws = Replay(tensors[given:]) if noise else nullcontext()
+        with torch.inference_mode(), draws:
+            result = module(*tensors[:given])
+        results = (result,) if isinstance(result, Tensor) else result
+        return [tensor.numpy() for tensor in results]
 
     return compute
 
 
-def _require_free_batch(module: nn.Module, model: ir.Model) -> None:
+def _dynamic_shapes(module: nn.Module, count: int) -> tuple[object, ...]:
+    """Say of each argument that its first extent, and no other, is free."""
+    batch = torch.export.Dim("batch")
+    shapes = tuple({0: batch} for _ in range(count))
+    kinds = {each.kind for each in signature(module.forward).parameters.values()}
+    # What a module takes as `*arguments` counts as one argument, a tuple.
+    return (shapes,) if Parameter.VAR_POSITIONAL in kinds else shapes
+
+
+def _require_free_batch(model: ir.Model, title: str) -> None:
     """Refuse what PyTorch traced for the examples' number of samples alone."""
     for value in model.graph.outputs:
         if not has_batch_axis(value):
             raise SourceError(
-                f"PyTorch cannot turn {type(module).__name__} into a graph whose batch is free: "
+                f"PyTorch cannot turn {title} into a graph whose batch is free: "
                 f"its output {value.name!r} has shape {value.shape}"
             )
 
 
-def _require_evaluation_mode(module: nn.Module) -> None:
+def _require_evaluation_mode(module: nn.Module, title: str) -> None:
     training = [name or "itself" for name, part in module.named_modules() if part.training]
     if training:
         raise SourceError(
-            f"{type(module).__name__} is in training mode ({', '.join(training[:5])}); "
+            f"{title} is in training mode ({', '.join(training[:5])}); "
             "call its eval() first, since an export fixes how it computes"
         )
 

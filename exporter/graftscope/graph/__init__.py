@@ -8,9 +8,22 @@
 It works on graphs alone, with onnx-ir; it must not know torch, gRPC or sessions.
 """
 
+from graftscope.graph._cost import Cost, cost_of
 from graftscope.graph._cut import Cut, cut
-from graftscope.graph._layers import Layer, LayerKind, find_layers
+from graftscope.graph._free_batch import free_batch
+from graftscope.graph._intervene import (
+    Assignment,
+    Intervened,
+    Slot,
+    factor_name,
+    intervene,
+    value_name,
+    where_name,
+)
+from graftscope.graph._kinds import LayerKind
+from graftscope.graph._layers import Layer, find_layers
 from graftscope.graph._normalise import normalise, strip_metadata
+from graftscope.graph._randomness import Noise, inputs_for_randomness
 from graftscope.graph._shapes import has_batch_axis, static_extents
 from graftscope.graph._splice import (
     HYBRIDS,
@@ -26,12 +39,16 @@ from graftscope.graph._splice import (
     reduce_effects,
     splice,
 )
+from graftscope.graph._unfit import refuse_unfit
 from graftscope.graph._walk import image_of
 from graftscope.graph.errors import (
     CutError,
+    FixedBatchError,
     GraphError,
+    LoopError,
     NoLayersError,
     RandomGraphError,
+    TrainingModeError,
     UnknownTensorError,
 )
 
@@ -46,21 +63,37 @@ __all__ = [
     "SETS",
     "TOTAL",
     "Areas",
+    "Assignment",
+    "Cost",
     "Cut",
     "CutError",
+    "FixedBatchError",
     "GraphError",
+    "Intervened",
     "Layer",
     "LayerKind",
+    "LoopError",
     "NoLayersError",
+    "Noise",
     "RandomGraphError",
+    "Slot",
+    "TrainingModeError",
     "UnknownTensorError",
+    "cost_of",
     "cut",
+    "factor_name",
     "find_layers",
+    "free_batch",
     "has_batch_axis",
     "image_of",
+    "inputs_for_randomness",
+    "intervene",
     "normalise",
     "reduce_effects",
+    "refuse_unfit",
     "splice",
     "static_extents",
     "strip_metadata",
+    "value_name",
+    "where_name",
 ]

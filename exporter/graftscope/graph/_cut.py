@@ -9,8 +9,13 @@ Rules
    upstream half does not repeat it among its outputs.
 4. Each sample of a batch is on its own, so what crosses has the batch as its first axis.
 5. A half holds only what it needs, in the order of the whole graph.
+6. An input of the graph is a point too (Definition 3): nothing lies above it, and the whole graph
+   below.
+7. A cut may go through several activations of which none is computed from another; what is said
+   of the activation then holds for each.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -19,8 +24,8 @@ from graftscope.graph._batch import ask_activation_instead, asks_for_batch
 from graftscope.graph._shapes import has_batch_axis, infer_missing_shapes
 from graftscope.graph._walk import (
     affected_by,
+    constants_of,
     image_of,
-    inputs_of,
     name_of,
     needed_for,
     tensor_named,
@@ -46,13 +51,13 @@ class Cut:
 
     Attributes:
         upstream: Those of the graph's inputs that it needs -> the activation, then the carried
-            tensors that are no graph inputs.
+            tensors that are no graph inputs; None where only graph inputs cross.
         downstream: The activation, then the carried tensors -> the image.
         activation: The activation's name.
         carried: Names of the carried tensors, graph inputs first, in the graph's order.
     """
 
-    upstream: ir.Model
+    upstream: ir.Model | None
     downstream: ir.Model
     activation: str
     carried: tuple[str, ...]
@@ -74,18 +79,56 @@ def cut(model: ir.Model, activation: str) -> Cut:
         CutError: If nothing could be edited there, or a tensor stands in the way.
         RandomGraphError: If the graph draws random numbers by itself.
     """
-    graph = model.graph
-    _refuse_randomness(graph)
+    value = editable_tensor(model, activation)
+    halves = cut_through(model, [value])
+    return Cut(halves.upstream, halves.downstream, activation, halves.carried)
+
+
+def editable_tensor(model: ir.Model, name: str) -> ir.Value:
+    """Return the tensor of that name, if a change of it can reach the image.
+
+    Args:
+        model: The generator; shapes that are missing are inferred and kept.
+        name: The tensor's.
+
+    Raises:
+        UnknownTensorError: If the graph has no such tensor.
+        CutError: If nothing could be edited there.
+        RandomGraphError: If the graph draws random numbers by itself.
+    """
+    _refuse_randomness(model.graph)
     infer_missing_shapes(model)
-    value = tensor_named(graph, activation)
-    _refuse_unless_inside(graph, value)
-    below = _below(graph, value)
-    _refuse_without_batch_axis(value, below.carried)
-    crossing = [value, *(each for each in below.carried if each not in graph.inputs)]
-    return Cut(
-        upstream=_upstream(model, crossing),
-        downstream=_downstream(model, value, below),
-        activation=activation,
+    value = tensor_named(model.graph, name)
+    _refuse_unless_inside(model.graph, value)
+    return value
+
+
+@dataclass(frozen=True)
+class Halves:
+    """As `Cut`, but through any number of activations."""
+
+    upstream: ir.Model | None
+    downstream: ir.Model
+    carried: tuple[str, ...]
+
+
+def cut_through(model: ir.Model, activations: Sequence[ir.Value]) -> Halves:
+    """Cut at several activations at once.
+
+    Args:
+        model: The generator.
+        activations: From `editable_tensor`; none is computed from another.
+
+    Raises:
+        CutError: If a tensor stands in the way.
+    """
+    graph = model.graph
+    below = _below(graph, activations)
+    _refuse_without_batch_axis(activations, below.carried)
+    crossing = [each for each in (*activations, *below.carried) if each not in graph.inputs]
+    return Halves(
+        upstream=_upstream(model, crossing) if crossing else None,
+        downstream=_downstream(model, activations, below),
         carried=tuple(name_of(each) for each in below.carried),
     )
 
@@ -101,11 +144,11 @@ class _Below:
     """Nodes that read the batch's extent from a tensor above the cut."""
 
 
-def _below(graph: ir.Graph, activation: ir.Value) -> _Below:
-    affected = affected_by(graph, [activation])
+def _below(graph: ir.Graph, activations: Sequence[ir.Value]) -> _Below:
+    affected = affected_by(graph, activations)
     asking = {node for node in graph if _asks_above(node, graph, affected)}
     asked = {node.outputs[0] for node in asking}
-    computed = (affected | _constants(graph, asked)) - {activation}
+    computed = (affected | constants_of(graph, asked)) - set(activations)
     needed = needed_for([image_of(graph)], through=computed - asked)
     return _Below(
         nodes=[node for node in graph if not (needed & computed).isdisjoint(node.outputs)],
@@ -113,7 +156,7 @@ def _below(graph: ir.Graph, activation: ir.Value) -> _Below:
         carried=[
             value
             for value in tensors_of(graph)
-            if value in needed and value not in computed and value is not activation
+            if value in needed and value not in computed and value not in activations
         ],
         asking=asking,
     )
@@ -121,15 +164,6 @@ def _below(graph: ir.Graph, activation: ir.Value) -> _Below:
 
 def _asks_above(node: ir.Node, graph: ir.Graph, affected: set[ir.Value]) -> bool:
     return asks_for_batch(node, graph) and node.inputs[0] not in affected
-
-
-def _constants(graph: ir.Graph, asked: set[ir.Value]) -> set[ir.Value]:
-    """Return the tensors that depend on constants and on the batch's extent alone."""
-    constants = {*graph.initializers.values(), *asked}
-    for node in graph:
-        if constants.issuperset(inputs_of(node)):
-            constants.update(node.outputs)
-    return constants
 
 
 def _upstream(model: ir.Model, crossing: list[ir.Value]) -> ir.Model:
@@ -144,9 +178,9 @@ def _upstream(model: ir.Model, crossing: list[ir.Value]) -> ir.Model:
     )
 
 
-def _downstream(model: ir.Model, activation: ir.Value, below: _Below) -> ir.Model:
+def _downstream(model: ir.Model, activations: Sequence[ir.Value], below: _Below) -> ir.Model:
     # A node asking above the cut still reads its tensor here, until its copy is replaced.
-    crossing = [activation, *below.carried]
+    crossing = [*activations, *below.carried]
     asked = [node.inputs[0] for node in below.nodes if node in below.asking]
     above = [value for value in dict.fromkeys(asked) if value and value not in crossing]
     half = _part(
@@ -201,11 +235,9 @@ def _refuse_randomness(graph: ir.Graph) -> None:
 
 def _refuse_unless_inside(graph: ir.Graph, value: ir.Value) -> None:
     image = image_of(graph)
-    if value in graph.inputs:
-        reason = "is an input of the graph"
-    elif value is image:
+    if value is image:
         reason = "is the image itself"
-    elif value in _constants(graph, set()):
+    elif value in constants_of(graph):
         reason = "is the same for every latent"
     elif value not in needed_for([image]):
         reason = f"does not reach the image {name_of(image)!r}"
@@ -214,11 +246,17 @@ def _refuse_unless_inside(graph: ir.Graph, value: ir.Value) -> None:
     raise CutError(f"tensor {name_of(value)!r} cannot be cut at: it {reason}")
 
 
-def _refuse_without_batch_axis(activation: ir.Value, carried: list[ir.Value]) -> None:
-    in_the_way = [value for value in [activation, *carried] if not has_batch_axis(value)]
+def _refuse_without_batch_axis(
+    activations: Sequence[ir.Value], carried: Sequence[ir.Value]
+) -> None:
+    in_the_way = [value for value in [*activations, *carried] if not has_batch_axis(value)]
     if in_the_way:
         tensors = ", ".join(f"{name_of(value)!r} {value.shape}" for value in in_the_way)
         raise CutError(
-            f"the graph cannot be cut at {name_of(activation)!r}: these tensors would cross the "
+            f"the graph cannot be cut at {_names(activations)}: these tensors would cross the "
             f"cut, and their first axis is not the batch: {tensors}"
         )
+
+
+def _names(values: Sequence[ir.Value]) -> str:
+    return ", ".join(repr(name_of(value)) for value in values)

@@ -1,38 +1,20 @@
-"""Find a generator's layers: the activations that feed the next linear operation.
+"""A generator's layers, from the latents to the image: `_points` says which they are.
 
-Rules
-1. A layer is what a linear operation reads as its data, so it lies after batch normalisation
-   and nonlinearity (section 3.1). What several of them read is one layer.
-2. Padding and resampling keep channels apart: a layer lies before them, where it is smallest.
-3. A layer lies behind a linear operation, so neither the latents nor a constant is one; and
-   the image depends on what reads it, so it is not the image.
-4. Layers are ordered as the graph computes them, from the latents to the image.
-
-`_READS` says which operations count, and the kind of layer that they read. Axes: B batch,
-C channels, H and W pixels, N tokens.
+The latents are the first layers (Definition 3), whatever reads them. All extents but the batch
+are fixed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import onnx_ir as ir
 
+from graftscope.graph._kinds import LayerKind, kind_of
 from graftscope.graph._names import layer_names
+from graftscope.graph._points import LINEAR, find_points
 from graftscope.graph._shapes import infer_missing_shapes, static_extents
-from graftscope.graph._walk import affected_by, image_of, name_of, needed_for
-from graftscope.graph.errors import GraphError, NoLayersError
-
-
-class LayerKind(Enum):
-    """How a layer's axes are arranged; the value is their number."""
-
-    VECTOR = 2
-    """(B, C)"""
-    TOKENS = 3
-    """(B, N, C)"""
-    MAP = 4
-    """(B, C, H, W)"""
+from graftscope.graph._walk import name_of
+from graftscope.graph.errors import NoLayersError
 
 
 @dataclass(frozen=True)
@@ -44,8 +26,8 @@ class Layer:
         tensor: The activation's name in the graph.
         kind: How its axes are arranged.
         channels: Number of channels, C.
-        height: Height of a map in pixels, H.
-        width: Width of a map in pixels, W.
+        height: Height of a map in pixels, H; number of tokens, N; 1 for a vector.
+        width: Width of a map in pixels, W; else 1.
     """
 
     name: str
@@ -56,76 +38,63 @@ class Layer:
     width: int
 
 
-_READS = {"Conv": LayerKind.MAP, "ConvTranspose": LayerKind.MAP}
-_LINEAR = frozenset({*_READS, "Gemm", "MatMul", "Einsum"})
-_KEEPS_CHANNELS_APART = frozenset({"Identity", "Dropout", "Pad", "Resize", "Upsample"})
-
-
-def find_layers(model: ir.Model) -> tuple[Layer, ...]:
+def find_layers(
+    model: ir.Model, *, latents: Collection[str] = (), constant: Collection[str] = ()
+) -> tuple[Layer, ...]:
     """Find the layers of a generator, from the latents to the image.
 
     Args:
         model: A generator with one output. Shapes that are missing are inferred and kept.
+        latents: Names of the inputs that are layers themselves, such as all that are drawn from
+            a continuous distribution.
+        constant: Names of the inputs that are the same in every sample.
 
     Returns:
-        At least one layer. A name is that of the PyTorch module that computed the layer, where
-        the graph's metadata tell, else it is made from the tensor's name.
+        At least one layer behind the latents. Its name is that of the PyTorch module that
+        computed it, where the graph's metadata tell, else made from the tensor's name; a
+        latent's is the input's.
 
     Raises:
         NoLayersError: If no activation fits the rules.
-        GraphError: If there is not exactly one output, or a layer's extents are not fixed.
+        GraphError: If there is not exactly one output.
     """
     infer_missing_shapes(model)
-    kinds = _layer_values(model.graph)
-    if not kinds:
-        operations = ", ".join(sorted({node.op_type for node in model.graph})) or "none"
+    graph = model.graph
+    inner = find_points(graph, constant)
+    _require_fixed_extents(graph, inner)
+    fitting = [value for value in inner if kind_of(value) is not None]
+    inputs = [value for value in graph.inputs if value.name in latents and kind_of(value)]
+    names = layer_names(fitting, taken=[name_of(value) for value in inputs])
+    named = [*zip(map(name_of, inputs), inputs, strict=True), *zip(names, fitting, strict=True)]
+    return tuple(_describe(name, value) for name, value in named)
+
+
+def _require_fixed_extents(graph: ir.Graph, inner: Sequence[ir.Value]) -> None:
+    if not inner:
+        operations = ", ".join(sorted({node.op_type for node in graph})) or "none"
         raise NoLayersError(
-            f"no layer found: a layer feeds one of {', '.join(_READS)} and lies behind another "
-            f"linear operation; the graph's operations: {operations}"
+            f"no layer found: a layer feeds one of {', '.join(sorted(LINEAR))} and lies behind "
+            f"another of them; the graph's operations: {operations}"
         )
-    names = layer_names(list(kinds))
-    return tuple(
-        _describe(name, value, kind)
-        for name, (value, kind) in zip(names, kinds.items(), strict=True)
-    )
-
-
-def _layer_values(graph: ir.Graph) -> dict[ir.Value, LayerKind]:
-    """Return the layers' tensors in the graph's order."""
-    linear = [out for node in graph if node.op_type in _LINEAR for out in node.outputs]
-    behind = affected_by(graph, linear)
-    read = {value: kind for value, kind in _read_values(graph) if value in behind}
-    return {value: read[value] for node in graph for value in node.outputs if value in read}
-
-
-def _read_values(graph: ir.Graph) -> Iterator[tuple[ir.Value, LayerKind]]:
-    needed = needed_for([image_of(graph)])
-    for node in graph:
-        data = node.inputs[0] if node.op_type in _READS else None
-        if data is not None and not needed.isdisjoint(node.outputs):
-            yield _before_resampling(data), _READS[node.op_type]
-
-
-def _before_resampling(value: ir.Value) -> ir.Value:
-    node = value.producer()
-    while node is not None and node.op_type in _KEEPS_CHANNELS_APART:
-        source = node.inputs[0]
-        if source is None or _channels(source) != _channels(value):
-            break
-        value, node = source, source.producer()
-    return value
-
-
-def _channels(value: ir.Value) -> object:
-    return None if value.shape is None or len(value.shape) < 2 else value.shape[1]
-
-
-def _describe(name: str, value: ir.Value, kind: LayerKind) -> Layer:
-    extents = static_extents(value)
-    if extents is None or len(extents) + 1 != kind.value:
-        raise GraphError(
-            f"layer {name!r} (tensor {name_of(value)!r}) has shape {value.shape}; it needs "
-            f"{kind.value} axes, of which all but the first have a fixed extent"
+    if all(kind_of(value) is None for value in inner):
+        value = inner[0]
+        raise NoLayersError(
+            f"no layer found: tensor {name_of(value)!r} feeds a linear operation, but has shape "
+            f"{value.shape}; a layer is a map (B, C, H, W), a vector (B, C) or tokens (B, N, C) "
+            "of which only the batch B is free"
         )
-    channels, height, width = extents
+
+
+def _describe(name: str, value: ir.Value) -> Layer:
+    extents, kind = static_extents(value), kind_of(value)
+    assert extents is not None
+    assert kind is not None
+    channels, height, width = _arranged(kind, extents)
     return Layer(name, name_of(value), kind, channels, height, width)
+
+
+def _arranged(kind: LayerKind, extents: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return channels, height and width; tokens are a map of width 1, a vector of one pixel."""
+    if kind is LayerKind.TOKENS:
+        return extents[1], extents[0], 1
+    return (extents[0], *extents[1:], 1, 1)[:3]  # type: ignore[return-value]  # three of them

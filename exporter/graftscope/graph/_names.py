@@ -1,8 +1,15 @@
 """Name layers after the modules that computed them.
 
-PyTorch's exporter writes the path of modules behind every node into its metadata. A layer is
-named after the outermost module that computed this layer and no other: the stage `deconv1`, not
-its activation function `deconv1.activation`. It does not know what a layer is.
+PyTorch's exporter writes the path of modules behind every node into its metadata. It does not
+know what a layer is.
+
+Rules
+1. A layer is named after the outermost module that computed this layer and no other: the stage
+   `deconv1`, not its activation function `deconv1.activation`.
+2. An activation function that is called for several layers tells nothing of any: a layer behind it
+   is named after the module before it.
+3. Where one module computed several layers, the last has its name, for that is what it returns;
+   the others are numbered.
 """
 
 import ast
@@ -16,17 +23,76 @@ import onnx_ir as ir
 from graftscope.graph._walk import name_of
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
+_OUTPUT = re.compile(r"/?(.+)_output_\d+")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LENGTH_LIMIT = 100
 """Leaves room for a graph file's suffix where a file's name has at most 255 bytes."""
 
 
-def layer_names(values: Sequence[ir.Value]) -> list[str]:
-    """Return a name for each of the tensors: unique, also where case is ignored, file-name safe."""
+def layer_names(values: Sequence[ir.Value], taken: Iterable[str] = ()) -> list[str]:
+    """Return a name for each of the tensors: unique, also where case is ignored, file-name safe.
+
+    Args:
+        values: The tensors.
+        taken: Names that are not free any more.
+    """
+    scopes = _telling_scopes(values)
+    owned = [own for own in scopes if own]
+    paths = iter(_without_common_parents([_own_module(own, owned) for own in owned]))
+    named = zip(scopes, values, strict=True)
+    names = [next(paths) if own else _from_tensor(name_of(v)) for own, v in named]
+    ends = [
+        bool(own) and _is_made_in(value, own[-1]) for own, value in zip(scopes, values, strict=True)
+    ]
+    return _unique(names, ends, taken)
+
+
+def _telling_scopes(values: Sequence[ir.Value]) -> list[tuple[str, ...]]:
+    """Return the modules around each tensor's producer; shared activation functions are left."""
     scopes = [_module_scopes(value) for value in values]
-    if not all(scopes):
-        return _unique(name_of(value) for value in values)
-    return _unique(_without_common_parents([_own_module(own, scopes) for own in scopes]))
+    shared = Counter(own[-1] for own in scopes if own)
+    parents = {scope for value in values[:1] for scope in _parents(value)}
+    return [
+        _scopes_before(value, own)
+        if own and shared[own[-1]] > 1 and own[-1] not in parents
+        else own
+        for value, own in zip(values, scopes, strict=True)
+    ]
+
+
+def _parents(value: ir.Value) -> set[str]:
+    """Return the modules of a tensor's graph that hold modules."""
+    node = value.producer()
+    nodes = () if node is None or node.graph is None else node.graph
+    return {scope for node in nodes for scope in _scopes_of(node)[1:-2]}
+
+
+def _scopes_before(value: ir.Value, own: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the modules that gave an activation function its data; `own` if it is none."""
+    node = value.producer()
+    while node is not None and not any(map(_is_weight, node.inputs)):
+        data = node.inputs[0] if node.inputs else None
+        node = None if data is None else data.producer()
+        scopes = () if node is None else _scopes_of(node)[1:-1]
+        if scopes and scopes[-1] != own[-1]:
+            return scopes
+    return own
+
+
+def _is_weight(value: ir.Value | None) -> bool:
+    tensor = None if value is None else value.const_value
+    return tensor is not None and tensor.size > 1 and tensor.dtype.is_floating_point()
+
+
+def _is_made_in(value: ir.Value, module: str) -> bool:
+    node = value.producer()
+    return node is not None and _scopes_of(node)[1:-1][-1:] == (module,)
+
+
+def _from_tensor(name: str) -> str:
+    """Return the module path that PyTorch's older exporter made a tensor's name from."""
+    match = _OUTPUT.fullmatch(name)
+    return match[1].replace("/", ".") if match else name
 
 
 def _module_scopes(value: ir.Value) -> tuple[str, ...]:
@@ -66,13 +132,14 @@ def _without_common_parents(paths: list[str]) -> list[str]:
     return [".".join(path[shared:]) for path in parts]
 
 
-def _unique(names: Iterable[str]) -> list[str]:
-    taken: set[str] = set()
-    result = []
-    for name in names:
-        safe = _UNSAFE.sub("_", name).strip("._-")[:_LENGTH_LIMIT] or "layer"
-        candidates = (safe, *(f"{safe}_{i}" for i in range(2, len(taken) + 3)))
-        chosen = next(name for name in candidates if name.lower() not in taken)
-        taken.add(chosen.lower())
-        result.append(chosen)
-    return result
+def _unique(names: Sequence[str], ends: Sequence[bool], reserved: Iterable[str]) -> list[str]:
+    """Number what is called the same; where a module ends in several, the last keeps its name."""
+    taken = {name.lower() for name in reserved}
+    safe = [_UNSAFE.sub("_", name).strip("._-")[:_LENGTH_LIMIT] or "layer" for name in names]
+    last = {name: i for i, (name, end) in enumerate(zip(safe, ends, strict=True)) if end}
+    result = dict.fromkeys(range(len(safe)), "")
+    for i in sorted(result, key=lambda i: (last.get(safe[i]) != i, i)):
+        candidates = (safe[i], *(f"{safe[i]}_{j}" for j in range(2, len(taken) + 3)))
+        result[i] = next(name for name in candidates if name.lower() not in taken)
+        taken.add(result[i].lower())
+    return list(result.values())

@@ -36,7 +36,9 @@ class Areas:
     width: int = 1
 
 
-def splice(downstream: ir.Model, *, channel_axis: int = 1) -> ir.Model:
+def splice(
+    downstream: ir.Model, *, activation: str | None = None, channel_axis: int = 1
+) -> ir.Model:
     """Puts the swap of sets of channels before a downstream half (Definition 5).
 
     The model is changed in place and returned. Its activation input is replaced by three:
@@ -45,30 +47,31 @@ def splice(downstream: ir.Model, *, channel_axis: int = 1) -> ir.Model:
     pairs of the first set first. Values are selected, never computed from both.
 
     Args:
-        downstream: a graph whose first input is the activation, the others the carried tensors.
+        downstream: a graph whose inputs are the activation and the carried tensors.
+        activation: the activation's name; None takes the first input.
         channel_axis: the activation's axis of channels: 1 for maps and vectors, 2 for tokens.
 
     Raises:
-        GraphError: the graph has no input, not one output, or an opset below 18.
+        GraphError: the graph has no such input, not one output, or an opset below 18.
     """
     _check(downstream)
     graph = downstream.graph
     tape = Tape(graph)
-    activation, carried = graph.inputs[0], list(graph.inputs[1:])
-    original1, original2 = (_like(activation, name) for name in (ORIGINAL1, ORIGINAL2))
+    edited, carried = _activation_first(graph, activation)
+    original1, original2 = (_like(edited, name) for name in (ORIGINAL1, ORIGINAL2))
     sets = _input(SETS, ir.DataType.BOOL, ["sets", "channels"])
 
-    rank = len(activation.shape or ())
+    rank = len(edited.shape or ())
     others = [axis for axis in range(rank + 1) if axis not in (0, channel_axis + 1)]
     chosen = tape.op("Unsqueeze", [sets, _ints(tape, others)])  # (E, 1, C, 1, 1)
     donor = tape.op("Unsqueeze", [original2, _ints(tape, [0])])  # (1, B, C, h, w)
     kept = tape.op("Unsqueeze", [original1, _ints(tape, [0])])
     spliced = tape.op("Where", [chosen, donor, kept])  # (E, B, C, h, w)
-    _replace(graph, activation, _merge_leading(tape, spliced, like=original1))  # (E * B, C, h, w)
+    replace_uses(graph, edited, _merge_leading(tape, spliced, like=original1))  # (E * B, C, h, w)
 
     count = tape.op("Shape", [sets], {"start": 0, "end": 1})
     for value in filter(_is_batched, carried):
-        _replace(graph, value, _repeat(tape, value, count))
+        replace_uses(graph, value, _repeat(tape, value, count))
     graph.inputs[:] = [original1, original2, sets, *carried]
     graph.outputs[0] = tape.op("Identity", [graph.outputs[0]], output=ir.Value(name=HYBRIDS))
     graph.outputs[0].dtype = ir.DataType.FLOAT
@@ -76,7 +79,7 @@ def splice(downstream: ir.Model, *, channel_axis: int = 1) -> ir.Model:
     return downstream
 
 
-def reduce_effects(spliced: ir.Model, *, areas: Areas = Areas()) -> ir.Model:
+def reduce_effects(hybrids: ir.Model, *, areas: Areas = Areas()) -> ir.Model:
     """Reduces hybrids to the sums of their absolute differences from original 1 (equation 3).
 
     The model is changed in place and returned. It gains the input `IMAGE1` (B, c, H, W) and its
@@ -87,18 +90,19 @@ def reduce_effects(spliced: ir.Model, *, areas: Areas = Areas()) -> ir.Model:
     3. `PIXEL_MEANS` (E, B): every pair's mean over all pixels.
 
     Args:
-        spliced: what `splice` returns.
+        hybrids: a graph that gives `HYBRIDS`: what `splice` returns, or an intervention's lower
+            half, which makes one hybrid a pair, so that E is 1.
         areas: sides of the areas that maps are averaged over; the last of a row may be partial.
     """
-    graph = spliced.graph
+    graph = hybrids.graph
     tape = Tape(graph)
-    hybrids, sets = graph.outputs[0], next(value for value in graph.inputs if value.name == SETS)
+    images = graph.outputs[0]
     image1 = _input(IMAGE1, ir.DataType.FLOAT, ["batch", "colour", "height", "width"])
     graph.inputs.append(image1)
 
-    count = tape.op("Shape", [sets], {"start": 0, "end": 1})
+    count = _count_of_sets(tape, graph)
     shape = tape.op("Concat", [count, tape.op("Shape", [image1])], {"axis": 0})
-    stacked = tape.op("Reshape", [hybrids, shape])  # (E, B, c, H, W)
+    stacked = tape.op("Reshape", [images, shape])  # (E, B, c, H, W)
     against = tape.op("Unsqueeze", [image1, _ints(tape, [0])])
     effect = tape.op("Abs", [tape.op("Sub", [stacked, against])])
     grey = tape.op("ReduceMean", [effect, _ints(tape, [2])], {"keepdims": 0})  # (E, B, H, W)
@@ -116,7 +120,13 @@ def reduce_effects(spliced: ir.Model, *, areas: Areas = Areas()) -> ir.Model:
         for value, name in ((total, TOTAL), (moment, MOMENT), (means, PIXEL_MEANS))
     ]
     graph.sort()
-    return spliced
+    return hybrids
+
+
+def _count_of_sets(tape: Tape, graph: ir.Graph) -> ir.Value:
+    """E as a vector of one number."""
+    sets = [value for value in graph.inputs if value.name == SETS]
+    return tape.op("Shape", sets, {"start": 0, "end": 1}) if sets else _ints(tape, [1])
 
 
 def _check(model: ir.Model) -> None:
@@ -129,6 +139,15 @@ def _check(model: ir.Model) -> None:
     opset = graph.opset_imports.get("", 0)
     if opset < OPSET_FLOOR:
         raise GraphError(f"the graph is of opset {opset}; splicing needs {OPSET_FLOOR} or newer")
+
+
+def _activation_first(graph: ir.Graph, name: str | None) -> tuple[ir.Value, list[ir.Value]]:
+    """The activation, and the carried tensors."""
+    names = [value.name for value in graph.inputs]
+    if name is not None and name not in names:
+        raise GraphError(f"the graph has no input {name!r}; it has: {', '.join(map(str, names))}")
+    edited = graph.inputs[0 if name is None else names.index(name)]
+    return edited, [value for value in graph.inputs if value is not edited]
 
 
 def _input(name: str, dtype: ir.DataType, shape: Sequence[str | int | None]) -> ir.Value:
@@ -172,8 +191,8 @@ def _repeat(tape: Tape, value: ir.Value, count: ir.Value) -> ir.Value:
     return _merge_leading(tape, stacked, like=value)
 
 
-def _replace(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
-    """Lets the model's own nodes use `new`; those that make `new` go on with `old`."""
+def replace_uses(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
+    """Lets the model's own nodes use `new`; those that make `new` go on with `old`, in place."""
     makers = _ancestors(new)
     for use in tuple(old.uses()):
         if use.node not in makers:

@@ -29,6 +29,15 @@ def affected_by(graph: ir.Graph, sources: Iterable[ir.Value]) -> set[ir.Value]:
     return affected
 
 
+def constants_of(graph: ir.Graph, also: Iterable[ir.Value] = ()) -> set[ir.Value]:
+    """Return the initializers, the tensors in `also`, and what is computed from these alone."""
+    constants = {*graph.initializers.values(), *also}
+    for node in graph:
+        if constants.issuperset(inputs_of(node)):
+            constants.update(node.outputs)
+    return constants
+
+
 def needed_for(
     results: Iterable[ir.Value], through: Container[ir.Value] | None = None
 ) -> set[ir.Value]:

@@ -6,7 +6,10 @@
     ├── UnknownTensorError (LookupError)  no tensor of that name is in the graph
     ├── NoLayersError                     the graph has no activation that could be edited
     ├── CutError                          tensors stand in the way of a cut
-    └── RandomGraphError                  the graph draws random numbers by itself
+    ├── RandomGraphError                  the graph draws random numbers by itself
+    ├── TrainingModeError                 a node computes as in training
+    ├── LoopError                         a loop lies between the inputs and the image
+    └── FixedBatchError                   the graph computes one sample at a time
 
 It knows no library, so that every module of the room may import it.
 """
@@ -30,3 +33,15 @@ class CutError(GraphError):
 
 class RandomGraphError(GraphError):
     """The graph draws random numbers by itself, so that two runs of it differ."""
+
+
+class TrainingModeError(GraphError):
+    """A node computes as in training, so that samples depend on chance or on each other."""
+
+
+class LoopError(GraphError):
+    """A loop lies between the inputs and the image."""
+
+
+class FixedBatchError(GraphError):
+    """The graph computes one sample at a time; the message names the node in the way."""

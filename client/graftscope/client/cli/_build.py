@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graftscope.client._checks import finite_number
 from graftscope.client._embedded import import_room, translated
+from graftscope.client.cli._models import model_of_manifest, say_chain
 from graftscope.client.cli._options import JsonOption
-from graftscope.client.cli._output import note, say, say_json
+from graftscope.client.cli._output import counted, note, say, say_json
 from graftscope.client.cli._progress import Advance, Shown, shown
-from graftscope.client.errors import StoppedError
+from graftscope.client.errors import InputError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,7 +126,9 @@ def export(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A checkpoint's folder, or an .onnx file with one float latent.",
+            help="A checkpoint's folder; an .onnx file; or package.module:function, which returns "
+            "a PyTorch module, or a module, a method's name, its keyword arguments and a selector "
+            "of its output.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="The folder to write.")],
@@ -145,29 +149,97 @@ def export(
             help="The terms of the training images. Default: those of the recipe's.",
         ),
     ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="NAME=DISTRIBUTION",
+            help="How an input's values come about: normal, uniform:LOW,HIGH, truncated:T, "
+            "classes:N, constant:FILE (the same in every sample) or file:FILE (one of its rows "
+            "each sample); FILE: .npz or .npy. May be repeated. Default: guessed where the graph "
+            "tells.",
+        ),
+    ] = None,
+    shapes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shape",
+            metavar="NAME=100,1,1",
+            help="The shape of an input of a PyTorch module, without the batch; may be repeated.",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", metavar="NAME", help="Which of an ONNX file's outputs is the image."
+        ),
+    ] = None,
+    image_range: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            metavar="LOW,HIGH",
+            help="The least and the largest value of an image's pixel: -1,1 or 0,1 or 0,255. "
+            "Default: guessed from samples.",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            metavar="FILE.safetensors",
+            help="Weights for the PyTorch module.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a bundle that is there already.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
     """Split a generator at its layers and write it as a bundle, with proof that the parts fit."""
+    wide = None if image_range is None else parse_range(image_range)
     room = import_room("graftscope.exporter", "export")
     with translated("graftscope."), shown("export", "done") as show:
-        manifest = room.export(
+        exported = room.export(
             source,
             out,
             name=name,
             licence=licence,
+            inputs=inputs or [],
+            shapes=shapes or [],
+            output=output,
+            image_range=wide,
+            weights=weights,
             overwrite=overwrite,
             on_progress=lambda progress: show(_of_export(progress)),
         )
-    layers = [layer.name for layer in manifest.layers]
+    manifest = exported.manifest
+    for line in exported.notes:
+        note(line)
     if json:
-        say_json(
-            {"bundle": out, "name": manifest.name, "digest": manifest.digest, "layers": layers}
-        )
-    else:
-        say(f"exported {manifest.name} with layers {', '.join(layers)} -> {out}")
+        layers = [layer.name for layer in manifest.layers]
+        facts = {"name": manifest.name, "digest": manifest.digest, "layers": layers}
+        say_json({"bundle": out, **facts, "notes": exported.notes})
+        return
+    count = counted(len(manifest.layers), "layer")
+    say(f"exported {manifest.name} with {count} -> {out}")
+    say("")
+    say_chain(model_of_manifest(manifest), carried=False)
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """Read the range of an image's pixels.
+
+    Raises:
+        InputError: If it is not two numbers, the first of them lower.
+    """
+    try:
+        low, high = (finite_number("--range", part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"--range {text!r} is not two numbers with a comma, like -1,1") from error
+    if not low < high:
+        raise InputError(f"--range {text!r} is empty: the first number must be the lower one")
+    return low, high
 
 
 def _of_export(progress: "ExportProgress") -> Advance:

@@ -1,0 +1,79 @@
+"""Shapes that no rule tells: run the graph on two batches and look.
+
+It knows no meaning of inputs: their values are arbitrary, since shapes do not depend on them.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from graftscope.exporter._sessions import Session
+from graftscope.exporter.errors import ProofError
+from graftscope.graph import static_extents
+
+_BATCHES = (2, 3)
+_BATCH = "batch"
+
+
+def observe_shapes(model: ir.Model, path: Path) -> None:
+    """Fill in the shapes of tensors whose extents behind the batch are not known.
+
+    Args:
+        model: A graph in plain form whose inputs' shapes are known; changed in place. A graph
+            that cannot be run so is left as it is.
+        path: The file it was read from, with its weights.
+    """
+    free = all(_has_free_batch(value) for value in model.graph.inputs)
+    outputs = [value for node in model.graph for value in node.outputs if value.name]
+    unknown = [value for value in outputs if not _is_known(value, free=free)]
+    if not unknown:
+        return
+    batches = _BATCHES if free else (1, 1)
+    try:
+        first, second = (_run(model, path, unknown, batch) for batch in batches)
+    except ProofError:
+        return  # what runs on one sample alone is refused later, with the node in the way
+    for value in unknown:
+        shapes = first[str(value.name)], second[str(value.name)]
+        if (shape := _shape(*shapes)) is not None:
+            value.shape = shape
+
+
+def _is_known(value: ir.Value, *, free: bool) -> bool:
+    """Tell whether all extents are fixed, but for that of a free batch."""
+    if value.shape is None:
+        return False
+    return value.shape.is_static() or (free and static_extents(value) is not None)
+
+
+def _has_free_batch(value: ir.Value) -> bool:
+    return value.shape is not None and not isinstance(value.shape[0], int)
+
+
+def _run(
+    model: ir.Model, path: Path, values: list[ir.Value], batch: int
+) -> dict[str, tuple[int, ...]]:
+    given = {str(value.name): _some(value, batch) for value in model.graph.inputs}
+    proto = ir.to_proto(model)
+    del proto.graph.output[:]
+    for value in values:
+        proto.graph.output.add(name=value.name)
+    session = Session(path, optimised=False, content=proto.SerializeToString())
+    return {name: np.shape(array) for name, array in session.run(given).items()}
+
+
+def _some(value: ir.Value, batch: int) -> NDArray[np.generic]:
+    shape = (batch, *(static_extents(value) or ()))
+    assert value.dtype is not None
+    return np.zeros(shape, value.dtype.numpy())
+
+
+def _shape(first: tuple[int, ...], second: tuple[int, ...]) -> ir.Shape | None:
+    if len(first) != len(second) or first[1:] != second[1:]:
+        return None
+    if first[:1] == second[:1]:
+        return ir.Shape(first)
+    pure = (first[0], second[0]) == _BATCHES
+    return ir.Shape([_BATCH if pure else None, *first[1:]])

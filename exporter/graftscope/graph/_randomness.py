@@ -1,0 +1,207 @@
+"""Turn the random numbers that a graph draws by itself into inputs: parts of the unit z.
+
+Rules
+1. Each random node becomes one input, so that every sample has a draw of its own, which an
+   original and its hybrid share.
+2. An input is a standard normal or a uniform variable; a mean and a scale are applied behind it.
+3. A node's shape may lack the batch, where its numbers are only broadcast against tensors that
+   have it: axes of extent 1 are put before them.
+
+It must not know where the values of an input come from.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from graftscope.graph._shapes import infer_missing_shapes
+from graftscope.graph._unfit import title
+from graftscope.graph._walk import affected_by, name_of, tensors_of
+from graftscope.graph.errors import RandomGraphError
+
+_NORMAL = frozenset({"RandomNormal", "RandomNormalLike"})
+_UNIFORM = frozenset({"RandomUniform", "RandomUniformLike"})
+_RANDOM = _NORMAL | _UNIFORM
+_BROADCASTS = frozenset(
+    {"Add", "Cast", "Div", "Identity", "LeakyRelu", "Mul", "Neg", "Pow", "Relu", "Sub", "Where"}
+)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """An input that stands for a random node.
+
+    Attributes:
+        name: The input's name, which begins with `noise`.
+        shape: Extents behind the batch.
+        bounds: Of a uniform variable (low, high); None for a standard normal one.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    bounds: tuple[float, float] | None
+
+
+def inputs_for_randomness(model: ir.Model) -> tuple[Noise, ...]:
+    """Replace every random node by an input.
+
+    Args:
+        model: A generator in plain form whose shapes are known; changed in place. The new inputs
+            follow the others, and their batch is that of the first.
+
+    Returns:
+        The new inputs; none where the graph draws nothing.
+
+    Raises:
+        RandomGraphError: If a random node cannot become an input; it names the node.
+    """
+    graph = model.graph
+    found = [each for each in ir.traversal.RecursiveGraphIterator(graph) if _is_random(each)]
+    made = tuple([_replace(graph, node) for node in found])
+    if made:
+        infer_missing_shapes(model)
+    return made
+
+
+def _is_random(node: ir.Node) -> bool:
+    return node.op_type in _RANDOM
+
+
+def _replace(graph: ir.Graph, node: ir.Node) -> Noise:
+    if node.graph is not graph:
+        raise _refusal(node, "lies inside a branch")
+    shape = _shape_behind_batch(graph, node)
+    name = _free_name(graph)
+    batch = graph.inputs[0].shape[0] if graph.inputs and graph.inputs[0].shape else "batch"
+    value = ir.Value(
+        name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([batch, *shape])
+    )
+    graph.inputs.append(value)
+    node.outputs[0].replace_all_uses_with(_arranged(graph, node, value), replace_graph_outputs=True)
+    graph.remove(node, safe=True)
+    uniform = node.op_type in _UNIFORM
+    return Noise(name, shape, _bounds(node) if uniform else None)
+
+
+def _bounds(node: ir.Node) -> tuple[float, float]:
+    numbers = node.attributes.get_float("low", 0.0), node.attributes.get_float("high", 1.0)
+    # Attributes are float32: 0.1 shall be 0.1 again, not 0.10000000149011612.
+    low, high = (float(str(np.float32(number))) for number in numbers)
+    return low, high
+
+
+def _arranged(graph: ir.Graph, node: ir.Node, value: ir.Value) -> ir.Value:
+    """Put scale, mean and datatype of a random node behind its input."""
+    steps = []
+    if node.op_type in _NORMAL:
+        scale = node.attributes.get_float("scale", 1.0)
+        mean = node.attributes.get_float("mean", 0.0)
+        steps += [("Mul", scale)] if scale != 1 else []
+        steps += [("Add", mean)] if mean != 0 else []
+    for operation, number in steps:
+        constant = _constant(graph, f"{value.name}_{operation.lower()}", number)
+        value = _insert(graph, node, ir.node(operation, [value, constant]), f"{value.name}_")
+    if (dtype := _datatype(node)) != ir.DataType.FLOAT:
+        cast = ir.node("Cast", [value], {"to": int(dtype)})
+        value = _insert(graph, node, cast, f"{value.name}_")
+    return value
+
+
+def _insert(graph: ir.Graph, before: ir.Node, node: ir.Node, prefix: str) -> ir.Value:
+    graph.insert_before(before, node)
+    node.name = node.outputs[0].name = f"{prefix}{node.op_type.lower()}"
+    return node.outputs[0]
+
+
+def _constant(graph: ir.Graph, name: str, number: float) -> ir.Value:
+    tensor = ir.tensor(np.array(number, dtype=np.float32), name=f"{name}_by")
+    value = ir.val(f"{name}_by", const_value=tensor)
+    graph.register_initializer(value)
+    return value
+
+
+def _datatype(node: ir.Node) -> ir.DataType:
+    given = node.attributes.get_int("dtype", 0)
+    if given:
+        return ir.DataType(given)
+    like = node.inputs[0] if node.inputs else None
+    return ir.DataType.FLOAT if like is None or like.dtype is None else like.dtype
+
+
+def _shape_behind_batch(graph: ir.Graph, node: ir.Node) -> tuple[int, ...]:
+    drawn = _drawn_shape(node)
+    joined = affected_by(graph, graph.inputs)
+    between, ends = _until_joined(node.outputs[0], joined)
+    rank = max([len(drawn), *(len(end.shape) for end in ends if end.shape is not None)])
+    extents = tuple(extent for extent in drawn[1:] if isinstance(extent, int))
+    if len(extents) != max(len(drawn) - 1, 0):
+        raise _refusal(node, f"draws shape {list(drawn)}, of which more than the batch is free")
+    if len(drawn) == rank and drawn and drawn[0] in (1, None):
+        shape = extents
+    elif drawn and drawn[0] is None:
+        raise _refusal(node, f"draws shape {list(drawn)}, whose batch meets another axis")
+    else:
+        _require_only_broadcast(node, between)
+        if len(drawn) >= rank:
+            raise _refusal(node, f"draws shape {list(drawn)}, whose first axis is not the batch")
+        first = tuple(extent for extent in drawn[:1] if extent is not None)
+        shape = (1,) * (rank - 1 - len(drawn)) + first + extents
+    for value in between:
+        value.shape = None  # it has the batch from now on
+    return shape
+
+
+def _drawn_shape(node: ir.Node) -> tuple[int | None, ...]:
+    """Return the shape that a random node draws; None for a free extent."""
+    if not node.op_type.endswith("Like"):
+        return tuple(node.attributes.get_ints("shape", ()))
+    # What is drawn may be known better than what it is drawn like, such as a computed constant.
+    like = node.outputs[0] if node.outputs[0].shape is not None else node.inputs[0]
+    if like is None or like.shape is None:
+        raise _refusal(node, "draws a shape that is not known")
+    return tuple(extent if isinstance(extent, int) else None for extent in like.shape)
+
+
+def _until_joined(value: ir.Value, joined: set[ir.Value]) -> tuple[list[ir.Value], list[ir.Value]]:
+    """Follow random numbers through broadcasting operations.
+
+    Returns:
+        The tensors that depend on no input of the graph, and the first behind them that do.
+    """
+    between: list[ir.Value] = []
+    ends: list[ir.Value] = []
+    waiting = [value]
+    while waiting:
+        current = waiting.pop()
+        for out in _results(current):
+            (ends if out in joined else between).append(out)
+            if out not in joined:
+                waiting.append(out)
+    return between, ends
+
+
+def _results(value: ir.Value) -> Iterator[ir.Value]:
+    for use in value.uses():
+        if use.node.op_type in _BROADCASTS:
+            yield use.node.outputs[0]
+
+
+def _require_only_broadcast(node: ir.Node, between: list[ir.Value]) -> None:
+    for value in (node.outputs[0], *between):
+        for use in value.uses():
+            if use.node.op_type not in _BROADCASTS:
+                raise _refusal(node, f"draws no batch, and {title(use.node)} does more than add")
+
+
+def _free_name(graph: ir.Graph) -> str:
+    taken = {name_of(value) for value in tensors_of(graph)}
+    candidates = ("noise", *(f"noise_{i}" for i in range(2, len(taken) + 3)))
+    return next(name for name in candidates if name not in taken)
+
+
+def _refusal(node: ir.Node, reason: str) -> RandomGraphError:
+    return RandomGraphError(
+        f"node {title(node)} {reason}; its random numbers cannot become an input of the generator"
+    )

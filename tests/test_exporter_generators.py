@@ -1,0 +1,77 @@
+"""Facts about generators that other people trained; they lie where `GRAFTSCOPE_GENERATORS` says."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from graftscope.bundle import read_bundle
+from graftscope.exporter import Exported, SourceError, export
+
+FOLDER = os.environ.get("GRAFTSCOPE_GENERATORS")
+pytestmark = pytest.mark.skipif(
+    FOLDER is None, reason="GRAFTSCOPE_GENERATORS names no folder of generators"
+)
+
+
+def exported(tmp_path: Path, name: str, *inputs: str) -> Exported:
+    assert FOLDER is not None
+    found = export(Path(FOLDER, name), tmp_path / "bundle", inputs=inputs)
+    assert read_bundle(tmp_path / "bundle").manifest == found.manifest
+    return found
+
+
+def layers(found: Exported) -> list[tuple[str, int, int, int]]:
+    return [
+        (layer.name, layer.channels, layer.height, layer.width) for layer in found.manifest.layers
+    ]
+
+
+def test_a_dcgan_with_readable_names_and_without_shapes(tmp_path: Path) -> None:
+    found = exported(tmp_path, "celeba64_dcgan.onnx", "z=truncated:0.7")
+    assert layers(found) == [
+        ("z", 100, 1, 1),
+        ("2.Relu", 512, 4, 4),
+        ("5.Relu", 256, 8, 8),
+        ("8.Relu", 128, 16, 16),
+        ("11.Relu", 64, 32, 32),
+    ]
+    assert found.manifest.inputs[0].truncated_normal.threshold == 0.7
+    assert (found.manifest.image.low, found.manifest.image.high) == (-1, 1)
+    assert found.notes == ()
+
+
+def test_a_decoder_with_opaque_names(tmp_path: Path) -> None:
+    found = exported(tmp_path, "celeba64_vae_decoder.onnx")
+    assert [extents for _, *extents in layers(found)] == [
+        [32, 1, 1],
+        [64, 4, 4],
+        [64, 8, 8],
+        [32, 16, 16],
+        [32, 32, 32],
+    ]
+    assert (found.manifest.image.low, found.manifest.image.high) == (0, 1)
+
+
+def test_a_conditional_decoder_whose_classes_are_told_by_its_table(tmp_path: Path) -> None:
+    found = exported(tmp_path, "mnist_cvae.onnx")
+    latent, label = found.manifest.inputs
+    assert latent.HasField("normal")
+    assert label.classes.count == 10
+    image = found.manifest.image
+    assert (image.channels, image.height, image.width) == (1, 28, 28)
+    assert FOLDER is not None
+    source = ort.InferenceSession(str(Path(FOLDER, "mnist_cvae.onnx")))
+    bundled = ort.InferenceSession(str(tmp_path / "bundle" / "generator.onnx"))
+    given = {
+        latent.name: np.random.default_rng(0).standard_normal((4, 16)).astype(np.float32),
+        label.name: np.array([0, 3, 9, 3]),
+    }
+    np.testing.assert_allclose(bundled.run(None, given)[0], source.run(None, given)[0], atol=1e-5)
+
+
+def test_an_encoder_is_no_generator(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"this is no generator of images: .* not 'mean' FLOAT"):
+        exported(tmp_path, "celeba64_vae_encoder.onnx")
