@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chisquare, kstest
+from scipy.stats import chisquare, kstest, truncnorm
 
 from graftscope.server.analysis import (
     InvalidInputError,
@@ -13,6 +13,8 @@ from graftscope.server.analysis import (
     gaussian,
     image_indices,
     standard_normal,
+    stored_rows,
+    truncated_normal,
     uniform,
 )
 from graftscope.server.analysis._gaussian import _multiply_rows, _symmetric_root
@@ -49,6 +51,52 @@ def test_uniforms_classes_and_images_have_their_golden_values() -> None:
     assert image_indices(7, range(8), 1, 19_000).tolist() == [
         8471, 4297, 14465, 6710, 17031, 12459, 12908, 13128
     ]  # fmt: skip
+
+
+def test_truncated_normals_and_stored_rows_have_their_golden_values() -> None:
+    expected = [[-0.28445432, -0.3915733, 0.16667625], [0.29952368, -0.34838006, -0.6164095]]
+    assert np.array_equal(truncated_normal(7, range(3, 5), 1, "z", (3,), 0.7), float32(expected))
+    assert stored_rows(7, range(8), 1, "w.safetensors", 100).tolist() == [
+        48,
+        80,
+        52,
+        20,
+        52,
+        75,
+        4,
+        24,
+    ]
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.7, 2.0, 50.0])
+def test_truncated_normals_are_normal_within_their_threshold(threshold: float) -> None:
+    draws = truncated_normal(1, range(2000), 1, "z", (10,), threshold).ravel()
+    truth = truncnorm(-threshold, threshold)
+    assert np.abs(draws).max() <= threshold
+    assert kstest(draws, truth.cdf).pvalue > PLAUSIBLE
+    standard_error = truth.std() / np.sqrt(draws.size)
+    assert abs(draws.mean()) < 3 * standard_error
+    assert abs(draws.var() / truth.var() - 1) < 3 * np.sqrt(2 / draws.size)
+
+
+def test_a_distant_threshold_leaves_the_standard_normal() -> None:
+    draws = truncated_normal(4, range(6), 2, "z", (2, 3), 40.0)
+    assert np.array_equal(draws, standard_normal(4, range(6), 2, "z", (2, 3)))
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_threshold_that_is_not_positive_is_refused(threshold: float) -> None:
+    with pytest.raises(InvalidInputError, match="above 0 and finite"):
+        truncated_normal(0, range(1), 1, "z", (2,), threshold)
+
+
+def test_every_stored_row_is_drawn_and_all_alike() -> None:
+    rows = stored_rows(2, range(7000), 1, "w.safetensors", 7)
+    counts = np.bincount(rows, minlength=7)
+    assert counts.min() > 0
+    assert chisquare(counts).pvalue > PLAUSIBLE
+    assert not np.array_equal(rows, stored_rows(2, range(7000), 2, "w.safetensors", 7))
+    assert not np.array_equal(rows, stored_rows(2, range(7000), 1, "v.safetensors", 7))
 
 
 @given(st.lists(st.integers(0, 39), max_size=12))

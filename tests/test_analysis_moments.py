@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from graftscope.server.analysis import (
     InvalidInputError,
     MapMoments,
+    RunningMoments,
     merge_in_order,
 )
 
@@ -124,3 +125,29 @@ def test_pixels_that_move_together_widen_the_standard_error() -> None:
     maps = np.broadcast_to(brightness, (200, 1, 8, 8)).copy()
     influence = MapMoments.from_pixel_means(maps.mean(axis=(2, 3)))
     np.testing.assert_allclose(influence.stderr(), batch_moments(maps).stderr()[:, :1, :1])
+
+
+def test_running_moments_have_the_bits_of_merged_ones() -> None:
+    random = np.random.default_rng(2)
+    batches = [
+        MapMoments.from_batch(n, random.random((5, 4, 3)), random.random((5, 4, 3)))
+        for n in (3, 1, 4)
+    ]
+    running = RunningMoments(5)
+    for batch in batches:
+        for some in (range(2), range(2, 5)):
+            rows = slice(some.start, some.stop)
+            running.merge(some, MapMoments(batch.count, batch.mean[rows], batch.m2[rows]))
+    whole, ours = merge_in_order(batches), running.moments()
+    assert ours.count == whole.count
+    assert ours.mean.tobytes() == whole.mean.tobytes()
+    assert ours.m2.tobytes() == whole.m2.tobytes()
+
+
+def test_running_moments_of_which_some_lag_behind_are_refused() -> None:
+    running = RunningMoments(2)
+    with pytest.raises(InvalidInputError, match=r"have had \[0\] pairs"):
+        running.moments()
+    running.merge(range(1), MapMoments.from_batch(3, np.ones((1, 2, 2)), np.ones((1, 2, 2))))
+    with pytest.raises(InvalidInputError, match=r"have had \[0, 3\] pairs"):
+        running.moments()

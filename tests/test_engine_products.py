@@ -12,20 +12,19 @@ from graftscope.server.engine import (
     PRODUCT_SIDE,
     SHARD_PAIRS,
     Cancellation,
+    ChannelSets,
     Device,
-    Effects,
     Generator,
     Latents,
     Plan,
     PriorPairs,
     SessionPool,
-    Subject,
     channel_set,
     choose_plan,
     hybridize,
     shard_effects,
 )
-from graftscope.server.engine._influence import sum_products
+from graftscope.server.engine._influence import pair_products
 from graftscope.v1 import bundle_pb2
 
 PAIRS = 5
@@ -39,9 +38,9 @@ def generator(request: pytest.FixtureRequest) -> Generator:
     return Generator(read_bundle(path), SessionPool(Device.CPU, 32))
 
 
-def subject_of(generator: Generator, layer: bundle_pb2.Layer) -> Subject:
+def subject_of(generator: Generator, layer: bundle_pb2.Layer) -> ChannelSets:
     sets = np.eye(layer.channels, dtype=np.bool_)
-    return Subject(generator, layer, sets, generator.areas(0), products=True)
+    return ChannelSets(generator, layer, sets, generator.areas(0), products=True)
 
 
 def effect(
@@ -101,7 +100,7 @@ def test_maps_are_those_that_are_computed_without_products(generator: Generator)
     layer = generator.manifest.layers[0]
     source = PriorPairs(generator, seed=0)
     subject = subject_of(generator, layer)
-    plain = Subject(generator, layer, subject.sets, subject.areas)
+    plain = ChannelSets(generator, layer, subject.sets, subject.areas)
     many = Plan(batch=4, sets=2, provider=generator.provider)
     single = choose_plan(generator, layer, layer.channels, one_pair=True)
     with_products = shard_effects(subject, single, source, range(8), Cancellation())
@@ -115,9 +114,8 @@ def test_maps_are_those_that_are_computed_without_products(generator: Generator)
 def test_products_do_not_depend_on_the_threads_that_blas_is_left() -> None:
     # 100 rows: OpenBLAS rounds those in another way on two threads than on one.
     maps = np.random.default_rng(0).random((100, 16, 16))
-    runs = [Effects(maps, np.zeros_like(maps), np.zeros((100, 1)))]
     found = []
     for threads in (1, 2, 4):
         with threadpool_limits(threads, user_api="blas"):
-            found.append(sum_products(runs).tobytes())
+            found.append(pair_products(maps).tobytes())
     assert len(set(found)) == 1

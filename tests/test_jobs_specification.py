@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graftscope.server.jobs import (
+    ORIGINAL2,
     ArrayRef,
+    DonorSpec,
+    EditSpec,
     InfluenceSpec,
     MagnitudeSpec,
     ModulesSpec,
@@ -61,6 +64,17 @@ MAGNITUDE = MagnitudeSpec(
     arithmetic=1,
 )
 
+EDIT = EditSpec("conv1", (0, 2), donor=ORIGINAL2, mask=ArrayRef(SHA, "BOOL", (8, 8)))
+EDIT_CHANGES: dict[str, object] = {
+    "layer": "conv2",
+    "channels": (0,),
+    "action": "blend",
+    "number": 0.5,
+    "array": MAPS,
+    "donor": DonorSpec("image", {"image": LATENTS}),
+    "mask": None,
+}
+
 INFLUENCE_CHANGES: dict[str, object] = {
     "model": OTHER_SHA,
     "layer": "conv2",
@@ -76,6 +90,7 @@ INFLUENCE_CHANGES: dict[str, object] = {
     "arithmetic": 2,
     "precision": "bf16",
     "products": True,
+    "interventions": ((EDIT,),),
 }
 MODULES_CHANGES: dict[str, object] = {
     "maps": replace(MODULES.maps, sha256=OTHER_SHA),
@@ -124,7 +139,22 @@ refs = st.builds(
     st.sampled_from(["FP32", "UINT8"]),
     st.lists(counts, max_size=4).map(tuple),
 )
-originals = st.builds(OriginalsSpec, names, st.dictionaries(names, refs, max_size=2))
+originals = st.builds(
+    OriginalsSpec,
+    names,
+    st.dictionaries(names, refs, max_size=2),
+    st.lists(names, max_size=2).map(tuple),
+)
+edits = st.builds(
+    EditSpec,
+    layer=names,
+    channels=st.lists(counts, max_size=3).map(tuple),
+    action=names,
+    number=st.none() | st.floats(0.5, 2.0),
+    array=st.none() | refs,
+    donor=st.none() | st.builds(DonorSpec, names, st.dictionaries(names, refs, max_size=2)),
+    mask=st.none() | refs,
+)
 ks = st.lists(counts, max_size=3).map(tuple)
 percentiles = st.floats(0.5, 99.5)
 influence_specs = st.builds(
@@ -141,6 +171,7 @@ influence_specs = st.builds(
     map_size=counts,
     arithmetic=counts,
     products=st.booleans(),
+    interventions=st.lists(st.lists(edits, max_size=2).map(tuple), max_size=2).map(tuple),
 )
 modules_specs = st.builds(
     ModulesSpec,
@@ -242,3 +273,25 @@ def test_a_job_needs_the_arrays_that_its_specification_names(
     make: Callable[[], Spec], arrays: tuple[ArrayRef, ...]
 ) -> None:
     assert input_arrays(make()) == arrays
+
+
+def test_any_part_of_an_edit_that_differs_gives_another_identity() -> None:
+    assert {field.name for field in fields(EDIT)} == set(EDIT_CHANGES)
+    edits = [EDIT, *(replace(EDIT, **{name: value}) for name, value in EDIT_CHANGES.items())]  # type: ignore[arg-type]
+    specs = [replace(INFLUENCE, interventions=((edit,),)) for edit in edits]
+    assert len({identity(spec) for spec in specs}) == len(edits)
+
+
+def test_what_is_specified_without_later_fields_keeps_its_identity() -> None:
+    # Of version 0.1.0, whose stored jobs are found by it.
+    assert identity(INFLUENCE) == "c68f36421d20668124d8a8a68f222a5d8aa3e78f852444d8236c9594bedd4ae3"
+    shared = replace(INFLUENCE, originals=replace(INFLUENCE.originals, share=("z",)))
+    assert identity(shared) != identity(INFLUENCE)
+
+
+def test_arrays_of_interventions_are_inputs_of_their_job() -> None:
+    refs = [replace(MAPS, shape=(size,)) for size in (1, 2, 3)]
+    edit = EditSpec(
+        "a", (0,), array=refs[0], mask=refs[1], donor=DonorSpec("latents", {"z": refs[2]})
+    )
+    assert {*refs} < {*input_arrays(replace(INFLUENCE, interventions=((edit,),)))}

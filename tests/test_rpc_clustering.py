@@ -233,6 +233,6 @@ def test_an_empty_intervention_has_no_influence(toy_server: Stubs) -> None:
         call_for(toy_server, influence(each_intervention=each_of([edit(channels=channels())])))
     )
     assert told.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert "intervention 0 has no channels, so E is empty" in told.message
+    assert "intervention 0 has an edit of no channels, so its E is empty" in told.message
     assert told.field == "each_intervention"
     assert LAYER not in told.message

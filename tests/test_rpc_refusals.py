@@ -81,7 +81,7 @@ def bad_models() -> Iterator[Bad]:
 
 
 def bad_influence() -> Iterator[Bad]:
-    has = "it has: fc \\(coarse\\), deconv1 \\(intermediate\\)"
+    has = "it has: z, fc \\(coarse\\), deconv1 \\(intermediate\\)"
     yield Bad("unknown layer", influence(layer="conv9"), f"'conv9'.*{has}", "layer")
     yield Bad("no layer", influence(layer=""), has, "layer")
     beyond = influence(each_channel=channels(0, CHANNELS))
@@ -119,10 +119,11 @@ def bad_pairs() -> Iterator[Bad]:
     first.first = 3
     yield Bad("first beyond", influence(pairs=first), "0 to 2 is allowed", "pairs.first")
     empty = originals(latents=originals_pb2.LatentPairs())
-    yield Bad("no latents", influence(pairs=empty), "inputs are: z", "latents1")
+    lacks = r"latents1 lacks 'z' \(standard normal\).* are: z"
+    yield Bad("no latents", influence(pairs=empty), lacks, "latents1")
     named = originals_pb2.Latents(inputs={"w": inline(Z)})
     other = originals(latents=originals_pb2.LatentPairs(latents1=named, latents2=named))
-    yield Bad("unknown input", influence(pairs=other), "holds w; .* are: z", "latents1")
+    yield Bad("unknown input", influence(pairs=other), "holds 'w', .* are: z", "latents1")
 
 
 def bad_images() -> Iterator[Bad]:

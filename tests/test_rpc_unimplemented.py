@@ -11,16 +11,13 @@ from graftscope.v1 import (
     analysis_service_pb2,
     intervention_pb2,
     model_service_pb2,
-    originals_pb2,
     precision_pb2,
-    tensor_pb2,
 )
 from request_toys import (
     IMAGES,
     LAYER,
     Z,
     channels,
-    each_of,
     edit,
     encode,
     generate,
@@ -93,47 +90,6 @@ def rules() -> Iterator[Missing]:
         yield Missing(f"until {rule.WhichOneof('rule')}", influence(until=rule), told, "until")
 
 
-def shared() -> Iterator[Missing]:
-    told = "pairs.share is not implemented yet"
-    yield Missing("share", influence(pairs=pairs(share=["z"])), told, "pairs.share")
-    fixed = hybridize(edit(channels=channels(0)), pairs=pairs(fix=latents(Z)))
-    yield Missing("fix", fixed, "pairs.fix is not implemented yet", "pairs.fix")
-
-
-def interventions() -> Iterator[Missing]:
-    one = channels(0)
-    swap = edit(channels=one)
-    told = "an intervention of 2 edits is not implemented yet"
-    yield Missing("two edits", hybridize(swap, swap), told, "intervention.edits")
-    several = influence(each_intervention=each_of([swap, swap]))
-    yield Missing("two edits, influence", several, told, "intervention.edits")
-    told = "intervention 1 is at layer 'deconv2'; influence of layers other than the request's"
-    elsewhere = influence(each_intervention=each_of([swap], [edit(layer="fine", channels=one)]))
-    yield Missing("another layer", elsewhere, told, "each_intervention")
-    actions: dict[str, Message] = {
-        "constant": intervention_pb2.Constant(scalar=1.0),
-        "scale": intervention_pb2.Scale(factor=2.0),
-        "add": intervention_pb2.Add(scalar=1.0),
-        "blend": intervention_pb2.Blend(weight=0.5),
-    }
-    for name, action in actions.items():
-        request = hybridize(edit(channels=channels(0), **{name: action}))
-        told = f"action '{name}' is not implemented yet; implemented is swap"
-        yield Missing(name, request, told, "intervention.edits.action")
-    donors: dict[str, Message] = {
-        "latents": originals_pb2.Latents(),
-        "image": tensor_pb2.Array(),
-    }
-    for name, donor in donors.items():
-        swap = edit(channels=channels(0), swap=intervention_pb2.Swap(**{name: donor}))  # type: ignore[arg-type]
-        told = f"swap from '{name}' is not implemented yet"
-        yield Missing(f"swap {name}", hybridize(swap), told, "intervention.edits.swap")
-    mask = intervention_pb2.Mask(rectangle=intervention_pb2.Rectangle(height=1, width=1))
-    masked = hybridize(edit(channels=channels(0), mask=mask))
-    told = "masks are not implemented yet"
-    yield Missing("mask", masked, told, "intervention.edits.mask")
-
-
 def newer_fields() -> Iterator[Missing]:
     """Fields of a later version, which protobuf keeps aside."""
     request = influence()
@@ -152,8 +108,6 @@ MISSING = [
     *encodings(),
     *methods(),
     *rules(),
-    *shared(),
-    *interventions(),
     *newer_fields(),
 ]
 

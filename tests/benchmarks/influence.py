@@ -32,12 +32,12 @@ from graftscope.bundle import read_bundle
 from graftscope.exporter import export_module
 from graftscope.server.engine import (
     Cancellation,
+    ChannelSets,
     Device,
     Generator,
     GivenPairs,
     Plan,
     SessionPool,
-    Subject,
     choose_plan,
     shard_effects,
 )
@@ -149,7 +149,7 @@ def engine(setting: Setting, plan: Plan, executor: ThreadPoolExecutor, workers: 
     """This engine, a shard a worker, as a job runs it."""
     sets = np.eye(setting.layer.channels, dtype=np.bool_)
     generator = setting.generator
-    subject = Subject(generator, setting.layer, sets, generator.areas(0))
+    subject = ChannelSets(generator, setting.layer, sets, generator.areas(0))
     source = GivenPairs({"z": setting.z1}, {"z": setting.z2})
 
     def shard() -> Maps:

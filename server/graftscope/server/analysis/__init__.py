@@ -33,6 +33,8 @@ from graftscope.server.analysis._latents import (
     class_labels,
     image_indices,
     standard_normal,
+    stored_rows,
+    truncated_normal,
     uniform,
 )
 from graftscope.server.analysis._magnitude import (
@@ -51,6 +53,7 @@ from graftscope.server.analysis._modules import (
 )
 from graftscope.server.analysis._moments import (
     MapMoments,
+    RunningMoments,
     merge_in_order,
 )
 from graftscope.server.analysis._philox import Pairs, Which
@@ -94,6 +97,7 @@ __all__ = [
     "NotConvergedError",
     "Pairs",
     "Regression",
+    "RunningMoments",
     "SeedConsensus",
     "Stability",
     "SuggestedK",
@@ -112,8 +116,10 @@ __all__ = [
     "seed_consensus",
     "stability",
     "standard_normal",
+    "stored_rows",
     "suggest_k",
     "template_cosines",
+    "truncated_normal",
     "uniform",
     "without_impure",
 ]

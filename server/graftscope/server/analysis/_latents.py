@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from graftscope.server.analysis._checks import require_between
 from graftscope.server.analysis._errors import InvalidInputError
@@ -27,6 +27,7 @@ from graftscope.server.analysis._philox import (
 # Hashed into every key. A change of the arithmetic gets a new number, never the same pairs' name.
 LATENT_DOMAIN = "graftscope/latents/1"
 IMAGE_DOMAIN = "graftscope/images/1"
+STORED_DOMAIN = "graftscope/stored/1"
 
 MAX_CHOICES = 2**32 - 1
 
@@ -50,6 +51,38 @@ def standard_normal(
         InvalidInputError: An argument is out of range.
     """
     return standard_normal64(seed, pairs, which, name, shape).astype(np.float32)
+
+
+def truncated_normal(
+    seed: int, pairs: Pairs, which: Which, name: str, shape: tuple[int, ...], threshold: float
+) -> npt.NDArray[np.float32]:
+    """Draws independent standard normals given that they lie within +-threshold.
+
+    By the inverse distribution function of the truncated normal, from the words that
+    `standard_normal` turns into its own draws.
+
+    Args:
+        seed: From 0 to 2^63 - 1.
+        pairs: Indices of the pairs, counted from 0.
+        which: 1 or 2, the original of the pair.
+        name: The generator's input.
+        shape: Shape of one sample of that input, without the batch.
+        threshold: Above 0, finite.
+
+    Returns:
+        Shape (B, *shape), float32.
+
+    Raises:
+        InvalidInputError: An argument is out of range.
+    """
+    # Written so that NaN is refused too.
+    if not 0 < threshold < math.inf:
+        raise InvalidInputError(
+            f"threshold = {threshold} is not allowed; it is above 0 and finite", "threshold"
+        )
+    below = ndtr(-threshold)
+    inside = below + (1 - 2 * below) * _uniforms(seed, pairs, which, name, shape)
+    return np.clip(ndtri(inside), -threshold, threshold).astype(np.float32)
 
 
 def uniform(
@@ -130,6 +163,31 @@ def image_indices(
     require_between("number_of_images", number_of_images, 1, MAX_CHOICES)
     key = stream_key(IMAGE_DOMAIN, seed, which, "")
     return bounded_integers(raw_words(key, pairs, 1)[:, 0], number_of_images)
+
+
+def stored_rows(
+    seed: int, pairs: Pairs, which: Which, file: str, count: int
+) -> npt.NDArray[np.int64]:
+    """Draws rows of a file of stored latents, independently and with replacement.
+
+    The file's name is what is hashed, so that inputs of one file take the same row.
+
+    Args:
+        seed: From 0 to 2^63 - 1.
+        pairs: Indices of the pairs, counted from 0.
+        which: 1 or 2, the original of the pair.
+        file: The file's name.
+        count: How many rows there are, from 1 to 2^32 - 1.
+
+    Returns:
+        Shape (B,), int64, from 0 to count - 1.
+
+    Raises:
+        InvalidInputError: An argument is out of range.
+    """
+    require_between("count", count, 1, MAX_CHOICES)
+    key = stream_key(STORED_DOMAIN, seed, which, file)
+    return bounded_integers(raw_words(key, pairs, 1)[:, 0], count)
 
 
 def _uniforms(

@@ -106,9 +106,13 @@ class MapMoments:
                 "later",
             )
         count = self.count + later.count
-        delta = later.mean - self.mean
-        mean = self.mean + delta * (later.count / count)
-        m2 = self.m2 + later.m2 + delta * delta * (self.count * later.count / count)
+        share, weight = later.count / count, self.count * later.count / count
+        mean, m2 = np.empty_like(self.mean), np.empty_like(self.m2)
+        # One map at a time: what is computed in between is as large as a map, not as all of them.
+        for i in range(len(mean)):
+            delta = later.mean[i] - self.mean[i]
+            mean[i] = self.mean[i] + delta * share
+            m2[i] = self.m2[i] + later.m2[i] + delta * delta * weight
         return MapMoments(count, mean, m2)
 
     def stderr(self) -> npt.NDArray[np.float64]:
@@ -120,6 +124,54 @@ class MapMoments:
         if self.count == 1:
             return np.full_like(self.m2, math.nan)
         return np.sqrt(self.m2 / (self.count - 1) / self.count)
+
+
+class RunningMoments:
+    """Moments of many interventions that grow in place, some interventions at a time.
+
+    What it gives has the bits of `merge_in_order` over the same batches; all that it holds is the
+    result.
+
+    Args:
+        interventions: How many there are, E.
+    """
+
+    def __init__(self, interventions: int) -> None:
+        self._counts = [0] * interventions
+        self._mean = self._m2 = np.empty((0, 0, 0))
+
+    def merge(self, some: range, later: MapMoments) -> None:
+        """Merges the next batch of some interventions, by Chan's rule.
+
+        Args:
+            some: Indices of the interventions, one after another.
+            later: Moments of the pairs that follow those that they have; all have equally many.
+
+        Raises:
+            InvalidInputError: The maps are of another size.
+        """
+        if not self._mean.size:
+            shape = (len(self._counts), *later.mean.shape[1:])
+            self._mean, self._m2 = np.empty(shape), np.empty(shape)
+        rows = slice(some.start, some.stop)
+        if count := self._counts[some.start]:
+            later = MapMoments(count, self._mean[rows], self._m2[rows]).merge(later)
+        self._mean[rows], self._m2[rows] = later.mean, later.m2
+        self._counts[rows] = [later.count] * len(some)
+
+    def moments(self) -> MapMoments:
+        """The moments over the pairs that every intervention has had so far.
+
+        Raises:
+            InvalidInputError: There are none, or some interventions have had fewer than others.
+        """
+        if len(set(self._counts)) != 1 or not self._counts[0]:
+            raise InvalidInputError(
+                f"the interventions have had {sorted(set(self._counts))} pairs; all need the same "
+                "number, at least 1",
+                "some",
+            )
+        return MapMoments(self._counts[0], self._mean, self._m2)
 
 
 def merge_in_order(parts: Iterable[MapMoments]) -> MapMoments:

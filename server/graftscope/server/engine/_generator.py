@@ -4,8 +4,9 @@ Letters: B pairs, E sets of channels, C channels of the layer, (c, H, W) the ima
 know jobs, gRPC or where latents come from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
@@ -27,13 +28,19 @@ from graftscope.graph import (
     splice,
 )
 from graftscope.server.engine._devices import Graph
+from graftscope.server.engine._memo import Memo
 from graftscope.server.engine._sessions import Cancellation, Session, SessionPool
 from graftscope.server.errors import Corrupt, InvalidInput, NotFound
 from graftscope.v1 import bundle_pb2
 
 Latents = Mapping[str, NDArray[np.generic]]
 
-_CHANNEL_AXIS = {
+LARGE_BYTES = 24 * 2**20
+"""A tensor of one sample from this size on fills a core's cache by itself."""
+
+_FLOAT_BYTES = 4
+
+CHANNEL_AXES = {
     bundle_pb2.LAYER_KIND_MAP: 1,
     bundle_pb2.LAYER_KIND_VECTOR: 1,
     bundle_pb2.LAYER_KIND_TOKENS: 2,
@@ -78,11 +85,13 @@ class Generator:
     Attributes:
         folder: the bundle.
         manifest: its description.
+        memo: what is computed once and kept.
     """
 
     def __init__(self, folder: BundleFolder, pool: SessionPool) -> None:
         self.manifest = folder.manifest
         self.folder = folder
+        self.memo = Memo()
         self._pool = pool
 
     @property
@@ -161,14 +170,15 @@ class Generator:
         latents: Latents,
         cancellation: Cancellation | None = None,
     ) -> Recording:
-        """Generates up to the layer and keeps what crosses the cut."""
-        session = self._file(layer.upstream)
-        outputs = session.run(latents, cancellation)
-        carried = {
-            name: outputs[name] if name in outputs else session.place(latents[name])
-            for name in layer.carried
-        }
-        return Recording(_output(outputs, layer.tensor), carried)
+        """Generates up to the layer and keeps what crosses the cut; an input is there already."""
+        place = self._file(layer.downstream).place
+        outputs = self._file(layer.upstream).run(latents, cancellation) if layer.upstream else {}
+        inputs = {name: place(array) for name, array in latents.items()}
+        crossing = {**inputs, **outputs}
+        # The whole graph may ask for an input that nothing in it reads.
+        names = layer.carried if layer.upstream else [x for x in latents if x != layer.tensor]
+        carried = {name: _output(crossing, name) for name in names}
+        return Recording(_output(crossing, layer.tensor), carried)
 
     def original(
         self,
@@ -199,7 +209,7 @@ class Generator:
         Returns:
             (E, B, c, H, W).
         """
-        session = self._pool.get(self._key(layer, "hybrids"), lambda: self._build(layer, None))
+        session = self.session(f"{layer.name}/hybrids", lambda: self._build(layer, None))
         outputs = session.run(_spliced_feeds(recordings, sets), cancellation)
         return _array(outputs[HYBRIDS]).reshape(len(sets), -1, *self.image_shape)
 
@@ -222,10 +232,21 @@ class Generator:
             areas: sides of the areas that maps are averaged over.
             cancellation: what may stop it.
         """
-        key = self._key(layer, f"effects{areas.height}x{areas.width}")
-        session = self._pool.get(key, lambda: self._build(layer, areas))
+        purpose = f"{layer.name}/effects{areas.height}x{areas.width}"
+        session = self.session(purpose, lambda: self._build(layer, areas))
         outputs = session.run({**_spliced_feeds(recordings, sets), IMAGE1: image1}, cancellation)
         return Effects(*(outputs[name].numpy() for name in (TOTAL, MOMENT, PIXEL_MEANS)))
+
+    def widest_bytes(self, places: int = 0) -> int:
+        """Size of the widest tensor of one sample that is known, layers and image, in bytes.
+
+        Args:
+            places: layers of fewer places are left out.
+        """
+        layers = [x for x in self.manifest.layers if x.height * x.width >= places]
+        elements = [x.channels * max(x.height, 1) * max(x.width, 1) for x in layers]
+        colours, height, width = self.image_shape
+        return max([*elements, colours * height * width]) * _FLOAT_BYTES
 
     def areas(self, map_size: int) -> Areas:
         """The areas that keep a map's sides at `map_size` or below; 0 means 128."""
@@ -233,20 +254,24 @@ class Generator:
         _, height, width = self.image_shape
         return Areas(-(-height // limit), -(-width // limit))
 
-    def _key(self, layer: bundle_pb2.Layer, purpose: str) -> str:
-        return f"{self.manifest.digest}/{layer.name}/{purpose}"
+    def session(self, purpose: str, model: Callable[[], ir.Model | Path]) -> Session:
+        """The session for a purpose, opened from a file or a model if it is not there."""
+        return self._pool.get(f"{self.manifest.digest}/{purpose}", lambda: self._graph(model()))
+
+    def _graph(self, model: ir.Model | Path) -> Graph:
+        source = model if isinstance(model, Path) else ir.to_proto(model).SerializeToString()
+        keeps_memory = self.widest_bytes() < LARGE_BYTES
+        return Graph(source, self.folder.path, keeps_memory)
 
     def _file(self, name: str) -> Session:
-        key = f"{self.manifest.digest}/{name}"
-        return self._pool.get(key, lambda: Graph(self.folder.path / name, self.folder.path))
+        return self.session(name, lambda: self.folder.file(name))
 
-    def _build(self, layer: bundle_pb2.Layer, areas: Areas | None) -> Graph:
+    def _build(self, layer: bundle_pb2.Layer, areas: Areas | None) -> ir.Model:
         """The downstream half with the splice, and with the reduction where areas are given."""
         downstream = ir.load(self.folder.path / layer.downstream)
-        model = splice(downstream, channel_axis=_CHANNEL_AXIS[layer.kind])
-        if areas is not None:
-            model = reduce_effects(model, areas=areas)
-        return Graph(ir.to_proto(model).SerializeToString(), self.folder.path)
+        axis = CHANNEL_AXES[layer.kind]
+        model = splice(downstream, activation=layer.tensor, channel_axis=axis)
+        return model if areas is None else reduce_effects(model, areas=areas)
 
 
 def _spliced_feeds(

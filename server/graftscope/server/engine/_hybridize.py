@@ -1,4 +1,4 @@
-"""Hybrids of pairs, with both originals (section 3.1, Definition 5).
+"""Hybrids of pairs, with both originals (section 3.1, Definitions 2 and 5).
 
 It must not know jobs or gRPC.
 """
@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.server.engine._generator import Generator, Latents
+from graftscope.server.engine._intervene import Donors, Form, slots_of
+from graftscope.server.engine._intervention import Intervention, plain_swap
+from graftscope.server.engine._sessions import Cancellation
 from graftscope.v1 import bundle_pb2
 
 
@@ -27,6 +30,7 @@ def hybridize(
     chosen: NDArray[np.bool_],
     latents1: Latents,
     latents2: Latents,
+    cancellation: Cancellation | None = None,
 ) -> Hybrids:
     """Gives original 1 the chosen channels of original 2.
 
@@ -37,11 +41,58 @@ def hybridize(
             carried.
         latents1: of original 1, by input's name, each (B, ...).
         latents2: of original 2.
+        cancellation: what may stop it.
     """
-    recordings = generator.record(layer, latents1), generator.record(layer, latents2)
-    original1, original2 = (generator.original(layer, x).numpy() for x in recordings)
-    hybrid = generator.hybrids(layer, recordings, chosen[np.newaxis])[0]
+    recordings = (
+        generator.record(layer, latents1, cancellation),
+        generator.record(layer, latents2, cancellation),
+    )
+    original1, original2 = (generator.original(layer, x, cancellation).numpy() for x in recordings)
+    hybrid = generator.hybrids(layer, recordings, chosen[np.newaxis], cancellation)[0]
     return Hybrids(original1, original2, hybrid)
+
+
+def assign(
+    generator: Generator,
+    intervention: Intervention,
+    latents1: Latents,
+    latents2: Latents,
+    cancellation: Cancellation | None = None,
+) -> Hybrids:
+    """Makes an intervention on original 1: at any layers, of any kind.
+
+    Args:
+        generator: the generator.
+        intervention: at least one edit.
+        latents1: of original 1, by input's name, each (B, ...).
+        latents2: of original 2.
+        cancellation: what may stop it.
+
+    Raises:
+        Cancelled: it was stopped.
+    """
+    if (edit := plain_swap(intervention)) is not None:
+        chosen = channel_set(edit.layer, edit.channels)
+        return hybridize(generator, edit.layer, chosen, latents1, latents2, cancellation)
+    return _assign(generator, intervention, latents1, latents2, cancellation)
+
+
+def _assign(
+    generator: Generator,
+    intervention: Intervention,
+    latents1: Latents,
+    latents2: Latents,
+    cancellation: Cancellation | None,
+) -> Hybrids:
+    form = Form.of(generator, intervention)
+    above1, above2 = (form.above(x, cancellation) for x in (latents1, latents2))
+    nothing = form.nothing(intervention)
+    slots = slots_of(intervention, Donors(generator, latents2, cancellation))
+    return Hybrids(
+        original1=form.images(above1, nothing, cancellation).numpy(),
+        original2=form.images(above2, nothing, cancellation).numpy(),
+        hybrid=form.images(above1, slots, cancellation).numpy(),
+    )
 
 
 def channel_set(layer: bundle_pb2.Layer, channels: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -6,38 +6,17 @@ It must not know jobs, gRPC or workers: a shard in, its sums out.
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
-from graftscope.graph import Areas
-from graftscope.server.analysis import MapMoments, area_means, merge_in_order
-from graftscope.server.engine._generator import Effects, Generator, Recording
+from graftscope.server.analysis import MapMoments, RunningMoments, area_means
+from graftscope.server.engine._generator import Effects
 from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan
 from graftscope.server.engine._sessions import Cancellation
-from graftscope.v1 import bundle_pb2
+from graftscope.server.engine._subjects import Subject
 
 PRODUCT_SIDE = 16
 """Products of effects are taken on areas so that no side is longer than this, in pixels."""
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """Whose influence is wanted.
-
-    Attributes:
-        generator: the generator.
-        layer: where it is cut.
-        sets: (E, C), the channels of each E.
-        areas: sides of the areas that maps are averaged over.
-        products: whether products of effects are wanted too; then a run holds one pair.
-    """
-
-    generator: Generator
-    layer: bundle_pb2.Layer
-    sets: NDArray[np.bool_]
-    areas: Areas
-    products: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,19 +35,6 @@ class ShardEffects:
     products: NDArray[np.float64] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Both originals of a batch of pairs, on the device.
-
-    Attributes:
-        recordings: of originals 1 and 2.
-        image1: the unintervened image of original 1.
-    """
-
-    recordings: tuple[Recording, Recording]
-    image1: ort.OrtValue
-
-
 def shard_effects(
     subject: Subject, plan: Plan, source: PairSource, pairs: range, cancellation: Cancellation
 ) -> ShardEffects:
@@ -84,63 +50,49 @@ def shard_effects(
     Raises:
         Cancelled: the job was cancelled.
     """
-    starts = range(pairs.start, pairs.stop, plan.batch)
-    batches = [range(start, min(start + plan.batch, pairs.stop)) for start in starts]
-    runs = [batch_effects(subject, plan, source, batch, cancellation) for batch in batches]
-    moments = merge_in_order(
-        MapMoments.from_batch(len(batch), run.total, run.moment)
-        for batch, run in zip(batches, runs, strict=True)
-    )
-    means = np.concatenate([run.pixel_means.T for run in runs])  # (B, E)
-    products = sum_products(runs) if subject.products else None
-    return ShardEffects(moments, np.ascontiguousarray(means), products)
+    sums = _ShardSums(subject, len(pairs))
+    for start in range(pairs.start, pairs.stop, plan.batch):
+        some_pairs = range(start, min(start + plan.batch, pairs.stop))
+        batch = subject.record(source, some_pairs, cancellation)
+        for first in range(0, len(subject), plan.sets):
+            some = range(first, min(first + plan.sets, len(subject)))
+            sums.add(some, len(some_pairs), batch.effects(some))
+        sums.end_batch(len(some_pairs))
+    return sums.result()
 
 
-def sum_products(runs: list[Effects]) -> NDArray[np.float64]:
-    """Adds up the products of effects, (E, E); each run holds one pair, so its total is its map."""
-    total = np.zeros((len(runs[0].total),) * 2)
-    for run in runs:
-        effects = area_means(run.total, PRODUCT_SIDE).reshape(len(run.total), -1)  # (E, P)
-        # Not BLAS: how it sums depends on how many threads it is left.
-        total += np.einsum("ep,fp->ef", effects, effects) / effects.shape[1]
-    return total
+class _ShardSums:
+    """A shard's sums as they grow: what a run gives is added at once and dropped."""
+
+    def __init__(self, subject: Subject, pairs: int) -> None:
+        self._moments = RunningMoments(len(subject))
+        self._means = np.empty((pairs, len(subject)))
+        self._done = 0
+        self._products = np.zeros((len(subject),) * 2) if subject.products else None
+        self._maps: list[NDArray[np.float64]] = []
+
+    def add(self, some: range, pairs: int, effects: Effects) -> None:
+        """Adds a run over a batch of pairs."""
+        self._moments.merge(some, MapMoments.from_batch(pairs, effects.total, effects.moment))
+        rows = slice(self._done, self._done + pairs)
+        self._means[rows, some.start : some.stop] = effects.pixel_means.T
+        if self._products is not None:
+            self._maps.append(area_means(effects.total, PRODUCT_SIDE))
+
+    def end_batch(self, pairs: int) -> None:
+        """Closes a batch, of which all interventions have been added."""
+        self._done += pairs
+        if self._products is not None:
+            self._products += pair_products(np.concatenate(self._maps))
+            self._maps = []
+
+    def result(self) -> ShardEffects:
+        """The sums of the whole shard."""
+        return ShardEffects(self._moments.moments(), self._means, self._products)
 
 
-def batch_effects(
-    subject: Subject, plan: Plan, source: PairSource, pairs: range, cancellation: Cancellation
-) -> Effects:
-    """Sums over one batch of pairs for all sets: both originals once, every set's hybrids."""
-    batch = record_batch(subject, source, pairs, cancellation)
-    parts = [
-        set_effects(subject, batch, subject.sets[i : i + plan.sets], cancellation)
-        for i in range(0, len(subject.sets), plan.sets)
-    ]
-    return Effects(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("total", "moment", "pixel_means")
-        )
-    )
-
-
-def record_batch(
-    subject: Subject, source: PairSource, pairs: range, cancellation: Cancellation
-) -> Batch:
-    """What all sets of a batch share: draws, generates and records both originals."""
-    generator, layer = subject.generator, subject.layer
-    latents1, latents2 = source.latents(pairs)
-    recordings = (
-        generator.record(layer, latents1, cancellation),
-        generator.record(layer, latents2, cancellation),
-    )
-    return Batch(recordings, generator.original(layer, recordings[0], cancellation))
-
-
-def set_effects(
-    subject: Subject, batch: Batch, sets: NDArray[np.bool_], cancellation: Cancellation
-) -> Effects:
-    """Sums over the batch's pairs for some sets, in one run."""
-    generator, layer = subject.generator, subject.layer
-    return generator.effects(
-        layer, batch.recordings, batch.image1, sets, subject.areas, cancellation
-    )
+def pair_products(maps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Products of one pair's effects, averaged over pixels: (E, h, w) to (E, E)."""
+    effects = maps.reshape(len(maps), -1)  # (E, P)
+    # Not BLAS: how it sums depends on how many threads it is left.
+    return np.asarray(np.einsum("ep,fp->ef", effects, effects) / effects.shape[1])

@@ -4,20 +4,18 @@ Pair i is the same whichever pairs are asked for with it, so shards can be compu
 It must not know jobs or gRPC.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.bundle import Originals
-from graftscope.server.analysis import Which, gaussian, image_indices, standard_normal, uniform
-from graftscope.server.analysis import class_labels as draw_labels
+from graftscope.server.analysis import Which, gaussian, image_indices
 from graftscope.server.engine._generator import Generator, Latents
-from graftscope.server.errors import InvalidInput, Unsupported
+from graftscope.server.engine._inputs import complete
+from graftscope.server.errors import InvalidInput
 from graftscope.v1 import bundle_pb2
-
-_DTYPES = {"FP32": np.float32, "INT64": np.int64, "INT32": np.int32}
 
 
 class PairSource(Protocol):
@@ -51,8 +49,7 @@ class PriorPairs:
         return 0
 
     def _draw(self, pairs: range, which: Which) -> Latents:
-        inputs = self.generator.manifest.inputs
-        return {value.name: draw(value, self.seed, pairs, which) for value in inputs}
+        return complete(self.generator, {}, self.seed, pairs, which)
 
 
 @dataclass(frozen=True)
@@ -73,22 +70,12 @@ class EncodedPairs:
         return 0
 
     def _draw(self, pairs: range, which: Which) -> Latents:
-        encoder = self.generator.encoder()
-        drawn: dict[str, NDArray[np.generic]] = {}
-        for value in self.generator.manifest.inputs:
-            if value.name == encoder.input:
-                rows = gaussian(
-                    self.seed,
-                    pairs,
-                    which,
-                    value.name,
-                    self.originals.mean,
-                    self.originals.covariance,
-                )
-                drawn[value.name] = rows.reshape(-1, *value.shape)
-            else:
-                drawn[value.name] = draw(value, self.seed, pairs, which)
-        return drawn
+        name = self.generator.encoder().input
+        mean, covariance = self.originals
+        rows = gaussian(self.seed, pairs, which, name, mean, covariance)
+        shape = next(x.shape for x in self.generator.manifest.inputs if x.name == name)
+        encoded = {name: rows.reshape(-1, *shape)}
+        return complete(self.generator, encoded, self.seed, pairs, which)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,36 +142,52 @@ class GivenImagePairs:
         return len(np.unique(np.concatenate([self.images1[rows], self.images2[rows]]), axis=0))
 
 
-def draw(value: bundle_pb2.Input, seed: int, pairs: range, which: Which) -> NDArray[np.generic]:
-    """Draws one input from its distribution: (B, ...).
+@dataclass(frozen=True, eq=False)
+class ConstrainedPairs:
+    """Another source's pairs with what they leave out, have in common, and all samples share.
 
-    Raises:
-        Unsupported: the distribution is not implemented yet.
+    Attributes:
+        source: where the pairs come from; inputs that it leaves out are drawn from the prior.
+        generator: whose inputs.
+        seed: of those draws.
+        share: names of inputs of which original 2 takes original 1's value.
+        fix: (1, ...) each, the value of every sample, whatever the source says.
     """
-    shape = tuple(value.shape)
-    match value.WhichOneof("distribution"):
-        case "normal":
-            return standard_normal(seed, pairs, which, value.name, shape)
-        case "uniform":
-            low, high = value.uniform.low, value.uniform.high
-            return uniform(seed, pairs, which, value.name, shape, low, high)
-        case "classes":
-            labels = draw_labels(seed, pairs, which, value.name, value.classes.count)
-            return labels.reshape(-1, *shape).astype(_DTYPES[value.datatype])
-        case other:
-            raise Unsupported(
-                f"input {value.name!r} has the distribution {other!r}, which is not implemented "
-                "yet; implemented are normal, uniform and classes",
-                field="pairs.originals",
-            )
+
+    source: PairSource
+    generator: Generator
+    seed: int
+    share: frozenset[str] = frozenset()
+    fix: Latents = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """The source's."""
+        return self.source.kind
+
+    def latents(self, pairs: range) -> tuple[Latents, Latents]:
+        """As `PairSource`."""
+        fixed = {name: np.repeat(value, len(pairs), axis=0) for name, value in self.fix.items()}
+        first, second = self.source.latents(pairs)
+        first = complete(self.generator, {**first, **fixed}, self.seed, pairs, 1)
+        shared = {name: first[name] for name in self.share}
+        second = {**second, **fixed, **shared}
+        return first, complete(self.generator, second, self.seed, pairs, 2)
+
+    def distinct_images(self, pairs: range) -> int:
+        """As `PairSource`."""
+        return self.source.distinct_images(pairs)
 
 
 def encode(generator: Generator, images: NDArray[np.uint8]) -> Latents:
     """Real images to the posterior's mean.
 
     Args:
-        generator: one with an encoder whose latent is its only input.
+        generator: one with an encoder.
         images: (B, H, W, c), 0 to 255.
+
+    Returns:
+        The encoder's latent input; others are left out.
     """
     mean, _ = generator.encode(to_range(images, generator.manifest.image))
     return {generator.encoder().input: mean}
@@ -205,58 +208,6 @@ def to_range(images: NDArray[np.uint8], image: bundle_pb2.Image) -> NDArray[np.f
         )
     unit = images.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     return np.ascontiguousarray(unit * np.float32(image.high - image.low) + np.float32(image.low))
-
-
-def check_latents(generator: Generator, latents: Latents, field: str) -> int:
-    """Checks given latents against the generator's inputs.
-
-    Returns:
-        B, the number of samples.
-
-    Raises:
-        InvalidInput: names, shapes or types do not fit, or a value is NaN or infinite.
-    """
-    wanted = {value.name: value for value in generator.manifest.inputs}
-    if set(latents) != set(wanted):
-        raise InvalidInput(
-            f"{field} holds {', '.join(sorted(latents)) or 'nothing'}; the generator's inputs are: "
-            f"{', '.join(wanted)}",
-            field=field,
-        )
-    for name, array in latents.items():
-        _check_input(wanted[name], array, f"{field}[{name}]")
-    sizes = {len(array) for array in latents.values()}
-    if len(sizes) != 1 or not min(sizes):
-        raise InvalidInput(
-            f"{field} holds {' and '.join(map(str, sorted(sizes)))} samples; every input needs the "
-            "same number, at least 1",
-            field=field,
-        )
-    return sizes.pop()
-
-
-def _check_input(value: bundle_pb2.Input, array: NDArray[np.generic], field: str) -> None:
-    dtype = _DTYPES[value.datatype]
-    shape = tuple(value.shape)
-    if array.dtype != dtype or array.shape[1:] != shape or array.ndim != len(shape) + 1:
-        raise InvalidInput(
-            f"{field} is {array.dtype} of shape {array.shape}; {np.dtype(dtype)} of shape "
-            f"({', '.join(['B', *map(str, shape)])}) is needed",
-            field=field,
-        )
-    if np.issubdtype(dtype, np.floating) and not np.isfinite(array).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise InvalidInput(
-            f"{field} holds {array[where]} at {list(where)}; all values must be finite", field=field
-        )
-    if value.HasField("classes"):
-        labels = array.astype(np.int64)
-        if labels.min() < 0 or labels.max() >= value.classes.count:
-            raise InvalidInput(
-                f"{field} holds labels from {labels.min()} to {labels.max()}; "
-                f"0 to {value.classes.count - 1} are allowed",
-                field=field,
-            )
 
 
 def _rows(latents: Latents, pairs: range) -> Latents:

@@ -5,7 +5,7 @@ The same plan gives the same bits on a CPU, whatever the number of workers. It m
 
 from dataclasses import dataclass
 
-from graftscope.server.engine._generator import Generator
+from graftscope.server.engine._generator import LARGE_BYTES, Generator
 from graftscope.v1 import bundle_pb2
 
 SHARD_PAIRS = 32
@@ -15,8 +15,12 @@ ARITHMETIC_VERSION = 1
 """Changes when the same plan would give other bits."""
 
 # A run's widest tensor stays near the size of a core's cache, or its kernels wait for memory.
-_RUN_BYTES = 24 * 2**20
-_FLOAT_BYTES = 4
+_RUN_BYTES = LARGE_BYTES
+
+# What runs side by side may hold, and how many tensors of the widest kind one of them does: what
+# an operation reads and writes, a resampled map beside it, and room for the kernel.
+_SIDE_BY_SIDE_BYTES = 768 * 2**20
+_TENSORS_A_RUN = 4
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,20 @@ def choose_plan(
         sets: how many sets of channels the job has, at least 1.
         one_pair: whether every pair needs a run of its own, since its map is wanted.
     """
-    colours, height, width = generator.image_shape
-    following = [
-        x for x in generator.manifest.layers if x.height * x.width >= layer.height * layer.width
-    ]
-    elements = [x.channels * max(x.height, 1) * max(x.width, 1) for x in following]
-    widest = max([*elements, colours * height * width]) * _FLOAT_BYTES
+    widest = generator.widest_bytes(layer.height * layer.width)
     hybrids = max(1, _RUN_BYTES // widest)
     batch = 1 if one_pair else next(x for x in (32, 16, 8, 4, 2, 1) if x <= hybrids)
     return Plan(batch, min(sets, max(1, hybrids // batch)), generator.provider)
+
+
+def runs_side_by_side(generator: Generator, workers: int) -> int:
+    """How many runs may go side by side without holding too much memory: at most `workers`.
+
+    Args:
+        generator: what will be run.
+        workers: how many there could be.
+    """
+    widest = generator.widest_bytes()
+    if widest < LARGE_BYTES:
+        return workers
+    return max(1, min(workers, _SIDE_BY_SIDE_BYTES // (_TENSORS_A_RUN * widest)))

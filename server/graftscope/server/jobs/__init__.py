@@ -3,6 +3,7 @@
 It knows the engine and the analyses; it must not know gRPC or protobuf.
 """
 
+from graftscope.server.jobs._array_ref import ArrayRef
 from graftscope.server.jobs._artifacts import (
     DATATYPES,
     ArtifactStore,
@@ -13,12 +14,12 @@ from graftscope.server.jobs._artifacts import (
     encode_array,
 )
 from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
+from graftscope.server.jobs._edits import ORIGINAL2, DonorSpec, EditSpec, InterventionSpec
 from graftscope.server.jobs._execution import JobSettings
 from graftscope.server.jobs._live import Snapshot
 from graftscope.server.jobs._resolve import Resolver
 from graftscope.server.jobs._runner import JobRunner
 from graftscope.server.jobs._specification import (
-    ArrayRef,
     InfluenceSpec,
     MagnitudeSpec,
     ModulesSpec,
@@ -43,14 +44,18 @@ from graftscope.server.jobs._store import (
 
 __all__ = [
     "DATATYPES",
+    "ORIGINAL2",
     "ArrayRef",
     "ArtifactStore",
     "ArtifactWriter",
     "Checkpoint",
     "CheckpointFolder",
+    "DonorSpec",
+    "EditSpec",
     "Estimate",
     "Failure",
     "InfluenceSpec",
+    "InterventionSpec",
     "Job",
     "JobRunner",
     "JobSettings",

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.server.errors import Corrupt, InvalidInput, NotFound
-from graftscope.server.jobs._specification import ArrayRef
+from graftscope.server.jobs._array_ref import ArrayRef
 
 DATATYPES: dict[str, np.dtype[np.generic]] = {
     "BOOL": np.dtype(np.bool_),

@@ -4,11 +4,11 @@ It must not know what computes the shards.
 """
 
 import hashlib
-import io
 import os
 from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,28 +44,15 @@ class CheckpointFolder:
 
     def save(self, job_id: str, sums: Sums) -> Checkpoint:
         """Writes a checkpoint to the disk under a name of its own."""
-        buffer = io.BytesIO()
-        # Without products, an array of no elements.
-        products = np.zeros((0, 0)) if sums.products is None else sums.products
-        np.savez(
-            buffer,
-            shards=np.int64(sums.shards),
-            count=np.int64(sums.moments.count),
-            mean=sums.moments.mean,
-            m2=sums.moments.m2,
-            individual_mean=sums.individual.mean,
-            individual_m2=sums.individual.m2,
-            products=products,
-        )
-        data = buffer.getvalue()
         name = f"{job_id}-{sums.shards}.npz"
         temporary = self._folder / f".{name}"
         with temporary.open("wb") as file:
-            file.write(data)
+            _write(file, sums)
             file.flush()
             os.fsync(file.fileno())
+        checksum = _sha256(temporary)
         temporary.replace(self._folder / name)
-        return Checkpoint(name, hashlib.sha256(data).hexdigest())
+        return Checkpoint(name, checksum)
 
     def load(self, checkpoint: Checkpoint) -> Sums:
         """Reads a checkpoint.
@@ -74,10 +61,9 @@ class CheckpointFolder:
             Corrupt: the file is missing or its bytes do not match the checksum.
         """
         path = self._folder / checkpoint.file
-        data = path.read_bytes() if path.is_file() else b""
-        if hashlib.sha256(data).hexdigest() != checkpoint.sha256:
+        if not path.is_file() or _sha256(path) != checkpoint.sha256:
             raise Corrupt(f"checkpoint {checkpoint.file} is missing or damaged")
-        with np.load(io.BytesIO(data)) as file:
+        with np.load(path) as file:
             count = int(file["count"])
             moments = MapMoments(count, file["mean"], file["m2"])
             individual = MapMoments(count, file["individual_mean"], file["individual_m2"])
@@ -104,3 +90,23 @@ class CheckpointFolder:
         for path in orphans:
             path.unlink(missing_ok=True)
         return len(orphans)
+
+
+def _write(file: BinaryIO, sums: Sums) -> None:
+    """Array by array, since sums may be as large as what computes them."""
+    np.savez(
+        file,
+        shards=np.int64(sums.shards),
+        count=np.int64(sums.moments.count),
+        mean=sums.moments.mean,
+        m2=sums.moments.m2,
+        individual_mean=sums.individual.mean,
+        individual_m2=sums.individual.m2,
+        # Without products, an array of no elements.
+        products=np.zeros((0, 0)) if sums.products is None else sums.products,
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

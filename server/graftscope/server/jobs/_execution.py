@@ -228,7 +228,7 @@ class Execution:
         job = live.snapshot.job
         start = await asyncio.to_thread(self._load, job)
         every_s = self._settings.checkpoint_every_s
-        tracker = Tracker(live, self._save, len(subject.sets), start, every_s)
+        tracker = Tracker(live, self._save, len(subject), start, every_s)
         sums = await run_shards(
             subject,
             source,

@@ -21,8 +21,7 @@ from graftscope.server.engine import (
     Plan,
     ShardEffects,
     Subject,
-    record_batch,
-    set_effects,
+    runs_side_by_side,
     shard_effects,
 )
 from graftscope.server.jobs._artifacts import ArtifactStore
@@ -60,26 +59,26 @@ def estimate(
     workers: int,
     cancellation: Cancellation,
 ) -> Estimate:
-    """Times a batch's originals and one run of sets, after first ones that open the sessions.
+    """Times a batch's originals and one run of each kind, after first ones that open the sessions.
 
     Raises:
         Cancelled: it was stopped.
     """
     pairs = range(spec.first, spec.first + min(plan.batch, spec.pairs))
-    sets = subject.sets[: plan.sets]
-    batch = record_batch(subject, source, pairs, cancellation)
-    effects = set_effects(subject, batch, sets, cancellation)
-    batch_s = _seconds(lambda: record_batch(subject, source, pairs, cancellation))
-    run_s = _seconds(lambda: set_effects(subject, batch, sets, cancellation))
-    count, pixels = len(subject.sets), effects.total[0].size
-    batches, runs = -(-spec.pairs // plan.batch), -(-count // plan.sets)
+    batch = subject.record(source, pairs, cancellation)
+    batch_s = _seconds(lambda: subject.record(source, pairs, cancellation))
+    runs_s, pixels = 0.0, 0
+    for some, count in subject.kinds(plan):
+        pixels = batch.effects(some).total[0].size
+        runs_s += count * _seconds(lambda some=some: batch.effects(some))  # type: ignore[misc]
+    sets, batches = len(subject), -(-spec.pairs // plan.batch)
     # A shard is not divided between workers.
-    side_by_side = min(workers, shard_count(spec))
-    products_bytes = count * count * 8 if spec.products else 0
+    side_by_side = min(runs_side_by_side(subject.generator, workers), shard_count(spec))
+    products_bytes = sets * sets * 8 if spec.products else 0
     return Estimate(
-        duration_s=batches * (batch_s + runs * run_s) / side_by_side,
-        hybrids=count * spec.pairs,
-        result_bytes=count * (pixels * _BYTES_A_PIXEL + _BYTES_A_SET) + products_bytes,
+        duration_s=batches * (batch_s + runs_s) / side_by_side,
+        hybrids=sets * spec.pairs,
+        result_bytes=sets * (pixels * _BYTES_A_PIXEL + _BYTES_A_SET) + products_bytes,
     )
 
 
@@ -122,12 +121,15 @@ async def run_shards(
         Cancelled: the job was cancelled.
     """
     loop = asyncio.get_running_loop()
+    bounded = runs_side_by_side(subject.generator, workers)
+    # One more than there are workers, so that none idles while sums are added; but where memory
+    # bounds the runs, no more than may go on.
+    ahead = bounded if bounded < workers else workers + 1
     waiting: deque[asyncio.Future[ShardEffects]] = deque()
     submitted, total = (sums.shards if sums else 0), shard_count(spec)
     try:
         while submitted < total or waiting:
-            # One more than there are workers, so that none idles while sums are added.
-            while submitted < total and len(waiting) <= workers:
+            while submitted < total and len(waiting) < ahead:
                 pairs = shard(spec, submitted)
                 arguments = (subject, plan, source, pairs, cancellation)
                 waiting.append(loop.run_in_executor(executor, shard_effects, *arguments))

@@ -15,7 +15,6 @@ from graftscope.server.engine import (
     PairSource,
     Plan,
     Subject,
-    choose_plan,
 )
 from graftscope.server.errors import Conflict, Corrupt, NotFound
 from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
@@ -160,15 +159,7 @@ class Preparation:
     def _plan(self, job: Job, spec: InfluenceSpec) -> tuple[Job, Sums | None]:
         """With the plan and the sums of an earlier attempt, or a new plan."""
         subject, source = self.resolve(spec)
-        plan, sums = self._earlier(job.identity, subject) or (
-            choose_plan(
-                subject.generator,
-                subject.layer,
-                len(subject.sets),
-                one_pair=subject.products,
-            ),
-            None,
-        )
+        plan, sums = self._earlier(job.identity, subject) or (subject.plan(), None)
         planned = replace(
             job,
             plan={**asdict(plan), "rewrites": list(plan.rewrites)},

@@ -3,25 +3,46 @@
 It must not know gRPC or how jobs are scheduled.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graftscope.bundle import Originals, read_originals
 from graftscope.server.engine import (
+    Action,
+    Add,
+    Blend,
     Catalogue,
+    ChannelSets,
+    Constant,
+    ConstrainedPairs,
+    Donor,
     DrawnImagePairs,
+    Edit,
     EncodedPairs,
     Generator,
     GivenImagePairs,
     GivenPairs,
+    Intervention,
+    Interventions,
     Latents,
+    Original2,
     PairSource,
+    PriorMean,
     PriorPairs,
+    Scale,
+    StoredLatents,
     Subject,
+    Swap,
     channel_set,
+    complete,
+    encode,
 )
+from graftscope.server.jobs._array_ref import ArrayRef
 from graftscope.server.jobs._artifacts import ArtifactStore
+from graftscope.server.jobs._edits import ORIGINAL2, DonorSpec, EditSpec, InterventionSpec
 from graftscope.server.jobs._specification import InfluenceSpec, OriginalsSpec
 
 
@@ -39,17 +60,48 @@ class Resolver:
             NotFound: the model is not served any more.
         """
         generator = self.catalogue.by_digest(spec.model)
+        areas = generator.areas(spec.map_size)
+        if spec.interventions:
+            made = tuple(
+                self.intervention(generator, x, spec.originals) for x in spec.interventions
+            )
+            return Interventions(generator, made, areas, spec.products)
         layer = generator.layer(spec.layer)
         sets = np.stack([channel_set(layer, np.array(x, dtype=np.int64)) for x in spec.sets])
-        return Subject(generator, layer, sets, generator.areas(spec.map_size), spec.products)
+        return ChannelSets(generator, layer, sets, areas, spec.products)
 
-    def pairs(self, generator: Generator, originals: OriginalsSpec, seed: int) -> PairSource:
-        """Where a specification's pairs come from.
+    def intervention(
+        self, generator: Generator, edits: InterventionSpec, originals: OriginalsSpec
+    ) -> Intervention:
+        """An intervention with its arrays.
+
+        Args:
+            generator: on which it is made.
+            edits: what is assigned.
+            originals: what they fix holds for donors too, which leave it out.
 
         Raises:
             NotFound: an array is not stored, or the model has no encoder.
             Corrupt: a stored array is damaged.
         """
+        return tuple(self._edit(generator, edit, originals) for edit in edits)
+
+    def pairs(self, generator: Generator, originals: OriginalsSpec, seed: int) -> PairSource:
+        """Where a specification's pairs come from.
+
+        Args:
+            generator: whose inputs.
+            originals: where they come from, and what they have in common.
+            seed: of the pairs.
+
+        Raises:
+            NotFound: an array is not stored, or the model has no encoder.
+            Corrupt: a stored array is damaged.
+        """
+        source, fix = self._source(generator, originals, seed), self._latents(originals, "fix")
+        return ConstrainedPairs(source, generator, seed, frozenset(originals.share), fix)
+
+    def _source(self, generator: Generator, originals: OriginalsSpec, seed: int) -> PairSource:
         match originals.kind:
             case "prior":
                 return PriorPairs(generator, seed)
@@ -74,8 +126,44 @@ class Resolver:
         return read_originals(generator.folder.path / generator.encoder().originals)
 
     def _latents(self, originals: OriginalsSpec, prefix: str) -> Latents:
-        return {
-            name.removeprefix(f"{prefix}/"): self.artifacts.get(ref)
-            for name, ref in originals.arrays.items()
-            if name.startswith(f"{prefix}/")
-        }
+        return self._arrays(originals.latents(prefix))
+
+    def _arrays(self, refs: Mapping[str, ArrayRef]) -> dict[str, NDArray[np.generic]]:
+        return {name: self.artifacts.get(ref) for name, ref in refs.items()}
+
+    def _edit(self, generator: Generator, edit: EditSpec, originals: OriginalsSpec) -> Edit:
+        return Edit(
+            layer=generator.layer(edit.layer),
+            channels=np.array(edit.channels, dtype=np.int64),
+            action=self._action(generator, edit, originals),
+            mask=None if edit.mask is None else self.artifacts.get(edit.mask).astype(np.bool_),
+        )
+
+    def _action(self, generator: Generator, edit: EditSpec, originals: OriginalsSpec) -> Action:
+        match edit.action:
+            case "swap":
+                return Swap(self._donor(generator, edit.donor or ORIGINAL2, originals))
+            case "blend":
+                donor = self._donor(generator, edit.donor or ORIGINAL2, originals)
+                return Blend(edit.number or 0.0, donor)
+            case "scale":
+                return Scale(edit.number or 0.0)
+            case "prior_mean":
+                return Constant(PriorMean())
+            case action:
+                return (Add if action == "add" else Constant)(self._value(edit))
+
+    def _value(self, edit: EditSpec) -> float | NDArray[np.float32]:
+        if edit.array is None:
+            return edit.number or 0.0
+        return self.artifacts.get(edit.array).astype(np.float32, copy=False)
+
+    def _donor(self, generator: Generator, donor: DonorSpec, originals: OriginalsSpec) -> Donor:
+        """Noise that a donor leaves out is that of an original 2 of its own."""
+        if donor.kind == ORIGINAL2.kind:
+            return Original2()
+        given: Latents = self._arrays(donor.arrays)
+        if donor.kind == "image":
+            given = encode(generator, given["image"].astype(np.uint8, copy=False))
+        given = {**self._latents(originals, "fix"), **given}
+        return StoredLatents(complete(generator, given, 0, range(1), 2))

@@ -10,27 +10,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Self
 
+from graftscope.server.jobs._array_ref import ArrayRef
+from graftscope.server.jobs._edits import EditSpec, InterventionSpec
 
-@dataclass(frozen=True)
-class ArrayRef:
-    """An array in the artifact store.
-
-    Attributes:
-        sha256: of the elements in C order, little-endian; lowercase hexadecimal.
-        datatype: KServe's name, such as FP64.
-        shape: extents, outermost axis first.
-    """
-
-    sha256: str
-    datatype: str
-    shape: tuple[int, ...]
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, object]) -> Self:
-        """The inverse of `dataclasses.asdict` after a trip through JSON."""
-        shape = value["shape"]
-        assert isinstance(shape, list | tuple)
-        return cls(str(value["sha256"]), str(value["datatype"]), tuple(int(x) for x in shape))
+# Absent from the canonical form where they are empty, so that what was specified before there was
+# such a field keeps its identity.
+_LATER_FIELDS = frozenset({"share", "interventions"})
 
 
 @dataclass(frozen=True)
@@ -40,31 +25,42 @@ class OriginalsSpec:
     Attributes:
         kind: prior, encoded, images, latents or image_pairs.
         arrays: what the kind needs: `images`; `latents1/NAME` and `latents2/NAME`; `images1` and
-            `images2`.
+            `images2`. And `fix/NAME`, (1, ...), of inputs that are the same in every sample.
+        share: names of inputs of which original 2 takes original 1's value, sorted.
     """
 
     kind: str
     arrays: Mapping[str, ArrayRef]
+    share: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, value: object) -> Self:
         """The inverse of `dataclasses.asdict` after a trip through JSON."""
         assert isinstance(value, dict)
         refs = {name: ArrayRef.from_json(ref) for name, ref in value["arrays"].items()}
-        return cls(value["kind"], refs)
+        return cls(value["kind"], refs, tuple(value.get("share", ())))
+
+    def latents(self, prefix: str) -> dict[str, ArrayRef]:
+        """Latents by the input's name: of `latents1`, `latents2` or `fix`."""
+        start = f"{prefix}/"
+        return {
+            name.removeprefix(start): ref
+            for name, ref in self.arrays.items()
+            if name.startswith(start)
+        }
 
 
 @dataclass(frozen=True)
 class InfluenceSpec:
-    """Influence maps of sets of channels at one layer.
+    """Influence maps of sets of channels at one layer, or of interventions.
 
     Attributes:
         model: the bundle's digest.
-        layer: the layer's name.
-        channels: how many channels the layer has.
-        sets: the channels of each E, ascending.
+        layer: the layer's name; empty where interventions are at several.
+        channels: how many channels the layer has; 0 where interventions are given.
+        sets: the channels of each E, ascending; empty where interventions are given.
         indices: what each map is reported as: the channel, or the module's index.
-        subject: channels or modules.
+        subject: channels, modules or interventions.
         originals: where originals come from.
         seed: of the pairs; 0 where they are given.
         first: index of the first pair.
@@ -73,6 +69,7 @@ class InfluenceSpec:
         arithmetic: version of the arithmetic.
         precision: fp32.
         products: whether products of effects are wanted too.
+        interventions: each of at least one edit, where some are no plain swaps at the layer.
     """
 
     model: str
@@ -89,6 +86,7 @@ class InfluenceSpec:
     arithmetic: int
     precision: str = "fp32"
     products: bool = False
+    interventions: tuple[InterventionSpec, ...] = ()
     analysis: str = "influence"
 
     @classmethod
@@ -96,12 +94,15 @@ class InfluenceSpec:
         """The inverse of `canonical`."""
         fields = dict(value)
         sets, indices = fields.pop("sets"), fields.pop("indices")
+        interventions = fields.pop("interventions", [])
         assert isinstance(sets, list)
         assert isinstance(indices, list)
+        assert isinstance(interventions, list)
         return cls(
             originals=OriginalsSpec.from_json(fields.pop("originals")),
             sets=tuple(tuple(channels) for channels in sets),
             indices=tuple(indices),
+            interventions=tuple(tuple(map(EditSpec.from_json, x)) for x in interventions),
             **fields,  # type: ignore[arg-type]
         )
 
@@ -241,7 +242,8 @@ _KINDS: dict[str, type[InfluenceSpec | ModulesSpec | StabilitySpec | MagnitudeSp
 
 def canonical(spec: Spec) -> str:
     """The specification as JSON with sorted keys and no spaces: equal text, equal result."""
-    return json.dumps(asdict(spec), sort_keys=True, separators=(",", ":"))
+    plain = asdict(spec, dict_factory=_without_empty_later_fields)
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"))
 
 
 def identity(spec: Spec) -> str:
@@ -259,4 +261,12 @@ def input_arrays(spec: Spec) -> tuple[ArrayRef, ...]:
     """The stored arrays that a job needs."""
     if isinstance(spec, ModulesSpec | StabilitySpec):
         return (spec.maps,) if spec.products is None else (spec.maps, spec.products)
-    return tuple(spec.originals.arrays.values())
+    refs = tuple(spec.originals.arrays.values())
+    if isinstance(spec, MagnitudeSpec):
+        return refs
+    edits = (edit for intervention in spec.interventions for edit in intervention)
+    return (*refs, *(ref for edit in edits for ref in edit.arrays))
+
+
+def _without_empty_later_fields(items: list[tuple[str, object]]) -> dict[str, object]:
+    return {name: value for name, value in items if value or name not in _LATER_FIELDS}

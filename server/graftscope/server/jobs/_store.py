@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 
 from graftscope.server.errors import InvalidInput
-from graftscope.server.jobs._specification import ArrayRef
+from graftscope.server.jobs._array_ref import ArrayRef
 
 Json: TypeAlias = "str | int | float | list[Json] | dict[str, Json]"
 """What a result keeps beside its arrays."""

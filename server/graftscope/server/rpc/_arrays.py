@@ -62,6 +62,10 @@ class Arrays:
             for name, array in latents.inputs.items()
         }
 
+    async def store(self, array: NDArray[np.generic]) -> ArrayRef:
+        """Stores an array that was made here from a request."""
+        return await to_thread(self.runner.artifacts.put, array)
+
     async def write(
         self, array: NDArray[np.generic], limit_bytes: int = INLINE_LIMIT_BYTES
     ) -> tensor_pb2.Array:

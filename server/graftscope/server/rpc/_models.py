@@ -13,29 +13,29 @@ from graftscope.server.engine import (
     Cancellation,
     Catalogue,
     Generator,
-    GivenPairs,
     Hybrids,
+    Intervention,
     Latents,
     PairSource,
-    channel_set,
-    check_latents,
+    assign,
     choose_plan,
-    hybridize,
     to_range,
 )
 from graftscope.server.errors import InvalidInput
-from graftscope.server.jobs import Resolver
+from graftscope.server.jobs import OriginalsSpec, Resolver
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._guard import Context
 from graftscope.server.rpc._paging import page
 from graftscope.server.rpc._requests import Requests
 from graftscope.server.rpc._responses import execution
 from graftscope.server.rpc._unimplemented import check_encoding, check_precision
-from graftscope.v1 import bundle_pb2, model_service_pb2, model_service_pb2_grpc, originals_pb2
+from graftscope.v1 import model_service_pb2, model_service_pb2_grpc, originals_pb2
 
 # What one call may answer with; more is asked for in several.
 _REPLY_LIMIT_BYTES = 256 * 2**20
+# Samples a run: fewer where a tensor of one of them is large.
 _BATCH = 32
+_BATCH_BYTES = 256 * 2**20
 
 
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
@@ -102,7 +102,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         check_precision(request.precision)
         generator = self._catalogue.find(request.model)
         name = generator.encoder().input
-        images = await self._requests.images(generator, request.images, "images")
+        images = await self._requests.pairs.images(generator, request.images, "images")
         mean, log_variance = await self._run(_encode, generator, images)
         return model_service_pb2.EncodeResponse(
             mean=await self._arrays.write_latents({name: mean}),
@@ -117,10 +117,9 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         check_precision(request.precision)
         check_encoding(request.encoding)
         generator = self._catalogue.find(request.model)
-        layer, channels = await self._requests.chosen(generator, request.intervention)
-        source, pairs = await self._pairs(generator, request.pairs)
+        intervention, source, pairs = await self._asked(generator, request)
         _check_size(generator, len(pairs), images=3)
-        hybrids = await self._run(_hybridize, generator, layer, channels, source, pairs)
+        hybrids = await self._run(_hybridize, generator, intervention, source, pairs)
         return model_service_pb2.HybridizeResponse(
             original1=await self._arrays.write(hybrids.original1),
             original2=await self._arrays.write(hybrids.original2),
@@ -133,17 +132,30 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         self, generator: Generator, request: model_service_pb2.GenerateRequest
     ) -> tuple[PairSource, range]:
         if request.WhichOneof("latents_source") != "latents":
-            return await self._pairs(generator, request.samples)
-        latents = await self._arrays.read_latents(request.latents, "latents")
-        count = await asyncio.to_thread(check_latents, generator, latents, "latents")
-        return GivenPairs(latents, latents), range(count)
+            _, source, pairs = await self._pairs(generator, request.samples)
+            return source, pairs
+        refs, count = await self._requests.pairs.latents(generator, request.latents, "latents")
+        given = {f"{which}/{x}": refs[x] for x in refs for which in ("latents1", "latents2")}
+        originals = OriginalsSpec("latents", given)
+        source = await asyncio.to_thread(self._resolver.pairs, generator, originals, 0)
+        return source, range(count)
+
+    async def _asked(
+        self, generator: Generator, request: model_service_pb2.HybridizeRequest
+    ) -> tuple[Intervention, PairSource, range]:
+        """The intervention, and the pairs on which it is made."""
+        parse = self._requests.interventions.intervention
+        edits = await parse(generator, request.intervention, request.pairs.fix.inputs)
+        originals, source, pairs = await self._pairs(generator, request.pairs)
+        resolve = self._resolver.intervention
+        return await asyncio.to_thread(resolve, generator, edits, originals), source, pairs
 
     async def _pairs(
         self, generator: Generator, message: originals_pb2.Pairs
-    ) -> tuple[PairSource, range]:
-        originals, count, seed = await self._requests.pairs(generator, message)
+    ) -> tuple[OriginalsSpec, PairSource, range]:
+        originals, count, seed = await self._requests.pairs.pairs(generator, message)
         source = await asyncio.to_thread(self._resolver.pairs, generator, originals, seed)
-        return source, range(message.first, message.first + count)
+        return originals, source, range(message.first, message.first + count)
 
     async def _run(self, function: Callable[..., Any], *arguments: object) -> Any:
         """Runs off the event loop; what nobody waits for any more is stopped."""
@@ -182,7 +194,8 @@ def _batches(pairs: range, size: int) -> list[range]:
 def _generate(
     generator: Generator, source: PairSource, pairs: range, cancellation: Cancellation
 ) -> tuple[Latents, NDArray[np.float32]]:
-    batches = [source.latents(batch)[0] for batch in _batches(pairs, _BATCH)]
+    size = max(1, min(_BATCH, _BATCH_BYTES // generator.widest_bytes()))
+    batches = [source.latents(batch)[0] for batch in _batches(pairs, size)]
     images = np.concatenate([generator.generate(latents, cancellation) for latents in batches])
     return {name: np.concatenate([x[name] for x in batches]) for name in batches[0]}, images
 
@@ -199,17 +212,16 @@ def _encode(
 
 def _hybridize(
     generator: Generator,
-    layer: bundle_pb2.Layer,
-    channels: NDArray[np.int64],
+    intervention: Intervention,
     source: PairSource,
     pairs: range,
     cancellation: Cancellation,
 ) -> Hybrids:
-    chosen = channel_set(layer, channels)
-    batch = choose_plan(generator, layer, 1).batch
+    first = min((edit.layer for edit in intervention), key=lambda x: x.height * x.width)
+    batch = choose_plan(generator, first, 1).batch
     parts = []
     for some in _batches(pairs, batch):
         cancellation.check()
-        parts.append(hybridize(generator, layer, chosen, *source.latents(some)))
+        parts.append(assign(generator, intervention, *source.latents(some), cancellation))
     names = ("original1", "original2", "hybrid")
     return Hybrids(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

@@ -1,24 +1,18 @@
-"""From requests to specifications: everything a client may get wrong is found here.
+"""From requests to specifications of influence and magnitude.
 
+What a client may get wrong is found here, and in the modules that parse pairs and interventions.
 It must not know how jobs run.
 """
 
-import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from graftscope.server.analysis import DEFAULT_PERCENTILE, DEFAULT_WINDOW
-from graftscope.server.engine import (
-    ARITHMETIC_VERSION,
-    Catalogue,
-    Generator,
-    check_latents,
-    to_range,
-)
-from graftscope.server.errors import InvalidInput, Unsupported
-from graftscope.server.jobs import ArrayRef, InfluenceSpec, MagnitudeSpec, OriginalsSpec
+from graftscope.server.engine import ARITHMETIC_VERSION, Catalogue, Generator
+from graftscope.server.errors import InvalidInput
+from graftscope.server.jobs import InfluenceSpec, InterventionSpec, MagnitudeSpec
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._checks import (
     check_channels,
@@ -26,16 +20,30 @@ from graftscope.server.rpc._checks import (
     check_smoothing,
     module_channels,
 )
-from graftscope.server.rpc._unimplemented import (
-    check_precision,
-    check_shared,
-    check_swap,
-    check_until,
-    method,
-)
-from graftscope.v1 import analysis_service_pb2, bundle_pb2, intervention_pb2, originals_pb2
+from graftscope.server.rpc._interventions import InterventionRequests
+from graftscope.server.rpc._pairs import PairRequests
+from graftscope.server.rpc._unimplemented import check_precision, check_until, method
+from graftscope.v1 import analysis_service_pb2, bundle_pb2
 
-MAX_PAIRS = 10_000_000
+_Sets = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What the maps are of: as the fields of `InfluenceSpec`."""
+
+    subject: str
+    layer: str
+    channels: int
+    sets: _Sets
+    indices: tuple[int, ...]
+    interventions: tuple[InterventionSpec, ...] = ()
+
+    @classmethod
+    def at(
+        cls, layer: bundle_pb2.Layer, subject: str, sets: _Sets, indices: tuple[int, ...]
+    ) -> "_Subject":
+        return cls(subject, layer.name, layer.channels, sets, indices)
 
 
 class Requests:
@@ -44,11 +52,16 @@ class Requests:
     Args:
         catalogue: the models.
         arrays: reads arrays.
+
+    Attributes:
+        pairs: parses where pairs come from.
+        interventions: parses what is assigned.
     """
 
     def __init__(self, catalogue: Catalogue, arrays: Arrays) -> None:
         self._catalogue = catalogue
-        self._arrays = arrays
+        self.pairs = PairRequests(arrays)
+        self.interventions = InterventionRequests(arrays, self.pairs)
 
     async def influence(self, request: analysis_service_pb2.InfluenceRequest) -> InfluenceSpec:
         """The specification of an influence job.
@@ -61,16 +74,16 @@ class Requests:
         check_precision(request.precision)
         check_until(request.until)
         generator = self._catalogue.find(request.model)
-        layer = generator.layer(request.layer)
-        subject, sets, indices = await self._subject(request, layer)
-        originals, count, seed = await self.pairs(generator, request.pairs)
+        subject = await self._subject(request, generator)
+        originals, count, seed = await self.pairs.pairs(generator, request.pairs)
         return InfluenceSpec(
             model=generator.manifest.digest,
-            layer=layer.name,
-            channels=layer.channels,
-            sets=sets,
-            indices=indices,
-            subject=subject,
+            layer=subject.layer,
+            channels=subject.channels,
+            sets=subject.sets,
+            indices=subject.indices,
+            subject=subject.subject,
+            interventions=subject.interventions,
             originals=originals,
             seed=seed,
             first=request.pairs.first,
@@ -87,7 +100,7 @@ class Requests:
         layers = _magnitude_layers(generator, request.layers)
         for layer in layers:
             check_ks(request.ks, layer.channels, least=1)
-        originals, count, seed = await self.pairs(generator, request.pairs)
+        originals, count, seed = await self.pairs.pairs(generator, request.pairs)
         if originals.kind in ("latents", "image_pairs"):
             count = _halved(count)
         window = request.window or DEFAULT_WINDOW
@@ -110,165 +123,78 @@ class Requests:
             arithmetic=ARITHMETIC_VERSION,
         )
 
-    async def chosen(
-        self, generator: Generator, intervention: intervention_pb2.Intervention
-    ) -> tuple[bundle_pb2.Layer, NDArray[np.int64]]:
-        """The layer and the channels of one swap from original 2. Raises as `influence`."""
-        if len(intervention.edits) != 1:
-            if intervention.edits:
-                raise Unsupported(
-                    f"an intervention of {len(intervention.edits)} edits is not implemented yet; "
-                    "implemented is one",
-                    field="intervention.edits",
-                )
-            raise InvalidInput("the intervention has no edit", field="intervention.edits")
-        edit = intervention.edits[0]
-        check_swap(edit)
-        layer = generator.layer(edit.layer)
-        match edit.WhichOneof("target"):
-            case "channels":
-                return layer, check_channels(layer, edit.channels.indices, "channels")
-            case "module":
-                labels = await self._labels(edit.module.labels, layer, "module.labels")
-                return layer, module_channels(labels, edit.module.index)
-            case _:
-                raise InvalidInput(
-                    "the edit has no target; channels or a module is needed",
-                    field="intervention.edits",
-                )
-
-    async def pairs(
-        self, generator: Generator, pairs: originals_pb2.Pairs
-    ) -> tuple[OriginalsSpec, int, int]:
-        """Where pairs come from, how many there are, and their seed. Raises as `influence`."""
-        check_shared(pairs)
-        kind = pairs.originals.WhichOneof("source")
-        if kind in ("latents", "image_pairs"):
-            originals, available = await self._given(generator, pairs.originals, kind)
-            if pairs.first >= available:
-                raise InvalidInput(
-                    f"pairs.first is {pairs.first}; {available} pairs are given, so 0 to "
-                    f"{available - 1} is allowed",
-                    field="pairs.first",
-                )
-            return originals, available - pairs.first, 0
-        if not 1 <= pairs.count <= MAX_PAIRS:
-            raise InvalidInput(
-                f"pairs.count is {pairs.count}; 1 to {MAX_PAIRS} is allowed", field="pairs.count"
-            )
-        return await self._drawn(generator, pairs.originals, kind), pairs.count, pairs.seed
-
     async def _subject(
-        self, request: analysis_service_pb2.InfluenceRequest, layer: bundle_pb2.Layer
-    ) -> tuple[str, tuple[tuple[int, ...], ...], tuple[int, ...]]:
-        """What the maps are of, the channels of each E, and what each map is reported as."""
+        self, request: analysis_service_pb2.InfluenceRequest, generator: Generator
+    ) -> _Subject:
         match request.WhichOneof("subject"):
             case "each_channel" | None:
+                layer = generator.layer(request.layer)
                 indices = request.each_channel.indices or range(layer.channels)
                 channels = check_channels(layer, indices, "channels").tolist()
-                return "channels", tuple((c,) for c in channels), tuple(channels)
+                sets = tuple((c,) for c in channels)
+                return _Subject.at(layer, "channels", sets, tuple(channels))
             case "each_module":
-                labels = await self._labels(request.each_module, layer, "labels")
-                modules = tuple(int(m) for m in np.unique(labels[labels >= 0]))
-                sets = tuple(tuple(module_channels(labels, m).tolist()) for m in modules)
-                if not sets:
-                    raise InvalidInput(
-                        "labels put no channel into a module, so every E is empty", field="labels"
-                    )
-                return "modules", sets, modules
+                return await self._modules(request, generator.layer(request.layer))
             case _:
-                sets = await self._interventions(request, layer)
-                return "interventions", sets, tuple(range(len(sets)))
+                return await self._interventions(request, generator)
+
+    async def _modules(
+        self, request: analysis_service_pb2.InfluenceRequest, layer: bundle_pb2.Layer
+    ) -> _Subject:
+        labels = await self.interventions.labels(request.each_module, layer, "labels")
+        modules = tuple(int(m) for m in np.unique(labels[labels >= 0]))
+        sets = tuple(tuple(module_channels(labels, m).tolist()) for m in modules)
+        if not sets:
+            raise InvalidInput(
+                "labels put no channel into a module, so every E is empty", field="labels"
+            )
+        return _Subject.at(layer, "modules", sets, modules)
 
     async def _interventions(
-        self, request: analysis_service_pb2.InfluenceRequest, layer: bundle_pb2.Layer
-    ) -> tuple[tuple[int, ...], ...]:
-        """The channels of each intervention, all of them at the request's layer."""
-        generator = self._catalogue.find(request.model)
-        interventions = request.each_intervention.interventions
-        if not interventions:
+        self, request: analysis_service_pb2.InfluenceRequest, generator: Generator
+    ) -> _Subject:
+        """Swaps of sets of one layer where all are such; else interventions of any kind."""
+        messages = request.each_intervention.interventions
+        if not messages:
             raise InvalidInput("each_intervention holds none", field="each_intervention")
-        sets = []
-        for i, intervention in enumerate(interventions):
-            at, channels = await self.chosen(generator, intervention)
-            if at.name != layer.name:
-                raise Unsupported(
-                    f"intervention {i} is at layer {at.name!r}; influence of layers other than the "
-                    f"request's, {layer.name!r}, is not implemented yet",
+        if request.layer:
+            generator.layer(request.layer)
+        fixed = request.pairs.fix.inputs
+        parsed = []
+        for i, message in enumerate(messages):
+            edits = await self.interventions.intervention(generator, message, fixed)
+            if not all(edit.channels for edit in edits):
+                raise InvalidInput(
+                    f"intervention {i} has an edit of no channels, so its E is empty",
                     field="each_intervention",
                 )
-            if not len(channels):
-                raise InvalidInput(
-                    f"intervention {i} has no channels, so E is empty", field="each_intervention"
-                )
-            sets.append(tuple(np.sort(channels).tolist()))
-        return tuple(sets)
+            parsed.append(edits)
+        return _swaps(generator, request.layer, parsed) or _mixed(parsed)
 
-    async def _labels(
-        self, array: object, layer: bundle_pb2.Layer, field: str
-    ) -> NDArray[np.int64]:
-        labels = await self._arrays.read(array, field)  # type: ignore[arg-type]
-        if labels.shape != (layer.channels,) or labels.dtype.kind not in "iu":
-            raise InvalidInput(
-                f"{field} are {labels.dtype} of shape {labels.shape}; integers of shape "
-                f"({layer.channels},) are needed, one a channel of layer {layer.name!r}",
-                field=field,
-            )
-        return labels.astype(np.int64)
 
-    async def _given(
-        self, generator: Generator, originals: originals_pb2.Originals, kind: str
-    ) -> tuple[OriginalsSpec, int]:
-        """Pairs that are all in the request, and their number."""
-        if kind == "latents":
-            arrays: dict[str, ArrayRef] = {}
-            counts = []
-            for name in ("latents1", "latents2"):
-                message = getattr(originals.latents, name)
-                latents = await self._arrays.read_latents(message, name)
-                counts.append(await asyncio.to_thread(check_latents, generator, latents, name))
-                for key, array in message.inputs.items():
-                    arrays[f"{name}/{key}"] = await self._arrays.refer(array, name)
-        else:
-            arrays, counts = {}, []
-            for name in ("images1", "images2"):
-                message = getattr(originals.image_pairs, name)
-                counts.append(len(await self.images(generator, message, name)))
-                arrays[name] = await self._arrays.refer(message, name)
-        if counts[0] != counts[1]:
-            raise InvalidInput(
-                f"original 1 is given {counts[0]} times and original 2 {counts[1]} times; pairs "
-                "need the same number of both",
-                field="pairs.originals",
-            )
-        return OriginalsSpec(kind, arrays), counts[0]
+def _swaps(
+    generator: Generator, asked: str, interventions: list[InterventionSpec]
+) -> _Subject | None:
+    """Interventions of one plain swap each, all at the layer that is asked for or at one layer."""
+    edits = [edit for intervention in interventions for edit in intervention]
+    layer = generator.layer(asked or edits[0].layer)
+    single = len(edits) == len(interventions)
+    if not single or not all(edit.is_plain and edit.layer == layer.name for edit in edits):
+        return None
+    sets = tuple(edit.channels for edit in edits)
+    return _Subject.at(layer, "interventions", sets, tuple(range(len(sets))))
 
-    async def _drawn(
-        self, generator: Generator, originals: originals_pb2.Originals, kind: str | None
-    ) -> OriginalsSpec:
-        if kind == "images":
-            await self.images(generator, originals.images.images, "images")
-            ref = await self._arrays.refer(originals.images.images, "images")
-            return OriginalsSpec("images", {"images": ref})
-        has_encoder = generator.manifest.HasField("encoder")
-        if kind == "encoded" and not (has_encoder and generator.manifest.encoder.originals):
-            raise InvalidInput(
-                f"model {generator.manifest.name!r} has no encodings of training images; use "
-                "originals from the prior",
-                field="pairs.originals",
-            )
-        usable = has_encoder and bool(generator.manifest.encoder.originals)
-        return OriginalsSpec(kind or ("encoded" if usable else "prior"), {})
 
-    async def images(self, generator: Generator, message: object, field: str) -> NDArray[np.uint8]:
-        """Images for the encoder, (B, H, W, c) UINT8. Raises as `influence`."""
-        generator.encoder()
-        images = await self._arrays.read(message, field)  # type: ignore[arg-type]
-        if images.ndim and not len(images):
-            raise InvalidInput(f"{field} holds no image; at least 1 is needed", field=field)
-        # One is enough to tell: all have one shape and type.
-        to_range(images[:1] if images.ndim else images, generator.manifest.image)  # type: ignore[arg-type]
-        return images  # type: ignore[return-value]
+def _mixed(interventions: list[InterventionSpec]) -> _Subject:
+    layers = {edit.layer for intervention in interventions for edit in intervention}
+    return _Subject(
+        subject="interventions",
+        layer=layers.pop() if len(layers) == 1 else "",
+        channels=0,
+        sets=(),
+        indices=tuple(range(len(interventions))),
+        interventions=tuple(interventions),
+    )
 
 
 def _longest_side(generator: Generator, map_size: int) -> int:
@@ -279,12 +205,26 @@ def _longest_side(generator: Generator, map_size: int) -> int:
 
 
 def _magnitude_layers(generator: Generator, names: Sequence[str]) -> list[bundle_pb2.Layer]:
-    """The named layers, or the last three (section 4.1)."""
-    layers = [generator.layer(name) for name in names] or list(generator.manifest.layers[-3:])
+    """The named layers, or the last three maps (section 4.1)."""
+    layers = [generator.layer(name) for name in names] or _last_maps(generator)
     found = [layer.name for layer in layers]
     if len(set(found)) < len(found):
         raise InvalidInput(f"layers {', '.join(found)} name one more than once", field="layers")
     return layers
+
+
+def _last_maps(generator: Generator) -> list[bundle_pb2.Layer]:
+    layers = generator.manifest.layers
+    inputs = [value.name for value in generator.manifest.inputs]
+    is_map = bundle_pb2.LAYER_KIND_MAP
+    maps = [x for x in layers if x.kind == is_map and x.tensor not in inputs]
+    if not maps:
+        raise InvalidInput(
+            f"model {generator.manifest.name!r} has no maps between latents and image; name "
+            f"layers, it has: {', '.join(layer.name for layer in layers)}",
+            field="layers",
+        )
+    return maps[-3:]
 
 
 def _halved(count: int) -> int:

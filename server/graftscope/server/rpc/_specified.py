@@ -1,10 +1,14 @@
 """From a job's specification to the request that would give it again."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.server.jobs import (
+    ORIGINAL2,
     ArrayRef,
+    EditSpec,
     InfluenceSpec,
     Job,
     MagnitudeSpec,
@@ -14,13 +18,13 @@ from graftscope.server.jobs import (
     parse_spec,
 )
 from graftscope.server.rpc._arrays import describe, tensor
+from graftscope.server.rpc._edits import edit_message
 from graftscope.server.rpc._methods import METHODS
 from graftscope.v1 import (
     analysis_service_pb2,
     intervention_pb2,
     originals_pb2,
     precision_pb2,
-    tensor_pb2,
 )
 
 
@@ -82,7 +86,12 @@ def _magnitude_request(spec: MagnitudeSpec, model: str) -> analysis_service_pb2.
 
 def _pairs(spec: InfluenceSpec | MagnitudeSpec) -> originals_pb2.Pairs:
     return originals_pb2.Pairs(
-        seed=spec.seed, count=spec.pairs, first=spec.first, originals=_originals(spec.originals)
+        seed=spec.seed,
+        count=spec.pairs,
+        first=spec.first,
+        originals=_originals(spec.originals),
+        share=spec.originals.share,
+        fix=_latents(spec.originals.latents("fix")),
     )
 
 
@@ -106,18 +115,10 @@ def _influence_request(spec: InfluenceSpec, model: str) -> analysis_service_pb2.
 
 
 def _interventions(spec: InfluenceSpec) -> list[intervention_pb2.Intervention]:
-    swap = intervention_pb2.Swap(original2=intervention_pb2.Original2())
+    swaps = ((EditSpec(spec.layer, channels, donor=ORIGINAL2),) for channels in spec.sets)
     return [
-        intervention_pb2.Intervention(
-            edits=[
-                intervention_pb2.Edit(
-                    layer=spec.layer,
-                    channels=intervention_pb2.Channels(indices=channels),
-                    swap=swap,
-                )
-            ]
-        )
-        for channels in spec.sets
+        intervention_pb2.Intervention(edits=[edit_message(edit) for edit in edits])
+        for edits in spec.interventions or swaps
     ]
 
 
@@ -146,16 +147,12 @@ def _originals(originals: OriginalsSpec) -> originals_pb2.Originals:
             return originals_pb2.Originals(image_pairs=pairs)
         case _:
             latents = originals_pb2.LatentPairs(
-                latents1=_latents(arrays, "latents1/"), latents2=_latents(arrays, "latents2/")
+                latents1=_latents(originals.latents("latents1")),
+                latents2=_latents(originals.latents("latents2")),
             )
             return originals_pb2.Originals(latents=latents)
 
 
-def _latents(arrays: object, prefix: str) -> originals_pb2.Latents:
-    inputs: dict[str, tensor_pb2.Array] = {}
-    assert isinstance(arrays, dict)
-    for name, ref in arrays.items():
-        assert isinstance(ref, ArrayRef)
-        if name.startswith(prefix):
-            inputs[name.removeprefix(prefix)] = describe(ref)
+def _latents(refs: Mapping[str, ArrayRef]) -> originals_pb2.Latents:
+    inputs = {name: describe(ref) for name, ref in refs.items()}
     return originals_pb2.Latents(inputs=inputs)

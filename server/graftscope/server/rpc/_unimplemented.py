@@ -15,9 +15,7 @@ from graftscope.server.errors import Unsupported
 from graftscope.server.rpc._methods import METHODS
 from graftscope.v1 import (
     analysis_service_pb2,
-    intervention_pb2,
     model_service_pb2,
-    originals_pb2,
     precision_pb2,
     tensor_pb2,
 )
@@ -97,39 +95,6 @@ def check_until(until: analysis_service_pb2.StoppingRule) -> None:
     """
     if until.WhichOneof("rule"):
         raise Unsupported("stopping rules (until) are not implemented yet", field="until")
-
-
-def check_shared(pairs: originals_pb2.Pairs) -> None:
-    """Refuses inputs that both originals, or all samples, have in common.
-
-    Raises:
-        Unsupported: there is one.
-    """
-    for name, asked in (("share", pairs.share), ("fix", pairs.fix.inputs)):
-        if asked:
-            raise Unsupported(f"pairs.{name} is not implemented yet", field=f"pairs.{name}")
-
-
-def check_swap(edit: intervention_pb2.Edit) -> None:
-    """Refuses every edit that is not a swap from original 2, everywhere on the map.
-
-    Raises:
-        Unsupported: it is another.
-    """
-    action = edit.WhichOneof("action")
-    if action not in ("swap", None):
-        raise Unsupported(
-            f"action {action!r} is not implemented yet; implemented is swap",
-            field="intervention.edits.action",
-        )
-    donor = edit.swap.WhichOneof("donor")
-    if donor not in ("original2", None):
-        raise Unsupported(
-            f"swap from {donor!r} is not implemented yet; implemented is original2",
-            field="intervention.edits.swap",
-        )
-    if edit.mask.WhichOneof("area"):
-        raise Unsupported("masks are not implemented yet", field="intervention.edits.mask")
 
 
 def _messages(message: Message) -> Iterator[Message]:

@@ -1,0 +1,224 @@
+"""The generator's inputs: drawn from their distributions, and checked where clients give them.
+
+It must not know which pairs an analysis takes, jobs or gRPC.
+"""
+
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from graftscope.server.analysis import (
+    Which,
+    standard_normal,
+    stored_rows,
+    truncated_normal,
+    uniform,
+)
+from graftscope.server.analysis import class_labels as draw_labels
+from graftscope.server.engine._generator import Generator, Latents
+from graftscope.server.errors import Corrupt, InvalidInput
+from graftscope.v1 import bundle_pb2
+
+_DTYPES: dict[str, type[np.generic]] = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP32": np.float32,
+    "FP64": np.float64,
+}
+
+
+def draw(
+    generator: Generator, value: bundle_pb2.Input, seed: int, pairs: range, which: Which
+) -> NDArray[np.generic]:
+    """Draws one input from its distribution: (B, ...).
+
+    Args:
+        generator: whose input it is; its bundle holds what is stored.
+        value: the input.
+        seed: of the pairs.
+        pairs: their indices.
+        which: 1 or 2, the original of the pair.
+
+    Raises:
+        Corrupt: a file of the bundle does not hold what the manifest says.
+    """
+    dtype = _DTYPES[value.datatype]
+    return _draw(generator, value, seed, pairs, which).astype(dtype, copy=False)
+
+
+def complete(
+    generator: Generator, latents: Latents, seed: int, pairs: range, which: Which
+) -> dict[str, NDArray[np.generic]]:
+    """Latents with every input, those that are left out drawn from their distributions."""
+    return {
+        value.name: latents[value.name]
+        if value.name in latents
+        else draw(generator, value, seed, pairs, which)
+        for value in generator.manifest.inputs
+    }
+
+
+def left_out(generator: Generator) -> frozenset[str]:
+    """Names of the inputs that whoever gives latents may leave out: noise, and what is fixed."""
+    inputs = generator.manifest.inputs
+    return frozenset(x.name for x in inputs if x.noise or x.HasField("fixed"))
+
+
+def check_latents(
+    generator: Generator, latents: Latents, field: str, optional: Collection[str] = ()
+) -> int:
+    """Checks given latents against the generator's inputs.
+
+    Args:
+        generator: whose inputs.
+        latents: by the input's name.
+        field: what they are called in messages.
+        optional: names of inputs that may be missing beside noise and what the bundle fixes.
+
+    Returns:
+        B, the number of samples.
+
+    Raises:
+        InvalidInput: names, shapes or types do not fit, or a value is NaN or infinite.
+    """
+    check_names(generator, latents, field)
+    check_missing(generator, latents, field, optional)
+    for value in generator.manifest.inputs:
+        if value.name in latents:
+            check_input(value, latents[value.name], f"{field}[{value.name}]")
+    sizes = {len(array) for array in latents.values()}
+    if len(sizes) != 1 or not min(sizes):
+        counts = " and ".join(map(str, sorted(sizes))) or "no"
+        raise InvalidInput(
+            f"{field} holds {counts} samples; every input needs the same number, at least 1",
+            field=field,
+        )
+    return sizes.pop()
+
+
+def check_names(generator: Generator, names: Collection[str], field: str) -> None:
+    """Refuses names that are no inputs of the generator.
+
+    Raises:
+        InvalidInput: there is one.
+    """
+    for name in names:
+        if name not in (value.name for value in generator.manifest.inputs):
+            raise InvalidInput(
+                f"{field} holds {name!r}, which is no input of the generator; {_known(generator)}",
+                field=field,
+            )
+
+
+def check_missing(
+    generator: Generator, names: Collection[str], field: str, optional: Collection[str] = ()
+) -> None:
+    """Refuses to do without inputs of which nothing tells the value.
+
+    Raises:
+        InvalidInput: one is missing that is neither noise nor fixed nor optional.
+    """
+    needless = {*names, *optional, *left_out(generator)}
+    for value in generator.manifest.inputs:
+        if value.name not in needless:
+            raise InvalidInput(
+                f"{field} lacks {value.name!r} ({describe_input(value)}), which can be given or "
+                f"fixed; {_known(generator)}",
+                field=field,
+            )
+
+
+def check_input(value: bundle_pb2.Input, array: NDArray[np.generic], field: str) -> None:
+    """Checks values of one input, (B, ...).
+
+    Raises:
+        InvalidInput: shape or type do not fit, a value is not finite or no label.
+    """
+    dtype = np.dtype(_DTYPES[value.datatype])
+    shape = tuple(value.shape)
+    if array.dtype != dtype or array.shape[1:] != shape or array.ndim != len(shape) + 1:
+        raise InvalidInput(
+            f"{field} is {array.dtype} of shape {array.shape}; {dtype} of shape "
+            f"({', '.join(['B', *map(str, shape)])}) is needed",
+            field=field,
+        )
+    if dtype.kind == "f" and not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise InvalidInput(
+            f"{field} holds {array[where]} at {list(where)}; all values must be finite", field=field
+        )
+    if value.HasField("classes") and array.size:
+        labels = array.astype(np.int64)
+        if labels.min() < 0 or labels.max() >= value.classes.count:
+            raise InvalidInput(
+                f"{field} holds labels from {labels.min()} to {labels.max()}; "
+                f"0 to {value.classes.count - 1} are allowed",
+                field=field,
+            )
+
+
+def describe_input(value: bundle_pb2.Input) -> str:
+    """An input's distribution in a few words, such as `classes 0 to 9`."""
+    match value.WhichOneof("distribution"):
+        case "normal":
+            return "standard normal"
+        case "truncated_normal":
+            return f"normal within +-{value.truncated_normal.threshold:g}"
+        case "uniform":
+            return f"uniform from {value.uniform.low:g} to {value.uniform.high:g}"
+        case "classes":
+            return f"classes 0 to {value.classes.count - 1}"
+        case "stored":
+            return f"one of {value.stored.count} stored values"
+        case _:
+            return "fixed"
+
+
+def _known(generator: Generator) -> str:
+    names = ", ".join(value.name for value in generator.manifest.inputs)
+    return f"the inputs of model {generator.manifest.name!r} are: {names}"
+
+
+def _draw(
+    generator: Generator, value: bundle_pb2.Input, seed: int, pairs: range, which: Which
+) -> NDArray[np.generic]:
+    shape, name = tuple(value.shape), value.name
+    match value.WhichOneof("distribution"):
+        case "normal":
+            return standard_normal(seed, pairs, which, name, shape)
+        case "truncated_normal":
+            threshold = value.truncated_normal.threshold
+            return truncated_normal(seed, pairs, which, name, shape, threshold)
+        case "uniform":
+            low, high = value.uniform.low, value.uniform.high
+            return uniform(seed, pairs, which, name, shape, low, high)
+        case "classes":
+            labels = draw_labels(seed, pairs, which, name, value.classes.count)
+            return np.broadcast_to(labels.reshape(-1, *([1] * len(shape))), (len(pairs), *shape))
+        case "stored":
+            rows = stored_rows(seed, pairs, which, value.stored.file, value.stored.count)
+            return _kept(generator, value, value.stored.file, value.stored.count)[rows]
+        case _:
+            fixed = _kept(generator, value, value.fixed.file, 1)
+            return np.repeat(fixed, len(pairs), axis=0)
+
+
+def _kept(
+    generator: Generator, value: bundle_pb2.Input, file: str, count: int
+) -> NDArray[np.generic]:
+    """What the bundle stores for an input, (count, ...); read once a generator."""
+    path = generator.folder.file(file)
+    arrays = generator.memo.get(f"stored/{file}", lambda: load_file(path))
+    array = arrays.get(value.name)
+    wanted = (count, *value.shape)
+    if array is None or array.shape != wanted or array.dtype != _DTYPES[value.datatype]:
+        found = "nothing" if array is None else f"{array.dtype} of shape {array.shape}"
+        raise Corrupt(
+            f"file {file!r} of model {generator.manifest.name!r} holds {found} for input "
+            f"{value.name!r}; its manifest says {value.datatype} of shape {wanted}"
+        )
+    return array

@@ -1,0 +1,222 @@
+"""Any intervention on a generator: what crosses the cut, what is assigned, images and effects.
+
+The graph is built once for a form, that is for the layers and kinds of assignment; places, values
+and factors are fed. Letters: B pairs, C channels, (c, H, W) the image. It must not know jobs, gRPC
+or where pairs come from.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from graftscope.graph import (
+    HYBRIDS,
+    IMAGE1,
+    MOMENT,
+    PIXEL_MEANS,
+    TOTAL,
+    Areas,
+    Assignment,
+    Intervened,
+    Slot,
+    factor_name,
+    intervene,
+    reduce_effects,
+    value_name,
+    where_name,
+)
+from graftscope.server.engine._generator import Effects, Generator, Latents
+from graftscope.server.engine._intervention import (
+    Add,
+    Blend,
+    Constant,
+    Donor,
+    Edit,
+    Intervention,
+    Original2,
+    PriorMean,
+    Scale,
+    Swap,
+    arranged,
+    places,
+)
+from graftscope.server.engine._prior_mean import prior_mean
+from graftscope.server.engine._sessions import Cancellation, Feed
+from graftscope.v1 import bundle_pb2
+
+Feeds: TypeAlias = dict[str, Feed]
+
+# Recordings of stored donors that a batch keeps for the next interventions.
+_DONORS_KEPT = 4
+
+
+@dataclass(frozen=True)
+class Form:
+    """A generator with the slots of an intervention built in.
+
+    Attributes:
+        generator: the generator.
+        slots: one an edit.
+    """
+
+    generator: Generator
+    slots: tuple[Slot, ...]
+
+    @classmethod
+    def of(cls, generator: Generator, intervention: Intervention) -> "Form":
+        """The form of an intervention."""
+        slots = (Slot(x.layer.tensor, _assignment(x)) for x in intervention)
+        return cls(generator, tuple(slots))
+
+    def above(self, latents: Latents, cancellation: Cancellation | None) -> Feeds:
+        """What a sample's lower half reads beside the slots; it stays on the device."""
+        has_upper = self.generator.memo.get(f"upper/{self._key}", self._has_upper)
+        if not has_upper:
+            return dict(latents)
+        upper = self.generator.session(f"{self._key}/upper", self._upper)
+        return {**latents, **upper.run(latents, cancellation)}
+
+    def images(self, above: Feeds, slots: Feeds, cancellation: Cancellation | None) -> ort.OrtValue:
+        """Hybrids, (B, c, H, W); with slots that assign nowhere, the original itself."""
+        session = self.generator.session(f"{self._key}/hybrids", self._lower)
+        return session.run({**above, **slots}, cancellation)[HYBRIDS]
+
+    def effects(
+        self,
+        above: Feeds,
+        slots: Feeds,
+        image1: ort.OrtValue,
+        areas: Areas,
+        cancellation: Cancellation | None,
+    ) -> Effects:
+        """Sums of |hybrid - original 1| over the pairs, for one set (equation 3)."""
+        purpose = f"{self._key}/effects{areas.height}x{areas.width}"
+        session = self.generator.session(purpose, lambda: self._lower(areas))
+        outputs = session.run({**above, **slots, IMAGE1: image1}, cancellation)
+        return Effects(*(outputs[name].numpy() for name in (TOTAL, MOMENT, PIXEL_MEANS)))
+
+    def nothing(self, intervention: Intervention) -> Feeds:
+        """Slots that assign nowhere."""
+        feeds: Feeds = {}
+        for i, edit in enumerate(intervention):
+            one = arranged(edit.layer, np.ones(1, dtype=np.float32))
+            feeds |= _slot(i, _assignment(edit), one > 1, one, one)
+        return feeds
+
+    @property
+    def _key(self) -> str:
+        slots = (f"{slot.tensor}={slot.assignment.value}" for slot in self.slots)
+        return f"intervene/{'&'.join(slots)}"
+
+    def _has_upper(self) -> bool:
+        return self._intervened().upstream is not None
+
+    def _upper(self) -> ir.Model:
+        upstream = self._intervened().upstream
+        assert upstream is not None
+        return upstream
+
+    def _lower(self, areas: Areas | None = None) -> ir.Model:
+        model = self._intervened().downstream
+        return model if areas is None else reduce_effects(model, areas=areas)
+
+    def _intervened(self) -> Intervened:
+        folder = self.generator.folder
+        return intervene(ir.load(folder.file(folder.manifest.generator)), self.slots)
+
+
+@dataclass(eq=False)
+class Donors:
+    """What donors hold at layers while their samples are generated without any intervention.
+
+    Original 2's recordings are kept for the layers of the form that is run, stored donors' for the
+    last few.
+
+    Attributes:
+        generator: the generator.
+        latents2: of original 2 of every pair, (B, ...).
+        cancellation: what may stop the runs.
+    """
+
+    generator: Generator
+    latents2: Latents
+    cancellation: Cancellation | None
+    _second: dict[str, ort.OrtValue] = field(default_factory=dict)
+    _stored: list[tuple[Donor, str, ort.OrtValue]] = field(default_factory=list)
+
+    def keep(self, layers: Sequence[str]) -> None:
+        """Forgets original 2's recordings at other layers."""
+        self._second = {name: self._second[name] for name in layers if name in self._second}
+
+    def activation(self, donor: Donor, layer: bundle_pb2.Layer) -> ort.OrtValue:
+        """(B, ...) of original 2, or (1, ...) of a stored donor."""
+        if isinstance(donor, Original2):
+            if layer.name not in self._second:
+                self._second[layer.name] = self._record(self.latents2, layer)
+            return self._second[layer.name]
+        for kept, name, value in self._stored:
+            if kept is donor and name == layer.name:
+                return value
+        value = self._record(donor.latents, layer)
+        self._stored = [*self._stored[1 - _DONORS_KEPT :], (donor, layer.name, value)]
+        return value
+
+    def _record(self, latents: Latents, layer: bundle_pb2.Layer) -> ort.OrtValue:
+        return self.generator.record(layer, latents, self.cancellation).activation
+
+
+def slots_of(intervention: Intervention, donors: Donors) -> Feeds:
+    """Where, what and by which factor every edit assigns."""
+    feeds: Feeds = {}
+    for i, edit in enumerate(intervention):
+        value, factor = _value(edit, donors), _factor(edit)
+        scale = arranged(edit.layer, np.full(1, factor, dtype=np.float32))
+        feeds |= _slot(i, _assignment(edit), places(edit), value, scale)
+    return feeds
+
+
+def _slot(
+    index: int,
+    assignment: Assignment,
+    where: NDArray[np.bool_],
+    value: Feed,
+    factor: NDArray[np.float32],
+) -> Feeds:
+    feeds: Feeds = {where_name(index): where, value_name(index): value}
+    return feeds | {factor_name(index): factor} if assignment is Assignment.AFFINE else feeds
+
+
+def _assignment(edit: Edit) -> Assignment:
+    replaces = isinstance(edit.action, Swap | Constant)
+    return Assignment.REPLACE if replaces else Assignment.AFFINE
+
+
+def _factor(edit: Edit) -> float:
+    match edit.action:
+        case Scale(factor):
+            return factor
+        case Blend(weight, _):
+            return 1 - weight
+        case _:
+            return 1.0
+
+
+def _value(edit: Edit, donors: Donors) -> Feed:
+    layer = edit.layer
+    match edit.action:
+        case Swap(donor):
+            return donors.activation(donor, layer)
+        case Blend(weight, donor):
+            return np.float32(weight) * donors.activation(donor, layer).numpy()
+        case Constant(value) | Add(value):
+            if isinstance(value, PriorMean):
+                value = prior_mean(donors.generator, layer, donors.cancellation)
+            number = np.full(1, value, np.float32) if isinstance(value, float) else value
+            return arranged(layer, number)
+        case _:
+            return arranged(layer, np.zeros(1, dtype=np.float32))

@@ -1,0 +1,197 @@
+"""Whose influence is wanted: sets of channels of one layer, or interventions of any kind.
+
+Both record the originals of a batch of pairs once, and then give the effects of some of their
+interventions a run. It must not know jobs, gRPC or workers.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from graftscope.graph import Areas
+from graftscope.server.engine._generator import Effects, Generator, Latents, Recording
+from graftscope.server.engine._intervene import Donors, Feeds, Form, slots_of
+from graftscope.server.engine._intervention import Intervention
+from graftscope.server.engine._originals import PairSource
+from graftscope.server.engine._plan import Plan, choose_plan
+from graftscope.server.engine._sessions import Cancellation
+from graftscope.v1 import bundle_pb2
+
+
+class Batch(Protocol):
+    """Both originals of a batch of pairs, on the device."""
+
+    def effects(self, some: range) -> Effects:
+        """Sums over the batch's pairs for some interventions, by their indices.
+
+        Raises:
+            Cancelled: the job was cancelled.
+        """
+
+
+class Subject(Protocol):
+    """Whose influence is wanted."""
+
+    @property
+    def generator(self) -> Generator:
+        """The generator."""
+
+    @property
+    def products(self) -> bool:
+        """Whether products of effects are wanted too; then a run holds one pair."""
+
+    def __len__(self) -> int:
+        """How many interventions, E."""
+
+    def plan(self) -> Plan:
+        """The size of a run."""
+
+    def kinds(self, plan: Plan) -> list[tuple[range, int]]:
+        """Runs that may differ in time: one of each kind, and how many a batch has of it."""
+
+    def record(self, source: PairSource, pairs: range, cancellation: Cancellation) -> Batch:
+        """Draws, generates and records both originals of a batch.
+
+        Raises:
+            Cancelled: the job was cancelled.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelSets:
+    """Swaps of sets of channels of one layer.
+
+    Attributes:
+        generator: the generator.
+        layer: where it is cut.
+        sets: (E, C), the channels of each E.
+        areas: sides of the areas that maps are averaged over.
+        products: whether products of effects are wanted too.
+    """
+
+    generator: Generator
+    layer: bundle_pb2.Layer
+    sets: NDArray[np.bool_]
+    areas: Areas
+    products: bool = False
+
+    def __len__(self) -> int:
+        return len(self.sets)
+
+    def plan(self) -> Plan:
+        """As `Subject`."""
+        return choose_plan(self.generator, self.layer, len(self.sets), one_pair=self.products)
+
+    def kinds(self, plan: Plan) -> list[tuple[range, int]]:
+        """As `Subject`: all runs are alike."""
+        return [(range(min(plan.sets, len(self.sets))), -(-len(self.sets) // plan.sets))]
+
+    def record(self, source: PairSource, pairs: range, cancellation: Cancellation) -> Batch:
+        """As `Subject`."""
+        latents1, latents2 = source.latents(pairs)
+        recordings = (
+            self.generator.record(self.layer, latents1, cancellation),
+            self.generator.record(self.layer, latents2, cancellation),
+        )
+        image1 = self.generator.original(self.layer, recordings[0], cancellation)
+        return _SetsBatch(self, recordings, image1, cancellation)
+
+
+@dataclass(frozen=True, eq=False)
+class _SetsBatch:
+    subject: ChannelSets
+    recordings: tuple[Recording, Recording]
+    image1: ort.OrtValue
+    cancellation: Cancellation
+
+    def effects(self, some: range) -> Effects:
+        subject = self.subject
+        return subject.generator.effects(
+            subject.layer,
+            self.recordings,
+            self.image1,
+            subject.sets[some.start : some.stop],
+            subject.areas,
+            self.cancellation,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Interventions:
+    """Interventions at any layers, of any kind.
+
+    Attributes:
+        generator: the generator.
+        interventions: at least one.
+        areas: sides of the areas that maps are averaged over.
+        products: whether products of effects are wanted too.
+    """
+
+    generator: Generator
+    interventions: tuple[Intervention, ...]
+    areas: Areas
+    products: bool = False
+
+    def __len__(self) -> int:
+        return len(self.interventions)
+
+    def plan(self) -> Plan:
+        """As `Subject`: one intervention a run, and as many pairs as the widest tensor allows."""
+        layers = [edit.layer for intervention in self.interventions for edit in intervention]
+        first = min(layers, key=lambda layer: layer.height * layer.width)
+        return choose_plan(self.generator, first, 1, one_pair=self.products)
+
+    def kinds(self, plan: Plan) -> list[tuple[range, int]]:
+        """As `Subject`: those of one form are alike."""
+        forms = [self.form(i) for i in range(len(self))]
+        first = {form: i for i, form in reversed(list(enumerate(forms)))}
+        return [(range(first[form], first[form] + 1), n) for form, n in Counter(forms).items()]
+
+    def record(self, source: PairSource, pairs: range, cancellation: Cancellation) -> Batch:
+        """As `Subject`; what a form needs is recorded when its turn comes."""
+        latents1, latents2 = source.latents(pairs)
+        donors = Donors(self.generator, latents2, cancellation)
+        return _InterventionsBatch(self, latents1, donors, cancellation)
+
+    def form(self, index: int) -> Form:
+        """The form of an intervention."""
+        return Form.of(self.generator, self.interventions[index])
+
+
+@dataclass(eq=False)
+class _InterventionsBatch:
+    """It holds what one form needs, and changes when an intervention of another one comes."""
+
+    subject: Interventions
+    latents1: Latents
+    donors: Donors
+    cancellation: Cancellation
+    _form: Form | None = None
+    _above: Feeds = field(default_factory=dict)
+    _image1: ort.OrtValue | None = None
+
+    def effects(self, some: range) -> Effects:
+        parts = [self._effects(i) for i in some]
+        names = ("total", "moment", "pixel_means")
+        return Effects(*(np.concatenate([getattr(x, name) for x in parts]) for name in names))
+
+    def _effects(self, index: int) -> Effects:
+        intervention, form = self.subject.interventions[index], self.subject.form(index)
+        self._change_to(form, intervention)
+        slots = slots_of(intervention, self.donors)
+        assert self._image1 is not None
+        areas = self.subject.areas
+        return form.effects(self._above, slots, self._image1, areas, self.cancellation)
+
+    def _change_to(self, form: Form, intervention: Intervention) -> None:
+        if form == self._form:
+            return
+        self.donors.keep([edit.layer.name for edit in intervention])
+        self._above = form.above(self.latents1, self.cancellation)
+        nothing = form.nothing(intervention)
+        self._image1 = form.images(self._above, nothing, self.cancellation)
+        self._form = form

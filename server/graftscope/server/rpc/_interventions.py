@@ -1,0 +1,284 @@
+"""From messages to interventions: everything a client may get wrong there is found here.
+
+Arrays are stored and named by their checksums; what they hold is checked first. It must not know
+how interventions are made.
+"""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.server.engine import Generator
+from graftscope.server.errors import InvalidInput, NotFound
+from graftscope.server.jobs import ORIGINAL2, ArrayRef, DonorSpec, EditSpec, InterventionSpec
+from graftscope.server.rpc._arrays import Arrays
+from graftscope.server.rpc._checks import check_channels, module_channels
+from graftscope.server.rpc._masks import parse_mask
+from graftscope.server.rpc._pairs import PairRequests
+from graftscope.v1 import bundle_pb2, intervention_pb2, tensor_pb2
+
+MAX_EDITS = 64
+
+_FIELD = "intervention.edits"
+
+
+@dataclass(frozen=True, eq=False)
+class _Parsed:
+    """An edit and where it assigns, for the comparison with others."""
+
+    spec: EditSpec
+    mask: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
+class _Action:
+    """What is assigned: the fields of an edit that tell."""
+
+    action: str
+    number: float | None = None
+    array: ArrayRef | None = None
+    donor: DonorSpec | None = None
+
+
+class InterventionRequests:
+    """Parses interventions against a model's layers.
+
+    Args:
+        arrays: reads arrays.
+        pairs: parses donors' latents and images.
+    """
+
+    def __init__(self, arrays: Arrays, pairs: PairRequests) -> None:
+        self._arrays = arrays
+        self._pairs = pairs
+
+    async def intervention(
+        self,
+        generator: Generator,
+        message: intervention_pb2.Intervention,
+        fixed: Collection[str] = (),
+    ) -> InterventionSpec:
+        """The edits of an intervention.
+
+        Args:
+            generator: on which it is made.
+            message: what is asked for.
+            fixed: names of inputs that the request fixes, so that donors may leave them out.
+
+        Raises:
+            InvalidInput: a value is not allowed, or two edits assign one channel at one place.
+            NotFound: an array does not exist, or the model has no encoder.
+        """
+        if not 1 <= len(message.edits) <= MAX_EDITS:
+            count = f"{len(message.edits)} edits" if message.edits else "no edit"
+            raise InvalidInput(
+                f"the intervention has {count}; 1 to {MAX_EDITS} are allowed", field=_FIELD
+            )
+        parsed = [await self._edit(generator, edit, frozenset(fixed)) for edit in message.edits]
+        _check_apart(parsed)
+        return tuple(each.spec for each in parsed)
+
+    async def labels(
+        self, message: tensor_pb2.Array, layer: bundle_pb2.Layer, field: str
+    ) -> NDArray[np.int64]:
+        """The module of each channel of a layer, (C,); -1 for none. Raises as `intervention`."""
+        labels = await self._arrays.read(message, field)
+        if labels.shape != (layer.channels,) or labels.dtype.kind not in "iu":
+            raise InvalidInput(
+                f"{field} are {labels.dtype} of shape {labels.shape}; integers of shape "
+                f"({layer.channels},) are needed, one a channel of layer {layer.name!r}",
+                field=field,
+            )
+        return labels.astype(np.int64)
+
+    async def _edit(
+        self, generator: Generator, edit: intervention_pb2.Edit, fixed: frozenset[str]
+    ) -> _Parsed:
+        layer = generator.layer(edit.layer)
+        channels = np.sort(await self._channels(edit, layer))
+        action = await self._action(generator, edit, layer, fixed)
+        mask = await parse_mask(self._arrays, edit.mask, layer)
+        spec = EditSpec(
+            layer=layer.name,
+            channels=tuple(channels.tolist()),
+            action=action.action,
+            number=action.number,
+            array=action.array,
+            donor=action.donor,
+            mask=None if mask is None else await self._arrays.store(mask),
+        )
+        return _Parsed(spec, mask)
+
+    async def _channels(
+        self, edit: intervention_pb2.Edit, layer: bundle_pb2.Layer
+    ) -> NDArray[np.int64]:
+        match edit.WhichOneof("target"):
+            case "channels":
+                return check_channels(layer, edit.channels.indices, "channels")
+            case "module":
+                labels = await self.labels(edit.module.labels, layer, "module.labels")
+                return module_channels(labels, edit.module.index)
+            case _:
+                raise InvalidInput(
+                    f"the edit at layer {layer.name!r} has no target; channels or a module is "
+                    "needed",
+                    field=_FIELD,
+                )
+
+    async def _action(
+        self,
+        generator: Generator,
+        edit: intervention_pb2.Edit,
+        layer: bundle_pb2.Layer,
+        fixed: frozenset[str],
+    ) -> _Action:
+        match edit.WhichOneof("action"):
+            case "constant":
+                return await self._constant(edit.constant, layer)
+            case "scale":
+                factor = _finite(edit.scale.factor, "scale.factor")
+                return _Action("scale", number=factor)
+            case "add":
+                return await self._add(edit.add, layer)
+            case "blend":
+                weight = _finite(edit.blend.weight, "blend.weight")
+                donor = await self._donor(generator, edit.blend.donor, fixed, "blend.donor")
+                return _Action("blend", number=weight, donor=donor)
+            case _:  # The default is a swap from original 2.
+                donor = await self._donor(generator, edit.swap, fixed, "swap")
+                return _Action("swap", donor=donor)
+
+    async def _constant(
+        self, constant: intervention_pb2.Constant, layer: bundle_pb2.Layer
+    ) -> _Action:
+        match constant.WhichOneof("value"):
+            case "scalar":
+                return _Action("constant", number=_finite(constant.scalar, "constant.scalar"))
+            case "prior_mean":
+                return _Action("prior_mean")
+            case "array":
+                array = await self._values(constant.array, layer, f"{_FIELD}.constant.array")
+                return _Action("constant", array=array)
+            case _:
+                raise InvalidInput(
+                    "the constant has no value; a scalar, prior_mean or an array is needed",
+                    field=f"{_FIELD}.constant",
+                )
+
+    async def _add(self, add: intervention_pb2.Add, layer: bundle_pb2.Layer) -> _Action:
+        match add.WhichOneof("value"):
+            case "scalar":
+                return _Action("add", number=_finite(add.scalar, "add.scalar"))
+            case "array":
+                array = await self._values(add.array, layer, f"{_FIELD}.add.array")
+                return _Action("add", array=array)
+            case _:
+                raise InvalidInput(
+                    "what is to be added has no value; a scalar or an array is needed",
+                    field=f"{_FIELD}.add",
+                )
+
+    async def _values(
+        self, message: tensor_pb2.Array, layer: bundle_pb2.Layer, field: str
+    ) -> ArrayRef:
+        """Values of one sample's activation, FP32; one a channel, or what broadcasts."""
+        array = await self._arrays.read(message, field)
+        whole = _extents(layer)
+        fits = array.shape == (layer.channels,) or (
+            array.ndim == len(whole)
+            and all(x in (1, y) for x, y in zip(array.shape, whole, strict=True))
+        )
+        if array.dtype.kind != "f" or not fits:
+            raise InvalidInput(
+                f"{field} is {array.dtype} of shape {array.shape}; floats of shape {whole} (or 1 "
+                f"in place of an extent) or ({layer.channels},) are needed at layer {layer.name!r}",
+                field=field,
+            )
+        values = array.astype(np.float32)
+        if not np.isfinite(values).all():
+            raise InvalidInput(
+                f"{field} holds NaN or what is infinite in FP32; all values must be finite",
+                field=field,
+            )
+        return await self._arrays.store(values)
+
+    async def _donor(
+        self,
+        generator: Generator,
+        swap: intervention_pb2.Swap,
+        fixed: frozenset[str],
+        name: str,
+    ) -> DonorSpec:
+        field = f"{_FIELD}.{name}"
+        match swap.WhichOneof("donor"):
+            case "latents":
+                read = self._pairs.latents
+                refs, count = await read(generator, swap.latents, f"{field}.latents", fixed)
+                _check_single(count, "sample", f"{field}.latents")
+                return DonorSpec("latents", refs)
+            case "image":
+                return await self._image(generator, swap.image, fixed, f"{field}.image")
+            case _:
+                return ORIGINAL2
+
+    async def _image(
+        self, generator: Generator, image: tensor_pb2.Array, fixed: frozenset[str], field: str
+    ) -> DonorSpec:
+        if not generator.manifest.HasField("encoder"):
+            raise NotFound(
+                f"model {generator.manifest.name!r} has no encoder, so an image cannot be a donor; "
+                "give the donor's latents",
+                field=field,
+            )
+        images = await self._pairs.images(generator, image, field, fixed)
+        _check_single(len(images), "image", field)
+        return DonorSpec("image", {"image": await self._arrays.refer(image, field)})
+
+
+def _check_apart(parsed: list[_Parsed]) -> None:
+    """Refuses two edits that assign one channel of a layer at one place."""
+    for (i, first), (j, second) in combinations(enumerate(parsed), 2):
+        both = set(first.spec.channels) & set(second.spec.channels)
+        if first.spec.layer == second.spec.layer and both and _overlap(first.mask, second.mask):
+            raise InvalidInput(
+                f"edits {i} and {j} both assign channel {min(both)} of layer "
+                f"{first.spec.layer!r} at the same place; two edits of one channel need masks "
+                "that do not overlap",
+                field=_FIELD,
+            )
+
+
+def _overlap(first: NDArray[np.bool_] | None, second: NDArray[np.bool_] | None) -> bool:
+    return first is None or second is None or bool((first & second).any())
+
+
+def _check_single(count: int, what: str, field: str) -> None:
+    if count != 1:
+        raise InvalidInput(f"{field} holds {count} {what}s; a donor is exactly one", field=field)
+
+
+def _finite(value: float, name: str) -> float:
+    """A number that stays one in FP32."""
+    with np.errstate(over="ignore"):
+        finite = math.isfinite(np.float32(value))
+    if not finite:
+        raise InvalidInput(
+            f"{name} is {value}; a finite number within FP32's range is needed",
+            field=f"{_FIELD}.{name}",
+        )
+    return value + 0.0  # A zero without a sign: equal values have equal specifications.
+
+
+def _extents(layer: bundle_pb2.Layer) -> tuple[int, ...]:
+    """The extents of one sample's activation."""
+    match layer.kind:
+        case bundle_pb2.LAYER_KIND_VECTOR:
+            return (layer.channels,)
+        case bundle_pb2.LAYER_KIND_TOKENS:
+            return layer.height, layer.channels
+        case _:
+            return layer.channels, layer.height, layer.width

@@ -1,0 +1,217 @@
+"""From messages to where originals come from: what a client may get wrong there is found here.
+
+It must not know what is done with the pairs.
+"""
+
+import asyncio
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.server.engine import (
+    Generator,
+    check_input,
+    check_latents,
+    check_missing,
+    check_names,
+    to_range,
+)
+from graftscope.server.errors import InvalidInput
+from graftscope.server.jobs import ArrayRef, OriginalsSpec
+from graftscope.server.rpc._arrays import Arrays
+from graftscope.v1 import originals_pb2, tensor_pb2
+
+MAX_PAIRS = 10_000_000
+
+
+class PairRequests:
+    """Parses where pairs come from, and what they have in common.
+
+    Args:
+        arrays: reads arrays.
+    """
+
+    def __init__(self, arrays: Arrays) -> None:
+        self._arrays = arrays
+
+    async def pairs(
+        self, generator: Generator, pairs: originals_pb2.Pairs
+    ) -> tuple[OriginalsSpec, int, int]:
+        """Where pairs come from, how many there are, and their seed.
+
+        Raises:
+            InvalidInput: a value is not allowed.
+            NotFound: an array does not exist, or the model has no encoder.
+        """
+        share = _shared(generator, pairs)
+        fix = await self._fixed(generator, pairs.fix)
+        _check_apart(share, fix)
+        kind = pairs.originals.WhichOneof("source")
+        if kind in ("latents", "image_pairs"):
+            originals, available = await self._given(generator, pairs, kind)
+            count, seed = _rest(pairs, available), 0
+        else:
+            _check_count(pairs)
+            originals = await self._drawn(generator, pairs, kind)
+            count, seed = pairs.count, pairs.seed
+        arrays = {**originals.arrays, **{f"fix/{name}": ref for name, ref in fix.items()}}
+        return OriginalsSpec(originals.kind, arrays, share), count, seed
+
+    async def latents(
+        self,
+        generator: Generator,
+        message: originals_pb2.Latents,
+        field: str,
+        optional: frozenset[str] = frozenset(),
+    ) -> tuple[dict[str, ArrayRef], int]:
+        """Given latents by the input's name, and the number of samples.
+
+        Args:
+            generator: whose inputs.
+            message: what is given.
+            field: what it is called in messages.
+            optional: names of inputs that may be missing beside noise and what the bundle fixes.
+
+        Raises:
+            InvalidInput: names, shapes or types do not fit, or a value is not allowed.
+            NotFound: an array does not exist.
+        """
+        latents = await self._arrays.read_latents(message, field)
+        count = await asyncio.to_thread(check_latents, generator, latents, field, optional)
+        refs = {
+            name: await self._arrays.refer(array, field) for name, array in message.inputs.items()
+        }
+        return refs, count
+
+    async def images(
+        self,
+        generator: Generator,
+        message: tensor_pb2.Array,
+        field: str,
+        optional: frozenset[str] | None = None,
+    ) -> NDArray[np.uint8]:
+        """Images for the encoder, (B, H, W, c) UINT8.
+
+        Args:
+            generator: one with an encoder.
+            message: the images.
+            field: what they are called in messages.
+            optional: names of inputs that images need not tell, where samples are to be generated
+                from them; None where they are only encoded.
+
+        Raises:
+            InvalidInput: they are not of the generator's size, or do not tell enough.
+            NotFound: the array does not exist, or the model has no encoder.
+        """
+        encoded = generator.encoder().input
+        if optional is not None:
+            check_missing(generator, {encoded}, field, optional)
+        images = await self._arrays.read(message, field)
+        if images.ndim and not len(images):
+            raise InvalidInput(f"{field} holds no image; at least 1 is needed", field=field)
+        # One is enough to tell: all have one shape and type.
+        to_range(images[:1] if images.ndim else images, generator.manifest.image)  # type: ignore[arg-type]
+        return images  # type: ignore[return-value]
+
+    async def _fixed(
+        self, generator: Generator, message: originals_pb2.Latents
+    ) -> dict[str, ArrayRef]:
+        """Inputs that are the same in every sample, (1, ...) each."""
+        latents = await self._arrays.read_latents(message, "pairs.fix")
+        check_names(generator, latents, "pairs.fix")
+        for value in generator.manifest.inputs:
+            if value.name not in latents:
+                continue
+            field, array = f"pairs.fix[{value.name}]", latents[value.name]
+            check_input(value, array, field)
+            if len(array) != 1:
+                raise InvalidInput(
+                    f"{field} holds {len(array)} values; one for all samples is needed", field=field
+                )
+        return {
+            name: await self._arrays.refer(array, f"pairs.fix[{name}]")
+            for name, array in message.inputs.items()
+        }
+
+    async def _given(
+        self, generator: Generator, pairs: originals_pb2.Pairs, kind: str
+    ) -> tuple[OriginalsSpec, int]:
+        """Pairs that are all in the request, and their number."""
+        arrays: dict[str, ArrayRef] = {}
+        counts = []
+        for which in (1, 2):
+            optional = frozenset(pairs.fix.inputs) | frozenset(pairs.share if which == 2 else ())
+            if kind == "latents":
+                name = f"latents{which}"
+                message = getattr(pairs.originals.latents, name)
+                refs, count = await self.latents(generator, message, name, optional)
+                arrays |= {f"{name}/{key}": ref for key, ref in refs.items()}
+            else:
+                name = f"images{which}"
+                message = getattr(pairs.originals.image_pairs, name)
+                count = len(await self.images(generator, message, name, optional))
+                arrays[name] = await self._arrays.refer(message, name)
+            counts.append(count)
+        if counts[0] != counts[1]:
+            raise InvalidInput(
+                f"original 1 is given {counts[0]} times and original 2 {counts[1]} times; pairs "
+                "need the same number of both",
+                field="pairs.originals",
+            )
+        return OriginalsSpec(kind, arrays), counts[0]
+
+    async def _drawn(
+        self, generator: Generator, pairs: originals_pb2.Pairs, kind: str | None
+    ) -> OriginalsSpec:
+        if kind == "images":
+            images = pairs.originals.images.images
+            await self.images(generator, images, "images", frozenset(pairs.fix.inputs))
+            return OriginalsSpec("images", {"images": await self._arrays.refer(images, "images")})
+        has_encoder = generator.manifest.HasField("encoder")
+        usable = has_encoder and bool(generator.manifest.encoder.originals)
+        if kind == "encoded" and not usable:
+            raise InvalidInput(
+                f"model {generator.manifest.name!r} has no encodings of training images; use "
+                "originals from the prior",
+                field="pairs.originals",
+            )
+        return OriginalsSpec(kind or ("encoded" if usable else "prior"), {})
+
+
+def _shared(generator: Generator, pairs: originals_pb2.Pairs) -> tuple[str, ...]:
+    check_names(generator, pairs.share, "pairs.share")
+    if len(set(pairs.share)) < len(pairs.share):
+        raise InvalidInput(
+            f"pairs.share names an input more than once: {', '.join(pairs.share)}",
+            field="pairs.share",
+        )
+    return tuple(sorted(pairs.share))
+
+
+def _check_apart(share: tuple[str, ...], fix: dict[str, ArrayRef]) -> None:
+    """Refuses an input that is both: what is fixed is shared already."""
+    both = [name for name in share if name in fix]
+    if both:
+        raise InvalidInput(
+            f"input {both[0]!r} is in pairs.share and in pairs.fix; what is fixed is the same in "
+            "both originals already, so name it once",
+            field="pairs.share",
+        )
+
+
+def _check_count(pairs: originals_pb2.Pairs) -> None:
+    if not 1 <= pairs.count <= MAX_PAIRS:
+        raise InvalidInput(
+            f"pairs.count is {pairs.count}; 1 to {MAX_PAIRS} is allowed", field="pairs.count"
+        )
+
+
+def _rest(pairs: originals_pb2.Pairs, available: int) -> int:
+    """How many of the given pairs are left from the first one on."""
+    if pairs.first >= available:
+        raise InvalidInput(
+            f"pairs.first is {pairs.first}; {available} pairs are given, so 0 to "
+            f"{available - 1} is allowed",
+            field="pairs.first",
+        )
+    return available - pairs.first
