@@ -36,6 +36,7 @@ from graftscope.v1 import (
     artifact_service_pb2,
     artifact_service_pb2_grpc,
     bundle_pb2,
+    intervention_pb2,
     model_service_pb2,
     model_service_pb2_grpc,
     originals_pb2,
@@ -68,6 +69,7 @@ class Faults:
     layer_kind: Any = bundle_pb2.LAYER_KIND_MAP
     go_on: threading.Event = field(default_factory=threading.Event)
     calls: list[str] = field(default_factory=list)
+    asked: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.go_on.set()
@@ -112,6 +114,18 @@ class Base:
         self.stored[sha256] = data
         artifact = tensor_pb2.Artifact(sha256=sha256, datatype=datatype, shape=array.shape)
         return tensor_pb2.Array(artifact=artifact)
+
+    def edited(self, intervention: intervention_pb2.Intervention, context: Context) -> list[int]:
+        """The channels of all edits: the toy has one set of them, and every edit swaps."""
+        chosen: list[int] = []
+        for edit in intervention.edits:
+            check_layer(edit.layer, context)
+            if edit.WhichOneof("target") == "channels":
+                chosen += edit.channels.indices
+            else:
+                labels = self.read(edit.module.labels, context)
+                chosen += np.flatnonzero(labels == edit.module.index).tolist()
+        return chosen
 
     def pairs(
         self, pairs: originals_pb2.Pairs, context: Context
@@ -194,6 +208,7 @@ class Models(Base, model_service_pb2_grpc.ModelServiceServicer):
 
     def Generate(self, request, context):  # type: ignore[no-untyped-def]
         self.enter("Generate", context)
+        self.faults.asked.append(request)
         if request.WhichOneof("latents_source") == "latents":
             latents = self.read(request.latents.inputs["z"], context).astype(np.float32)
         else:
@@ -215,13 +230,8 @@ class Models(Base, model_service_pb2_grpc.ModelServiceServicer):
 
     def Hybridize(self, request, context):  # type: ignore[no-untyped-def]
         self.enter("Hybridize", context)
-        edit = request.intervention.edits[0]
-        check_layer(edit.layer, context)
-        if edit.WhichOneof("target") == "channels":
-            chosen = list(edit.channels.indices)
-        else:
-            labels = self.read(edit.module.labels, context)
-            chosen = np.flatnonzero(labels == edit.module.index).tolist()
+        self.faults.asked.append(request)
+        chosen = self.edited(request.intervention, context)
         first, second = self.pairs(request.pairs, context)
         mixed = first.copy()
         mixed[:, chosen] = second[:, chosen]
@@ -276,7 +286,9 @@ class Artifacts(Base, artifact_service_pb2_grpc.ArtifactServiceServicer):
 class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
     def Influence(self, request, context):  # type: ignore[no-untyped-def]
         self.enter("Influence", context)
-        check_layer(request.layer, context)
+        self.faults.asked.append(request)
+        if request.WhichOneof("subject") != "each_intervention":
+            check_layer(request.layer, context)
         metadata = analysis_service_pb2.AnalysisMetadata(influence=request)
         estimated(metadata)
         if request.dry_run:
@@ -285,6 +297,7 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
 
     def Magnitude(self, request, context):  # type: ignore[no-untyped-def]
         self.enter("Magnitude", context)
+        self.faults.asked.append(request)
         for layer in request.layers:
             check_layer(layer, context)
         names = [LAYERS.get(name, name) for name in request.layers] or ["conv1", "conv2"]
@@ -366,6 +379,9 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
             labels = self.read(request.each_module, context)
             names = sorted({int(label) for label in labels if label >= 0})
             sets = [np.flatnonzero(labels == name).tolist() for name in names]
+        elif request.WhichOneof("subject") == "each_intervention":
+            asked = request.each_intervention.interventions
+            names, sets = list(range(len(asked))), [self.edited(each, context) for each in asked]
         else:
             names = list(request.each_channel.indices) or list(range(CHANNELS))
             sets = [[name] for name in names]

@@ -24,6 +24,7 @@ VERBS = (
     "hybridize",
     "influence",
     "modules",
+    "find",
     "report",
 )
 

@@ -133,7 +133,7 @@ def test_a_place_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"bad.png: not an image of a known format"):
         read_images(tmp_path, RGB)
-    with pytest.raises(InputError, match="have 2 colours; pictures have 1 or 3"):
+    with pytest.raises(InputError, match="have 2 colours; pictures have 1, 3 or 4"):
         read_images(tmp_path, ImageFormat(2, 4, 4, 0.0, 1.0))
 
 

@@ -44,8 +44,8 @@ def modules(**changes: Any) -> analysis_service_pb2.ModulesRequest:
 
 
 def hybridize(channels: Any = None, labels: Any = None, module: Any = None) -> Any:
-    target = ChannelChoice(channels, labels, module)
-    return hybridize_request("toy", "conv1", target, PairChoice(1, 0, 0, None), Outbox())
+    target = ChannelChoice("conv1", channels, labels, module).to_intervention()
+    return hybridize_request("toy", target, PairChoice(1, 0, 0, None), Outbox())
 
 
 @pytest.mark.parametrize(

@@ -26,15 +26,20 @@ def test_the_range_ends_are_black_and_white_and_what_lies_outside_is_clipped() -
     assert to_pixels(values, RANGE)[:, 0, 0, 0].tolist() == [0, 0, 128, 255, 255]
 
 
+def test_transparent_images_lie_on_white() -> None:
+    image = np.array([1.0, -1.0, -1.0, 0.0]).reshape(1, 4, 1, 1)  # red, half transparent
+    assert to_pixels(image, (-1.0, 1.0)).ravel().tolist() == [255, 128, 128]
+
+
 def test_grey_images_get_three_equal_colours() -> None:
     pixels = to_pixels(np.random.default_rng(0).uniform(-1, 1, (2, 1, 4, 5)), RANGE)
     assert pixels.shape == (2, 4, 5, 3)
     assert (pixels[..., :1] == pixels).all()
 
 
-@pytest.mark.parametrize("shape", [(3, 8, 8), (2, 2, 8, 8), (2, 4, 8, 8)])
+@pytest.mark.parametrize("shape", [(3, 8, 8), (2, 2, 8, 8), (2, 5, 8, 8)])
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="c = 1 or 3"):
+    with pytest.raises(ValueError, match="c = 1, 3 or 4"):
         to_pixels(np.zeros(shape), RANGE)
 
 

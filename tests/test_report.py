@@ -119,6 +119,7 @@ def make_section(
         check_pairs=200,
         fresh_pairs=True,
         change=np.tile([0.30, 0.12], (modules, 1)),
+        interventions=tuple(f'{{"edits": "of module {each}"}}' for each in range(modules)),
     )
 
 
@@ -190,8 +191,31 @@ def test_nothing_is_loaded_from_elsewhere(folder: Path, page: Page) -> None:
 
 def test_every_link_leads_to_a_place_on_the_page(page: Page) -> None:
     places = {f"#{attributes['id']}" for _, attributes in page.elements if "id" in attributes}
-    links = {link["href"] for link in page.attributes("a")}
+    links = {link["href"] for link in page.attributes("a") if "download" not in link}
     assert {"#layer-1", "#layer-2"} <= links <= places
+
+
+def test_every_modules_intervention_is_on_the_page_and_beside_it(folder: Path, page: Page) -> None:
+    files = {path.name: path.read_bytes() for path in (folder / "interventions").iterdir()}
+    assert len(files) == 2 * 3
+    for link in (link for link in page.attributes("a") if "download" in link):
+        head, _, body = (link["href"] or "").partition(",")
+        assert head == "data:application/json;base64"
+        assert base64.b64decode(body) == files.pop(link["download"] or "")
+    assert not files
+    assert "hybridize --intervene 1-dec-conv-1-module-0.json" in page.words
+
+
+def test_a_module_without_channels_leaves_nothing_to_take_along(tmp_path: Path) -> None:
+    section = replace(make_section(), interventions=("", "{}", ""))
+    links = [
+        each
+        for each in rendered(make_data(section), tmp_path).attributes("a")
+        if "download" in each
+    ]
+    assert [each["download"] for each in links] == ["1-dec-conv-1-module-1.json"]
+    nothing = replace(make_section(), interventions=())
+    assert "Take a module along" not in rendered(make_data(nothing), tmp_path / "none").words
 
 
 def test_the_page_says_what_the_data_say(page: Page) -> None:

@@ -20,9 +20,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from graftscope.client._actions import (
+        PRIOR_MEAN,
+        Action,
+        Add,
+        Blend,
+        Constant,
+        Donor,
+        ImageDonor,
+        Original2,
+        PriorMean,
+        Scale,
+        StoredLatents,
+        Swap,
+    )
     from graftscope.client._async_client import AsyncClient
     from graftscope.client._client import Client
     from graftscope.client._embedded import ADDRESS_VARIABLE
+    from graftscope.client._finding import FoundChannels, find_channels
+    from graftscope.client._fixed import Fixed
+    from graftscope.client._interventions import Edit, Intervention, Mask, ModuleOf, Rectangle
     from graftscope.client._jobs import (
         Estimate,
         Job,
@@ -31,7 +48,16 @@ if TYPE_CHECKING:
         Progress,
         ProgressCallback,
     )
-    from graftscope.client._models import ImageFormat, Input, Json, Layer, LayerKind, Model
+    from graftscope.client._masks import read_mask
+    from graftscope.client._models import (
+        ImageFormat,
+        Input,
+        Json,
+        Layer,
+        LayerKind,
+        Model,
+        TorchHook,
+    )
     from graftscope.client._originals import (
         Encoded,
         ImagePairs,
@@ -41,6 +67,7 @@ if TYPE_CHECKING:
         Originals,
         Prior,
     )
+    from graftscope.client._regions import Contrast, rectangle_region
     from graftscope.client._results import (
         Execution,
         HybridResult,
@@ -71,20 +98,32 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADDRESS_VARIABLE",
+    "PRIOR_MEAN",
+    "Action",
+    "Add",
     "AnalysisResult",
     "AsyncClient",
+    "Blend",
     "Client",
+    "Constant",
+    "Contrast",
+    "Donor",
+    "Edit",
     "Encoded",
     "Estimate",
     "Execution",
+    "Fixed",
+    "FoundChannels",
     "GraftscopeError",
     "HybridResult",
+    "ImageDonor",
     "ImageFormat",
     "ImagePairs",
     "Images",
     "InfluenceResult",
     "InfluenceTask",
     "Input",
+    "Intervention",
     "Job",
     "JobKind",
     "JobState",
@@ -95,31 +134,66 @@ __all__ = [
     "LayerKind",
     "MagnitudeResult",
     "MagnitudeTask",
+    "Mask",
     "Method",
     "Model",
+    "ModuleOf",
     "ModulesResult",
     "ModulesTask",
+    "Original2",
     "Originals",
     "Posterior",
     "Precision",
     "Prior",
+    "PriorMean",
     "Progress",
     "ProgressCallback",
+    "Rectangle",
     "Regression",
     "Samples",
+    "Scale",
     "Source",
     "StabilityResult",
     "StabilityTask",
+    "StoredLatents",
     "SuggestedK",
+    "Swap",
     "Task",
+    "TorchHook",
     "VersionWarning",
     "client_version",
+    "find_channels",
+    "read_mask",
+    "rectangle_region",
 ]
 
 _HOMES = {
+    "_actions": (
+        "PRIOR_MEAN",
+        "Action",
+        "Add",
+        "Blend",
+        "Constant",
+        "Donor",
+        "ImageDonor",
+        "Original2",
+        "PriorMean",
+        "Scale",
+        "StoredLatents",
+        "Swap",
+    ),
     "_async_client": ("AsyncClient",),
     "_client": ("Client",),
     "_embedded": ("ADDRESS_VARIABLE",),
+    "_finding": ("FoundChannels", "find_channels"),
+    "_fixed": ("Fixed",),
+    "_interventions": (
+        "Edit",
+        "Intervention",
+        "Mask",
+        "ModuleOf",
+        "Rectangle",
+    ),
     "_jobs": (
         "Estimate",
         "Job",
@@ -128,6 +202,7 @@ _HOMES = {
         "Progress",
         "ProgressCallback",
     ),
+    "_masks": ("read_mask",),
     "_models": (
         "ImageFormat",
         "Input",
@@ -135,6 +210,7 @@ _HOMES = {
         "Layer",
         "LayerKind",
         "Model",
+        "TorchHook",
     ),
     "_originals": (
         "Encoded",
@@ -145,6 +221,7 @@ _HOMES = {
         "Originals",
         "Prior",
     ),
+    "_regions": ("Contrast", "rectangle_region"),
     "_results": (
         "Execution",
         "HybridResult",

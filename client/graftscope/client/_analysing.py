@@ -5,7 +5,8 @@ from typing import TypeVar
 
 from google.longrunning import operations_pb2
 
-from graftscope.client import _following
+from graftscope.client import _asking, _following
+from graftscope.client._fixed import fixed_values
 from graftscope.client._flow import Flow, call
 from graftscope.client._jobs import Estimate, Job
 from graftscope.client._results import InfluenceResult, ModulesResult
@@ -48,6 +49,10 @@ def estimate(task: HybridTask) -> Flow[Estimate]:
 
 def _ask(task: Task, *, dry_run: bool = False) -> Flow[Job]:
     outbox = Outbox()
+    if isinstance(task, HybridTask) and task.fix:
+        # The values need their inputs' types and shapes, which only the server knows.
+        held = yield from _asking.model(task.model)
+        task = replace(task, fix=fixed_values(task.fix, held))
     # Its request fills the outbox now; the call is made when it is yielded from.
     asked = _call(task, outbox, dry_run)
     yield from send_large(outbox)

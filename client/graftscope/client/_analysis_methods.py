@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client import _analysing, _following
+from graftscope.client._checks import names
 from graftscope.client._choices import GivenMaps, MapsChoice
+from graftscope.client._fixed import Fixed
+from graftscope.client._interventions import Intervention
 from graftscope.client._jobs import Estimate, Job, ProgressCallback
 from graftscope.client._originals import Originals
 from graftscope.client._results import InfluenceResult, ModulesResult
@@ -31,16 +34,19 @@ class AnalysisMethods:
     def influence(
         self,
         model: str,
-        layer: str,
+        layer: str = "",
         channels: Sequence[int] | None = None,
         *,
         labels: NDArray[np.integer] | None = None,
+        interventions: Sequence[Intervention] | None = None,
         pairs: int = 1000,
         seed: int = 0,
         first: int = 0,
         originals: Originals | None = None,
         map_size: int = 0,
         products: bool = False,
+        share: Sequence[str] = (),
+        fix: Fixed | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> InfluenceResult:
         """Compute influence maps (section 3.2, equation 3) and wait for them.
@@ -53,6 +59,7 @@ class AnalysisMethods:
             layer: A layer's name, or a level's.
             channels: Which channels' maps; None for every channel of the layer.
             labels: (C,) module of every channel, -1 for none: maps of modules instead.
+            interventions: Maps of these instead, one each; they name their layers themselves.
             pairs: How many pairs of originals, at least 1.
             seed: Any number in [0, 2^32).
             first: Index of the first pair.
@@ -61,6 +68,9 @@ class AnalysisMethods:
             map_size: No side of a map is longer, in pixels; 0 for the image's size up to 128.
             products: Whether the result's `products` are wanted, which `Method.PCA` and
                 `Method.SPECTRAL` group by.
+            share: Names of inputs of which original 2 takes original 1's value.
+            fix: Values of inputs that are the same in every sample, by the input's name: numbers,
+                or arrays of the input's shape.
             on_progress: Hears of progress.
 
         Returns:
@@ -77,6 +87,9 @@ class AnalysisMethods:
             originals=originals,
             map_size=map_size,
             products=products,
+            interventions=None if interventions is None else tuple(interventions),
+            share=names("share", share),
+            fix=fix,
         )
         return self._driver.run(_analysing.influence(task), told(on_progress))
 
@@ -183,6 +196,8 @@ class AnalysisMethods:
         map_size: int = 0,
         window: int = 3,
         percentile: float = 75.0,
+        share: Sequence[str] = (),
+        fix: Fixed | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> MagnitudeResult:
         """Find out how much modules change the image (section 4.1, Fig. 3), and wait for it.
@@ -205,6 +220,8 @@ class AnalysisMethods:
             map_size: No side of a map is longer, in pixels; 0 for the image's size up to 128.
             window: Side of the averaging window in pixels, odd.
             percentile: Above which a pixel of a map counts, between 0 and 100.
+            share: As of `influence`.
+            fix: As of `influence`.
             on_progress: Hears of progress.
 
         Returns:
@@ -223,6 +240,8 @@ class AnalysisMethods:
             map_size=map_size,
             window=window,
             percentile=percentile,
+            share=names("share", share),
+            fix=fix,
         )
         return self._driver.run(_analysing.magnitude(task), told(on_progress))
 

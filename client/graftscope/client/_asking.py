@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client._choices import ChannelChoice, PairChoice
+from graftscope.client._choices import PairChoice
 from graftscope.client._flow import Flow, call
+from graftscope.client._interventions import Intervention
 from graftscope.client._models import Model
 from graftscope.client._originals import Latents
 from graftscope.client._results import HybridResult, Posterior, Samples
@@ -47,6 +48,8 @@ def model(name: str) -> Flow[Model]:
 def generate(model: str, source: PairChoice | Latents) -> Flow[Samples]:
     """Generate samples."""
     outbox = Outbox()
+    if isinstance(source, PairChoice):
+        source = yield from _fixed(source, model)
     request = generate_request(model, source, outbox)
     yield from send_large(outbox)
     reply = yield from call(lambda stubs: stubs.models.Generate, request)
@@ -62,12 +65,18 @@ def encode(model: str, images: NDArray[np.uint8]) -> Flow[Posterior]:
     return posterior_from(reply, (yield from fetch_all(arrays_of(reply))))
 
 
-def hybridize(
-    model: str, layer: str, target: ChannelChoice, pairs: PairChoice
-) -> Flow[HybridResult]:
+def hybridize(model: str, intervention: Intervention, pairs: PairChoice) -> Flow[HybridResult]:
     """Make hybrids."""
     outbox = Outbox()
-    request = hybridize_request(model, layer, target, pairs, outbox)
+    drawn = yield from _fixed(pairs, model)
+    request = hybridize_request(model, intervention, drawn, outbox)
     yield from send_large(outbox)
     reply = yield from call(lambda stubs: stubs.models.Hybridize, request)
     return hybrids_from(reply, (yield from fetch_all(arrays_of(reply))))
+
+
+def _fixed(pairs: PairChoice, model_name: str) -> Flow[PairChoice]:
+    """Give fixed values their inputs' types and shapes, which only the server knows."""
+    if not pairs.fix:
+        return pairs
+    return pairs.fixed((yield from model(model_name)))

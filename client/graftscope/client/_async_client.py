@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from graftscope.client import _analysing, _asking, _following
 from graftscope.client._analysis_methods import told
 from graftscope.client._async import AsyncDriver
+from graftscope.client._checks import names
 from graftscope.client._choices import ChannelChoice, GivenMaps, MapsChoice, PairChoice
 from graftscope.client._client import DEFAULT_TIMEOUT_S
 from graftscope.client._embedded import ServerChoice, reached
+from graftscope.client._fixed import Fixed
+from graftscope.client._interventions import Intervention
 from graftscope.client._jobs import Estimate, Job, ProgressCallback
 from graftscope.client._models import Model
 from graftscope.client._originals import Latents, Originals
@@ -134,9 +137,10 @@ class AsyncClient:
         first: int = 0,
         originals: Originals | None = None,
         latents: Latents | None = None,
+        fix: Fixed | None = None,
     ) -> Samples:
         """As `Client.generate`."""
-        drawn = PairChoice(count, seed, first, originals)
+        drawn = PairChoice(count, seed, first, originals, fix=fix)
         return await self._driver.run(
             _asking.generate(model, drawn if latents is None else latents)
         )
@@ -148,34 +152,40 @@ class AsyncClient:
     async def hybridize(
         self,
         model: str,
-        layer: str,
+        layer: str = "",
         channels: Sequence[int] | None = None,
         *,
         labels: NDArray[np.integer] | None = None,
         module: int | None = None,
+        intervention: Intervention | None = None,
         pairs: int = 8,
         seed: int = 0,
         first: int = 0,
         originals: Originals | None = None,
+        share: Sequence[str] = (),
+        fix: Fixed | None = None,
     ) -> HybridResult:
         """As `Client.hybridize`."""
-        target = ChannelChoice(channels, labels, module)
-        drawn = PairChoice(pairs, seed, first, originals)
-        return await self._driver.run(_asking.hybridize(model, layer, target, drawn))
+        target = ChannelChoice(layer, channels, labels, module, intervention).to_intervention()
+        drawn = PairChoice(pairs, seed, first, originals, share, fix)
+        return await self._driver.run(_asking.hybridize(model, target, drawn))
 
     async def influence(
         self,
         model: str,
-        layer: str,
+        layer: str = "",
         channels: Sequence[int] | None = None,
         *,
         labels: NDArray[np.integer] | None = None,
+        interventions: Sequence[Intervention] | None = None,
         pairs: int = 1000,
         seed: int = 0,
         first: int = 0,
         originals: Originals | None = None,
         map_size: int = 0,
         products: bool = False,
+        share: Sequence[str] = (),
+        fix: Fixed | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> InfluenceResult:
         """As `Client.influence`."""
@@ -190,6 +200,9 @@ class AsyncClient:
             originals=originals,
             map_size=map_size,
             products=products,
+            interventions=None if interventions is None else tuple(interventions),
+            share=names("share", share),
+            fix=fix,
         )
         return await self._driver.run(_analysing.influence(task), told(on_progress))
 
@@ -262,6 +275,8 @@ class AsyncClient:
         map_size: int = 0,
         window: int = 3,
         percentile: float = 75.0,
+        share: Sequence[str] = (),
+        fix: Fixed | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> MagnitudeResult:
         """As `Client.magnitude`."""
@@ -278,6 +293,8 @@ class AsyncClient:
             map_size=map_size,
             window=window,
             percentile=percentile,
+            share=names("share", share),
+            fix=fix,
         )
         return await self._driver.run(_analysing.magnitude(task), told(on_progress))
 

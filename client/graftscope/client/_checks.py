@@ -4,6 +4,7 @@ It must not know protobuf. What only the server knows (layers, sizes, ranges of 
 the server to refuse.
 """
 
+import math
 import operator
 from collections.abc import Iterable, Mapping
 
@@ -55,6 +56,19 @@ def module_labels(labels: NDArray[np.generic]) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
+def names(what: str, values: object) -> tuple[str, ...]:
+    """Check names: texts that are not empty, none twice, in a list."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InputError(f"{what} {values!r} is not a list of names", field=what)
+    given = tuple(values)
+    for name in given:
+        if not isinstance(name, str) or not name:
+            raise InputError(f"{what}: {name!r} is not a name", field=what)
+        if given.count(name) > 1:
+            raise InputError(f"{what}: {name!r} is named more than once", field=what)
+    return given
+
+
 def finite(name: str, array: NDArray[np.generic]) -> NDArray[np.generic]:
     """Check that an array of numbers holds neither NaN nor infinity."""
     values = np.asarray(array)
@@ -63,6 +77,17 @@ def finite(name: str, array: NDArray[np.generic]) -> NDArray[np.generic]:
         if bad:
             raise InputError(f"{name}: {bad} of {values.size} values are NaN or infinite")
     return values
+
+
+def finite_number(name: str, value: object) -> float:
+    """Check that a value is a number, neither NaN nor infinite."""
+    try:
+        number = float(value)  # type: ignore[arg-type]  # its refusal is the check
+    except (TypeError, ValueError):
+        raise InputError(f"{name} {value!r} is not a number", field=name) from None
+    if not math.isfinite(number):
+        raise InputError(f"{name} {number} is not allowed: it must be finite", field=name)
+    return number
 
 
 def latents(name: str, values: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:

@@ -13,6 +13,8 @@ from graftscope.client import _asking
 from graftscope.client._analysis_methods import AnalysisMethods
 from graftscope.client._choices import ChannelChoice, PairChoice
 from graftscope.client._embedded import ServerChoice, reached
+from graftscope.client._fixed import Fixed
+from graftscope.client._interventions import Intervention
 from graftscope.client._models import Model
 from graftscope.client._originals import Latents, Originals
 from graftscope.client._results import HybridResult, Posterior, Samples
@@ -114,6 +116,7 @@ class Client(AnalysisMethods):
         first: int = 0,
         originals: Originals | None = None,
         latents: Latents | None = None,
+        fix: Fixed | None = None,
     ) -> Samples:
         """Generate samples: original 1 of pairs, or what given latents make.
 
@@ -124,13 +127,15 @@ class Client(AnalysisMethods):
             first: Index of the first sample; sample i of a seed is always the same.
             originals: Where latents come from; None for `Encoded` where the model has an encoder,
                 else `Prior`.
-            latents: The latents themselves, each (B, ...) by the input's name; then the arguments
-                above are ignored.
+            latents: The latents themselves, each (B, ...) by the input's name; then all other
+                arguments are ignored.
+            fix: Values of inputs that are the same in every sample, by the input's name: numbers,
+                or arrays of the input's shape.
 
         Returns:
             Images and the latents that they were made from.
         """
-        drawn = PairChoice(count, seed, first, originals)
+        drawn = PairChoice(count, seed, first, originals, fix=fix)
         return self._driver.run(_asking.generate(model, drawn if latents is None else latents))
 
     def encode(self, model: str, images: NDArray[np.uint8]) -> Posterior:
@@ -148,17 +153,22 @@ class Client(AnalysisMethods):
     def hybridize(
         self,
         model: str,
-        layer: str,
+        layer: str = "",
         channels: Sequence[int] | None = None,
         *,
         labels: NDArray[np.integer] | None = None,
         module: int | None = None,
+        intervention: Intervention | None = None,
         pairs: int = 8,
         seed: int = 0,
         first: int = 0,
         originals: Originals | None = None,
+        share: Sequence[str] = (),
+        fix: Fixed | None = None,
     ) -> HybridResult:
         """Make hybrids: original 1 with some channels' values from original 2 (Definition 5).
+
+        Or with whatever else an intervention assigns (Definition 2).
 
         Args:
             model: The model's name.
@@ -166,15 +176,20 @@ class Client(AnalysisMethods):
             channels: E, the channels to take from original 2; may be empty. Either these,
             labels: or (C,) module of every channel of the layer, -1 for none, and
             module: which of those modules to take.
+            intervention: What is assigned, instead of `layer` and all of the above.
             pairs: How many pairs of originals, at least 1.
             seed: Any number in [0, 2^32).
             first: Index of the first pair.
             originals: Where the pairs come from, or the pairs themselves; None for `Encoded`
                 where the model has an encoder, else `Prior`.
+            share: Names of inputs of which original 2 takes original 1's value: with a class
+                label among them, hybrids are of one class.
+            fix: Values of inputs that are the same in every sample, by the input's name: numbers,
+                or arrays of the input's shape.
 
         Returns:
             Both originals and the hybrid of every pair.
         """
-        target = ChannelChoice(channels, labels, module)
-        drawn = PairChoice(pairs, seed, first, originals)
-        return self._driver.run(_asking.hybridize(model, layer, target, drawn))
+        target = ChannelChoice(layer, channels, labels, module, intervention).to_intervention()
+        drawn = PairChoice(pairs, seed, first, originals, share, fix)
+        return self._driver.run(_asking.hybridize(model, target, drawn))

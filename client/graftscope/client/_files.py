@@ -4,6 +4,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -163,6 +164,50 @@ def read_comment(path: str | Path) -> bytes:
         raise InputError(f"{source} is not a readable .npz file: {error}") from error
 
 
+def read_values(path: str | Path, name: str, *, insist: bool = False) -> NDArray[np.generic]:
+    """Read an array of a file that holds one, or that names it.
+
+    Args:
+        path: An `.npy` file, or an `.npz` file.
+        name: The array's name in an `.npz` file.
+        insist: Whether it must have that name; else a file's only array will do.
+
+    Returns:
+        The array.
+
+    Raises:
+        NotFoundError: If there is no such file.
+        InputError: If the file is damaged, or has no such array.
+    """
+    if Path(path).suffix == ".npy":
+        return _read_npy(Path(path))
+    arrays = read_npz(path)
+    if name not in arrays and len(arrays) == 1 and not insist:
+        return next(iter(arrays.values()))
+    return _named(path, arrays, name)
+
+
+def _named(
+    path: str | Path, arrays: Mapping[str, NDArray[np.generic]], name: str
+) -> NDArray[np.generic]:
+    if name not in arrays:
+        held = ", ".join(arrays) or "no arrays"
+        raise InputError(f"{path} has no array {name!r}; it has: {held}")
+    return arrays[name]
+
+
+def _read_npy(path: Path) -> NDArray[np.generic]:
+    if not os.path.isfile(path):
+        raise NotFoundError(f"there is no file {path}")
+    try:
+        array: NDArray[np.generic] = np.lib.format.read_array(
+            BytesIO(path.read_bytes()), allow_pickle=False
+        )
+    except _UNREADABLE as error:
+        raise InputError(f"{path} is not a readable .npy file: {error}") from error
+    return array
+
+
 def _archive(path: str | Path) -> Path:
     source = Path(path)
     if not os.path.isfile(source):
@@ -186,8 +231,4 @@ def read_array(path: str | Path, name: str) -> NDArray[np.generic]:
         NotFoundError: If there is no such file.
         InputError: If the file is damaged, or has no array of that name.
     """
-    arrays = read_npz(path)
-    if name not in arrays:
-        held = ", ".join(arrays) or "no arrays"
-        raise InputError(f"{path} has no array {name!r}; it has: {held}")
-    return arrays[name]
+    return _named(path, read_npz(path), name)

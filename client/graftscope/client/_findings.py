@@ -9,6 +9,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.client._interventions import Edit, Intervention
 from graftscope.client._models import Layer, Model
 from graftscope.client._results import (
     HybridResult,
@@ -126,7 +127,14 @@ def _section(found: LayerFindings) -> LayerSection:
         fresh_pairs=found.fresh_pairs,
         change=region_change(maps, modules.templates),
         consistency=_consistency(found.stability),
+        interventions=tuple(_intervention(found, module) for module in range(len(maps))),
     )
+
+
+def _intervention(found: LayerFindings, module: int) -> str:
+    """What grafting a module assigns, as JSON; nothing for a module without channels."""
+    channels = found.influence.channels[found.modules.labels == module].tolist()
+    return Intervention([Edit(found.layer.name, channels)]).to_json() if channels else ""
 
 
 def _consistency(found: StabilityResult | None) -> Consistency | None:

@@ -12,6 +12,7 @@ from graftscope.client._transfers import fetch_all
 from graftscope.client.errors import JobError, ReplyError, UnavailableError
 from graftscope.client.wire import (
     arrays_of,
+    asked_arrays,
     failure_of,
     job_from_proto,
     operation_name,
@@ -41,7 +42,7 @@ def _read(operation: operations_pb2.Operation) -> Flow[AnalysisResult]:
     if operation.HasField("error"):
         raise failure_of(operation)
     response = response_of(operation)
-    arrays = yield from fetch_all(arrays_of(response))
+    arrays = yield from fetch_all({**arrays_of(response), **asked_arrays(operation)})
     return result_from(operation, response, arrays)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from graftscope.client._client import Client
 from graftscope.client._findings import LayerFindings, report_data
+from graftscope.client._fixed import Fixed
 from graftscope.client._models import Layer, Model
 from graftscope.client._originals import ImagePairs, LatentPairs, Originals
 from graftscope.client._results import HybridResult, InfluenceResult, ModulesResult
@@ -48,6 +49,8 @@ class ReportPlan:
         pairs: Pairs of originals behind each influence map.
         seed: Of the pairs and the samples.
         originals: Where they come from; None for the model's default.
+        share: Names of inputs of which original 2 takes original 1's value.
+        fix: Values of inputs that are the same in every sample.
         k: Number of modules, K.
         method: How they are found.
         seeds: Of the grouping; the first one is shown and grafted.
@@ -60,6 +63,8 @@ class ReportPlan:
     pairs: int = 1000
     seed: int = 0
     originals: Originals | None = None
+    share: tuple[str, ...] = ()
+    fix: Fixed | None = None
     k: int = 3
     method: Method = Method.NMF
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -75,6 +80,8 @@ class ReportPlan:
             pairs=self.pairs,
             seed=self.seed,
             originals=self.originals,
+            share=self.share,
+            fix=self.fix,
         )
 
     def influence_tasks(self, model: Model) -> tuple[InfluenceTask, ...]:
@@ -119,7 +126,11 @@ def gather(
     start_s = time.monotonic()
     say(f"samples of {model.name}")
     samples = client.generate(
-        model.name, count=plan.samples, seed=plan.seed, originals=plan.originals
+        model.name,
+        count=plan.samples,
+        seed=plan.seed,
+        originals=plan.originals,
+        fix=plan.fix,
     )
     found = [_layer(client, model, name, plan, analyst, say) for name in plan.layers]
     return report_data(
@@ -190,6 +201,8 @@ def _check(
             # Given pairs are all there are: then the modules are measured on them again.
             first=0 if _given(plan) else plan.pairs,
             originals=plan.originals,
+            share=plan.share,
+            fix=plan.fix,
         )
     )
 
@@ -214,6 +227,8 @@ def _hybrids(
             pairs=plan.shown_pairs,
             seed=plan.seed,
             originals=plan.originals,
+            share=plan.share,
+            fix=plan.fix,
         )
         for module in range(plan.k)
     )

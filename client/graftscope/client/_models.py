@@ -23,6 +23,21 @@ class LayerKind(StrEnum):
 
 
 @dataclass(frozen=True)
+class TorchHook:
+    """Where PyTorch computes a layer: what a forward hook sees.
+
+    Args:
+        module: The module's path, as `torch.nn.Module.named_modules` gives it.
+        input: Whether the layer is what the module is given; else what it returns.
+        call: Which of the module's calls in one forward pass, from 0.
+    """
+
+    module: str
+    input: bool
+    call: int
+
+
+@dataclass(frozen=True)
 class Layer:
     """A point at which the generator can be cut.
 
@@ -35,6 +50,12 @@ class Layer:
         width: Columns of the activation map.
         tensor: The activation's name in the source graph.
         carried: Tensors that cross the cut beside the activation.
+        upstream_parameters: Number of weights from the inputs to the layer; 0 if not known.
+        downstream_parameters: The same from the layer to the image.
+        upstream_mflop: Cost of one sample, in millions of floating-point operations, from the
+            inputs to the layer; 0 if not known.
+        downstream_mflop: The same from the layer to the image.
+        torch_hook: Where PyTorch computes it; None where the generator did not come from there.
     """
 
     name: str
@@ -45,6 +66,22 @@ class Layer:
     width: int
     tensor: str
     carried: tuple[str, ...]
+    upstream_parameters: int = 0
+    downstream_parameters: int = 0
+    upstream_mflop: float = 0.0
+    downstream_mflop: float = 0.0
+    torch_hook: TorchHook | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extents after the batch axis: (C, H, W), (C,) or (N, C)."""
+        match self.kind:
+            case LayerKind.MAP:
+                return self.channels, self.height, self.width
+            case LayerKind.VECTOR:
+                return (self.channels,)
+            case LayerKind.TOKENS:
+                return self.height, self.channels
 
 
 @dataclass(frozen=True)
@@ -55,8 +92,9 @@ class Input:
         name: Its name, under which latents are given.
         datatype: Element type in the contract's words, such as FP32.
         shape: Extents after the batch axis.
-        distribution: normal, uniform, classes, truncated_normal or fixed.
+        distribution: normal, uniform, classes, truncated_normal, fixed or stored.
         noise: Whether it is randomness from inside the graph.
+        drawn: The distribution in words, with its numbers: uniform [-1, 1), classes 10.
     """
 
     name: str
@@ -64,6 +102,7 @@ class Input:
     shape: tuple[int, ...]
     distribution: str
     noise: bool
+    drawn: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +110,7 @@ class ImageFormat:
     """The generator's images.
 
     Args:
-        channels: Colours: 1 or 3 for pictures.
+        channels: Colours: 1 or 3 for pictures, 4 with transparency.
         height: Rows, in pixels.
         width: Columns, in pixels.
         low: Lower end of the output's range.

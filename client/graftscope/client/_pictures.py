@@ -3,7 +3,7 @@
 This is what ``generate --out x.png`` and ``hybridize --out x.png`` draw with, so it belongs to the
 base install: it must not know matplotlib, gRPC or the rest of the client.
 
-Axis letters: N images, c colours (1 or 3), H, W pixels.
+Axis letters: N images, c colours (1, 3 or 4), H, W pixels.
 """
 
 import io
@@ -31,11 +31,12 @@ def to_pixels(images: NDArray[np.floating], image_range: tuple[float, float]) ->
     """Turn a generator's images into bytes that can be shown.
 
     Args:
-        images: (N, c, H, W) in the generator's own range, c = 1 (grey) or 3 (RGB).
+        images: (N, c, H, W) in the generator's own range, c = 1 (grey), 3 (RGB) or 4 (RGB and
+            opacity).
         image_range: (low, high); what lies outside is clipped.
 
     Returns:
-        (N, H, W, 3) uint8; grey images have three equal colours.
+        (N, H, W, 3) uint8; grey images have three equal colours, transparent ones lie on white.
 
     Raises:
         ValueError: If the shape is another one, or low is not below high.
@@ -43,11 +44,14 @@ def to_pixels(images: NDArray[np.floating], image_range: tuple[float, float]) ->
     low, high = image_range
     if not low < high:
         raise ValueError(f"image range ({low:g}, {high:g}) is empty: low must be below high")
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
+    if images.ndim != 4 or images.shape[1] not in (1, 3, 4):
         raise ValueError(
-            f"images have shape {images.shape}; they must be (N, c, H, W) with c = 1 or 3"
+            f"images have shape {images.shape}; they must be (N, c, H, W) with c = 1, 3 or 4"
         )
     unit = np.clip((images.astype(np.float64) - low) / (high - low), 0.0, 1.0)
+    if unit.shape[1] == 4:
+        opacity = unit[:, 3:]
+        unit = unit[:, :3] * opacity + (1.0 - opacity)
     pixels = np.rint(np.moveaxis(unit, 1, -1) * 255).astype(np.uint8)  # (N, H, W, c)
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:-1], 3)))
 

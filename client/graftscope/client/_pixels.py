@@ -20,7 +20,7 @@ from graftscope.client.errors import InputError, NotFoundError
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 """Endings of the files that are taken for images."""
 
-_MODES = {1: "L", 3: "RGB"}
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _SIXTEEN_TO_EIGHT = 257
 """65535 / 255, which takes white to white."""
 
@@ -90,7 +90,9 @@ def read_images(
 
 def _mode(size: ImageFormat) -> str:
     if size.channels not in _MODES:
-        raise InputError(f"the model's images have {size.channels} colours; pictures have 1 or 3")
+        raise InputError(
+            f"the model's images have {size.channels} colours; pictures have 1, 3 or 4"
+        )
     return _MODES[size.channels]
 
 
@@ -118,10 +120,58 @@ def _archive(path: Path) -> zipfile.ZipFile:
         raise InputError(f"{path} is not a readable zip file: {error}") from error
 
 
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """Read one image as it is.
+
+    Args:
+        path: An image.
+
+    Returns:
+        (H, W, c) uint8: grey, RGB or RGBA.
+
+    Raises:
+        NotFoundError: If there is no such file.
+        InputError: If it is not a readable image.
+    """
+    if not os.path.isfile(path):
+        raise NotFoundError(f"there is no file {path}")
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(_plain(ImageOps.exif_transpose(image)), np.uint8)
+    except _UNREADABLE as error:
+        raise InputError(f"{path} is not a readable image: {_reason(error)}") from error
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def fit_picture(pixels: NDArray[np.uint8], size: ImageFormat) -> NDArray[np.uint8]:
+    """Cut an image to its centre and resize it to a generator's size, as `read_images` does.
+
+    Args:
+        pixels: (H, W, c) uint8 with 1, 3 or 4 colours.
+        size: Of the generator's images.
+
+    Returns:
+        (H, W, c) uint8 of that size.
+    """
+    single = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    return _fitted(Image.fromarray(single), size, _mode(size))
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Make an image grey, RGB or RGBA, whichever holds what it shows."""
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    grey = image.mode in ("1", "L") or image.mode.startswith("I;16")
+    return _in_eight_bits(image).convert("L" if grey else "RGB")
+
+
 def _decode(data: bytes, size: ImageFormat, mode: str) -> NDArray[np.uint8]:
     with Image.open(BytesIO(data)) as image:
-        upright = _in_eight_bits(ImageOps.exif_transpose(image)).convert(mode)
-        fitted = ImageOps.fit(upright, (size.width, size.height), Image.Resampling.LANCZOS)
+        return _fitted(_in_eight_bits(ImageOps.exif_transpose(image)), size, mode)
+
+
+def _fitted(image: Image.Image, size: ImageFormat, mode: str) -> NDArray[np.uint8]:
+    fitted = ImageOps.fit(image.convert(mode), (size.width, size.height), Image.Resampling.LANCZOS)
     return np.asarray(fitted, np.uint8).reshape(size.height, size.width, size.channels)
 
 

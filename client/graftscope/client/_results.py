@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client._files import write_npz
+from graftscope.client._interventions import Intervention
 from graftscope.client._sources import Source
 from graftscope.client._tasks import Method
 
@@ -142,18 +143,20 @@ class InfluenceResult:
         stderr: (E, H, W) standard error of `maps` over pairs; NaN with one pair.
         individual: (E,) mean of each map over its pixels, in the image's own units.
         individual_stderr: (E,) its standard error, from the pairs' own pixel means.
-        channels: (E,) int64: the channel, or the module, that each map belongs to.
+        channels: (E,) int64: the channel, or the module, that each map belongs to; of
+            interventions their places in `interventions`.
         range_width: Width of the image's range.
         pairs: Pairs of originals behind the maps.
         distinct_images: How many different real images were used; 0 where none were.
         originals: prior, encoded, images, latents or image_pairs.
         model: The model's name.
-        layer: The layer's name.
+        layer: The layer's name; empty where interventions are at several.
         operation: The operation that computed them.
         execution: What computed them.
         products: (E, E) mean over pairs and pixels of the product of two sets'
             |hybrid - original 1| in the same pair: what `Method.PCA` and `Method.SPECTRAL` group
             by. None where they were not asked for.
+        interventions: What each map is of, where that is no channel and no module; else none.
     """
 
     maps: FloatArray
@@ -170,6 +173,7 @@ class InfluenceResult:
     operation: str
     execution: Execution
     products: FloatArray | None = None
+    interventions: tuple[Intervention, ...] = ()
 
     @property
     def individual_share(self) -> FloatArray:
@@ -189,7 +193,8 @@ class InfluenceResult:
     def save(self, path: str | Path) -> None:
         """Write maps, stderr, individual, individual_stderr and channels to an `.npz` file.
 
-        And products, where there are any. The archive's comment holds `source` as JSON.
+        And products, where there are any; and (E,) interventions as JSON, where maps are of those.
+        The archive's comment holds `source` as JSON.
 
         Raises:
             OutputError: If the file cannot be written.
@@ -198,6 +203,8 @@ class InfluenceResult:
         arrays = {name: getattr(self, name) for name in names}
         if self.products is not None:
             arrays["products"] = self.products
+        if self.interventions:
+            arrays["interventions"] = np.array([each.to_json() for each in self.interventions])
         write_npz(path, arrays, self.source.to_comment())
 
 

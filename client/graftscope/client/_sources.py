@@ -20,7 +20,7 @@ class Source:
     Args:
         model: The model's name.
         model_digest: The model's version.
-        layer: The layer's name, or its level's.
+        layer: The layer's name, or its level's; empty where interventions are at several.
         operation: The operation that computed the maps.
     """
 
@@ -31,7 +31,8 @@ class Source:
 
     def __str__(self) -> str:
         """Name the layer, the model and the beginning of its digest."""
-        return f"layer {self.layer} of {self.model}@{self.model_digest[:_SHOWN_DIGITS]}"
+        what = f"layer {self.layer}" if self.layer else "several layers"
+        return f"{what} of {self.model}@{self.model_digest[:_SHOWN_DIGITS]}"
 
     def to_comment(self) -> bytes:
         """Make an archive's comment: JSON."""

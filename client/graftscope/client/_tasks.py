@@ -7,6 +7,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.client._fixed import Fixed
+from graftscope.client._interventions import Intervention
 from graftscope.client._originals import Originals
 
 
@@ -32,9 +34,10 @@ class InfluenceTask:
 
     Args:
         model: The model's name, with ``@DIGEST`` to insist on one version.
-        layer: A layer's name or a level's.
+        layer: A layer's name or a level's; empty with interventions, which name theirs.
         channels: Which channels' maps, each by itself; None for every channel of the layer.
         labels: (C,) module of every channel, -1 for none: maps of modules instead of channels.
+        interventions: Maps of these instead, one each.
         pairs: How many pairs of originals, at least 1; ignored where `originals` holds pairs.
         seed: Any number in [0, 2^32): decides the pairs.
         first: Index of the first pair; ranges that do not overlap give independent pairs.
@@ -42,10 +45,13 @@ class InfluenceTask:
             `Prior`.
         map_size: No side of a map is longer, in pixels; 0 for the image's size up to 128.
         products: Whether `InfluenceResult.products` are wanted.
+        share: Names of inputs of which original 2 takes original 1's value.
+        fix: Values of inputs that are the same in every sample: numbers, or arrays of the input's
+            shape.
     """
 
     model: str
-    layer: str
+    layer: str = ""
     channels: tuple[int, ...] | None = None
     labels: NDArray[np.integer] | None = None
     pairs: int = 1000
@@ -54,6 +60,9 @@ class InfluenceTask:
     originals: Originals | None = None
     map_size: int = 0
     products: bool = False
+    interventions: tuple[Intervention, ...] | None = None
+    share: tuple[str, ...] = ()
+    fix: Fixed | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +136,8 @@ class MagnitudeTask:
         map_size: No side of a map is longer, in pixels; 0 for the image's size up to 128.
         window: As of `ModulesTask`.
         percentile: As of `ModulesTask`.
+        share: As of `InfluenceTask`.
+        fix: As of `InfluenceTask`.
     """
 
     model: str
@@ -141,6 +152,8 @@ class MagnitudeTask:
     map_size: int = 0
     window: int = 3
     percentile: float = 75.0
+    share: tuple[str, ...] = ()
+    fix: Fixed | None = None
 
 
 Task: TypeAlias = InfluenceTask | ModulesTask | StabilityTask | MagnitudeTask

@@ -1,5 +1,7 @@
 """What `--json` prints of each analysis. Maps, templates and weights are for `--out`."""
 
+from graftscope.client._finding import FoundChannels
+from graftscope.client._regions import Contrast
 from graftscope.client._results import InfluenceResult, ModulesResult
 from graftscope.client._sources import Source
 from graftscope.client._sweeps import AnalysisResult, MagnitudeResult, StabilityResult
@@ -34,6 +36,7 @@ def influence_document(result: InfluenceResult) -> dict[str, object]:
         "map_shape": result.maps.shape[1:],
         "products": result.products is not None,
         "channels": result.channels,
+        "interventions": [str(each) for each in result.interventions],
         "individual": result.individual,
         "individual_stderr": result.individual_stderr,
     }
@@ -95,6 +98,26 @@ def magnitude_document(result: MagnitudeResult) -> dict[str, object]:
         **{name: getattr(result, name) for name in columns},
         "by_share": [vars(each) for each in result.by_share],
         "by_channels": [vars(each) for each in result.by_channels],
+    }
+
+
+def found_document(found: FoundChannels, modules: Contrast | None) -> dict[str, object]:
+    """Make the document of channels that act inside a region, and of modules where there are."""
+    return {
+        "source": _source(found.source),
+        "channels": found.channels,
+        "ranked": found.ranked,
+        **_contrast(found.contrast),
+        "modules": None if modules is None else _contrast(modules),
+    }
+
+
+def _contrast(compared: Contrast) -> dict[str, object]:
+    return {
+        "scores": compared.score,
+        "inside": compared.inside,
+        "outside": compared.outside,
+        "certain": compared.certain,
     }
 
 

@@ -10,6 +10,7 @@ import typer
 
 from graftscope.client._sweeps import MagnitudeResult, Regression
 from graftscope.client._tasks import MagnitudeTask
+from graftscope.client.cli._conditions import parse_fix, parse_share
 from graftscope.client.cli._documents import magnitude_document
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._grouping import (
@@ -104,6 +105,8 @@ def magnitude(
             pairs_seed=drawn.pairs_seed,
             originals=named_originals(drawn.originals, model),
             map_size=drawn.map_size,
+            share=parse_share(drawn.share),
+            fix=parse_fix(drawn.fix),
             window=counting.window,
             percentile=counting.percentile,
         )

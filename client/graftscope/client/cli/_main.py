@@ -17,6 +17,8 @@ from graftscope.client._embedded import foreign_error
 from graftscope.client._version import VersionWarning, client_version
 from graftscope.client.cli import (
     _build,
+    _find,
+    _hybridize,
     _influence,
     _jobs,
     _magnitude,
@@ -101,18 +103,22 @@ _VERBS: tuple[tuple[Callable[..., None], str], ...] = (
         _measure.measure,
         "graftscope measure runs/faces --data celeba.zip --features faces.safetensors",
     ),
-    (_build.export, "graftscope export runs/faces --out bundles/faces"),
+    (_build.export, "graftscope export model.onnx --input z=normal --out bundles/mine"),
     (_models.inspect, "graftscope inspect bundles/faces --json"),
     (_serve.serve, "graftscope serve --bundles bundles --listen 0.0.0.0:50051"),
     (_models.models, "graftscope models --server localhost:50051"),
     (_samples.generate, "graftscope generate --count 32 --seed 7 --out samples.png"),
     (_samples.encode, "graftscope encode my-photos --bundle bundles/faces --out latents.npz"),
     (
-        _samples.hybridize,
+        _hybridize.hybridize,
         "graftscope hybridize --modules modules.npz --module 1 --pairs 8 --out hybrids.png",
     ),
     (_influence.influence, "graftscope influence --layer coarse --pairs 1000 --out maps.npz"),
     (_modules.modules, "graftscope modules --maps maps.npz --k 3 --out modules.npz"),
+    (
+        _find.find,
+        "graftscope find --maps maps.npz --region 8,16,20,32 --out found.npz --picture found.png",
+    ),
     (_stability.stability, "graftscope stability --maps maps.npz --k 2-10 --method nmf,kmeans"),
     (_magnitude.magnitude, "graftscope magnitude --layers coarse,intermediate --k 2-10"),
     (_report.report, "graftscope report --bundle bundles/faces --layer fine --out my-report"),

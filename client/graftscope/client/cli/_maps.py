@@ -16,6 +16,7 @@ from graftscope.client._models import Model
 from graftscope.client._results import InfluenceResult
 from graftscope.client._sources import read_source
 from graftscope.client._tasks import InfluenceTask, Method
+from graftscope.client.cli._conditions import parse_fix, parse_share
 from graftscope.client.cli._following import compute
 from graftscope.client.cli._options import MAPS, MapPairOptions
 from graftscope.client.cli._places import chosen_layer
@@ -75,7 +76,16 @@ def given_maps(
     if dry_run:
         raise UsageError("--dry-run tells what maps would take: leave out --maps")
     maps = _floats(read_array(options.maps, "maps"))
+    _check_of_channels(options.maps)
     return MapsChoice(maps, _products(options.maps, methods), read_source(options.maps))
+
+
+def _check_of_channels(path: Path) -> None:
+    if "interventions" in read_npz(path):
+        raise InputError(
+            f"{path} holds maps of interventions, and channels are what is grouped: compute maps"
+            " with `graftscope influence` without --intervene"
+        )
 
 
 def _products(path: Path, methods: Iterable[Method]) -> "NDArray[np.floating] | None":
@@ -106,6 +116,8 @@ def wanted_maps(
         seed=drawn.pairs_seed,
         originals=named_originals(drawn.originals, model),
         map_size=drawn.map_size,
+        share=parse_share(drawn.share),
+        fix=parse_fix(drawn.fix),
         products=any(method.needs_products for method in methods),
     )
 

@@ -7,11 +7,12 @@ import typer
 
 from graftscope.client._embedded import import_room, translated
 from graftscope.client._models import ImageFormat, Model
+from graftscope.client.cli._chain import DRAWN, PLAIN, draw_chain
 from graftscope.client.cli._options import JsonOption, ServerOptions
-from graftscope.client.cli._output import say, say_json, table
+from graftscope.client.cli._output import say, say_json, say_lines, table
 from graftscope.client.cli._session import opened
 from graftscope.client.wire import manifest_from_proto, model_from_proto
-from graftscope.v1 import model_service_pb2
+from graftscope.v1 import bundle_pb2, model_service_pb2
 
 
 def models(server: ServerOptions, json: JsonOption = False) -> None:
@@ -36,40 +37,35 @@ def inspect(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle's folder.")],
     json: JsonOption = False,
 ) -> None:
-    """Verify a bundle and tell what it holds; --json prints its manifest."""
+    """Verify a bundle and draw what it holds; --json prints its manifest.
+
+    Of every layer: its shape, its level, what crosses the cut beside it, and the number of weights
+    and the cost of one sample (a multiply-add is two operations) from the inputs to the layer (up)
+    and from there to the image (down).
+    """
     room = import_room("graftscope.bundle", "server")
     with translated("graftscope."):
         manifest = room.read_bundle(bundle).manifest
     if json:
         say_json(manifest_from_proto(manifest))
         return
-    _describe(model_from_proto(model_service_pb2.Model(name=manifest.name, bundle=manifest)))
+    model = model_of_manifest(manifest)
+    encoder = "with" if model.has_encoder else "without"
+    say(f"{model.name}, digest {model.digest}, {encoder} encoder")
+    say("")
+    say_chain(model)
 
 
-def _describe(model: Model) -> None:
-    say(f"{model.name}, digest {model.digest}")
-    inputs = ", ".join(
-        f"{each.name} {each.datatype} {list(each.shape)} {each.distribution}"
-        for each in model.inputs
-    )
-    low, high = model.image.range
-    say(f"inputs: {inputs}")
-    say(f"image: {_shape(model.image)} from {low:g} to {high:g}")
-    say(f"encoder: {'yes' if model.has_encoder else 'no'}")
-    say(
-        table(
-            ("layer", "level", "channels", "map", "tensor", "carried"),
-            [
-                (
-                    layer.name,
-                    layer.level or "-",
-                    layer.channels,
-                    f"{layer.height} x {layer.width}",
-                    layer.tensor,
-                    ", ".join(layer.carried) or "-",
-                )
-                for layer in model.layers
-            ],
+def model_of_manifest(manifest: bundle_pb2.Bundle) -> Model:
+    """Read a bundle's manifest as if a server had described it."""
+    return model_from_proto(model_service_pb2.Model(name=manifest.name, bundle=manifest))
+
+
+def say_chain(model: Model, *, carried: bool = True) -> None:
+    """Draw a model's chain of layers on standard output, as wide as that is."""
+    say_lines(
+        lambda width, more_than_ascii: draw_chain(
+            model, width, DRAWN if more_than_ascii else PLAIN, carried=carried
         )
     )
 

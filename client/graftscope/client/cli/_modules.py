@@ -18,6 +18,16 @@ from graftscope.client.cli._grouping import (
     parse_method,
     parse_numbers,
 )
+from graftscope.client.cli._hooks import (
+    AsOption,
+    StoredOption,
+    check_alone,
+    check_form,
+    hooked_place,
+    members_of,
+    stored_members,
+    tell_torch,
+)
 from graftscope.client.cli._maps import MapsOptions, computed_maps, given_maps, wanted_maps
 from graftscope.client.cli._options import (
     DryRunOption,
@@ -64,15 +74,28 @@ def modules(
     method: MethodOption = "nmf",
     seed: SeedsOption = "0",
     min_purity: MinPurityOption = 0.0,
+    stored: StoredOption = None,
+    form: AsOption = None,
     dry_run: DryRunOption = False,
     out: NpzOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Find modules: groups of channels that change the same part of the image."""
+    """Find modules: groups of channels that change the same part of the image.
+
+    --as torch prints them as code for PyTorch, those of --modules without finding any.
+    """
     check_target(out, ".npz")
+    check_form(form, stored)
+    if stored is not None:
+        check_alone(chosen.maps, out, dry_run)
+        with opened(server) as client:
+            model, at = hooked_place(client, which.model, chosen.layer, stored)
+        tell_torch(model, at, stored_members(stored, at), json)
+        return
     seeds, grouped = parse_numbers("--seed", seed), parse_method(method)
     given = given_maps(chosen, which.model, [grouped], dry_run)
     with opened(server) as client:
+        hooked = form and hooked_place(client, which.model, chosen.layer, chosen.maps)
         if given is None:
             model = chosen_model(client, which.model)
             wanted = wanted_maps(model, chosen, drawn, [grouped])
@@ -95,7 +118,9 @@ def modules(
         result = replace(found, source=given.source)
     if out:
         result.save(out)
-    if json:
+    if hooked:
+        tell_torch(*hooked, members_of(result.labels), json)
+    elif json:
         say_json({**modules_document(result), "out": out})
     else:
         _tell(result, out)

@@ -66,6 +66,29 @@ MapSizeOption = Annotated[
 ]
 
 
+ShareOption = Annotated[
+    str | None,
+    typer.Option(
+        "--share",
+        metavar="label,noise",
+        help="Inputs of which original 2 takes original 1's value, with commas: with the class "
+        "label among them, both originals are of one class.",
+        rich_help_panel=PAIRS,
+    ),
+]
+
+FixOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fix",
+        metavar="NAME=VALUE",
+        help="An input that is the same in every sample; may be repeated. VALUE: a number, or an "
+        "array in FILE.npy or FILE.npz. label=3 makes all samples of class 3.",
+        rich_help_panel=PAIRS,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class ServerOptions:
     """Which server a verb asks, and of which model."""
@@ -198,6 +221,8 @@ class PairOptions:
             rich_help_panel=PAIRS,
         ),
     ] = None
+    share: ShareOption = None
+    fix: FixOption = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +257,8 @@ class MapPairOptions:
         ),
     ] = None
     map_size: MapSizeOption = 0
+    share: ShareOption = None
+    fix: FixOption = None
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,17 @@
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from graftscope.client._models import Json
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 
 LARGE_BYTES = 50_000_000
 """From this size on, what is moved is told first."""
@@ -25,9 +21,30 @@ LARGE_BYTES = 50_000_000
 
 def say(result: RenderableType) -> None:
     """Print a result for people on standard output."""
+    _console().print(result, soft_wrap=isinstance(result, str))
+
+
+def say_lines(make: Callable[[int, bool], Iterable[Text]]) -> None:
+    """Print lines on standard output that are made for its width.
+
+    Args:
+        make: Takes the width in columns, and whether more than ASCII can be written.
+    """
+    console = _console()
+    encoding = console.encoding.lower().replace("-", "")
+    for line in make(console.width, encoding.startswith("utf")):
+        console.print(line, no_wrap=True, overflow="ignore", crop=False)
+
+
+def _console() -> Console:
     # A pipe is not 80 columns wide: nothing may be cut or wrapped there.
     width = None if sys.stdout.isatty() else 10_000
-    Console(highlight=False, width=width).print(result, soft_wrap=isinstance(result, str))
+    return Console(highlight=False, width=width)
+
+
+def say_code(code: str) -> None:
+    """Print code on standard output as it is: nothing in it is markup."""
+    sys.stdout.write(code.rstrip("\n") + "\n")
 
 
 def say_json(document: Mapping[str, object]) -> None:
@@ -59,7 +76,7 @@ def plain(value: object) -> Json:
             return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def table(columns: Sequence[str], rows: "Iterable[Sequence[object]]") -> Table:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """Make a table of text, the first column to the left and numbers to the right."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
@@ -93,6 +110,17 @@ def with_spread(value: float, spread: float, digits: int = 2) -> str:
 def written(path: Path | None) -> str:
     """End a sentence with where arrays went, if anywhere."""
     return f" -> {path}" if path else ""
+
+
+def rounded(value: float) -> str:
+    """Put an amount in two or three digits: 0.12, 3.4, 56, 1.2 k, 340 M; a dash for 0, unknown."""
+    if value == 0:
+        return "-"
+    for unit in ("", " k", " M", " G"):
+        if value < 999.5 or unit == " G":
+            break
+        value /= 1000
+    return (f"{value:.0f}" if value >= 9.95 else f"{value:.2g}") + unit
 
 
 def duration(seconds: float) -> str:

@@ -15,6 +15,7 @@ from graftscope.client._models import Model
 from graftscope.client._results import InfluenceResult, ModulesResult
 from graftscope.client._sweeps import StabilityResult
 from graftscope.client._tasks import InfluenceTask, Method, ModulesTask, StabilityTask
+from graftscope.client.cli._conditions import parse_fix, parse_share
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._grouping import check_k, parse_method, parse_numbers
 from graftscope.client.cli._options import (
@@ -150,6 +151,8 @@ def _plan(
         pairs=MAP_PAIRS if drawn.pairs is None else drawn.pairs,
         seed=drawn.seed,
         originals=chosen_originals(drawn, model),
+        share=parse_share(drawn.share),
+        fix=parse_fix(drawn.fix),
         k=grouping.k,
         method=parse_method(grouping.method, METHODS),
         seeds=parse_numbers("--seeds", grouping.seeds),

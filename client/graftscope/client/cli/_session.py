@@ -34,8 +34,8 @@ def opened(options: ServerOptions) -> Iterator[Client]:
         yield client
 
 
-def check_target(out: Path | None, *suffixes: str) -> None:
-    """Make sure, before any work, that what `--out` names can be written.
+def check_target(out: Path | None, *suffixes: str, option: str = "--out") -> None:
+    """Make sure, before any work, that what an option names can be written.
 
     Raises:
         InputError: If its name ends otherwise.
@@ -44,7 +44,7 @@ def check_target(out: Path | None, *suffixes: str) -> None:
     if out is None:
         return
     if out.suffix not in suffixes:
-        raise InputError(f"--out {out}: its name must end in {' or '.join(suffixes)}")
+        raise InputError(f"{option} {out}: its name must end in {' or '.join(suffixes)}")
     check_writable(out)
 
 
@@ -96,20 +96,22 @@ def read_pictures(path: Path, model: Model) -> NDArray[np.uint8]:
 
 
 def read_latents(path: Path, model: Model) -> Latents:
-    """Read latents: an array for every input of the model, by its name.
+    """Read latents: arrays by the names of the model's inputs.
+
+    Which inputs may be left out is for the server to say: noise may, and what is fixed.
 
     Raises:
-        InputError: If one is missing.
+        InputError: If there is none at all.
     """
     arrays = read_npz(path)
-    missing = [each.name for each in model.inputs if each.name not in arrays]
-    if missing:
+    latents = {each.name: arrays[each.name] for each in model.inputs if each.name in arrays}
+    if not latents:
         held = ", ".join(arrays) or "no arrays"
         raise InputError(
-            f"{path} has no array {missing[0]!r}, which is an input of model {model.name!r};"
-            f" it has: {held}"
+            f"{path} has no array {model.inputs[0].name!r}, which is an input of model"
+            f" {model.name!r}; it has: {held}"
         )
-    return {each.name: arrays[each.name] for each in model.inputs}
+    return latents
 
 
 def parse_channels(text: str | None) -> tuple[int, ...] | None:

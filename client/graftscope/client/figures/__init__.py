@@ -19,6 +19,7 @@ from graftscope.client.figures._graft import graft_figure
 from graftscope.client.figures._hybrids import hybrids_figure
 from graftscope.client.figures._individual import individual_figure
 from graftscope.client.figures._palette import module_color
+from graftscope.client.figures._region import region_figure
 from graftscope.client.figures._samples import samples_figure
 from graftscope.client.figures._templates import seeds_figure, template_png, templates_figure
 
@@ -32,6 +33,7 @@ __all__ = [
     "hybrids_figure",
     "individual_figure",
     "module_color",
+    "region_figure",
     "samples_figure",
     "seeds_figure",
     "template_png",

@@ -117,6 +117,20 @@ class Canvas:
         outer = Box(box.x - width, box.y - width, box.width + 2 * width, box.height + 2 * width)
         self.block(outer, color)
 
+    def outline(self, inside: NDArray[np.bool_], box: Box) -> None:
+        """Draw a line around pixels of an (H, W) map that fills the box: white on dark."""
+        from matplotlib.collections import LineCollection
+
+        edges = _edges(inside) / inside.shape[::-1]
+        lines = edges * (box.width, box.height) + (box.x, box.y)
+        for color, width in ((INK, 2.4), ("white", 1.2)):
+            self._sheet.add_collection(
+                LineCollection(
+                    list(lines), colors=color, linewidths=width, capstyle="projecting", zorder=2
+                ),
+                autolim=False,
+            )
+
     def block(self, box: Box, color: str) -> None:
         """Fill the box, beneath pictures and maps."""
         from matplotlib.patches import Rectangle
@@ -241,6 +255,22 @@ def spread(maps: Sequence[NDArray[np.floating]] | NDArray[np.floating]) -> float
     """The top of a shared colour scale: the 99.8th percentile, so that no one pixel sets it."""
     values = np.concatenate([np.ravel(one) for one in maps]) if len(maps) else np.zeros(1)
     return float(np.percentile(values, 99.8))
+
+
+def _edges(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(n, 2, 2): both ends (x, y) of every straight line that parts inside from outside."""
+    padded = np.pad(inside, 1)
+    level = padded[1:, 1:-1] != padded[:-1, 1:-1]  # (H + 1, W)
+    upright = padded[1:-1, 1:] != padded[1:-1, :-1]  # (H, W + 1)
+    lines = [((x0, y), (x1, y)) for y, row in enumerate(level) for x0, x1 in _runs(row)]
+    lines += [((x, y0), (x, y1)) for x, column in enumerate(upright.T) for y0, y1 in _runs(column)]
+    return np.array(lines, np.float64).reshape(-1, 2, 2)
+
+
+def _runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """(n, 2): where each stretch of true values begins, and where it has ended."""
+    padded = np.pad(flags, 1)
+    return np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2)
 
 
 def _scale(high: float, gamma: float) -> "PowerNorm":

@@ -25,7 +25,7 @@ def samples_figure(
     """Draw a grid of samples.
 
     Args:
-        images: (N, c, H, W) in the generator's own range, c = 1 or 3.
+        images: (N, c, H, W) in the generator's own range, c = 1, 3 or 4.
         image_range: (low, high) of the images.
         columns: Images a row; fewer when there are fewer.
         limit: At most so many are drawn, the first ones.

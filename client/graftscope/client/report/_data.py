@@ -1,6 +1,6 @@
 """What a report is made of: plain values, checked once. It must not know how they are drawn.
 
-Axis letters: N samples, B pairs shown, C channels, K modules, S seeds, c colours (1 or 3),
+Axis letters: N samples, B pairs shown, C channels, K modules, S seeds, c colours (1, 3 or 4),
 H, W pixels of an image, Hm, Wm pixels of a map.
 """
 
@@ -79,6 +79,8 @@ class LayerSection:
         change: (K, 2) mean of a module's map inside and outside its template, in image units, as
             by `region_change`.
         consistency: How stable the modules are; None where too few channels could tell.
+        interventions: K texts of JSON, what grafting each module assigns, to be taken along; an
+            empty text for a module without channels. None at all where there is nothing to take.
     """
 
     layer: str
@@ -107,6 +109,7 @@ class LayerSection:
     fresh_pairs: bool
     change: NDArray[np.float64]
     consistency: Consistency | None = None
+    interventions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that all shapes fit.
@@ -136,6 +139,10 @@ class LayerSection:
             found = getattr(self, name).shape
             if found != shape:
                 raise ValueError(f"layer '{self.layer}': {name} has shape {found}, not {shape}")
+        if self.interventions and len(self.interventions) != modules:
+            raise ValueError(
+                f"layer '{self.layer}': {len(self.interventions)} interventions, not {modules}"
+            )
         if not count or not seeds or not len(self.original1):
             raise ValueError(f"layer '{self.layer}' has no channel, no seed or no pair to show")
         if self.labels.min() < -1 or self.labels.max() >= modules:

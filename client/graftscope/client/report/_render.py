@@ -21,6 +21,7 @@ from graftscope.client.report._drawings import (
     draw_samples,
 )
 from graftscope.client.report._page import describe_metrics, describe_originals, layer_page
+from graftscope.client.report._taken import Taken, taken_along
 from graftscope.client.report._zones import EVEN_MARGIN
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ def render_report(data: ReportData, out_dir: Path) -> Path:
 
     Args:
         data: What it shows; every number on the page comes from here.
-        out_dir: The folder for ``index.html`` and ``figures/*.png``; it is made where missing, and
-            files of these names in it are replaced.
+        out_dir: The folder for ``index.html``, ``figures/*.png`` and ``interventions/*.json``; it
+            is made where missing, and files of these names in it are replaced.
 
     Returns:
         The path of ``index.html``. It opens without a network and can be moved alone.
@@ -47,6 +48,7 @@ def render_report(data: ReportData, out_dir: Path) -> Path:
     example = choose_example(data)
     graft = draw_example(data, example)
     layers = [draw_layer(data, section, i) for i, section in enumerate(data.sections, start=1)]
+    taken = [taken_along(section, i) for i, section in enumerate(data.sections, start=1)]
     html = page.render(
         data=data,
         css=_text("page.css"),
@@ -58,8 +60,10 @@ def render_report(data: ReportData, out_dir: Path) -> Path:
             (section, layer_page(data, section, i), pictures)
             for i, (section, pictures) in enumerate(zip(data.sections, layers, strict=True), 1)
         ],
+        taken=taken,
     )
     _write_pictures(out_dir / "figures", [samples, graft], layers)
+    _write_taken(out_dir / "interventions", [each for layer in taken for each in layer])
     index = out_dir / "index.html"
     index.write_text(html, encoding="utf-8")
     return index
@@ -97,3 +101,10 @@ def _write_pictures(folder: Path, shared: list[Picture], layers: list[LayerPictu
     folder.mkdir(parents=True, exist_ok=True)
     for picture in shared + [picture for layer in layers for picture in layer.all]:
         (folder / picture.file).write_bytes(picture.png)
+
+
+def _write_taken(folder: Path, files: list[Taken]) -> None:
+    if files:
+        folder.mkdir(parents=True, exist_ok=True)
+    for each in files:
+        (folder / each.file).write_text(each.text, encoding="utf-8")

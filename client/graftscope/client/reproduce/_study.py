@@ -96,7 +96,7 @@ class Study:
 
     def levels(self, name: str) -> tuple[str, ...]:
         """List a model's levels, the coarsest first."""
-        return tuple(layer.level for layer in self.model(name).layers)
+        return tuple(layer.level for layer in self.model(name).layers if layer.level)
 
     def originals(self, name: str) -> Originals:
         """Choose where a model's originals come from, as section 4 does."""

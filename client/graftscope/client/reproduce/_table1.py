@@ -118,8 +118,9 @@ def compare_table1(study: Study) -> Reproduction:
 
 def _stated(model: Model) -> dict[str, str]:
     """What a bundle says, in the words of Table 1's rows."""
-    channels = [layer.channels for layer in model.layers]
-    sizes = [layer.height for layer in model.layers]
+    levels = [layer for layer in model.layers if layer.level]
+    channels = [layer.channels for layer in levels]
+    sizes = [layer.height for layer in levels]
     is_vae = model.has_encoder
     widths = ", ".join(map(str, [*channels, model.image.channels]))
     return {

@@ -3,7 +3,7 @@
 Everything here is pure: it must not know how calls are made.
 """
 
-from graftscope.client.wire._analysis_replies import response_of, result_from
+from graftscope.client.wire._analysis_replies import asked_arrays, response_of, result_from
 from graftscope.client.wire._analysis_requests import (
     influence_request,
     magnitude_request,
@@ -12,6 +12,11 @@ from graftscope.client.wire._analysis_requests import (
 )
 from graftscope.client.wire._arrays import arrays_of
 from graftscope.client.wire._chunks import Assembly, upload_requests
+from graftscope.client.wire._interventions import (
+    inline,
+    intervention_from_proto,
+    intervention_to_proto,
+)
 from graftscope.client.wire._models import manifest_from_proto, model_from_proto
 from graftscope.client.wire._names import model_name, operation_name
 from graftscope.client.wire._operations import failure_of, job_from_proto, progress_from_proto
@@ -41,12 +46,16 @@ __all__ = [
     "Outbox",
     "Packed",
     "arrays_of",
+    "asked_arrays",
     "encode_request",
     "failure_of",
     "generate_request",
     "hybridize_request",
     "hybrids_from",
     "influence_request",
+    "inline",
+    "intervention_from_proto",
+    "intervention_to_proto",
     "job_from_proto",
     "magnitude_request",
     "manifest_from_proto",

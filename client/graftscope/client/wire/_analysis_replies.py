@@ -18,9 +18,10 @@ from graftscope.client._sweeps import (
 from graftscope.client.errors import ReplyError
 from graftscope.client.wire._arrays import Arrays, float64, int64
 from graftscope.client.wire._enums import METHODS, word_of
+from graftscope.client.wire._interventions import interventions_from, stored_arrays
 from graftscope.client.wire._operations import metadata_of, model_of
 from graftscope.client.wire._replies import execution_from_proto
-from graftscope.v1 import analysis_service_pb2
+from graftscope.v1 import analysis_service_pb2, tensor_pb2
 
 AnalysisResponse: TypeAlias = (
     analysis_service_pb2.InfluenceResponse
@@ -48,6 +49,11 @@ def response_of(operation: operations_pb2.Operation) -> AnalysisResponse:
     raise ReplyError(
         f"{operation.name} answered with {operation.response.type_url!r}, which is no analysis"
     )
+
+
+def asked_arrays(operation: operations_pb2.Operation) -> dict[str, tensor_pb2.Array]:
+    """List the arrays of what was asked that its result tells again, and that lie on the server."""
+    return stored_arrays(metadata_of(operation).influence)
 
 
 def result_from(
@@ -85,6 +91,7 @@ def _influence_from(
         operation=operation.name,
         execution=execution_from_proto(response.execution),
         products=float64(arrays, "products", 2) if response.HasField("products") else None,
+        interventions=interventions_from(metadata_of(operation).influence, arrays),
     )
 
 

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from graftscope.client import _checks as check
 from graftscope.client._choices import PairChoice
+from graftscope.client._interventions import Intervention
 from graftscope.client._tasks import (
+    HybridTask,
     InfluenceTask,
     MagnitudeTask,
     Method,
@@ -16,6 +18,7 @@ from graftscope.client._tasks import (
     StabilityTask,
 )
 from graftscope.client.errors import InputError, UsageError
+from graftscope.client.wire._interventions import intervention_to_proto
 from graftscope.client.wire._names import model_name, operation_name
 from graftscope.client.wire._originals import pairs_to_proto
 from graftscope.client.wire._outbox import Outbox
@@ -36,18 +39,46 @@ def influence_request(
     request = analysis_service_pb2.InfluenceRequest(
         model=model_name(task.model),
         layer=task.layer,
-        pairs=pairs_to_proto(PairChoice(task.pairs, task.seed, task.first, task.originals), outbox),
+        pairs=pairs_to_proto(_drawn(task, task.seed), outbox),
         map_size=check.whole_number("map_size", task.map_size),
         products=task.products,
         dry_run=dry_run,
     )
-    if task.labels is not None and task.channels is not None:
-        raise UsageError("say either `channels` or `labels`: maps of channels, or of modules")
-    if task.labels is not None:
+    _check_subject(task)
+    if task.interventions is not None:
+        request.each_intervention.CopyFrom(_each_intervention(task.interventions, outbox))
+    elif task.labels is not None:
         request.each_module.CopyFrom(outbox.add(check.module_labels(task.labels)))
     else:
         request.each_channel.CopyFrom(_each_channel(task.channels))
     return request
+
+
+def _check_subject(task: InfluenceTask) -> None:
+    """Check that maps of one kind are asked for, and where."""
+    if task.labels is not None and task.channels is not None:
+        raise UsageError("say either `channels` or `labels`: maps of channels, or of modules")
+    if task.interventions is None:
+        if not task.layer:
+            raise UsageError("say where: either `layer`, or `interventions`")
+    elif task.layer or task.labels is not None or task.channels is not None:
+        raise UsageError(
+            "interventions name their layers and channels themselves: leave out `layer`, `channels`"
+            " and `labels`"
+        )
+
+
+def _each_intervention(
+    interventions: Sequence[Intervention], outbox: Outbox
+) -> analysis_service_pb2.Interventions:
+    if not interventions:
+        raise InputError("no interventions: give at least one", field="interventions")
+    packed = [intervention_to_proto(each, outbox) for each in interventions]
+    return analysis_service_pb2.Interventions(interventions=packed)
+
+
+def _drawn(task: HybridTask, seed: int) -> PairChoice:
+    return PairChoice(task.pairs, seed, task.first, task.originals, task.share, task.fix)
 
 
 def _each_channel(channels: Sequence[int] | None) -> intervention_pb2.Channels:
@@ -98,14 +129,13 @@ def magnitude_request(
     layers = () if task.layers is None else task.layers
     if task.layers is not None:
         _distinct("layer", layers)
-    drawn = PairChoice(task.pairs, task.pairs_seed, task.first, task.originals)
     return analysis_service_pb2.MagnitudeRequest(
         model=model_name(task.model),
         layers=layers,
         ks=_ks(task.ks, low=1),
         method=METHODS[_method(task.method)],
         seed=check.whole_number("seed", task.seed),
-        pairs=pairs_to_proto(drawn, outbox),
+        pairs=pairs_to_proto(_drawn(task, task.pairs_seed), outbox),
         map_size=check.whole_number("map_size", task.map_size),
         window=_window(task.window),
         percentile=_percentile(task.percentile),

@@ -52,7 +52,7 @@ def job_from_proto(operation: operations_pb2.Operation) -> Job:
         name=operation.name,
         kind=_kind(metadata),
         model=model_of(metadata),
-        layer=", ".join(metadata.magnitude.layers) or metadata.influence.layer,
+        layer=_layers(metadata),
         progress=progress_from_proto(metadata.progress),
         estimate=_estimate(metadata),
         model_digest=metadata.model_digest,
@@ -69,6 +69,12 @@ def model_of(metadata: analysis_service_pb2.AnalysisMetadata) -> str:
     """Tell the model's name; empty for an analysis of maps."""
     name = metadata.magnitude.model or metadata.influence.model
     return name.removeprefix("models/")
+
+
+def _layers(metadata: analysis_service_pb2.AnalysisMetadata) -> str:
+    asked = metadata.influence.each_intervention.interventions
+    edited = dict.fromkeys(edit.layer for each in asked for edit in each.edits)
+    return metadata.influence.layer or ", ".join([*metadata.magnitude.layers, *edited])
 
 
 def _kind(metadata: analysis_service_pb2.AnalysisMetadata) -> JobKind:

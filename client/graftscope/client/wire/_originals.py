@@ -81,6 +81,15 @@ def _require_known(originals: object) -> None:
 
 def pairs_to_proto(choice: PairChoice, outbox: Outbox) -> originals_pb2.Pairs:
     """Pack pairs of originals; where they are given one by one, all of them."""
+    pairs = _pairs(choice, outbox)
+    pairs.share.extend(check.names("share", choice.share))
+    if choice.fix:
+        fixed = {name: np.asarray(value) for name, value in choice.fix.items()}
+        pairs.fix.CopyFrom(latents_to_proto("fix", fixed, outbox))
+    return pairs
+
+
+def _pairs(choice: PairChoice, outbox: Outbox) -> originals_pb2.Pairs:
     match choice.originals:
         case LatentPairs(latents1=latents):
             originals = originals_to_proto(choice.originals, outbox)

@@ -1,0 +1,169 @@
+"""Interventions as JSON: `graftscope.v1.Intervention`'s own form, with everything inside.
+
+A file that people write may name other files where the contract has an array; these are read and
+put in its place.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from numpy.typing import NDArray
+
+from graftscope.client._files import read_values, write_bytes
+from graftscope.client._interventions import Intervention
+from graftscope.client._models import Json
+from graftscope.client.errors import InputError, NotFoundError
+from graftscope.client.wire import (
+    Outbox,
+    inline,
+    intervention_from_proto,
+    intervention_to_proto,
+    tensor_to_proto,
+)
+from graftscope.v1 import intervention_pb2, tensor_pb2
+
+_ARRAY = tensor_pb2.Array.DESCRIPTOR.full_name
+_MASK = intervention_pb2.Mask.DESCRIPTOR.full_name
+_SWAP = intervention_pb2.Swap.DESCRIPTOR.full_name
+_INSIDE = 0.5
+"""Places of a painted mask that are at least so bright are inside."""
+_NO_LIMIT_BYTES = 1 << 62
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_ARRAYS = (".npz", ".npy")
+
+_Embed: TypeAlias = Callable[[str, FieldDescriptor, str], Json]
+"""Takes a file's name, the field that it stands for, and the name of the array."""
+
+
+def to_json(intervention: Intervention) -> str:
+    """Write an intervention down, an edit a line."""
+    edits = [
+        json.dumps(_document(edit))
+        for edit in intervention_to_proto(intervention, Outbox(_NO_LIMIT_BYTES)).edits
+    ]
+    return '{"edits": [\n  ' + ",\n  ".join(edits) + "\n]}\n"
+
+
+def _document(edit: intervention_pb2.Edit) -> dict[str, object]:
+    return json_format.MessageToDict(
+        edit, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+
+
+def save(intervention: Intervention, path: str | Path) -> None:
+    """Write an intervention to a file."""
+    write_bytes(path, to_json(intervention).encode())
+
+
+def from_json(text: str) -> Intervention:
+    """Read an intervention that holds everything."""
+    return _read(text, "the text", _refuse_file)
+
+
+def load(path: str | Path) -> Intervention:
+    """Read an intervention from a file, with the files that it names."""
+    source = Path(path)
+    try:
+        text = source.read_bytes().decode()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFoundError(f"there is no file {source}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{source} cannot be read as an intervention: {error}") from error
+
+    def embed(name: str, field: FieldDescriptor, array: str) -> Json:
+        return _tensor(_file(source.parent, name, field, array))
+
+    return _read(text, str(source), embed)
+
+
+def _read(text: str, what: str, embed: _Embed) -> Intervention:
+    try:
+        return intervention_from_proto(_message(json.loads(text), embed), inline)
+    except (json.JSONDecodeError, json_format.ParseError, RecursionError) as error:
+        told = " ".join(str(error).split())
+        raise InputError(f"{what} is not an intervention's JSON: {told}") from error
+    except NotFoundError as error:
+        raise NotFoundError(f"{what}: {error}") from error
+    except InputError as error:
+        raise InputError(f"{what}: {error}", field=error.field) from error
+
+
+def _message(document: Json, embed: _Embed) -> intervention_pb2.Intervention:
+    message = intervention_pb2.Intervention()
+    filled = _filled(document, message.DESCRIPTOR, embed)
+    if not isinstance(filled, dict):
+        raise InputError('it must be an object such as {"edits": [...]}')
+    json_format.ParseDict(filled, message)
+    return message
+
+
+def _filled(value: Json, message: Descriptor, embed: _Embed) -> Json:
+    """Put arrays in the place of files' names, wherever the message has an array."""
+    if not isinstance(value, dict):
+        return value  # the parser says what is wrong with it
+    fields = {field.json_name: field for field in message.fields} | dict(message.fields_by_name)
+    return {
+        key: _field(each, fields[key], embed) if key in fields else each
+        for key, each in value.items()
+    }
+
+
+def _field(value: Json, field: FieldDescriptor, embed: _Embed) -> Json:
+    inner = field.message_type
+    if inner is None:
+        return value
+    if inner.GetOptions().map_entry and isinstance(value, dict):
+        entry = inner.fields_by_name["value"]
+        return {key: _value(each, entry, embed, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_value(each, field, embed, field.name) for each in value]
+    return _value(value, field, embed, field.name)
+
+
+def _value(value: Json, field: FieldDescriptor, embed: _Embed, array: str) -> Json:
+    """One value; `array` is what the array is called where a file holds several."""
+    inner = field.message_type
+    if inner is None:
+        return value
+    if inner.full_name == _ARRAY and isinstance(value, str):
+        return embed(value, field, array)
+    return _filled(value, inner, embed)
+
+
+def _tensor(array: NDArray[np.generic]) -> Json:
+    packed = np.asarray(array)
+    if packed.dtype == np.float64:
+        packed = packed.astype(np.float32)  # generators compute in it
+    document: Json = {"tensor": json_format.MessageToDict(tensor_to_proto(packed))}
+    return document
+
+
+def _file(folder: Path, name: str, field: FieldDescriptor, array: str) -> NDArray[np.generic]:
+    """Read the file that stands for an array."""
+    stem, colon, named = name.rpartition(":")
+    path = folder / (stem if colon and Path(stem).suffix == ".npz" else name)
+    insist = path != folder / name
+    suffix = path.suffix.lower()
+    if suffix in _ARRAYS:
+        return read_values(path, named if insist else array, insist=insist)
+    holder = "" if field.containing_type is None else field.containing_type.full_name
+    if suffix in _PICTURES and holder == _MASK:
+        # Pillow is for what reads pictures.
+        from graftscope.client._masks import read_mask
+
+        return read_mask(path) >= _INSIDE
+    if suffix in _PICTURES and holder == _SWAP:
+        from graftscope.client._pixels import read_picture
+
+        return read_picture(path)[None]
+    allowed = _ARRAYS + (_PICTURES if holder in (_MASK, _SWAP) else ())
+    raise InputError(f"{name!r} is no file for {field.name!r}: it must end in {', '.join(allowed)}")
+
+
+def _refuse_file(name: str, field: FieldDescriptor, array: str) -> Json:
+    raise InputError(f"{field.name} {name!r} names a file: only a file of JSON can do that")

@@ -1,0 +1,233 @@
+"""The verb find."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, cast
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import RenderableType
+
+from graftscope.client._files import read_array, read_npz, write_bytes
+from graftscope.client._finding import FOUND_FROM, FoundChannels, check_whole, find_channels
+from graftscope.client._regions import Contrast
+from graftscope.client._results import InfluenceResult
+from graftscope.client._sources import Source, read_source
+from graftscope.client.cli._areas import Area, image_size, parse_area, region_of
+from graftscope.client.cli._documents import found_document
+from graftscope.client.cli._following import compute, tell_dry_run
+from graftscope.client.cli._maps import MapsOptions, given_maps, wanted_maps
+from graftscope.client.cli._options import (
+    DryRunOption,
+    JsonOption,
+    MapPairOptions,
+    ModelOptions,
+    NpzOption,
+    ServerOptions,
+)
+from graftscope.client.cli._output import counted, note, say, say_json, table, written
+from graftscope.client.cli._places import chosen_model
+from graftscope.client.cli._session import check_target, opened
+from graftscope.client.errors import MissingExtraError, NotFoundError
+
+SHOWN = 20
+"""Channels in the table, or as many as were found; `--json` and `--out` have all."""
+
+Maps = tuple[NDArray[np.floating], NDArray[np.floating] | None, Source | None]
+"""Influence maps, their standard errors where they are known, and what they are of."""
+
+RegionOption = Annotated[
+    str,
+    typer.Option(
+        "--region",
+        metavar="MASK.png|TOP,LEFT,HEIGHT,WIDTH",
+        help="Where: a picture of the image's shape, white inside and black outside; or a "
+        "rectangle in pixels of the image, counted from its upper left corner.",
+    ),
+]
+RankedModulesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--modules",
+        metavar="FILE.npz",
+        help="Rank these modules of the same layer too, by the sum of their channels' maps.",
+    ),
+]
+AtLeastOption = Annotated[
+    float | None,
+    typer.Option(
+        "--at-least",
+        metavar="RATIO",
+        help="Found are channels with so many times the influence inside as outside, above 0. "
+        f"Default: {FOUND_FROM:g}, or 1 with --top.",
+    ),
+]
+TopOption = Annotated[
+    int | None, typer.Option("--top", metavar="N", help="Find at most the N highest, from 1.")
+]
+DrawingOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--picture",
+        metavar="FILE.png",
+        help="Draw the region over the mean of all maps and over the sum of the found ones.",
+    ),
+]
+
+
+def find(
+    server: ServerOptions,
+    which: ModelOptions,
+    chosen: MapsOptions,
+    drawn: MapPairOptions,
+    region: RegionOption,
+    modules: RankedModulesOption = None,
+    at_least: AtLeastOption = None,
+    top: TopOption = None,
+    picture: DrawingOption = None,
+    dry_run: DryRunOption = False,
+    out: NpzOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Find the channels that act inside a region of the image more than outside of it.
+
+    A channel's score is its mean influence inside over that outside. It is found where the score
+    is high enough, and inside exceeds outside by more than two standard errors. --out writes them
+    as a module that other verbs take.
+    """
+    check_target(out, ".npz")
+    _check_drawing(picture)
+    area = parse_area(region)
+    labels = None if modules is None else read_array(modules, "labels")
+    if given_maps(chosen, which.model, (), dry_run) is not None:
+        maps, where = _stored(cast(Path, chosen.maps), area, server)
+    elif dry_run:
+        with opened(server) as client:
+            model = chosen_model(client, which.model)
+            tell_dry_run(client, [wanted_maps(model, chosen, drawn, ())], json)
+        return
+    else:
+        maps, where = _computed(server, which, chosen, drawn, area)
+    values, stderr, source = maps
+    found = find_channels(values, where, stderr=stderr, at_least=at_least, top=top)
+    found = replace(found, source=source)
+    ranked = None if labels is None else found.modules(cast("NDArray[np.integer]", labels))
+    if not found.channels:
+        raise NotFoundError(_nothing(found))
+    if out:
+        found.save(out)
+    if picture:
+        _draw(found, picture)
+    if json:
+        say_json({**found_document(found, ranked), "out": out, "picture": picture})
+    else:
+        _tell(found, ranked, out)
+
+
+def _check_drawing(picture: Path | None) -> None:
+    """Refuse before the work, not after it, what cannot be drawn.
+
+    Raises:
+        MissingExtraError: If the library that draws is not installed.
+    """
+    check_target(picture, ".png", option="--picture")
+    if picture is not None and find_spec("matplotlib") is None:
+        raise MissingExtraError(
+            "--picture needs matplotlib, which is not installed;"
+            " install it with: pip install 'graftscope[report]'"
+        )
+
+
+def _stored(path: Path, area: Area, server: ServerOptions) -> tuple[Maps, NDArray[np.float64]]:
+    """Read the maps of a file, and make the region of their image."""
+    arrays = cast("dict[str, NDArray[np.floating]]", read_npz(path))  # find's check is the proof
+    check_whole(arrays.get("channels", np.arange(len(arrays["maps"]))), str(path))
+    source, stderr = read_source(path), arrays.get("stderr")
+    if stderr is not None and not np.isfinite(stderr).all():
+        note(f"{path} is of one pair, without standard errors: only means are compared")
+        stderr = None
+    if not isinstance(area, tuple):
+        size = area.shape
+    elif source is not None:
+        with opened(server) as client:
+            size = image_size(client, source)
+    else:
+        size = arrays["maps"].shape[1:]
+        note(f"{path} does not say its model: the rectangle is in pixels of its maps")
+    return (arrays["maps"], stderr, source), region_of(area, (size[0], size[1]))
+
+
+def _computed(
+    server: ServerOptions,
+    which: ModelOptions,
+    chosen: MapsOptions,
+    drawn: MapPairOptions,
+    area: Area,
+) -> tuple[Maps, NDArray[np.float64]]:
+    """Compute the maps of a layer, and make the region of the model's image."""
+    with opened(server) as client:
+        model = chosen_model(client, which.model)
+        # Before maps are computed, which takes a while.
+        where = region_of(area, (model.image.height, model.image.width))
+        result = cast(InfluenceResult, compute(client, wanted_maps(model, chosen, drawn, ())))
+    stderr = result.stderr if result.pairs > 1 else None
+    return (result.maps, stderr, result.source), where
+
+
+def _nothing(found: FoundChannels) -> str:
+    """Say why no channel was found: the best one, and what it lacks."""
+    best = found.ranked[0]
+    score = found.contrast.score[best]
+    if np.isnan(score):
+        return "no channel is found: all maps are zero"
+    told = f"no channel is found: the highest score is {score:.2f}, of channel {best}"
+    if not found.contrast.certain[best]:
+        return f"{told}, which is not certain to be above 1; more --pairs may tell"
+    lower = f"{np.floor(10 * score) / 10:.1f}"
+    return f"{told}; lower ones are found with --at-least {lower}"
+
+
+def _draw(found: FoundChannels, picture: Path) -> None:
+    # matplotlib is for the verbs that draw figures.
+    from graftscope.client.figures import figure_png, region_figure
+
+    channels = np.array(found.channels)
+    write_bytes(picture, figure_png(region_figure(found.maps, channels, found.region)))
+
+
+def _tell(found: FoundChannels, modules: Contrast | None, out: Path | None) -> None:
+    of = "" if found.source is None else f" of {found.source}"
+    count = len(found.channels)
+    say(
+        f"{count} of {counted(len(found.labels), 'channel')}{of} act inside the region"
+        f"{written(out)}"
+    )
+    say(_ranking("channel", found.contrast, found.ranked[: max(SHOWN, count)], found.channels))
+    if modules is not None:
+        say("")
+        say(_ranking("module", modules, modules.ranked().tolist(), None))
+
+
+def _ranking(
+    unit: str, compared: Contrast, ranked: Sequence[int], found: Collection[int] | None
+) -> RenderableType:
+    """A table, the highest score first; which are found where that is asked."""
+    rows = [
+        (
+            index,
+            _score(compared.score[index]),
+            f"{compared.inside[index]:.4g}",
+            f"{compared.outside[index]:.4g}",
+            *([] if found is None else ["yes" if index in found else "no"]),
+        )
+        for index in ranked
+    ]
+    last = [] if found is None else ["found"]
+    return table((unit, "inside / outside", "inside", "outside", *last), rows)
+
+
+def _score(score: float) -> str:
+    return "-" if np.isnan(score) else f"{score:.2f}"

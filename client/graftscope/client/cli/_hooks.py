@@ -1,0 +1,128 @@
+"""What `modules --as torch` prints: a hook of the layer, and the channels of every module."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from graftscope.client._checks import module_labels
+from graftscope.client._client import Client
+from graftscope.client._files import read_array
+from graftscope.client._models import Layer, Model
+from graftscope.client._snippets import torch_code, torch_hook
+from graftscope.client.cli._output import say_code, say_json
+from graftscope.client.cli._places import chosen_place
+from graftscope.client.errors import InputError, UsageError
+
+AsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="torch",
+        help="Print the modules as PyTorch code instead: where the layer is in the original "
+        "model, each module's channels, and a hook that swaps them. For generators that came "
+        "from PyTorch.",
+    ),
+]
+StoredOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--modules",
+        metavar="FILE.npz",
+        help="With --as: modules that were found before; nothing is computed.",
+    ),
+]
+
+
+def check_form(form: str | None, stored: Path | None) -> None:
+    """Refuse another language, and stored modules that nothing is asked of.
+
+    Raises:
+        InputError: If it is another language.
+        UsageError: If modules are given, and no language.
+    """
+    if form is not None and form != "torch":
+        raise InputError(f"--as {form!r} is unknown; there is: torch")
+    if stored is not None and form is None:
+        raise UsageError("--modules are found already: say what to print of them with --as torch")
+
+
+def check_alone(maps: Path | None, out: Path | None, dry_run: bool) -> None:
+    """Refuse what does not go with modules that are found already.
+
+    Raises:
+        UsageError: If they are to be found in maps, to be written, or to be estimated.
+    """
+    if maps is not None or out is not None or dry_run:
+        raise UsageError("--modules are found already: leave out --maps, --out, --dry-run")
+
+
+def hooked_place(
+    client: Client, name: str | None, layer: str | None, path: Path | None
+) -> tuple[Model, Layer]:
+    """Find the model and the layer whose hook is asked for, before anything is computed.
+
+    Args:
+        client: The server's.
+        name: The model's, if it was named.
+        layer: The layer's or the level's, if it was named.
+        path: A file of maps or of modules, if one was given.
+
+    Raises:
+        InputError: If it is not known where PyTorch computes the layer, or the file is of another
+            version of the model.
+        UsageError: If the file is of another layer.
+    """
+    model, at = chosen_place(client, name, layer, path)
+    torch_hook(model, model.layer(at))
+    return model, model.layer(at)
+
+
+def stored_members(path: Path, layer: Layer) -> dict[int, tuple[int, ...]]:
+    """Read each module's channels from a file of modules.
+
+    Raises:
+        NotFoundError: If there is no such file.
+        InputError: If its labels are not labels of the layer's channels.
+    """
+    labels = module_labels(read_array(path, "labels"))
+    if len(labels) != layer.channels:
+        raise InputError(
+            f"{path} is of {len(labels)} channels, layer {layer.name!r} has {layer.channels}"
+        )
+    return members_of(labels)
+
+
+def members_of(labels: NDArray[np.int64]) -> dict[int, tuple[int, ...]]:
+    """Each module's channels, by its index."""
+    modules = range(int(labels.max()) + 1)
+    return {module: tuple(np.flatnonzero(labels == module).tolist()) for module in modules}
+
+
+def tell_torch(
+    model: Model, layer: Layer, modules: Mapping[int, Sequence[int]], json: bool
+) -> None:
+    """Print the code, and with `json` its parts beside it.
+
+    Raises:
+        InputError: If it is not known where PyTorch computes the layer.
+    """
+    code = torch_code(model, layer, modules)
+    if not json:
+        say_code(code)
+        return
+    say_json(
+        {
+            "model": model.name,
+            "model_digest": model.digest,
+            "layer": layer.name,
+            "torch_hook": vars(torch_hook(model, layer)),
+            "modules": [
+                {"module": module, "channels": channels} for module, channels in modules.items()
+            ],
+            "code": code,
+        }
+    )

@@ -1,0 +1,189 @@
+"""The verb hybridize."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from graftscope.client._client import Client
+from graftscope.client._files import write_bytes
+from graftscope.client._interventions import Intervention
+from graftscope.client._models import ImageFormat, Model
+from graftscope.client._originals import ImagePairs, Originals
+from graftscope.client._results import HybridResult
+from graftscope.client.cli._conditions import parse_fix, parse_share
+from graftscope.client.cli._interventions import (
+    InterveneOption,
+    SaveInterventionOption,
+    meant_intervention,
+    refuse_beside_intervene,
+)
+from graftscope.client.cli._options import (
+    CHANNELS,
+    HYBRID_PAIRS,
+    PAIRS,
+    ChannelOptions,
+    HybridPairOptions,
+    JsonOption,
+    ModelOptions,
+    ModulesLayerOption,
+    PictureOption,
+    ServerOptions,
+)
+from graftscope.client.cli._output import counted, say, say_json, written
+from graftscope.client.cli._places import chosen_model
+from graftscope.client.cli._samples import drawn_picture, head, tell_images
+from graftscope.client.cli._session import (
+    check_target,
+    chosen_originals,
+    opened,
+    read_pictures,
+)
+from graftscope.client.errors import UsageError
+
+Image1Option = Annotated[
+    Path | None,
+    typer.Option(
+        "--image1",
+        metavar="PATH",
+        help="Original 1 through the encoder: an image, or a folder or zip, in order of names.",
+        rich_help_panel=PAIRS,
+    ),
+]
+Image2Option = Annotated[
+    Path | None,
+    typer.Option(
+        "--image2",
+        metavar="PATH",
+        help="Original 2, as many images as --image1.",
+        rich_help_panel=PAIRS,
+    ),
+]
+ModuleOption = Annotated[
+    int | None,
+    typer.Option(
+        "--module",
+        metavar="J",
+        help="Which module of --modules, counted from 0.",
+        rich_help_panel=CHANNELS,
+    ),
+]
+
+
+def hybridize(
+    server: ServerOptions,
+    which: ModelOptions,
+    chosen: ChannelOptions,
+    drawn: HybridPairOptions,
+    layer: ModulesLayerOption = None,
+    module: ModuleOption = None,
+    intervene: InterveneOption = None,
+    save_intervention: SaveInterventionOption = None,
+    image1: Image1Option = None,
+    image2: Image2Option = None,
+    out: PictureOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make hybrids: original 1 with some channels' values from original 2, or from elsewhere.
+
+    Say which channels with --channels, which may be empty, or with --modules and --module. Or say
+    all of it with --intervene FILE.json:
+
+    {"edits": [{"layer": "coarse", "channels": {"indices": [3, 7]}, "scale": {"factor": 2}}]}
+
+    An edit has one of the actions "swap": {}, "constant": {"scalar": 0}, "constant":
+    {"prior_mean": {}}, "scale": {"factor": 2}, "add": {"scalar": 1}, "blend": {"weight": 0.5}; and
+    it may have a "mask": {"rectangle": {"top": 0, "left": 0, "height": 4, "width": 8}} or
+    {"array": "FILE.png"}. Where swap and blend shall not take original 2: {"image": "FILE.jpg"}, or
+    {"latents": {"inputs": {"z": "FILE.npz"}}}.
+    """
+    check_target(out, ".npz", ".png")
+    check_target(save_intervention, ".json", option="--save-intervention")
+    if intervene is not None:
+        refuse_beside_intervene(chosen, layer, module)
+    share, fix = parse_share(drawn.share), parse_fix(drawn.fix)
+    given = None if intervene is None else Intervention.load(intervene)
+    with opened(server) as client:
+        model, intervention = _chosen(client, which.model, given, chosen, layer, module)
+        pairs = HYBRID_PAIRS if drawn.pairs is None else drawn.pairs
+        tell_images(model, 3 * pairs)
+        result = client.hybridize(
+            model.name,
+            intervention=intervention,
+            pairs=pairs,
+            seed=drawn.seed,
+            originals=_image_pairs(image1, image2, drawn, model) or chosen_originals(drawn, model),
+            share=share,
+            fix=fix,
+        )
+    _write_hybrids(result, out, model.image)
+    if save_intervention:
+        intervention.spelled_out().save(save_intervention)
+    _tell(model, intervention, result, out, save_intervention, json)
+
+
+def _chosen(
+    client: Client,
+    name: str | None,
+    given: Intervention | None,
+    chosen: ChannelOptions,
+    layer: str | None,
+    module: int | None,
+) -> tuple[Model, Intervention]:
+    """Find the model and what is assigned: as given, or as the other options mean."""
+    if given is None:
+        return meant_intervention(client, name, chosen, layer, module)
+    model = chosen_model(client, name)
+    return model, given.fitted(model)
+
+
+def _tell(
+    model: Model,
+    intervention: Intervention,
+    result: HybridResult,
+    out: Path | None,
+    saved: Path | None,
+    json: bool,
+) -> None:
+    low, high = model.image.range
+    change = float(np.abs(result.hybrid - result.original1).mean()) / (high - low)
+    at = ", ".join(intervention.layers)
+    if json:
+        facts = {
+            "layer": at,
+            "intervention": str(intervention),
+            "pairs": len(result.hybrid),
+            "change_share": change,
+            "out": out,
+            "saved_intervention": saved,
+        }
+        say_json({**head(model, result.execution), **facts})
+        return
+    say(
+        f"{counted(len(result.hybrid), 'hybrid')} of {model.name} at {at}, on average"
+        f" {change:.2%} of the range away from original 1{written(out)}"
+    )
+    if saved:
+        say(f"{intervention}{written(saved)}")
+
+
+def _write_hybrids(result: HybridResult, out: Path | None, image: ImageFormat) -> None:
+    if out and out.suffix == ".png":
+        rows = (result.original1, result.original2, result.hybrid)
+        write_bytes(out, drawn_picture(rows, ("original 1", "original 2", "hybrid"), image))
+    elif out:
+        result.save(out)
+
+
+def _image_pairs(
+    image1: Path | None, image2: Path | None, drawn: HybridPairOptions, model: Model
+) -> Originals | None:
+    if image1 is None and image2 is None:
+        return None
+    if image1 is None or image2 is None:
+        raise UsageError("--image1 and --image2 go together: a pair needs both originals")
+    if replace(drawn, share=None, fix=None) != HybridPairOptions():
+        raise UsageError("--image1 and --image2 are all the pairs: leave out other originals")
+    return ImagePairs(read_pictures(image1, model), read_pictures(image2, model))
