@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from architecture_toys import CASES, WGANGP, Arrays, Brought, Case, brought
+from every_verb import goes_through_every_verb
 from graftscope.exporter import export
 from graftscope.exporter._draw import draw_latents
 from graftscope.exporter._sessions import Session
@@ -222,3 +223,7 @@ def assert_near(
 ) -> None:
     allowed = TOLERANCE * width(generator)
     np.testing.assert_allclose(found, expected, rtol=0, atol=allowed, err_msg=where)
+
+
+def test_it_goes_through_every_verb(generator: Brought, tmp_path: Path) -> None:
+    goes_through_every_verb(generator.folder, tmp_path)

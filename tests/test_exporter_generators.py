@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from every_verb import goes_through_every_verb
 from graftscope.bundle import read_bundle
 from graftscope.exporter import Exported, SourceError, export
 
@@ -75,3 +76,9 @@ def test_a_conditional_decoder_whose_classes_are_told_by_its_table(tmp_path: Pat
 def test_an_encoder_is_no_generator(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"this is no generator of images: .* not 'mean' FLOAT"):
         exported(tmp_path, "celeba64_vae_encoder.onnx")
+
+
+@pytest.mark.parametrize("name", ["celeba64_dcgan", "celeba64_vae_decoder", "mnist_cvae"])
+def test_they_go_through_every_verb(tmp_path: Path, name: str) -> None:
+    exported(tmp_path, f"{name}.onnx")
+    goes_through_every_verb(tmp_path / "bundle", tmp_path / "state")

@@ -43,13 +43,15 @@ def hybridize(
         latents2: of original 2.
         cancellation: what may stop it.
     """
-    recordings = (
-        generator.record(layer, latents1, cancellation),
-        generator.record(layer, latents2, cancellation),
+    first = generator.record(layer, latents1, cancellation)
+    second = generator.record(layer, latents2, cancellation)
+    # All three come from one graph: another may be optimised otherwise, and round otherwise.
+    none, sets = np.zeros_like(chosen)[np.newaxis], chosen[np.newaxis]
+    return Hybrids(
+        original1=generator.hybrids(layer, (first, second), none, cancellation)[0],
+        original2=generator.hybrids(layer, (second, first), none, cancellation)[0],
+        hybrid=generator.hybrids(layer, (first, second), sets, cancellation)[0],
     )
-    original1, original2 = (generator.original(layer, x, cancellation).numpy() for x in recordings)
-    hybrid = generator.hybrids(layer, recordings, chosen[np.newaxis], cancellation)[0]
-    return Hybrids(original1, original2, hybrid)
 
 
 def assign(
