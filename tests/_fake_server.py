@@ -14,10 +14,7 @@ import grpc
 import numpy as np
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf import empty_pb2
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
 from numpy.typing import NDArray
 
 from _fake_model import CHANNELS, DIGEST, draw, manifest, render
@@ -30,6 +27,7 @@ from _fake_results import (
     stability_arrays,
     suggested,
 )
+from _fake_status import pack, refuse, status
 from graftscope.v1 import (
     analysis_service_pb2,
     analysis_service_pb2_grpc,
@@ -153,31 +151,6 @@ def encode(images: Array) -> NDArray[np.float32]:
     """(B, C) latents of (B, H, W, 3) bytes: the mean brightness of each channel's rows."""
     unit = images.astype(np.float32).mean(axis=3) / 127.5 - 1
     return np.stack([unit[:, 2 * (c // 2)].mean(axis=1) for c in range(CHANNELS)], axis=1)
-
-
-def refuse(
-    context: Context, code: grpc.StatusCode, message: str, reason: str = "", blamed: str = ""
-) -> None:
-    """End a call with a status; with details where there is a reason."""
-    if not reason:
-        context.abort(code, message)
-    context.abort_with_status(rpc_status.to_status(status(code, message, reason, blamed)))
-
-
-def status(code: grpc.StatusCode, message: str, reason: str, blamed: str) -> status_pb2.Status:
-    details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain="graftscope")]
-    if blamed:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=blamed, description=message)
-        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    return status_pb2.Status(
-        code=code.value[0], message=message, details=[pack(each) for each in details]
-    )
-
-
-def pack(message: Message) -> AnyMessage:
-    packed = AnyMessage()
-    packed.Pack(message)
-    return packed
 
 
 def execution() -> precision_pb2.Execution:

@@ -10,7 +10,8 @@ from google.longrunning import operations_pb2
 
 from _either_client import opened
 from _fake_model import CHANNELS, DIGEST
-from _fake_server import Faults, fake_server, pack
+from _fake_server import Faults, fake_server
+from _fake_status import pack
 from graftscope.client import (
     JobKind,
     MagnitudeTask,
