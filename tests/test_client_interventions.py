@@ -25,6 +25,7 @@ from graftscope.client import (
     Swap,
 )
 from graftscope.client._files import write_npz
+from graftscope.client._sources import Source
 from graftscope.client.errors import GraftscopeError, InputError, NotFoundError, UsageError
 from graftscope.client.wire import Outbox, inline, intervention_from_proto, intervention_to_proto
 
@@ -205,7 +206,7 @@ def test_files_that_json_names_are_read_from_its_folder(tmp_path: Path) -> None:
 def test_what_is_bright_and_opaque_is_inside_a_painted_mask(tmp_path: Path) -> None:
     painted = np.array([[[255, 255, 255, 255], [255, 255, 255, 0], [9, 9, 9, 255]]], np.uint8)
     Image.fromarray(painted).save(tmp_path / "mask.png")
-    edit = {"layer": "fc", "channels": {}, "swap": {}, "mask": {"array": "mask.png"}}
+    edit = {"layer": "fc", "channels": {"indices": []}, "swap": {}, "mask": {"array": "mask.png"}}
     (found,) = Intervention.load(write(tmp_path / "i.json", edit)).edits
     np.testing.assert_array_equal(found.mask, [[True, False, False]])
 
@@ -216,23 +217,50 @@ def test_what_is_bright_and_opaque_is_inside_a_painted_mask(tmp_path: Path) -> N
         ({"chanels": {}}, 'no field named "chanels"'),
         ({"channels": {"indices": [-1]}}, "not an intervention's JSON"),
         ({"swap": {}}, r"edit 0: say which channels of layer 'fc'"),
-        ({"channels": {}}, "edit 0: it has no action: swap, constant, scale, add or blend"),
-        ({"channels": {}, "constant": {}}, "edit 0: it needs an array"),
-        ({"channels": {}, "add": {"array": {"tensor": {}}}}, "edit 0: .* datatype ''"),
         (
-            {"channels": {}, "add": {"array": {"tensor": {"datatype": "FP32", "shape": [2]}}}},
+            {"channels": {"indices": []}},
+            "edit 0: it has no action: swap, constant, scale, add or blend",
+        ),
+        ({"channels": {"indices": []}, "constant": {}}, 'edit 0: "constant" must be'),
+        ({"channels": {"indices": []}, "add": {"array": {"tensor": {}}}}, "edit 0: .* datatype ''"),
+        (
+            {
+                "channels": {"indices": []},
+                "add": {"array": {"tensor": {"datatype": "FP32", "shape": [2]}}},
+            },
             r"it holds 0 bytes for FP32 of shape \(2,\), which needs 8",
         ),
-        ({"channels": {}, "scale": {"factor": "NaN"}}, "edit 0: factor nan is not allowed"),
-        ({"channels": {}, "constant": {"array": "none.npy"}}, "there is no file .*none.npy"),
-        ({"channels": {}, "constant": {"array": "a.npz"}}, "has no array 'array'; it has: x, y"),
-        ({"channels": {}, "constant": {"array": "a.npz:w"}}, "has no array 'w'; it has: x, y"),
-        ({"channels": {}, "constant": {"array": "a.png"}}, "it must end in .npz, .npy$"),
-        ({"channels": {}, "swap": {"image": "a.txt"}}, "it must end in .npz, .npy, .png, .jpg"),
-        ({"channels": {}, "swap": {}, "mask": {"array": "bad.png"}}, "is not a readable image"),
-        ({"channels": {}, "add": {"array": "bad.npy"}}, "is not a readable .npy file"),
         (
-            {"channels": {}, "swap": {"latents": {"inputs": {"z": "a.npz:y"}}}},
+            {"channels": {"indices": []}, "scale": {"factor": "NaN"}},
+            "edit 0: factor nan is not allowed",
+        ),
+        (
+            {"channels": {"indices": []}, "constant": {"array": "none.npy"}},
+            "there is no file .*none.npy",
+        ),
+        (
+            {"channels": {"indices": []}, "constant": {"array": "a.npz"}},
+            "has no array 'array'; it has: x, y",
+        ),
+        (
+            {"channels": {"indices": []}, "constant": {"array": "a.npz:w"}},
+            "has no array 'w'; it has: x, y",
+        ),
+        (
+            {"channels": {"indices": []}, "constant": {"array": "a.png"}},
+            "it must end in .npz, .npy$",
+        ),
+        (
+            {"channels": {"indices": []}, "swap": {"image": "a.txt"}},
+            "it must end in .npz, .npy, .png, .jpg",
+        ),
+        (
+            {"channels": {"indices": []}, "swap": {}, "mask": {"array": "bad.png"}},
+            "is not a readable image",
+        ),
+        ({"channels": {"indices": []}, "add": {"array": "bad.npy"}}, "is not a readable .npy file"),
+        (
+            {"channels": {"indices": []}, "swap": {"latents": {"inputs": {"z": "a.npz:y"}}}},
             r"the donor 'z' of shape \(2, 2\) holds 2 samples",
         ),
     ],
@@ -265,6 +293,38 @@ def test_a_missing_file_and_a_text_with_files_are_refused(tmp_path: Path) -> Non
         Intervention.load(tmp_path / "none.json")
     with pytest.raises(InputError, match="cannot be read as an intervention"):
         Intervention.load(tmp_path)
-    text = '{"edits": [{"layer": "fc", "channels": {}, "constant": {"array": "a.npy"}}]}'
+    text = (
+        '{"edits": [{"layer": "fc", "channels": {"indices": []}, "constant": {"array": "a.npy"}}]}'
+    )
     with pytest.raises(InputError, match="names a file: only a file of JSON can do that"):
         Intervention.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        ('"channels": [1, 4], "swap": {}', r'edit 0: "channels" must be {"indices": \[1, 4\]}'),
+        ('"channels": {}, "swap": {}', 'edit 0: "channels" must be'),
+        ('"channels": {"indices": [1]}, "scale": {}', 'edit 0: "scale" must be {"factor": 2}'),
+        ('"channels": {"indices": [1]}, "scale": 2', 'edit 0: "scale" must be {"factor": 2}'),
+        ('"channels": {"indices": [1]}, "blend": {}', 'edit 0: "blend" must be {"weight": 0.5'),
+        ('"channels": {"indices": [1]}, "constant": {}', 'edit 0: "constant" must be {"scalar"'),
+        ('"channels": {"indices": [1]}, "swap": {}, "mask": {}', 'edit 0: "mask" must be'),
+        ('"module": {"labels": "m.npz"}, "swap": {}', 'edit 0: "module" must be'),
+    ],
+)
+def test_what_is_left_out_of_an_edit_is_no_zero(edit: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        Intervention.from_json('{"edits": [{"layer": "conv1", ' + edit + "}]}")
+
+
+def test_modules_of_another_layer_are_refused(tmp_path: Path) -> None:
+    source = Source("toy", "digest", "conv1", "operations/1")
+    write_npz(tmp_path / "m.npz", {"labels": np.array([0, 1])}, comment=source.to_comment())
+    text = '{"edits": [{"layer": "LAYER", "module": {"labels": "m.npz", "index": 0}, "swap": {}}]}'
+    path = tmp_path / "edit.json"
+    path.write_text(text.replace("LAYER", "conv1"))
+    assert Intervention.load(path).edits[0].layer == "conv1"
+    path.write_text(text.replace("LAYER", "conv2"))
+    with pytest.raises(InputError, match=r"edit 0: m\.npz is of layer conv1 of toy, not of layer"):
+        Intervention.load(path)

@@ -325,6 +325,21 @@ def test_external_data_is_read_from_the_files_folder(tmp_path: Path) -> None:
     assert "toy.weights" not in [path.name for path in (tmp_path / "toy").iterdir()]
 
 
+def test_small_tensors_in_external_data_are_read_too(tmp_path: Path) -> None:
+    source = save(tmp_path / "toy.onnx", REUSED_LATENT)
+    model = onnx.load(source)  # its w_style has 128 bytes
+    onnx.save(model, source, save_as_external_data=True, location="toy.bin", size_threshold=100)
+    found = export(source, tmp_path / "toy")
+    assert read_bundle(tmp_path / "toy").manifest == found.manifest
+    assert "toy.bin" not in [file.name for file in found.manifest.files]
+
+
+def test_an_operation_that_only_onnx_runtime_knows_is_no_obstacle(tmp_path: Path) -> None:
+    text = CHAIN.replace('opset_import: ["": 20]', 'opset_import: ["": 20, "com.microsoft": 1]')
+    text = text.replace("second = Relu(scaled)", "second = com.microsoft.QuickGelu(scaled)")
+    assert tensors(exported(tmp_path, text)) == ["z", "first", "second"]
+
+
 def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     exported(tmp_path, of_opset(REUSED_LATENT, 17), constants=BIAS)
     assert capfd.readouterr() == ("", "")

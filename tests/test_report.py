@@ -203,7 +203,7 @@ def test_every_modules_intervention_is_on_the_page_and_beside_it(folder: Path, p
         assert head == "data:application/json;base64"
         assert base64.b64decode(body) == files.pop(link["download"] or "")
     assert not files
-    assert "hybridize --intervene 1-dec-conv-1-module-0.json" in page.words
+    assert "hybridize --bundle BUNDLE --intervene 1-dec-conv-1-module-0.json" in page.words
 
 
 def test_a_module_without_channels_leaves_nothing_to_take_along(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from graftscope.client._files import read_values, write_bytes
 from graftscope.client._interventions import Intervention
 from graftscope.client._models import Json
+from graftscope.client._sources import read_source
 from graftscope.client.errors import InputError, NotFoundError
 from graftscope.client.wire import (
     Outbox,
@@ -30,6 +31,24 @@ from graftscope.v1 import intervention_pb2, tensor_pb2
 _ARRAY = tensor_pb2.Array.DESCRIPTOR.full_name
 _MASK = intervention_pb2.Mask.DESCRIPTOR.full_name
 _SWAP = intervention_pb2.Swap.DESCRIPTOR.full_name
+_LEVELS = ("coarse", "intermediate", "fine", "image")
+_NEEDED = {
+    "channels": ({"indices"}, '{"indices": [1, 4]}'),
+    "scale": ({"factor"}, '{"factor": 2}'),
+    "blend": ({"weight"}, '{"weight": 0.5, "donor": {}}'),
+    "module": ({"index"}, '{"labels": "modules.npz", "index": 0}'),
+    "constant": (
+        {"scalar", "prior_mean", "priorMean", "array"},
+        '{"scalar": 0}, {"prior_mean": {}} or {"array": "FILE.npy"}',
+    ),
+    "add": ({"scalar", "array"}, '{"scalar": 1} or {"array": "FILE.npy"}'),
+    "mask": (
+        {"rectangle", "array"},
+        '{"array": "FILE.png"} or {"rectangle": {"top": 0, "left": 0, "height": 4, "width": 8}}',
+    ),
+}
+"""What an edit's parts must hold, and an example of each."""
+
 _INSIDE = 0.5
 """Places of a painted mask that are at least so bright are inside."""
 _NO_LIMIT_BYTES = 1 << 62
@@ -78,7 +97,26 @@ def load(path: str | Path) -> Intervention:
     def embed(name: str, field: FieldDescriptor, array: str) -> Json:
         return _tensor(_file(source.parent, name, field, array))
 
-    return _read(text, str(source), embed)
+    found = _read(text, str(source), embed)
+    _require_own_modules(json.loads(text), source)
+    return found
+
+
+def _require_own_modules(document: Json, path: Path) -> None:
+    """Refuse modules that were found at another layer than the one that is edited."""
+    for at, edit in _edits(document):
+        module = edit.get("module")
+        labels = module.get("labels") if isinstance(module, dict) else None
+        if not isinstance(labels, str) or not labels.endswith(".npz"):
+            continue
+        source = read_source(path.parent / labels)
+        # A level stands for a layer whose name only the model tells.
+        if source is not None and edit["layer"] not in (source.layer, *_LEVELS):
+            raise InputError(
+                f"{path}: edit {at}: {labels} is of layer {source.layer} of {source.model}, not of"
+                f" layer {edit['layer']}",
+                field="module",
+            )
 
 
 def _read(text: str, what: str, embed: _Embed) -> Intervention:
@@ -95,11 +133,28 @@ def _read(text: str, what: str, embed: _Embed) -> Intervention:
 
 def _message(document: Json, embed: _Embed) -> intervention_pb2.Intervention:
     message = intervention_pb2.Intervention()
+    _require_spelled_out(document)
     filled = _filled(document, message.DESCRIPTOR, embed)
     if not isinstance(filled, dict):
         raise InputError('it must be an object such as {"edits": [...]}')
     json_format.ParseDict(filled, message)
     return message
+
+
+def _edits(document: Json) -> list[tuple[int, dict[str, Json]]]:
+    """List the edits that are objects, with their places; the parser refuses all others."""
+    edits = document.get("edits") if isinstance(document, dict) else None
+    found = enumerate(edits if isinstance(edits, list) else [])
+    return [(at, edit) for at, edit in found if isinstance(edit, dict)]
+
+
+def _require_spelled_out(document: Json) -> None:
+    """Refuse what the contract would read as zero or as nothing, and lists in place of objects."""
+    for at, edit in _edits(document):
+        for key, (needed, example) in _NEEDED.items():
+            value = edit.get(key)
+            if value is not None and not (isinstance(value, dict) and needed & value.keys()):
+                raise InputError(f'edit {at}: "{key}" must be {example}', field=key)
 
 
 def _filled(value: Json, message: Descriptor, embed: _Embed) -> Json:

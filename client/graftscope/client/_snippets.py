@@ -16,7 +16,11 @@ _HEAD = """\
 # A first run of `model`, after model.eval(), records a donor; a second takes channels from it:
 #     with graft(donor := []): model({donor})
 #     with graft([], donor, module_{example}): hybrid = model({original})
-def graft(seen, donor=None, channels=()):
+# `model(...)` stands for the call that makes an image, be it a method such as model.decode(...).
+{how}def graft(seen, donor=None, channels=()):
+"""
+_NOISE = """\
+# The module draws noise: torch.manual_seed(...) before a run decides it, as for an original's own.
 """
 _OUTPUT = """\
     def hook(module, inputs, output):
@@ -59,6 +63,8 @@ def torch_code(model: Model, layer: Layer, modules: Mapping[int, Sequence[int]])
         InputError: If it is not known where PyTorch computes the layer.
     """
     hook = torch_hook(model, layer)
+    # Noise is what the module draws by itself.
+    given = [each.name for each in model.inputs if not each.noise]
     facts = {
         "layer": layer.name,
         "model": f"{model.name}@{model.digest[:12]}",
@@ -68,8 +74,9 @@ def torch_code(model: Model, layer: Layer, modules: Mapping[int, Sequence[int]])
         "count": hook.call + 1,
         "at": _AT[layer.kind],
         "shape": f"({', '.join(map(str, ('B', *layer.shape)))})",
-        "original": ", ".join(f"{each.name}1" for each in model.inputs),
-        "donor": ", ".join(f"{each.name}2" for each in model.inputs),
+        "original": ", ".join(f"{name}_1" for name in given),
+        "donor": ", ".join(f"{name}_2" for name in given),
+        "how": _NOISE if len(given) < len(model.inputs) else "",
         "example": next(iter(modules), 0),
     }
     head = _HEAD.format(**{**facts, "call": f", call {hook.call}" if hook.call else ""})

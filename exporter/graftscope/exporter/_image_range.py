@@ -88,7 +88,7 @@ def _guess(images: NDArray[np.float32]) -> tuple[float, float]:
     if high > _NOT_UNIT and low > -0.25 * high:
         chosen = _COMMON_RANGES[2]
     else:
-        chosen = _COMMON_RANGES[0] if low < -0.2 else _COMMON_RANGES[1]
+        chosen = _COMMON_RANGES[0] if low < -0.05 else _COMMON_RANGES[1]
     width = chosen[1] - chosen[0]
     if max(chosen[0] - low, high - chosen[1]) > width:
         raise SourceError(

@@ -13,6 +13,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Final
 
+import torch
 from torch import nn
 
 from graftscope.exporter._call import Made
@@ -49,6 +50,11 @@ def make(source: str) -> Made:
     # What a user's code prints must not mix with a document on standard output.
     with _current_folder_importable(), redirect_stdout(sys.stderr):
         made = _read(source, _called(source, _function(source, module, function)))
+    if isinstance(made.module, torch.jit.ScriptModule):
+        raise SourceError(
+            f"factory {source!r} returns a ScriptModule, which cannot be traced; return the module "
+            "that it was made from"
+        )
     if not callable(getattr(made.module, made.method, None)):
         raise SourceError(
             f"factory {source!r}: {type(made.module).__name__} has no method {made.method!r}"

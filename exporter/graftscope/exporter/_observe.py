@@ -18,7 +18,7 @@ _BATCH = "batch"
 
 
 def observe_shapes(model: ir.Model, path: Path) -> None:
-    """Fill in the shapes of tensors whose extents behind the batch are not known.
+    """Fill in types and shapes that are not known, but for the batch's extent.
 
     Args:
         model: A graph in plain form whose inputs' shapes are known; changed in place. A graph
@@ -36,14 +36,15 @@ def observe_shapes(model: ir.Model, path: Path) -> None:
     except ProofError:
         return  # what runs on one sample alone is refused later, with the node in the way
     for value in unknown:
-        shapes = first[str(value.name)], second[str(value.name)]
-        if (shape := _shape(*shapes)) is not None:
+        seen = first[str(value.name)], second[str(value.name)]
+        if (shape := _shape(*(each.shape for each in seen))) is not None:
             value.shape = shape
+        value.dtype = ir.DataType.from_numpy(seen[0].dtype)
 
 
 def _is_known(value: ir.Value, *, free: bool) -> bool:
-    """Tell whether all extents are fixed, but for that of a free batch."""
-    if value.shape is None:
+    """Tell whether the type is known and all extents are fixed, but for that of a free batch."""
+    if value.shape is None or value.dtype is None:
         return False
     return value.shape.is_static() or (free and static_extents(value) is not None)
 
@@ -54,14 +55,14 @@ def _has_free_batch(value: ir.Value) -> bool:
 
 def _run(
     model: ir.Model, path: Path, values: list[ir.Value], batch: int
-) -> dict[str, tuple[int, ...]]:
+) -> dict[str, NDArray[np.generic]]:
     given = {str(value.name): _some(value, batch) for value in model.graph.inputs}
     proto = ir.to_proto(model)
     del proto.graph.output[:]
     for value in values:
         proto.graph.output.add(name=value.name)
     session = Session(path, optimised=False, content=proto.SerializeToString())
-    return {name: np.shape(array) for name, array in session.run(given).items()}
+    return {name: np.asarray(array) for name, array in session.run(given).items()}
 
 
 def _some(value: ir.Value, batch: int) -> NDArray[np.generic]:

@@ -103,7 +103,7 @@ class Proof:
                 continue
             try:
                 onnx.checker.check_model(str(self.folder / file.name), full_check=True)
-            except onnx.checker.ValidationError as error:
+            except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
                 raise ProofError(
                     f"{file.name} is no valid ONNX graph: {_first_line(error)}"
                 ) from error

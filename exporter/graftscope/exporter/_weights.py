@@ -50,8 +50,15 @@ def _large_initializers(
         for graph in model.graphs():
             for value in graph.initializers.values():
                 tensor = value.const_value
-                if tensor is not None and tensor.nbytes >= INLINE_LIMIT_BYTES:
+                if tensor is None:
+                    continue
+                if tensor.nbytes >= INLINE_LIMIT_BYTES:
                     yield value, tensor
+                elif isinstance(tensor, ir.ExternalTensor):
+                    # It must not go on naming the file that it was read from.
+                    value.const_value = ir.Tensor(
+                        tensor.numpy(), dtype=tensor.dtype, name=tensor.name
+                    )
 
 
 def _external(

@@ -34,7 +34,7 @@ from graftscope.client.cli._session import check_target, opened
 from graftscope.client.errors import MissingExtraError, NotFoundError
 
 SHOWN = 20
-"""Channels in the table, or as many as were found; `--json` and `--out` have all."""
+"""Channels in the table, or more until all that were found are; `--json` and `--out` have all."""
 
 Maps = tuple[NDArray[np.floating], NDArray[np.floating] | None, Source | None]
 """Influence maps, their standard errors where they are known, and what they are of."""
@@ -205,7 +205,9 @@ def _tell(found: FoundChannels, modules: Contrast | None, out: Path | None) -> N
         f"{count} of {counted(len(found.labels), 'channel')}{of} act inside the region"
         f"{written(out)}"
     )
-    say(_ranking("channel", found.contrast, found.ranked[: max(SHOWN, count)], found.channels))
+    last = max(at for at, channel in enumerate(found.ranked) if channel in set(found.channels))
+    shown = found.ranked[: max(SHOWN, last + 1)]
+    say(_ranking("channel", found.contrast, shown, found.channels))
     if modules is not None:
         say("")
         say(_ranking("module", modules, modules.ranked().tolist(), None))
