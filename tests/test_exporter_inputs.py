@@ -173,3 +173,11 @@ def test_latents_are_what_differs_by_meaning(tmp_path: Path) -> None:
     inputs = make_inputs(known, parse_inputs(texts)).inputs
     assert latent_names(inputs) == ("z",)
     assert constant_names(inputs) == ("c",)
+
+
+def test_an_input_of_absurd_size_is_refused() -> None:
+    vast = KnownInput("z", "FP32", (10_000_000_000,))
+    with pytest.raises(
+        SourceError, match=r"z.* has 10000000000 elements a sample; at most 268435456"
+    ):
+        make_inputs([vast], {"z": InputChoice("z", InputKind.NORMAL)})

@@ -260,6 +260,11 @@ FIELD = "intervention.edits"
 BAD = [
     Bad([at("conv9", 0)], "layer 'conv9' is not in model 'conditional'", "layer"),
     Bad([at("first", 3)], "channel 3 is not in layer 'first', which has 3: 0 to 2", "channels"),
+    Bad(
+        [at("z", 0), at("first", 3)],
+        "edit 1: channel 3 is not in layer 'first', which has 3: 0 to 2",
+        "channels",
+    ),
     Bad([intervention_pb2.Edit(layer="first")], "has no target; channels or a module", FIELD),
     Bad([], "the intervention has no edit", FIELD),
     Bad([at("first", 0)] * 65, "has 65 edits; 1 to 64 are allowed", FIELD),

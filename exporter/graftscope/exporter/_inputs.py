@@ -28,6 +28,8 @@ FORMS: Final = (
 """What may follow --input, for messages."""
 
 _MOST_CLASSES: Final = 2**31 - 1
+_MOST_ELEMENTS: Final = 2**28
+"""A GiB of float32 for one sample of one input."""
 _FLOATS: Final = ("FP32", "FP64")
 _INTEGERS: Final = ("UINT8", "INT32", "INT64")
 
@@ -160,6 +162,10 @@ def make_inputs(known: Sequence[KnownInput], choices: Mapping[str, InputChoice])
     stored: dict[str, dict[str, NDArray[np.generic]]] = {}
     inputs = []
     for each in known:
+        if (elements := math.prod(each.shape)) > _MOST_ELEMENTS:
+            raise SourceError(
+                f"{each} has {elements} elements a sample; at most {_MOST_ELEMENTS} are supported"
+            )
         if each.name not in choices:
             raise SourceError(f"{each} has no distribution; say which with --input {FORMS}")
         choice = choices[each.name]

@@ -78,7 +78,10 @@ class InterventionRequests:
             raise InvalidInput(
                 f"the intervention has {count}; 1 to {MAX_EDITS} are allowed", field=_FIELD
             )
-        parsed = [await self._edit(generator, edit, frozenset(fixed)) for edit in message.edits]
+        parsed = [
+            await self._numbered(generator, message, at, frozenset(fixed))
+            for at in range(len(message.edits))
+        ]
         _check_apart(parsed)
         return tuple(each.spec for each in parsed)
 
@@ -94,6 +97,21 @@ class InterventionRequests:
                 field=field,
             )
         return labels.astype(np.int64)
+
+    async def _numbered(
+        self,
+        generator: Generator,
+        message: intervention_pb2.Intervention,
+        at: int,
+        fixed: frozenset[str],
+    ) -> _Parsed:
+        """One edit; what is refused is said of its place where there are several."""
+        try:
+            return await self._edit(generator, message.edits[at], fixed)
+        except InvalidInput as error:
+            if len(message.edits) == 1:
+                raise
+            raise InvalidInput(f"edit {at}: {error}", field=error.field) from error
 
     async def _edit(
         self, generator: Generator, edit: intervention_pb2.Edit, fixed: frozenset[str]
