@@ -3,10 +3,9 @@
 It is the only module that calls PyTorch's ONNX exporter.
 """
 
-import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from inspect import Parameter, signature
 from typing import Final
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from graftscope.exporter._noise import Replay
+from graftscope.exporter._quiet import quiet
 from graftscope.exporter._subject import Arrays, Reference
 from graftscope.exporter.errors import SourceError
 from graftscope.graph import has_batch_axis, normalise
@@ -46,7 +46,8 @@ def trace(
     title = title or type(module).__name__
     _require_evaluation_mode(module, title)
     try:
-        with _quiet():
+        with quiet(*_CHATTY), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 module,
                 tuple(examples.values()),
@@ -114,22 +115,6 @@ def _require_evaluation_mode(module: nn.Module, title: str) -> None:
             f"{title} is in training mode ({', '.join(training[:5])}); "
             "call its eval() first, since an export fixes how it computes"
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's notes to its developers off the terminal."""
-    loggers = [logging.getLogger(name) for name in _CHATTY]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _root_cause(error: BaseException) -> str:

@@ -139,8 +139,7 @@ def class_labels(
         InvalidInputError: An argument is out of range.
     """
     require_between("classes", classes, 1, MAX_CHOICES)
-    key = stream_key(LATENT_DOMAIN, seed, which, name)
-    return bounded_integers(raw_words(key, pairs, 1)[:, 0], classes)
+    return _choices(stream_key(LATENT_DOMAIN, seed, which, name), pairs, classes)
 
 
 def image_indices(
@@ -161,8 +160,7 @@ def image_indices(
         InvalidInputError: An argument is out of range.
     """
     require_between("number_of_images", number_of_images, 1, MAX_CHOICES)
-    key = stream_key(IMAGE_DOMAIN, seed, which, "")
-    return bounded_integers(raw_words(key, pairs, 1)[:, 0], number_of_images)
+    return _choices(stream_key(IMAGE_DOMAIN, seed, which, ""), pairs, number_of_images)
 
 
 def stored_rows(
@@ -186,7 +184,11 @@ def stored_rows(
         InvalidInputError: An argument is out of range.
     """
     require_between("count", count, 1, MAX_CHOICES)
-    key = stream_key(STORED_DOMAIN, seed, which, file)
+    return _choices(stream_key(STORED_DOMAIN, seed, which, file), pairs, count)
+
+
+def _choices(key: npt.NDArray[np.uint64], pairs: Pairs, count: int) -> npt.NDArray[np.int64]:
+    """One of `count` for every pair, (B,)."""
     return bounded_integers(raw_words(key, pairs, 1)[:, 0], count)
 
 
