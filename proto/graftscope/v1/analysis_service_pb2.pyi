@@ -89,6 +89,7 @@ class InfluenceRequest(_message.Message):
     EACH_CHANNEL_FIELD_NUMBER: _builtins.int
     EACH_MODULE_FIELD_NUMBER: _builtins.int
     EACH_INTERVENTION_FIELD_NUMBER: _builtins.int
+    EACH_LAYER_FIELD_NUMBER: _builtins.int
     PAIRS_FIELD_NUMBER: _builtins.int
     MAP_SIZE_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
@@ -119,6 +120,10 @@ class InfluenceRequest(_message.Message):
     @_builtins.property
     def each_intervention(self) -> Global___Interventions: ...
     @_builtins.property
+    def each_layer(self) -> Global___Layers:
+        """Every channel of each of these layers, whose originals are generated once; `layer` is empty."""
+
+    @_builtins.property
     def pairs(self) -> _originals_pb2.Pairs: ...
     @_builtins.property
     def until(self) -> Global___StoppingRule: ...
@@ -130,6 +135,7 @@ class InfluenceRequest(_message.Message):
         each_channel: _intervention_pb2.Channels | None = ...,
         each_module: _tensor_pb2.Array | None = ...,
         each_intervention: Global___Interventions | None = ...,
+        each_layer: Global___Layers | None = ...,
         pairs: _originals_pb2.Pairs | None = ...,
         map_size: _builtins.int = ...,
         precision: _precision_pb2.Precision.ValueType = ...,
@@ -138,15 +144,37 @@ class InfluenceRequest(_message.Message):
         dry_run: _builtins.bool = ...,
         products: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["each_channel", b"each_channel", "each_intervention", b"each_intervention", "each_module", b"each_module", "pairs", b"pairs", "subject", b"subject", "until", b"until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["each_channel", b"each_channel", "each_intervention", b"each_intervention", "each_layer", b"each_layer", "each_module", b"each_module", "pairs", b"pairs", "subject", b"subject", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "each_channel", b"each_channel", "each_intervention", b"each_intervention", "each_module", b"each_module", "layer", b"layer", "map_size", b"map_size", "model", b"model", "pairs", b"pairs", "precision", b"precision", "products", b"products", "request_id", b"request_id", "subject", b"subject", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "each_channel", b"each_channel", "each_intervention", b"each_intervention", "each_layer", b"each_layer", "each_module", b"each_module", "layer", b"layer", "map_size", b"map_size", "model", b"model", "pairs", b"pairs", "precision", b"precision", "products", b"products", "request_id", b"request_id", "subject", b"subject", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["each_channel", "each_module", "each_intervention"]  # noqa: Y015
+    _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["each_channel", "each_module", "each_intervention", "each_layer"]  # noqa: Y015
     _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_subject) -> _WhichOneofReturnType_subject | None: ...
 
 Global___InfluenceRequest: _TypeAlias = InfluenceRequest  # noqa: Y015
+
+@_typing.final
+class Layers(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of layers or levels, at least one, none twice."""
+
+    def __init__(
+        self,
+        *,
+        layers: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layers", b"layers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Layers: _TypeAlias = Layers  # noqa: Y015
 
 @_typing.final
 class Interventions(_message.Message):
@@ -172,7 +200,9 @@ Global___Interventions: _TypeAlias = Interventions  # noqa: Y015
 
 @_typing.final
 class StoppingRule(_message.Message):
-    """Ends a job early; `pairs.count` is the maximum. Not implemented yet."""
+    """Ends a job early; `pairs.count` is the maximum. It looks only at the sums of the first shards, in
+    their order, so that it stops at the same pair whatever the workers.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -204,16 +234,69 @@ Global___StoppingRule: _TypeAlias = StoppingRule  # noqa: Y015
 class StableLabels(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    K_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    PERCENTILE_FIELD_NUMBER: _builtins.int
+    k: _builtins.int
+    """Number of modules; 0 means 3."""
+    method: Global___Method.ValueType
+    seed: _builtins.int
+    """Of the method."""
+    window: _builtins.int
+    """As in ModulesRequest."""
+    percentile: _builtins.float
     def __init__(
         self,
+        *,
+        k: _builtins.int = ...,
+        method: Global___Method.ValueType = ...,
+        seed: _builtins.int = ...,
+        window: _builtins.int = ...,
+        percentile: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["k", b"k", "method", b"method", "percentile", b"percentile", "seed", b"seed", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StableLabels: _TypeAlias = StableLabels  # noqa: Y015
+
+@_typing.final
+class Stopping(_message.Message):
+    """What came of a stopping rule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MET_FIELD_NUMBER: _builtins.int
+    MAX_PAIRS_FIELD_NUMBER: _builtins.int
+    RELATIVE_STANDARD_ERROR_FIELD_NUMBER: _builtins.int
+    LABEL_AGREEMENT_FIELD_NUMBER: _builtins.int
+    met: _builtins.bool
+    """Whether the rule held before the maximum was reached."""
+    max_pairs: _builtins.int
+    """`pairs.count` of the request."""
+    relative_standard_error: _builtins.float
+    """Largest relative standard error of an individual influence, at the end; NaN with one pair."""
+    label_agreement: _builtins.float
+    """Share of channels whose labels agreed over the last half of the pairs; 0 without StableLabels."""
+    def __init__(
+        self,
+        *,
+        met: _builtins.bool = ...,
+        max_pairs: _builtins.int = ...,
+        relative_standard_error: _builtins.float = ...,
+        label_agreement: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label_agreement", b"label_agreement", "max_pairs", b"max_pairs", "met", b"met", "relative_standard_error", b"relative_standard_error"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stopping: _TypeAlias = Stopping  # noqa: Y015
 
 @_typing.final
 class InfluenceResponse(_message.Message):
@@ -231,6 +314,9 @@ class InfluenceResponse(_message.Message):
     LAYER_FIELD_NUMBER: _builtins.int
     EXECUTION_FIELD_NUMBER: _builtins.int
     PRODUCTS_FIELD_NUMBER: _builtins.int
+    STOPPING_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    LAYER_OF_FIELD_NUMBER: _builtins.int
     range_width: _builtins.float
     """Width of the image's range: individual / range_width is the share of the range."""
     pairs: _builtins.int
@@ -268,6 +354,16 @@ class InfluenceResponse(_message.Message):
         the same pair, on areas so that no side is longer than 16. Only where asked for.
         """
 
+    @_builtins.property
+    def stopping(self) -> Global___Stopping:
+        """Only where there was a stopping rule."""
+
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only with each_layer: the layers' names, and (E,) INT64 each map's place among them."""
+
+    @_builtins.property
+    def layer_of(self) -> _tensor_pb2.Array: ...
     def __init__(
         self,
         *,
@@ -283,10 +379,13 @@ class InfluenceResponse(_message.Message):
         layer: _builtins.str = ...,
         execution: _precision_pb2.Execution | None = ...,
         products: _tensor_pb2.Array | None = ...,
+        stopping: Global___Stopping | None = ...,
+        layers: _abc.Iterable[_builtins.str] | None = ...,
+        layer_of: _tensor_pb2.Array | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "maps", b"maps", "products", b"products", "stderr", b"stderr"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer_of", b"layer_of", "maps", b"maps", "products", b"products", "stderr", b"stderr", "stopping", b"stopping"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "distinct_images", b"distinct_images", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer", b"layer", "maps", b"maps", "originals", b"originals", "pairs", b"pairs", "products", b"products", "range_width", b"range_width", "stderr", b"stderr"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "distinct_images", b"distinct_images", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer", b"layer", "layer_of", b"layer_of", "layers", b"layers", "maps", b"maps", "originals", b"originals", "pairs", b"pairs", "products", b"products", "range_width", b"range_width", "stderr", b"stderr", "stopping", b"stopping"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

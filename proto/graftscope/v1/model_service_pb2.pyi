@@ -33,15 +33,19 @@ class _ImageEncodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImageEn
     IMAGE_ENCODING_UNSPECIFIED: _ImageEncoding.ValueType  # 0
     """(B, C, H, W) FP32 in the generator's own range."""
     IMAGE_ENCODING_PNG: _ImageEncoding.ValueType  # 1
+    """8 bits a channel, the generator's range mapped to 0..255."""
     IMAGE_ENCODING_WEBP: _ImageEncoding.ValueType  # 2
+    """The same, without loss."""
 
 class ImageEncoding(_ImageEncoding, metaclass=_ImageEncodingEnumTypeWrapper):
-    """How the images of a response are stored. Only the array is implemented so far."""
+    """How the images of a response are stored: an array, or a BYTES tensor (B,) of files."""
 
 IMAGE_ENCODING_UNSPECIFIED: ImageEncoding.ValueType  # 0
 """(B, C, H, W) FP32 in the generator's own range."""
 IMAGE_ENCODING_PNG: ImageEncoding.ValueType  # 1
+"""8 bits a channel, the generator's range mapped to 0..255."""
 IMAGE_ENCODING_WEBP: ImageEncoding.ValueType  # 2
+"""The same, without loss."""
 Global___ImageEncoding: _TypeAlias = ImageEncoding  # noqa: Y015
 
 @_typing.final

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dgraftscope/v1/precision.proto\x12\rgraftscope.v1\"`\n\tExecution\x12\x14\n\x0cmodel_digest\x18\x01 \x01(\t\x12+\n\tprecision\x18\x02 \x01(\x0e\x32\x18.graftscope.v1.Precision\x12\x10\n\x08provider\x18\x03 \x01(\t*\x8a\x01\n\tPrecision\x12\x19\n\x15PRECISION_UNSPECIFIED\x10\x00\x12\x12\n\x0ePRECISION_FP32\x10\x01\x12\x12\n\x0ePRECISION_BF16\x10\x02\x12\x12\n\x0ePRECISION_TF32\x10\x03\x12\x12\n\x0ePRECISION_FP16\x10\x04\x12\x12\n\x0ePRECISION_AUTO\x10\x05\x42\x1cZ\x1agraftscope/v1;graftscopev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dgraftscope/v1/precision.proto\x12\rgraftscope.v1\"\x9f\x01\n\tExecution\x12\x14\n\x0cmodel_digest\x18\x01 \x01(\t\x12+\n\tprecision\x18\x02 \x01(\x0e\x32\x18.graftscope.v1.Precision\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x10\n\x08rewrites\x18\x04 \x03(\t\x12+\n\tdeviation\x18\x05 \x01(\x0b\x32\x18.graftscope.v1.Deviation\"l\n\tDeviation\x12\r\n\x05pairs\x18\x01 \x01(\r\x12\x19\n\x11individual_median\x18\x02 \x01(\x01\x12\x18\n\x10individual_worst\x18\x03 \x01(\x01\x12\r\n\x05worst\x18\x04 \x01(\x01\x12\x0c\n\x04sets\x18\x05 \x01(\r*\x8a\x01\n\tPrecision\x12\x19\n\x15PRECISION_UNSPECIFIED\x10\x00\x12\x12\n\x0ePRECISION_FP32\x10\x01\x12\x12\n\x0ePRECISION_BF16\x10\x02\x12\x12\n\x0ePRECISION_TF32\x10\x03\x12\x12\n\x0ePRECISION_FP16\x10\x04\x12\x12\n\x0ePRECISION_AUTO\x10\x05\x42\x1cZ\x1agraftscope/v1;graftscopev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,8 +32,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'graftscope.v1.precision_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\032graftscope/v1;graftscopev1'
-  _globals['_PRECISION']._serialized_start=147
-  _globals['_PRECISION']._serialized_end=285
-  _globals['_EXECUTION']._serialized_start=48
-  _globals['_EXECUTION']._serialized_end=144
+  _globals['_PRECISION']._serialized_start=321
+  _globals['_PRECISION']._serialized_end=459
+  _globals['_EXECUTION']._serialized_start=49
+  _globals['_EXECUTION']._serialized_end=208
+  _globals['_DEVIATION']._serialized_start=210
+  _globals['_DEVIATION']._serialized_end=318
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,10 @@
 isort:skip_file
 How numbers were computed."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -51,21 +53,72 @@ class Execution(_message.Message):
     MODEL_DIGEST_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
+    REWRITES_FIELD_NUMBER: _builtins.int
+    DEVIATION_FIELD_NUMBER: _builtins.int
     model_digest: _builtins.str
     precision: Global___Precision.ValueType
     provider: _builtins.str
     """ONNX Runtime's name of the execution provider."""
+    @_builtins.property
+    def rewrites(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the graph rewrites that reorder arithmetic for speed; empty on the plain path."""
+
+    @_builtins.property
+    def deviation(self) -> Global___Deviation:
+        """Absent where the numbers are those of the plain path in float32."""
+
     def __init__(
         self,
         *,
         model_digest: _builtins.str = ...,
         precision: Global___Precision.ValueType = ...,
         provider: _builtins.str = ...,
+        rewrites: _abc.Iterable[_builtins.str] | None = ...,
+        deviation: Global___Deviation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deviation", b"deviation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_digest", b"model_digest", "precision", b"precision", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deviation", b"deviation", "model_digest", b"model_digest", "precision", b"precision", "provider", b"provider", "rewrites", b"rewrites"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Execution: _TypeAlias = Execution  # noqa: Y015
+
+@_typing.final
+class Deviation(_message.Message):
+    """Difference from the plain path in float32, measured on a sample of the same pairs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAIRS_FIELD_NUMBER: _builtins.int
+    INDIVIDUAL_MEDIAN_FIELD_NUMBER: _builtins.int
+    INDIVIDUAL_WORST_FIELD_NUMBER: _builtins.int
+    WORST_FIELD_NUMBER: _builtins.int
+    SETS_FIELD_NUMBER: _builtins.int
+    pairs: _builtins.int
+    """Pairs of the sample."""
+    individual_median: _builtins.float
+    """Relative difference of individual influences over the sets of the sample; 0 for images."""
+    individual_worst: _builtins.float
+    worst: _builtins.float
+    """Largest difference of an entry: of maps as a share of the largest entry, of images as a share of
+    the width of the range.
+    """
+    sets: _builtins.int
+    """Sets E of the sample; 0 for images."""
+    def __init__(
+        self,
+        *,
+        pairs: _builtins.int = ...,
+        individual_median: _builtins.float = ...,
+        individual_worst: _builtins.float = ...,
+        worst: _builtins.float = ...,
+        sets: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["individual_median", b"individual_median", "individual_worst", b"individual_worst", "pairs", b"pairs", "sets", b"sets", "worst", b"worst"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Deviation: _TypeAlias = Deviation  # noqa: Y015

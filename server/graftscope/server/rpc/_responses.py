@@ -4,7 +4,7 @@ A result keeps its scalars as JSON; here they become the contract's fields.
 """
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from google.protobuf.message import Message
 
@@ -32,7 +32,7 @@ def execution(digest: str, provider: str) -> precision_pb2.Execution:
 
 def _influence(arrays: _Arrays, scalars: _Scalars) -> Message:
     return analysis_service_pb2.InfluenceResponse(
-        **arrays,
+        **cast(dict[str, Any], arrays),
         range_width=cast(float, scalars["range_width"]),
         pairs=cast(int, scalars["pairs"]),
         distinct_images=cast(int, scalars["distinct_images"]),
