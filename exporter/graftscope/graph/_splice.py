@@ -57,26 +57,35 @@ def splice(
     _check(downstream)
     graph = downstream.graph
     tape = Tape(graph)
-    edited, carried = _activation_first(graph, activation)
-    original1, original2 = (_like(edited, name) for name in (ORIGINAL1, ORIGINAL2))
-    sets = _input(SETS, ir.DataType.BOOL, ["sets", "channels"])
+    edited, carried = activation_first(graph, activation)
+    original1, original2 = (like(edited, name) for name in (ORIGINAL1, ORIGINAL2))
+    sets = typed_input(SETS, ir.DataType.BOOL, ["sets", "channels"])
 
-    rank = len(edited.shape or ())
-    others = [axis for axis in range(rank + 1) if axis not in (0, channel_axis + 1)]
-    chosen = tape.op("Unsqueeze", [sets, _ints(tape, others)])  # (E, 1, C, 1, 1)
-    donor = tape.op("Unsqueeze", [original2, _ints(tape, [0])])  # (1, B, C, h, w)
-    kept = tape.op("Unsqueeze", [original1, _ints(tape, [0])])
-    spliced = tape.op("Where", [chosen, donor, kept])  # (E, B, C, h, w)
-    replace_uses(graph, edited, _merge_leading(tape, spliced, like=original1))  # (E * B, C, h, w)
+    replace_uses(graph, edited, select(tape, original1, original2, sets, channel_axis))
 
     count = tape.op("Shape", [sets], {"start": 0, "end": 1})
-    for value in filter(_is_batched, carried):
-        replace_uses(graph, value, _repeat(tape, value, count))
+    for value in filter(is_batched, carried):
+        replace_uses(graph, value, repeat(tape, value, count))
     graph.inputs[:] = [original1, original2, sets, *carried]
     graph.outputs[0] = tape.op("Identity", [graph.outputs[0]], output=ir.Value(name=HYBRIDS))
     graph.outputs[0].dtype = ir.DataType.FLOAT
     graph.sort()
     return downstream
+
+
+def select(
+    tape: Tape, original1: ir.Value, original2: ir.Value, sets: ir.Value, channel_axis: int
+) -> ir.Value:
+    """The spliced activation, (E * B, C, ...), of two (B, C, ...) and sets (E, C)."""
+    rank = len(original1.shape or ())
+    others = [axis for axis in range(rank + 1) if axis not in (0, channel_axis + 1)]
+    chosen = tape.op("Unsqueeze", [sets, _ints(tape, others)])  # (E, 1, C, 1, 1)
+    donor = tape.op("Unsqueeze", [original2, _ints(tape, [0])])  # (1, B, C, h, w)
+    kept = tape.op("Unsqueeze", [original1, _ints(tape, [0])])
+    spliced = tape.op("Where", [chosen, donor, kept])  # (E, B, C, h, w)
+    result = merge_leading(tape, spliced, like=original1)
+    result.shape, result.type = original1.shape, original1.type
+    return result
 
 
 def reduce_effects(hybrids: ir.Model, *, areas: Areas = Areas()) -> ir.Model:
@@ -97,7 +106,7 @@ def reduce_effects(hybrids: ir.Model, *, areas: Areas = Areas()) -> ir.Model:
     graph = hybrids.graph
     tape = Tape(graph)
     images = graph.outputs[0]
-    image1 = _input(IMAGE1, ir.DataType.FLOAT, ["batch", "colour", "height", "width"])
+    image1 = typed_input(IMAGE1, ir.DataType.FLOAT, ["batch", "colour", "height", "width"])
     graph.inputs.append(image1)
 
     count = _count_of_sets(tape, graph)
@@ -108,7 +117,7 @@ def reduce_effects(hybrids: ir.Model, *, areas: Areas = Areas()) -> ir.Model:
     grey = tape.op("ReduceMean", [effect, _ints(tape, [2])], {"keepdims": 0})  # (E, B, H, W)
     wide = _double(tape, grey)
     means = tape.op("ReduceMean", [wide, _ints(tape, [2, 3])], {"keepdims": 0})  # (E, B)
-    maps = wide if areas == Areas() else _double(tape, _average(tape, grey, areas))
+    maps = wide if areas == Areas() else _double(tape, average(tape, grey, areas))
 
     total = tape.op("ReduceSum", [maps, _ints(tape, [1])], {"keepdims": 0})  # (E, h, w)
     centre = tape.op("ReduceMean", [maps, _ints(tape, [1])], {"keepdims": 1})
@@ -116,7 +125,7 @@ def reduce_effects(hybrids: ir.Model, *, areas: Areas = Areas()) -> ir.Model:
     square = tape.op("Mul", [deviation, deviation])
     moment = tape.op("ReduceSum", [square, _ints(tape, [1])], {"keepdims": 0})
     graph.outputs[:] = [
-        _named(tape, value, name)
+        named(tape, value, name)
         for value, name in ((total, TOTAL), (moment, MOMENT), (means, PIXEL_MEANS))
     ]
     graph.sort()
@@ -141,7 +150,7 @@ def _check(model: ir.Model) -> None:
         raise GraphError(f"the graph is of opset {opset}; splicing needs {OPSET_FLOOR} or newer")
 
 
-def _activation_first(graph: ir.Graph, name: str | None) -> tuple[ir.Value, list[ir.Value]]:
+def activation_first(graph: ir.Graph, name: str | None) -> tuple[ir.Value, list[ir.Value]]:
     """The activation, and the carried tensors."""
     names = [value.name for value in graph.inputs]
     if name is not None and name not in names:
@@ -150,11 +159,11 @@ def _activation_first(graph: ir.Graph, name: str | None) -> tuple[ir.Value, list
     return edited, [value for value in graph.inputs if value is not edited]
 
 
-def _input(name: str, dtype: ir.DataType, shape: Sequence[str | int | None]) -> ir.Value:
+def typed_input(name: str, dtype: ir.DataType, shape: Sequence[str | int | None]) -> ir.Value:
     return ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
 
 
-def _like(value: ir.Value, name: str) -> ir.Value:
+def like(value: ir.Value, name: str) -> ir.Value:
     return ir.Value(name=name, type=value.type, shape=value.shape)
 
 
@@ -167,28 +176,28 @@ def _double(tape: Tape, value: ir.Value) -> ir.Value:
     return tape.op("Cast", [value], {"to": int(ir.DataType.DOUBLE)})
 
 
-def _named(tape: Tape, value: ir.Value, name: str) -> ir.Value:
-    output = _input(name, ir.DataType.DOUBLE, ())
+def named(tape: Tape, value: ir.Value, name: str) -> ir.Value:
+    output = typed_input(name, ir.DataType.DOUBLE, ())
     output.shape = None
     return tape.op("Identity", [value], output=output)
 
 
-def _is_batched(value: ir.Value) -> bool:
+def is_batched(value: ir.Value) -> bool:
     """Whether a carried tensor has one entry a sample: its first axis is free."""
     return bool(value.shape) and not isinstance(value.shape[0], int)  # type: ignore[index]
 
 
-def _merge_leading(tape: Tape, value: ir.Value, *, like: ir.Value) -> ir.Value:
+def merge_leading(tape: Tape, value: ir.Value, *, like: ir.Value) -> ir.Value:
     """(E, B, ...) to (E * B, ...), with the inner extents of `like`."""
     inner = tape.op("Shape", [like], {"start": 1})
     return tape.op("Reshape", [value, tape.op("Concat", [_ints(tape, [-1]), inner], {"axis": 0})])
 
 
-def _repeat(tape: Tape, value: ir.Value, count: ir.Value) -> ir.Value:
+def repeat(tape: Tape, value: ir.Value, count: ir.Value) -> ir.Value:
     """(B, ...) to (E * B, ...): the whole batch once for every set."""
     shape = tape.op("Concat", [count, tape.op("Shape", [value])], {"axis": 0})
     stacked = tape.op("Expand", [tape.op("Unsqueeze", [value, _ints(tape, [0])]), shape])
-    return _merge_leading(tape, stacked, like=value)
+    return merge_leading(tape, stacked, like=value)
 
 
 def replace_uses(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
@@ -211,7 +220,7 @@ def _ancestors(value: ir.Value) -> set[ir.Node]:
     return found
 
 
-def _average(tape: Tape, maps: ir.Value, areas: Areas) -> ir.Value:
+def average(tape: Tape, maps: ir.Value, areas: Areas) -> ir.Value:
     """(E, B, H, W) to (E, B, h, w): pooling takes sets for the batch and pairs for channels."""
     sides = [areas.height, areas.width]
     return tape.op(

@@ -1,0 +1,27 @@
+"""Rewrites that keep a graph's numbers and make it faster."""
+
+from graftscope.graph.rewrites._effects import (
+    CHUNKS,
+    DEFER,
+    FOLD,
+    REWRITES,
+    SHARE,
+    SUBPIXEL,
+    ChannelEffects,
+    channel_effects,
+    rewrite,
+)
+from graftscope.graph.rewrites._swap import CHANNELS
+
+__all__ = [
+    "CHANNELS",
+    "CHUNKS",
+    "DEFER",
+    "FOLD",
+    "REWRITES",
+    "SHARE",
+    "SUBPIXEL",
+    "ChannelEffects",
+    "channel_effects",
+    "rewrite",
+]

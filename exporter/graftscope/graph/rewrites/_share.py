@@ -1,0 +1,220 @@
+"""The first linear operation after the cut done once a pair (section 3.2).
+
+Swapping channel c of original 1 for original 2's changes a linear operation's output by what that
+channel's difference alone gives. So the operation is done in full once a pair, on original 1, and
+for every swapped channel only its own share is added. Letters: B pairs, E channels swapped one at a
+time, C channels of the layer, P places and O outputs of the operation, S phases, K taps.
+
+Shared are operations that read the activation directly, with constant weights and one group:
+
+1. `Conv` and `ConvTranspose` of two axes: the difference is unfolded, (E, B, K, P), and multiplied
+   with the channel's own weights, (E, 1, K, S * O). Phases of the output, of a transposed
+   convolution or where outputs are few, are interleaved behind.
+2. `Gemm` and `MatMul`: the difference times the channel's row of the weights.
+
+Elementwise operations behind are done before the layout is changed. What else reads the activation
+gets the spliced one, by selection.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.tape import Tape
+
+from graftscope.graph.rewrites._build import (
+    extents,
+    floats,
+    ints,
+    reshape,
+    sized,
+    transpose,
+    unaries_behind,
+    unary,
+    weights,
+)
+from graftscope.graph.rewrites._defer import phase_kernel, phase_pads
+from graftscope.graph.rewrites._geometry import Convolution
+from graftscope.graph.rewrites._subpixel import (
+    concatenate,
+    convolve,
+    convolve_phases,
+    fills_few_lanes,
+    interleave,
+    to_phases,
+)
+
+
+@dataclass(frozen=True)
+class Swap:
+    """What is swapped, as values of the graph.
+
+    Attributes:
+        original1: (B, C, ...) or, of tokens, (B, T, C).
+        difference: original 2 less original 1, channels first: (C, B, ...).
+        channels: (E,) INT64.
+    """
+
+    original1: ir.Value
+    difference: ir.Value
+    channels: ir.Value
+
+
+@dataclass(frozen=True)
+class Shared:
+    """An operation's output with a channel swapped, and without.
+
+    Attributes:
+        replaced: the value of the graph that `result` takes the place of.
+        result: (E * B, ...).
+        swapped: what the swap has changed, (E, B, ...).
+        kept: the same for original 1, (1, B, ...).
+    """
+
+    replaced: ir.Value
+    result: ir.Value
+    swapped: ir.Value
+    kept: ir.Value
+
+
+def share(
+    tape: Tape, node: ir.Node, activation: ir.Value, channel_axis: int, swap: Swap
+) -> Shared | None:
+    """Shares one operation that reads the activation; None where it cannot be shared."""
+    if node.inputs[0] is not activation or any(x is activation for x in node.inputs[1:]):
+        return None
+    rank = len(activation.shape or ())
+    convolution = Convolution.of(node)
+    if convolution is not None:
+        return _convolution(tape, convolution, swap) if channel_axis == 1 else None
+    rows = _rows(node)
+    return (
+        _product(tape, node, rows, swap) if rows is not None and channel_axis == rank - 1 else None
+    )
+
+
+def _convolution(tape: Tape, convolution: Convolution, swap: Swap) -> Shared | None:
+    node = convolution.node
+    output = extents(node.outputs[0], 4)
+    whole = extents(node.inputs[0], 4)
+    assert output is not None
+    assert whole is not None
+    stride, across = convolution.stride
+    if stride != across:
+        return None
+    split = 2 if fills_few_lanes(convolution) else 1
+    kernel, windows, pads = _kernel(convolution, split)
+    phases, outputs = (stride * split) ** 2, output[0]
+
+    kept = _kept(tape, convolution, swap.original1, split)  # (1, B, P, S * O)
+    taps = _unfold(tape, swap, whole, split, (windows, pads))  # (E, B, K, P)
+    share_of = tape.op("Gather", [floats(tape, kernel), swap.channels], {"axis": 0})
+    change = tape.op("MatMul", [transpose(tape, taps, (0, 1, 3, 2)), share_of])
+    swapped = tape.op("Add", [kept, change])  # (E, B, P, S * O)
+
+    replaced, value = node.outputs[0], swapped
+    for behind in unaries_behind(replaced):
+        value, replaced = unary(tape, behind, value), behind.outputs[0]
+    height, width = (extent // (stride * split) for extent in output[1:])
+    last = reshape(tape, value, (-1, height, width, phases * outputs))
+    first = sized(transpose(tape, last, (0, 3, 1, 2)), phases * outputs, height, width)
+    return Shared(replaced, interleave(tape, first, stride * split), swapped, kept)
+
+
+def like_original(tape: Tape, node: ir.Node, value: ir.Value) -> ir.Value:
+    """The operation on original 1."""
+    attributes = {name: attribute.value for name, attribute in node.attributes.items()}
+    return tape.op(node.op_type, [value, *node.inputs[1:]], attributes)
+
+
+def _kernel(
+    convolution: Convolution, split: int
+) -> tuple[NDArray[np.float32], tuple[range, range], list[int]]:
+    """Weights by channel, (C, 1, K, S * O), the window that K is taken from, and its pads."""
+    rows, columns = convolution.axes
+    kernel = convolution.stacked()  # (S * O, C, kh, kw)
+    windows = rows.window, columns.window
+    pads = convolution.pads(windows)
+    inputs = kernel.shape[1]
+    if split > 1:
+        before = -rows.window.start, -columns.window.start
+        kernel, windows = phase_kernel(kernel, before, split)
+        pads = phase_pads(convolution, windows, split)
+    shape = (len(kernel), split**2, inputs, len(windows[0]), len(windows[1]))
+    # (S * O, q, C, kh, kw) to (C, q, kh, kw, S * O)
+    by_channel = kernel.reshape(shape).transpose(2, 1, 3, 4, 0)
+    return by_channel.reshape(inputs, 1, -1, len(kernel)), windows, pads
+
+
+def _kept(tape: Tape, convolution: Convolution, original1: ir.Value, split: int) -> ir.Value:
+    """The operation on original 1, with pixels outermost: (1, B, P, S * O)."""
+    output = extents(convolution.node.outputs[0], 4)
+    assert output is not None
+    if convolution.stride == (1, 1):
+        whole = sized(like_original(tape, convolution.node, original1), *output)
+        stacked = to_phases(tape, whole, split)
+    else:
+        stacked = concatenate(tape, convolve_phases(tape, convolution, original1))
+    shape = extents(stacked, 4)
+    assert shape is not None
+    channels, height, width = shape
+    return reshape(tape, transpose(tape, stacked, (0, 2, 3, 1)), (1, -1, height * width, channels))
+
+
+def _unfold(
+    tape: Tape,
+    swap: Swap,
+    whole: tuple[int, ...],
+    split: int,
+    window: tuple[tuple[range, range], list[int]],
+) -> ir.Value:
+    """What every tap reads of the swapped channels' differences: (E, B, K, P)."""
+    (rows, columns), pads = window
+    height, width = whole[1:]
+    chosen = tape.op("Gather", [swap.difference, swap.channels], {"axis": 0})  # (E, B, h, w)
+    images = sized(reshape(tape, chosen, (-1, 1, height, width)), 1, height, width)
+    if split > 1:
+        images = to_phases(tape, images, split)
+    size = split**2 * len(rows) * len(columns)
+    one_hot = np.eye(size, dtype=np.float32).reshape(size, split**2, len(rows), len(columns))
+    taps = convolve(tape, images, one_hot, None, pads)  # (E * B, K, h', w')
+    count = tape.op("Shape", [swap.channels])
+    places = extents(taps, 4)
+    assert places is not None
+    shape = tape.op("Concat", [count, ints(tape, (-1, size, places[1] * places[2]))], {"axis": 0})
+    return tape.op("Reshape", [taps, shape])
+
+
+def _rows(node: ir.Node) -> NDArray[np.float32] | None:
+    """A product's weights, (C, O); None where it is none that can be shared."""
+    if node.domain or node.op_type not in ("Gemm", "MatMul"):
+        return None
+    matrix = weights(node.inputs[1])
+    if matrix is None or matrix.ndim != 2 or bool(node.attributes.get_int("transA", 0)):
+        return None
+    matrix = matrix.T if node.attributes.get_int("transB", 0) else matrix
+    return matrix * np.float32(node.attributes.get_float("alpha", 1.0))
+
+
+def _product(tape: Tape, node: ir.Node, rows: NDArray[np.float32], swap: Swap) -> Shared | None:
+    source, output = node.inputs[0], node.outputs[0]
+    assert source is not None
+    if source.shape is None or output.shape is None:
+        return None
+    rank = len(source.shape)
+    base = like_original(tape, node, swap.original1)
+    kept = tape.op("Unsqueeze", [base, ints(tape, (0,))])  # (1, B, ..., O)
+    chosen = tape.op("Gather", [swap.difference, swap.channels], {"axis": 0})  # (E, B, ...)
+    one = tape.op("Unsqueeze", [chosen, ints(tape, (-1,))])
+    share_of = tape.op("Gather", [floats(tape, rows), swap.channels], {"axis": 0})  # (E, O)
+    spread = tape.op("Unsqueeze", [share_of, ints(tape, tuple(range(1, rank)))])
+    swapped = tape.op("Add", [kept, tape.op("Mul", [one, spread])])
+    replaced, value = output, swapped
+    for behind in unaries_behind(replaced):
+        value, replaced = unary(tape, behind, value), behind.outputs[0]
+    inner = tape.op("Shape", [base], {"start": 1})
+    shape = tape.op("Concat", [ints(tape, (-1,)), inner], {"axis": 0})
+    result = tape.op("Reshape", [value, shape])
+    result.shape, result.type = output.shape, output.type
+    return Shared(replaced, result, swapped, kept)

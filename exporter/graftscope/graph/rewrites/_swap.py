@@ -1,0 +1,136 @@
+"""A downstream half with channels swapped, and what it gives for original 1 beside it.
+
+As `splice` does it, or with the first linear operation done once a pair, where every set E is one
+channel. It must not know how effects are reduced.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.tape import Tape
+
+from graftscope.graph._splice import (
+    ORIGINAL1,
+    ORIGINAL2,
+    SETS,
+    activation_first,
+    is_batched,
+    like,
+    repeat,
+    replace_uses,
+    select,
+    typed_input,
+)
+from graftscope.graph._walk import affected_by
+from graftscope.graph.rewrites._build import ints, replace
+from graftscope.graph.rewrites._share import Swap, share
+
+CHANNELS = "graftscope.channels"
+"""(E,) INT64: the channel that each hybrid takes from original 2."""
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """Hybrids in the graph.
+
+    Attributes:
+        subject: the input that says what is swapped, `CHANNELS` or `SETS`.
+        kept: values that depend on the swap -> what they are for original 1, (1, B, ...) or
+            (B, ...).
+        shared: whether the first linear operation is done once a pair.
+    """
+
+    subject: ir.Value
+    kept: Mapping[ir.Value, ir.Value]
+    shared: bool
+
+
+def swap_channels(
+    model: ir.Model, *, activation: str | None, channel_axis: int, sharing: bool
+) -> Swapped:
+    """Puts the swap before a downstream half (Definition 5).
+
+    The model is changed in place: its activation is replaced by the inputs `ORIGINAL1` and
+    `ORIGINAL2` (B, C, ...) and `CHANNELS` (E,) or `SETS` (E, C); carried tensors (B, ...) stay. Its
+    output becomes (E * B, c, H, W), all pairs of the first set first.
+
+    Args:
+        model: a downstream half.
+        activation: the activation's name; None takes the first input.
+        channel_axis: the activation's axis of channels: 1 for maps and vectors, 2 for tokens.
+        sharing: whether every set is one channel, and the first linear operation is done once a
+            pair where it can be.
+    """
+    graph = model.graph
+    tape = Tape(graph)
+    edited, carried = activation_first(graph, activation)
+    original1, original2 = (like(edited, name) for name in (ORIGINAL1, ORIGINAL2))
+    if sharing:
+        subject = typed_input(CHANNELS, ir.DataType.INT64, ["sets"])
+    else:
+        subject = typed_input(SETS, ir.DataType.BOOL, ["sets", "channels"])
+    graph.inputs[:] = [original1, original2, subject, *carried]
+    kept: dict[ir.Value, ir.Value] = {}
+    if sharing:
+        swap = Swap(original1, _difference(tape, original1, original2, channel_axis), subject)
+        for node in {use.node for use in edited.uses()}:
+            shared = share(tape, node, edited, channel_axis, swap)
+            if shared is not None:
+                replace(graph, shared.replaced, shared.result)
+                kept[shared.swapped] = shared.kept
+                node.replace_input_with(0, original1)
+    shares = bool(kept)
+    if edited.uses() or edited.is_graph_output():
+        sets = _one_hot(tape, subject, original1, channel_axis) if sharing else subject
+        selected = select(tape, original1, original2, sets, channel_axis)
+        replace_uses(graph, edited, selected)
+        kept[selected] = original1
+    count = count_of(tape, subject)
+    for value in filter(is_batched, carried):
+        repeated = repeat(tape, value, count)
+        replace_uses(graph, value, repeated)
+        kept[repeated] = value
+    graph.sort()
+    return Swapped(subject, kept, shares)
+
+
+def count_of(tape: Tape, subject: ir.Value) -> ir.Value:
+    """E as a vector of one number."""
+    return tape.op("Shape", [subject], {"start": 0, "end": 1})
+
+
+def twin(graph: ir.Graph, swapped: Swapped) -> ir.Value:
+    """Adds the same nodes once more for original 1, and gives their image: (B, c, H, W)."""
+    tape = Tape(graph)
+    other = dict(swapped.kept)
+    affected = affected_by(graph, other)
+    for node in list(graph):
+        if affected.isdisjoint(node.outputs) or any(x in other for x in node.outputs):
+            continue
+        inputs = [other.get(x, x) if x is not None else None for x in node.inputs]
+        attributes = {name: attribute.value for name, attribute in node.attributes.items()}
+        copies = tape.op_multi_out(
+            node.op_type, inputs, attributes, num_outputs=len(node.outputs), domain=node.domain
+        )
+        for own, copy in zip(node.outputs, copies, strict=True):
+            copy.shape, copy.type = own.shape, own.type
+            other[own] = copy
+    return other[graph.outputs[0]]
+
+
+def _difference(tape: Tape, first: ir.Value, second: ir.Value, axis: int) -> ir.Value:
+    """Original 2 less original 1, channels first: (C, B, ...)."""
+    difference = tape.op("Sub", [second, first])
+    rank = len(first.shape or ())
+    order = [axis, *(i for i in range(rank) if i != axis)]
+    return tape.op("Transpose", [difference], {"perm": order})
+
+
+def _one_hot(tape: Tape, channels: ir.Value, like: ir.Value, axis: int) -> ir.Value:
+    """(E,) indices to (E, C), boolean."""
+    extent = (like.shape or ())[axis]
+    assert isinstance(extent, int)
+    every = tape.op("Constant", [], {"value": ir.tensor(np.arange(extent, dtype=np.int64))})
+    return tape.op("Equal", [tape.op("Unsqueeze", [channels, ints(tape, [1])]), every])
