@@ -31,8 +31,8 @@ proto: ## Generate graftscope.v1 anew from its .proto files
 wheel: $(VENV)/.dev ## Build the wheel and import the client from it, without extras
 	PYTHON=$(PYTHON) tests/wheel.sh
 
-bench: $(VENV)/.dev ## Hybrids a second of this engine, against torch and numpy
-	$(BIN)/python tests/benchmarks/influence.py
+bench: $(VENV)/.dev ## What this engine costs, against torch and others; parts with ARGS="..."
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove what was built and installed
 	rm -rf $(VENV) .venv-proto build dist .mypy_cache .ruff_cache .pytest_cache

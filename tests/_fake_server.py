@@ -153,11 +153,23 @@ def encode(images: Array) -> NDArray[np.float32]:
     return np.stack([unit[:, 2 * (c // 2)].mean(axis=1) for c in range(CHANNELS)], axis=1)
 
 
-def execution() -> precision_pb2.Execution:
+def execution(asked: int = precision_pb2.PRECISION_FP32) -> precision_pb2.Execution:
+    """What ran: float32, or whatever else was asked for by another provider."""
+    if asked in (precision_pb2.PRECISION_UNSPECIFIED, precision_pb2.PRECISION_FP32):
+        return precision_pb2.Execution(
+            model_digest=DIGEST,
+            precision=precision_pb2.PRECISION_FP32,
+            provider="CPUExecutionProvider",
+        )
+    auto = asked == precision_pb2.PRECISION_AUTO
     return precision_pb2.Execution(
         model_digest=DIGEST,
-        precision=precision_pb2.PRECISION_FP32,
-        provider="CPUExecutionProvider",
+        precision=precision_pb2.PRECISION_BF16 if auto else asked,  # type: ignore[arg-type]
+        provider="OpenVINOExecutionProvider",
+        rewrites=["fold", "share"],
+        deviation=precision_pb2.Deviation(
+            pairs=8, sets=6, individual_median=0.001, individual_worst=0.0125, worst=0.05
+        ),
     )
 
 
@@ -189,7 +201,7 @@ class Models(Base, model_service_pb2_grpc.ModelServiceServicer):
         return model_service_pb2.GenerateResponse(
             images=self.write(render(latents)),
             latents=originals_pb2.Latents(inputs={"z": self.write(latents)}),
-            execution=execution(),
+            execution=execution(request.precision),
         )
 
     def Encode(self, request, context):  # type: ignore[no-untyped-def]
@@ -198,7 +210,7 @@ class Models(Base, model_service_pb2_grpc.ModelServiceServicer):
         return model_service_pb2.EncodeResponse(
             mean=originals_pb2.Latents(inputs={"z": self.write(mean)}),
             log_variance=originals_pb2.Latents(inputs={"z": self.write(np.zeros_like(mean))}),
-            execution=execution(),
+            execution=execution(request.precision),
         )
 
     def Hybridize(self, request, context):  # type: ignore[no-untyped-def]
@@ -212,7 +224,7 @@ class Models(Base, model_service_pb2_grpc.ModelServiceServicer):
             original1=self.write(render(first)),
             original2=self.write(render(second)),
             hybrid=self.write(render(mixed)),
-            execution=execution(),
+            execution=execution(request.precision),
         )
 
 
@@ -359,6 +371,9 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
             names = list(request.each_channel.indices) or list(range(CHANNELS))
             sets = [[name] for name in names]
         first, second = self.pairs(request.pairs, context)
+        stopping = stopped(request.until, len(first))
+        if stopping and stopping.met:
+            first, second = first[:STOP_PAIRS], second[:STOP_PAIRS]
         arrays = influence_arrays(first, second, names, sets, request.products)
         return analysis_service_pb2.InfluenceResponse(
             **self._written(arrays),
@@ -366,7 +381,8 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
             pairs=len(first),
             originals=request.pairs.originals.WhichOneof("source") or "encoded",
             layer=LAYERS.get(request.layer, request.layer),
-            execution=execution(),
+            execution=execution(request.precision),
+            stopping=stopping,
         )
 
     def _modules(
@@ -408,6 +424,26 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
 
     def _written(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
         return {name: self.write(array) for name, array in arrays.items()}
+
+
+STOP_PAIRS = 3
+"""Where a stopping rule ends a job, unless it is a relative standard error below 0.01."""
+
+
+def stopped(
+    until: analysis_service_pb2.StoppingRule, count: int
+) -> analysis_service_pb2.Stopping | None:
+    """What came of a rule."""
+    if until.WhichOneof("rule") is None:
+        return None
+    labels = until.WhichOneof("rule") == "stable_labels"
+    met = labels or until.relative_standard_error >= 0.01
+    return analysis_service_pb2.Stopping(
+        met=met,
+        max_pairs=count,
+        relative_standard_error=0.0125,
+        label_agreement=1.0 if labels else 0.0,
+    )
 
 
 def estimated(metadata: analysis_service_pb2.AnalysisMetadata) -> None:

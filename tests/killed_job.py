@@ -4,13 +4,23 @@ import asyncio
 import sys
 from pathlib import Path
 
+from graftscope.server.jobs import RelativeErrorSpec, StableLabelsSpec
 from job_toys import bench
 
 
-async def _run(bundle: Path, state: Path, shards: int) -> None:
+def _rule(words: list[str]) -> dict[str, object]:
+    """The changes that a stopping rule makes: `labels`, or a relative standard error."""
+    if not words:
+        return {}
+    if words == ["labels"]:
+        return {"pairs": 1280, "until": StableLabelsSpec(2, "kmeans", 0, 3, 75.0)}
+    return {"pairs": 1280, "until": RelativeErrorSpec(float(words[0]))}
+
+
+async def _run(bundle: Path, state: Path, shards: int, rule: list[str]) -> None:
     async with bench(bundle, state, checkpoint_every_s=0.0) as here:
         here.gate.close_after(shards)
-        job = await here.create()
+        job = await here.create(**_rule(rule))
         async for snapshot in here.runner.watch(job.id):
             kept = snapshot.job.checkpoint
             if kept is not None and kept.file == f"{job.id}-{shards}.npz":
@@ -19,4 +29,4 @@ async def _run(bundle: Path, state: Path, shards: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_run(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(_run(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]))

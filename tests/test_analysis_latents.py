@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest, truncnorm
 
 from graftscope.server.analysis import (
+    Gaussian,
     InvalidInputError,
     class_labels,
     gaussian,
@@ -217,3 +218,13 @@ def test_an_empty_or_endless_interval_is_refused(low: float, high: float) -> Non
 def test_an_empty_shape_is_refused() -> None:
     with pytest.raises(InvalidInputError, match=r"shape \(3, 0\) is not allowed"):
         standard_normal(0, range(1), 1, "z", (3, 0))
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_both_originals_drawn_at_once_are_those_drawn_one_by_one(count: int) -> None:
+    spread = np.random.default_rng(0).standard_normal((7, 7))
+    mean, covariance = np.arange(7.0), spread @ spread.T
+    both = Gaussian.of(mean, covariance).draw_both(5, range(count), "z")
+    for which, rows in zip((1, 2), both, strict=True):
+        alone = gaussian(5, range(count), which, "z", mean, covariance)  # type: ignore[arg-type]
+        assert np.array_equal(rows, alone)

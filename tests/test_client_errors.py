@@ -29,6 +29,7 @@ def test_no_row_of_the_table_is_hidden_by_an_earlier_one() -> None:
 def test_a_reason_says_more_than_its_status() -> None:
     status = grpc.StatusCode.FAILED_PRECONDITION
     assert error_class(status, "DEVICE_UNAVAILABLE") is errors.UnsupportedError
+    assert error_class(status, "PRECISION_UNAVAILABLE") is errors.UnsupportedError
     assert error_class(status, "A_REASON_OF_THE_FUTURE") is errors.JobError
 
 

@@ -18,6 +18,7 @@ from graftscope.client import (
     Model,
     ModulesResult,
     ModulesTask,
+    Precision,
     StabilityResult,
     StabilityTask,
 )
@@ -67,6 +68,15 @@ def test_a_report_holds_every_layers_maps_modules_and_hybrids(client: Client) ->
     assert section.members(2).tolist() == [4, 5]
     assert steps[0] == "samples of toy"
     assert len(steps) == 1 + 2 * 5
+
+
+def test_a_report_says_in_which_precision_all_of_it_was_computed(client: Client) -> None:
+    plan = ReportPlan(layers=("coarse",), pairs=20, samples=5, precision=Precision.BF16)
+    data = gather(client, client.model("toy"), plan, Analyst(client), lambda step: None)
+    assert (data.precision, data.provider) == ("bfloat16", "OpenVINOExecutionProvider")
+    assert data.rewrites == ("fold", "share")
+    (deviation,) = data.deviations
+    assert deviation.startswith("coarse: individual influences 0.10% (median) and 1.25% (worst)")
 
 
 def test_a_report_tells_how_stable_its_modules_are_where_enough_channels_can_tell(

@@ -29,7 +29,7 @@ from graftscope.server.engine import (
     prior_mean,
     shard_effects,
 )
-from graftscope.server.engine._hybridize import _assign
+from graftscope.server.engine._grafting import Drawn, grafting_by_form
 from graftscope.server.engine._intervene import Donors, Form, slots_of
 from intervention_toys import (
     CHANNELS,
@@ -73,7 +73,8 @@ def make(
     generator: Generator, edits: tuple[Edit, ...], latents: tuple[Latents, Latents]
 ) -> Hybrids:
     """Through the general path, also where the fast one would do."""
-    return _assign(generator, edits, *latents, Cancellation())
+    kind = grafting_by_form(generator, edits)
+    return kind.run([Drawn(edits, *latents)], Cancellation())[0]
 
 
 def where(

@@ -24,7 +24,7 @@ from graftscope.server.engine import (
     hybridize,
     shard_effects,
 )
-from graftscope.server.engine._influence import pair_products
+from graftscope.server.engine._shard_sums import pair_products
 from graftscope.v1 import bundle_pb2
 
 PAIRS = 5

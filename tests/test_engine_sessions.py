@@ -6,30 +6,17 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper
 
 from graftscope.server.engine import Cancellation, Device, SessionPool, check_device
 from graftscope.server.engine._devices import Graph
 from graftscope.server.engine._sessions import Session
 from graftscope.server.errors import Cancelled, DeviceUnavailable
+from onnx_chains import chain
 
 HAS_CUDA = (
     "CUDAExecutionProvider" in ort.get_available_providers() and Path("/dev/nvidia0").exists()
 )
 NO_GPU = "needs a CUDA device, and this machine has none"
-
-
-def chain(length: int, size: int) -> Graph:
-    """A graph that multiplies its input by itself, over and over."""
-    names = ["x", *(f"x{i}" for i in range(1, length)), "y"]
-    nodes = [
-        helper.make_node("MatMul", [names[i], "x"], [names[i + 1]]) for i in range(len(names) - 1)
-    ]
-    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [size, size]) for n in ("x", "y"))
-    graph = helper.make_graph(nodes, "chain", [x], [y])
-    opset = helper.make_opsetid("", 18)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=10)
-    return Graph(model.SerializeToString(), Path())
 
 
 def test_a_pool_keeps_the_sessions_that_were_used_last() -> None:
@@ -47,7 +34,7 @@ def test_a_pool_keeps_the_sessions_that_were_used_last() -> None:
 
 
 def test_arrays_that_a_run_gave_are_fed_to_the_next_one_where_they_lie() -> None:
-    session = Session(chain(1, 4), Device.CPU)
+    session = Session(chain(1, 4), Device.CPU.plain)
     x = np.arange(16, dtype=np.float32).reshape(4, 4)
     once = session.run({"x": x})["y"]
     assert isinstance(once, ort.OrtValue)
@@ -56,13 +43,13 @@ def test_arrays_that_a_run_gave_are_fed_to_the_next_one_where_they_lie() -> None
 
 
 def test_a_view_is_fed_as_the_values_that_it_shows() -> None:
-    session = Session(chain(1, 4), Device.CPU)
+    session = Session(chain(1, 4), Device.CPU.plain)
     x = np.arange(64, dtype=np.float32).reshape(8, 8)[::2, ::2]
     np.testing.assert_array_equal(session.run({"x": x})["y"].numpy(), x @ x)
 
 
 def test_a_run_is_stopped_while_it_goes_on() -> None:
-    session = Session(chain(4000, 256), Device.CPU)
+    session = Session(chain(4000, 256), Device.CPU.plain)
     cancellation = Cancellation()
     outcome: list[BaseException] = []
 
@@ -81,8 +68,18 @@ def test_a_run_is_stopped_while_it_goes_on() -> None:
     assert [type(error) for error in outcome] == [Cancelled]
 
 
+def test_a_child_is_stopped_with_its_parent_and_by_itself() -> None:
+    parent = Cancellation()
+    one, other = parent.child(), parent.child()
+    one.cancel()
+    assert [each.cancelled for each in (one, other, parent)] == [True, False, False]
+    parent.cancel()
+    assert other.cancelled
+    assert parent.child().cancelled
+
+
 def test_a_cancellation_refuses_later_runs() -> None:
-    session = Session(chain(1, 2), Device.CPU)
+    session = Session(chain(1, 2), Device.CPU.plain)
     cancellation = Cancellation()
     cancellation.cancel()
     with pytest.raises(Cancelled):
@@ -103,5 +100,5 @@ def test_a_missing_gpu_is_an_error_and_not_a_silent_cpu() -> None:
 @pytest.mark.skipif(not HAS_CUDA, reason=NO_GPU)
 def test_a_gpu_gives_the_cpus_numbers() -> None:
     x = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32) / 8
-    cpu, gpu = (Session(chain(4, 64), device).run({"x": x})["y"].numpy() for device in Device)
+    cpu, gpu = (Session(chain(4, 64), device.plain).run({"x": x})["y"].numpy() for device in Device)
     np.testing.assert_allclose(gpu, cpu, atol=1e-5)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from architecture_toys import CASES, WGANGP, Arrays, Brought, Case, brought
+from every_rewrite import rewritten_effects_are_the_plain_ones
 from every_verb import goes_through_every_verb
 from graftscope.exporter import export
 from graftscope.exporter._draw import draw_latents
@@ -68,6 +69,10 @@ def test_its_layers_have_the_paths_of_modules(generator: Brought) -> None:
         # Modules around every layer are left out; several layers of one module are numbered.
         ends = (f".{layer.name}", "." + re.sub(r"_\d+$", "", layer.name))
         assert layer.name in inputs or any(path.endswith(ends) for path in paths), layer.name
+
+
+def test_rewritten_graphs_give_the_same_effects_at_every_layer(generator: Brought) -> None:
+    rewritten_effects_are_the_plain_ones(generator.folder)
 
 
 def test_what_crosses_a_cut_is_carried(generator: Brought) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from every_rewrite import rewritten_effects_are_the_plain_ones
 from every_verb import goes_through_every_verb
 from graftscope.bundle import read_bundle
 from graftscope.exporter import Exported, SourceError, export
@@ -81,4 +82,5 @@ def test_an_encoder_is_no_generator(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["celeba64_dcgan", "celeba64_vae_decoder", "mnist_cvae"])
 def test_they_go_through_every_verb(tmp_path: Path, name: str) -> None:
     exported(tmp_path, f"{name}.onnx")
+    rewritten_effects_are_the_plain_ones(tmp_path / "bundle")
     goes_through_every_verb(tmp_path / "bundle", tmp_path / "state")

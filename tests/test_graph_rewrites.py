@@ -17,6 +17,7 @@ from graftscope.graph import (
     SETS,
     TOTAL,
     Areas,
+    GraphError,
     cut,
     find_layers,
     normalise,
@@ -210,6 +211,26 @@ tokens (float[batch, 5, 4] a) => (float[batch, 3, 4, 5] image) {
 }
 """
 
+SHUFFLED = """
+<ir_version: 10, opset_import: ["": 20]>
+shuffled (float[batch, 6, 5, 5] a) => (float[batch, 3, 10, 10] image) {
+    wide = Conv<pads = [1, 1, 1, 1]>(a, w_wide)
+    active = Relu(wide)
+    image = DepthToSpace<blocksize = 2, mode = "MODE">(active)
+}
+"""
+
+BRANCH = """
+<ir_version: 10, opset_import: ["": 20]>
+branch (float[batch, 4, 5, 5] a) => (float[batch, 4, 5, 5] image) {
+    wide = Relu(a)
+    image = If(yes) <
+        then_branch = then () => (float[batch, 4, 5, 5] one) { one = Tanh(wide) },
+        else_branch = otherwise () => (float[batch, 4, 5, 5] two) { two = Sigmoid(wide) }
+    >
+}
+"""
+
 Half = Callable[[], tuple[ir.Model, str, int]]
 
 
@@ -232,7 +253,15 @@ def _before(case: str) -> Half:
     return lambda: (transposed(case), "a", 1)
 
 
+def _shuffled(mode: str) -> Half:
+    weights = np.random.default_rng(5).standard_normal((12, 6, 3, 3)).astype(np.float32) / 4
+    text = SHUFFLED.replace("MODE", mode)
+    return lambda: (normalise(parse(text, w_wide=weights)), "a", 1)
+
+
 HALVES: dict[str, Half] = {
+    "a map before a pixel shuffle": _shuffled("CRD"),
+    "a map before phases outermost": _shuffled("DCR"),
     "a map before a transposed convolution": _half_of(CHAIN, 0),
     "a map before the last convolution": _half_of(CHAIN, 1),
     "a map that is also added later": _half_of(SKIP, 0),
@@ -331,6 +360,12 @@ def test_the_first_operation_is_not_in_the_graph_that_runs_for_every_channel() -
     (kernel,) = kernels(effects.run)
     assert set(np.unique(kernel)) == {0.0, 1.0}
     assert counts(effects.pair)["Conv"] >= 1
+
+
+def test_a_graph_inside_a_node_is_refused() -> None:
+    model = normalise(parse(BRANCH, yes=np.array(True)))
+    with pytest.raises(GraphError, match="If has a graph inside; it is not rewritten"):
+        channel_effects(model, activation="a")
 
 
 def test_what_cannot_be_shared_is_spliced() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from graftscope.server.analysis import MapMoments
 from graftscope.server.errors import Corrupt
-from graftscope.server.jobs import Checkpoint, CheckpointFolder, Sums
+from graftscope.server.jobs import Checkpoint, CheckpointFolder, Looks, Sums
 
 RANDOM = np.random.default_rng(0)
 SUMS = Sums(
@@ -19,6 +19,10 @@ SUMS = Sums(
 )
 
 WITH_PRODUCTS = replace(SUMS, products=RANDOM.random((4, 4)))
+WITH_LOOKS = replace(
+    SUMS, looks=Looks.none(4).and_then(64, np.array([0, 1, -1, 0])).and_then(96, np.zeros(4, int))
+)
+WITHOUT_LOOKS_YET = replace(SUMS, looks=Looks.none(4))
 
 
 @pytest.fixture
@@ -29,10 +33,17 @@ def folder(tmp_path: Path) -> CheckpointFolder:
 def bits(sums: Sums) -> list[object]:
     parts = (sums.moments, sums.individual)
     products = None if sums.products is None else (sums.products.shape, sums.products.tobytes())
-    return [sums.shards, products, *((x.count, x.mean.tobytes(), x.m2.tobytes()) for x in parts)]
+    seen = sums.looks
+    looks = seen and [(x.shape, x.tolist()) for x in (seen.pairs, seen.labels)]
+    return [
+        sums.shards,
+        products,
+        looks,
+        *((x.count, x.mean.tobytes(), x.m2.tobytes()) for x in parts),
+    ]
 
 
-@pytest.mark.parametrize("sums", [SUMS, WITH_PRODUCTS], ids=["plain", "products"])
+@pytest.mark.parametrize("sums", [SUMS, WITH_PRODUCTS, WITH_LOOKS, WITHOUT_LOOKS_YET])
 def test_sums_keep_every_bit(folder: CheckpointFolder, sums: Sums) -> None:
     assert bits(folder.load(folder.save("job", sums))) == bits(sums)
 

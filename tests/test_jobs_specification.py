@@ -15,11 +15,14 @@ from graftscope.server.jobs import (
     DonorSpec,
     EditSpec,
     InfluenceSpec,
+    LayerSpec,
     MagnitudeSpec,
     ModulesSpec,
     OriginalsSpec,
+    RelativeErrorSpec,
     Spec,
     StabilitySpec,
+    StableLabelsSpec,
     canonical,
     identity,
     input_arrays,
@@ -91,6 +94,16 @@ INFLUENCE_CHANGES: dict[str, object] = {
     "precision": "bf16",
     "products": True,
     "interventions": ((EDIT,),),
+    "until": RelativeErrorSpec(0.02),
+    "each_layer": (LayerSpec("conv1", 4), LayerSpec("conv2", 2)),
+}
+UNTIL_CHANGES: dict[str, object] = {
+    "k": 4,
+    "method": "kmeans",
+    "seed": 1,
+    "window": 5,
+    "percentile": 75.00000000000001,
+    "version": 0,
 }
 MODULES_CHANGES: dict[str, object] = {
     "maps": replace(MODULES.maps, sha256=OTHER_SHA),
@@ -157,6 +170,17 @@ edits = st.builds(
 )
 ks = st.lists(counts, max_size=3).map(tuple)
 percentiles = st.floats(0.5, 99.5)
+untils = st.none() | st.one_of(
+    st.builds(RelativeErrorSpec, st.floats(0.001, 0.999)),
+    st.builds(
+        StableLabelsSpec,
+        k=counts,
+        method=names,
+        seed=counts,
+        window=counts,
+        percentile=percentiles,
+    ),
+)
 influence_specs = st.builds(
     InfluenceSpec,
     model=st.sampled_from([SHA, OTHER_SHA]),
@@ -172,6 +196,8 @@ influence_specs = st.builds(
     arithmetic=counts,
     products=st.booleans(),
     interventions=st.lists(st.lists(edits, max_size=2).map(tuple), max_size=2).map(tuple),
+    until=untils,
+    each_layer=st.lists(st.builds(LayerSpec, names, counts), max_size=2).map(tuple),
 )
 modules_specs = st.builds(
     ModulesSpec,
@@ -243,6 +269,20 @@ def test_any_field_that_differs_gives_another_identity(spec: Spec, changes: dict
     assert {field.name for field in fields(spec)} == {*changes, "analysis"}
     copies = [replace(spec, **{name: value}) for name, value in changes.items()]
     assert len({identity(each) for each in [spec, *copies]}) == len(copies) + 1
+
+
+def test_any_part_of_a_stopping_rule_that_differs_gives_another_identity() -> None:
+    rule = StableLabelsSpec(3, "nmf", 0, 3, 75.0)
+    assert {field.name for field in fields(rule)} == {*UNTIL_CHANGES, "rule"}
+    rules = [rule, *(replace(rule, **{name: x}) for name, x in UNTIL_CHANGES.items())]  # type: ignore[arg-type]
+    copies = [replace(INFLUENCE, until=each) for each in rules]
+    assert len({identity(each) for each in [INFLUENCE, *copies]}) == len(rules) + 1
+
+
+def test_a_job_without_a_stopping_rule_is_what_it_was_before_there_were_any() -> None:
+    assert "until" not in canonical(INFLUENCE)
+    known = "c68f36421d20668124d8a8a68f222a5d8aa3e78f852444d8236c9594bedd4ae3"
+    assert identity(INFLUENCE) == known
 
 
 def test_the_order_in_which_arrays_are_named_does_not_matter() -> None:

@@ -32,7 +32,8 @@ from threadpoolctl import threadpool_info
 
 from graftscope.server.engine import Cancellation
 from graftscope.server.jobs import ArtifactStore, StabilitySpec
-from graftscope.server.jobs._stability import run_stability, single_threaded
+from graftscope.server.jobs._stability import run_stability
+from graftscope.server.jobs._threads import OneBlasThread, single_threaded
 
 def tell():
     print(json.dumps([(each["user_api"], each["num_threads"]) for each in threadpool_info()]))
@@ -41,7 +42,7 @@ artifacts = ArtifactStore(Path(sys.argv[1]))
 maps = artifacts.put(np.random.default_rng(0).random((9, 8, 8)))
 spec = StabilitySpec(maps, (2,), ("kmeans",), 1, 0, 3, 75.0)
 with ThreadPoolExecutor(1, initializer=single_threaded) as executor:
-    run_stability(spec, artifacts, executor, Cancellation(), tell)
+    run_stability(spec, artifacts, executor, Cancellation(), tell, OneBlasThread())
 tell()
 """
 

@@ -218,6 +218,24 @@ def test_a_module_without_channels_leaves_nothing_to_take_along(tmp_path: Path) 
     assert "Take a module along" not in rendered(make_data(nothing), tmp_path / "none").words
 
 
+def test_the_page_says_what_computed_it_and_how_far_that_is_from_float32(
+    page: Page, tmp_path: Path
+) -> None:
+    assert "float32, CPUExecutionProvider" in page.words
+    assert "Measured difference from plain float32" not in page.words
+    data = make_data(
+        make_section(),
+        precision="bfloat16",
+        provider="OpenVINOExecutionProvider",
+        rewrites=("fold", "share"),
+        deviations=("coarse: 1.25% (worst)",),
+    )
+    words = rendered(data, tmp_path).words
+    assert "bfloat16, OpenVINOExecutionProvider; graph rewrites: fold, share" in words
+    assert "Measured difference from plain float32" in words
+    assert "coarse: 1.25% (worst)" in words
+
+
 def test_the_page_says_what_the_data_say(page: Page) -> None:
     words = page.words
     assert "Coarse layer" in words

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from graftscope.client._results import Execution, Precision
+from graftscope.client._execution import Execution, Precision
 from graftscope.client._sweeps import MagnitudeResult, Regression, StabilityResult, SuggestedK
 from graftscope.client._tasks import Method
 from graftscope.client.reproduce import Study, Verdict

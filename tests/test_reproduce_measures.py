@@ -8,13 +8,8 @@ from typing import cast
 import numpy as np
 import pytest
 
-from graftscope.client._results import (
-    Execution,
-    HybridResult,
-    InfluenceResult,
-    ModulesResult,
-    Precision,
-)
+from graftscope.client._execution import Execution, Precision
+from graftscope.client._results import HybridResult, InfluenceResult, ModulesResult
 from graftscope.client._statistics import mean_of_known
 from graftscope.client._tasks import Method
 from graftscope.client.reproduce import Verdict

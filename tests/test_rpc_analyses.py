@@ -24,7 +24,7 @@ from request_toys import (
     pairs,
     result,
 )
-from server_toys import Stubs, influence_of, refused
+from server_toys import Stubs, influence_of, metadata_of, refused
 
 RANDOM = np.random.default_rng(0)
 PHOTOGRAPHS = RANDOM.integers(0, 256, (5, SIDE, SIDE, 3), dtype=np.uint8)
@@ -63,6 +63,75 @@ def test_latents_larger_than_a_message_are_those_that_are_used(toy_server: Stubs
     assert large.pairs == small.pairs == 2
     assert large.maps == small.maps
     assert large.originals == "latents"
+
+
+def test_several_layers_have_the_maps_of_each(toy_server: Stubs) -> None:
+    named = analysis_service_pb2.Layers(layers=["fine", "deconv1"])
+    operation = toy_server.wait(
+        toy_server.analyses.Influence(influence(layer="", each_layer=named))
+    )
+    found, told = influence_of(operation), metadata_of(operation)
+    assert list(found.layers) == list(told.influence.each_layer.layers) == ["deconv2", "deconv1"]
+    assert found.layer == told.influence.layer == ""
+    everything, layer_of = toy_server.numbers(found.maps), toy_server.read(found.layer_of)
+    of_channels = toy_server.read(found.channels)
+    for i, name in enumerate(found.layers):
+        alone = maps(toy_server, layer=name)
+        np.testing.assert_allclose(
+            everything[layer_of == i], toy_server.numbers(alone.maps), rtol=0, atol=TOLERANCE
+        )
+        np.testing.assert_array_equal(of_channels[layer_of == i], toy_server.read(alone.channels))
+    sizes = [
+        toy_server.read(array).nbytes
+        for array in (
+            found.maps,
+            found.stderr,
+            found.individual,
+            found.individual_stderr,
+            found.channels,
+            found.layer_of,
+        )
+    ]
+    assert told.estimate.result_bytes == sum(sizes)
+    assert toy_server.analyses.Influence(told.influence).name == operation.name
+
+
+def test_several_layers_stop_together(toy_server: Stubs) -> None:
+    named = analysis_service_pb2.Layers(layers=["fine", "deconv1"])
+    rule = analysis_service_pb2.StoppingRule(relative_standard_error=0.9)
+    many = pairs(count=2000, seed=1)
+    found = maps(toy_server, layer="", each_layer=named, until=rule, pairs=many)
+    alone = [maps(toy_server, layer=x, until=rule, pairs=many).pairs for x in named.layers]
+    assert found.pairs == max(alone)
+
+
+def test_a_stopping_rule_ends_a_job_and_says_so(toy_server: Stubs) -> None:
+    rule = analysis_service_pb2.StoppingRule(relative_standard_error=0.9)
+    found = maps(toy_server, until=rule, pairs=pairs(count=2000, seed=1))
+    assert found.pairs < found.stopping.max_pairs == 2000
+    assert found.stopping.met
+    assert found.pairs % 32 == 0
+    individual, stderr = map(toy_server.numbers, (found.individual, found.individual_stderr))
+    errors = stderr[individual > 0] / individual[individual > 0]
+    np.testing.assert_allclose(found.stopping.relative_standard_error, errors.max(), rtol=1e-12)
+    plain = maps(toy_server, pairs=pairs(count=found.pairs, seed=1))
+    assert plain.maps == found.maps
+    assert not plain.HasField("stopping")
+
+
+def test_the_metadata_repeat_a_stopping_rule_with_what_was_left_open(toy_server: Stubs) -> None:
+    labels = analysis_service_pb2.StableLabels(seed=7)
+    rule = analysis_service_pb2.StoppingRule(stable_labels=labels)
+    request = influence(until=rule, pairs=pairs(count=256, seed=1))
+    operation = toy_server.wait(toy_server.analyses.Influence(request))
+    told = metadata_of(operation).influence
+    assert told.until.stable_labels == analysis_service_pb2.StableLabels(
+        k=3, method=analysis_service_pb2.METHOD_NMF, seed=7, window=3, percentile=75.0
+    )
+    assert toy_server.analyses.Influence(told).name == operation.name
+    progress = metadata_of(operation).progress
+    assert progress.shards_done * 32 == influence_of(operation).pairs
+    assert progress.shards_total == 256 // 32
 
 
 def test_the_same_latents_are_the_same_specification_however_they_are_sent(

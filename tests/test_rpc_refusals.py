@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grpc
 import numpy as np
@@ -20,7 +20,9 @@ from request_toys import (
     CHANNELS,
     IMAGES,
     LABELS,
+    LAYER,
     MAPS,
+    SIDE,
     VAE,
     Z,
     artifact,
@@ -98,6 +100,64 @@ def bad_influence() -> Iterator[Bad]:
     yield Bad("labels that are no integers", fractions, "float64", "labels")
     yield Bad("long request id", influence(request_id="x" * 129), "at most 128", "request_id")
     yield Bad("odd request id", influence(request_id="a\nb"), r"'a\\nb'", "request_id")
+
+
+def bad_layers() -> Iterator[Bad]:
+    def named(*names: str) -> analysis_service_pb2.Layers:
+        return analysis_service_pb2.Layers(layers=names)
+
+    has = "it has: z, fc \\(coarse\\)"
+    yield Bad("no layers", influence(layer="", each_layer=named()), "no layer", "each_layer")
+    unknown = influence(layer="", each_layer=named(LAYER, "conv9"))
+    yield Bad("an unknown one", unknown, f"'conv9'.*{has}", "layer")
+    twice = influence(layer="", each_layer=named(LAYER, "intermediate"))
+    yield Bad("a layer and its level", twice, "more than once", "layers")
+    both = influence(each_layer=named(LAYER))
+    yield Bad("layer and layers", both, "leave one of them out", "layer")
+    labels = stable(k=CHANNELS + 1)
+    few = influence(layer="", each_layer=named("fc", LAYER), until=labels, pairs=pairs(count=1000))
+    yield Bad("k of the least layer", few, f"2 to {CHANNELS} is allowed", "until.stable_labels.k")
+
+
+def bad_until() -> Iterator[Bad]:
+    enough = pairs(count=1000)
+    field = "until.relative_standard_error"
+    for value in (0.0, 1.0, -0.5, float("nan"), float("inf")):
+        rule = until(relative_standard_error=value)
+        yield Bad(f"error of {value}", influence(until=rule, pairs=enough), str(value), field)
+    rule, few = until(relative_standard_error=0.1), pairs(count=63)
+    told = "from 64 pairs on, and at most 63 are asked for"
+    yield Bad("few pairs for errors", influence(until=rule, pairs=few), told, "pairs.count")
+    told = "from 128 pairs on, and at most 127 are asked for"
+    few = pairs(count=127)
+    yield Bad("few for labels", influence(until=stable(), pairs=few), told, "pairs.count")
+
+    def labels(field: str, told: str, **fields: Any) -> Bad:
+        usual = {"until": stable(), "pairs": enough}
+        return Bad(told, influence(**{**usual, **fields}), told, field)
+
+    k = "until.stable_labels.k"
+    yield labels(k, f"k is 1; 2 to {CHANNELS} is allowed", until=stable(k=1))
+    yield labels(k, f"k is 7; 2 to {CHANNELS} is allowed", until=stable(k=CHANNELS + 1))
+    some = channels(0, 3)
+    yield labels(k, "k is 3; 2 to 2 is allowed", each_channel=some)
+    pca = stable(method=analysis_service_pb2.METHOD_PCA)
+    yield labels("until.stable_labels.method", "pca needs products", until=pca)
+    yield labels("window", "window is 4; odd numbers", until=stable(window=4))
+    yield labels("window", f"odd numbers up to {SIDE}", until=stable(window=SIDE + 1))
+    yield labels("percentile", "percentile is 100", until=stable(percentile=100.0))
+    field = "until.stable_labels"
+    yield labels(field, "maps of modules are asked for", each_module=inline(LABELS))
+    both = each_of([edit(channels=channels(0))], [edit(channels=channels(1))])
+    yield labels(field, "maps of interventions are asked for", each_intervention=both)
+
+
+def until(**rule: Any) -> analysis_service_pb2.StoppingRule:
+    return analysis_service_pb2.StoppingRule(**rule)
+
+
+def stable(**fields: Any) -> analysis_service_pb2.StoppingRule:
+    return until(stable_labels=analysis_service_pb2.StableLabels(**fields))
 
 
 def bad_pairs() -> Iterator[Bad]:
@@ -256,6 +316,8 @@ def bad_operations() -> Iterator[Bad]:
 BAD = [
     *bad_models(),
     *bad_influence(),
+    *bad_until(),
+    *bad_layers(),
     *bad_pairs(),
     *bad_images(),
     *bad_arrays(),

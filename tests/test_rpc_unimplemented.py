@@ -10,8 +10,6 @@ from google.protobuf.message import Message
 from graftscope.v1 import (
     analysis_service_pb2,
     intervention_pb2,
-    model_service_pb2,
-    precision_pb2,
 )
 from request_toys import (
     IMAGES,
@@ -49,11 +47,10 @@ class Missing(NamedTuple):
 
 
 def precisions() -> Iterator[Missing]:
-    for name in ("BF16", "TF32", "FP16", "AUTO"):
-        number = precision_pb2.Precision.Value(f"PRECISION_{name}")
-        told = f"precision PRECISION_{name} is not implemented yet"
-        yield Missing(name, influence(precision=number), told, "precision")
-    told = f"precision number {NEWER} is not implemented yet"
+    told = (
+        f"precision number {NEWER} is not implemented yet; implemented are fp32, bf16, tf32, fp16, "
+        "auto"
+    )
     yield Missing("newer", influence(precision=NEWER), told, "precision")
     swap = edit(channels=channels(0))
     for request in (
@@ -65,9 +62,6 @@ def precisions() -> Iterator[Missing]:
 
 
 def encodings() -> Iterator[Missing]:
-    told = "encoding IMAGE_ENCODING_PNG is not implemented yet"
-    png = model_service_pb2.IMAGE_ENCODING_PNG
-    yield Missing("png", generate(samples=pairs(), encoding=png), told, "encoding")
     swap = edit(channels=channels(0))
     newer = f"encoding number {NEWER} is not"
     yield Missing("newer encoding", hybridize(swap, encoding=NEWER), newer, "encoding")
@@ -82,12 +76,11 @@ def methods() -> Iterator[Missing]:
 
 
 def rules() -> Iterator[Missing]:
-    told = "stopping rules (until) are not implemented yet"
-    for rule in (
-        analysis_service_pb2.StoppingRule(relative_standard_error=0.1),
-        analysis_service_pb2.StoppingRule(stable_labels=analysis_service_pb2.StableLabels()),
-    ):
-        yield Missing(f"until {rule.WhichOneof('rule')}", influence(until=rule), told, "until")
+    """Of stopping rules only a method of a later version is not there."""
+    labels = analysis_service_pb2.StableLabels(method=NEWER)  # type: ignore[arg-type]
+    rule = analysis_service_pb2.StoppingRule(stable_labels=labels)
+    told = f"method number {NEWER} is not implemented yet"
+    yield Missing("until", influence(until=rule), told, "method")
 
 
 def newer_fields() -> Iterator[Missing]:

@@ -85,10 +85,10 @@ def test_the_health_of_a_service_that_is_not_there_is_not_found(toy_server: Stub
 
 
 @pytest.mark.parametrize("good", [True, False])
-def test_initial_metadata_tell_the_servers_version(toy_server: Stubs, good: bool) -> None:
+def test_trailing_metadata_tell_the_servers_version(toy_server: Stubs, good: bool) -> None:
     request = operations_pb2.ListOperationsRequest(page_size=1 if good else -1)
     call = toy_server.operations.ListOperations.future(request)
-    told = dict(call.initial_metadata())
+    told = dict(call.trailing_metadata())
     assert told["graftscope-version"] == version("graftscope")
     assert (call.code() is grpc.StatusCode.OK) is good
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from graftscope.client._async_client import AsyncClient
     from graftscope.client._client import Client
     from graftscope.client._embedded import ADDRESS_VARIABLE
+    from graftscope.client._encodings import HybridFiles, ImageEncoding, SampleFiles
+    from graftscope.client._execution import Deviation, Execution, Precision
     from graftscope.client._finding import FoundChannels, find_channels
     from graftscope.client._fixed import Fixed
     from graftscope.client._interventions import Edit, Intervention, Mask, ModuleOf, Rectangle
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         Progress,
         ProgressCallback,
     )
+    from graftscope.client._layers import LayersResult
     from graftscope.client._masks import read_mask
     from graftscope.client._models import (
         ImageFormat,
@@ -69,13 +72,12 @@ if TYPE_CHECKING:
     )
     from graftscope.client._regions import Contrast, rectangle_region
     from graftscope.client._results import (
-        Execution,
         HybridResult,
         InfluenceResult,
         ModulesResult,
         Posterior,
-        Precision,
         Samples,
+        Stopping,
     )
     from graftscope.client._sources import Source
     from graftscope.client._sweeps import (
@@ -90,8 +92,11 @@ if TYPE_CHECKING:
         MagnitudeTask,
         Method,
         ModulesTask,
+        RelativeError,
         StabilityTask,
+        StableLabels,
         Task,
+        Until,
     )
     from graftscope.client._version import VersionWarning, client_version
     from graftscope.client.errors import GraftscopeError
@@ -107,6 +112,7 @@ __all__ = [
     "Client",
     "Constant",
     "Contrast",
+    "Deviation",
     "Donor",
     "Edit",
     "Encoded",
@@ -115,8 +121,10 @@ __all__ = [
     "Fixed",
     "FoundChannels",
     "GraftscopeError",
+    "HybridFiles",
     "HybridResult",
     "ImageDonor",
+    "ImageEncoding",
     "ImageFormat",
     "ImagePairs",
     "Images",
@@ -132,6 +140,7 @@ __all__ = [
     "Latents",
     "Layer",
     "LayerKind",
+    "LayersResult",
     "MagnitudeResult",
     "MagnitudeTask",
     "Mask",
@@ -150,16 +159,21 @@ __all__ = [
     "ProgressCallback",
     "Rectangle",
     "Regression",
+    "RelativeError",
+    "SampleFiles",
     "Samples",
     "Scale",
     "Source",
     "StabilityResult",
     "StabilityTask",
+    "StableLabels",
+    "Stopping",
     "StoredLatents",
     "SuggestedK",
     "Swap",
     "Task",
     "TorchHook",
+    "Until",
     "VersionWarning",
     "client_version",
     "find_channels",
@@ -185,6 +199,8 @@ _HOMES = {
     "_async_client": ("AsyncClient",),
     "_client": ("Client",),
     "_embedded": ("ADDRESS_VARIABLE",),
+    "_encodings": ("HybridFiles", "ImageEncoding", "SampleFiles"),
+    "_execution": ("Deviation", "Execution", "Precision"),
     "_finding": ("FoundChannels", "find_channels"),
     "_fixed": ("Fixed",),
     "_interventions": (
@@ -202,6 +218,7 @@ _HOMES = {
         "Progress",
         "ProgressCallback",
     ),
+    "_layers": ("LayersResult",),
     "_masks": ("read_mask",),
     "_models": (
         "ImageFormat",
@@ -223,13 +240,12 @@ _HOMES = {
     ),
     "_regions": ("Contrast", "rectangle_region"),
     "_results": (
-        "Execution",
         "HybridResult",
         "InfluenceResult",
         "ModulesResult",
         "Posterior",
-        "Precision",
         "Samples",
+        "Stopping",
     ),
     "_sources": ("Source",),
     "_sweeps": (
@@ -244,8 +260,11 @@ _HOMES = {
         "MagnitudeTask",
         "Method",
         "ModulesTask",
+        "RelativeError",
         "StabilityTask",
+        "StableLabels",
         "Task",
+        "Until",
     ),
     "_version": (
         "VersionWarning",

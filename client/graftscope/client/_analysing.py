@@ -9,6 +9,7 @@ from graftscope.client import _asking, _following
 from graftscope.client._fixed import fixed_values
 from graftscope.client._flow import Flow, call
 from graftscope.client._jobs import Estimate, Job
+from graftscope.client._layers import LayersResult
 from graftscope.client._results import InfluenceResult, ModulesResult
 from graftscope.client._sources import Source
 from graftscope.client._sweeps import AnalysisResult, MagnitudeResult, StabilityResult
@@ -76,6 +77,11 @@ def _call(task: Task, outbox: Outbox, dry_run: bool) -> Flow[operations_pb2.Oper
 def influence(task: InfluenceTask) -> Flow[InfluenceResult]:
     """Compute influence maps."""
     return (yield from _computed(task, InfluenceResult))
+
+
+def influence_layers(task: InfluenceTask) -> Flow[LayersResult]:
+    """Compute influence maps of several layers."""
+    return (yield from _computed(task, LayersResult))
 
 
 def modules(task: ModulesTask, source: Source | None = None) -> Flow[ModulesResult]:

@@ -1,6 +1,7 @@
 """What a client offers about analyses: compute them, or start them and look after their jobs."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,9 +9,11 @@ from numpy.typing import NDArray
 from graftscope.client import _analysing, _following
 from graftscope.client._checks import names
 from graftscope.client._choices import GivenMaps, MapsChoice
+from graftscope.client._execution import Precision
 from graftscope.client._fixed import Fixed
 from graftscope.client._interventions import Intervention
 from graftscope.client._jobs import Estimate, Job, ProgressCallback
+from graftscope.client._layers import LayersOptions, LayersResult, layers_task
 from graftscope.client._originals import Originals
 from graftscope.client._results import InfluenceResult, ModulesResult
 from graftscope.client._sweeps import AnalysisResult, MagnitudeResult, StabilityResult
@@ -23,6 +26,7 @@ from graftscope.client._tasks import (
     ModulesTask,
     StabilityTask,
     Task,
+    Until,
 )
 
 
@@ -40,6 +44,8 @@ class AnalysisMethods:
         labels: NDArray[np.integer] | None = None,
         interventions: Sequence[Intervention] | None = None,
         pairs: int = 1000,
+        until: Until | str | None = None,
+        precision: Precision = Precision.FP32,
         seed: int = 0,
         first: int = 0,
         originals: Originals | None = None,
@@ -60,7 +66,13 @@ class AnalysisMethods:
             channels: Which channels' maps; None for every channel of the layer.
             labels: (C,) module of every channel, -1 for none: maps of modules instead.
             interventions: Maps of these instead, one each; they name their layers themselves.
-            pairs: How many pairs of originals, at least 1.
+            pairs: How many pairs of originals, at least 1; with `until` the most.
+            until: What may end it earlier: `RelativeError(0.02)`, `StableLabels(k=3)`, or in words
+                ``se=0.02``, ``stable``, ``stable,k=4,method=kmeans``. The result's `stopping` tells
+                what came of it.
+            precision: Of the arithmetic, such as ``Precision.BF16`` or ``Precision.AUTO``; what the
+                server cannot run it refuses. The result's `execution` tells what ran, and how far
+                that is from float32.
             seed: Any number in [0, 2^32).
             first: Index of the first pair.
             originals: Where the pairs come from, or the pairs themselves; None for `Encoded`
@@ -90,8 +102,36 @@ class AnalysisMethods:
             interventions=None if interventions is None else tuple(interventions),
             share=names("share", share),
             fix=fix,
+            until=until,
+            precision=precision,
         )
         return self._driver.run(_analysing.influence(task), told(on_progress))
+
+    def influence_layers(
+        self,
+        model: str,
+        layers: Sequence[str],
+        *,
+        on_progress: ProgressCallback | None = None,
+        **options: Unpack[LayersOptions],
+    ) -> LayersResult:
+        """Compute influence maps of every channel of several layers, in one pass.
+
+        Originals are generated once for all layers, and every layer has the same pairs; with
+        `until` they end together, when the last of them may.
+
+        Args:
+            model: The model's name.
+            layers: Layers' names, or levels'.
+            on_progress: Hears of progress.
+            **options: As of `influence`: pairs, until, precision, seed, first, originals,
+                map_size, products, share, fix.
+
+        Returns:
+            Each layer's maps, by the layer's name.
+        """
+        task = layers_task(model, layers, options)
+        return self._driver.run(_analysing.influence_layers(task), told(on_progress))
 
     def modules(
         self,

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client._choices import PairChoice
+from graftscope.client._encodings import HybridFiles, SampleFiles, checked_encoding
 from graftscope.client._flow import Flow, call
 from graftscope.client._interventions import Intervention
 from graftscope.client._models import Model
@@ -15,11 +16,13 @@ from graftscope.client.wire import (
     arrays_of,
     encode_request,
     generate_request,
+    hybrid_files_from,
     hybridize_request,
     hybrids_from,
     model_from_proto,
     model_name,
     posterior_from,
+    sample_files_from,
     samples_from,
 )
 from graftscope.v1 import model_service_pb2
@@ -45,34 +48,53 @@ def model(name: str) -> Flow[Model]:
     return model_from_proto(reply.model)
 
 
-def generate(model: str, source: PairChoice | Latents) -> Flow[Samples]:
-    """Generate samples."""
+def generate(
+    model: str,
+    source: PairChoice | Latents,
+    precision: str = "fp32",
+    encoding: str | None = None,
+) -> Flow[Samples | SampleFiles]:
+    """Generate samples, as an array or as files."""
+    chosen = None if encoding is None else checked_encoding(encoding)
     outbox = Outbox()
     if isinstance(source, PairChoice):
         source = yield from _fixed(source, model)
-    request = generate_request(model, source, outbox)
+    request = generate_request(model, source, outbox, precision, chosen)
     yield from send_large(outbox)
     reply = yield from call(lambda stubs: stubs.models.Generate, request)
-    return samples_from(reply, (yield from fetch_all(arrays_of(reply))))
+    arrays = yield from fetch_all(arrays_of(reply))
+    if chosen is not None:
+        return sample_files_from(reply, arrays, chosen)
+    return samples_from(reply, arrays)
 
 
-def encode(model: str, images: NDArray[np.uint8]) -> Flow[Posterior]:
+def encode(model: str, images: NDArray[np.uint8], precision: str = "fp32") -> Flow[Posterior]:
     """Encode images."""
     outbox = Outbox()
-    request = encode_request(model, images, outbox)
+    request = encode_request(model, images, outbox, precision)
     yield from send_large(outbox)
     reply = yield from call(lambda stubs: stubs.models.Encode, request)
     return posterior_from(reply, (yield from fetch_all(arrays_of(reply))))
 
 
-def hybridize(model: str, intervention: Intervention, pairs: PairChoice) -> Flow[HybridResult]:
-    """Make hybrids."""
+def hybridize(
+    model: str,
+    intervention: Intervention,
+    pairs: PairChoice,
+    precision: str = "fp32",
+    encoding: str | None = None,
+) -> Flow[HybridResult | HybridFiles]:
+    """Make hybrids, as arrays or as files."""
+    chosen = None if encoding is None else checked_encoding(encoding)
     outbox = Outbox()
     drawn = yield from _fixed(pairs, model)
-    request = hybridize_request(model, intervention, drawn, outbox)
+    request = hybridize_request(model, intervention, drawn, outbox, precision, chosen)
     yield from send_large(outbox)
     reply = yield from call(lambda stubs: stubs.models.Hybridize, request)
-    return hybrids_from(reply, (yield from fetch_all(arrays_of(reply))))
+    arrays = yield from fetch_all(arrays_of(reply))
+    if chosen is not None:
+        return hybrid_files_from(reply, arrays, chosen)
+    return hybrids_from(reply, arrays)
 
 
 def _fixed(pairs: PairChoice, model_name: str) -> Flow[PairChoice]:

@@ -111,7 +111,7 @@ class _Performer:
             if error.details() == _ENDED_WHILE_WRITING:
                 raise UnavailableError(f"the server broke off {step.name}") from error
             raise self._peer.error(cast(Any, error), step.name) from error
-        self._peer.heard(await call.initial_metadata())
+        self._peer.heard(await call.initial_metadata(), await call.trailing_metadata())
         return cast(Message, reply)
 
     async def _receive(self) -> Message | None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,17 @@ from graftscope.client._checks import names
 from graftscope.client._choices import ChannelChoice, GivenMaps, MapsChoice, PairChoice
 from graftscope.client._client import DEFAULT_TIMEOUT_S
 from graftscope.client._embedded import ServerChoice, reached
+from graftscope.client._encodings import (
+    GenerateOptions,
+    HybridFiles,
+    HybridizeOptions,
+    SampleFiles,
+)
+from graftscope.client._execution import Precision
 from graftscope.client._fixed import Fixed
 from graftscope.client._interventions import Intervention
 from graftscope.client._jobs import Estimate, Job, ProgressCallback
+from graftscope.client._layers import LayersOptions, LayersResult, layers_task
 from graftscope.client._models import Model
 from graftscope.client._originals import Latents, Originals
 from graftscope.client._results import (
@@ -38,6 +46,7 @@ from graftscope.client._tasks import (
     ModulesTask,
     StabilityTask,
     Task,
+    Until,
 )
 from graftscope.client.errors import UsageError
 
@@ -128,6 +137,16 @@ class AsyncClient:
         """As `Client.model`."""
         return await self._driver.run(_asking.model(name))
 
+    @overload
+    async def generate(
+        self, model: str, *, encoding: None = None, **options: Unpack[GenerateOptions]
+    ) -> Samples: ...
+
+    @overload
+    async def generate(
+        self, model: str, *, encoding: str, **options: Unpack[GenerateOptions]
+    ) -> SampleFiles: ...
+
     async def generate(
         self,
         model: str,
@@ -138,16 +157,41 @@ class AsyncClient:
         originals: Originals | None = None,
         latents: Latents | None = None,
         fix: Fixed | None = None,
-    ) -> Samples:
+        precision: Precision = Precision.FP32,
+        encoding: str | None = None,
+    ) -> Samples | SampleFiles:
         """As `Client.generate`."""
         drawn = PairChoice(count, seed, first, originals, fix=fix)
-        return await self._driver.run(
-            _asking.generate(model, drawn if latents is None else latents)
-        )
+        source = drawn if latents is None else latents
+        return await self._driver.run(_asking.generate(model, source, precision, encoding))
 
-    async def encode(self, model: str, images: NDArray[np.uint8]) -> Posterior:
+    async def encode(
+        self, model: str, images: NDArray[np.uint8], *, precision: Precision = Precision.FP32
+    ) -> Posterior:
         """As `Client.encode`."""
-        return await self._driver.run(_asking.encode(model, images))
+        return await self._driver.run(_asking.encode(model, images, precision))
+
+    @overload
+    async def hybridize(
+        self,
+        model: str,
+        layer: str = "",
+        channels: Sequence[int] | None = None,
+        *,
+        encoding: None = None,
+        **options: Unpack[HybridizeOptions],
+    ) -> HybridResult: ...
+
+    @overload
+    async def hybridize(
+        self,
+        model: str,
+        layer: str = "",
+        channels: Sequence[int] | None = None,
+        *,
+        encoding: str,
+        **options: Unpack[HybridizeOptions],
+    ) -> HybridFiles: ...
 
     async def hybridize(
         self,
@@ -164,11 +208,14 @@ class AsyncClient:
         originals: Originals | None = None,
         share: Sequence[str] = (),
         fix: Fixed | None = None,
-    ) -> HybridResult:
+        precision: Precision = Precision.FP32,
+        encoding: str | None = None,
+    ) -> HybridResult | HybridFiles:
         """As `Client.hybridize`."""
         target = ChannelChoice(layer, channels, labels, module, intervention).to_intervention()
         drawn = PairChoice(pairs, seed, first, originals, share, fix)
-        return await self._driver.run(_asking.hybridize(model, target, drawn))
+        asked = _asking.hybridize(model, target, drawn, precision, encoding)
+        return await self._driver.run(asked)
 
     async def influence(
         self,
@@ -179,6 +226,8 @@ class AsyncClient:
         labels: NDArray[np.integer] | None = None,
         interventions: Sequence[Intervention] | None = None,
         pairs: int = 1000,
+        until: Until | str | None = None,
+        precision: Precision = Precision.FP32,
         seed: int = 0,
         first: int = 0,
         originals: Originals | None = None,
@@ -203,8 +252,22 @@ class AsyncClient:
             interventions=None if interventions is None else tuple(interventions),
             share=names("share", share),
             fix=fix,
+            until=until,
+            precision=precision,
         )
         return await self._driver.run(_analysing.influence(task), told(on_progress))
+
+    async def influence_layers(
+        self,
+        model: str,
+        layers: Sequence[str],
+        *,
+        on_progress: ProgressCallback | None = None,
+        **options: Unpack[LayersOptions],
+    ) -> LayersResult:
+        """As `Client.influence_layers`."""
+        task = layers_task(model, layers, options)
+        return await self._driver.run(_analysing.influence_layers(task), told(on_progress))
 
     async def modules(
         self,

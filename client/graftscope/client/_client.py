@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,13 @@ from graftscope.client import _asking
 from graftscope.client._analysis_methods import AnalysisMethods
 from graftscope.client._choices import ChannelChoice, PairChoice
 from graftscope.client._embedded import ServerChoice, reached
+from graftscope.client._encodings import (
+    GenerateOptions,
+    HybridFiles,
+    HybridizeOptions,
+    SampleFiles,
+)
+from graftscope.client._execution import Precision
 from graftscope.client._fixed import Fixed
 from graftscope.client._interventions import Intervention
 from graftscope.client._models import Model
@@ -107,6 +114,16 @@ class Client(AnalysisMethods):
         """
         return self._driver.run(_asking.model(name))
 
+    @overload
+    def generate(
+        self, model: str, *, encoding: None = None, **options: Unpack[GenerateOptions]
+    ) -> Samples: ...
+
+    @overload
+    def generate(
+        self, model: str, *, encoding: str, **options: Unpack[GenerateOptions]
+    ) -> SampleFiles: ...
+
     def generate(
         self,
         model: str,
@@ -117,7 +134,9 @@ class Client(AnalysisMethods):
         originals: Originals | None = None,
         latents: Latents | None = None,
         fix: Fixed | None = None,
-    ) -> Samples:
+        precision: Precision = Precision.FP32,
+        encoding: str | None = None,
+    ) -> Samples | SampleFiles:
         """Generate samples: original 1 of pairs, or what given latents make.
 
         Args:
@@ -131,24 +150,55 @@ class Client(AnalysisMethods):
                 arguments are ignored.
             fix: Values of inputs that are the same in every sample, by the input's name: numbers,
                 or arrays of the input's shape.
+            precision: Of the arithmetic, such as ``Precision.BF16``; what the server cannot run it
+                refuses, and every result says what ran.
+            encoding: ``"png"`` or ``"webp"`` for files of 8 bits a channel, the generator's range
+                mapped to 0 to 255; None for an array.
 
         Returns:
-            Images and the latents that they were made from.
+            Images and the latents that they were made from; with an encoding `images` is a list of
+            files, each its bytes.
         """
         drawn = PairChoice(count, seed, first, originals, fix=fix)
-        return self._driver.run(_asking.generate(model, drawn if latents is None else latents))
+        source = drawn if latents is None else latents
+        return self._driver.run(_asking.generate(model, source, precision, encoding))
 
-    def encode(self, model: str, images: NDArray[np.uint8]) -> Posterior:
+    def encode(
+        self, model: str, images: NDArray[np.uint8], *, precision: Precision = Precision.FP32
+    ) -> Posterior:
         """Infer latents from images.
 
         Args:
             model: The name of a model with an encoder.
             images: (B, H, W, c) uint8, of the generator's image size.
+            precision: As of `generate`.
 
         Returns:
             Mean and logarithm of the variance of each image's posterior.
         """
-        return self._driver.run(_asking.encode(model, images))
+        return self._driver.run(_asking.encode(model, images, precision))
+
+    @overload
+    def hybridize(
+        self,
+        model: str,
+        layer: str = "",
+        channels: Sequence[int] | None = None,
+        *,
+        encoding: None = None,
+        **options: Unpack[HybridizeOptions],
+    ) -> HybridResult: ...
+
+    @overload
+    def hybridize(
+        self,
+        model: str,
+        layer: str = "",
+        channels: Sequence[int] | None = None,
+        *,
+        encoding: str,
+        **options: Unpack[HybridizeOptions],
+    ) -> HybridFiles: ...
 
     def hybridize(
         self,
@@ -165,7 +215,9 @@ class Client(AnalysisMethods):
         originals: Originals | None = None,
         share: Sequence[str] = (),
         fix: Fixed | None = None,
-    ) -> HybridResult:
+        precision: Precision = Precision.FP32,
+        encoding: str | None = None,
+    ) -> HybridResult | HybridFiles:
         """Make hybrids: original 1 with some channels' values from original 2 (Definition 5).
 
         Or with whatever else an intervention assigns (Definition 2).
@@ -186,10 +238,13 @@ class Client(AnalysisMethods):
                 label among them, hybrids are of one class.
             fix: Values of inputs that are the same in every sample, by the input's name: numbers,
                 or arrays of the input's shape.
+            precision: As of `generate`.
+            encoding: As of `generate`.
 
         Returns:
-            Both originals and the hybrid of every pair.
+            Both originals and the hybrid of every pair; with an encoding each is a list of files.
         """
         target = ChannelChoice(layer, channels, labels, module, intervention).to_intervention()
         drawn = PairChoice(pairs, seed, first, originals, share, fix)
-        return self._driver.run(_asking.hybridize(model, target, drawn))
+        asked = _asking.hybridize(model, target, drawn, precision, encoding)
+        return self._driver.run(asked)

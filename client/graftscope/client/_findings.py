@@ -3,6 +3,7 @@
 It must not know how anything is computed, nor how a report is drawn.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +16,6 @@ from graftscope.client._results import (
     HybridResult,
     InfluenceResult,
     ModulesResult,
-    Precision,
     Samples,
 )
 from graftscope.client._sweeps import StabilityResult
@@ -26,8 +26,6 @@ from graftscope.client.report import (
     ReportData,
     region_change,
 )
-
-_PRECISIONS = {Precision.FP32: "float32", Precision.BF16: "bfloat16", Precision.FP16: "float16"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +74,6 @@ def report_data(
         The report's values.
     """
     influence = found[0].influence
-    precision = influence.execution.precision
     return ReportData(
         title=f"The modules of {model.name}",
         model=model.name,
@@ -88,13 +85,23 @@ def report_data(
         image_range=model.image.range,
         pairs=influence.pairs,
         seed=seed,
-        precision=_PRECISIONS.get(precision, precision.value),
+        precision=influence.execution.precision.kind,
         provider=influence.execution.provider,
+        rewrites=influence.execution.rewrites,
+        deviations=tuple(_deviations(found)),
         originals=_originals(influence),
         run_time_s=run_time_s,
         warnings=tuple(_warnings(found)),
         sections=tuple(_section(each) for each in found),
     )
+
+
+def _deviations(found: list[LayerFindings]) -> Iterator[str]:
+    """How far each layer's maps are from float32, where they are not exactly that."""
+    for each in found:
+        deviation = each.influence.execution.deviation
+        if deviation is not None:
+            yield f"{each.layer.level or each.layer.name}: {deviation}"
 
 
 def _section(found: LayerFindings) -> LayerSection:

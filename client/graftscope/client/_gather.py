@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from graftscope.client._client import Client
+from graftscope.client._execution import Precision
 from graftscope.client._findings import LayerFindings, report_data
 from graftscope.client._fixed import Fixed
 from graftscope.client._models import Layer, Model
@@ -51,6 +52,7 @@ class ReportPlan:
         originals: Where they come from; None for the model's default.
         share: Names of inputs of which original 2 takes original 1's value.
         fix: Values of inputs that are the same in every sample.
+        precision: Of maps, samples and hybrids.
         k: Number of modules, K.
         method: How they are found.
         seeds: Of the grouping; the first one is shown and grafted.
@@ -65,6 +67,7 @@ class ReportPlan:
     originals: Originals | None = None
     share: tuple[str, ...] = ()
     fix: Fixed | None = None
+    precision: Precision = Precision.FP32
     k: int = 3
     method: Method = Method.NMF
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -82,6 +85,7 @@ class ReportPlan:
             originals=self.originals,
             share=self.share,
             fix=self.fix,
+            precision=self.precision,
         )
 
     def influence_tasks(self, model: Model) -> tuple[InfluenceTask, ...]:
@@ -131,6 +135,7 @@ def gather(
         seed=plan.seed,
         originals=plan.originals,
         fix=plan.fix,
+        precision=plan.precision,
     )
     found = [_layer(client, model, name, plan, analyst, say) for name in plan.layers]
     return report_data(
@@ -203,6 +208,7 @@ def _check(
             originals=plan.originals,
             share=plan.share,
             fix=plan.fix,
+            precision=plan.precision,
         )
     )
 
@@ -229,6 +235,7 @@ def _hybrids(
             originals=plan.originals,
             share=plan.share,
             fix=plan.fix,
+            precision=plan.precision,
         )
         for module in range(plan.k)
     )

@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
+from graftscope.client._tasks import Until
+
 
 class JobState(StrEnum):
     """Where a job stands."""
@@ -34,8 +36,9 @@ class Progress:
         state: Where it stands.
         shards_done: Shards finished. One is 32 pairs of influence maps, a magnitude's too, or one
             number of modules by one method of a stability.
-        shards_total: Shards in all.
-        eta_s: Seconds still to go; None before the first shard.
+        shards_total: Shards in all; the most that there can be where the job has a stopping rule.
+        eta_s: Seconds still to go; None before the first shard. With a rule of relative standard
+            errors as these foretell it; with one of stable labels the most that it can be.
         hybrids_per_second: Since the job was started or resumed.
     """
 
@@ -52,7 +55,7 @@ ProgressCallback: TypeAlias = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a job is going to cost.
+    """What a job is going to cost; with a stopping rule at most.
 
     Args:
         duration_s: Seconds.
@@ -83,6 +86,7 @@ class Job:
         expires: When its result may be forgotten.
         done: Whether it has ended, in whatever way.
         error: Why it failed, empty otherwise.
+        until: What may end it early; None without such a rule.
     """
 
     name: str
@@ -98,3 +102,4 @@ class Job:
     expires: datetime | None
     done: bool
     error: str
+    until: Until | None = None

@@ -40,11 +40,11 @@ class Peer:
         self.address = address
         self.version = ""
 
-    def heard(self, metadata: Metadata | None) -> None:
-        """Take note of a call's initial metadata; warns once if the versions differ."""
-        if self.version or not metadata:
+    def heard(self, *received: Metadata | None) -> None:
+        """Take note of a call's metadata; warns once if the versions differ."""
+        if self.version:
             return
-        self.version = _text(metadata, METADATA_KEY)
+        self.version = _text([x for metadata in received for x in metadata or ()], METADATA_KEY)
         if self.version and differs(client_version(), self.version):
             warnings.warn(
                 f"the server at {self.address} is graftscope {self.version}, this client is"
@@ -63,7 +63,7 @@ class Peer:
         Returns:
             The error to raise.
         """
-        self.heard(call.initial_metadata())
+        self.heard(call.initial_metadata(), call.trailing_metadata())
         status, message = call.code(), call.details() or ""
         details = _details(call)
         if not details.reason:

@@ -6,43 +6,39 @@ H, W pixels.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.client._execution import Execution
 from graftscope.client._files import write_npz
 from graftscope.client._interventions import Intervention
 from graftscope.client._sources import Source
-from graftscope.client._tasks import Method
+from graftscope.client._tasks import Method, Until
 
 FloatArray = NDArray[np.float64]
 
 
-class Precision(StrEnum):
-    """How numbers were computed."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
-    TF32 = "tf32"
-    FP16 = "fp16"
-    AUTO = "auto"
-
-
 @dataclass(frozen=True)
-class Execution:
-    """What computed a result.
+class Stopping:
+    """What came of a stopping rule.
 
     Args:
-        model_digest: The model's version.
-        precision: Of the arithmetic.
-        provider: ONNX Runtime's name of the execution provider.
+        until: The rule.
+        met: Whether it held at the end; if not, the maximum came first.
+        max_pairs: The most pairs that were allowed.
+        relative_standard_error: The largest of an individual influence, at the end; NaN with one
+            pair, and where no map has any influence.
+        label_agreement: With `StableLabels` the share of channels whose labels stayed the same over
+            the last half of the pairs, NaN where nobody could look so far back; else 0.
     """
 
-    model_digest: str
-    precision: Precision
-    provider: str
+    until: Until
+    met: bool
+    max_pairs: int
+    relative_standard_error: float
+    label_agreement: float
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -146,7 +142,7 @@ class InfluenceResult:
         channels: (E,) int64: the channel, or the module, that each map belongs to; of
             interventions their places in `interventions`.
         range_width: Width of the image's range.
-        pairs: Pairs of originals behind the maps.
+        pairs: Pairs of originals behind the maps: with a stopping rule those that were needed.
         distinct_images: How many different real images were used; 0 where none were.
         originals: prior, encoded, images, latents or image_pairs.
         model: The model's name.
@@ -157,6 +153,7 @@ class InfluenceResult:
             |hybrid - original 1| in the same pair: what `Method.PCA` and `Method.SPECTRAL` group
             by. None where they were not asked for.
         interventions: What each map is of, where that is no channel and no module; else none.
+        stopping: What came of a stopping rule; None where there was none.
     """
 
     maps: FloatArray
@@ -174,6 +171,7 @@ class InfluenceResult:
     execution: Execution
     products: FloatArray | None = None
     interventions: tuple[Intervention, ...] = ()
+    stopping: Stopping | None = None
 
     @property
     def individual_share(self) -> FloatArray:

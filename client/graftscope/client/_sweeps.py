@@ -12,8 +12,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.client._execution import Execution
 from graftscope.client._files import write_npz
-from graftscope.client._results import Execution, FloatArray, InfluenceResult, ModulesResult
+from graftscope.client._layers import LayersResult
+from graftscope.client._results import FloatArray, InfluenceResult, ModulesResult
 from graftscope.client._sources import Source
 from graftscope.client._statistics import deviation_of_known, mean_of_known
 from graftscope.client._tasks import Method
@@ -239,7 +241,9 @@ class MagnitudeResult:
         write_npz(path, arrays, self.source.to_comment())
 
 
-AnalysisResult: TypeAlias = InfluenceResult | ModulesResult | StabilityResult | MagnitudeResult
+AnalysisResult: TypeAlias = (
+    InfluenceResult | LayersResult | ModulesResult | StabilityResult | MagnitudeResult
+)
 """Whatever an analysis answers."""
 
 

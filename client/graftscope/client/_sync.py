@@ -112,7 +112,7 @@ class _Performer:
             reply, call = method.with_call(step.request, timeout=timeout_s)
         except grpc.RpcError as error:
             raise self._peer.error(cast(Any, error), step.name) from error
-        self._peer.heard(call.initial_metadata())
+        self._peer.heard(call.initial_metadata(), call.trailing_metadata())
         return cast(Message, reply)
 
     def _receive(self) -> Message | None:

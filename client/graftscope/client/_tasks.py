@@ -7,6 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.client._execution import Precision
 from graftscope.client._fixed import Fixed
 from graftscope.client._interventions import Intervention
 from graftscope.client._originals import Originals
@@ -28,13 +29,61 @@ class Method(StrEnum):
         return self in (Method.PCA, Method.SPECTRAL)
 
 
+@dataclass(frozen=True)
+class RelativeError:
+    """Ends influence maps early: once every individual influence is known well enough.
+
+    Args:
+        value: The largest standard error of an individual influence, as a share of it; above 0 and
+            below 1. Influences of zero have none and are left out.
+    """
+
+    value: float
+
+    def __str__(self) -> str:
+        """Say it as the command line does: ``se=0.02``."""
+        return f"se={self.value:g}"
+
+
+@dataclass(frozen=True)
+class StableLabels:
+    """Ends influence maps early: once modules have stayed the same over the last half of the pairs.
+
+    Args:
+        k: Number of modules, at least 2.
+        method: How they are found.
+        seed: Of the method.
+        window: Side of the averaging window in pixels, odd.
+        percentile: Above which a pixel of a map counts, between 0 and 100, both excluded.
+    """
+
+    k: int = 3
+    method: Method = Method.NMF
+    seed: int = 0
+    window: int = 3
+    percentile: float = 75.0
+
+    def __str__(self) -> str:
+        """Say it as the command line does: ``stable,k=3,method=nmf``."""
+        usual = StableLabels()
+        names = ("seed", "window", "percentile")
+        rest = [name for name in names if getattr(self, name) != getattr(usual, name)]
+        shown = ["k", "method", *rest]
+        return ",".join(["stable", *(f"{name}={getattr(self, name)}" for name in shown)])
+
+
+Until: TypeAlias = RelativeError | StableLabels
+"""A stopping rule."""
+
+
 @dataclass(frozen=True, eq=False)
 class InfluenceTask:
     """Influence maps to compute (section 3.2, equation 3).
 
     Args:
         model: The model's name, with ``@DIGEST`` to insist on one version.
-        layer: A layer's name or a level's; empty with interventions, which name theirs.
+        layer: A layer's name or a level's; empty with interventions, which name theirs, and with
+            layers.
         channels: Which channels' maps, each by itself; None for every channel of the layer.
         labels: (C,) module of every channel, -1 for none: maps of modules instead of channels.
         interventions: Maps of these instead, one each.
@@ -48,6 +97,11 @@ class InfluenceTask:
         share: Names of inputs of which original 2 takes original 1's value.
         fix: Values of inputs that are the same in every sample: numbers, or arrays of the input's
             shape.
+        until: What may end it before `pairs`, which then is the maximum; a rule, or one in words:
+            ``se=0.02``, ``stable``, ``stable,k=4,method=kmeans``.
+        precision: Of the arithmetic; what the server cannot run it refuses.
+        layers: Every channel of each of these layers instead, in one pass: then the result is a
+            `LayersResult`.
     """
 
     model: str
@@ -63,6 +117,9 @@ class InfluenceTask:
     interventions: tuple[Intervention, ...] | None = None
     share: tuple[str, ...] = ()
     fix: Fixed | None = None
+    until: Until | str | None = None
+    precision: Precision = Precision.FP32
+    layers: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

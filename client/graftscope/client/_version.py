@@ -3,7 +3,7 @@
 from functools import cache
 
 METADATA_KEY = "graftscope-version"
-"""Key of the initial metadata under which a server tells its version."""
+"""Key of the metadata under which a server tells its version."""
 
 UNKNOWN = "unknown"
 

@@ -158,6 +158,7 @@ class Row(NamedTuple):
 ERRORS = (
     Row(None, "NOT_IMPLEMENTED", UnsupportedError),
     Row(None, "DEVICE_UNAVAILABLE", UnsupportedError),
+    Row(None, "PRECISION_UNAVAILABLE", UnsupportedError),
     Row(None, "CHECKSUM_MISMATCH", IntegrityError),
     Row(None, "ADDRESS_IN_USE", UnavailableError),
     Row(None, "STATE_IN_USE", UnavailableError),

@@ -8,6 +8,8 @@
 It works on graphs alone, with onnx-ir; it must not know torch, gRPC or sessions.
 """
 
+from graftscope.graph._accumulate import ADDED, COUNT, M2, MEAN, accumulate
+from graftscope.graph._choose import DONORS, FIRST, SAMPLES, splice_samples
 from graftscope.graph._cost import Cost, cost_of
 from graftscope.graph._cut import Cut, cut
 from graftscope.graph._free_batch import free_batch
@@ -40,6 +42,7 @@ from graftscope.graph._splice import (
     splice,
 )
 from graftscope.graph._unfit import refuse_unfit
+from graftscope.graph._upper import upper_half
 from graftscope.graph._walk import image_of
 from graftscope.graph.errors import (
     CutError,
@@ -53,13 +56,20 @@ from graftscope.graph.errors import (
 )
 
 __all__ = [
+    "ADDED",
+    "COUNT",
+    "DONORS",
+    "FIRST",
     "HYBRIDS",
     "IMAGE1",
+    "M2",
+    "MEAN",
     "MOMENT",
     "OPSET_FLOOR",
     "ORIGINAL1",
     "ORIGINAL2",
     "PIXEL_MEANS",
+    "SAMPLES",
     "SETS",
     "TOTAL",
     "Areas",
@@ -79,6 +89,7 @@ __all__ = [
     "Slot",
     "TrainingModeError",
     "UnknownTensorError",
+    "accumulate",
     "cost_of",
     "cut",
     "factor_name",
@@ -92,8 +103,10 @@ __all__ = [
     "reduce_effects",
     "refuse_unfit",
     "splice",
+    "splice_samples",
     "static_extents",
     "strip_metadata",
+    "upper_half",
     "value_name",
     "where_name",
 ]

@@ -2,9 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import grpc
@@ -15,9 +15,12 @@ from grpc_reflection.v1alpha import reflection
 from graftscope.bundle import shipped
 from graftscope.server._state import locked_state
 from graftscope.server.engine import (
+    Batching,
     Catalogue,
     SessionPool,
+    Turns,
     check_device,
+    describe_devices,
     find_bundles,
     open_bundles,
 )
@@ -37,6 +40,7 @@ from graftscope.server.rpc import (
     ArtifactServicer,
     ClusteringRequests,
     Guard,
+    Making,
     ModelServicer,
     OperationsServicer,
     Requests,
@@ -56,7 +60,8 @@ from graftscope.v1 import (
 _DAY_S = 86_400.0
 _GRACE_S = 2.0
 _LAST_PORT = 65_535
-_INTERACTIVE_THREADS = 2
+# A short call need not wait for a long one, on however few cores.
+_FEWEST_THREADS = 2
 
 _log = get_logger("server")
 
@@ -87,7 +92,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
         url = settings.jobs_url or f"sqlite:///{state / 'jobs.db'}"
         with (
             closing(JobStore(url)) as store,
-            ThreadPoolExecutor(_INTERACTIVE_THREADS, "interactive") as executor,
+            _interactive(settings, catalogue) as making,
         ):
             runner = JobRunner(
                 store,
@@ -97,7 +102,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
             )
             server = grpc.aio.server(interceptors=[Guard()], options=server_options())
             address = _listen(server, settings.listen)
-            health_servicer = await _add_services(server, catalogue, resolver, runner, executor)
+            health_servicer = await _add_services(server, catalogue, runner, making)
             try:
                 await runner.start(resume=settings.resume)
                 await server.start()
@@ -116,20 +121,30 @@ def _open_catalogue(settings: Settings) -> Catalogue:
     if not settings.bundles:
         paths = list(shipped().values())
     check_device(settings.device)
-    pool = SessionPool(settings.device, settings.sessions)
+    _log.info("devices", runs=describe_devices(settings.device))
+    turns = Turns(settings.job_patience_s)
+    pool = SessionPool(settings.device, settings.sessions, settings.workers, turns=turns)
     return Catalogue(open_bundles(paths), pool)
+
+
+@contextmanager
+def _interactive(settings: Settings, catalogue: Catalogue) -> Iterator[Making]:
+    """What answers calls while they wait, in threads of its own."""
+    threads = max(_FEWEST_THREADS, settings.workers)
+    # Half of them for runs of several calls, which under load leave no thread free.
+    with ThreadPoolExecutor(2 * threads, "interactive") as executor:
+        yield Making(Batching(executor, threads, catalogue.turns), executor)
 
 
 async def _add_services(
     server: grpc.aio.Server,
     catalogue: Catalogue,
-    resolver: Resolver,
     runner: JobRunner,
-    executor: ThreadPoolExecutor,
+    making: Making,
 ) -> health.aio.HealthServicer:
     arrays = Arrays(runner)
     requests = Requests(catalogue, arrays)
-    models = ModelServicer(catalogue, requests, resolver, arrays, executor)
+    models = ModelServicer(catalogue, arrays, making)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
     analyses = AnalysisServicer(runner, requests, ClusteringRequests(arrays))
     analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(analyses, server)

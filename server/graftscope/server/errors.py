@@ -7,6 +7,7 @@
     ├── Conflict                       a request_id that was used for something else
     ├── NotReady                       the result of an operation that has none
     ├── DeviceUnavailable              a device that this machine or this build does not have
+    ├── PrecisionUnavailable           a precision that this device cannot compute in
     ├── Corrupt                        stored or sent bytes that do not match their checksum
     ├── StateInUse                     a state folder that another server holds
     ├── AddressInUse                   a port that cannot be listened on
@@ -66,6 +67,12 @@ class DeviceUnavailable(ServerError):
     """A device that this machine or this build of ONNX Runtime does not have."""
 
     reason = "DEVICE_UNAVAILABLE"
+
+
+class PrecisionUnavailable(ServerError):
+    """A precision that this device cannot compute in."""
+
+    reason = "PRECISION_UNAVAILABLE"
 
 
 class Corrupt(ServerError):

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from graftscope.server.engine import Device
+from graftscope.server.engine import PATIENCE_S, Device
 from graftscope.server.errors import InvalidInput
 
 
@@ -34,6 +34,8 @@ class Settings(BaseSettings):
         state: folder of jobs, checkpoints and arrays; one server at a time.
         jobs_url: SQLAlchemy URL of the table of jobs; SQLite in `state` by default.
         keep_days: for how long results are kept.
+        job_patience_s: for how long a run of a job lets interactive calls go first, 0 to 10
+            seconds; 0 for not at all.
         resume: whether jobs that an earlier process left go on at the start.
         log_level: debug, info, warning or error.
     """
@@ -48,6 +50,7 @@ class Settings(BaseSettings):
     state: Path = Field(default_factory=default_state)
     jobs_url: str | None = None
     keep_days: float = Field(default=30.0, gt=0)
+    job_patience_s: float = Field(default=PATIENCE_S, ge=0, le=10)
     resume: bool = True
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
 

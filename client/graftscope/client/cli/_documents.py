@@ -1,10 +1,12 @@
 """What `--json` prints of each analysis. Maps, templates and weights are for `--out`."""
 
 from graftscope.client._finding import FoundChannels
+from graftscope.client._layers import LayersResult
 from graftscope.client._regions import Contrast
-from graftscope.client._results import InfluenceResult, ModulesResult
+from graftscope.client._results import InfluenceResult, ModulesResult, Stopping
 from graftscope.client._sources import Source
 from graftscope.client._sweeps import AnalysisResult, MagnitudeResult, StabilityResult
+from graftscope.client.cli._samples import how
 
 
 def document_of(result: AnalysisResult) -> dict[str, object]:
@@ -12,6 +14,8 @@ def document_of(result: AnalysisResult) -> dict[str, object]:
     match result:
         case InfluenceResult():
             return influence_document(result)
+        case LayersResult():
+            return {"layers": [influence_document(each) for each in result.layers.values()]}
         case ModulesResult():
             return modules_document(result)
         case StabilityResult():
@@ -29,9 +33,9 @@ def influence_document(result: InfluenceResult) -> dict[str, object]:
         "layer": result.layer,
         "originals": result.originals,
         "pairs": result.pairs,
+        "stopping": _stopping(result.stopping),
         "distinct_images": result.distinct_images,
-        "precision": result.execution.precision,
-        "provider": result.execution.provider,
+        **how(result.execution),
         "range_width": result.range_width,
         "map_shape": result.maps.shape[1:],
         "products": result.products is not None,
@@ -40,6 +44,10 @@ def influence_document(result: InfluenceResult) -> dict[str, object]:
         "individual": result.individual,
         "individual_stderr": result.individual_stderr,
     }
+
+
+def _stopping(stopping: Stopping | None) -> dict[str, object] | None:
+    return None if stopping is None else {**vars(stopping), "until": str(stopping.until)}
 
 
 def modules_document(result: ModulesResult) -> dict[str, object]:
@@ -92,8 +100,7 @@ def magnitude_document(result: MagnitudeResult) -> dict[str, object]:
         "originals": result.originals,
         "pairs": result.pairs,
         "distinct_images": result.distinct_images,
-        "precision": result.execution.precision,
-        "provider": result.execution.provider,
+        **how(result.execution),
         "range_width": result.range_width,
         **{name: getattr(result, name) for name in columns},
         "by_share": [vars(each) for each in result.by_share],

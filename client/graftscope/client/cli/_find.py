@@ -23,7 +23,6 @@ from graftscope.client.cli._maps import MapsOptions, given_maps, wanted_maps
 from graftscope.client.cli._options import (
     DryRunOption,
     JsonOption,
-    MapPairOptions,
     ModelOptions,
     NpzOption,
     ServerOptions,
@@ -31,6 +30,7 @@ from graftscope.client.cli._options import (
 from graftscope.client.cli._output import counted, note, say, say_json, table, written
 from graftscope.client.cli._places import chosen_model
 from graftscope.client.cli._session import check_target, opened
+from graftscope.client.cli._until import UntilPairOptions
 from graftscope.client.errors import MissingExtraError, NotFoundError
 
 SHOWN = 20
@@ -82,7 +82,7 @@ def find(
     server: ServerOptions,
     which: ModelOptions,
     chosen: MapsOptions,
-    drawn: MapPairOptions,
+    drawn: UntilPairOptions,
     region: RegionOption,
     modules: RankedModulesOption = None,
     at_least: AtLeastOption = None,
@@ -102,7 +102,7 @@ def find(
     _check_drawing(picture)
     area = parse_area(region)
     labels = None if modules is None else read_array(modules, "labels")
-    if given_maps(chosen, which.model, (), dry_run) is not None:
+    if given_maps(chosen, which.model, (), dry_run, drawn.until) is not None:
         maps, where = _stored(cast(Path, chosen.maps), area, server)
     elif dry_run:
         with opened(server) as client:
@@ -164,7 +164,7 @@ def _computed(
     server: ServerOptions,
     which: ModelOptions,
     chosen: MapsOptions,
-    drawn: MapPairOptions,
+    drawn: UntilPairOptions,
     area: Area,
 ) -> tuple[Maps, NDArray[np.float64]]:
     """Compute the maps of a layer, and make the region of the model's image."""

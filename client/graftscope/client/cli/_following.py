@@ -5,18 +5,21 @@ from collections.abc import Callable, Sequence
 from graftscope.client._client import Client
 from graftscope.client._jobs import Estimate, Job, JobState
 from graftscope.client._jobs import Progress as JobProgress
+from graftscope.client._layers import LayersResult
+from graftscope.client._results import InfluenceResult
 from graftscope.client._sweeps import AnalysisResult
-from graftscope.client._tasks import HybridTask, Task
+from graftscope.client._tasks import HybridTask, InfluenceTask, Task
+from graftscope.client._until import told_stop
 from graftscope.client.cli._output import counted, duration, note, say_json, size, when
 from graftscope.client.cli._progress import of_job, shown
 from graftscope.client.errors import StoppedError
 
 
-def tell_estimate(estimate: Estimate) -> None:
-    """Say what hybrids are going to cost."""
+def tell_estimate(estimate: Estimate, *, at_most: bool = False) -> None:
+    """Say what hybrids are going to cost, or with a stopping rule at most."""
     note(
-        f"{counted(estimate.hybrids, 'hybrid')}, about {duration(estimate.duration_s)},"
-        f" {size(estimate.result_bytes)} of results"
+        f"{'at most ' if at_most else ''}{counted(estimate.hybrids, 'hybrid')},"
+        f" about {duration(estimate.duration_s)}, {size(estimate.result_bytes)} of results"
     )
 
 
@@ -28,10 +31,14 @@ def tell_dry_run(client: Client, tasks: Sequence[HybridTask], json: bool) -> Non
         hybrids=sum(each.hybrids for each in estimates),
         result_bytes=sum(each.result_bytes for each in estimates),
     )
+    rules = {str(task.until) for task in tasks if isinstance(task, InfluenceTask) and task.until}
     if json:
-        say_json({"estimate": vars(total)})
+        # With a stopping rule the estimate is a maximum.
+        say_json(
+            {"estimate": vars(total), **({"until": ", ".join(sorted(rules))} if rules else {})}
+        )
     else:
-        tell_estimate(total)
+        tell_estimate(total, at_most=bool(rules))
 
 
 def compute(client: Client, task: Task) -> AnalysisResult:
@@ -51,12 +58,14 @@ def _tell_start(job: Job) -> None:
         note(f"answered already on {when(job.ended)}")
     elif progress.shards_done and estimate:
         left_s = estimate.duration_s * (1 - progress.shards_done / progress.shards_total)
+        most = "at most " if job.until else ""
         note(
-            f"goes on from {progress.shards_done} of {counted(progress.shards_total, 'shard')},"
-            f" about {duration(left_s)} left"
+            f"goes on from {progress.shards_done} of"
+            f" {most}{counted(progress.shards_total, 'shard')},"
+            f" {most or 'about '}{duration(left_s)} left"
         )
     elif estimate:
-        tell_estimate(estimate)
+        tell_estimate(estimate, at_most=job.until is not None)
 
 
 def attend(client: Client, job: Job, first: Callable[[Job], None] | None = None) -> AnalysisResult:
@@ -79,11 +88,14 @@ def attend(client: Client, job: Job, first: Callable[[Job], None] | None = None)
             def take(progress: JobProgress) -> None:
                 nonlocal last
                 last = progress
-                show(of_job(progress))
+                show(of_job(progress, job.until))
 
-            return client.wait(job.name, take)
+            result = client.wait(job.name, take)
     except KeyboardInterrupt:
         raise StoppedError(_stopped(client, job, last)) from None
+    if isinstance(result, InfluenceResult | LayersResult) and (told := told_stop(result)):
+        note(told)
+    return result
 
 
 def _stopped(client: Client, job: Job, progress: JobProgress) -> str:

@@ -1,5 +1,6 @@
 """The verb hybridize."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -8,12 +9,15 @@ import numpy as np
 import typer
 
 from graftscope.client._client import Client
+from graftscope.client._encodings import HybridFiles, HybridizeOptions
+from graftscope.client._execution import checked_precision
 from graftscope.client._files import write_bytes
 from graftscope.client._interventions import Intervention
 from graftscope.client._models import ImageFormat, Model
 from graftscope.client._originals import ImagePairs, Originals
 from graftscope.client._results import HybridResult
 from graftscope.client.cli._conditions import parse_fix, parse_share
+from graftscope.client.cli._encoding import EncodingOption, parse_encoding, saved
 from graftscope.client.cli._interventions import (
     InterveneOption,
     SaveInterventionOption,
@@ -30,11 +34,12 @@ from graftscope.client.cli._options import (
     ModelOptions,
     ModulesLayerOption,
     PictureOption,
+    PrecisionOption,
     ServerOptions,
 )
 from graftscope.client.cli._output import counted, say, say_json, written
 from graftscope.client.cli._places import chosen_model
-from graftscope.client.cli._samples import drawn_picture, head, tell_images
+from graftscope.client.cli._samples import drawn_picture, head, tell_how, tell_images
 from graftscope.client.cli._session import (
     check_target,
     chosen_originals,
@@ -83,6 +88,8 @@ def hybridize(
     save_intervention: SaveInterventionOption = None,
     image1: Image1Option = None,
     image2: Image2Option = None,
+    precision: PrecisionOption = "fp32",
+    encoding: EncodingOption = None,
     out: PictureOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -99,7 +106,7 @@ def hybridize(
     {"array": "FILE.png"}. Where swap and blend shall not take original 2: {"image": "FILE.jpg"}, or
     {"latents": {"inputs": {"z": "FILE.npz"}}}.
     """
-    check_target(out, ".npz", ".png")
+    as_files = parse_encoding(encoding, out)
     check_target(save_intervention, ".json", option="--save-intervention")
     if intervene is not None:
         refuse_beside_intervene(chosen, layer, module)
@@ -109,19 +116,25 @@ def hybridize(
         model, intervention = _chosen(client, which.model, given, chosen, layer, module)
         pairs = HYBRID_PAIRS if drawn.pairs is None else drawn.pairs
         tell_images(model, 3 * pairs)
-        result = client.hybridize(
-            model.name,
-            intervention=intervention,
-            pairs=pairs,
-            seed=drawn.seed,
-            originals=_image_pairs(image1, image2, drawn, model) or chosen_originals(drawn, model),
-            share=share,
-            fix=fix,
-        )
-    _write_hybrids(result, out, model.image)
+        asked: HybridizeOptions = {
+            "intervention": intervention,
+            "pairs": pairs,
+            "seed": drawn.seed,
+            "originals": _image_pairs(image1, image2, drawn, model)
+            or chosen_originals(drawn, model),
+            "share": share,
+            "fix": fix,
+            "precision": checked_precision(precision),
+        }
+        files = client.hybridize(model.name, encoding=as_files, **asked) if as_files else None
+        result = None if files else client.hybridize(model.name, **asked)
     if save_intervention:
         intervention.spelled_out().save(save_intervention)
-    _tell(model, intervention, result, out, save_intervention, json)
+    if files:
+        _tell_files(model, intervention, files, saved(files, out), save_intervention, json)
+    elif result:
+        _write_hybrids(result, out, model.image)
+        _tell(model, intervention, result, out, save_intervention, json)
 
 
 def _chosen(
@@ -165,8 +178,30 @@ def _tell(
         f"{counted(len(result.hybrid), 'hybrid')} of {model.name} at {at}, on average"
         f" {change:.2%} of the range away from original 1{written(out)}"
     )
+    tell_how(result.execution)
     if saved:
         say(f"{intervention}{written(saved)}")
+
+
+def _tell_files(
+    model: Model,
+    intervention: Intervention,
+    files: HybridFiles,
+    written_files: Mapping[str, object],
+    saved_intervention: Path | None,
+    json: bool,
+) -> None:
+    at = ", ".join(intervention.layers)
+    count, out = len(files.hybrid), written_files["out"]
+    if json:
+        facts = {"layer": at, "intervention": str(intervention), "pairs": count, **written_files}
+        kept = {"saved_intervention": saved_intervention}
+        say_json({**head(model, files.execution), **facts, **kept})
+        return
+    say(f"{counted(count, 'hybrid')} of {model.name} at {at}, with both originals -> {out}")
+    tell_how(files.execution)
+    if saved_intervention:
+        say(f"{intervention}{written(saved_intervention)}")
 
 
 def _write_hybrids(result: HybridResult, out: Path | None, image: ImageFormat) -> None:

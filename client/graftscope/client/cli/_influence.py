@@ -7,8 +7,11 @@ from typing import Annotated, cast
 
 import typer
 
+from graftscope.client._checks import names
 from graftscope.client._client import Client
+from graftscope.client._execution import checked_precision
 from graftscope.client._interventions import Intervention
+from graftscope.client._layers import LayersResult, layer_path
 from graftscope.client._models import Model
 from graftscope.client._results import InfluenceResult
 from graftscope.client._tasks import InfluenceTask
@@ -26,19 +29,33 @@ from graftscope.client.cli._options import (
     JsonOption,
     MapSizeOption,
     ModelOptions,
-    ModulesLayerOption,
     NpzOption,
     PairOptions,
+    PrecisionOption,
     ServerOptions,
 )
 from graftscope.client.cli._output import counted, say, say_json, table, written
 from graftscope.client.cli._places import chosen_model, chosen_place
+from graftscope.client.cli._samples import tell_how
 from graftscope.client.cli._session import (
     check_target,
     chosen_channels,
     chosen_originals,
     opened,
 )
+from graftscope.client.cli._until import UntilOption, parse_until
+from graftscope.client.errors import UsageError
+
+LayersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layer",
+        metavar="NAME[,NAME...]",
+        help="A layer's name, or a level's: coarse, intermediate, fine, image. Default: that of "
+        "--modules, or else intermediate, where the model has levels. Several with commas are "
+        "computed in one pass; --out maps.npz then writes a file a layer: maps.coarse.npz.",
+    ),
+]
 
 ProductsOption = Annotated[
     bool,
@@ -55,10 +72,12 @@ def influence(
     which: ModelOptions,
     chosen: ChannelOptions,
     drawn: PairOptions,
-    layer: ModulesLayerOption = None,
+    layer: LayersOption = None,
     intervene: EachInterveneOption = None,
+    until: UntilOption = None,
     map_size: MapSizeOption = 0,
     products: ProductsOption = False,
+    precision: PrecisionOption = "fp32",
     dry_run: DryRunOption = False,
     out: NpzOption = None,
     json: JsonOption = False,
@@ -66,15 +85,18 @@ def influence(
     """Compute influence maps: where, and how much, each channel changes the image.
 
     Of every channel of the layer, of some (--channels), of modules (--modules), or of
-    interventions of any kind, which may be at several layers (--intervene).
+    interventions of any kind, which may be at several layers (--intervene). Several layers
+    (--layer coarse,fine) are computed in one pass, every channel of each.
     """
-    check_target(out, ".npz")
+    layers = _several(layer, chosen)
+    for path in _targets(out, layers):
+        check_target(path, ".npz")
     if intervene:
         refuse_beside_intervene(chosen, layer)
     given = [Intervention.load(path) for path in intervene or ()]
-    share, fix = parse_share(drawn.share), parse_fix(drawn.fix)
+    share, fix, rule = parse_share(drawn.share), parse_fix(drawn.fix), parse_until(until)
     with opened(server) as client:
-        model, subject = _subject(client, which.model, given, chosen, layer)
+        model, subject = _subject(client, which.model, given, chosen, layer, layers)
         task = replace(
             subject,
             pairs=MAP_PAIRS if drawn.pairs is None else drawn.pairs,
@@ -84,17 +106,41 @@ def influence(
             products=products,
             share=share,
             fix=fix,
+            until=rule,
+            precision=checked_precision(precision),
         )
         if dry_run:
             tell_dry_run(client, [task], json)
             return
-        result = cast(InfluenceResult, compute(client, task))
-    if out:
-        result.save(out)
+        found = compute(client, task)
+    results = list(found.layers.values()) if isinstance(found, LayersResult) else [found]
+    whole = cast(list[InfluenceResult], results)
+    documents = []
+    for result, path in zip(whole, _targets(out, layers), strict=True):
+        if path:
+            result.save(path)
+        if not json:
+            _tell(result, "channel" if task.labels is None else "module", path)
+        documents.append({**influence_document(result), "out": path})
     if json:
-        say_json({**influence_document(result), "out": out})
-    else:
-        _tell(result, "channel" if task.labels is None else "module", out)
+        say_json({"layers": documents} if layers else documents[0])
+
+
+def _several(layer: str | None, chosen: ChannelOptions) -> tuple[str, ...]:
+    """Read the names of several layers; none where one is named, or none at all."""
+    if layer is None or "," not in layer:
+        return ()
+    if chosen != ChannelOptions():
+        raise UsageError(
+            "several layers are computed with every channel of each: leave out --channels and"
+            " --modules, or name one layer"
+        )
+    return names("--layer", [part.strip() for part in layer.split(",")])
+
+
+def _targets(out: Path | None, layers: Sequence[str]) -> list[Path | None]:
+    """Where each layer's maps are written, if anywhere: maps.coarse.npz for maps.npz."""
+    return [out and layer_path(out, name) for name in layers] if layers else [out]
 
 
 def _subject(
@@ -103,12 +149,16 @@ def _subject(
     given: Sequence[Intervention],
     chosen: ChannelOptions,
     layer: str | None,
+    layers: tuple[str, ...],
 ) -> tuple[Model, InfluenceTask]:
     """Find the model and what maps are wanted of; all else is left at its default."""
     if given:
         model = chosen_model(client, name)
         fitted = tuple(each.fitted(model) for each in given)
         return model, InfluenceTask(model.name, interventions=fitted)
+    if layers:
+        model = chosen_model(client, name)
+        return model, InfluenceTask(model.name, layers=layers)
     channels, labels = chosen_channels(chosen)
     model, at = chosen_place(client, name, layer, chosen.modules)
     return model, InfluenceTask(model.name, at, channels, labels)
@@ -121,6 +171,7 @@ def _tell(result: InfluenceResult, unit: str, out: Path | None) -> None:
         f" {result.layer or 'several layers'} of {result.model},"
         f" {counted(result.pairs, 'pair')} ({result.originals}){written(out)}"
     )
+    tell_how(result.execution)
     errors = result.individual_stderr / result.range_width
     heads, rows = _rows(result, unit)
     say(

@@ -33,7 +33,7 @@ def list_jobs(server: ServerOptions, json: JsonOption = False) -> None:
                     job.model or "-",
                     job.layer or "-",
                     job.progress.state,
-                    f"{job.progress.shards_done}/{job.progress.shards_total}",
+                    _shards(job, "/"),
                     when(job.created),
                 )
                 for job in found
@@ -102,7 +102,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
     facts = [
         ("id", _identifier(job)),
         ("kind", str(job.kind)),
-        ("state", f"{progress.state}, {progress.shards_done} of {progress.shards_total} shards"),
+        ("state", f"{progress.state}, {_shards(job, ' of ')} shards"),
         ("created", when(job.created)),
         ("ended", when(job.ended)),
         ("expires", when(job.expires)),
@@ -113,9 +113,17 @@ def _facts(job: Job) -> list[tuple[str, str]]:
     if job.estimate:
         cost = job.estimate
         facts.append(("estimate", f"{duration(cost.duration_s)}, {size(cost.result_bytes)}"))
+    if job.until:
+        facts.append(("until", str(job.until)))
     if job.error:
         facts.append(("error", job.error))
     return facts
+
+
+def _shards(job: Job, of: str) -> str:
+    """How many shards are done of all, or of the most that there can be."""
+    most = "at most " if job.until else ""
+    return f"{job.progress.shards_done}{of}{most}{job.progress.shards_total}"
 
 
 def _identifier(job: Job) -> str:

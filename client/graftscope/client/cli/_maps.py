@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 from graftscope.client._choices import MapsChoice
 from graftscope.client._client import Client
+from graftscope.client._execution import checked_precision
 from graftscope.client._files import read_array, read_npz
 from graftscope.client._models import Model
 from graftscope.client._results import InfluenceResult
 from graftscope.client._sources import read_source
-from graftscope.client._tasks import InfluenceTask, Method
+from graftscope.client._tasks import InfluenceTask, Method, StableLabels
 from graftscope.client.cli._conditions import parse_fix, parse_share
 from graftscope.client.cli._following import compute
-from graftscope.client.cli._options import MAPS, MapPairOptions
+from graftscope.client.cli._options import MAPS, PrecisionOption
 from graftscope.client.cli._places import chosen_layer
 from graftscope.client.cli._session import named_originals
+from graftscope.client.cli._until import UntilPairOptions, parse_until
 from graftscope.client.errors import InputError, UsageError
 
 
@@ -48,10 +50,15 @@ class MapsOptions:
             rich_help_panel=MAPS,
         ),
     ] = None
+    precision: PrecisionOption = "fp32"
 
 
 def given_maps(
-    options: MapsOptions, model: str | None, methods: Iterable[Method], dry_run: bool
+    options: MapsOptions,
+    model: str | None,
+    methods: Iterable[Method],
+    dry_run: bool,
+    until: str | None,
 ) -> MapsChoice | None:
     """Read the maps of a file, if one was given.
 
@@ -60,6 +67,7 @@ def given_maps(
         model: The model that was named, if any.
         methods: What groups the maps.
         dry_run: Whether nothing is to be computed.
+        until: What would end their computation early, if anything.
 
     Returns:
         The maps, with their products where a method needs them; None where maps have to be
@@ -75,6 +83,10 @@ def given_maps(
         raise UsageError("--maps are of a model's layer already: leave out --model, --layer")
     if dry_run:
         raise UsageError("--dry-run tells what maps would take: leave out --maps")
+    if until is not None:
+        raise UsageError("--until ends maps that are computed: leave out --maps, or --until")
+    if options.precision != MapsOptions.precision:
+        raise UsageError("--precision is of maps that are computed: leave out --maps, or it")
     maps = _floats(read_array(options.maps, "maps"))
     _check_of_channels(options.maps)
     return MapsChoice(maps, _products(options.maps, methods), read_source(options.maps))
@@ -106,9 +118,21 @@ def _floats(array: "NDArray[np.generic]") -> "NDArray[np.floating]":
 
 
 def wanted_maps(
-    model: Model, options: MapsOptions, drawn: MapPairOptions, methods: Iterable[Method]
+    model: Model,
+    options: MapsOptions,
+    drawn: UntilPairOptions,
+    methods: Iterable[Method],
+    modules: StableLabels | None = None,
 ) -> InfluenceTask:
-    """Make the task of maps that have to be computed, with products where a method needs them."""
+    """Make the task of maps that have to be computed, with products where a method needs them.
+
+    Args:
+        model: Whose maps.
+        options: Which.
+        drawn: Of which pairs.
+        methods: What groups the maps.
+        modules: What has to stay the same for a bare ``--until stable``; None for the default.
+    """
     return InfluenceTask(
         model=model.name,
         layer=chosen_layer(model, options.layer),
@@ -116,9 +140,11 @@ def wanted_maps(
         seed=drawn.pairs_seed,
         originals=named_originals(drawn.originals, model),
         map_size=drawn.map_size,
+        precision=checked_precision(options.precision),
         share=parse_share(drawn.share),
         fix=parse_fix(drawn.fix),
         products=any(method.needs_products for method in methods),
+        until=parse_until(drawn.until, modules),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from graftscope.client._results import ModulesResult
-from graftscope.client._tasks import ModulesTask
+from graftscope.client._tasks import ModulesTask, StableLabels
 from graftscope.client.cli._documents import modules_document
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._grouping import (
@@ -32,7 +32,6 @@ from graftscope.client.cli._maps import MapsOptions, computed_maps, given_maps, 
 from graftscope.client.cli._options import (
     DryRunOption,
     JsonOption,
-    MapPairOptions,
     ModelOptions,
     NpzOption,
     ServerOptions,
@@ -40,6 +39,7 @@ from graftscope.client.cli._options import (
 from graftscope.client.cli._output import counted, note, say, say_json, table, written
 from graftscope.client.cli._places import chosen_model
 from graftscope.client.cli._session import check_target, opened
+from graftscope.client.cli._until import UntilPairOptions
 
 KOption = Annotated[
     int, typer.Option("--k", metavar="K", help="How many modules, 1 to the number of maps.")
@@ -68,7 +68,7 @@ def modules(
     server: ServerOptions,
     which: ModelOptions,
     chosen: MapsOptions,
-    drawn: MapPairOptions,
+    drawn: UntilPairOptions,
     counting: FilterOptions,
     k: KOption = 3,
     method: MethodOption = "nmf",
@@ -93,12 +93,13 @@ def modules(
         tell_torch(model, at, stored_members(stored, at), json)
         return
     seeds, grouped = parse_numbers("--seed", seed), parse_method(method)
-    given = given_maps(chosen, which.model, [grouped], dry_run)
+    given = given_maps(chosen, which.model, [grouped], dry_run, drawn.until)
     with opened(server) as client:
         hooked = form and hooked_place(client, which.model, chosen.layer, chosen.maps)
         if given is None:
             model = chosen_model(client, which.model)
-            wanted = wanted_maps(model, chosen, drawn, [grouped])
+            watched = StableLabels(k, grouped, seeds[0], counting.window, counting.percentile)
+            wanted = wanted_maps(model, chosen, drawn, [grouped], watched)
             check_k(k, model, wanted.layer)
             if dry_run:
                 tell_dry_run(client, [wanted], json)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from graftscope.client._jobs import JobState
 from graftscope.client._jobs import Progress as JobProgress
+from graftscope.client._tasks import StableLabels, Until
 from graftscope.client.cli._output import duration, note
 
 EVERY_S = 5.0
@@ -27,6 +28,8 @@ class Advance:
         rate: How fast, in words, empty where unknown.
         eta_s: Seconds to go; None where unknown.
         stage: What is being done, empty where that does not change.
+        at_most: Whether the total is the most that there can be.
+        at_most_left: Whether the time to go is.
     """
 
     done: int
@@ -34,10 +37,13 @@ class Advance:
     rate: str = ""
     eta_s: float | None = None
     stage: str = ""
+    at_most: bool = False
+    at_most_left: bool = False
 
     def words(self) -> str:
         """The rate and the time to go."""
-        left = "" if self.eta_s is None else f"{duration(self.eta_s)} left"
+        most = "at most " if self.at_most_left else ""
+        left = "" if self.eta_s is None else f"{most}{duration(self.eta_s)} left"
         return ", ".join(part for part in (self.rate, left) if part)
 
 
@@ -68,12 +74,12 @@ def _bar(label: str, unit: str) -> Iterator[Shown]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn("{task.fields[unit]}"),
         TextColumn("{task.fields[words]}"),
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(label, total=None, words="")
+        task = progress.add_task(label, total=None, unit=unit, words="")
 
         def take(advance: Advance) -> None:
             progress.update(
@@ -81,6 +87,7 @@ def _bar(label: str, unit: str) -> Iterator[Shown]:
                 description=f"{label}: {advance.stage}" if advance.stage else label,
                 completed=advance.done,
                 total=advance.total or None,
+                unit=f"{unit} at most" if advance.at_most else unit,
                 words=advance.words(),
             )
 
@@ -107,7 +114,8 @@ class Lines:
             return
         self._stage, self._due_s = advance.stage, self._clock() + EVERY_S
         stage = f" {advance.stage}:" if advance.stage else ""
-        of = f" of {advance.total}" if advance.total else ""
+        most = "at most " if advance.at_most else ""
+        of = f" of {most}{advance.total}" if advance.total else ""
         words = advance.words()
         note(
             f"{self._label}:{stage} {advance.done}{of} {self._unit}"
@@ -115,12 +123,15 @@ class Lines:
         )
 
 
-def of_job(progress: JobProgress) -> Advance:
-    """Turn a job's progress into what is shown."""
+def of_job(progress: JobProgress, until: Until | None = None) -> Advance:
+    """Turn a job's progress into what is shown; a job with a stopping rule may end earlier."""
     rate = f"{progress.hybrids_per_second:,.0f} hybrids/s" if progress.hybrids_per_second else ""
     return Advance(
         done=progress.shards_done,
         total=progress.shards_total,
         rate="waiting for its turn" if progress.state is JobState.QUEUED else rate,
         eta_s=progress.eta_s,
+        at_most=until is not None,
+        # Relative errors foretell when they will be small enough; labels tell nothing.
+        at_most_left=isinstance(until, StableLabels),
     )

@@ -10,6 +10,7 @@ import typer
 
 from graftscope.client._client import Client
 from graftscope.client._embedded import import_room, translated
+from graftscope.client._execution import checked_precision
 from graftscope.client._files import prepare_folder
 from graftscope.client._models import Model
 from graftscope.client._results import InfluenceResult, ModulesResult
@@ -24,6 +25,7 @@ from graftscope.client.cli._options import (
     JsonOption,
     ModelOptions,
     PairOptions,
+    PrecisionOption,
     ServerOptions,
 )
 from graftscope.client.cli._output import duration, note, say, say_json
@@ -80,6 +82,7 @@ def report(
             "where the model has levels.",
         ),
     ] = None,
+    precision: PrecisionOption = "fp32",
     dry_run: DryRunOption = False,
     out: OutFolder = DEFAULT_FOLDER,
     json: JsonOption = False,
@@ -90,7 +93,7 @@ def report(
         prepare_folder(out)
     with opened(server) as client:
         model = chosen_model(client, which.model)
-        plan = _plan(model, drawn, grouping, tuple(layers or ()))
+        plan = _plan(model, drawn, grouping, tuple(layers or ()), precision)
         if dry_run:
             tell_dry_run(client, plan.influence_tasks(model), json)
             return
@@ -138,7 +141,11 @@ def require_report() -> None:
 
 
 def _plan(
-    model: Model, drawn: PairOptions, grouping: GroupingOptions, layers: tuple[str, ...]
+    model: Model,
+    drawn: PairOptions,
+    grouping: GroupingOptions,
+    layers: tuple[str, ...],
+    precision: str,
 ) -> "ReportPlan":
     # It is slow to import, and other verbs have no use for it.
     from graftscope.client._gather import ReportPlan, default_layers
@@ -153,6 +160,7 @@ def _plan(
         originals=chosen_originals(drawn, model),
         share=parse_share(drawn.share),
         fix=parse_fix(drawn.fix),
+        precision=checked_precision(precision),
         k=grouping.k,
         method=parse_method(grouping.method, METHODS),
         seeds=parse_numbers("--seeds", grouping.seeds),

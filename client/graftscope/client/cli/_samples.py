@@ -1,6 +1,6 @@
 """Verbs that generate samples and encode images while one waits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,10 +8,13 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from graftscope.client._encodings import GenerateOptions, SampleFiles
+from graftscope.client._execution import Execution, Precision, checked_precision
 from graftscope.client._files import write_bytes
 from graftscope.client._models import ImageFormat, Model
-from graftscope.client._results import Execution
+from graftscope.client._results import Samples
 from graftscope.client.cli._conditions import parse_fix
+from graftscope.client.cli._encoding import EncodingOption, parse_encoding, saved
 from graftscope.client.cli._options import (
     FixOption,
     JsonOption,
@@ -19,6 +22,7 @@ from graftscope.client.cli._options import (
     NpzOption,
     PairOptions,
     PictureOption,
+    PrecisionOption,
     ServerOptions,
 )
 from graftscope.client.cli._output import counted, say, say_json, tell_large, written
@@ -61,11 +65,13 @@ def generate(
     originals: OriginalsOption = None,
     latents: LatentsOption = None,
     fix: FixOption = None,
+    precision: PrecisionOption = "fp32",
+    encoding: EncodingOption = None,
     out: PictureOption = None,
     json: JsonOption = False,
 ) -> None:
     """Generate samples."""
-    check_target(out, ".npz", ".png")
+    as_files = parse_encoding(encoding, out)
     if latents is not None and originals is not None:
         raise UsageError("give either --latents or --originals")
     if latents is not None and fix:
@@ -74,24 +80,37 @@ def generate(
     with opened(server) as client:
         model = chosen_model(client, which.model)
         tell_images(model, count)
-        samples = client.generate(
-            model.name,
-            count=count,
-            seed=seed,
-            originals=chosen_originals(PairOptions(originals=originals), model),
-            latents=None if latents is None else read_latents(latents, model),
-            fix=fixed,
-        )
+        asked: GenerateOptions = {
+            "count": count,
+            "seed": seed,
+            "originals": chosen_originals(PairOptions(originals=originals), model),
+            "latents": None if latents is None else read_latents(latents, model),
+            "fix": fixed,
+            "precision": checked_precision(precision),
+        }
+        if as_files:
+            files = client.generate(model.name, encoding=as_files, **asked)
+            _tell_samples(model, files, saved(files, out), json)
+            return
+        samples = client.generate(model.name, **asked)
     if out and out.suffix == ".png":
         from graftscope.client._pictures import in_rows
 
         write_bytes(out, drawn_picture(in_rows(samples.images), (), model.image))
     elif out:
         samples.save(out)
+    _tell_samples(model, samples, {"out": out}, json)
+
+
+def _tell_samples(
+    model: Model, samples: Samples | SampleFiles, facts: Mapping[str, object], json: bool
+) -> None:
+    count, out = len(samples.images), facts["out"]
     if json:
-        say_json({**head(model, samples.execution), "count": len(samples.images), "out": out})
-    else:
-        say(f"{counted(len(samples.images), 'sample')} of {model.name}{written(out)}")
+        say_json({**head(model, samples.execution), "count": count, **facts})
+        return
+    say(f"{counted(count, 'sample')} of {model.name}{f' -> {out}' if out else ''}")
+    tell_how(samples.execution)
 
 
 def encode(
@@ -100,6 +119,7 @@ def encode(
     images: Annotated[
         Path, typer.Argument(metavar="IMAGES", help="An image, or a folder or zip of images.")
     ],
+    precision: PrecisionOption = "fp32",
     out: NpzOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -110,7 +130,8 @@ def encode(
     check_target(out, ".npz")
     with opened(server) as client:
         model = chosen_model(client, which.model)
-        posterior = client.encode(model.name, read_pictures(images, model))
+        pictures = read_pictures(images, model)
+        posterior = client.encode(model.name, pictures, precision=checked_precision(precision))
     if out:
         posterior.save(out)
     shapes = {name: list(array.shape) for name, array in posterior.mean.items()}
@@ -119,6 +140,7 @@ def encode(
     else:
         listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         say(f"posterior means of {model.name}: {listed}{written(out)}")
+        tell_how(posterior.execution)
 
 
 def tell_images(model: Model, count: int) -> None:
@@ -143,6 +165,22 @@ def head(model: Model, execution: Execution) -> dict[str, object]:
     return {
         "model": model.name,
         "model_digest": execution.model_digest,
+        **how(execution),
+    }
+
+
+def how(execution: Execution) -> dict[str, object]:
+    """What every document of computed numbers says of their arithmetic."""
+    deviation = execution.deviation
+    return {
         "precision": execution.precision,
         "provider": execution.provider,
+        "rewrites": execution.rewrites,
+        "deviation": None if deviation is None else vars(deviation),
     }
+
+
+def tell_how(execution: Execution) -> None:
+    """Say what ran, where that was not float32."""
+    if execution.precision is not Precision.FP32:
+        say(f"computed in {execution.precision} by {execution.provider}: {execution.deviation}")

@@ -8,7 +8,7 @@ import typer
 
 from graftscope.client._models import Layer
 from graftscope.client._sweeps import StabilityResult
-from graftscope.client._tasks import StabilityTask
+from graftscope.client._tasks import StabilityTask, StableLabels
 from graftscope.client.cli._documents import stability_document
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._grouping import FilterOptions, KsOption, parse_ks, parse_methods
@@ -16,7 +16,6 @@ from graftscope.client.cli._maps import MapsOptions, computed_maps, given_maps, 
 from graftscope.client.cli._options import (
     DryRunOption,
     JsonOption,
-    MapPairOptions,
     ModelOptions,
     NpzOption,
     ServerOptions,
@@ -33,6 +32,7 @@ from graftscope.client.cli._output import (
 )
 from graftscope.client.cli._places import chosen_model
 from graftscope.client.cli._session import check_target, opened
+from graftscope.client.cli._until import UntilPairOptions
 from graftscope.client.errors import InputError
 from graftscope.client.wire import Outbox, stability_request
 
@@ -61,7 +61,7 @@ def stability(
     server: ServerOptions,
     which: ModelOptions,
     chosen: MapsOptions,
-    drawn: MapPairOptions,
+    drawn: UntilPairOptions,
     counting: FilterOptions,
     k: KsOption = None,
     method: MethodsOption = "nmf,kmeans",
@@ -81,7 +81,7 @@ def stability(
     """
     check_target(out, ".npz")
     ks, methods = parse_ks(k), parse_methods(method)
-    given = given_maps(chosen, which.model, methods, dry_run)
+    given = given_maps(chosen, which.model, methods, dry_run, drawn.until)
     asked = StabilityTask(
         maps=_NO_MAPS,
         ks=ks,
@@ -96,7 +96,8 @@ def stability(
     with opened(server) as client:
         if given is None:
             model = chosen_model(client, which.model)
-            wanted = wanted_maps(model, chosen, drawn, methods)
+            watched = StableLabels(window=counting.window, percentile=counting.percentile)
+            wanted = wanted_maps(model, chosen, drawn, methods, watched)
             _check_ks(ks, model.layer(wanted.layer))
             if dry_run:
                 tell_dry_run(client, [wanted], json)

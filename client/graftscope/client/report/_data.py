@@ -175,6 +175,8 @@ class ReportData:
         seed: Seed of the latents.
         precision: Of the arithmetic, such as ``float32``.
         provider: What computed, such as ``CPUExecutionProvider``.
+        rewrites: Names of the graph rewrites that reorder arithmetic for speed.
+        deviations: How far maps are from float32, a sentence a layer; none where they are that.
         originals: Where originals come from: ``prior``, ``encoded``, or a description of images.
         run_time_s: Seconds the analyses took.
         warnings: What the reader must know before trusting a number, one sentence each.
@@ -197,6 +199,8 @@ class ReportData:
     run_time_s: float
     warnings: tuple[str, ...]
     sections: tuple[LayerSection, ...]
+    rewrites: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what the page cannot do without.

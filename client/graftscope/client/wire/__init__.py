@@ -21,7 +21,13 @@ from graftscope.client.wire._models import manifest_from_proto, model_from_proto
 from graftscope.client.wire._names import model_name, operation_name
 from graftscope.client.wire._operations import failure_of, job_from_proto, progress_from_proto
 from graftscope.client.wire._outbox import Outbox
-from graftscope.client.wire._replies import hybrids_from, posterior_from, samples_from
+from graftscope.client.wire._replies import (
+    hybrid_files_from,
+    hybrids_from,
+    posterior_from,
+    sample_files_from,
+    samples_from,
+)
 from graftscope.client.wire._requests import encode_request, generate_request, hybridize_request
 from graftscope.client.wire._status import DETAILS_KEY, ErrorDetails
 from graftscope.client.wire._tensors import (
@@ -50,6 +56,7 @@ __all__ = [
     "encode_request",
     "failure_of",
     "generate_request",
+    "hybrid_files_from",
     "hybridize_request",
     "hybrids_from",
     "influence_request",
@@ -68,6 +75,7 @@ __all__ = [
     "progress_from_proto",
     "response_of",
     "result_from",
+    "sample_files_from",
     "samples_from",
     "size_bytes",
     "stability_request",

@@ -7,6 +7,7 @@ import numpy as np
 from google.longrunning import operations_pb2
 from numpy.typing import NDArray
 
+from graftscope.client._layers import LayersResult, divided
 from graftscope.client._results import InfluenceResult, ModulesResult
 from graftscope.client._sweeps import (
     AnalysisResult,
@@ -21,6 +22,7 @@ from graftscope.client.wire._enums import METHODS, word_of
 from graftscope.client.wire._interventions import interventions_from, stored_arrays
 from graftscope.client.wire._operations import metadata_of, model_of
 from graftscope.client.wire._replies import execution_from_proto
+from graftscope.client.wire._until import stopping_from
 from graftscope.v1 import analysis_service_pb2, tensor_pb2
 
 AnalysisResponse: TypeAlias = (
@@ -62,7 +64,8 @@ def result_from(
     """Put an analysis's result together."""
     match response:
         case analysis_service_pb2.InfluenceResponse():
-            return _influence_from(operation, response, arrays)
+            found = _influence_from(operation, response, arrays)
+            return _divided(found, response, arrays) if response.layers else found
         case analysis_service_pb2.ModulesResponse():
             return _modules_from(operation, response, arrays)
         case analysis_service_pb2.StabilityResponse():
@@ -92,7 +95,24 @@ def _influence_from(
         execution=execution_from_proto(response.execution),
         products=float64(arrays, "products", 2) if response.HasField("products") else None,
         interventions=interventions_from(metadata_of(operation).influence, arrays),
+        stopping=stopping_from(metadata_of(operation).influence, response),
     )
+
+
+def _divided(
+    found: InfluenceResult, response: analysis_service_pb2.InfluenceResponse, arrays: Arrays
+) -> LayersResult:
+    layer_of = int64(arrays, "layer_of", 1)
+    names, counts = list(response.layers), np.bincount(layer_of, minlength=len(response.layers))
+    expected = np.repeat(np.arange(len(names)), counts[: len(names)])
+    if not np.array_equal(layer_of, expected) or len(layer_of) != len(found.maps):
+        raise ReplyError(f"the server sent 'layer_of' that does not divide maps among {names}")
+    ends = np.cumsum(counts).tolist()
+    rows = {
+        name: slice(end - int(count), end)
+        for name, end, count in zip(names, ends, counts, strict=True)
+    }
+    return divided(found, rows)
 
 
 def _modules_from(

@@ -22,6 +22,8 @@ from graftscope.client.wire._interventions import intervention_to_proto
 from graftscope.client.wire._names import model_name, operation_name
 from graftscope.client.wire._originals import pairs_to_proto
 from graftscope.client.wire._outbox import Outbox
+from graftscope.client.wire._precision import precision_to_proto
+from graftscope.client.wire._until import until_to_proto
 from graftscope.v1 import analysis_service_pb2, intervention_pb2, tensor_pb2
 
 METHODS = {
@@ -42,11 +44,16 @@ def influence_request(
         pairs=pairs_to_proto(_drawn(task, task.seed), outbox),
         map_size=check.whole_number("map_size", task.map_size),
         products=task.products,
+        precision=precision_to_proto(task.precision),
+        until=until_to_proto(task.until),
         dry_run=dry_run,
     )
     _check_subject(task)
     if task.interventions is not None:
         request.each_intervention.CopyFrom(_each_intervention(task.interventions, outbox))
+    elif task.layers is not None:
+        _distinct("layer", task.layers)
+        request.each_layer.layers.extend(task.layers)
     elif task.labels is not None:
         request.each_module.CopyFrom(outbox.add(check.module_labels(task.labels)))
     else:
@@ -58,6 +65,9 @@ def _check_subject(task: InfluenceTask) -> None:
     """Check that maps of one kind are asked for, and where."""
     if task.labels is not None and task.channels is not None:
         raise UsageError("say either `channels` or `labels`: maps of channels, or of modules")
+    if task.layers is not None:
+        _check_layers_alone(task)
+        return
     if task.interventions is None:
         if not task.layer:
             raise UsageError("say where: either `layer`, or `interventions`")
@@ -65,6 +75,15 @@ def _check_subject(task: InfluenceTask) -> None:
         raise UsageError(
             "interventions name their layers and channels themselves: leave out `layer`, `channels`"
             " and `labels`"
+        )
+
+
+def _check_layers_alone(task: InfluenceTask) -> None:
+    beside = (task.channels, task.labels, task.interventions)
+    if task.layer or any(each is not None for each in beside):
+        raise UsageError(
+            "`layers` asks for every channel of each: leave out `layer`, `channels`, `labels` and"
+            " `interventions`"
         )
 
 

@@ -58,6 +58,18 @@ def int64(arrays: Arrays, name: str, axes: int) -> NDArray[np.int64]:
     return take(arrays, name, axes).astype(np.int64, copy=False)
 
 
+def files(arrays: Arrays, name: str) -> list[bytes]:
+    """Take files.
+
+    Raises:
+        ReplyError: If they are missing, or something else was sent.
+    """
+    array = take(arrays, name, 1)
+    if array.dtype != np.object_:
+        raise ReplyError(f"the server sent {name!r} as numbers, not as files")
+    return [bytes(each) for each in array]
+
+
 def latents(arrays: Arrays, field: str) -> dict[str, AnyArray]:
     """Take the latents of one field, by the inputs' names."""
     prefix = f"{field}."

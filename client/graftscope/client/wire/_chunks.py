@@ -6,7 +6,13 @@ from collections.abc import Iterator
 import google_crc32c
 
 from graftscope.client.errors import IntegrityError, ReplyError
-from graftscope.client.wire._tensors import AnyArray, Packed, size_bytes, unpack
+from graftscope.client.wire._tensors import (
+    FILES,
+    AnyArray,
+    Packed,
+    size_bytes,
+    unpack,
+)
 from graftscope.v1 import artifact_service_pb2, tensor_pb2
 
 CHUNK_BYTES = 1 << 20
@@ -30,7 +36,9 @@ class Assembly:
 
     def __init__(self, artifact: tensor_pb2.Artifact) -> None:
         self._artifact = artifact
-        self._expected = size_bytes(artifact.datatype, artifact.shape)
+        # How large files are is told with the first of their bytes.
+        files = artifact.datatype == FILES
+        self._expected = None if files else size_bytes(artifact.datatype, artifact.shape)
         self._data = bytearray()
 
     @property
@@ -56,6 +64,8 @@ class Assembly:
                 f"a chunk of artifact {self._artifact.sha256[:12]} at byte {self.received}"
                 " does not match its CRC-32C"
             )
+        if self._expected is None:
+            self._expected = reply.total_bytes
         if self.received + len(chunk.data) > self._expected:
             raise ReplyError(
                 f"artifact {self._artifact.sha256[:12]} is longer than its {self._expected} bytes"

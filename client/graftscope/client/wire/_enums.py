@@ -3,13 +3,19 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
+from graftscope.client._encodings import ImageEncoding
+from graftscope.client._execution import Precision
 from graftscope.client._jobs import JobState
 from graftscope.client._models import LayerKind
-from graftscope.client._results import Precision
 from graftscope.client._tasks import Method
 from graftscope.client._version import client_version
 from graftscope.client.errors import VersionError
-from graftscope.v1 import analysis_service_pb2, bundle_pb2, precision_pb2
+from graftscope.v1 import (
+    analysis_service_pb2,
+    bundle_pb2,
+    model_service_pb2,
+    precision_pb2,
+)
 
 Word = TypeVar("Word", LayerKind, JobState, Method, Precision)
 
@@ -42,6 +48,12 @@ PRECISIONS: Mapping[int, Precision] = {
     precision_pb2.PRECISION_TF32: Precision.TF32,
     precision_pb2.PRECISION_FP16: Precision.FP16,
     precision_pb2.PRECISION_AUTO: Precision.AUTO,
+}
+
+ENCODINGS: Mapping[ImageEncoding | None, model_service_pb2.ImageEncoding.ValueType] = {
+    None: model_service_pb2.IMAGE_ENCODING_UNSPECIFIED,
+    ImageEncoding.PNG: model_service_pb2.IMAGE_ENCODING_PNG,
+    ImageEncoding.WEBP: model_service_pb2.IMAGE_ENCODING_WEBP,
 }
 
 

@@ -20,6 +20,7 @@ from graftscope.client.errors import (
 )
 from graftscope.client.wire._enums import JOB_STATES, word_of
 from graftscope.client.wire._status import ErrorDetails
+from graftscope.client.wire._until import until_from_proto
 from graftscope.v1 import analysis_service_pb2
 
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -62,6 +63,7 @@ def job_from_proto(operation: operations_pb2.Operation) -> Job:
         expires=_time(metadata, "expire_time"),
         done=operation.done,
         error=operation.error.message,
+        until=until_from_proto(metadata.influence.until),
     )
 
 
@@ -74,7 +76,8 @@ def model_of(metadata: analysis_service_pb2.AnalysisMetadata) -> str:
 def _layers(metadata: analysis_service_pb2.AnalysisMetadata) -> str:
     asked = metadata.influence.each_intervention.interventions
     edited = dict.fromkeys(edit.layer for each in asked for edit in each.edits)
-    return metadata.influence.layer or ", ".join([*metadata.magnitude.layers, *edited])
+    several = (*metadata.influence.each_layer.layers, *metadata.magnitude.layers, *edited)
+    return metadata.influence.layer or ", ".join(several)
 
 
 def _kind(metadata: analysis_service_pb2.AnalysisMetadata) -> JobKind:

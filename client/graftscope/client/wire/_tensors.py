@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -25,6 +26,11 @@ DATATYPES: dict[str, np.dtype[np.generic]] = {
     "FP64": np.dtype("<f8"),
 }
 """The contract's element types, little-endian."""
+
+FILES = "BYTES"
+"""The contract's datatype of files, each of which follows its length in four bytes."""
+
+_LENGTH = struct.Struct("<I")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +72,7 @@ def pack(array: AnyArray) -> Packed:
 
 
 def unpack(data: bytes | bytearray, datatype: str, shape: Sequence[int]) -> AnyArray:
-    """Turn bytes into an array that owns its memory.
+    """Turn bytes into an array that nobody else has.
 
     Args:
         data: Elements in C order, little-endian.
@@ -74,11 +80,14 @@ def unpack(data: bytes | bytearray, datatype: str, shape: Sequence[int]) -> AnyA
         shape: Extents, outermost first.
 
     Returns:
-        The array, writable, in the machine's byte order.
+        The array, writable, in the machine's byte order; of objects, each a file's bytes, where the
+        datatype is `FILES`.
 
     Raises:
         ReplyError: If the datatype is unknown or the number of bytes is another one.
     """
+    if datatype == FILES:
+        return _unpack_files(memoryview(data), shape)
     expected = size_bytes(datatype, shape)
     if len(data) != expected:
         raise ReplyError(
@@ -86,7 +95,27 @@ def unpack(data: bytes | bytearray, datatype: str, shape: Sequence[int]) -> AnyA
             f" which needs {expected}"
         )
     dtype = DATATYPES[datatype]
-    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    # What was put together here from chunks is writable already, and nobody else's.
+    copy = not isinstance(data, bytearray)
+    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=copy)
+
+
+def _unpack_files(data: memoryview, shape: Sequence[int]) -> AnyArray:
+    files: list[bytes] = []
+    start = 0
+    while start + _LENGTH.size <= len(data):
+        (length,) = _LENGTH.unpack_from(data, start)
+        start += _LENGTH.size
+        files.append(bytes(data[start : start + length]))
+        start += length
+    if start != len(data) or tuple(shape) != (len(files),):
+        raise ReplyError(
+            f"the server sent {len(data)} bytes for files of shape {tuple(shape)}, which do not"
+            " add up"
+        )
+    array = np.empty(len(files), dtype=np.object_)
+    array[:] = files
+    return array
 
 
 def size_bytes(datatype: str, shape: Sequence[int]) -> int:

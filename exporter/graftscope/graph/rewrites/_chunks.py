@@ -22,6 +22,7 @@ from graftscope.graph.rewrites._build import (
     sized,
     transpose,
 )
+from graftscope.graph.rewrites._subpixel import interleaved
 
 _TO_FRONT = (0, 3, 1, 2)
 _TO_BACK = (0, 2, 3, 1)
@@ -37,8 +38,8 @@ def interleave_in_chunks(model: ir.Model) -> ir.Model:
         The same model.
     """
     for node in list(model.graph):
-        is_inside = node.op_type == "DepthToSpace" and not node.outputs[0].is_graph_output()
-        if is_inside and node.attributes.get_string("mode", "DCR") == "DCR":
+        output = node.outputs[0]
+        if interleaved(output) is not None and not output.is_graph_output():
             _in_chunks(model.graph, node)
     clean(model)
     return model

@@ -26,6 +26,7 @@ from graftscope.graph.rewrites._geometry import Convolution
 from graftscope.graph.rewrites._subpixel import (
     convolve,
     interleave,
+    interleaved,
     whole_lanes,
 )
 
@@ -89,11 +90,10 @@ def _window(size: int, before: int, stride: int) -> range:
 def _on_phases(graph: ir.Graph, convolution: Convolution) -> None:
     source, tape = convolution.node.inputs[0], Tape(graph)
     assert source is not None
-    producer = source.producer()
-    if producer is None or not _is_interleaving(producer) or only_use(source) is None:
+    phases = interleaved(source)
+    if phases is None or only_use(source) is None:
         return
-    stride, stacked = producer.attributes.get_int("blocksize"), producer.inputs[0]
-    assert stacked is not None
+    stacked, stride = phases
     rows, columns = convolution.axes
     if any(extent % stride for axis in (rows, columns) for extent in (axis.length, axis.input)):
         return
@@ -108,11 +108,6 @@ def _on_phases(graph: ir.Graph, convolution: Convolution) -> None:
     for behind in unaries_behind(output):
         result, output = unary(tape, behind, result), behind.outputs[0]
     replace(graph, output, interleave(tape, result, stride))
-
-
-def _is_interleaving(node: ir.Node) -> bool:
-    mode = node.attributes.get_string("mode", "DCR") if node.op_type == "DepthToSpace" else ""
-    return mode == "DCR" and not node.domain
 
 
 def _is_cheaper(convolution: Convolution, kernel: NDArray[np.float32], stride: int) -> bool:

@@ -87,6 +87,17 @@ def interleave(tape: Tape, stacked: ir.Value, stride: int) -> ir.Value:
     return sized(result, channels // stride**2, height * stride, width * stride)
 
 
+def interleaved(value: ir.Value) -> tuple[ir.Value, int] | None:
+    """The phases that a value interleaves, and their stride; None where it is something else."""
+    node = value.producer()
+    if node is None or node.op_type != "DepthToSpace" or node.domain:
+        return None
+    stacked = node.inputs[0]
+    if node.attributes.get_string("mode", "DCR") != "DCR" or stacked is None:
+        return None
+    return stacked, node.attributes.get_int("blocksize")
+
+
 def to_phases(tape: Tape, value: ir.Value, stride: int) -> ir.Value:
     """(N, C, s * h, s * w) to (N, s * s * C, h, w), phases outermost."""
     if stride == 1:

@@ -9,6 +9,7 @@ from onnx_ir.tape import Tape
 
 from graftscope.graph._splice import MOMENT, PIXEL_MEANS, TOTAL, Areas, average, named
 from graftscope.graph.rewrites._build import extents, ints
+from graftscope.graph.rewrites._subpixel import interleaved
 
 
 def sum_effects(
@@ -27,12 +28,10 @@ def sum_effects(
     shape = extents(hybrids, 4)
     assert shape is not None
     colours, height, width = shape
-    stride = _phases(hybrids)
-    if stride > 1 and _phases(original) == stride:
-        hybrids, original = (_stacked(x) for x in (hybrids, original))
+    stride, phases, phases1 = 1, interleaved(hybrids), interleaved(original)
+    if phases is not None and phases1 is not None and phases[1] == phases1[1]:
+        (hybrids, stride), (original, _) = phases, phases1
         height, width = height // stride, width // stride
-    else:
-        stride = 1
     inner = ints(tape, [-1, stride * stride, colours, height * width])
     stacked = tape.op("Reshape", [hybrids, tape.op("Concat", [count, inner], {"axis": 0})])
     against = tape.op(
@@ -54,21 +53,6 @@ def sum_effects(
         named(tape, tape.op("Cast", [value], {"to": int(ir.DataType.DOUBLE)}), name)
         for value, name in ((total, TOTAL), (moment, MOMENT), (means, PIXEL_MEANS))
     ]
-
-
-def _phases(image: ir.Value) -> int:
-    """The stride of the interleaving that gives the image; 1 where none does."""
-    node = image.producer()
-    is_last = node is not None and node.op_type == "DepthToSpace"
-    return node.attributes.get_int("blocksize") if is_last and node is not None else 1
-
-
-def _stacked(image: ir.Value) -> ir.Value:
-    node = image.producer()
-    assert node is not None
-    stacked = node.inputs[0]
-    assert stacked is not None
-    return stacked
 
 
 def _map(tape: Tape, maps: ir.Value, phase: tuple[int, int, int]) -> ir.Value:

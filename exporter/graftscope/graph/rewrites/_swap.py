@@ -24,8 +24,11 @@ from graftscope.graph._splice import (
     typed_input,
 )
 from graftscope.graph._walk import affected_by
+from graftscope.graph.errors import GraphError
 from graftscope.graph.rewrites._build import ints, replace
 from graftscope.graph.rewrites._share import Swap, share
+
+_BODIES = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 CHANNELS = "graftscope.channels"
 """(E,) INT64: the channel that each hybrid takes from original 2."""
@@ -102,13 +105,19 @@ def count_of(tape: Tape, subject: ir.Value) -> ir.Value:
 
 
 def twin(graph: ir.Graph, swapped: Swapped) -> ir.Value:
-    """Adds the same nodes once more for original 1, and gives their image: (B, c, H, W)."""
+    """Adds the same nodes once more for original 1, and gives their image: (B, c, H, W).
+
+    Raises:
+        GraphError: a node has a graph inside, which cannot stand in two places.
+    """
     tape = Tape(graph)
     other = dict(swapped.kept)
     affected = affected_by(graph, other)
     for node in list(graph):
         if affected.isdisjoint(node.outputs) or any(x in other for x in node.outputs):
             continue
+        if any(x.type in _BODIES for x in node.attributes.values()):
+            raise GraphError(f"{node.op_type} has a graph inside; it is not rewritten")
         inputs = [other.get(x, x) if x is not None else None for x in node.inputs]
         attributes = {name: attribute.value for name, attribute in node.attributes.items()}
         copies = tape.op_multi_out(

@@ -28,7 +28,7 @@ from graftscope.server.analysis._errors import (
     KTooLargeError,
     NotConvergedError,
 )
-from graftscope.server.analysis._gaussian import gaussian
+from graftscope.server.analysis._gaussian import Gaussian, gaussian
 from graftscope.server.analysis._latents import (
     class_labels,
     image_indices,
@@ -88,6 +88,7 @@ __all__ = [
     "AnalysisError",
     "BinaryMaps",
     "Each",
+    "Gaussian",
     "InvalidInputError",
     "KTooLargeError",
     "MagnitudeLines",

@@ -3,6 +3,8 @@
 Axes: B pairs, Z the input's flattened size. This module must not know encoders or files.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +18,59 @@ from graftscope.server.analysis._philox import Pairs, Which
 NEGATIVE_EIGENVALUE_TOLERANCE = 1e-4
 ASYMMETRY_TOLERANCE = 1e-4
 
+_FEW_ROWS = 32
+
+BOTH: tuple[Which, Which] = (1, 2)
+"""A pair's two originals."""
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussian:
+    """A Gaussian whose covariance is factorised, so that draws are cheap.
+
+    Attributes:
+        mean: Shape of one sample, with Z entries, float64.
+        root: Shape (Z, Z), float64, symmetric: its square is the covariance.
+    """
+
+    mean: npt.NDArray[np.float64]
+    root: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, mean: npt.ArrayLike, covariance: npt.ArrayLike) -> "Gaussian":
+        """Factorises a covariance.
+
+        Args:
+            mean: Shape of one sample, with Z entries.
+            covariance: Shape (Z, Z), symmetric; it may be singular (collapsed latents).
+
+        Raises:
+            InvalidInputError: The moments are not finite, their shapes do not fit, the covariance
+                is not symmetric or has eigenvalues that are negative beyond rounding.
+        """
+        centre = np.asarray(mean, dtype=np.float64)
+        require_finite("mean", centre)
+        return cls(centre, _symmetric_root(_covariance_of_size(covariance, centre.size)))
+
+    def draw(self, seed: int, pairs: Pairs, which: Which, name: str) -> npt.NDArray[np.float32]:
+        """Draws latents; see `gaussian`."""
+        return self._placed(self._normals(seed, pairs, which, name))
+
+    def draw_both(
+        self, seed: int, pairs: Pairs, name: str
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Draws the latents of both originals, in little more time than those of one."""
+        normals = [self._normals(seed, pairs, which, name) for which in BOTH]
+        rows = self._placed(np.concatenate(normals))
+        return rows[: len(normals[0])], rows[len(normals[0]) :]
+
+    def _normals(self, seed: int, pairs: Pairs, which: Which, name: str) -> npt.NDArray[np.float64]:
+        return standard_normal64(seed, pairs, which, name, (self.mean.size,))
+
+    def _placed(self, normals: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        rows = self.mean.ravel() + _multiply_rows(normals, self.root)
+        return rows.reshape(-1, *self.mean.shape).astype(np.float32)
+
 
 def gaussian(
     seed: int,
@@ -27,7 +82,7 @@ def gaussian(
 ) -> npt.NDArray[np.float32]:
     """Draws latents from a Gaussian, e.g. that of the training images' encodings.
 
-    The covariance is factorised at every call: draw many pairs at once. A row depends on its pair
+    The covariance is factorised at every call; `Gaussian` does that once. A row depends on its pair
     alone, to the last bit, whatever other pairs are drawn with it.
 
     Args:
@@ -46,12 +101,7 @@ def gaussian(
         InvalidInputError: The moments are not finite, their shapes do not fit, the covariance is
             not symmetric or has eigenvalues that are negative beyond rounding.
     """
-    centre = np.asarray(mean, dtype=np.float64)
-    require_finite("mean", centre)
-    root = _symmetric_root(_covariance_of_size(covariance, centre.size))
-    normals = standard_normal64(seed, pairs, which, name, (centre.size,))
-    rows = centre.ravel() + _multiply_rows(normals, root)
-    return rows.reshape(-1, *centre.shape).astype(np.float32)
+    return Gaussian.of(mean, covariance).draw(seed, pairs, which, name)
 
 
 def _covariance_of_size(covariance: npt.ArrayLike, size: int) -> npt.NDArray[np.float64]:
@@ -94,8 +144,12 @@ def _multiply_rows(
     """The product rows @ matrix, shape (B, Z), each row's bits independent of the others.
 
     A matrix product picks its order of summation by the batch's size; elementwise operations in a
-    fixed order do not.
+    fixed order do not. A few rows are summed in that order too, over the first axis of all terms at
+    once, which then is several times as fast.
     """
+    if len(rows) <= _FEW_ROWS:
+        terms = rows.T[:, :, np.newaxis] * matrix[:, np.newaxis, :]  # (Z, B, Z)
+        return np.asarray(np.add.reduce(terms, axis=0, initial=0.0))
     product = np.zeros((len(rows), matrix.shape[1]))
     for column, matrix_row in zip(rows.T, matrix, strict=True):
         product += column[:, np.newaxis] * matrix_row

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import correlate1d
 
 from graftscope.server.analysis._checks import finite_array
 from graftscope.server.analysis._errors import InvalidInputError
@@ -86,6 +85,9 @@ def _box_filter(maps: npt.NDArray[np.float64], window: int) -> npt.NDArray[np.fl
     Not scipy's uniform_filter: its running sum leaves rounding errors behind a bump, which stand
     above the threshold where the rest of the map is zero. Here equal surroundings give equal means.
     """
+    # Slow to import, and a server starts without it.
+    from scipy.ndimage import correlate1d
+
     weights = np.full(window, 1.0 / window)
     down = correlate1d(maps, weights, axis=1, mode="nearest")
     return np.asarray(correlate1d(down, weights, axis=2, mode="nearest"), dtype=np.float64)

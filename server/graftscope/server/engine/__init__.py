@@ -7,11 +7,19 @@
 It knows bundles, graphs and ONNX Runtime; it must not know jobs or gRPC.
 """
 
+from graftscope.server.engine._batching import Batching, Kind
 from graftscope.server.engine._catalogue import Catalogue, find_bundles, open_bundles
-from graftscope.server.engine._devices import Device, check_device
+from graftscope.server.engine._deviation import (
+    Deviation,
+    choose_close,
+    deviation,
+    is_plain,
+)
+from graftscope.server.engine._devices import Device, backends, check_device, describe_devices
 from graftscope.server.engine._generator import Effects, Generator, Latents, Recording
-from graftscope.server.engine._hybridize import Hybrids, assign, channel_set, hybridize
-from graftscope.server.engine._influence import PRODUCT_SIDE, ShardEffects, shard_effects
+from graftscope.server.engine._grafting import Graft, Hybrids, grafting
+from graftscope.server.engine._hybridize import assign, channel_set, hybridize
+from graftscope.server.engine._influence import shard_effects
 from graftscope.server.engine._inputs import (
     check_input,
     check_latents,
@@ -34,6 +42,8 @@ from graftscope.server.engine._intervention import (
     Swap,
     plain_swap,
 )
+from graftscope.server.engine._layered import LayeredSets
+from graftscope.server.engine._measure import choose
 from graftscope.server.engine._originals import (
     ConstrainedPairs,
     DrawnImagePairs,
@@ -52,23 +62,33 @@ from graftscope.server.engine._plan import (
     choose_plan,
     runs_side_by_side,
 )
+from graftscope.server.engine._precision import AUTO, Backend, Precision
 from graftscope.server.engine._prior_mean import prior_mean
+from graftscope.server.engine._reduced import Ran, run_in
+from graftscope.server.engine._sampling import Samples, sampling
 from graftscope.server.engine._sessions import Cancellation, Session, SessionPool
+from graftscope.server.engine._shard_sums import PRODUCT_SIDE, ShardEffects
 from graftscope.server.engine._subjects import Batch, ChannelSets, Interventions, Subject
+from graftscope.server.engine._turns import PATIENCE_S, Turns
 
 __all__ = [
     "ARITHMETIC_VERSION",
+    "AUTO",
+    "PATIENCE_S",
     "PRODUCT_SIDE",
     "SHARD_PAIRS",
     "Action",
     "Add",
+    "Backend",
     "Batch",
+    "Batching",
     "Blend",
     "Cancellation",
     "Catalogue",
     "ChannelSets",
     "Constant",
     "ConstrainedPairs",
+    "Deviation",
     "Device",
     "Donor",
     "DrawnImagePairs",
@@ -78,16 +98,22 @@ __all__ = [
     "Generator",
     "GivenImagePairs",
     "GivenPairs",
+    "Graft",
     "Hybrids",
     "Intervention",
     "Interventions",
+    "Kind",
     "Latents",
+    "LayeredSets",
     "Original2",
     "PairSource",
     "Plan",
+    "Precision",
     "PriorMean",
     "PriorPairs",
+    "Ran",
     "Recording",
+    "Samples",
     "Scale",
     "Session",
     "SessionPool",
@@ -95,22 +121,32 @@ __all__ = [
     "StoredLatents",
     "Subject",
     "Swap",
+    "Turns",
     "assign",
+    "backends",
     "channel_set",
     "check_device",
     "check_input",
     "check_latents",
     "check_missing",
     "check_names",
+    "choose",
+    "choose_close",
     "choose_plan",
     "complete",
+    "describe_devices",
+    "deviation",
     "encode",
     "find_bundles",
+    "grafting",
     "hybridize",
+    "is_plain",
     "open_bundles",
     "plain_swap",
     "prior_mean",
+    "run_in",
     "runs_side_by_side",
+    "sampling",
     "shard_effects",
     "to_range",
 ]

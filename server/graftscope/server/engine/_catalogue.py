@@ -19,11 +19,15 @@ class Catalogue:
         folders: bundles; two of one name are refused.
         pool: where their sessions are kept.
 
+    Attributes:
+        turns: who goes first on the device that all of them share.
+
     Raises:
         InvalidInput: two bundles have one name.
     """
 
     def __init__(self, folders: Iterable[BundleFolder], pool: SessionPool) -> None:
+        self.turns = pool.turns
         self._generators: dict[str, Generator] = {}
         for folder in folders:
             name = folder.manifest.name

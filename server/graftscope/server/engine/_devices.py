@@ -3,6 +3,7 @@
 It must not know models or analyses.
 """
 
+import functools
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -10,6 +11,16 @@ from pathlib import Path
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
+from graftscope.server.engine._half import in_float16
+from graftscope.server.engine._openvino import EpDevice, OpenVino, find_openvino, session_options
+from graftscope.server.engine._precision import (
+    CPU,
+    CUDA,
+    OPENVINO,
+    Backend,
+    Precision,
+    choose_backends,
+)
 from graftscope.server.errors import Corrupt, DeviceUnavailable
 
 _FATAL = 4
@@ -24,7 +35,12 @@ class Device(Enum):
     @property
     def provider(self) -> str:
         """ONNX Runtime's name of the execution provider."""
-        return {Device.CPU: "CPUExecutionProvider", Device.CUDA: "CUDAExecutionProvider"}[self]
+        return {Device.CPU: CPU, Device.CUDA: CUDA}[self]
+
+    @property
+    def plain(self) -> Backend:
+        """Its own provider in float32."""
+        return Backend(self.provider)
 
 
 @dataclass(frozen=True)
@@ -43,27 +59,79 @@ class Graph:
     keeps_memory: bool = True
 
 
-def open_session(graph: Graph, device: Device) -> ort.InferenceSession:
-    """Opens a session on exactly this device.
+@functools.cache
+def openvino() -> OpenVino:
+    """OpenVINO's plug-in; what it offers does not change while the process lives."""
+    return find_openvino()
+
+
+def offered(device: Device, plugin: OpenVino | None = None) -> tuple[Backend, ...]:
+    """All that a device can run here, the plain one first.
+
+    ONNX Runtime's CPU provider has no convolution in bfloat16 or float16, its CUDA provider none in
+    bfloat16.
+
+    Args:
+        device: the device.
+        plugin: OpenVINO's plug-in; the one that is installed by default.
+    """
+    if device is Device.CUDA:
+        return tuple(Backend(CUDA, x) for x in (Precision.FP32, Precision.TF32, Precision.FP16))
+    return (device.plain, *(plugin or openvino()).backends)
+
+
+def backends(device: Device, wanted: str) -> tuple[Backend, ...]:
+    """What this machine can run for a precision that is asked for.
+
+    Args:
+        device: the device.
+        wanted: fp32, bf16, tf32, fp16, or auto for all that there are.
+
+    Returns:
+        At least one, the plain one (the device's own provider in float32) first where it fits.
 
     Raises:
-        DeviceUnavailable: the session came up on another provider than the one asked for.
+        PrecisionUnavailable: the precision cannot be run; the message says which can.
+    """
+    found = openvino()
+    missing = f"; OpenVINO: {found.absence}" if device is Device.CPU and found.absence else ""
+    return choose_backends(offered(device, found), wanted, device.value, missing)
+
+
+def describe_devices(device: Device, plugin: OpenVino | None = None) -> str:
+    """One line on what runs here: the device, precisions with their providers, OpenVINO."""
+    found = plugin or openvino()
+    runs = ", ".join(map(str, offered(device, found)))
+    return f"device {device.value}: {runs}; OpenVINO: {found.absence or 'in use for device cpu'}"
+
+
+def open_session(
+    graph: Graph, backend: Backend, streams: int = 1, plugin: OpenVino | None = None
+) -> ort.InferenceSession:
+    """Opens a session on exactly this provider, in exactly this precision.
+
+    Args:
+        graph: what to open.
+        backend: what runs it.
+        streams: how many runs will go side by side.
+        plugin: OpenVINO's plug-in; the one that is installed by default.
+
+    Raises:
+        DeviceUnavailable: the session came up on another provider than the one asked for, or the
+            plug-in offers no device.
         Corrupt: the graph cannot be opened.
     """
-    if device is not Device.CPU:
+    if backend.provider != CPU:
         # ONNX Runtime itself logs a provider that cannot be loaded; the error below says it.
         ort.set_default_logger_severity(_FATAL)
-    model = graph.model if isinstance(graph.model, bytes) else str(graph.model)
-    try:
-        session = ort.InferenceSession(model, _options(graph), providers=_providers(device))
-    except Exception as error:
-        name = model if isinstance(model, str) else f"a graph built from {graph.folder}"
-        reason = str(error).splitlines()[0]
-        raise Corrupt(f"ONNX Runtime cannot open {name}: {reason}") from error
-    if device.provider not in session.get_providers():
+    if backend.precision is Precision.FP16:
+        graph = _in_float16(graph)
+    session = _opened(graph, backend, streams, plugin)
+    if backend.provider not in session.get_providers():
         raise DeviceUnavailable(
-            f"device {device.value!r} cannot be used: ONNX Runtime {ort.__version__} offers "
-            f"{', '.join(session.get_providers())} here; start the server with --device cpu"
+            f"device {backend.memory!r} cannot be used for {backend}: ONNX Runtime "
+            f"{ort.__version__} offers {', '.join(session.get_providers())} here; start the server "
+            "with --device cpu"
         )
     return session
 
@@ -80,7 +148,44 @@ def check_device(device: Device) -> None:
     opset = helper.make_opsetid("", 18)
     graph = helper.make_graph([node], "probe", [value], [result])
     model = helper.make_model(graph, opset_imports=[opset], ir_version=10)
-    open_session(Graph(model.SerializeToString(), Path()), device)
+    open_session(Graph(model.SerializeToString(), Path()), device.plain)
+
+
+def _opened(
+    graph: Graph, backend: Backend, streams: int, plugin: OpenVino | None
+) -> ort.InferenceSession:
+    model = graph.model if isinstance(graph.model, bytes) else str(graph.model)
+    options = _options(graph)
+    try:
+        if backend.provider == OPENVINO:
+            device = _device_of(plugin or openvino())
+            config = session_options(backend.precision, streams)
+            options.add_provider_for_devices([device], config)
+            return ort.InferenceSession(model, options)
+        return ort.InferenceSession(model, options, providers=_providers(backend))
+    except DeviceUnavailable:
+        raise
+    except Exception as error:
+        raise _cannot_open(graph, error) from error
+
+
+def _in_float16(graph: Graph) -> Graph:
+    try:
+        return Graph(in_float16(graph.model, graph.folder), graph.folder, graph.keeps_memory)
+    except Exception as error:
+        raise _cannot_open(graph, error) from error
+
+
+def _cannot_open(graph: Graph, error: Exception) -> Corrupt:
+    is_file = isinstance(graph.model, Path)
+    name = str(graph.model) if is_file else f"a graph built from {graph.folder}"
+    return Corrupt(f"ONNX Runtime cannot open {name}: {str(error).splitlines()[0]}")
+
+
+def _device_of(plugin: OpenVino) -> EpDevice:
+    if plugin.device is None:
+        raise DeviceUnavailable(f"OpenVINO's execution provider cannot be used: {plugin.absence}")
+    return plugin.device
 
 
 def _options(graph: Graph) -> ort.SessionOptions:
@@ -99,8 +204,9 @@ def _options(graph: Graph) -> ort.SessionOptions:
     return options
 
 
-def _providers(device: Device) -> list[str | tuple[str, dict[str, str]]]:
-    if device is Device.CPU:
-        return [device.provider]
+def _providers(backend: Backend) -> list[str | tuple[str, dict[str, str]]]:
+    if backend.provider == CPU:
+        return [CPU]
     # TF32 is on by default there and costs three digits.
-    return [(device.provider, {"use_tf32": "0"}), Device.CPU.provider]
+    use_tf32 = "1" if backend.precision is Precision.TF32 else "0"
+    return [(CUDA, {"use_tf32": use_tf32}), CPU]

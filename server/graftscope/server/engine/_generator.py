@@ -6,6 +6,7 @@ know jobs, gRPC or where latents come from.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,12 @@ from graftscope.graph import (
     reduce_effects,
     splice,
 )
+from graftscope.graph.rewrites import rewrite
 from graftscope.server.engine._devices import Graph
 from graftscope.server.engine._memo import Memo
-from graftscope.server.engine._sessions import Cancellation, Session, SessionPool
+from graftscope.server.engine._precision import Backend
+from graftscope.server.engine._sessions import Cancellation, Feed, Session, SessionPool
+from graftscope.server.engine._turns import Turns
 from graftscope.server.errors import Corrupt, InvalidInput, NotFound
 from graftscope.v1 import bundle_pb2
 
@@ -60,19 +64,35 @@ class Recording:
     carried: dict[str, ort.OrtValue]
 
 
-@dataclass(frozen=True, eq=False)
 class Effects:
-    """One run's sums over its pairs, float64 (equation 3).
+    """One run's sums over its pairs, float64 (equation 3); they stay on the device until read.
 
-    Attributes:
+    Args:
         total: (E, h, w), sum of the maps.
         moment: (E, h, w), sum of squared deviations from the run's own mean.
         pixel_means: (E, B), every pair's mean over pixels.
+
+    Attributes:
+        held: the same by their outputs' names, where they lie.
     """
 
-    total: NDArray[np.float64]
-    moment: NDArray[np.float64]
-    pixel_means: NDArray[np.float64]
+    def __init__(self, total: Feed, moment: Feed, pixel_means: Feed) -> None:
+        self.held: dict[str, Feed] = {TOTAL: total, MOMENT: moment, PIXEL_MEANS: pixel_means}
+
+    @cached_property
+    def total(self) -> NDArray[np.float64]:
+        """(E, h, w), sum of the maps."""
+        return doubles(self.held[TOTAL])
+
+    @cached_property
+    def moment(self) -> NDArray[np.float64]:
+        """(E, h, w), sum of squared deviations from the run's own mean."""
+        return doubles(self.held[MOMENT])
+
+    @cached_property
+    def pixel_means(self) -> NDArray[np.float64]:
+        """(E, B), every pair's mean over pixels."""
+        return doubles(self.held[PIXEL_MEANS])
 
 
 class Generator:
@@ -81,24 +101,44 @@ class Generator:
     Args:
         folder: the bundle.
         pool: where its sessions are kept; shared with other generators.
+        backend: what runs it; the pool's device in float32 by default.
 
     Attributes:
         folder: the bundle.
         manifest: its description.
         memo: what is computed once and kept.
+        backend: what runs it.
     """
 
-    def __init__(self, folder: BundleFolder, pool: SessionPool) -> None:
+    def __init__(
+        self, folder: BundleFolder, pool: SessionPool, backend: Backend | None = None
+    ) -> None:
         self.manifest = folder.manifest
         self.folder = folder
         self.memo = Memo()
+        self.backend = backend or pool.device.plain
         self._pool = pool
+
+    def backends(self, wanted: str) -> tuple[Backend, ...]:
+        """What can run it for a precision that is asked for; see `SessionPool.backends`."""
+        return self._pool.backends(wanted)
+
+    def on(self, backend: Backend) -> "Generator":
+        """The same generator, run by another backend: one object for each, itself for its own."""
+        if backend == self.backend:
+            return self
+        return self.memo.get(f"on {backend}", lambda: Generator(self.folder, self._pool, backend))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(c, H, W)."""
         image = self.manifest.image
         return image.channels, image.height, image.width
+
+    @property
+    def turns(self) -> Turns:
+        """Who goes first on its device."""
+        return self._pool.turns
 
     @property
     def provider(self) -> str:
@@ -169,10 +209,19 @@ class Generator:
         layer: bundle_pb2.Layer,
         latents: Latents,
         cancellation: Cancellation | None = None,
+        rewrites: tuple[str, ...] = (),
     ) -> Recording:
-        """Generates up to the layer and keeps what crosses the cut; an input is there already."""
-        place = self._file(layer.downstream).place
-        outputs = self._file(layer.upstream).run(latents, cancellation) if layer.upstream else {}
+        """Generates up to the layer and keeps what crosses the cut; an input is there already.
+
+        Args:
+            layer: where it is cut.
+            latents: (B, ...) by the input's name.
+            cancellation: what may stop it.
+            rewrites: of the upper half (`graftscope.graph.rewrites`).
+        """
+        upper = self._upper(layer, rewrites) if layer.upstream else None
+        outputs = upper.run(latents, cancellation) if upper else {}
+        place = (upper or self._file(layer.downstream)).place
         inputs = {name: place(array) for name, array in latents.items()}
         crossing = {**inputs, **outputs}
         # The whole graph may ask for an input that nothing in it reads.
@@ -235,7 +284,7 @@ class Generator:
         purpose = f"{layer.name}/effects{areas.height}x{areas.width}"
         session = self.session(purpose, lambda: self._build(layer, areas))
         outputs = session.run({**_spliced_feeds(recordings, sets), IMAGE1: image1}, cancellation)
-        return Effects(*(outputs[name].numpy() for name in (TOTAL, MOMENT, PIXEL_MEANS)))
+        return Effects(*(outputs[name] for name in (TOTAL, MOMENT, PIXEL_MEANS)))
 
     def widest_bytes(self, places: int = 0) -> int:
         """Size of the widest tensor of one sample that is known, layers and image, in bytes.
@@ -256,12 +305,20 @@ class Generator:
 
     def session(self, purpose: str, model: Callable[[], ir.Model | Path]) -> Session:
         """The session for a purpose, opened from a file or a model if it is not there."""
-        return self._pool.get(f"{self.manifest.digest}/{purpose}", lambda: self._graph(model()))
+        key = f"{self.manifest.digest}/{purpose}"
+        return self._pool.get(key, lambda: self._graph(model()), self.backend)
 
     def _graph(self, model: ir.Model | Path) -> Graph:
         source = model if isinstance(model, Path) else ir.to_proto(model).SerializeToString()
         keeps_memory = self.widest_bytes() < LARGE_BYTES
         return Graph(source, self.folder.path, keeps_memory)
+
+    def _upper(self, layer: bundle_pb2.Layer, rewrites: tuple[str, ...]) -> Session:
+        if not rewrites:
+            return self._file(layer.upstream)
+        path = self.folder.path / layer.upstream
+        purpose = f"{layer.upstream}/{'+'.join(rewrites)}"
+        return self.session(purpose, lambda: rewrite(ir.load(path), rewrites))
 
     def _file(self, name: str) -> Session:
         return self.session(name, lambda: self.folder.file(name))
@@ -299,3 +356,9 @@ def _output(outputs: Mapping[str, ort.OrtValue], name: str) -> ort.OrtValue:
 def _array(value: ort.OrtValue) -> NDArray[np.float32]:
     array: NDArray[np.float32] = value.numpy()
     return array
+
+
+def doubles(value: Feed) -> NDArray[np.float64]:
+    """What a graph gives in float64, read from where it lies."""
+    array = value.numpy() if isinstance(value, ort.OrtValue) else value
+    return np.asarray(array, dtype=np.float64)

@@ -7,7 +7,7 @@ or where pairs come from.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx_ir as ir
@@ -98,7 +98,7 @@ class Form:
         purpose = f"{self._key}/effects{areas.height}x{areas.width}"
         session = self.generator.session(purpose, lambda: self._lower(areas))
         outputs = session.run({**above, **slots, IMAGE1: image1}, cancellation)
-        return Effects(*(outputs[name].numpy() for name in (TOTAL, MOMENT, PIXEL_MEANS)))
+        return Effects(*(outputs[name] for name in (TOTAL, MOMENT, PIXEL_MEANS)))
 
     def nothing(self, intervention: Intervention) -> Feeds:
         """Slots that assign nowhere."""
@@ -166,11 +166,47 @@ class Donors:
         self._stored = [*self._stored[1 - _DONORS_KEPT :], (donor, layer.name, value)]
         return value
 
+    def of(self, rows: slice) -> "DonorsOf":
+        """The donors of some of the pairs."""
+        return DonorsOf(self, rows)
+
     def _record(self, latents: Latents, layer: bundle_pb2.Layer) -> ort.OrtValue:
         return self.generator.record(layer, latents, self.cancellation).activation
 
 
-def slots_of(intervention: Intervention, donors: Donors) -> Feeds:
+@dataclass(frozen=True, eq=False)
+class DonorsOf:
+    """The donors of some of the pairs that others hold.
+
+    Attributes:
+        all: the donors of all pairs.
+        rows: which pairs.
+    """
+
+    all: Donors
+    rows: slice
+
+    @property
+    def generator(self) -> Generator:
+        """The generator."""
+        return self.all.generator
+
+    @property
+    def cancellation(self) -> Cancellation | None:
+        """What may stop the runs."""
+        return self.all.cancellation
+
+    def activation(self, donor: Donor, layer: bundle_pb2.Layer) -> Feed:
+        """As `Donors.activation`, of these pairs."""
+        value = self.all.activation(donor, layer)
+        if not isinstance(donor, Original2):
+            return value
+        # The whole is on the device already; a part of it has to go through the host.
+        whole = self.rows == slice(0, value.shape()[0])
+        return value if whole else value.numpy()[self.rows]
+
+
+def slots_of(intervention: Intervention, donors: Donors | DonorsOf) -> Feeds:
     """Where, what and by which factor every edit assigns."""
     feeds: Feeds = {}
     for i, edit in enumerate(intervention):
@@ -178,6 +214,29 @@ def slots_of(intervention: Intervention, donors: Donors) -> Feeds:
         scale = arranged(edit.layer, np.full(1, factor, dtype=np.float32))
         feeds |= _slot(i, _assignment(edit), places(edit), value, scale)
     return feeds
+
+
+def stacked_slots(slots: Sequence[Feeds], counts: Sequence[int]) -> Feeds:
+    """The slots of several interventions of one form, each on pairs of its own.
+
+    Args:
+        slots: what each assigns, broadcast over its pairs.
+        counts: how many pairs each has.
+    """
+    if len(slots) == 1:
+        return slots[0]
+    return {name: _stacked([_on_host(each[name]) for each in slots], counts) for name in slots[0]}
+
+
+def _stacked(arrays: Sequence[NDArray[np.generic]], counts: Sequence[int]) -> NDArray[np.generic]:
+    inner = np.broadcast_shapes(*(array.shape[1:] for array in arrays))
+    wide = [np.broadcast_to(x, (n, *inner)) for x, n in zip(arrays, counts, strict=True)]
+    return np.concatenate(wide)
+
+
+def _on_host(value: Feed) -> NDArray[Any]:
+    array: NDArray[Any] = value.numpy() if isinstance(value, ort.OrtValue) else value
+    return array
 
 
 def _slot(
@@ -206,13 +265,14 @@ def _factor(edit: Edit) -> float:
             return 1.0
 
 
-def _value(edit: Edit, donors: Donors) -> Feed:
+def _value(edit: Edit, donors: Donors | DonorsOf) -> Feed:
     layer = edit.layer
     match edit.action:
         case Swap(donor):
             return donors.activation(donor, layer)
         case Blend(weight, donor):
-            return np.float32(weight) * donors.activation(donor, layer).numpy()
+            recorded: NDArray[np.float32] = _on_host(donors.activation(donor, layer))
+            return np.float32(weight) * recorded
         case Constant(value) | Add(value):
             if isinstance(value, PriorMean):
                 value = prior_mean(donors.generator, layer, donors.cancellation)

@@ -10,8 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.bundle import Originals
-from graftscope.server.analysis import Which, gaussian, image_indices
+from graftscope.server.analysis import Gaussian, Which, image_indices
 from graftscope.server.engine._generator import Generator, Latents
 from graftscope.server.engine._inputs import complete
 from graftscope.server.errors import InvalidInput
@@ -58,24 +57,25 @@ class EncodedPairs:
 
     generator: Generator
     seed: int
-    originals: Originals
+    encodings: Gaussian
     kind: str = "encoded"
 
     def latents(self, pairs: range) -> tuple[Latents, Latents]:
         """As `PairSource`."""
-        return self._draw(pairs, 1), self._draw(pairs, 2)
+        name = self.generator.encoder().input
+        shape = next(x.shape for x in self.generator.manifest.inputs if x.name == name)
+        first, second = (
+            {name: rows.reshape(-1, *shape)}
+            for rows in self.encodings.draw_both(self.seed, pairs, name)
+        )
+        return (
+            complete(self.generator, first, self.seed, pairs, 1),
+            complete(self.generator, second, self.seed, pairs, 2),
+        )
 
     def distinct_images(self, pairs: range) -> int:
         """None are used: the Gaussian stands in for them."""
         return 0
-
-    def _draw(self, pairs: range, which: Which) -> Latents:
-        name = self.generator.encoder().input
-        mean, covariance = self.originals
-        rows = gaussian(self.seed, pairs, which, name, mean, covariance)
-        shape = next(x.shape for x in self.generator.manifest.inputs if x.name == name)
-        encoded = {name: rows.reshape(-1, *shape)}
-        return complete(self.generator, encoded, self.seed, pairs, which)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,9 +3,12 @@
 The same plan gives the same bits on a CPU, whatever the number of workers. It must not know jobs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from graftscope.graph.rewrites import CHUNKS, FOLD, REWRITES, SHARE
+from graftscope.server.engine._devices import Device
 from graftscope.server.engine._generator import LARGE_BYTES, Generator
+from graftscope.server.engine._precision import Backend, Precision
 from graftscope.v1 import bundle_pb2
 
 SHARD_PAIRS = 32
@@ -16,6 +19,13 @@ ARITHMETIC_VERSION = 1
 
 # A run's widest tensor stays near the size of a core's cache, or its kernels wait for memory.
 _RUN_BYTES = LARGE_BYTES
+
+# Interleaving in chunks is made for its layouts.
+_CPU = Device.CPU.provider
+
+# Of rewritten graphs, whose tensors are many and small: a run is begun with these.
+_REWRITTEN_PAIRS = 8
+_REWRITTEN_SETS = 4
 
 # What runs side by side may hold, and how many tensors of the widest kind one of them does: what
 # an operation reads and writes, a resampled map beside it, and room for the kernel.
@@ -31,7 +41,8 @@ class Plan:
         batch: pairs a run, a divisor of a shard.
         sets: sets of channels a run.
         provider: ONNX Runtime's name of the execution provider.
-        rewrites: names of the graph rewrites; none is made yet.
+        rewrites: names of the graph rewrites (`graftscope.graph.rewrites`); none on the plain path.
+        precision: of the arithmetic, a word of `Precision`.
         arithmetic_version: `ARITHMETIC_VERSION` of the code that made the plan.
     """
 
@@ -39,7 +50,13 @@ class Plan:
     sets: int
     provider: str
     rewrites: tuple[str, ...] = ()
+    precision: str = "fp32"
     arithmetic_version: int = ARITHMETIC_VERSION
+
+    @property
+    def backend(self) -> Backend:
+        """What runs it."""
+        return Backend(self.provider, Precision(self.precision))
 
 
 def choose_plan(
@@ -57,6 +74,48 @@ def choose_plan(
     hybrids = max(1, _RUN_BYTES // widest)
     batch = 1 if one_pair else next(x for x in (32, 16, 8, 4, 2, 1) if x <= hybrids)
     return Plan(batch, min(sets, max(1, hybrids // batch)), generator.provider)
+
+
+def rewritten(generator: Generator, plan: Plan, *, single: bool) -> tuple[Plan, ...]:
+    """The plan on the plain path, and with the rewrites that are worth measuring.
+
+    Args:
+        generator: what will be run.
+        plan: on the plain path.
+        single: whether every set is one channel.
+    """
+    if generator.widest_bytes() >= LARGE_BYTES:
+        return (plan,)  # Its memory is bounded on the plain path.
+    choices = [tuple(x for x in REWRITES if single or x != SHARE)]
+    if plan.provider != _CPU:
+        choices.append(tuple(x for x in choices[0] if x != CHUNKS))
+    if single:
+        choices.append((FOLD, SHARE))
+    return (plan, *(resized(replace(plan, rewrites=names)) for names in choices))
+
+
+def resized(plan: Plan) -> Plan:
+    """A rewritten plan of as many hybrids a run as a core's cache likes."""
+    batch = min(plan.batch, _REWRITTEN_PAIRS)
+    return replace(plan, batch=batch, sets=min(plan.sets * plan.batch // batch, _REWRITTEN_SETS))
+
+
+def sizes(plan: Plan, sets: int) -> tuple[Plan, ...]:
+    """A plan with runs of other sizes that are worth measuring.
+
+    Args:
+        plan: the plan.
+        sets: how many the job has.
+    """
+    if not plan.rewrites:
+        return (plan,)
+    limit = max(plan.batch, plan.batch * plan.sets)
+    found = {
+        replace(plan, batch=batch, sets=min(sets, max(1, hybrids // batch)))
+        for batch, hybrids in ((4, limit // 2), (8, limit // 2), (16, limit))
+        if 1 < batch <= limit and plan.batch > 1
+    }
+    return (plan, *sorted(found - {plan}, key=lambda x: (x.batch, x.sets)))
 
 
 def runs_side_by_side(generator: Generator, workers: int) -> int:

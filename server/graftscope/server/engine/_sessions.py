@@ -5,25 +5,34 @@ Arrays stay on the device between runs. It must not know models or analyses.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
+from weakref import WeakSet
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from graftscope.server.engine._devices import Device, Graph, open_session
+from graftscope.server.engine._devices import Device, Graph, backends, open_session
+from graftscope.server.engine._precision import Backend, choose_backends
+from graftscope.server.engine._turns import Turns
 from graftscope.server.errors import Cancelled, Corrupt
 
 Feed: TypeAlias = ort.OrtValue | NDArray[np.generic]
 
 
 class Cancellation:
-    """Stops the runs that it was given to, from any thread and within milliseconds."""
+    """Stops the runs that it was given to, from any thread and within milliseconds.
 
-    def __init__(self) -> None:
+    Args:
+        then: called once, when it is stopped.
+    """
+
+    def __init__(self, then: Callable[[], None] | None = None) -> None:
+        self._then = then
         self._lock = threading.Lock()
         self._running: set[ort.RunOptions] = set()
+        self._children: WeakSet[Cancellation] = WeakSet()
         self._cancelled = False
 
     @property
@@ -42,6 +51,26 @@ class Cancellation:
             self._cancelled = True
             for options in self._running:
                 options.terminate = True
+            children = list(self._children)
+            then, self._then = self._then, None
+        for child in children:
+            child.cancel()
+        if then is not None:
+            then()
+
+    def child(self, then: Callable[[], None] | None = None) -> "Cancellation":
+        """One that is stopped with this one for as long as it is held, and can be by itself.
+
+        Args:
+            then: called once, when it is stopped.
+        """
+        made = Cancellation(then)
+        with self._lock:
+            self._children.add(made)
+            cancelled = self._cancelled
+        if cancelled:
+            made.cancel()
+        return made
 
     def check(self) -> None:
         """Raises Cancelled if `cancel` was called."""
@@ -55,6 +84,8 @@ class Cancellation:
             Cancelled: `cancel` was called before or during the run.
         """
         options = ort.RunOptions()
+        # The default, said: where it is not, ONNX Runtime throws and catches an exception a run.
+        options.add_run_config_entry("gpu_graph_id", "0")
         with self._lock:
             self.check()
             self._running.add(options)
@@ -70,11 +101,17 @@ class Cancellation:
 
 
 class Session:
-    """One graph on one device. Runs from several threads go side by side."""
+    """One graph on one device. Runs from several threads go side by side.
 
-    def __init__(self, graph: Graph, device: Device) -> None:
-        self._session = open_session(graph, device)
-        self._device = device
+    Args:
+        graph: what to open.
+        backend: what runs it.
+        streams: how many runs will go side by side.
+    """
+
+    def __init__(self, graph: Graph, backend: Backend, streams: int = 1) -> None:
+        self._session = open_session(graph, backend, streams)
+        self._memory = backend.memory
         self.inputs = tuple(value.name for value in self._session.get_inputs())
         self.outputs = tuple(value.name for value in self._session.get_outputs())
 
@@ -103,7 +140,7 @@ class Session:
         for name, value in placed.items():
             binding.bind_ortvalue_input(name, value)
         for name in self.outputs:
-            binding.bind_output(name, self._device.value)
+            binding.bind_output(name, self._memory)
         (cancellation or Cancellation()).run(self._session, binding)
         return dict(zip(self.outputs, binding.get_outputs(), strict=True))
 
@@ -111,7 +148,7 @@ class Session:
         """Puts an array on the device; one that is there already stays."""
         if isinstance(value, ort.OrtValue):
             return value
-        return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value), self._device.value)
+        return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value), self._memory)
 
 
 class SessionPool:
@@ -120,23 +157,60 @@ class SessionPool:
     Args:
         device: where all of them run.
         limit: how many stay open; each holds its own copy of the weights.
+        streams: how many runs will go side by side.
+        offers: what runs here, the plain one first; by default what the machine has.
+        turns: who goes first there, with the default patience if not given.
+
+    Attributes:
+        device: where all of them run.
+        turns: who goes first there.
     """
 
-    def __init__(self, device: Device, limit: int) -> None:
+    def __init__(
+        self,
+        device: Device,
+        limit: int,
+        streams: int = 1,
+        offers: Sequence[Backend] | None = None,
+        turns: Turns | None = None,
+    ) -> None:
         self.device = device
+        self.turns = turns or Turns()
+        self._offers = offers
         self._limit = limit
+        self._streams = streams
         self._lock = threading.Lock()
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._sessions: OrderedDict[tuple[str, Backend], Session] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def get(self, key: str, graph: Callable[[], Graph]) -> Session:
-        """The session of this key, opened from `graph()` if it is not there."""
+    def backends(self, wanted: str) -> tuple[Backend, ...]:
+        """What the device can run for a precision that is asked for, the plain one first.
+
+        Args:
+            wanted: fp32, bf16, tf32, fp16, or auto for all that there are.
+
+        Raises:
+            PrecisionUnavailable: the precision cannot be run; the message says which can.
+        """
+        if self._offers is not None:
+            return choose_backends(self._offers, wanted, self.device.value)
+        return backends(self.device, wanted)
+
+    def get(self, key: str, graph: Callable[[], Graph], backend: Backend | None = None) -> Session:
+        """The session of this key and backend, opened from `graph()` if it is not there.
+
+        Args:
+            key: the graph's name.
+            graph: gives the graph.
+            backend: what runs it; the device's own provider in float32 by default.
+        """
+        runs = backend or self.device.plain
         with self._lock:
-            if key not in self._sessions:
-                self._sessions[key] = Session(graph(), self.device)
+            if (key, runs) not in self._sessions:
+                self._sessions[key, runs] = Session(graph(), runs, self._streams)
                 if len(self._sessions) > self._limit:
                     self._sessions.popitem(last=False)
-            self._sessions.move_to_end(key)
-            return self._sessions[key]
+            self._sessions.move_to_end((key, runs))
+            return self._sessions[key, runs]

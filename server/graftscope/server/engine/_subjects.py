@@ -5,7 +5,8 @@ interventions a run. It must not know jobs, gRPC or workers.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,9 @@ from graftscope.server.engine._generator import Effects, Generator, Latents, Rec
 from graftscope.server.engine._intervene import Donors, Feeds, Form, slots_of
 from graftscope.server.engine._intervention import Intervention
 from graftscope.server.engine._originals import PairSource
-from graftscope.server.engine._plan import Plan, choose_plan
+from graftscope.server.engine._plan import Plan, choose_plan, rewritten, sizes
+from graftscope.server.engine._precision import Backend
+from graftscope.server.engine._rewritten import RewrittenLayer
 from graftscope.server.engine._sessions import Cancellation
 from graftscope.v1 import bundle_pb2
 
@@ -50,11 +53,19 @@ class Subject(Protocol):
     def plan(self) -> Plan:
         """The size of a run."""
 
+    def candidates(self, backends: Sequence[Backend]) -> tuple[Plan, ...]:
+        """Plans that are worth measuring, at least one for each backend, plain ones first."""
+
+    def sizes(self, plan: Plan) -> tuple[Plan, ...]:
+        """The plan, and others that differ only in the size of a run and are worth measuring."""
+
     def kinds(self, plan: Plan) -> list[tuple[range, int]]:
         """Runs that may differ in time: one of each kind, and how many a batch has of it."""
 
-    def record(self, source: PairSource, pairs: range, cancellation: Cancellation) -> Batch:
-        """Draws, generates and records both originals of a batch.
+    def record(
+        self, source: PairSource, pairs: range, plan: Plan, cancellation: Cancellation
+    ) -> Batch:
+        """Draws, generates and records both originals of a batch, as the plan says.
 
         Raises:
             Cancelled: the job was cancelled.
@@ -86,19 +97,53 @@ class ChannelSets:
         """As `Subject`."""
         return choose_plan(self.generator, self.layer, len(self.sets), one_pair=self.products)
 
+    def candidates(self, backends: Sequence[Backend]) -> tuple[Plan, ...]:
+        """As `Subject`."""
+        single = bool((self.sets.sum(axis=1) == 1).all())
+        plans = (_on(self.plan(), backend) for backend in backends)
+        return tuple(x for plan in plans for x in rewritten(self.generator, plan, single=single))
+
+    def sizes(self, plan: Plan) -> tuple[Plan, ...]:
+        """As `Subject`."""
+        return sizes(plan, len(self.sets))
+
     def kinds(self, plan: Plan) -> list[tuple[range, int]]:
         """As `Subject`: all runs are alike."""
         return [(range(min(plan.sets, len(self.sets))), -(-len(self.sets) // plan.sets))]
 
-    def record(self, source: PairSource, pairs: range, cancellation: Cancellation) -> Batch:
+    def record(
+        self, source: PairSource, pairs: range, plan: Plan, cancellation: Cancellation
+    ) -> Batch:
         """As `Subject`."""
         latents1, latents2 = source.latents(pairs)
+        generator = self.generator.on(plan.backend)
         recordings = (
-            self.generator.record(self.layer, latents1, cancellation),
-            self.generator.record(self.layer, latents2, cancellation),
+            generator.record(self.layer, latents1, cancellation, plan.rewrites),
+            generator.record(self.layer, latents2, cancellation, plan.rewrites),
         )
-        image1 = self.generator.original(self.layer, recordings[0], cancellation)
-        return _SetsBatch(self, recordings, image1, cancellation)
+        return self.batch(generator, recordings, plan, cancellation)
+
+    def batch(
+        self,
+        generator: Generator,
+        recordings: tuple[Recording, Recording],
+        plan: Plan,
+        cancellation: Cancellation,
+    ) -> Batch:
+        """A batch of originals that are recorded already.
+
+        Args:
+            generator: on the plan's backend.
+            recordings: of originals 1 and 2, with the plan's rewrites.
+            plan: how they are run.
+            cancellation: what may stop the runs.
+        """
+        if plan.rewrites:
+            fast = RewrittenLayer(generator, self.layer, self.areas, plan.rewrites)
+            pair = fast.pair(recordings, cancellation)
+            return _RewrittenBatch(fast, self.sets, pair, cancellation)
+        image1 = generator.original(self.layer, recordings[0], cancellation)
+        return _SetsBatch(replace(self, generator=generator), recordings, image1, cancellation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +163,17 @@ class _SetsBatch:
             subject.areas,
             self.cancellation,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _RewrittenBatch:
+    layer: RewrittenLayer
+    sets: NDArray[np.bool_]
+    pair: Feeds
+    cancellation: Cancellation
+
+    def effects(self, some: range) -> Effects:
+        return self.layer.effects(self.pair, self.sets[some.start : some.stop], self.cancellation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,17 +201,28 @@ class Interventions:
         first = min(layers, key=lambda layer: layer.height * layer.width)
         return choose_plan(self.generator, first, 1, one_pair=self.products)
 
+    def candidates(self, backends: Sequence[Backend]) -> tuple[Plan, ...]:
+        """As `Subject`."""
+        return tuple(_on(self.plan(), backend) for backend in backends)
+
+    def sizes(self, plan: Plan) -> tuple[Plan, ...]:
+        """As `Subject`: the one."""
+        return (plan,)
+
     def kinds(self, plan: Plan) -> list[tuple[range, int]]:
         """As `Subject`: those of one form are alike."""
         forms = [self.form(i) for i in range(len(self))]
         first = {form: i for i, form in reversed(list(enumerate(forms)))}
         return [(range(first[form], first[form] + 1), n) for form, n in Counter(forms).items()]
 
-    def record(self, source: PairSource, pairs: range, cancellation: Cancellation) -> Batch:
+    def record(
+        self, source: PairSource, pairs: range, plan: Plan, cancellation: Cancellation
+    ) -> Batch:
         """As `Subject`; what a form needs is recorded when its turn comes."""
         latents1, latents2 = source.latents(pairs)
-        donors = Donors(self.generator, latents2, cancellation)
-        return _InterventionsBatch(self, latents1, donors, cancellation)
+        subject = replace(self, generator=self.generator.on(plan.backend))
+        donors = Donors(subject.generator, latents2, cancellation)
+        return _InterventionsBatch(subject, latents1, donors, cancellation)
 
     def form(self, index: int) -> Form:
         """The form of an intervention."""
@@ -195,3 +262,7 @@ class _InterventionsBatch:
         nothing = form.nothing(intervention)
         self._image1 = form.images(self._above, nothing, self.cancellation)
         self._form = form
+
+
+def _on(plan: Plan, backend: Backend) -> Plan:
+    return replace(plan, provider=backend.provider, precision=backend.precision.value)

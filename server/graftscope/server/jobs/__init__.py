@@ -13,14 +13,16 @@ from graftscope.server.jobs._artifacts import (
     decode_array,
     encode_array,
 )
-from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
+from graftscope.server.jobs._checkpoints import CheckpointFolder
 from graftscope.server.jobs._edits import ORIGINAL2, DonorSpec, EditSpec, InterventionSpec
 from graftscope.server.jobs._execution import JobSettings
 from graftscope.server.jobs._live import Snapshot
 from graftscope.server.jobs._resolve import Resolver
 from graftscope.server.jobs._runner import JobRunner
+from graftscope.server.jobs._scratch import Scratch
 from graftscope.server.jobs._specification import (
     InfluenceSpec,
+    LayerSpec,
     MagnitudeSpec,
     ModulesSpec,
     OriginalsSpec,
@@ -31,6 +33,7 @@ from graftscope.server.jobs._specification import (
     input_arrays,
     parse_spec,
 )
+from graftscope.server.jobs._stopping import LEAST_PAIRS, LEAST_STABLE_PAIRS
 from graftscope.server.jobs._store import (
     Checkpoint,
     Estimate,
@@ -41,9 +44,13 @@ from graftscope.server.jobs._store import (
     Json,
     Result,
 )
+from graftscope.server.jobs._sums import Looks, Sums
+from graftscope.server.jobs._until import RelativeErrorSpec, StableLabelsSpec, UntilSpec
 
 __all__ = [
     "DATATYPES",
+    "LEAST_PAIRS",
+    "LEAST_STABLE_PAIRS",
     "ORIGINAL2",
     "ArrayRef",
     "ArtifactStore",
@@ -62,15 +69,21 @@ __all__ = [
     "JobState",
     "JobStore",
     "Json",
+    "LayerSpec",
+    "Looks",
     "MagnitudeSpec",
     "ModulesSpec",
     "OriginalsSpec",
+    "RelativeErrorSpec",
     "Resolver",
     "Result",
+    "Scratch",
     "Snapshot",
     "Spec",
     "StabilitySpec",
+    "StableLabelsSpec",
     "Sums",
+    "UntilSpec",
     "array_bytes",
     "canonical",
     "check_sha256",

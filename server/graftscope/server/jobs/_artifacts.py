@@ -99,32 +99,49 @@ def encode_array(array: NDArray[np.generic]) -> tuple[str, bytes]:
     return _NAMES[little.dtype], little.tobytes()
 
 
+def array_ref(array: NDArray[np.generic]) -> ArrayRef:
+    """The name of an array: its sha256, datatype and shape."""
+    datatype, data = encode_array(array)
+    return ArrayRef(hashlib.sha256(data).hexdigest(), datatype, array.shape)
+
+
 class ArtifactStore:
     """Files below a folder, named by sha256.
 
     Args:
         folder: made if it is missing.
+
+    Attributes:
+        folder: where they are.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def put(self, array: NDArray[np.generic]) -> ArrayRef:
-        """Stores an array; the same elements are stored once."""
+    def put(self, array: NDArray[np.generic], *, durable: bool = True) -> ArrayRef:
+        """Stores an array; the same elements are stored once.
+
+        Args:
+            array: any of the datatypes that travel.
+            durable: whether it must survive a power failure, which takes several times as long.
+        """
         datatype, data = encode_array(array)
+        return ArrayRef(self.put_bytes(data, durable=durable), datatype, array.shape)
+
+    def put_bytes(self, data: bytes, *, durable: bool = True) -> str:
+        """Stores bytes and gives their sha256; see `put`."""
         with self.writer() as writer:
             writer.write(data)
-            sha256 = writer.finish()
-        return ArrayRef(sha256, datatype, array.shape)
+            return writer.finish(durable=durable)
 
     @contextmanager
     def writer(self) -> Iterator["ArtifactWriter"]:
         """A file that is kept only if `finish` was called on it, else removed at the end."""
-        handle, name = tempfile.mkstemp(dir=self._folder, prefix="incoming-")
+        handle, name = tempfile.mkstemp(dir=self.folder, prefix="incoming-")
         try:
             with os.fdopen(handle, "wb") as file:
-                yield ArtifactWriter(file, Path(name), self._folder)
+                yield ArtifactWriter(file, Path(name), self.folder)
         finally:
             Path(name).unlink(missing_ok=True)
 
@@ -154,12 +171,12 @@ class ArtifactStore:
         """Whether the artifact is there and its bytes match its name."""
         if not self.has(sha256):
             return False
-        with (self._folder / sha256).open("rb") as file:
+        with (self.folder / sha256).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
     def has(self, sha256: str) -> bool:
         """Whether the artifact is there."""
-        return (self._folder / sha256).is_file()
+        return (self.folder / sha256).is_file()
 
     def path(self, sha256: str, field: str = "sha256") -> Path:
         """The artifact's file.
@@ -173,7 +190,7 @@ class ArtifactStore:
             raise NotFound(
                 f"artifact {sha256} is not stored here; send it with PutArtifact", field=field
             )
-        return self._folder / sha256
+        return self.folder / sha256
 
     def sweep(self, keep: Set[str], older_than_s: float) -> int:
         """Removes artifacts that nothing needs and that are older than a given age.
@@ -184,7 +201,7 @@ class ArtifactStore:
         oldest = time.time() - older_than_s
         stale = [
             path
-            for path in self._folder.iterdir()
+            for path in self.folder.iterdir()
             if path.name not in keep and path.stat().st_mtime < oldest
         ]
         for path in stale:
@@ -211,10 +228,16 @@ class ArtifactWriter:
         self._hash.update(data)
         self.size += len(data)
 
-    def finish(self) -> str:
-        """Gives the file its name, which is returned: the sha256 of what was written."""
+    def finish(self, *, durable: bool = True) -> str:
+        """Gives the file its name, which is returned: the sha256 of what was written.
+
+        Args:
+            durable: whether the bytes must be on the disk by then. Where they were not and the
+                power fails, whoever reads the file finds that they do not match its name.
+        """
         self._file.flush()
-        os.fsync(self._file.fileno())
+        if durable:
+            os.fsync(self._file.fileno())
         name = self.digest
         self._path.replace(self._folder / name)
         return name

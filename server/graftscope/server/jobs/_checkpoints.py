@@ -6,33 +6,15 @@ It must not know what computes the shards.
 import hashlib
 import os
 from collections.abc import Set
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from graftscope.server.analysis import MapMoments
 from graftscope.server.errors import Corrupt
 from graftscope.server.jobs._store import Checkpoint
-
-
-@dataclass(frozen=True, eq=False)
-class Sums:
-    """What the first shards amount to.
-
-    Attributes:
-        shards: how many there are.
-        moments: of the maps over their pairs, (E, H, W).
-        individual: of every pair's own mean over pixels, (E, 1, 1).
-        products: (E, E), sum over pairs of the products of effects; None where not wanted.
-    """
-
-    shards: int
-    moments: MapMoments
-    individual: MapMoments
-    products: NDArray[np.float64] | None = None
+from graftscope.server.jobs._sums import Looks, Sums
 
 
 class CheckpointFolder:
@@ -70,7 +52,8 @@ class CheckpointFolder:
             # Checkpoints of version 0.1.0 have none.
             products = file.get("products", np.zeros((0, 0)))
             products = products if products.size else None
-            return Sums(int(file["shards"]), moments, individual, products)
+            looks = Looks(file["look_pairs"], file["look_labels"]) if "look_pairs" in file else None
+            return Sums(int(file["shards"]), moments, individual, products, looks)
 
     def remove(self, checkpoint: Checkpoint | None) -> None:
         """Removes a checkpoint that is no longer needed."""
@@ -94,6 +77,8 @@ class CheckpointFolder:
 
 def _write(file: BinaryIO, sums: Sums) -> None:
     """Array by array, since sums may be as large as what computes them."""
+    looks = sums.looks
+    seen = {} if looks is None else {"look_pairs": looks.pairs, "look_labels": looks.labels}
     np.savez(
         file,
         shards=np.int64(sums.shards),
@@ -104,6 +89,8 @@ def _write(file: BinaryIO, sums: Sums) -> None:
         individual_m2=sums.individual.m2,
         # Without products, an array of no elements.
         products=np.zeros((0, 0)) if sums.products is None else sums.products,
+        allow_pickle=False,
+        **seen,
     )
 
 

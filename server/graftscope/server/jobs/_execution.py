@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from graftscope.server.errors import Cancelled, Corrupt
-from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
-from graftscope.server.jobs._influence import finish, run_shards, shard_count
+from graftscope.server.jobs._checkpoints import CheckpointFolder
+from graftscope.server.jobs._influence import expected_shards, finish, run_shards, shard_count
 from graftscope.server.jobs._live import Live, Snapshot
 from graftscope.server.jobs._magnitude import run_magnitude
 from graftscope.server.jobs._modules import run_modules
@@ -24,8 +25,11 @@ from graftscope.server.jobs._specification import (
     StabilitySpec,
     parse_spec,
 )
-from graftscope.server.jobs._stability import run_stability, single_threaded
+from graftscope.server.jobs._stability import run_stability
+from graftscope.server.jobs._stopping import Rule, rule_of
 from graftscope.server.jobs._store import Failure, Job, JobState, JobStore, Result, end
+from graftscope.server.jobs._sums import Sums
+from graftscope.server.jobs._threads import OneBlasThread, single_threaded
 from graftscope.server.jobs._tracker import Counter, Tracker
 from graftscope.server.logs import get_logger
 
@@ -107,6 +111,9 @@ class Execution:
         self._cells = ThreadPoolExecutor(
             settings.workers, thread_name_prefix="cell", initializer=single_threaded
         )
+        # Influence jobs with a stopping rule look at labels while their next shards go on.
+        self._looks = ThreadPoolExecutor(1, "look", initializer=single_threaded)
+        self._one_blas_thread = OneBlasThread()
         analyses = ("influence", "modules", "stability", "magnitude")
         self._lanes = {analysis: asyncio.Semaphore(1) for analysis in analyses}
 
@@ -116,6 +123,7 @@ class Execution:
         self._modules.shutdown(wait=False, cancel_futures=True)
         self._comparisons.shutdown(wait=False, cancel_futures=True)
         self._cells.shutdown(wait=False, cancel_futures=True)
+        self._looks.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, live: Live) -> None:
         """Runs a job. Whatever happens, it ends in a state that watchers see."""
@@ -132,8 +140,10 @@ class Execution:
         """Keeps the state that a job ends in; blocks."""
         keep_s, result, failure = self._settings.keep_s, outcome.result, outcome.failure
         ended = end(job, outcome.state, keep_s, result=result, failure=failure)
-        if outcome.state is JobState.DONE:
-            ended = replace(ended, shards_done=ended.shards_total, checkpoint=None)
+        if result is not None:
+            # With a stopping rule the total is a maximum.
+            done = ended.shards_done if "stopping" in result.scalars else ended.shards_total
+            ended = replace(ended, shards_done=done, checkpoint=None)
         self._store.update(ended)
         if outcome.state is JobState.DONE:
             self._checkpoints.remove(job.checkpoint)
@@ -201,7 +211,9 @@ class Execution:
         loop = asyncio.get_running_loop()
         counter = Counter(_from_start(live), loop)
         arguments = (spec, artifacts, self._cells, live.cancellation, counter.one_more)
-        work = loop.run_in_executor(self._comparisons, run_stability, *arguments)
+        work = loop.run_in_executor(
+            self._comparisons, run_stability, *arguments, self._one_blas_thread
+        )
         return await live.unless_cancelled(work)
 
     async def _magnitude(self, live: Live, spec: MagnitudeSpec) -> Result:
@@ -227,21 +239,38 @@ class Execution:
         subject, source = await live.unless_cancelled(resolved)
         job = live.snapshot.job
         start = await asyncio.to_thread(self._load, job)
+        plan, rule = stored_plan(job.plan), rule_of(spec)
+        expected = partial(expected_shards, spec, rule)
         every_s = self._settings.checkpoint_every_s
-        tracker = Tracker(live, self._save, len(subject), start, every_s)
+        tracker = Tracker(live, self._save, len(subject), expected, start, every_s)
         sums = await run_shards(
             subject,
             source,
-            stored_plan(job.plan),
+            plan,
             spec,
             sums=start,
             executor=self._shards,
             workers=self._settings.workers,
             cancellation=live.cancellation,
             on_sums=tracker.advance,
+            rule=rule,
+            look=partial(self._look, live, rule),
         )
         artifacts = self._preparation.resolver.artifacts
-        return await asyncio.to_thread(finish, subject, source, spec, sums, artifacts)
+        arguments = (subject, source, plan, spec, sums, artifacts, live.cancellation, rule)
+        return await asyncio.to_thread(finish, *arguments)
+
+    async def _look(self, live: Live, rule: Rule | None, sums: Sums) -> Sums:
+        """Takes a rule's look in a thread of its own, the same bits whatever goes on beside it."""
+        if rule is None:
+            return sums
+
+        def look() -> Sums:
+            with self._one_blas_thread:
+                return rule.look(sums)
+
+        loop = asyncio.get_running_loop()
+        return await live.unless_cancelled(loop.run_in_executor(self._looks, look))
 
     def _load(self, job: Job) -> Sums | None:
         """The sums to go on from; a damaged checkpoint is said and left out."""

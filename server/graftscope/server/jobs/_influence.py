@@ -7,8 +7,10 @@ import asyncio
 import statistics
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Executor
+from contextlib import aclosing
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +27,21 @@ from graftscope.server.engine import (
     shard_effects,
 )
 from graftscope.server.jobs._artifacts import ArtifactStore
-from graftscope.server.jobs._checkpoints import Sums
+from graftscope.server.jobs._ran import how_it_ran
 from graftscope.server.jobs._specification import InfluenceSpec
-from graftscope.server.jobs._store import Estimate, Result
+from graftscope.server.jobs._stopping import Rule
+from graftscope.server.jobs._store import Estimate, Json, Result
+from graftscope.server.jobs._sums import Sums
 
 OnSums = Callable[[Sums], Awaitable[None]]
+
+Look = Callable[[Sums], Awaitable[Sums]]
+"""Takes a stopping rule's look at sums, elsewhere: it takes a while."""
 
 # Mean and standard error of a map, and two numbers and an index a set.
 _BYTES_A_PIXEL = 2 * 8
 _BYTES_A_SET = 3 * 8
+_BYTES_A_LAYER_OF = 8
 
 _TRIALS = 3
 _TRIAL_S = 1.0
@@ -46,8 +54,13 @@ def shard(spec: InfluenceSpec, index: int) -> range:
 
 
 def shard_count(spec: InfluenceSpec) -> int:
-    """How many shards a job has."""
+    """How many shards a job has at most."""
     return -(-spec.pairs // SHARD_PAIRS)
+
+
+def expected_shards(spec: InfluenceSpec, rule: Rule | None, sums: Sums) -> int:
+    """How many shards a job will have, as far as its sums tell; more than its maximum never."""
+    return shard_count(spec) if rule is None else -(-rule.expected_pairs(sums) // SHARD_PAIRS)
 
 
 def estimate(
@@ -65,8 +78,8 @@ def estimate(
         Cancelled: it was stopped.
     """
     pairs = range(spec.first, spec.first + min(plan.batch, spec.pairs))
-    batch = subject.record(source, pairs, cancellation)
-    batch_s = _seconds(lambda: subject.record(source, pairs, cancellation))
+    batch = subject.record(source, pairs, plan, cancellation)
+    batch_s = _seconds(lambda: subject.record(source, pairs, plan, cancellation))
     runs_s, pixels = 0.0, 0
     for some, count in subject.kinds(plan):
         pixels = batch.effects(some).total[0].size
@@ -75,10 +88,11 @@ def estimate(
     # A shard is not divided between workers.
     side_by_side = min(runs_side_by_side(subject.generator, workers), shard_count(spec))
     products_bytes = sets * sets * 8 if spec.products else 0
+    set_bytes = _BYTES_A_SET + (_BYTES_A_LAYER_OF if spec.each_layer else 0)
     return Estimate(
         duration_s=batches * (batch_s + runs_s) / side_by_side,
         hybrids=sets * spec.pairs,
-        result_bytes=sets * (pixels * _BYTES_A_PIXEL + _BYTES_A_SET) + products_bytes,
+        result_bytes=sets * (pixels * _BYTES_A_PIXEL + set_bytes) + products_bytes,
     )
 
 
@@ -103,6 +117,8 @@ async def run_shards(
     workers: int,
     cancellation: Cancellation,
     on_sums: OnSums,
+    rule: Rule | None = None,
+    look: Look | None = None,
 ) -> Sums:
     """Computes the shards that are missing; the same plan gives the same bits.
 
@@ -116,40 +132,78 @@ async def run_shards(
         workers: how many shards go side by side.
         cancellation: what may stop it.
         on_sums: called after every shard, in order.
+        rule: what may end it before the last shard. Shards that were begun ahead are then dropped.
+        look: runs the rule's look at sums; needed with a rule.
 
     Raises:
         Cancelled: the job was cancelled.
     """
+    if sums is not None and rule is not None and rule.holds(sums):
+        return sums
+    first = sums.shards if sums else 0
+    ordered = _in_order(subject, source, plan, spec, first, executor, workers, cancellation)
+    async with aclosing(ordered) as shards:
+        async for effects in shards:
+            sums = await asyncio.to_thread(_add, sums, effects)
+            if rule is not None and look is not None and rule.is_look(sums):
+                sums = await look(sums)
+            await on_sums(sums)
+            if rule is not None and rule.holds(sums):
+                break
+    assert sums is not None
+    return sums
+
+
+async def _in_order(
+    subject: Subject,
+    source: PairSource,
+    plan: Plan,
+    spec: InfluenceSpec,
+    first: int,
+    executor: Executor,
+    workers: int,
+    cancellation: Cancellation,
+) -> AsyncGenerator[ShardEffects, None]:
+    """The shards from the first on, in order; those begun ahead are stopped when it is closed."""
     loop = asyncio.get_running_loop()
     bounded = runs_side_by_side(subject.generator, workers)
     # One more than there are workers, so that none idles while sums are added; but where memory
     # bounds the runs, no more than may go on.
     ahead = bounded if bounded < workers else workers + 1
     waiting: deque[asyncio.Future[ShardEffects]] = deque()
-    submitted, total = (sums.shards if sums else 0), shard_count(spec)
+    submitted, total, runs = first, shard_count(spec), cancellation.child()
     try:
         while submitted < total or waiting:
             while submitted < total and len(waiting) < ahead:
                 pairs = shard(spec, submitted)
-                arguments = (subject, plan, source, pairs, cancellation)
+                arguments = (subject, plan, source, pairs, runs)
                 waiting.append(loop.run_in_executor(executor, shard_effects, *arguments))
                 submitted += 1
             effects = await waiting[0]
             waiting.popleft()
-            sums = await asyncio.to_thread(_add, sums, effects)
-            await on_sums(sums)
+            yield effects
     finally:
         if waiting:
-            cancellation.cancel()
+            runs.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-    assert sums is not None
-    return sums
 
 
 def finish(
-    subject: Subject, source: PairSource, spec: InfluenceSpec, sums: Sums, artifacts: ArtifactStore
+    subject: Subject,
+    source: PairSource,
+    plan: Plan,
+    spec: InfluenceSpec,
+    sums: Sums,
+    artifacts: ArtifactStore,
+    cancellation: Cancellation,
+    rule: Rule | None = None,
 ) -> Result:
-    """Stores the result arrays: maps, their standard errors, individual influences and theirs."""
+    """Stores the result arrays: maps, their standard errors, individual influences and theirs.
+
+    Raises:
+        Cancelled: the job was cancelled while its plan was compared with the plain path.
+    """
+    pairs = range(spec.first, spec.first + sums.pairs)
     arrays = {
         "maps": sums.moments.mean,
         "stderr": sums.moments.stderr(),
@@ -159,19 +213,30 @@ def finish(
     }
     if sums.products is not None:
         arrays["products"] = sums.products / sums.moments.count
+    if spec.each_layer:
+        counts = [len(rows) for rows in spec.rows]
+        arrays["layer_of"] = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     image = subject.generator.manifest.image
     return Result(
         arrays={name: artifacts.put(array) for name, array in arrays.items()},
         scalars={
             "range_width": image.high - image.low,
-            "pairs": spec.pairs,
-            "distinct_images": source.distinct_images(range(spec.first, spec.first + spec.pairs)),
+            "pairs": sums.pairs,
+            "distinct_images": source.distinct_images(pairs),
             "originals": source.kind,
             "layer": spec.layer,
             "model_digest": spec.model,
-            "provider": subject.generator.provider,
+            **how_it_ran(subject, source, plan, pairs, cancellation),
+            **_stopping(rule, spec, sums),
+            **({"layers": [each.layer for each in spec.each_layer]} if spec.each_layer else {}),
         },
     )
+
+
+def _stopping(rule: Rule | None, spec: InfluenceSpec, sums: Sums) -> dict[str, Json]:
+    if rule is None:
+        return {}
+    return {"stopping": {**asdict(rule.verdict(sums)), "max_pairs": spec.pairs}}
 
 
 def _add(sums: Sums | None, effects: ShardEffects) -> Sums:
@@ -183,6 +248,7 @@ def _add(sums: Sums | None, effects: ShardEffects) -> Sums:
         sums.moments.merge(effects.moments),
         sums.individual.merge(individual),
         _sum(sums.products, effects.products),
+        sums.looks,
     )
 
 

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from graftscope.server.engine import Cancellation
 from graftscope.server.errors import Cancelled, Stopping
-from graftscope.server.jobs._checkpoints import Sums
 from graftscope.server.jobs._store import Job
+from graftscope.server.jobs._sums import Sums
 
 _Value = TypeVar("_Value")
 

@@ -11,15 +11,20 @@ from uuid import uuid4
 from graftscope.server.analysis import DEFAULT_KS
 from graftscope.server.engine import (
     ARITHMETIC_VERSION,
+    AUTO,
     Cancellation,
+    Generator,
     PairSource,
     Plan,
     Subject,
+    choose,
+    choose_close,
 )
 from graftscope.server.errors import Conflict, Corrupt, NotFound
-from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
+from graftscope.server.jobs._checkpoints import CheckpointFolder
 from graftscope.server.jobs._influence import estimate, shard_count
 from graftscope.server.jobs._magnitude import MAGNITUDE_ROW_BYTES, channels_spec
+from graftscope.server.jobs._ran import can_run
 from graftscope.server.jobs._resolve import Resolver
 from graftscope.server.jobs._specification import (
     InfluenceSpec,
@@ -33,6 +38,7 @@ from graftscope.server.jobs._specification import (
 )
 from graftscope.server.jobs._stability import stability_shards
 from graftscope.server.jobs._store import Estimate, Job, JobState, JobStore
+from graftscope.server.jobs._sums import Sums
 from graftscope.server.logs import get_logger
 
 UNENDED = (JobState.QUEUED, JobState.RUNNING)
@@ -145,10 +151,10 @@ class Preparation:
         if not isinstance(spec, InfluenceSpec):
             return True
         try:
-            provider = self.resolver.catalogue.by_digest(spec.model).provider
+            generator = self.resolver.catalogue.by_digest(spec.model)
         except NotFound:
             return True
-        return _gives_same_bits(stored_plan(job.plan), provider)
+        return _gives_same_bits(stored_plan(job.plan), generator)
 
     def _is_whole(self, job: Job) -> bool:
         """Whether a job goes on, or all of its result arrays are still as they were stored."""
@@ -159,7 +165,8 @@ class Preparation:
     def _plan(self, job: Job, spec: InfluenceSpec) -> tuple[Job, Sums | None]:
         """With the plan and the sums of an earlier attempt, or a new plan."""
         subject, source = self.resolve(spec)
-        plan, sums = self._earlier(job.identity, subject) or (subject.plan(), None)
+        earlier = self._earlier(job.identity, subject)
+        plan, sums = earlier or (self._chosen(subject, source, spec), None)
         planned = replace(
             job,
             plan={**asdict(plan), "rewrites": list(plan.rewrites)},
@@ -175,6 +182,13 @@ class Preparation:
             shards_done=sums.shards if sums else 0,
         )
         return planned, sums
+
+    def _chosen(self, subject: Subject, source: PairSource, spec: InfluenceSpec) -> Plan:
+        """The fastest plan of the precision that was asked for, by a short measurement."""
+        pairs = range(spec.first, spec.first + spec.pairs)
+        plans = subject.candidates(subject.generator.backends(spec.precision))
+        chosen_by = choose_close if spec.precision == AUTO else choose
+        return chosen_by(subject, source, pairs, plans, self.cancellation)
 
     def _magnitude(self, job: Job, spec: MagnitudeSpec) -> Job:
         """With the estimate of its influence jobs; those that are done already cost nothing."""
@@ -202,7 +216,7 @@ class Preparation:
             if job.checkpoint is None:
                 continue
             plan = stored_plan(job.plan)
-            if not _gives_same_bits(plan, subject.generator.provider):
+            if not _gives_same_bits(plan, subject.generator):
                 continue
             try:
                 return plan, self.checkpoints.load(job.checkpoint)
@@ -216,5 +230,5 @@ def stored_plan(value: dict[str, Any]) -> Plan:
     return Plan(**{**value, "rewrites": tuple(value["rewrites"])})
 
 
-def _gives_same_bits(plan: Plan, provider: str) -> bool:
-    return (plan.arithmetic_version, plan.provider) == (ARITHMETIC_VERSION, provider)
+def _gives_same_bits(plan: Plan, generator: Generator) -> bool:
+    return plan.arithmetic_version == ARITHMETIC_VERSION and can_run(generator, plan)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.bundle import Originals, read_originals
+from graftscope.bundle import read_originals
+from graftscope.server.analysis import Gaussian
 from graftscope.server.engine import (
     Action,
     Add,
@@ -28,6 +29,7 @@ from graftscope.server.engine import (
     Intervention,
     Interventions,
     Latents,
+    LayeredSets,
     Original2,
     PairSource,
     PriorMean,
@@ -66,9 +68,21 @@ class Resolver:
                 self.intervention(generator, x, spec.originals) for x in spec.interventions
             )
             return Interventions(generator, made, areas, spec.products)
+        if spec.each_layer:
+            return self._layered(generator, spec)
         layer = generator.layer(spec.layer)
         sets = np.stack([channel_set(layer, np.array(x, dtype=np.int64)) for x in spec.sets])
         return ChannelSets(generator, layer, sets, areas, spec.products)
+
+    @staticmethod
+    def _layered(generator: Generator, spec: InfluenceSpec) -> LayeredSets:
+        areas = generator.areas(spec.map_size)
+        parts = []
+        for each in spec.each_layer:
+            layer = generator.layer(each.layer)
+            single = np.stack([channel_set(layer, np.array([c])) for c in range(layer.channels)])
+            parts.append(ChannelSets(generator, layer, single, areas, spec.products))
+        return LayeredSets(generator, tuple(parts), spec.products)
 
     def intervention(
         self, generator: Generator, edits: InterventionSpec, originals: OriginalsSpec
@@ -106,7 +120,7 @@ class Resolver:
             case "prior":
                 return PriorPairs(generator, seed)
             case "encoded":
-                return EncodedPairs(generator, seed, self._originals(generator))
+                return EncodedPairs(generator, seed, self._encodings(generator))
             case "images":
                 images = self.artifacts.get(originals.arrays["images"])
                 return DrawnImagePairs(generator, seed, images.astype(np.uint8, copy=False))
@@ -122,8 +136,10 @@ class Resolver:
                 )
 
     @staticmethod
-    def _originals(generator: Generator) -> Originals:
-        return read_originals(generator.folder.path / generator.encoder().originals)
+    def _encodings(generator: Generator) -> Gaussian:
+        """Read and factorised once a generator."""
+        path = generator.folder.path / generator.encoder().originals
+        return generator.memo.get("encodings", lambda: Gaussian.of(*read_originals(path)))
 
     def _latents(self, originals: OriginalsSpec, prefix: str) -> Latents:
         return self._arrays(originals.latents(prefix))

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from graftscope.server.errors import Cancelled, NotFound, NotReady, Stopping
 from graftscope.server.jobs._artifacts import ArtifactStore
-from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
+from graftscope.server.jobs._checkpoints import CheckpointFolder
 from graftscope.server.jobs._cleanup import forget_expired
 from graftscope.server.jobs._execution import Execution, JobSettings, NeededFailed, Outcome
 from graftscope.server.jobs._live import Live, Snapshot
@@ -21,6 +21,7 @@ from graftscope.server.jobs._preparation import UNENDED, Preparation
 from graftscope.server.jobs._resolve import Resolver
 from graftscope.server.jobs._specification import InfluenceSpec, Spec, identity
 from graftscope.server.jobs._store import Job, JobState, JobStore, Result
+from graftscope.server.jobs._sums import Sums
 from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")

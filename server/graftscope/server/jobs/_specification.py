@@ -8,14 +8,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Self
 
 from graftscope.server.jobs._array_ref import ArrayRef
 from graftscope.server.jobs._edits import EditSpec, InterventionSpec
+from graftscope.server.jobs._until import UntilSpec, until_from_json
 
 # Absent from the canonical form where they are empty, so that what was specified before there was
 # such a field keeps its identity.
-_LATER_FIELDS = frozenset({"share", "interventions"})
+_LATER_FIELDS = frozenset({"share", "interventions", "until", "each_layer"})
 
 
 @dataclass(frozen=True)
@@ -51,25 +53,36 @@ class OriginalsSpec:
 
 
 @dataclass(frozen=True)
+class LayerSpec:
+    """A layer of which every channel is wanted: its name, and how many channels it has."""
+
+    layer: str
+    channels: int
+
+
+@dataclass(frozen=True)
 class InfluenceSpec:
-    """Influence maps of sets of channels at one layer, or of interventions.
+    """Influence maps of sets of channels at one layer, of every channel of several layers, or of
+    interventions.
 
     Attributes:
         model: the bundle's digest.
-        layer: the layer's name; empty where interventions are at several.
-        channels: how many channels the layer has; 0 where interventions are given.
-        sets: the channels of each E, ascending; empty where interventions are given.
+        layer: the layer's name; empty where interventions are at several, and for several layers.
+        channels: how many channels the layer has; 0 where interventions or layers are given.
+        sets: the channels of each E, ascending; empty where interventions or layers are given.
         indices: what each map is reported as: the channel, or the module's index.
-        subject: channels, modules or interventions.
+        subject: channels, modules, interventions or layers.
         originals: where originals come from.
         seed: of the pairs; 0 where they are given.
         first: index of the first pair.
-        pairs: how many.
+        pairs: how many; the most where there is a stopping rule.
         map_size: longest side of a map, resolved.
         arithmetic: version of the arithmetic.
         precision: fp32.
         products: whether products of effects are wanted too.
         interventions: each of at least one edit, where some are no plain swaps at the layer.
+        until: what may end the job before that.
+        each_layer: whose channels, layer after layer, where they are several layers'.
     """
 
     model: str
@@ -87,7 +100,16 @@ class InfluenceSpec:
     precision: str = "fp32"
     products: bool = False
     interventions: tuple[InterventionSpec, ...] = ()
+    until: UntilSpec | None = None
+    each_layer: tuple[LayerSpec, ...] = ()
     analysis: str = "influence"
+
+    @property
+    def rows(self) -> tuple[range, ...]:
+        """The indices of each layer's maps; of all maps where they are of one subject."""
+        counts = [each.channels for each in self.each_layer] or [len(self.indices)]
+        ends = accumulate(counts)
+        return tuple(range(end - count, end) for end, count in zip(ends, counts, strict=True))
 
     @classmethod
     def from_json(cls, value: dict[str, object]) -> Self:
@@ -95,14 +117,19 @@ class InfluenceSpec:
         fields = dict(value)
         sets, indices = fields.pop("sets"), fields.pop("indices")
         interventions = fields.pop("interventions", [])
+        until, layers = fields.pop("until", None), fields.pop("each_layer", [])
         assert isinstance(sets, list)
         assert isinstance(indices, list)
         assert isinstance(interventions, list)
+        assert until is None or isinstance(until, dict)
+        assert isinstance(layers, list)
         return cls(
             originals=OriginalsSpec.from_json(fields.pop("originals")),
             sets=tuple(tuple(channels) for channels in sets),
             indices=tuple(indices),
             interventions=tuple(tuple(map(EditSpec.from_json, x)) for x in interventions),
+            until=until_from_json(until),
+            each_layer=tuple(LayerSpec(**each) for each in layers),
             **fields,  # type: ignore[arg-type]
         )
 

@@ -5,6 +5,7 @@ It must not know databases, watchers or gRPC.
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 
 from graftscope.server.analysis import Method, SuggestedK, cell_count, stability
@@ -19,24 +20,13 @@ def stability_shards(spec: StabilitySpec) -> int:
     return cell_count(spec.maps.shape[0], spec.ks, len(spec.methods), spec.repeats)
 
 
-def single_threaded() -> None:
-    """Makes OpenMP in the calling thread, a pool's, use no others: they would collide.
-
-    Its limit belongs to a thread; that of BLAS to the process, see `run_stability`.
-    """
-    # Only what is loaded can be limited.
-    import sklearn.cluster  # noqa: F401
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1, user_api="openmp")
-
-
 def run_stability(
     spec: StabilitySpec,
     artifacts: ArtifactStore,
     executor: Executor,
     cancellation: Cancellation,
     on_shard: Callable[[], None],
+    one_blas_thread: AbstractContextManager[object],
 ) -> Result:
     """Compares runs on overlapping thirds, methods and numbers of modules side by side.
 
@@ -46,16 +36,14 @@ def run_stability(
         executor: runs pieces of work, in threads that `single_threaded` made.
         cancellation: what may stop it; seen between two pieces.
         on_shard: called after each piece, in any thread.
+        one_blas_thread: keeps BLAS on one thread, since pieces go side by side.
 
     Raises:
         AnalysisError: the maps or a number of modules are not allowed.
         Corrupt: the stored maps are damaged.
         Cancelled: the job was cancelled.
     """
-    from threadpoolctl import threadpool_limits
-
-    # Small products: BLAS's threads cost more than they save, and pieces go side by side.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread:
         found = stability(
             artifacts.get(spec.maps, "maps"),
             spec.ks,

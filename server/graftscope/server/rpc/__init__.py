@@ -9,6 +9,7 @@ from graftscope.server.rpc._artifacts import ArtifactServicer
 from graftscope.server.rpc._clustering import ClusteringRequests
 from graftscope.server.rpc._errors import describe_failure
 from graftscope.server.rpc._guard import Guard
+from graftscope.server.rpc._making import Making
 from graftscope.server.rpc._models import ModelServicer
 from graftscope.server.rpc._operations import OperationsServicer
 from graftscope.server.rpc._options import server_options
@@ -20,6 +21,7 @@ __all__ = [
     "ArtifactServicer",
     "ClusteringRequests",
     "Guard",
+    "Making",
     "ModelServicer",
     "OperationsServicer",
     "Requests",

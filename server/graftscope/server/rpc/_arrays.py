@@ -3,25 +3,54 @@
 It must not know what the arrays are for.
 """
 
+import struct
 from asyncio import to_thread
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.server.engine import Latents
 from graftscope.server.errors import InvalidInput, NotReady
-from graftscope.server.jobs import ArrayRef, JobRunner, JobState, decode_array, encode_array
+from graftscope.server.jobs import (
+    ArrayRef,
+    ArtifactStore,
+    JobRunner,
+    JobState,
+    Scratch,
+    decode_array,
+    encode_array,
+)
 from graftscope.server.rpc._names import job_id
 from graftscope.server.rpc._options import INLINE_LIMIT_BYTES
 from graftscope.v1 import originals_pb2, tensor_pb2
 
+_LENGTH = struct.Struct("<I")
+
 
 @dataclass(frozen=True)
 class Arrays:
-    """Reads the arrays of requests and writes those of responses."""
+    """Reads the arrays of requests and writes those of responses.
+
+    Attributes:
+        runner: knows the results of operations, and where arrays are stored.
+        scratch: where a request's own arrays are kept if nothing outlives the call; None to store
+            them.
+    """
 
     runner: JobRunner
+    scratch: Scratch | None = None
+
+    @property
+    def store_of_call(self) -> ArtifactStore:
+        """Where a request's arrays are found again."""
+        return self.scratch or self.runner.artifacts
+
+    def for_one_call(self) -> "Arrays":
+        """The same for a call that nothing outlives."""
+        return Arrays(self.runner, Scratch(self.runner.artifacts))
 
     async def refer(self, array: tensor_pb2.Array, field: str) -> ArrayRef:
         """Names a request's array; an inline one is stored first.
@@ -33,7 +62,7 @@ class Arrays:
         """
         match array.WhichOneof("source"):
             case "tensor":
-                return await to_thread(self.runner.artifacts.put, _decode(array.tensor, field))
+                return await self.store(_decode(array.tensor, field))
             case "artifact":
                 shape = tuple(array.artifact.shape)
                 ref = ArrayRef(array.artifact.sha256, array.artifact.datatype, shape)
@@ -51,7 +80,7 @@ class Arrays:
         if array.WhichOneof("source") == "tensor":
             return _decode(array.tensor, field)
         ref = await self.refer(array, field)
-        return await to_thread(self.runner.artifacts.get, ref, field)
+        return await to_thread(self.store_of_call.get, ref, field)
 
     async def read_latents(
         self, latents: originals_pb2.Latents, field: str
@@ -63,22 +92,45 @@ class Arrays:
         }
 
     async def store(self, array: NDArray[np.generic]) -> ArrayRef:
-        """Stores an array that was made here from a request."""
+        """Stores an array that is part of a request, or was made from one."""
+        if self.scratch is not None:
+            return self.scratch.put(array)
         return await to_thread(self.runner.artifacts.put, array)
 
-    async def write(
-        self, array: NDArray[np.generic], limit_bytes: int = INLINE_LIMIT_BYTES
-    ) -> tensor_pb2.Array:
-        """An array for a response: inline if it is small, else as an artifact."""
-        if array.nbytes > limit_bytes:
-            return describe(await to_thread(self.runner.artifacts.put, array))
-        return tensor_pb2.Array(tensor=tensor(array))
+    async def fill(
+        self,
+        message: tensor_pb2.Array,
+        array: NDArray[np.generic],
+        limit_bytes: int = INLINE_LIMIT_BYTES,
+    ) -> None:
+        """Puts an array into a response: inline if it is small, else as an artifact.
 
-    async def write_latents(self, latents: Latents) -> originals_pb2.Latents:
+        Where it belongs is filled in place: protobuf would copy a message that was made apart,
+        twice for every message around it.
+        """
+        if array.nbytes > limit_bytes:
+            # Whoever asked reads it at once, and can ask again: no need to wait for the disk.
+            put = partial(self.runner.artifacts.put, array, durable=False)
+            message.artifact.CopyFrom(describe(await to_thread(put)).artifact)
+        else:
+            datatype, data = encode_array(array)
+            _fill(message.tensor, datatype, array.shape, data)
+
+    async def fill_files(self, message: tensor_pb2.Array, files: Sequence[bytes]) -> None:
+        """Puts files into a response as KServe packs them: each after its length in four bytes."""
+        data = b"".join(part for file in files for part in (_LENGTH.pack(len(file)), file))
+        if len(data) > INLINE_LIMIT_BYTES:
+            put = partial(self.runner.artifacts.put_bytes, data, durable=False)
+            ref = ArrayRef(await to_thread(put), "BYTES", (len(files),))
+            message.artifact.CopyFrom(describe(ref).artifact)
+        else:
+            _fill(message.tensor, "BYTES", (len(files),), data)
+
+    async def fill_latents(self, message: originals_pb2.Latents, latents: Latents) -> None:
         """Latents by the inputs' names; however many there are, they fit into one message."""
         limit_bytes = INLINE_LIMIT_BYTES // max(1, len(latents))
-        arrays = {name: await self.write(array, limit_bytes) for name, array in latents.items()}
-        return originals_pb2.Latents(inputs=arrays)
+        for name, array in latents.items():
+            await self.fill(message.inputs[name], array, limit_bytes)
 
     async def _result(self, result: tensor_pb2.OperationResult, field: str) -> ArrayRef:
         job = (await self.runner.get(job_id(result.operation, field))).job
@@ -108,14 +160,23 @@ def describe(ref: ArrayRef) -> tensor_pb2.Array:
 def tensor(array: NDArray[np.generic]) -> tensor_pb2.Tensor:
     """An array inside a message."""
     datatype, data = encode_array(array)
-    return tensor_pb2.Tensor(datatype=datatype, shape=array.shape, data=data)
+    message = tensor_pb2.Tensor()
+    _fill(message, datatype, array.shape, data)
+    return message
+
+
+def _fill(message: tensor_pb2.Tensor, datatype: str, shape: Sequence[int], data: bytes) -> None:
+    message.datatype, message.data = datatype, data
+    message.shape.extend(shape)
 
 
 def _decode(message: tensor_pb2.Tensor, field: str) -> NDArray[np.generic]:
-    if len(message.data) > INLINE_LIMIT_BYTES:
+    # Every reading of a field of bytes copies them.
+    data = message.data
+    if len(data) > INLINE_LIMIT_BYTES:
         raise InvalidInput(
-            f"{field} is {len(message.data)} bytes inside the message; at most "
+            f"{field} is {len(data)} bytes inside the message; at most "
             f"{INLINE_LIMIT_BYTES} are allowed, larger arrays are sent with PutArtifact",
             field=field,
         )
-    return decode_array(message.data, message.datatype, tuple(message.shape), field)
+    return decode_array(data, message.datatype, tuple(message.shape), field)

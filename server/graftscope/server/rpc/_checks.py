@@ -25,7 +25,7 @@ def check_channels(
     Raises:
         InvalidInput: one is out of range or named twice.
     """
-    channels = np.array(list(indices), dtype=np.int64)
+    channels = np.array(indices, dtype=np.int64)
     beyond = channels[channels >= layer.channels]
     if len(beyond):
         raise InvalidInput(
@@ -33,8 +33,8 @@ def check_channels(
             f"0 to {layer.channels - 1}",
             field=field,
         )
-    values, counts = np.unique(channels, return_counts=True)
-    if len(values) != len(channels):
+    if len(set(indices)) != len(channels):
+        values, counts = np.unique(channels, return_counts=True)
         raise InvalidInput(f"channel {values[counts > 1][0]} is named more than once", field=field)
     return channels
 

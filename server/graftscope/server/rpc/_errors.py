@@ -24,6 +24,7 @@ TABLE: tuple[tuple[type[Exception], grpc.StatusCode, str], ...] = (
     (errors.Conflict, grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"),
     (errors.NotReady, grpc.StatusCode.FAILED_PRECONDITION, "OPERATION_NOT_DONE"),
     (errors.DeviceUnavailable, grpc.StatusCode.FAILED_PRECONDITION, "DEVICE_UNAVAILABLE"),
+    (errors.PrecisionUnavailable, grpc.StatusCode.FAILED_PRECONDITION, "PRECISION_UNAVAILABLE"),
     (errors.Corrupt, grpc.StatusCode.DATA_LOSS, "CHECKSUM_MISMATCH"),
     (errors.StateInUse, grpc.StatusCode.FAILED_PRECONDITION, "STATE_IN_USE"),
     (errors.AddressInUse, grpc.StatusCode.FAILED_PRECONDITION, "ADDRESS_IN_USE"),

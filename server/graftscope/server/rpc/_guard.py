@@ -19,7 +19,8 @@ from graftscope.server.rpc._errors import classify, status_of_error
 from graftscope.server.rpc._unimplemented import check_known
 
 VERSION_KEY = "graftscope-version"
-"""Initial metadata that tells a client which version answers."""
+"""Metadata that tell a client which version answers: trailing ones of a single reply, which cost
+nothing, and initial ones of a stream, which may be long."""
 
 _log = get_logger("rpc")
 
@@ -32,34 +33,43 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class Guard(grpc.aio.ServerInterceptor):
     """Turns what a method raises into a status; the server goes on."""
 
+    def __init__(self) -> None:
+        self._guarded: dict[str, Handler] = {}
+
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[MaybeHandler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> MaybeHandler:
-        """Wraps the method's handler, whichever of the four kinds it is."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
+        """Wraps the method's handler, whichever of the four kinds it is; once for all calls."""
         method = str(handler_call_details.method)
-        make = _MAKERS[bool(handler.request_streaming), bool(handler.response_streaming)]
-        inner = next(
-            behaviour
-            for behaviour in (
-                handler.unary_unary,
-                handler.unary_stream,
-                handler.stream_unary,
-                handler.stream_stream,
-            )
-            if behaviour is not None
+        if method not in self._guarded:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            self._guarded[method] = _wrapped(handler, method)
+        return self._guarded[method]
+
+
+def _wrapped(handler: Handler, method: str) -> Handler:
+    make = _MAKERS[bool(handler.request_streaming), bool(handler.response_streaming)]
+    inner = next(
+        behaviour
+        for behaviour in (
+            handler.unary_unary,
+            handler.unary_stream,
+            handler.stream_unary,
+            handler.stream_stream,
         )
-        wrap = _stream if handler.response_streaming else _unary
-        deserialize = handler.request_deserializer
-        if handler.request_streaming or deserialize is None:
-            return make(wrap(inner, method, _as_it_is), deserialize, handler.response_serializer)
-        # One request is read inside the guard, so that a malformed one is refused like any other.
-        read = partial(_read, deserialize)
-        return make(wrap(inner, method, read), None, handler.response_serializer)
+        if behaviour is not None
+    )
+    wrap = _stream if handler.response_streaming else _unary
+    deserialize = handler.request_deserializer
+    if handler.request_streaming or deserialize is None:
+        return make(wrap(inner, method, _as_it_is), deserialize, handler.response_serializer)
+    # One request is read inside the guard, so that a malformed one is refused like any other.
+    read = partial(_read, deserialize)
+    return make(wrap(inner, method, read), None, handler.response_serializer)
 
 
 _MAKERS: dict[tuple[bool, bool], Callable[..., Handler]] = {
@@ -74,7 +84,7 @@ def _unary(
     inner: Callable[..., Any], method: str, read: Callable[[Any], Any]
 ) -> Callable[..., Awaitable[Any]]:
     async def guarded(request: Any, context: Context) -> Any:
-        await _greet(context)
+        context.set_trailing_metadata(_greeting())
         try:
             return await inner(read(request), context)
         except Exception as error:
@@ -87,7 +97,7 @@ def _stream(
     inner: Callable[..., Any], method: str, read: Callable[[Any], Any]
 ) -> Callable[..., AsyncIterator[Any]]:
     async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
-        await _greet(context)
+        await context.send_initial_metadata(_greeting())
         try:
             responses = inner(read(request), context)
             # grpc allows methods that write their responses themselves; health's Watch does.
@@ -103,12 +113,8 @@ def _stream(
 
 
 @cache
-def _version() -> str:
-    return metadata.version("graftscope")
-
-
-async def _greet(context: Context) -> None:
-    await context.send_initial_metadata(((VERSION_KEY, _version()),))
+def _greeting() -> tuple[tuple[str, str]]:
+    return ((VERSION_KEY, metadata.version("graftscope")),)
 
 
 def _as_it_is(requests: Any) -> Any:
@@ -132,4 +138,5 @@ async def _abort(error: Exception, method: str, context: Context) -> None:
     if reason == "INTERNAL":
         _log.error("unexpected error", method=method, exc_info=error)
     status = rpc_status.to_status(status_of_error(error))
-    await context.abort(code, status.details, status.trailing_metadata)
+    trailing = (*status.trailing_metadata, *_greeting())
+    await context.abort(code, status.details, trailing)

@@ -1,41 +1,32 @@
 """ModelService: models, and what they generate while the caller waits."""
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import Executor
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.server.engine import (
-    Cancellation,
-    Catalogue,
-    Generator,
-    Hybrids,
-    Intervention,
-    Latents,
-    PairSource,
-    assign,
-    choose_plan,
-    to_range,
-)
+from graftscope.server.engine import Catalogue, Generator, Intervention, PairSource, Ran
 from graftscope.server.errors import InvalidInput
-from graftscope.server.jobs import OriginalsSpec, Resolver
+from graftscope.server.jobs import InterventionSpec, OriginalsSpec, Resolver
 from graftscope.server.rpc._arrays import Arrays
+from graftscope.server.rpc._encodings import Encoding, encode_images, parse_encoding
 from graftscope.server.rpc._guard import Context
+from graftscope.server.rpc._making import LateSource, Making
 from graftscope.server.rpc._paging import page
 from graftscope.server.rpc._requests import Requests
 from graftscope.server.rpc._responses import execution
-from graftscope.server.rpc._unimplemented import check_encoding, check_precision
-from graftscope.v1 import model_service_pb2, model_service_pb2_grpc, originals_pb2
+from graftscope.server.rpc._unimplemented import precision
+from graftscope.v1 import (
+    model_service_pb2,
+    model_service_pb2_grpc,
+    originals_pb2,
+    precision_pb2,
+    tensor_pb2,
+)
 
 # What one call may answer with; more is asked for in several.
 _REPLY_LIMIT_BYTES = 256 * 2**20
-# Samples a run: fewer where a tensor of one of them is large.
-_BATCH = 32
-_BATCH_BYTES = 256 * 2**20
 
 
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
@@ -43,25 +34,14 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
 
     Args:
         catalogue: the models.
-        requests: parses requests.
-        resolver: finds what specifications name.
         arrays: reads and writes arrays.
-        executor: where sessions run, off the event loop.
+        making: makes what is asked for.
     """
 
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        requests: Requests,
-        resolver: Resolver,
-        arrays: Arrays,
-        executor: Executor,
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, arrays: Arrays, making: Making) -> None:
         self._catalogue = catalogue
-        self._requests = requests
-        self._resolver = resolver
         self._arrays = arrays
-        self._executor = executor
+        self._making = making
 
     async def ListModels(
         self, request: model_service_pb2.ListModelsRequest, context: Context
@@ -83,94 +63,139 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         self, request: model_service_pb2.GenerateRequest, context: Context
     ) -> model_service_pb2.GenerateResponse:
         """Images of samples."""
-        check_precision(request.precision)
-        check_encoding(request.encoding)
+        wanted = precision(request.precision)
         generator = self._catalogue.find(request.model)
-        source, pairs = await self._samples(generator, request)
+        encoding = parse_encoding(request.encoding, generator.manifest.image)
+        source, pairs = await self._call(generator).samples(request)
         _check_size(generator, len(pairs), images=1)
-        latents, images = await self._run(_generate, generator, source, pairs)
-        return model_service_pb2.GenerateResponse(
-            images=await self._arrays.write(images),
-            latents=await self._arrays.write_latents(latents),
-            execution=execution(generator.manifest.digest, generator.provider),
-        )
+        ran = await self._making.samples(generator, wanted, source, pairs)
+        response = model_service_pb2.GenerateResponse(execution=_execution(generator, ran))
+        await self._fill(response.images, ran.made.images, encoding, generator)
+        await self._arrays.fill_latents(response.latents, ran.made.latents)
+        return response
 
     async def Encode(
         self, request: model_service_pb2.EncodeRequest, context: Context
     ) -> model_service_pb2.EncodeResponse:
         """Images to the posterior over the latents."""
-        check_precision(request.precision)
+        wanted = precision(request.precision)
         generator = self._catalogue.find(request.model)
         name = generator.encoder().input
-        images = await self._requests.pairs.images(generator, request.images, "images")
-        mean, log_variance = await self._run(_encode, generator, images)
-        return model_service_pb2.EncodeResponse(
-            mean=await self._arrays.write_latents({name: mean}),
-            log_variance=await self._arrays.write_latents({name: log_variance}),
-            execution=execution(generator.manifest.digest, generator.provider),
-        )
+        images = await self._call(generator).images(request.images)
+        ran = await self._making.posterior(generator, wanted, images)
+        response = model_service_pb2.EncodeResponse(execution=_execution(generator, ran))
+        for message, array in zip((response.mean, response.log_variance), ran.made, strict=True):
+            await self._arrays.fill_latents(message, {name: array})
+        return response
 
     async def Hybridize(
         self, request: model_service_pb2.HybridizeRequest, context: Context
     ) -> model_service_pb2.HybridizeResponse:
         """Both originals and the hybrid of every pair."""
-        check_precision(request.precision)
-        check_encoding(request.encoding)
+        wanted = precision(request.precision)
         generator = self._catalogue.find(request.model)
-        intervention, source, pairs = await self._asked(generator, request)
+        encoding = parse_encoding(request.encoding, generator.manifest.image)
+        intervention, source, pairs = await self._call(generator).hybrids(request)
         _check_size(generator, len(pairs), images=3)
-        hybrids = await self._run(_hybridize, generator, intervention, source, pairs)
-        return model_service_pb2.HybridizeResponse(
-            original1=await self._arrays.write(hybrids.original1),
-            original2=await self._arrays.write(hybrids.original2),
-            hybrid=await self._arrays.write(hybrids.hybrid),
-            execution=execution(generator.manifest.digest, generator.provider),
-            distinct_images=source.distinct_images(pairs),
+        ran = await self._making.hybrids(generator, wanted, intervention, source, pairs)
+        response = model_service_pb2.HybridizeResponse(
+            execution=_execution(generator, ran),
+            distinct_images=await _distinct_images(source, pairs),
         )
+        await self._fill(response.original1, ran.made.original1, encoding, generator)
+        await self._fill(response.original2, ran.made.original2, encoding, generator)
+        await self._fill(response.hybrid, ran.made.hybrid, encoding, generator)
+        return response
 
-    async def _samples(
-        self, generator: Generator, request: model_service_pb2.GenerateRequest
-    ) -> tuple[PairSource, range]:
+    def _call(self, generator: Generator) -> "_Call":
+        return _Call(self._catalogue, generator, self._arrays.for_one_call())
+
+    async def _fill(
+        self,
+        message: tensor_pb2.Array,
+        images: NDArray[np.float32],
+        encoding: Encoding | None,
+        generator: Generator,
+    ) -> None:
+        """Puts images into a response: as an array, or as files."""
+        if encoding is None:
+            await self._arrays.fill(message, images)
+            return
+        image = generator.manifest.image
+        files = await asyncio.to_thread(encode_images, images, encoding, image)
+        await self._arrays.fill_files(message, files)
+
+
+class _Call:
+    """Parses one request, whose arrays nothing outlives.
+
+    Args:
+        catalogue: the models.
+        generator: which of them is asked.
+        arrays: those of this call.
+    """
+
+    def __init__(self, catalogue: Catalogue, generator: Generator, arrays: Arrays) -> None:
+        self._generator = generator
+        self._requests = Requests(catalogue, arrays)
+        self._resolver = Resolver(catalogue, arrays.store_of_call)
+
+    async def images(self, message: tensor_pb2.Array) -> NDArray[np.uint8]:
+        """Images to encode."""
+        return await self._requests.pairs.images(self._generator, message, "images")
+
+    async def samples(self, request: model_service_pb2.GenerateRequest) -> tuple[PairSource, range]:
+        """Pairs of which original 1 is wanted."""
         if request.WhichOneof("latents_source") != "latents":
-            _, source, pairs = await self._pairs(generator, request.samples)
+            _, source, pairs = await self._pairs(request.samples)
             return source, pairs
-        refs, count = await self._requests.pairs.latents(generator, request.latents, "latents")
-        given = {f"{which}/{x}": refs[x] for x in refs for which in ("latents1", "latents2")}
-        originals = OriginalsSpec("latents", given)
-        source = await asyncio.to_thread(self._resolver.pairs, generator, originals, 0)
-        return source, range(count)
+        given = await self._requests.pairs.latents(self._generator, request.latents, "latents")
+        refs, count = given
+        both = {f"{which}/{x}": refs[x] for x in refs for which in ("latents1", "latents2")}
+        return self._source(OriginalsSpec("latents", both), 0), range(count)
 
-    async def _asked(
-        self, generator: Generator, request: model_service_pb2.HybridizeRequest
+    async def hybrids(
+        self, request: model_service_pb2.HybridizeRequest
     ) -> tuple[Intervention, PairSource, range]:
         """The intervention, and the pairs on which it is made."""
         parse = self._requests.interventions.intervention
-        edits = await parse(generator, request.intervention, request.pairs.fix.inputs)
-        originals, source, pairs = await self._pairs(generator, request.pairs)
+        edits = await parse(self._generator, request.intervention, request.pairs.fix.inputs)
+        originals, source, pairs = await self._pairs(request.pairs)
+        return await self._intervention(edits, originals), source, pairs
+
+    async def _intervention(
+        self, edits: InterventionSpec, originals: OriginalsSpec
+    ) -> Intervention:
         resolve = self._resolver.intervention
-        return await asyncio.to_thread(resolve, generator, edits, originals), source, pairs
+        if all(edit.is_plain for edit in edits):
+            return resolve(self._generator, edits, originals)
+        # Arrays are read and donors encoded.
+        return await asyncio.to_thread(resolve, self._generator, edits, originals)
 
-    async def _pairs(
-        self, generator: Generator, message: originals_pb2.Pairs
-    ) -> tuple[OriginalsSpec, PairSource, range]:
-        originals, count, seed = await self._requests.pairs.pairs(generator, message)
-        source = await asyncio.to_thread(self._resolver.pairs, generator, originals, seed)
-        return originals, source, range(message.first, message.first + count)
+    async def _pairs(self, message: originals_pb2.Pairs) -> tuple[OriginalsSpec, PairSource, range]:
+        originals, count, seed = await self._requests.pairs.pairs(self._generator, message)
+        pairs = range(message.first, message.first + count)
+        return originals, self._source(originals, seed), pairs
 
-    async def _run(self, function: Callable[..., Any], *arguments: object) -> Any:
-        """Runs off the event loop; what nobody waits for any more is stopped."""
-        cancellation = Cancellation()
-        work = partial(function, *arguments, cancellation)
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        except asyncio.CancelledError:
-            cancellation.cancel()
-            raise
+    def _source(self, originals: OriginalsSpec, seed: int) -> PairSource:
+        find = self._resolver.pairs
+        return LateSource(originals.kind, lambda: find(self._generator, originals, seed))
 
 
 def _model(generator: Generator) -> model_service_pb2.Model:
     manifest = generator.manifest
     return model_service_pb2.Model(name=f"models/{manifest.name}", bundle=manifest)
+
+
+async def _distinct_images(source: PairSource, pairs: range) -> int:
+    if source.kind not in ("images", "image_pairs"):
+        return 0
+    return await asyncio.to_thread(source.distinct_images, pairs)
+
+
+def _execution(generator: Generator, ran: Ran[Any]) -> precision_pb2.Execution:
+    digest = generator.manifest.digest
+    return execution(digest, ran.backend, deviation=ran.deviation)
 
 
 def _check_size(generator: Generator, count: int, images: int) -> None:
@@ -182,46 +207,3 @@ def _check_size(generator: Generator, count: int, images: int) -> None:
             "allowed in one call, ask for the rest with pairs.first",
             field="pairs.count",
         )
-
-
-def _batches(pairs: range, size: int) -> list[range]:
-    return [
-        range(start, min(start + size, pairs.stop))
-        for start in range(pairs.start, pairs.stop, size)
-    ]
-
-
-def _generate(
-    generator: Generator, source: PairSource, pairs: range, cancellation: Cancellation
-) -> tuple[Latents, NDArray[np.float32]]:
-    size = max(1, min(_BATCH, _BATCH_BYTES // generator.widest_bytes()))
-    batches = [source.latents(batch)[0] for batch in _batches(pairs, size)]
-    images = np.concatenate([generator.generate(latents, cancellation) for latents in batches])
-    return {name: np.concatenate([x[name] for x in batches]) for name in batches[0]}, images
-
-
-def _encode(
-    generator: Generator, images: NDArray[np.uint8], cancellation: Cancellation
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    image = generator.manifest.image
-    batches = [images[i : i + _BATCH] for i in range(0, len(images), _BATCH)]
-    parts = [generator.encode(to_range(batch, image), cancellation) for batch in batches]
-    mean, log_variance = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return mean, log_variance
-
-
-def _hybridize(
-    generator: Generator,
-    intervention: Intervention,
-    source: PairSource,
-    pairs: range,
-    cancellation: Cancellation,
-) -> Hybrids:
-    first = min((edit.layer for edit in intervention), key=lambda x: x.height * x.width)
-    batch = choose_plan(generator, first, 1).batch
-    parts = []
-    for some in _batches(pairs, batch):
-        cancellation.check()
-        parts.append(assign(generator, intervention, *source.latents(some), cancellation))
-    names = ("original1", "original2", "hybrid")
-    return Hybrids(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

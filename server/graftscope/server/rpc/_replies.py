@@ -41,7 +41,9 @@ def metadata(snapshot: Snapshot) -> analysis_service_pb2.AnalysisMetadata:
         expire_time=_timestamp(job.expires_s),
     )
     if job.plan:
-        message.plan.CopyFrom(analysis_service_pb2.Plan(**job.plan))
+        # The precision is told in `Execution`, once there is a result.
+        told = {name: value for name, value in job.plan.items() if name != "precision"}
+        message.plan.CopyFrom(analysis_service_pb2.Plan(**told))
     specify(message, job)
     return message
 

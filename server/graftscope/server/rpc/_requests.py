@@ -12,7 +12,7 @@ import numpy as np
 from graftscope.server.analysis import DEFAULT_PERCENTILE, DEFAULT_WINDOW
 from graftscope.server.engine import ARITHMETIC_VERSION, Catalogue, Generator
 from graftscope.server.errors import InvalidInput
-from graftscope.server.jobs import InfluenceSpec, InterventionSpec, MagnitudeSpec
+from graftscope.server.jobs import InfluenceSpec, InterventionSpec, LayerSpec, MagnitudeSpec
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._checks import (
     check_channels,
@@ -22,7 +22,8 @@ from graftscope.server.rpc._checks import (
 )
 from graftscope.server.rpc._interventions import InterventionRequests
 from graftscope.server.rpc._pairs import PairRequests
-from graftscope.server.rpc._unimplemented import check_precision, check_until, method
+from graftscope.server.rpc._unimplemented import method, precision
+from graftscope.server.rpc._until import check_until, until
 from graftscope.v1 import analysis_service_pb2, bundle_pb2
 
 _Sets = tuple[tuple[int, ...], ...]
@@ -38,6 +39,7 @@ class _Subject:
     sets: _Sets
     indices: tuple[int, ...]
     interventions: tuple[InterventionSpec, ...] = ()
+    layers: tuple[LayerSpec, ...] = ()
 
     @classmethod
     def at(
@@ -69,14 +71,16 @@ class Requests:
         Raises:
             InvalidInput: a value is not allowed.
             NotFound: the model or an array does not exist.
+            PrecisionUnavailable: the server's device cannot compute in this precision.
             Unsupported: part of the request is not implemented yet.
         """
-        check_precision(request.precision)
-        check_until(request.until)
+        wanted = precision(request.precision)
+        rule = until(request.until)
         generator = self._catalogue.find(request.model)
+        generator.backends(wanted)  # Refused now where this machine cannot run it.
         subject = await self._subject(request, generator)
         originals, count, seed = await self.pairs.pairs(generator, request.pairs)
-        return InfluenceSpec(
+        spec = InfluenceSpec(
             model=generator.manifest.digest,
             layer=subject.layer,
             channels=subject.channels,
@@ -84,14 +88,19 @@ class Requests:
             indices=subject.indices,
             subject=subject.subject,
             interventions=subject.interventions,
+            each_layer=subject.layers,
             originals=originals,
             seed=seed,
             first=request.pairs.first,
             pairs=count,
             map_size=_longest_side(generator, request.map_size),
             arithmetic=ARITHMETIC_VERSION,
+            precision=wanted,
             products=request.products,
+            until=rule,
         )
+        check_until(spec)
+        return spec
 
     async def magnitude(self, request: analysis_service_pb2.MagnitudeRequest) -> MagnitudeSpec:
         """The specification of a magnitude job. Raises as `influence`."""
@@ -135,6 +144,8 @@ class Requests:
                 return _Subject.at(layer, "channels", sets, tuple(channels))
             case "each_module":
                 return await self._modules(request, generator.layer(request.layer))
+            case "each_layer":
+                return _layered(generator, request)
             case _:
                 return await self._interventions(request, generator)
 
@@ -172,6 +183,26 @@ class Requests:
         return _swaps(generator, request.layer, parsed) or _mixed(parsed)
 
 
+def _layered(generator: Generator, request: analysis_service_pb2.InfluenceRequest) -> _Subject:
+    """Every channel of several layers."""
+    if request.layer:
+        raise InvalidInput(
+            f"layer is {request.layer!r}, and each_layer names layers too; leave one of them out",
+            field="layer",
+        )
+    if not request.each_layer.layers:
+        raise InvalidInput("each_layer names no layer", field="each_layer")
+    found = _distinct_layers(generator, request.each_layer.layers)
+    return _Subject(
+        subject="layers",
+        layer="",
+        channels=0,
+        sets=(),
+        indices=tuple(c for layer in found for c in range(layer.channels)),
+        layers=tuple(LayerSpec(layer.name, layer.channels) for layer in found),
+    )
+
+
 def _swaps(
     generator: Generator, asked: str, interventions: list[InterventionSpec]
 ) -> _Subject | None:
@@ -206,7 +237,11 @@ def _longest_side(generator: Generator, map_size: int) -> int:
 
 def _magnitude_layers(generator: Generator, names: Sequence[str]) -> list[bundle_pb2.Layer]:
     """The named layers, or the last three maps (section 4.1)."""
-    layers = [generator.layer(name) for name in names] or _last_maps(generator)
+    return _distinct_layers(generator, names) or _last_maps(generator)
+
+
+def _distinct_layers(generator: Generator, names: Sequence[str]) -> list[bundle_pb2.Layer]:
+    layers = [generator.layer(name) for name in names]
     found = [layer.name for layer in layers]
     if len(set(found)) < len(found):
         raise InvalidInput(f"layers {', '.join(found)} name one more than once", field="layers")

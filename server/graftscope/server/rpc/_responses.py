@@ -3,14 +3,17 @@
 A result keeps its scalars as JSON; here they become the contract's fields.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, cast
 
 from google.protobuf.message import Message
 
+from graftscope.server.engine import Backend, Deviation, Precision
 from graftscope.server.jobs import Json, Result
 from graftscope.server.rpc._arrays import describe
 from graftscope.server.rpc._methods import METHODS
+from graftscope.server.rpc._precisions import PRECISIONS
 from graftscope.v1 import analysis_service_pb2, precision_pb2, tensor_pb2
 
 _Arrays = dict[str, tensor_pb2.Array]
@@ -23,11 +26,29 @@ def response(analysis: str, result: Result) -> Message:
     return _RESPONSES[analysis](arrays, result.scalars)
 
 
-def execution(digest: str, provider: str) -> precision_pb2.Execution:
-    """How numbers were computed."""
-    return precision_pb2.Execution(
-        model_digest=digest, precision=precision_pb2.PRECISION_FP32, provider=provider
+def execution(
+    digest: str,
+    backend: Backend,
+    rewrites: Sequence[str] = (),
+    deviation: Deviation | None = None,
+) -> precision_pb2.Execution:
+    """How numbers were computed.
+
+    Args:
+        digest: the model's.
+        backend: what ran.
+        rewrites: names of the graph rewrites that reorder arithmetic.
+        deviation: difference from the plain path in float32, unless that is what ran.
+    """
+    message = precision_pb2.Execution(
+        model_digest=digest,
+        precision=PRECISIONS[backend.precision.value],
+        provider=backend.provider,
+        rewrites=rewrites,
     )
+    if deviation is not None:
+        message.deviation.CopyFrom(precision_pb2.Deviation(**asdict(deviation)))
+    return message
 
 
 def _influence(arrays: _Arrays, scalars: _Scalars) -> Message:
@@ -39,7 +60,15 @@ def _influence(arrays: _Arrays, scalars: _Scalars) -> Message:
         originals=str(scalars["originals"]),
         layer=str(scalars["layer"]),
         execution=_execution(scalars),
+        stopping=_stopping(scalars),
+        layers=cast(list[str], scalars.get("layers", [])),
     )
+
+
+def _stopping(scalars: _Scalars) -> analysis_service_pb2.Stopping | None:
+    if "stopping" not in scalars:
+        return None
+    return analysis_service_pb2.Stopping(**cast(dict[str, Any], scalars["stopping"]))
 
 
 def _modules(arrays: _Arrays, scalars: _Scalars) -> Message:
@@ -96,7 +125,12 @@ def _regressions(lines: Json) -> list[analysis_service_pb2.Regression]:
 
 
 def _execution(scalars: _Scalars) -> precision_pb2.Execution:
-    return execution(str(scalars["model_digest"]), str(scalars["provider"]))
+    # Results of earlier versions are those of the plain path.
+    backend = Backend(str(scalars["provider"]), Precision(scalars.get("precision", "fp32")))
+    rewrites = cast(list[str], scalars.get("rewrites", []))
+    found = cast(dict[str, Any] | None, scalars.get("deviation"))
+    deviation = None if found is None else Deviation(**found)
+    return execution(str(scalars["model_digest"]), backend, rewrites, deviation)
 
 
 _RESPONSES: dict[str, Callable[[_Arrays, _Scalars], Message]] = {

@@ -20,11 +20,12 @@ from graftscope.server.jobs import (
 from graftscope.server.rpc._arrays import describe, tensor
 from graftscope.server.rpc._edits import edit_message
 from graftscope.server.rpc._methods import METHODS
+from graftscope.server.rpc._precisions import PRECISIONS
+from graftscope.server.rpc._until import until_message
 from graftscope.v1 import (
     analysis_service_pb2,
     intervention_pb2,
     originals_pb2,
-    precision_pb2,
 )
 
 
@@ -101,11 +102,14 @@ def _influence_request(spec: InfluenceSpec, model: str) -> analysis_service_pb2.
         model=model,
         layer=spec.layer,
         map_size=spec.map_size,
-        precision=precision_pb2.PRECISION_FP32,
+        precision=PRECISIONS[spec.precision],
         pairs=_pairs(spec),
         products=spec.products,
+        until=until_message(spec.until),
     )
-    if spec.subject == "channels":
+    if spec.subject == "layers":
+        message.each_layer.layers.extend(each.layer for each in spec.each_layer)
+    elif spec.subject == "channels":
         message.each_channel.indices.extend(spec.indices)
     elif spec.subject == "modules":
         message.each_module.tensor.CopyFrom(tensor(_labels(spec)))

@@ -13,17 +13,18 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from graftscope.server.errors import Unsupported
 from graftscope.server.rpc._methods import METHODS
-from graftscope.v1 import (
-    analysis_service_pb2,
-    model_service_pb2,
-    precision_pb2,
-    tensor_pb2,
-)
+from graftscope.server.rpc._precisions import PRECISIONS
+from graftscope.v1 import analysis_service_pb2, precision_pb2, tensor_pb2
 
 _PACKAGE = tensor_pb2.DESCRIPTOR.package
 _METHOD_NAMES = {
     analysis_service_pb2.METHOD_UNSPECIFIED: "nmf",
     **{number: name for name, number in METHODS.items()},
+}
+
+_PRECISION_NAMES = {
+    precision_pb2.PRECISION_UNSPECIFIED: "fp32",
+    **{number: name for name, number in PRECISIONS.items()},
 }
 
 
@@ -59,42 +60,19 @@ def method(number: int) -> str:
     return _METHOD_NAMES[number]  # type: ignore[index]  # the stub wants the enum
 
 
-def check_precision(number: int) -> None:
-    """Refuses what is not FP32.
+def precision(number: int) -> str:
+    """fp32, bf16, tf32, fp16 or auto.
 
     Raises:
-        Unsupported: another precision was asked for.
+        Unsupported: a precision of a later version was asked for.
     """
-    if number not in (precision_pb2.PRECISION_UNSPECIFIED, precision_pb2.PRECISION_FP32):
+    if number not in _PRECISION_NAMES:
         raise Unsupported(
             f"precision {_name(precision_pb2.Precision.DESCRIPTOR, number)} is not implemented "
-            "yet; implemented is PRECISION_FP32",
+            f"yet; implemented are {', '.join(PRECISIONS)}",
             field="precision",
         )
-
-
-def check_encoding(number: int) -> None:
-    """Refuses encoded images.
-
-    Raises:
-        Unsupported: images were asked for in a file format.
-    """
-    if number != model_service_pb2.IMAGE_ENCODING_UNSPECIFIED:
-        raise Unsupported(
-            f"encoding {_name(model_service_pb2.ImageEncoding.DESCRIPTOR, number)} is not "
-            "implemented yet; images come as arrays",
-            field="encoding",
-        )
-
-
-def check_until(until: analysis_service_pb2.StoppingRule) -> None:
-    """Refuses stopping rules.
-
-    Raises:
-        Unsupported: there is one.
-    """
-    if until.WhichOneof("rule"):
-        raise Unsupported("stopping rules (until) are not implemented yet", field="until")
+    return _PRECISION_NAMES[number]  # type: ignore[index]  # the stub wants the enum
 
 
 def _messages(message: Message) -> Iterator[Message]:

@@ -1,0 +1,92 @@
+"""How numbers were computed, and how far that is from plain float32."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from graftscope.client.errors import InputError
+
+
+class Precision(StrEnum):
+    """Of the arithmetic. What a server cannot run it refuses, and says what it can."""
+
+    FP32 = "fp32"
+    """float32, everywhere the default."""
+    BF16 = "bf16"
+    """bfloat16: processors with AMX, through OpenVINO."""
+    TF32 = "tf32"
+    """float32 with rounded factors: NVIDIA's tensor cores."""
+    FP16 = "fp16"
+    """float16: CUDA."""
+    AUTO = "auto"
+    """Asks for the fastest that is close enough to float32; the result says which that was."""
+
+    @property
+    def kind(self) -> str:
+        """The numbers' name as it is read: float32, bfloat16, tf32, float16."""
+        names = {Precision.FP32: "float32", Precision.BF16: "bfloat16", Precision.FP16: "float16"}
+        return names.get(self, self.value)
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Difference from the plain path in float32, measured on a sample of the same pairs.
+
+    Args:
+        pairs: Of the sample.
+        sets: Sets of channels of the sample; 0 for images.
+        individual_median: Relative difference of individual influences, those below a hundredth of
+            the largest as shares of that hundredth; 0 for images.
+        individual_worst: The largest of them.
+        worst: Largest difference of an entry: of maps as a share of the largest entry, of images
+            as a share of the width of the range, of encodings as a share of the largest number.
+    """
+
+    pairs: int
+    sets: int
+    individual_median: float
+    individual_worst: float
+    worst: float
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        if not self.sets:
+            return f"{self.worst:.2%} (worst entry) from float32, on {self.pairs} samples"
+        return (
+            f"individual influences {self.individual_median:.2%} (median) and"
+            f" {self.individual_worst:.2%} (worst) from float32, on {self.pairs} pairs and"
+            f" {self.sets} sets"
+        )
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What computed a result.
+
+    Args:
+        model_digest: The model's version.
+        precision: Of the arithmetic; never `Precision.AUTO`.
+        provider: ONNX Runtime's name of the execution provider.
+        rewrites: Names of the graph rewrites that reorder arithmetic for speed.
+        deviation: Difference from the plain path in float32; None where that is what ran.
+    """
+
+    model_digest: str
+    precision: Precision
+    provider: str
+    rewrites: tuple[str, ...] = ()
+    deviation: Deviation | None = None
+
+
+def checked_precision(word: str) -> Precision:
+    """Read a precision.
+
+    Raises:
+        InputError: If there is none of that name.
+    """
+    try:
+        return Precision(word)
+    except ValueError:
+        allowed = ", ".join(Precision)
+        raise InputError(
+            f"precision {word!r} is unknown; there are: {allowed}", field="precision"
+        ) from None

@@ -1,0 +1,198 @@
+"""How far what ran is from the plain path in float32, on a sample of the same pairs.
+
+Letters: E sets of the sample, (h, w) the map. It must not know jobs or gRPC.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.server.engine._generator import Generator
+from graftscope.server.engine._measure import choose
+from graftscope.server.engine._originals import PairSource
+from graftscope.server.engine._plan import Plan
+from graftscope.server.engine._precision import Precision
+from graftscope.server.engine._sessions import Cancellation
+from graftscope.server.engine._subjects import Subject
+
+SAMPLE_PAIRS, SAMPLE_SETS = 8, 16
+"""Pairs of a sample of influence, and its sets, spread over all."""
+
+REORDERED_PAIRS, REORDERED_SETS = 2, 8
+"""The same where all is in float32: reordered sums differ in the last digits alone, and every job
+pays for the comparison."""
+
+SAMPLE_IMAGES = 4
+"""Samples whose images are made twice."""
+
+INDIVIDUAL_WORST = 0.02
+INDIVIDUAL_MEDIAN = 0.005
+"""What `auto` accepts of individual influences: far below what 200 pairs are uncertain of."""
+
+IMAGE_WORST = 0.02
+"""What `auto` accepts of a pixel, as a share of the width of the range."""
+
+Chooser: TypeAlias = Callable[[Subject, PairSource, range, Sequence[Plan], Cancellation], Plan]
+
+_BITS = {Precision.FP16: 16, Precision.BF16: 16, Precision.TF32: 19, Precision.FP32: 32}
+
+# A set that does next to nothing is measured against this share of the largest influence, or noise
+# in the last digit of zero would count as infinite.
+_LEAST_SHARE = 1e-2
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Difference from the plain path in float32.
+
+    Attributes:
+        pairs: of the sample.
+        sets: of the sample; 0 for images.
+        individual_median: relative difference of individual influences, those below a hundredth of
+            the largest as shares of that hundredth; 0 for images.
+        individual_worst: the largest of them.
+        worst: largest difference of an entry: of maps as a share of the largest entry, of images
+            as a share of the width of the range, of encodings as a share of the largest number.
+    """
+
+    pairs: int
+    sets: int
+    individual_median: float
+    individual_worst: float
+    worst: float
+
+    @property
+    def is_close(self) -> bool:
+        """Whether `auto` accepts it."""
+        entries = self.sets > 0 or self.worst <= IMAGE_WORST
+        individual = self.individual_worst <= INDIVIDUAL_WORST
+        return individual and self.individual_median <= INDIVIDUAL_MEDIAN and entries
+
+
+def is_plain(generator: Generator, plan: Plan) -> bool:
+    """Whether a plan is the plain path in float32, which deviates from nothing."""
+    return plan == plain(generator, plan)
+
+
+def plain(generator: Generator, plan: Plan) -> Plan:
+    """The same size of runs on the plain path: the device's own provider in float32."""
+    precision = Precision.FP32.value
+    return replace(plan, provider=generator.provider, precision=precision, rewrites=())
+
+
+def deviation(
+    subject: Subject, plan: Plan, source: PairSource, pairs: range, cancellation: Cancellation
+) -> Deviation:
+    """Measures a plan against the plain path.
+
+    Args:
+        subject: whose influence.
+        plan: what ran, or may run.
+        source: where the pairs come from.
+        pairs: the job's pairs, of which the first are the sample.
+        cancellation: what may stop it.
+
+    Raises:
+        Cancelled: it was stopped.
+    """
+    is_float32 = plan.precision == Precision.FP32.value
+    sample = pairs[: REORDERED_PAIRS if is_float32 else SAMPLE_PAIRS]
+    sets = _spread(len(subject), REORDERED_SETS if is_float32 else SAMPLE_SETS)
+    reference = plain(subject.generator, plan)
+    maps, plain_maps = (
+        _maps(subject, x, source, sample, sets, cancellation) for x in (plan, reference)
+    )
+    individual, expected = (x.mean(axis=(1, 2)) for x in (maps, plain_maps))
+    floor = max(_LEAST_SHARE * expected.max(), np.finfo(np.float64).tiny)
+    relative = np.abs(individual - expected) / np.maximum(expected, floor)
+    return Deviation(
+        pairs=len(sample),
+        sets=len(sets),
+        individual_median=float(np.median(relative)),
+        individual_worst=float(relative.max()),
+        worst=_share(maps - plain_maps, float(plain_maps.max())),
+    )
+
+
+def choose_close(
+    subject: Subject,
+    source: PairSource,
+    pairs: range,
+    candidates: Sequence[Plan],
+    cancellation: Cancellation,
+    choose: Chooser = choose,
+) -> Plan:
+    """What `auto` takes: the fastest plan that is in float32 or close to it.
+
+    Args:
+        subject: whose influence.
+        source: where the pairs come from.
+        pairs: the job's pairs, of which the first are the sample.
+        candidates: plans, the plain one first.
+        cancellation: what may stop it.
+        choose: finds the fastest of plans.
+
+    Raises:
+        Cancelled: it was stopped.
+    """
+    left = sorted(candidates[1:], key=lambda plan: _BITS[plan.backend.precision])
+    # Fewer bits are likelier to be fast, and the search ends at what is clearly faster.
+    plans = [candidates[0], *left]
+    while True:
+        chosen = choose(subject, source, pairs, plans, cancellation)
+        if chosen.backend.precision is Precision.FP32:
+            return chosen
+        if deviation(subject, chosen, source, pairs, cancellation).is_close:
+            return chosen
+        plans = [plan for plan in plans if plan.backend != chosen.backend]
+
+
+def image_deviation(
+    images: Sequence[NDArray[np.float32]], plain_images: Sequence[NDArray[np.float32]], width: float
+) -> Deviation:
+    """The largest difference of a pixel.
+
+    Args:
+        images: what was answered, each (B, ...).
+        plain_images: the same of the first samples on the plain path, each (b, ...) with b <= B.
+        width: of the range; for encodings, the largest number.
+    """
+    count = len(plain_images[0])
+    worst = max(
+        _share(image[:count] - reference, width)
+        for image, reference in zip(images, plain_images, strict=True)
+    )
+    return Deviation(count, 0, 0.0, 0.0, worst)
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """At most so many indices from the first to the last."""
+    spread: list[int] = np.unique(np.linspace(0, count - 1, most).round().astype(int)).tolist()
+    return spread
+
+
+def _maps(
+    subject: Subject,
+    plan: Plan,
+    source: PairSource,
+    pairs: range,
+    sets: Sequence[int],
+    cancellation: Cancellation,
+) -> NDArray[np.float64]:
+    """(E, h, w), means over the pairs."""
+    total: NDArray[np.float64] | None = None
+    for start in range(0, len(pairs), plan.batch):
+        some = pairs[start : start + plan.batch]
+        batch = subject.record(source, some, plan, cancellation)
+        sums = np.concatenate([batch.effects(range(e, e + 1)).total for e in sets])
+        total = sums if total is None else total + sums
+    assert total is not None
+    return total / len(pairs)
+
+
+def _share(difference: NDArray[np.floating], of: float) -> float:
+    largest = float(np.abs(difference).max(initial=0.0))
+    return largest / of if of > 0 else float(largest > 0)

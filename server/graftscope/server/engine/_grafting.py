@@ -1,0 +1,181 @@
+"""Hybrids of many pairs in few runs, each pair with an intervention of its own.
+
+Swaps at one layer go through a graph that takes a set E for every image, so that both originals and
+the hybrid of every pair come out of one run. Interventions of any other form share the runs of
+their form. It must not know jobs, gRPC or who asks.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import TypeAlias, cast
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from graftscope.graph import DONORS, FIRST, HYBRIDS, SAMPLES, SETS, splice_samples
+from graftscope.server.engine._batching import Kind
+from graftscope.server.engine._generator import CHANNEL_AXES, LARGE_BYTES, Generator, Latents
+from graftscope.server.engine._intervene import Donors, Feeds, Form, slots_of, stacked_slots
+from graftscope.server.engine._intervention import Intervention, plain_swap
+from graftscope.server.engine._sessions import Cancellation
+from graftscope.v1 import bundle_pb2
+
+Draw: TypeAlias = Callable[[], tuple[Latents, Latents]]
+"""Gives the latents of some pairs, by input's name, each (B, ...)."""
+
+# Pairs a run: more are hardly faster on a CPU, and let others wait for longer.
+_MOST_PAIRS = 16
+_IMAGES_A_PAIR = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Hybrids:
+    """Both originals and the hybrid of every pair, each (B, c, H, W), in the generator's range."""
+
+    original1: NDArray[np.float32]
+    original2: NDArray[np.float32]
+    hybrid: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Graft:
+    """An intervention on some pairs.
+
+    Attributes:
+        intervention: at least one edit.
+        draw: gives the pairs.
+    """
+
+    intervention: Intervention
+    draw: Draw
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """An intervention with the latents of its pairs, by input's name, each (B, ...)."""
+
+    intervention: Intervention
+    latents1: Latents
+    latents2: Latents
+
+    def __len__(self) -> int:
+        return len(next(iter(self.latents1.values())))
+
+
+Grafting: TypeAlias = Kind[Graft, Drawn, Hybrids]
+
+
+def grafting(generator: Generator, intervention: Intervention) -> Grafting:
+    """What an intervention can be made together with: swaps at its layer, or others of its form."""
+    edit = plain_swap(intervention)
+    if edit is None:
+        return grafting_by_form(generator, intervention)
+    key = f"swaps/{edit.layer.name}"
+    kind = generator.memo.get(key, lambda: _swapping(generator, edit.layer))
+    # One pair's images by themselves where they are large.
+    return kind if kind.limit else grafting_by_form(generator, intervention)
+
+
+def _swapping(generator: Generator, layer: bundle_pb2.Layer) -> Grafting:
+    return Kind(
+        ("swap", generator, layer.name),
+        min(_MOST_PAIRS, _images_a_run(generator, [layer]) // _IMAGES_A_PAIR),
+        _drawn,
+        lambda drawn, cancellation: _swap(generator, layer, drawn, cancellation),
+    )
+
+
+def grafting_by_form(generator: Generator, intervention: Intervention) -> Grafting:
+    """The same through the general path, also where there is a faster one."""
+    form = Form.of(generator, intervention)
+    return Kind(
+        ("assign", form),
+        min(_MOST_PAIRS, _images_a_run(generator, [edit.layer for edit in intervention])),
+        _drawn,
+        lambda drawn, cancellation: _assign(form, drawn, cancellation),
+    )
+
+
+def _images_a_run(generator: Generator, layers: Sequence[bundle_pb2.Layer]) -> int:
+    """As many as stay near the size of a core's cache; at least one."""
+    places = min(layer.height * layer.width for layer in layers)
+    return max(1, LARGE_BYTES // generator.widest_bytes(places))
+
+
+def _drawn(graft: Graft) -> Drawn:
+    return Drawn(graft.intervention, *graft.draw())
+
+
+def _swap(
+    generator: Generator,
+    layer: bundle_pb2.Layer,
+    drawn: Sequence[Drawn],
+    cancellation: Cancellation | None,
+) -> list[Hybrids]:
+    """Original 1, original 2 and the hybrid of every pair, from one run over both originals."""
+    count = sum(map(len, drawn))  # N pairs
+    samples = _stacked([x.latents1 for x in drawn] + [x.latents2 for x in drawn])  # (2 N, ...)
+    recording = generator.record(layer, samples, cancellation)
+    sets = np.zeros((_IMAGES_A_PAIR * count, layer.channels), dtype=np.bool_)
+    for rows, each in zip(_rows(drawn), drawn, strict=True):
+        sets[2 * count + rows.start : 2 * count + rows.stop, each.intervention[0].channels] = True
+    first, second = np.arange(count), np.arange(count, 2 * count)
+    feeds = {
+        SAMPLES: recording.activation,
+        FIRST: np.concatenate([first, second, first]),
+        DONORS: np.concatenate([first, second, second]),
+        SETS: sets,
+        **recording.carried,
+    }
+    session = generator.session(f"{layer.name}/samples", lambda: _by_samples(generator, layer))
+    return _split(session.run(feeds, cancellation)[HYBRIDS], drawn)
+
+
+def _by_samples(generator: Generator, layer: bundle_pb2.Layer) -> ir.Model:
+    downstream = ir.load(generator.folder.file(layer.downstream))
+    axis = CHANNEL_AXES[layer.kind]
+    return splice_samples(downstream, activation=layer.tensor, channel_axis=axis)
+
+
+def _assign(form: Form, drawn: Sequence[Drawn], cancellation: Cancellation | None) -> list[Hybrids]:
+    """The same through a form's graph, whose places and values are fed pair by pair."""
+    latents1, latents2 = (
+        _stacked([x.latents1 for x in drawn]),
+        _stacked([x.latents2 for x in drawn]),
+    )
+    above1, above2 = (form.above(x, cancellation) for x in (latents1, latents2))
+    donors = Donors(form.generator, latents2, cancellation)
+    slots = [
+        slots_of(each.intervention, donors.of(rows))
+        for rows, each in zip(_rows(drawn), drawn, strict=True)
+    ]
+    nothing = form.nothing(drawn[0].intervention)
+    made: list[tuple[Feeds, Feeds]] = [
+        (above1, nothing),
+        (above2, nothing),
+        (above1, stacked_slots(slots, [len(x) for x in drawn])),
+    ]
+    images = [form.images(above, places, cancellation).numpy() for above, places in made]
+    return [Hybrids(*(x[rows] for x in images)) for rows in _rows(drawn)]
+
+
+def _split(images: ort.OrtValue, drawn: Sequence[Drawn]) -> list[Hybrids]:
+    """(3 N, c, H, W), all pairs of the first kind first, to what each asked for."""
+    array = cast(NDArray[np.float32], images.numpy())
+    by_kind = array.reshape(_IMAGES_A_PAIR, -1, *array.shape[1:])
+    return [Hybrids(*by_kind[:, rows]) for rows in _rows(drawn)]
+
+
+def _rows(drawn: Sequence[Drawn]) -> list[slice]:
+    """Where the pairs of each lie among all."""
+    ends = list(accumulate(map(len, drawn), initial=0))
+    return [slice(start, end) for start, end in pairwise(ends)]
+
+
+def _stacked(latents: Sequence[Latents]) -> Latents:
+    if len(latents) == 1:
+        return latents[0]
+    return {name: np.concatenate([x[name] for x in latents]) for name in latents[0]}

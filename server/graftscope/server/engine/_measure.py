@@ -1,0 +1,154 @@
+"""Which of several plans is the fastest here, by a short measurement.
+
+Plans on the plain path are taken at their word; of rewritten ones it is checked that they give the
+same numbers, and one that does not is left out and said. It must not know jobs.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from graftscope.graph import GraphError
+from graftscope.server.engine._originals import PairSource
+from graftscope.server.engine._plan import Plan
+from graftscope.server.engine._precision import Backend, Precision
+from graftscope.server.engine._sessions import Cancellation
+from graftscope.server.engine._subjects import Batch, Subject
+from graftscope.server.errors import Corrupt
+from graftscope.server.logs import get_logger
+
+TOLERANCE = 1e-5
+"""How far a rewritten plan's maps may be from the plain path's, of the image's range's width."""
+
+WORTH_S = 1.0
+"""A job that takes less than this on the plain path is not worth measuring for."""
+
+CLEARLY = 1.4
+"""A plan that is so many times as fast as the first one ends the search on its backend."""
+
+_CHECKED_PAIRS = 4
+
+_TRIALS = 3
+_TRIALS_S = 0.1
+
+_log = get_logger("engine")
+
+
+@dataclass(frozen=True)
+class _Measured:
+    plan: Plan
+    seconds_a_pair: float
+
+
+def choose(
+    subject: Subject,
+    source: PairSource,
+    pairs: range,
+    candidates: Sequence[Plan],
+    cancellation: Cancellation,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Plan:
+    """The plan that takes the least time for a pair, then the best size of its runs.
+
+    Args:
+        subject: whose influence.
+        source: where the pairs come from.
+        pairs: the job's pairs, of which the first are measured.
+        candidates: at least one plan, of every backend the likeliest first. The very first is
+            taken where the whole job takes no longer than measuring would; no more of a backend
+            are tried after one that is clearly faster.
+        cancellation: what may stop it.
+        clock: seconds.
+
+    Raises:
+        Cancelled: it was stopped.
+    """
+    if len(candidates) == 1:
+        return candidates[0]
+
+    def measure(plan: Plan) -> _Measured:
+        return _measure(subject, source, pairs[: plan.batch], plan, cancellation, clock)
+
+    first = measure(candidates[0])
+    if first.seconds_a_pair * len(pairs) < WORTH_S:
+        return first.plan
+    best, settled = first, set[Backend]()
+    for plan in candidates[1:]:
+        other = None if plan.backend in settled else _try(measure, plan)
+        if other is None or other.seconds_a_pair >= best.seconds_a_pair:
+            continue
+        if _agrees(subject, source, pairs, (plan, first.plan), cancellation):
+            best = other
+        if best.seconds_a_pair * CLEARLY < first.seconds_a_pair:
+            settled.add(plan.backend)
+    sizes = (measure(plan) for plan in subject.sizes(best.plan) if plan != best.plan)
+    return min((best, *sizes), key=lambda x: x.seconds_a_pair).plan
+
+
+def _try(measure: Callable[[Plan], _Measured], plan: Plan) -> _Measured | None:
+    """A measurement; None where ONNX Runtime or the rewrites cannot do it."""
+    try:
+        return measure(plan)
+    except (Corrupt, GraphError) as error:
+        if not plan.rewrites:
+            raise
+        _log.warning("plan failed", rewrites=list(plan.rewrites), error=str(error))
+        return None
+
+
+def _agrees(
+    subject: Subject,
+    source: PairSource,
+    pairs: range,
+    plans: tuple[Plan, Plan],
+    cancellation: Cancellation,
+) -> bool:
+    """Whether a plan gives the maps of a first one, of that plan's first run."""
+    plan, first = plans
+    some, (run, _) = pairs[: min(plan.batch, _CHECKED_PAIRS)], subject.kinds(plan)[0]
+    rewritten, plain = (
+        subject.record(source, some, x, cancellation).effects(run).total
+        for x in (plan, replace(first, batch=plan.batch, sets=plan.sets))
+    )
+    image = subject.generator.manifest.image
+    difference = float(np.abs(rewritten - plain).max()) / len(some) / (image.high - image.low)
+    if difference <= TOLERANCE or plan.precision != Precision.FP32.value:
+        return True  # Of other precisions, every reply says how far they are.
+    _log.warning("plan left out", rewrites=list(plan.rewrites), difference=difference)
+    return False
+
+
+def _measure(
+    subject: Subject,
+    source: PairSource,
+    pairs: range,
+    plan: Plan,
+    cancellation: Cancellation,
+    clock: Callable[[], float],
+) -> _Measured:
+    def record() -> Batch:
+        return subject.record(source, pairs, plan, cancellation)
+
+    record()  # Opens the sessions, as the first run of each kind does.
+    started = clock()
+    batch = record()
+    total_s = clock() - started
+    for some, count in subject.kinds(plan):
+        run = partial(batch.effects, some)
+        run()
+        total_s += count * _seconds(run, clock)
+    return _Measured(plan, total_s / len(pairs))
+
+
+def _seconds(work: Callable[[], object], clock: Callable[[], float]) -> float:
+    """The median of three times, or of fewer where once is long already."""
+    times: list[float] = []
+    while len(times) < _TRIALS and sum(times) < _TRIALS_S:
+        started = clock()
+        work()
+        times.append(clock() - started)
+    return statistics.median(times)

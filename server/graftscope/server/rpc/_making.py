@@ -1,0 +1,223 @@
+"""Samples, hybrids and encodings made off the event loop, while the caller waits.
+
+What is computed in float32 goes with the runs of other callers; another precision is measured
+against float32 on the call's own samples, and so runs by itself. It must not know messages.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.server.engine import (
+    Batching,
+    Cancellation,
+    Generator,
+    Graft,
+    Hybrids,
+    Intervention,
+    Kind,
+    Latents,
+    PairSource,
+    Precision,
+    Ran,
+    Samples,
+    grafting,
+    run_in,
+    sampling,
+    to_range,
+)
+
+_Task = TypeVar("_Task")
+_Made = TypeVar("_Made")
+_Posterior = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+# Images a run of the encoder.
+_BATCH = 32
+
+
+class LateSource:
+    """Pairs whose source is found when the first of them are drawn, in whichever thread does.
+
+    Args:
+        kind: as `PairSource.kind`.
+        find: gives the source.
+    """
+
+    def __init__(self, kind: str, find: Callable[[], PairSource]) -> None:
+        self.kind = kind
+        self._find = find
+
+    @cached_property
+    def _source(self) -> PairSource:
+        return self._find()
+
+    def latents(self, pairs: range) -> tuple[Latents, Latents]:
+        """As `PairSource`."""
+        return self._source.latents(pairs)
+
+    def distinct_images(self, pairs: range) -> int:
+        """As `PairSource`."""
+        return self._source.distinct_images(pairs)
+
+
+class Making:
+    """Makes what is asked for; what nobody waits for any more is stopped.
+
+    Args:
+        batching: makes tasks of several calls together.
+        executor: for what runs by itself.
+    """
+
+    def __init__(self, batching: Batching, executor: Executor) -> None:
+        self._batching, self._executor = batching, executor
+
+    async def samples(
+        self, generator: Generator, wanted: str, source: PairSource, pairs: range
+    ) -> Ran[Samples]:
+        """Original 1 of every pair, in a precision."""
+
+        def task(some: range) -> Callable[[], Latents]:
+            return lambda: source.latents(some)[0]
+
+        if wanted == Precision.FP32.value:
+            parts = await self._together(sampling(generator), task, pairs)
+            return Ran(await _joined(parts, _join_samples), generator.backend)
+
+        def make(on: Generator, count: int | None, cancellation: Cancellation) -> Samples:
+            parts = _one_by_one(sampling(on), task, pairs[:count], cancellation)
+            return _join_samples(parts)
+
+        return await self._measured(generator, wanted, make, lambda made: (made.images,))
+
+    async def hybrids(
+        self,
+        generator: Generator,
+        wanted: str,
+        intervention: Intervention,
+        source: PairSource,
+        pairs: range,
+    ) -> Ran[Hybrids]:
+        """Both originals and the hybrid of every pair, in a precision."""
+
+        def task(some: range) -> Graft:
+            return Graft(intervention, lambda: source.latents(some))
+
+        if wanted == Precision.FP32.value:
+            parts = await self._together(grafting(generator, intervention), task, pairs)
+            return Ran(await _joined(parts, _join_hybrids), generator.backend)
+
+        def make(on: Generator, count: int | None, cancellation: Cancellation) -> Hybrids:
+            kind = grafting(on, intervention)
+            return _join_hybrids(_one_by_one(kind, task, pairs[:count], cancellation))
+
+        return await self._measured(
+            generator, wanted, make, lambda made: (made.original1, made.original2, made.hybrid)
+        )
+
+    async def posterior(
+        self, generator: Generator, wanted: str, images: NDArray[np.uint8]
+    ) -> Ran[_Posterior]:
+        """Mean and logarithm of the variance of every image, in a precision."""
+
+        def make(cancellation: Cancellation) -> Ran[_Posterior]:
+            return run_in(
+                generator,
+                wanted,
+                lambda on, count: _encode(on, images[:count], cancellation),
+                lambda made: made[:1],  # The means: variances of collapsed latents have no scale.
+            )
+
+        return await self.run(make)
+
+    async def run(self, work: Callable[[Cancellation], _Made]) -> _Made:
+        """Runs one call's work by itself."""
+        with _until_given_up() as cancellation, self._batching.turns.ahead():
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, work, cancellation)
+
+    async def _measured(
+        self,
+        generator: Generator,
+        wanted: str,
+        make: Callable[[Generator, int | None, Cancellation], _Made],
+        images_of: Callable[[_Made], Sequence[NDArray[np.float32]]],
+    ) -> Ran[_Made]:
+        image = generator.manifest.image
+
+        def work(cancellation: Cancellation) -> Ran[_Made]:
+            return run_in(
+                generator,
+                wanted,
+                lambda on, count: make(on, count, cancellation),
+                images_of,
+                width=image.high - image.low,
+            )
+
+        return await self.run(work)
+
+    async def _together(
+        self, kind: Kind[_Task, Any, _Made], task: Callable[[range], _Task], pairs: range
+    ) -> list[_Made]:
+        """Makes a call's pairs, a part at a time so that it leaves room for others."""
+        return [
+            await self._batching.make(kind, task(some), len(some))
+            for some in _parts(pairs, kind.limit)
+        ]
+
+
+@contextmanager
+def _until_given_up() -> Iterator[Cancellation]:
+    """What stops the runs of a call that is cancelled."""
+    cancellation = Cancellation()
+    try:
+        yield cancellation
+    except asyncio.CancelledError:
+        cancellation.cancel()
+        raise
+
+
+def _one_by_one(
+    kind: Kind[_Task, Any, _Made],
+    task: Callable[[range], _Task],
+    pairs: range,
+    cancellation: Cancellation,
+) -> list[_Made]:
+    return [kind.make(task(some), cancellation) for some in _parts(pairs, kind.limit)]
+
+
+def _parts(pairs: range, size: int) -> list[range]:
+    return [pairs[start : start + size] for start in range(0, len(pairs), size)]
+
+
+async def _joined(parts: list[_Made], join: Callable[[Sequence[_Made]], _Made]) -> _Made:
+    """One part as it is; several are copied, off the event loop."""
+    return parts[0] if len(parts) == 1 else await asyncio.to_thread(join, parts)
+
+
+def _join_samples(parts: Sequence[Samples]) -> Samples:
+    names = parts[0].latents
+    return Samples(
+        {name: np.concatenate([part.latents[name] for part in parts]) for name in names},
+        np.concatenate([part.images for part in parts]),
+    )
+
+
+def _join_hybrids(parts: Sequence[Hybrids]) -> Hybrids:
+    names = ("original1", "original2", "hybrid")
+    return Hybrids(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def _encode(
+    generator: Generator, images: NDArray[np.uint8], cancellation: Cancellation
+) -> _Posterior:
+    image = generator.manifest.image
+    batches = [images[i : i + _BATCH] for i in range(0, len(images), _BATCH)]
+    parts = [generator.encode(to_range(batch, image), cancellation) for batch in batches]
+    mean, log_variance = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return mean, log_variance

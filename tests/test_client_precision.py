@@ -1,0 +1,96 @@
+"""A precision on its way to the server, and what ran on its way back."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from _either_client import opened
+from _fake_model import DIGEST, SIDE
+from _fake_server import Faults, fake_server
+from graftscope.client import Deviation, Execution, Precision
+from graftscope.client._execution import checked_precision
+from graftscope.client.errors import InputError
+from graftscope.client.wire._precision import precision_to_proto
+from graftscope.client.wire._replies import execution_from_proto
+from graftscope.v1 import precision_pb2
+
+DEVIATION = Deviation(8, 6, 0.001, 0.0125, 0.05)
+
+BF16 = Execution(DIGEST, Precision.BF16, "OpenVINOExecutionProvider", ("fold", "share"), DEVIATION)
+CPU = Execution(DIGEST, Precision.FP32, "CPUExecutionProvider")
+IMAGES = np.zeros((2, SIDE, SIDE, 3), np.uint8)
+CALLS: dict[str, Callable[..., Any]] = {
+    "generate": lambda client, **asked: client.generate("toy", count=2, **asked),
+    "encode": lambda client, **asked: client.encode("toy", IMAGES, **asked),
+    "hybridize": lambda client, **asked: client.hybridize("toy", "conv1", [0], pairs=2, **asked),
+    "influence": lambda client, **asked: client.influence("toy", "conv1", pairs=2, **asked),
+}
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, Faults]]:
+    with fake_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["sync", "async"])
+def client(request: pytest.FixtureRequest, server: tuple[str, Faults]) -> Iterator[Any]:
+    with opened(request.param, server[0]) as client:
+        yield client
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_every_call_runs_in_float32_unless_asked_otherwise(client: Any, call: str) -> None:
+    assert CALLS[call](client).execution == CPU
+    assert CALLS[call](client, precision=Precision.BF16).execution == BF16
+    assert CALLS[call](client, precision="auto").execution == BF16
+
+
+@pytest.mark.parametrize("word", Precision)
+def test_a_precision_is_one_number_of_the_contract(word: Precision) -> None:
+    number = precision_to_proto(word)
+    assert precision_pb2.Precision.Name(number) == f"PRECISION_{word.value.upper()}"
+
+
+def test_a_precision_may_be_said_in_a_word() -> None:
+    assert precision_to_proto("bf16") == precision_pb2.PRECISION_BF16
+
+
+def test_an_unknown_precision_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(
+        InputError, match="precision 'half' is unknown; there are: fp32, bf16, tf32, fp16, auto"
+    ) as caught:
+        checked_precision("half")
+    assert caught.value.field == "precision"
+
+
+def test_what_ran_comes_back_with_rewrites_and_deviation() -> None:
+    message = precision_pb2.Execution(
+        model_digest="abc",
+        precision=precision_pb2.PRECISION_TF32,
+        provider="CUDAExecutionProvider",
+        rewrites=["fold"],
+        deviation=precision_pb2.Deviation(
+            pairs=8, sets=6, individual_median=0.001, individual_worst=0.0125, worst=0.05
+        ),
+    )
+    execution = execution_from_proto(message)
+    expected = Execution("abc", Precision.TF32, "CUDAExecutionProvider", ("fold",), DEVIATION)
+    assert execution == expected
+    message.ClearField("deviation")
+    assert execution_from_proto(message).deviation is None
+
+
+def test_a_deviation_is_read_in_one_line() -> None:
+    assert str(DEVIATION) == (
+        "individual influences 0.10% (median) and 1.25% (worst) from float32, on 8 pairs and 6 sets"
+    )
+    images = Deviation(4, 0, 0.0, 0.0, 0.0021)
+    assert str(images) == "0.21% (worst entry) from float32, on 4 samples"
+
+
+def test_numbers_are_named_as_they_are_read() -> None:
+    kinds = ["float32", "bfloat16", "tf32", "float16"]
+    assert [word.kind for word in Precision if word is not Precision.AUTO] == kinds

@@ -1,0 +1,208 @@
+"""Facts about stopping rules on the client's side: what they are, what they ask, what is told."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from _cli_shell import Shell, arrays
+from _fake_server import STOP_PAIRS, Faults, fake_server
+from graftscope.client import (
+    Client,
+    InfluenceTask,
+    Method,
+    RelativeError,
+    StableLabels,
+    Stopping,
+    Until,
+)
+from graftscope.client._until import checked_until, told_stop
+from graftscope.client.errors import InputError
+from graftscope.client.wire import Outbox, influence_request
+from graftscope.client.wire._until import until_from_proto, until_to_proto
+
+MAX = 40
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, Faults]]:
+    with fake_server() as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: tuple[str, Faults]) -> Iterator[Client]:
+    with Client(server[0]) as opened:
+        yield opened
+
+
+@pytest.fixture
+def shell(server: tuple[str, Faults], capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(server[0], capsys)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("se=0.02", RelativeError(0.02)),
+        ("se=5e-3", RelativeError(0.005)),
+        ("stable", StableLabels()),
+        ("stable,k=4,method=kmeans", StableLabels(4, Method.KMEANS)),
+        ("stable, seed=2, window=5, percentile=60.5", StableLabels(3, Method.NMF, 2, 5, 60.5)),
+    ],
+)
+def test_rules_are_said_in_words(text: str, rule: Until) -> None:
+    assert checked_until(text) == rule
+    assert checked_until(str(rule)) == rule
+
+
+@pytest.mark.parametrize("text", ["", "se", "se=", "se=two", "se=0.1,k=3", "stable=3", "stabel"])
+def test_other_words_are_refused_with_those_that_are_rules(text: str) -> None:
+    with pytest.raises(InputError, match=r"say se=0\.02 .*, or stable"):
+        checked_until(text)
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (RelativeError(0.0), "of 0 is not allowed: it must lie above 0 and below 1"),
+        (RelativeError(1.0), "of 1 is not allowed"),
+        (RelativeError(float("nan")), "must be finite"),
+        (StableLabels(k=1), "k 1 is not allowed: it must be from 2"),
+        (StableLabels(window=2), "window 2 is not allowed: it must be odd"),
+        (StableLabels(percentile=100), "percentile 100 is not allowed"),
+        (StableLabels(method="lda"), "method 'lda' is unknown; there are: nmf, kmeans"),  # type: ignore[arg-type]
+        (StableLabels(seed=-1), "seed -1 is not allowed"),
+        (0.02, "until 0.02 is no stopping rule"),
+    ],
+)
+def test_rules_out_of_range_are_refused(rule: Until, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        influence_request(InfluenceTask("toy", "conv1", until=rule), Outbox())
+
+
+@pytest.mark.parametrize("rule", [RelativeError(0.25), StableLabels(4, Method.SPECTRAL, 1, 5, 60)])
+def test_rules_survive_the_wire(rule: Until) -> None:
+    message = until_to_proto(rule)
+    assert message is not None
+    assert until_from_proto(message) == rule
+
+
+def test_no_rule_is_nothing_on_the_wire() -> None:
+    request = influence_request(InfluenceTask("toy", "conv1"), Outbox())
+    assert not request.HasField("until")
+    assert until_from_proto(request.until) is None
+
+
+def test_a_result_tells_what_came_of_its_rule(client: Client) -> None:
+    found = client.influence("toy", "conv1", pairs=MAX, until="se=0.02")
+    assert found.stopping == Stopping(RelativeError(0.02), True, MAX, 0.0125, 0.0)
+    assert found.pairs == STOP_PAIRS
+    assert client.influence("toy", "conv1", pairs=MAX).stopping is None
+
+
+def test_a_job_tells_its_rule(client: Client) -> None:
+    task = InfluenceTask("toy", "conv1", pairs=MAX, until=StableLabels(k=2))
+    assert client.start(task).until == StableLabels(k=2)
+
+
+def test_people_are_told_when_and_why_it_stopped(client: Client) -> None:
+    told = told_stop(client.influence("toy", "conv1", pairs=MAX, until="se=0.02"))
+    assert told == (
+        f"stopped after 3 of at most {MAX} pairs: the largest relative standard error is 0.0125,"
+        " 0.02 was asked for"
+    )
+    told = told_stop(client.influence("toy", "conv1", pairs=MAX, until="stable,k=2"))
+    assert told == (
+        f"stopped after 3 of at most {MAX} pairs: the labels of 2 modules (nmf) stayed the same"
+        " over the last half of them; the largest relative standard error is 0.0125"
+    )
+
+
+def test_people_are_told_that_the_bound_came_first(client: Client) -> None:
+    found = client.influence("toy", "conv1", pairs=MAX, until="se=0.005")
+    assert told_stop(found).startswith(f"the bound of {MAX} pairs came first: the largest")
+    labels = Stopping(StableLabels(k=2), False, MAX, 0.0125, 0.75)
+    told = told_stop(replace(found, stopping=labels))
+    assert "first: 75% of the labels of 2 modules (nmf) stayed the same" in told
+    unknown = replace(found, stopping=replace(labels, label_agreement=float("nan")))
+    assert "nan" not in told_stop(unknown)
+
+
+def test_flat_maps_are_said_to_be_left_out(client: Client) -> None:
+    found = client.influence("toy", "conv1", pairs=MAX, until="se=0.02")
+    flat = np.where(np.arange(len(found.individual)) < 2, 0.0, found.individual)
+    assert "(2 without influence left out)" in told_stop(replace(found, individual=flat))
+    none = replace(found, individual=0 * flat)
+    assert "no map has any influence" in told_stop(none)
+
+
+def test_the_verb_stops_early_and_says_so(shell: Shell, tmp_path: Path) -> None:
+    out = tmp_path / "maps.npz"
+    options = ("--pairs", MAX, "--until", "se=0.02", "--out", out)
+    code, told, err = shell("influence", *options)
+    assert code == 0
+    assert "3 pairs (encoded)" in told
+    assert f"stopped after 3 of at most {MAX} pairs: " in err
+    assert err.startswith("at most 600 hybrids") or "goes on from" in err
+    assert "maps" in arrays(out)
+    document = shell.json("influence", *options)
+    assert document["pairs"] == 3
+    assert document["stopping"] == {
+        "until": "se=0.02",
+        "met": True,
+        "max_pairs": MAX,
+        "relative_standard_error": 0.0125,
+        "label_agreement": 0.0,
+    }
+    assert shell.json("influence", "--pairs", 5)["stopping"] is None
+
+
+def test_a_dry_run_tells_the_most(shell: Shell) -> None:
+    document = shell.json("influence", "--until", "stable", "--dry-run")
+    assert document["until"] == "stable,k=3,method=nmf"
+    assert shell("influence", "--until", "stable", "--dry-run")[2].startswith("at most 600 hybrids")
+
+
+def test_jobs_tell_the_rule_and_that_the_total_is_a_maximum(shell: Shell) -> None:
+    shell.json("influence", "--pairs", MAX, "--until", "se=0.02")
+    (job,) = shell.json("jobs", "list")["jobs"]
+    assert job["until"] == "se=0.02"
+    shown = shell("jobs", "show", job["name"])[1]
+    assert "2 of at most 2 shards" in shown
+    assert "until     se=0.02" in shown
+
+
+@pytest.mark.parametrize(
+    ("verb", "expected"),
+    [
+        (("modules", "--k", 2, "--method", "kmeans", "--seed", "4,5"), (2, Method.KMEANS, 4)),
+        (("stability", "--k", 2), (3, Method.NMF, 0)),
+    ],
+)
+def test_verbs_that_compute_maps_watch_the_modules_that_they_are_about_to_find(
+    shell: Shell,
+    server: tuple[str, Faults],
+    verb: tuple[object, ...],
+    expected: tuple[int, Method, int],
+) -> None:
+    shell.json(*verb, "--pairs", 5, "--until", "stable", "--window", 5)
+    rule = until_from_proto(server[1].asked[0].until)  # type: ignore[attr-defined]
+    assert rule == StableLabels(*expected, window=5)
+
+
+def test_a_rule_is_no_use_to_maps_that_are_there(shell: Shell, tmp_path: Path) -> None:
+    maps = tmp_path / "maps.npz"
+    shell.json("influence", "--pairs", 5, "--out", maps)
+    for verb in (("modules",), ("stability",), ("find", "--region", "0,0,2,2")):
+        code, err = shell.refused(*verb, "--maps", maps, "--until", "stable")
+        assert code == 2
+        assert "leave out --maps, or --until" in err
+
+
+def test_a_wrong_rule_is_one_line(shell: Shell) -> None:
+    code, err = shell.refused("influence", "--until", "se=2")
+    assert code == 4
+    assert "a relative standard error of 2 is not allowed" in err

@@ -1,0 +1,145 @@
+"""Tasks of concurrent calls are made together; what happens to one touches none of the others."""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from graftscope.server.engine import Batching, Cancellation, Kind, Turns
+from graftscope.server.errors import InvalidInput
+
+TIMEOUT_S = 10.0
+
+
+@dataclass
+class Doubling:
+    """Doubles numbers; a run waits until it is let go, and negative ones cannot be run."""
+
+    limit: int = 4
+    key: str = "doubling"
+    runs: list[list[int]] = field(default_factory=list)
+    cancellations: list[Cancellation] = field(default_factory=list)
+    started: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    let_go: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def kind(self) -> Kind[int, int, int]:
+        return Kind(self.key, self.limit, self.prepare, self.run)
+
+    def prepare(self, number: int) -> int:
+        if number == 0:
+            raise InvalidInput("zero is not allowed")
+        return number
+
+    def run(self, numbers: Sequence[int], cancellation: Cancellation) -> Sequence[int]:
+        self.runs.append(list(numbers))
+        self.cancellations.append(cancellation)
+        self.started.release()
+        while not self.let_go.wait(0.01):
+            cancellation.check()
+        if min(numbers) < 0:
+            raise InvalidInput("negative numbers are not allowed")
+        return [2 * number for number in numbers]
+
+
+@pytest.fixture
+def batching() -> Iterator[Batching]:
+    with ThreadPoolExecutor(1) as executor:
+        yield Batching(executor, 1, Turns())
+
+
+async def begun(doubling: Doubling) -> None:
+    """Waits until one more run goes on."""
+    assert await asyncio.to_thread(doubling.started.acquire, timeout=TIMEOUT_S)
+
+
+async def behind_one(
+    batching: Batching, doubling: Doubling, numbers: Sequence[int]
+) -> tuple["asyncio.Task[int]", list["asyncio.Task[int]"]]:
+    """A task that runs, and others that wait behind it."""
+    first = asyncio.create_task(batching.make(doubling.kind, 1, 1))
+    await begun(doubling)
+    others = [asyncio.create_task(batching.make(doubling.kind, x, 1)) for x in numbers]
+    while batching.waiting < len(numbers):
+        await asyncio.sleep(0)
+    return first, others
+
+
+async def test_a_task_that_finds_a_thread_free_starts_at_once(batching: Batching) -> None:
+    doubling = Doubling()
+    task = asyncio.create_task(batching.make(doubling.kind, 3, 1))
+    await begun(doubling)
+    assert (batching.waiting, batching.turns.going_on) == (0, 1)
+    doubling.let_go.set()
+    assert await task == 6
+    assert batching.turns.going_on == 0
+
+
+async def test_tasks_that_wait_are_made_together_up_to_the_limit(batching: Batching) -> None:
+    doubling = Doubling(limit=4)
+    first, others = await behind_one(batching, doubling, [2, 3, 4, 5, 6, 7])
+    doubling.let_go.set()
+    assert await asyncio.gather(first, *others) == [2, 4, 6, 8, 10, 12, 14]
+    assert doubling.runs == [[1], [2, 3, 4, 5], [6, 7]]
+
+
+async def test_tasks_of_different_kinds_are_not_mixed(batching: Batching) -> None:
+    doubling, other = Doubling(), Doubling(key="other")
+    other.let_go.set()
+    first, others = await behind_one(batching, doubling, [2, 3])
+    apart = asyncio.create_task(batching.make(other.kind, 5, 1))
+    later = asyncio.create_task(batching.make(doubling.kind, 4, 1))
+    while batching.waiting < 4:
+        await asyncio.sleep(0)
+    doubling.let_go.set()
+    assert await asyncio.gather(first, *others, apart, later) == [2, 4, 6, 10, 8]
+    assert (doubling.runs, other.runs) == ([[1], [2, 3, 4]], [[5]])
+
+
+@pytest.mark.parametrize("wrong", [0, -3])
+async def test_a_task_that_fails_fails_alone(batching: Batching, wrong: int) -> None:
+    doubling = Doubling()
+    first, others = await behind_one(batching, doubling, [2, wrong, 4])
+    doubling.let_go.set()
+    results = await asyncio.gather(first, *others, return_exceptions=True)
+    assert [results[0], results[1], results[3]] == [2, 4, 8]
+    assert isinstance(results[2], InvalidInput)
+
+
+async def test_a_task_that_is_given_up_while_it_waits_is_never_made(batching: Batching) -> None:
+    doubling = Doubling()
+    first, others = await behind_one(batching, doubling, [2, 3])
+    others[0].cancel()
+    await asyncio.wait([others[0]])
+    doubling.let_go.set()
+    assert [await first, await others[1]] == [2, 6]
+    assert doubling.runs == [[1], [3]]
+    assert batching.turns.going_on == 0
+
+
+async def test_a_run_goes_on_until_the_last_of_its_callers_gives_up(batching: Batching) -> None:
+    doubling = Doubling()
+    first, others = await behind_one(batching, doubling, [2, 3])
+    first.cancel()
+    await begun(doubling)
+    assert doubling.runs[-1] == [2, 3]
+    assert doubling.cancellations[0].cancelled
+    others[0].cancel()
+    await asyncio.wait([others[0]])
+    assert not doubling.cancellations[-1].cancelled
+    others[1].cancel()
+    await asyncio.wait([others[1]])
+    assert doubling.cancellations[-1].cancelled
+
+
+async def test_a_thread_is_free_again_after_everything(batching: Batching) -> None:
+    doubling = Doubling()
+    doubling.let_go.set()
+    for number in (1, -1, 0, 2):
+        task = asyncio.create_task(batching.make(doubling.kind, number, 1))
+        await asyncio.wait([task], timeout=TIMEOUT_S)
+        assert task.done()
+        assert (task.exception() is None) is (number > 0)

@@ -1,0 +1,184 @@
+"""Interventions of several callers, made in one run, are what each makes alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from graftscope.bundle import read_bundle
+from graftscope.server.engine import (
+    Action,
+    Add,
+    Blend,
+    Cancellation,
+    Constant,
+    Device,
+    Edit,
+    Generator,
+    Graft,
+    Hybrids,
+    PriorMean,
+    PriorPairs,
+    Scale,
+    SessionPool,
+    StoredLatents,
+    Swap,
+    complete,
+    grafting,
+    sampling,
+)
+from graftscope.server.engine._grafting import Drawn, Grafting, grafting_by_form
+from intervention_toys import conditional_generator, write_conditional
+
+# The general path runs matrix products on another number of rows when several come together.
+TOLERANCE = 1e-6
+NAMES = ("original1", "original2", "hybrid")
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory: pytest.TempPathFactory) -> Generator:
+    return conditional_generator(write_conditional(tmp_path_factory.mktemp("toys") / "conditional"))
+
+
+@pytest.fixture(scope="module")
+def vae(toy_vae_bundle: Path) -> Generator:
+    return Generator(read_bundle(toy_vae_bundle), SessionPool(Device.CPU, 32))
+
+
+def graft(
+    generator: Generator,
+    layer: str,
+    channels: Sequence[int],
+    pairs: range,
+    action: Action = Swap(),
+    mask: NDArray[np.bool_] | None = None,
+) -> Graft:
+    source = PriorPairs(generator, seed=pairs.start)
+    edit = Edit(generator.layer(layer), np.array(channels, dtype=np.int64), action, mask)
+    return Graft((edit,), lambda: source.latents(pairs))
+
+
+def made(kind: Grafting, grafts: Sequence[Graft]) -> Sequence[Hybrids]:
+    return kind.run([kind.prepare(each) for each in grafts], Cancellation())
+
+
+def images(hybrids: Hybrids) -> list[NDArray[np.float32]]:
+    return [getattr(hybrids, name) for name in NAMES]
+
+
+@pytest.mark.parametrize("layer", ["z", "hidden", "tokens", "first", "second"])
+def test_swaps_made_together_are_those_made_alone_to_the_bit(
+    conditional: Generator, layer: str
+) -> None:
+    channels = range(conditional.layer(layer).channels)
+    grafts = [
+        graft(conditional, layer, chosen, pairs)
+        for chosen, pairs in [
+            ([], range(2)),
+            ([0], range(5, 6)),
+            (list(channels), range(7, 10)),
+            ([2, 1], range(3, 5)),
+        ]
+    ]
+    kind = grafting(conditional, grafts[0].intervention)
+    for together, each in zip(made(kind, grafts), grafts, strict=True):
+        (alone,) = made(kind, [each])
+        for one, other in zip(images(together), images(alone), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("layer", ["hidden", "tokens", "first"])
+def test_swaps_are_those_of_the_general_path(conditional: Generator, layer: str) -> None:
+    each = graft(conditional, layer, [1, 2], range(4))
+    (swapped,) = made(grafting(conditional, each.intervention), [each])
+    (general,) = made(grafting_by_form(conditional, each.intervention), [each])
+    for one, other in zip(images(swapped), images(general), strict=True):
+        np.testing.assert_allclose(one, other, atol=TOLERANCE)
+
+
+def test_the_identities_hold_within_every_callers_pairs(vae: Generator) -> None:
+    layer = vae.layer("intermediate")
+    nothing = graft(vae, layer.name, [], range(3))
+    everything = graft(vae, layer.name, range(layer.channels), range(3, 5))
+    first, second = made(grafting(vae, nothing.intervention), [nothing, everything])
+    np.testing.assert_array_equal(first.hybrid, first.original1)
+    np.testing.assert_array_equal(second.hybrid, second.original2)
+
+
+def stored(generator: Generator, seed: int) -> StoredLatents:
+    return StoredLatents(complete(generator, {}, seed, range(1), 2))
+
+
+@pytest.mark.parametrize("layer", ["tokens", "first"])
+@pytest.mark.parametrize("kind", ["replace", "affine"])
+def test_interventions_of_one_form_made_together_are_those_made_alone(
+    conditional: Generator, layer: str, kind: str
+) -> None:
+    at = conditional.layer(layer)
+    mask = np.zeros((at.height, at.width), dtype=np.bool_)
+    mask[0] = True
+    actions: dict[str, list[Action]] = {
+        "replace": [
+            Constant(0.5),
+            Swap(),
+            Swap(stored(conditional, 4)),
+            Constant(PriorMean()),
+            Constant(np.linspace(-1, 1, at.channels, dtype=np.float32)),
+        ],
+        "affine": [
+            Scale(2.0),
+            Add(0.3),
+            Blend(0.25),
+            Blend(0.5, stored(conditional, 9)),
+            Add(np.linspace(-1, 1, at.channels, dtype=np.float32)),
+        ],
+    }
+    grafts = [
+        graft(conditional, layer, [i % 2, 2], range(i, 2 * i + 1), action, mask if i else None)
+        for i, action in enumerate(actions[kind])
+    ]
+    together = grafting_by_form(conditional, grafts[0].intervention)
+    for all_at_once, each in zip(made(together, grafts), grafts, strict=True):
+        assert grafting_by_form(conditional, each.intervention).key == together.key
+        (alone,) = made(together, [each])
+        for one, other in zip(images(all_at_once), images(alone), strict=True):
+            np.testing.assert_allclose(one, other, atol=TOLERANCE)
+
+
+def test_what_differs_in_layer_or_form_is_not_made_together(conditional: Generator) -> None:
+    actions: list[tuple[str, Action]] = [
+        ("first", Swap()),
+        ("second", Swap()),
+        ("first", Constant(0.0)),
+        ("first", Scale(2.0)),
+    ]
+    keys = [
+        grafting(conditional, graft(conditional, layer, [0], range(1), action).intervention).key
+        for layer, action in actions
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_samples_made_together_are_those_made_alone(vae: Generator) -> None:
+    kind = sampling(vae)
+    drawn = [PriorPairs(vae, seed).latents(range(seed, 3 * seed))[0] for seed in (1, 2, 3)]
+    for together, latents in zip(kind.run(drawn, Cancellation()), drawn, strict=True):
+        (alone,) = kind.run([latents], Cancellation())
+        np.testing.assert_allclose(together.images, alone.images, atol=TOLERANCE)
+        np.testing.assert_array_equal(together.latents["z"], latents["z"])
+
+
+def test_large_images_are_made_one_at_a_time(
+    vae: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graftscope.server.engine._grafting.LARGE_BYTES", vae.widest_bytes())
+    each = graft(vae, "image", [0, 1], range(1))
+    other = Generator(vae.folder, SessionPool(Device.CPU, 8))
+    kind = grafting(other, each.intervention)
+    assert (kind.limit, kind.key) == (1, grafting_by_form(other, each.intervention).key)
+    drawn = Drawn(each.intervention, *each.draw())
+    (one,) = kind.run([drawn], Cancellation())
+    (usual,) = made(grafting(vae, each.intervention), [each])
+    np.testing.assert_allclose(one.hybrid, usual.hybrid, atol=TOLERANCE)

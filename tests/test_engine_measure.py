@@ -1,0 +1,161 @@
+"""Plans are chosen by what they take, and only among those that give the same numbers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graftscope.bundle import read_bundle
+from graftscope.graph import GraphError
+from graftscope.server.engine import (
+    Cancellation,
+    ChannelSets,
+    Device,
+    Effects,
+    Generator,
+    PairSource,
+    Plan,
+    PriorPairs,
+    SessionPool,
+    choose,
+)
+
+PLAIN = Plan(batch=4, sets=2, provider="CPUExecutionProvider")
+FAST = replace(PLAIN, rewrites=("share",))
+OTHER = replace(PLAIN, rewrites=("share", "fold"))
+SETS = 6
+LONG = range(1000)
+
+
+@pytest.fixture
+def generator(toy_vae_bundle: Path) -> Generator:
+    return Generator(read_bundle(toy_vae_bundle), SessionPool(Device.CPU, 8))
+
+
+@dataclass(eq=False)
+class Timed:
+    """A subject whose runs take what it is told, on a clock of its own."""
+
+    generator: Generator
+    run_s: Callable[[Plan], float]
+    result: Callable[[Plan], float] = lambda _: 1.0
+    other_sizes: tuple[Plan, ...] = ()
+    products: bool = False
+    now_s: float = 0.0
+    measured: list[Plan] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return SETS
+
+    def plan(self) -> Plan:
+        return PLAIN
+
+    def candidates(self, _: object) -> tuple[Plan, ...]:
+        return (PLAIN, FAST, OTHER)
+
+    def sizes(self, plan: Plan) -> tuple[Plan, ...]:
+        return (plan, *(replace(x, rewrites=plan.rewrites) for x in self.other_sizes))
+
+    def kinds(self, plan: Plan) -> list[tuple[range, int]]:
+        return [(range(plan.sets), -(-SETS // plan.sets))]
+
+    def record(self, _: PairSource, __: range, plan: Plan, ___: Cancellation) -> "TimedBatch":
+        if plan not in self.measured:
+            self.measured.append(plan)
+        return TimedBatch(self, plan)
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def choice(self, *plans: Plan, pairs: range = LONG) -> Plan:
+        source = PriorPairs(self.generator, seed=0)
+        return choose(self, source, pairs, plans, Cancellation(), self.clock)
+
+
+@dataclass(frozen=True)
+class TimedBatch:
+    subject: Timed
+    plan: Plan
+
+    def effects(self, some: range) -> Effects:
+        self.subject.now_s += self.subject.run_s(self.plan)
+        value = np.full((len(some), 2, 2), self.subject.result(self.plan))
+        return Effects(value, value, value[:, 0])
+
+
+def test_the_fastest_is_taken(generator: Generator) -> None:
+    subject = Timed(generator, lambda plan: {PLAIN: 0.9, FAST: 0.5, OTHER: 0.7}[plan])
+    assert subject.choice(PLAIN, FAST, OTHER) == FAST
+    slow = Timed(generator, lambda plan: {PLAIN: 0.3, FAST: 0.5, OTHER: 0.7}[plan])
+    assert slow.choice(PLAIN, FAST, OTHER) == PLAIN
+
+
+def test_a_short_job_is_not_measured_for(generator: Generator) -> None:
+    subject = Timed(generator, lambda plan: 0.01 if plan == PLAIN else 0.001)
+    assert subject.choice(PLAIN, FAST, pairs=range(8)) == PLAIN
+    assert subject.measured == [PLAIN]
+    assert subject.choice(PLAIN, FAST) == FAST
+
+
+def test_of_one_plan_nothing_is_measured(generator: Generator) -> None:
+    subject = Timed(generator, lambda _: 1.0)
+    assert subject.choice(FAST) == FAST
+    assert subject.measured == []
+
+
+def test_a_plan_with_other_numbers_is_left_out(generator: Generator) -> None:
+    def result(plan: Plan) -> float:
+        return 1.001 if plan == FAST else 1.0
+
+    subject = Timed(generator, lambda plan: {PLAIN: 0.9, FAST: 0.5, OTHER: 0.7}[plan], result)
+    assert subject.choice(PLAIN, FAST, OTHER) == OTHER
+
+
+def test_a_plan_that_cannot_be_built_is_left_out(generator: Generator) -> None:
+    def run_s(plan: Plan) -> float:
+        if plan == FAST:
+            raise GraphError("no")
+        return 0.9
+
+    assert Timed(generator, run_s).choice(PLAIN, FAST) == PLAIN
+
+
+def test_a_clearly_faster_plan_ends_the_search_on_its_backend_alone(generator: Generator) -> None:
+    elsewhere = replace(PLAIN, provider="OpenVINOExecutionProvider")
+    seconds = {PLAIN: 0.9, FAST: 0.5, OTHER: 0.1, elsewhere: 0.3}
+    subject = Timed(generator, lambda plan: seconds[plan])
+    assert subject.choice(PLAIN, FAST, OTHER, elsewhere) == elsewhere
+    assert OTHER not in subject.measured
+
+
+def test_an_error_of_the_plain_path_is_not_hidden(generator: Generator) -> None:
+    def run_s(_: Plan) -> float:
+        raise GraphError("no")
+
+    with pytest.raises(GraphError):
+        Timed(generator, run_s).choice(PLAIN, FAST)
+
+
+def test_then_the_best_size_of_a_run_is_taken(generator: Generator) -> None:
+    large = replace(PLAIN, batch=8)
+
+    def run_s(plan: Plan) -> float:
+        return {4: 0.5, 8: 0.6}[plan.batch] * (0.5 if plan.rewrites else 1)
+
+    subject = Timed(generator, run_s, other_sizes=(large,))
+    assert subject.choice(PLAIN, FAST) == replace(large, rewrites=FAST.rewrites)
+
+
+def test_channels_by_themselves_may_share_and_modules_may_not(generator: Generator) -> None:
+    layer = generator.layer("intermediate")
+    backends = generator.backends("fp32")
+    single = np.eye(layer.channels, dtype=np.bool_)
+    plans = ChannelSets(generator, layer, single, generator.areas(0)).candidates(backends)
+    assert not plans[0].rewrites
+    assert any("share" in plan.rewrites for plan in plans)
+    both = ChannelSets(generator, layer, single | single[0], generator.areas(0))
+    plans = both.candidates(backends)
+    assert not any("share" in plan.rewrites for plan in plans)
+    assert any("subpixel" in plan.rewrites for plan in plans)
