@@ -146,6 +146,7 @@ def test_then_the_best_size_of_a_run_is_taken(generator: Generator) -> None:
 
     subject = Timed(generator, run_s, other_sizes=(large,))
     assert subject.choice(PLAIN, FAST) == replace(large, rewrites=FAST.rewrites)
+    assert subject.choice(PLAIN, FAST, pairs=range(8)) == FAST
 
 
 def test_channels_by_themselves_may_share_and_modules_may_not(generator: Generator) -> None:

@@ -38,11 +38,11 @@ class Exponent:
 
     Attributes:
         slope: of the straight line through the logarithms.
-        stderr: its standard error; NaN of two points, which leave no residual.
+        stderr: its standard error; None of two points, which leave no residual.
     """
 
     slope: float
-    stderr: float
+    stderr: float | None
 
 
 def exponent(causes: Sequence[float], costs: Sequence[float]) -> Exponent:
@@ -57,5 +57,6 @@ def exponent(causes: Sequence[float], costs: Sequence[float]) -> Exponent:
     slope = float(x @ y / (x @ x))
     residual = y - slope * x
     freedom = len(x) - 2
-    variance = residual @ residual / freedom if freedom else np.nan
-    return Exponent(slope, float(np.sqrt(variance / (x @ x))))
+    if not freedom:
+        return Exponent(slope, None)
+    return Exponent(slope, float(np.sqrt(residual @ residual / freedom / (x @ x))))

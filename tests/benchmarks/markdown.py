@@ -52,5 +52,6 @@ def share(value: float) -> str:
 
 
 def power(value: Exponent) -> str:
-    """An exponent with its standard error."""
-    return f"{value.slope:.2f} ± {value.stderr:.2f}"
+    """An exponent, with its standard error where it has one."""
+    error = "" if value.stderr is None else f" ± {value.stderr:.2f}"
+    return f"{value.slope:.2f}{error}"

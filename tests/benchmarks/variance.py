@@ -50,18 +50,11 @@ EVERY_CHANNEL = 4
 
 @dataclass(frozen=True)
 class Estimates:
-    """What every group gave: (G, E) individual influences, (G, E, H, W) maps."""
+    """What every group of so many pairs gave: (G, E) individual influences, (G, E, H, W) maps."""
 
     individual: NDArray[np.float64]
     maps: NDArray[np.float64]
-
-    def pooled(self, groups: int) -> "Estimates":
-        """The same with so many groups in one."""
-        means = [
-            array.reshape(-1, groups, *array.shape[1:]).mean(axis=1)
-            for array in (self.individual, self.maps)
-        ]
-        return Estimates(*means)
+    pairs: int
 
 
 def antithetic(random: np.random.Generator, size: int) -> tuple[Latents, Latents]:
@@ -101,13 +94,13 @@ def measure(subject: ChannelSets, plan: Plan, draw: Draw, groups: int, seed: int
         found = shard_effects(subject, plan, source, range(len(z1)), Cancellation())
         individual.append(found.pixel_means.mean(axis=0))
         maps.append(found.moments.mean.astype(np.float32))
-    return Estimates(np.array(individual), np.array(maps))
+    return Estimates(np.array(individual), np.array(maps), len(z1))
 
 
 def ratio(
     some: NDArray[np.floating], plain: NDArray[np.floating], seed: int
 ) -> tuple[float, float]:
-    """Variance over groups as a share of plain pairs', all channels and pixels; and its spread."""
+    """Variance over groups as a share of plain groups', all channels and pixels; its spread."""
     random = np.random.default_rng(seed)
     found = _variance(some) / _variance(plain)
     resampled = [
@@ -131,22 +124,22 @@ def compare(groups: int) -> dict[str, dict[str, tuple[float, float]]]:
     subject = ChannelSets(generator, layer, sets, generator.areas(32))
     plan = subject.plan()
     plain = measure(subject, plan, independent, groups, 0)
-    many = STRATA // SHARED
     schemes = {
-        "antithetic": (measure(subject, plan, antithetic, groups, 1), plain),
-        "swapped": (measure(subject, plan, swapped, groups, 2), plain),
-        "stratified": (
-            measure(subject, plan, stratified, groups // many, 3),
-            plain.pooled(many),
-        ),
+        "antithetic": measure(subject, plan, antithetic, groups, 1),
+        "swapped": measure(subject, plan, swapped, groups, 2),
+        "stratified": measure(subject, plan, stratified, groups * SHARED // STRATA, 3),
     }
-    return {
-        name: {
-            "individual": ratio(found.individual, reference.individual, 4),
-            "maps": ratio(found.maps, reference.maps, 5),
-        }
-        for name, (found, reference) in schemes.items()
+    return {name: _ratios(found, plain) for name, found in schemes.items()}
+
+
+def _ratios(found: Estimates, plain: Estimates) -> dict[str, tuple[float, float]]:
+    """Of a pair's share in the variance, since groups differ in size."""
+    share = found.pairs / plain.pairs
+    of_both = {
+        "individual": ratio(found.individual, plain.individual, 4),
+        "maps": ratio(found.maps, plain.maps, 5),
     }
+    return {name: (share * value, share * spread) for name, (value, spread) in of_both.items()}
 
 
 def main() -> None:

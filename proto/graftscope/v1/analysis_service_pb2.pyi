@@ -317,6 +317,7 @@ class InfluenceResponse(_message.Message):
     STOPPING_FIELD_NUMBER: _builtins.int
     LAYERS_FIELD_NUMBER: _builtins.int
     LAYER_OF_FIELD_NUMBER: _builtins.int
+    STRATIFIED_FIELD_NUMBER: _builtins.int
     range_width: _builtins.float
     """Width of the image's range: individual / range_width is the share of the range."""
     pairs: _builtins.int
@@ -326,6 +327,8 @@ class InfluenceResponse(_message.Message):
     """prior, encoded, images, latents or image_pairs."""
     layer: _builtins.str
     """Empty where interventions are at several layers."""
+    stratified: _builtins.bool
+    """Whether pairs were stratified: standard errors are those of means over 32 pairs then."""
     @_builtins.property
     def maps(self) -> _tensor_pb2.Array:
         """(E, H, W) FP64: mean over pairs of |hybrid - original 1|, averaged over colour."""
@@ -382,10 +385,11 @@ class InfluenceResponse(_message.Message):
         stopping: Global___Stopping | None = ...,
         layers: _abc.Iterable[_builtins.str] | None = ...,
         layer_of: _tensor_pb2.Array | None = ...,
+        stratified: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer_of", b"layer_of", "maps", b"maps", "products", b"products", "stderr", b"stderr", "stopping", b"stopping"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "distinct_images", b"distinct_images", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer", b"layer", "layer_of", b"layer_of", "layers", b"layers", "maps", b"maps", "originals", b"originals", "pairs", b"pairs", "products", b"products", "range_width", b"range_width", "stderr", b"stderr", "stopping", b"stopping"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "distinct_images", b"distinct_images", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer", b"layer", "layer_of", b"layer_of", "layers", b"layers", "maps", b"maps", "originals", b"originals", "pairs", b"pairs", "products", b"products", "range_width", b"range_width", "stderr", b"stderr", "stopping", b"stopping", "stratified", b"stratified"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from graftscope.v1 import tensor_pb2 as graftscope_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dgraftscope/v1/originals.proto\x12\rgraftscope.v1\x1a\x1agraftscope/v1/tensor.proto\"\x82\x01\n\x07Latents\x12\x32\n\x06inputs\x18\x01 \x03(\x0b\x32\".graftscope.v1.Latents.InputsEntry\x1a\x43\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.graftscope.v1.Array:\x02\x38\x01\"\x94\x01\n\x05Pairs\x12\x0c\n\x04seed\x18\x01 \x01(\r\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\r\n\x05\x66irst\x18\x03 \x01(\r\x12+\n\toriginals\x18\x04 \x01(\x0b\x32\x18.graftscope.v1.Originals\x12\r\n\x05share\x18\x05 \x03(\t\x12#\n\x03\x66ix\x18\x06 \x01(\x0b\x32\x16.graftscope.v1.Latents\"\xf1\x01\n\tOriginals\x12%\n\x05prior\x18\x01 \x01(\x0b\x32\x14.graftscope.v1.PriorH\x00\x12)\n\x07\x65ncoded\x18\x02 \x01(\x0b\x32\x16.graftscope.v1.EncodedH\x00\x12\'\n\x06images\x18\x03 \x01(\x0b\x32\x15.graftscope.v1.ImagesH\x00\x12-\n\x07latents\x18\x04 \x01(\x0b\x32\x1a.graftscope.v1.LatentPairsH\x00\x12\x30\n\x0bimage_pairs\x18\x05 \x01(\x0b\x32\x19.graftscope.v1.ImagePairsH\x00\x42\x08\n\x06source\"\x07\n\x05Prior\"\t\n\x07\x45ncoded\".\n\x06Images\x12$\n\x06images\x18\x01 \x01(\x0b\x32\x14.graftscope.v1.Array\"a\n\x0bLatentPairs\x12(\n\x08latents1\x18\x01 \x01(\x0b\x32\x16.graftscope.v1.Latents\x12(\n\x08latents2\x18\x02 \x01(\x0b\x32\x16.graftscope.v1.Latents\"Z\n\nImagePairs\x12%\n\x07images1\x18\x01 \x01(\x0b\x32\x14.graftscope.v1.Array\x12%\n\x07images2\x18\x02 \x01(\x0b\x32\x14.graftscope.v1.ArrayB\x1cZ\x1agraftscope/v1;graftscopev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dgraftscope/v1/originals.proto\x12\rgraftscope.v1\x1a\x1agraftscope/v1/tensor.proto\"\x82\x01\n\x07Latents\x12\x32\n\x06inputs\x18\x01 \x03(\x0b\x32\".graftscope.v1.Latents.InputsEntry\x1a\x43\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.graftscope.v1.Array:\x02\x38\x01\"\xa8\x01\n\x05Pairs\x12\x0c\n\x04seed\x18\x01 \x01(\r\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\r\n\x05\x66irst\x18\x03 \x01(\r\x12+\n\toriginals\x18\x04 \x01(\x0b\x32\x18.graftscope.v1.Originals\x12\r\n\x05share\x18\x05 \x03(\t\x12#\n\x03\x66ix\x18\x06 \x01(\x0b\x32\x16.graftscope.v1.Latents\x12\x12\n\nstratified\x18\x07 \x01(\x08\"\xf1\x01\n\tOriginals\x12%\n\x05prior\x18\x01 \x01(\x0b\x32\x14.graftscope.v1.PriorH\x00\x12)\n\x07\x65ncoded\x18\x02 \x01(\x0b\x32\x16.graftscope.v1.EncodedH\x00\x12\'\n\x06images\x18\x03 \x01(\x0b\x32\x15.graftscope.v1.ImagesH\x00\x12-\n\x07latents\x18\x04 \x01(\x0b\x32\x1a.graftscope.v1.LatentPairsH\x00\x12\x30\n\x0bimage_pairs\x18\x05 \x01(\x0b\x32\x19.graftscope.v1.ImagePairsH\x00\x42\x08\n\x06source\"\x07\n\x05Prior\"\t\n\x07\x45ncoded\".\n\x06Images\x12$\n\x06images\x18\x01 \x01(\x0b\x32\x14.graftscope.v1.Array\"a\n\x0bLatentPairs\x12(\n\x08latents1\x18\x01 \x01(\x0b\x32\x16.graftscope.v1.Latents\x12(\n\x08latents2\x18\x02 \x01(\x0b\x32\x16.graftscope.v1.Latents\"Z\n\nImagePairs\x12%\n\x07images1\x18\x01 \x01(\x0b\x32\x14.graftscope.v1.Array\x12%\n\x07images2\x18\x02 \x01(\x0b\x32\x14.graftscope.v1.ArrayB\x1cZ\x1agraftscope/v1;graftscopev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,17 +40,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LATENTS_INPUTSENTRY']._serialized_start=140
   _globals['_LATENTS_INPUTSENTRY']._serialized_end=207
   _globals['_PAIRS']._serialized_start=210
-  _globals['_PAIRS']._serialized_end=358
-  _globals['_ORIGINALS']._serialized_start=361
-  _globals['_ORIGINALS']._serialized_end=602
-  _globals['_PRIOR']._serialized_start=604
-  _globals['_PRIOR']._serialized_end=611
-  _globals['_ENCODED']._serialized_start=613
-  _globals['_ENCODED']._serialized_end=622
-  _globals['_IMAGES']._serialized_start=624
-  _globals['_IMAGES']._serialized_end=670
-  _globals['_LATENTPAIRS']._serialized_start=672
-  _globals['_LATENTPAIRS']._serialized_end=769
-  _globals['_IMAGEPAIRS']._serialized_start=771
-  _globals['_IMAGEPAIRS']._serialized_end=861
+  _globals['_PAIRS']._serialized_end=378
+  _globals['_ORIGINALS']._serialized_start=381
+  _globals['_ORIGINALS']._serialized_end=622
+  _globals['_PRIOR']._serialized_start=624
+  _globals['_PRIOR']._serialized_end=631
+  _globals['_ENCODED']._serialized_start=633
+  _globals['_ENCODED']._serialized_end=642
+  _globals['_IMAGES']._serialized_start=644
+  _globals['_IMAGES']._serialized_end=690
+  _globals['_LATENTPAIRS']._serialized_start=692
+  _globals['_LATENTPAIRS']._serialized_end=789
+  _globals['_IMAGEPAIRS']._serialized_start=791
+  _globals['_IMAGEPAIRS']._serialized_end=881
 # @@protoc_insertion_point(module_scope)

@@ -74,12 +74,18 @@ class Pairs(_message.Message):
     ORIGINALS_FIELD_NUMBER: _builtins.int
     SHARE_FIELD_NUMBER: _builtins.int
     FIX_FIELD_NUMBER: _builtins.int
+    STRATIFIED_FIELD_NUMBER: _builtins.int
     seed: _builtins.int
     """Any 32-bit number. Ignored where both originals are given."""
     count: _builtins.int
     """How many pairs, at least 1. Ignored where both originals are given."""
     first: _builtins.int
     """Index of the first pair; ranges that do not overlap give independent pairs."""
+    stratified: _builtins.bool
+    """Whether every 32 pairs are spread evenly over each dimension of the latents (a Latin hypercube).
+    Each by itself is distributed as ever; influence needs fewer of them. `count` and `first` are
+    multiples of 32 then, and originals are prior or encoded.
+    """
     @_builtins.property
     def originals(self) -> Global___Originals: ...
     @_builtins.property
@@ -99,10 +105,11 @@ class Pairs(_message.Message):
         originals: Global___Originals | None = ...,
         share: _abc.Iterable[_builtins.str] | None = ...,
         fix: Global___Latents | None = ...,
+        stratified: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["fix", b"fix", "originals", b"originals"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "first", b"first", "fix", b"fix", "originals", b"originals", "seed", b"seed", "share", b"share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "first", b"first", "fix", b"fix", "originals", b"originals", "seed", b"seed", "share", b"share", "stratified", b"stratified"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,13 +27,16 @@ TOLERANCE = 1e-5
 WORTH_S = 1.0
 """A job that takes less than this on the plain path is not worth measuring for."""
 
+SIZES_WORTH_S = 10.0
+"""A job that takes less than this is not worth trying other sizes of a run for."""
+
 CLEARLY = 1.4
 """A plan that is so many times as fast as the first one ends the search on its backend."""
 
 _CHECKED_PAIRS = 4
 
 _TRIALS = 3
-_TRIALS_S = 0.1
+_TRIALS_S = 0.05
 
 _log = get_logger("engine")
 
@@ -85,6 +88,8 @@ def choose(
             best = other
         if best.seconds_a_pair * CLEARLY < first.seconds_a_pair:
             settled.add(plan.backend)
+    if best.seconds_a_pair * len(pairs) < SIZES_WORTH_S:
+        return best.plan
     sizes = (measure(plan) for plan in subject.sizes(best.plan) if plan != best.plan)
     return min((best, *sizes), key=lambda x: x.seconds_a_pair).plan
 
