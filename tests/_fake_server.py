@@ -380,6 +380,7 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
             range_width=2.0,
             pairs=len(first),
             originals=request.pairs.originals.WhichOneof("source") or "encoded",
+            stratified=request.pairs.stratified,
             layer=LAYERS.get(request.layer, request.layer),
             execution=execution(request.precision),
             stopping=stopping,

@@ -4,14 +4,16 @@ import asyncio
 import sys
 from pathlib import Path
 
-from graftscope.server.jobs import RelativeErrorSpec, StableLabelsSpec
+from graftscope.server.jobs import OriginalsSpec, RelativeErrorSpec, StableLabelsSpec
 from job_toys import bench
 
 
 def _rule(words: list[str]) -> dict[str, object]:
-    """The changes that a stopping rule makes: `labels`, or a relative standard error."""
+    """The changes: `stratified` pairs; or those of a rule, `labels` or a relative error."""
     if not words:
         return {}
+    if words == ["stratified"]:
+        return {"pairs": 128, "originals": OriginalsSpec("prior", {}, stratified=True)}
     if words == ["labels"]:
         return {"pairs": 1280, "until": StableLabelsSpec(2, "kmeans", 0, 3, 75.0)}
     return {"pairs": 1280, "until": RelativeErrorSpec(float(words[0]))}

@@ -151,3 +151,17 @@ def test_running_moments_of_which_some_lag_behind_are_refused() -> None:
     running.merge(range(1), MapMoments.from_batch(3, np.ones((1, 2, 2)), np.ones((1, 2, 2))))
     with pytest.raises(InvalidInputError, match=r"have had \[0, 3\] pairs"):
         running.moments()
+
+
+def test_batches_as_one_observation_each_have_the_error_of_their_means() -> None:
+    maps = sample_maps(40)
+    merged = merge_in_order(part.as_one() for part in split_moments(maps, [10, 20, 30]))
+    means = maps.reshape(4, 10, *maps.shape[1:]).mean(axis=1)
+    assert merged.count == 4
+    np.testing.assert_allclose(merged.mean, maps.mean(axis=0), rtol=ROUNDING)
+    np.testing.assert_allclose(merged.stderr(), means.std(axis=0, ddof=1) / 2, rtol=ROUNDING)
+
+
+def test_one_observation_has_no_error() -> None:
+    (part,) = split_moments(sample_maps(8), [])
+    assert np.isnan(part.as_one().stderr()).all()

@@ -141,7 +141,7 @@ def test_maps_of_one_pair_are_compared_without_errors_and_that_is_said(
     code, out, err = shell("find", "--maps", tmp_path / "one.npz", "--region", quarter(0))
     assert code == 0
     assert "channels of layer fc" in out
-    assert err.endswith("is of one pair, without standard errors: only means are compared\n")
+    assert err.endswith("is of too few pairs for standard errors: only means are compared\n")
 
 
 def test_maps_made_by_hand_take_rectangles_in_their_own_pixels(

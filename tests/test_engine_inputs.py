@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from graftscope.bundle import BundleFolder
 from graftscope.server.engine import (
@@ -46,6 +47,31 @@ def test_inputs_of_one_file_share_the_row_and_every_row_is_drawn(generator: Gene
     ]
     assert rows[0] == rows[1]
     assert {*rows[0]} == {*range(6)}
+
+
+def test_stratified_pairs_cover_every_input_of_either_original(generator: Generator) -> None:
+    for latents in PriorPairs(generator, 1, stratified=True).latents(range(32, 64)):
+        parts = np.floor(norm.cdf(latents["noise"].reshape(32, -1).astype(float)) * 32).astype(int)
+        assert all(sorted(each.tolist()) == [*range(32)] for each in parts.T)
+        # Parts that two labels or rows share may go to either, one at each end.
+        counts = np.bincount(latents["label"].ravel(), minlength=5)
+        assert np.abs(counts - 32 / 5).max() < 2
+        rows = [np.flatnonzero((STORED["w"] == x).all(axis=1)).item() for x in latents["w"]]
+        assert np.abs(np.bincount(rows, minlength=6) - 32 / 6).max() < 2
+        assert np.abs(np.median(latents["z"].astype(float), axis=0)).max() < 0.05
+        np.testing.assert_array_equal(latents["t"], np.repeat(FIXED_T, 32, axis=0))
+
+
+def test_stratified_pairs_are_the_same_in_any_part_of_a_group(generator: Generator) -> None:
+    source = ConstrainedPairs(
+        PriorPairs(generator, 1, stratified=True), generator, 1, frozenset({"label"})
+    )
+    whole, parts = source.latents(range(64)), [source.latents(range(i, i + 4)) for i in (36, 8)]
+    for start, part in zip((36, 8), parts, strict=True):
+        for which in (0, 1):
+            for name, values in part[which].items():
+                np.testing.assert_array_equal(values, whole[which][name][start : start + 4])
+    np.testing.assert_array_equal(whole[0]["label"], whole[1]["label"])
 
 
 def test_a_shared_input_is_original_1s_in_both(generator: Generator) -> None:

@@ -157,6 +157,7 @@ originals = st.builds(
     names,
     st.dictionaries(names, refs, max_size=2),
     st.lists(names, max_size=2).map(tuple),
+    st.booleans(),
 )
 edits = st.builds(
     EditSpec,
@@ -326,7 +327,9 @@ def test_what_is_specified_without_later_fields_keeps_its_identity() -> None:
     # Of version 0.1.0, whose stored jobs are found by it.
     assert identity(INFLUENCE) == "c68f36421d20668124d8a8a68f222a5d8aa3e78f852444d8236c9594bedd4ae3"
     shared = replace(INFLUENCE, originals=replace(INFLUENCE.originals, share=("z",)))
-    assert identity(shared) != identity(INFLUENCE)
+    stratified = replace(INFLUENCE, originals=replace(INFLUENCE.originals, stratified=True))
+    assert len({identity(each) for each in (INFLUENCE, shared, stratified)}) == 3
+    assert "stratified" not in canonical(INFLUENCE)
 
 
 def test_arrays_of_interventions_are_inputs_of_their_job() -> None:

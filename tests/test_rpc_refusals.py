@@ -186,6 +186,36 @@ def bad_pairs() -> Iterator[Bad]:
     yield Bad("unknown input", influence(pairs=other), "holds 'w', .* are: z", "latents1")
 
 
+def bad_stratified() -> Iterator[Bad]:
+    def stratified(**fields: Any) -> originals_pb2.Pairs:
+        return pairs(**{"count": 64, **fields}, stratified=True)
+
+    told = (
+        "pairs.first is 0 and pairs.count is 1000; .* multiples of it: nearest are 0 for first and"
+        " 992 or 1024 for count"
+    )
+    field = "pairs.count"
+    yield Bad("a part of a group", influence(pairs=stratified(count=1000)), told, field)
+    least = "64 for first and 32 for count"
+    yield Bad("few", influence(pairs=stratified(first=64, count=5)), least, field)
+    between = "nearest are 32 or 64 for first and 64 for count"
+    yield Bad("within a group", influence(pairs=stratified(first=33)), between, "pairs.first")
+    yield Bad("magnitude of a part", magnitude(pairs=stratified(count=40)), "32 or 64", field)
+    hybrids = hybridize(edit(channels=channels(0)), pairs=stratified(count=8))
+    yield Bad("hybrids of a part", hybrids, "32 for count", field)
+    yield Bad("samples of a part", generate(samples=stratified(count=8)), "32 for count", field)
+    field, allowed = "pairs.stratified", "prior and encoded are allowed"
+    for given in (latent_pairs(Z, Z), image_pairs(inline(IMAGES), inline(IMAGES))):
+        given.stratified = True
+        yield Bad("given pairs", influence(pairs=given), allowed, field)
+    images = drawn(inline(IMAGES))
+    images.stratified = True
+    yield Bad("real images", influence(pairs=images), f"originals are images.*{allowed}", field)
+    few = influence(until=until(relative_standard_error=0.1), pairs=stratified(count=224))
+    told = "from 256 stratified pairs on, and at most 224 are asked for"
+    yield Bad("few for errors", few, told, "pairs.count")
+
+
 def bad_images() -> Iterator[Bad]:
     size = r"shape \(B, 16, 16, 3\) is needed"
     yield Bad("images' size", influence(pairs=drawn(inline(IMAGES[:, :8]))), size, "images")
@@ -319,6 +349,7 @@ BAD = [
     *bad_until(),
     *bad_layers(),
     *bad_pairs(),
+    *bad_stratified(),
     *bad_images(),
     *bad_arrays(),
     *bad_modules(),

@@ -26,6 +26,8 @@ MOST_DEVIATION = {torch.float32: 1e-5, torch.bfloat16: 0.02}
 # Channels whose maps are compared; what is wrong is wrong in any.
 COMPARED = 16
 
+_WARM_UP_S = 0.2
+
 
 def measure(options: Options, machine: Machine) -> dict[str, object]:
     """Every generator at every level that is asked for."""
@@ -79,6 +81,10 @@ def _rounds(
     executor, pace = contest.executor, contest.pace
     rates: list[list[float]] = [[] for _ in contenders]
     limits: dict[torch.dtype, list[float]] = {dtype: [] for dtype in _limited(contest.machine)}
+    for contender in contenders:
+        if contender.way is not None:
+            # Not counted, and long enough for every thread: in each, PyTorch compiles anew.
+            rate(contender.way, executor, _WARM_UP_S)
     for _ in range(pace.rounds):
         for dtype, values in limits.items():
             gemm = gemm_rate(dtype, executor, contest.cores, pace.turn_s)

@@ -8,7 +8,8 @@ pairs:
 
 - antithetic: (z1, z2) and (-z1, -z2);
 - swapped: (z1, z2) and (z2, z1);
-- stratified: 32 pairs whose every latent is in another one of 32 equally likely strata.
+- stratified: 32 pairs as `Pairs.stratified` gives them, whose every latent is in another one of 32
+  equally likely parts.
 
 Below 0.8 a scheme would save a fifth of the pairs. The spread is the bootstrap's over groups.
 """
@@ -22,16 +23,18 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from graftscope.bundle import shipped
+from graftscope.server.analysis import GROUP_PAIRS
 from graftscope.server.engine import (
     Cancellation,
     ChannelSets,
     Device,
     Generator,
     GivenPairs,
+    PairSource,
     Plan,
+    PriorPairs,
     SessionPool,
     open_bundles,
     shard_effects,
@@ -39,11 +42,15 @@ from graftscope.server.engine import (
 
 Latents = NDArray[np.float32]
 Draw = Callable[[np.random.Generator, int], tuple[Latents, Latents]]
+Scheme = Callable[[int], tuple[PairSource, range]]
+"""The pairs of a group, by the group's number."""
 
 SHARED = 2
 """Pairs of a group of antithetic or swapped pairs."""
 
-STRATA = 32
+STRATIFIED_GROUPS = 64
+"""At least so many groups of 32: the variance of fewer estimates is itself uncertain."""
+
 RESAMPLES = 200
 EVERY_CHANNEL = 4
 
@@ -69,32 +76,32 @@ def swapped(random: np.random.Generator, size: int) -> tuple[Latents, Latents]:
     return np.vstack([z1, z2]), np.vstack([z2, z1])
 
 
-def independent(random: np.random.Generator, size: int) -> tuple[Latents, Latents]:
-    """Two pairs."""
-    z1, z2 = random.standard_normal((2, SHARED, size), dtype=np.float32)
-    return z1, z2
+def given(generator: Generator, draw: Draw, seed: int) -> Scheme:
+    """Pairs that are made up here."""
+    (latent,) = generator.manifest.inputs
+    random, size = np.random.default_rng(seed), int(np.prod(latent.shape))
 
-
-def stratified(random: np.random.Generator, size: int) -> tuple[Latents, Latents]:
-    """A Latin hypercube over both latents."""
-    order = random.permuted(np.tile(np.arange(STRATA)[:, None], (1, 2 * size)), axis=0)
-    uniform = (order + random.random(order.shape)) / STRATA
-    z = ndtri(uniform).astype(np.float32)
-    return z[:, :size], z[:, size:]
-
-
-def measure(subject: ChannelSets, plan: Plan, draw: Draw, groups: int, seed: int) -> Estimates:
-    """The estimates of independent groups."""
-    (given,) = subject.generator.manifest.inputs
-    random, size = np.random.default_rng(seed), int(np.prod(given.shape))
-    individual, maps = [], []
-    for _ in range(groups):
+    def pairs_of(group: int) -> tuple[PairSource, range]:
         z1, z2 = draw(random, size)
-        source = GivenPairs({given.name: z1}, {given.name: z2})
-        found = shard_effects(subject, plan, source, range(len(z1)), Cancellation())
+        return GivenPairs({latent.name: z1}, {latent.name: z2}), range(len(z1))
+
+    return pairs_of
+
+
+def drawn(source: PairSource, pairs: int) -> Scheme:
+    """Pairs as jobs draw them."""
+    return lambda group: (source, range(group * pairs, (group + 1) * pairs))
+
+
+def measure(subject: ChannelSets, plan: Plan, scheme: Scheme, groups: int) -> Estimates:
+    """The estimates of independent groups."""
+    individual, maps = [], []
+    for group in range(groups):
+        source, pairs = scheme(group)
+        found = shard_effects(subject, plan, source, pairs, Cancellation())
         individual.append(found.pixel_means.mean(axis=0))
         maps.append(found.moments.mean.astype(np.float32))
-    return Estimates(np.array(individual), np.array(maps), len(z1))
+    return Estimates(np.array(individual), np.array(maps), len(pairs))
 
 
 def ratio(
@@ -123,11 +130,14 @@ def compare(groups: int) -> dict[str, dict[str, tuple[float, float]]]:
     sets = np.eye(layer.channels, dtype=np.bool_)[::EVERY_CHANNEL]
     subject = ChannelSets(generator, layer, sets, generator.areas(32))
     plan = subject.plan()
-    plain = measure(subject, plan, independent, groups, 0)
+    plain = measure(subject, plan, drawn(PriorPairs(generator, 0), SHARED), groups)
+    stratified = drawn(PriorPairs(generator, 3, stratified=True), GROUP_PAIRS)
     schemes = {
-        "antithetic": measure(subject, plan, antithetic, groups, 1),
-        "swapped": measure(subject, plan, swapped, groups, 2),
-        "stratified": measure(subject, plan, stratified, groups * SHARED // STRATA, 3),
+        "antithetic": measure(subject, plan, given(generator, antithetic, 1), groups),
+        "swapped": measure(subject, plan, given(generator, swapped, 2), groups),
+        "stratified": measure(
+            subject, plan, stratified, max(STRATIFIED_GROUPS, groups * SHARED // GROUP_PAIRS)
+        ),
     }
     return {name: _ratios(found, plain) for name, found in schemes.items()}
 
@@ -145,7 +155,7 @@ def _ratios(found: Estimates, plain: Estimates) -> dict[str, tuple[float, float]
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--groups", type=int, default=512, help="of two pairs; a multiple of 16")
+    parser.add_argument("--groups", type=int, default=512, help="of two pairs")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found = compare(options.groups)

@@ -53,6 +53,7 @@ class AnalysisMethods:
         products: bool = False,
         share: Sequence[str] = (),
         fix: Fixed | None = None,
+        stratified: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> InfluenceResult:
         """Compute influence maps (section 3.2, equation 3) and wait for them.
@@ -83,6 +84,10 @@ class AnalysisMethods:
             share: Names of inputs of which original 2 takes original 1's value.
             fix: Values of inputs that are the same in every sample, by the input's name: numbers,
                 or arrays of the input's shape.
+            stratified: Whether every 32 pairs are spread evenly over each dimension of the latents,
+                which takes fewer pairs for the same error; then `pairs` and `first` are multiples
+                of 32, originals are `Prior` or `Encoded`, and standard errors are those of means
+                over 32 pairs. By itself each pair is distributed as ever.
             on_progress: Hears of progress.
 
         Returns:
@@ -104,6 +109,7 @@ class AnalysisMethods:
             fix=fix,
             until=until,
             precision=precision,
+            stratified=stratified,
         )
         return self._driver.run(_analysing.influence(task), told(on_progress))
 
@@ -125,7 +131,7 @@ class AnalysisMethods:
             layers: Layers' names, or levels'.
             on_progress: Hears of progress.
             **options: As of `influence`: pairs, until, precision, seed, first, originals,
-                map_size, products, share, fix.
+                map_size, products, share, fix, stratified.
 
         Returns:
             Each layer's maps, by the layer's name.
@@ -238,6 +244,7 @@ class AnalysisMethods:
         percentile: float = 75.0,
         share: Sequence[str] = (),
         fix: Fixed | None = None,
+        stratified: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> MagnitudeResult:
         """Find out how much modules change the image (section 4.1, Fig. 3), and wait for it.
@@ -262,6 +269,7 @@ class AnalysisMethods:
             percentile: Above which a pixel of a map counts, between 0 and 100.
             share: As of `influence`.
             fix: As of `influence`.
+            stratified: As of `influence`; modules are found and measured on such pairs.
             on_progress: Hears of progress.
 
         Returns:
@@ -282,6 +290,7 @@ class AnalysisMethods:
             percentile=percentile,
             share=names("share", share),
             fix=fix,
+            stratified=stratified,
         )
         return self._driver.run(_analysing.magnitude(task), told(on_progress))
 

@@ -235,6 +235,7 @@ class AsyncClient:
         products: bool = False,
         share: Sequence[str] = (),
         fix: Fixed | None = None,
+        stratified: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> InfluenceResult:
         """As `Client.influence`."""
@@ -254,6 +255,7 @@ class AsyncClient:
             fix=fix,
             until=until,
             precision=precision,
+            stratified=stratified,
         )
         return await self._driver.run(_analysing.influence(task), told(on_progress))
 
@@ -340,6 +342,7 @@ class AsyncClient:
         percentile: float = 75.0,
         share: Sequence[str] = (),
         fix: Fixed | None = None,
+        stratified: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> MagnitudeResult:
         """As `Client.magnitude`."""
@@ -358,6 +361,7 @@ class AsyncClient:
             percentile=percentile,
             share=names("share", share),
             fix=fix,
+            stratified=stratified,
         )
         return await self._driver.run(_analysing.magnitude(task), told(on_progress))
 

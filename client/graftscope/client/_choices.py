@@ -21,7 +21,7 @@ class PairChoice:
     """Which pairs of originals: `count` from index `first` on, drawn with `seed`.
 
     Original 2 takes original 1's value of the inputs that `share` names; `fix` holds the values of
-    inputs that are the same in every sample.
+    inputs that are the same in every sample; `stratified` pairs are spread evenly.
     """
 
     count: int
@@ -30,6 +30,7 @@ class PairChoice:
     originals: Originals | None
     share: Sequence[str] = ()
     fix: Fixed | None = None
+    stratified: bool = False
 
     def fixed(self, model: Model) -> "PairChoice":
         """Give the fixed values the types and shapes of a model's inputs."""

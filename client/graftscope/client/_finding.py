@@ -129,8 +129,8 @@ def find_channels(
         maps: The influence of all C channels of a layer: a result, or (C, h, w) maps.
         region: (H, W) booleans, or how far each pixel of the image is inside, 0 to 1. It is
             averaged over areas to the maps' size. `rectangle_region` makes one.
-        stderr: (C, h, w) standard errors of the maps; a result brings its own along, unless it is
-            of a single pair. None: only whether inside exceeds outside is asked.
+        stderr: (C, h, w) standard errors of the maps; a result brings its own along, unless it has
+            none. None: only whether inside exceeds outside is asked.
         at_least: The lowest score of a channel that is found, above 0; None for 1.5, or for
             1 where `top` is given.
         top: At most so many are found, those of the highest scores, at least 1; None for all.
@@ -167,7 +167,8 @@ def _measured(
     source = None
     if isinstance(maps, InfluenceResult):
         source = maps.source
-        stderr = maps.stderr if stderr is None and maps.pairs > 1 else stderr
+        known = bool(np.isfinite(maps.stderr).all())
+        stderr = maps.stderr if stderr is None and known else stderr
         check_whole(maps.channels, "the result")
         maps = maps.maps
     values = _checks.influence_maps(maps)

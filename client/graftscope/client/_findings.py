@@ -89,6 +89,7 @@ def report_data(
         provider=influence.execution.provider,
         rewrites=influence.execution.rewrites,
         deviations=tuple(_deviations(found)),
+        stratified=influence.stratified,
         originals=_originals(influence),
         run_time_s=run_time_s,
         warnings=tuple(_warnings(found)),

@@ -53,6 +53,8 @@ class ReportPlan:
         share: Names of inputs of which original 2 takes original 1's value.
         fix: Values of inputs that are the same in every sample.
         precision: Of maps, samples and hybrids.
+        stratified: Whether the pairs of the channels' maps are spread evenly over the latents; the
+            further ones, which measure modules, are independent in any case.
         k: Number of modules, K.
         method: How they are found.
         seeds: Of the grouping; the first one is shown and grafted.
@@ -68,6 +70,7 @@ class ReportPlan:
     share: tuple[str, ...] = ()
     fix: Fixed | None = None
     precision: Precision = Precision.FP32
+    stratified: bool = False
     k: int = 3
     method: Method = Method.NMF
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -86,6 +89,7 @@ class ReportPlan:
             share=self.share,
             fix=self.fix,
             precision=self.precision,
+            stratified=self.stratified,
         )
 
     def influence_tasks(self, model: Model) -> tuple[InfluenceTask, ...]:

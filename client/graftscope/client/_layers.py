@@ -29,6 +29,7 @@ class LayersOptions(TypedDict, total=False):
     products: bool
     share: Sequence[str]
     fix: Fixed | None
+    stratified: bool
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,6 +87,7 @@ def layers_task(model: str, layers: Sequence[str], options: LayersOptions) -> In
         products=options.get("products", usual.products),
         share=names("share", options.get("share", ())),
         fix=options.get("fix"),
+        stratified=options.get("stratified", usual.stratified),
     )
 
 

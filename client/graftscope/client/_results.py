@@ -136,7 +136,8 @@ class InfluenceResult:
 
     Args:
         maps: (E, H, W) float64: mean over pairs of |hybrid - original 1|, averaged over colour.
-        stderr: (E, H, W) standard error of `maps` over pairs; NaN with one pair.
+        stderr: (E, H, W) standard error of `maps` over pairs; NaN with one pair. Where pairs are
+            stratified, that of means over 32 pairs; NaN with 32.
         individual: (E,) mean of each map over its pixels, in the image's own units.
         individual_stderr: (E,) its standard error, from the pairs' own pixel means.
         channels: (E,) int64: the channel, or the module, that each map belongs to; of
@@ -154,6 +155,7 @@ class InfluenceResult:
             by. None where they were not asked for.
         interventions: What each map is of, where that is no channel and no module; else none.
         stopping: What came of a stopping rule; None where there was none.
+        stratified: Whether every 32 pairs were spread evenly over each dimension of the latents.
     """
 
     maps: FloatArray
@@ -172,6 +174,7 @@ class InfluenceResult:
     products: FloatArray | None = None
     interventions: tuple[Intervention, ...] = ()
     stopping: Stopping | None = None
+    stratified: bool = False
 
     @property
     def individual_share(self) -> FloatArray:

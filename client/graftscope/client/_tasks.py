@@ -102,6 +102,9 @@ class InfluenceTask:
         precision: Of the arithmetic; what the server cannot run it refuses.
         layers: Every channel of each of these layers instead, in one pass: then the result is a
             `LayersResult`.
+        stratified: Whether every 32 pairs are spread evenly over each dimension of the latents,
+            which takes fewer pairs for the same error. `pairs` and `first` are multiples of 32
+            then, and originals `Prior` or `Encoded`.
     """
 
     model: str
@@ -120,6 +123,7 @@ class InfluenceTask:
     until: Until | str | None = None
     precision: Precision = Precision.FP32
     layers: tuple[str, ...] | None = None
+    stratified: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +199,7 @@ class MagnitudeTask:
         percentile: As of `ModulesTask`.
         share: As of `InfluenceTask`.
         fix: As of `InfluenceTask`.
+        stratified: As of `InfluenceTask`.
     """
 
     model: str
@@ -211,6 +216,7 @@ class MagnitudeTask:
     percentile: float = 75.0
     share: tuple[str, ...] = ()
     fix: Fixed | None = None
+    stratified: bool = False
 
 
 Task: TypeAlias = InfluenceTask | ModulesTask | StabilityTask | MagnitudeTask

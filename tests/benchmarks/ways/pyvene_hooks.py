@@ -6,7 +6,9 @@ Its primitives (VanillaIntervention) know only registered kinds of models. The s
 as a recorded activation, or as inputs, which are run again for every hybrid; the faster one counts.
 """
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from functools import partial
 from importlib.util import find_spec
 
@@ -25,7 +27,8 @@ class Pyvene:
     """A loop over channels around an intervenable model."""
 
     def __init__(self, setting: Setting, form: Form, *, recorded: bool = True) -> None:
-        import pyvene
+        with redirect_stdout(sys.stderr):  # It says on import what else could be installed.
+            import pyvene
 
         self._network = own_network(setting, form)
         self._module = self._network.get_submodule(setting.layer.name)

@@ -33,6 +33,7 @@ def influence_document(result: InfluenceResult) -> dict[str, object]:
         "layer": result.layer,
         "originals": result.originals,
         "pairs": result.pairs,
+        "stratified": result.stratified,
         "stopping": _stopping(result.stopping),
         "distinct_images": result.distinct_images,
         **how(result.execution),

@@ -102,7 +102,7 @@ def find(
     _check_drawing(picture)
     area = parse_area(region)
     labels = None if modules is None else read_array(modules, "labels")
-    if given_maps(chosen, which.model, (), dry_run, drawn.until) is not None:
+    if given_maps(chosen, which.model, (), dry_run, drawn) is not None:
         maps, where = _stored(cast(Path, chosen.maps), area, server)
     elif dry_run:
         with opened(server) as client:
@@ -147,7 +147,7 @@ def _stored(path: Path, area: Area, server: ServerOptions) -> tuple[Maps, NDArra
     check_whole(arrays.get("channels", np.arange(len(arrays["maps"]))), str(path))
     source, stderr = read_source(path), arrays.get("stderr")
     if stderr is not None and not np.isfinite(stderr).all():
-        note(f"{path} is of one pair, without standard errors: only means are compared")
+        note(f"{path} is of too few pairs for standard errors: only means are compared")
         stderr = None
     if not isinstance(area, tuple):
         size = area.shape
@@ -173,7 +173,7 @@ def _computed(
         # Before maps are computed, which takes a while.
         where = region_of(area, (model.image.height, model.image.width))
         result = cast(InfluenceResult, compute(client, wanted_maps(model, chosen, drawn, ())))
-    stderr = result.stderr if result.pairs > 1 else None
+    stderr = result.stderr if np.isfinite(result.stderr).all() else None
     return (result.maps, stderr, result.source), where
 
 

@@ -23,7 +23,6 @@ from graftscope.client.cli._interventions import (
     refuse_beside_intervene,
 )
 from graftscope.client.cli._options import (
-    MAP_PAIRS,
     ChannelOptions,
     DryRunOption,
     JsonOption,
@@ -33,6 +32,8 @@ from graftscope.client.cli._options import (
     PairOptions,
     PrecisionOption,
     ServerOptions,
+    StratifiedOption,
+    map_pairs,
 )
 from graftscope.client.cli._output import counted, say, say_json, table, written
 from graftscope.client.cli._places import chosen_model, chosen_place
@@ -75,6 +76,7 @@ def influence(
     layer: LayersOption = None,
     intervene: EachInterveneOption = None,
     until: UntilOption = None,
+    stratified: StratifiedOption = False,
     map_size: MapSizeOption = 0,
     products: ProductsOption = False,
     precision: PrecisionOption = "fp32",
@@ -99,7 +101,7 @@ def influence(
         model, subject = _subject(client, which.model, given, chosen, layer, layers)
         task = replace(
             subject,
-            pairs=MAP_PAIRS if drawn.pairs is None else drawn.pairs,
+            pairs=map_pairs(drawn.pairs, stratified),
             seed=drawn.seed,
             originals=chosen_originals(drawn, model),
             map_size=map_size,
@@ -108,6 +110,7 @@ def influence(
             fix=fix,
             until=rule,
             precision=checked_precision(precision),
+            stratified=stratified,
         )
         if dry_run:
             tell_dry_run(client, [task], json)
@@ -169,7 +172,8 @@ def _tell(result: InfluenceResult, unit: str, out: Path | None) -> None:
     say(
         f"{counted(len(result.maps), 'map')} of {height} x {width},"
         f" {result.layer or 'several layers'} of {result.model},"
-        f" {counted(result.pairs, 'pair')} ({result.originals}){written(out)}"
+        f" {counted(result.pairs, 'pair')}"
+        f" ({result.originals}{', stratified' if result.stratified else ''}){written(out)}"
     )
     tell_how(result.execution)
     errors = result.individual_stderr / result.range_width

@@ -29,6 +29,7 @@ from graftscope.client.cli._options import (
     ModelOptions,
     NpzOption,
     ServerOptions,
+    map_pairs,
 )
 from graftscope.client.cli._output import (
     counted,
@@ -61,14 +62,15 @@ class TwicePairOptions(MapPairOptions):
     """Where the pairs come from that find modules and that measure them."""
 
     pairs: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--pairs",
             metavar="N",
-            help="Pairs that find the modules, at least 1; as many that follow measure them.",
+            help="Pairs that find the modules, at least 1; as many that follow measure them. "
+            f"Default: {MAP_PAIRS}.",
             rich_help_panel=PAIRS,
         ),
-    ] = MAP_PAIRS
+    ] = None
 
 
 def magnitude(
@@ -101,7 +103,8 @@ def magnitude(
             ks=ks,
             method=grouped,
             seed=seed,
-            pairs=drawn.pairs,
+            pairs=map_pairs(drawn.pairs, drawn.stratified),
+            stratified=drawn.stratified,
             pairs_seed=drawn.pairs_seed,
             originals=named_originals(drawn.originals, model),
             map_size=drawn.map_size,

@@ -19,7 +19,7 @@ from graftscope.client._sources import read_source
 from graftscope.client._tasks import InfluenceTask, Method, StableLabels
 from graftscope.client.cli._conditions import parse_fix, parse_share
 from graftscope.client.cli._following import compute
-from graftscope.client.cli._options import MAPS, PrecisionOption
+from graftscope.client.cli._options import MAPS, PrecisionOption, map_pairs
 from graftscope.client.cli._places import chosen_layer
 from graftscope.client.cli._session import named_originals
 from graftscope.client.cli._until import UntilPairOptions, parse_until
@@ -58,7 +58,7 @@ def given_maps(
     model: str | None,
     methods: Iterable[Method],
     dry_run: bool,
-    until: str | None,
+    drawn: UntilPairOptions,
 ) -> MapsChoice | None:
     """Read the maps of a file, if one was given.
 
@@ -67,7 +67,7 @@ def given_maps(
         model: The model that was named, if any.
         methods: What groups the maps.
         dry_run: Whether nothing is to be computed.
-        until: What would end their computation early, if anything.
+        drawn: Of which pairs they would be computed.
 
     Returns:
         The maps, with their products where a method needs them; None where maps have to be
@@ -83,8 +83,10 @@ def given_maps(
         raise UsageError("--maps are of a model's layer already: leave out --model, --layer")
     if dry_run:
         raise UsageError("--dry-run tells what maps would take: leave out --maps")
-    if until is not None:
+    if drawn.until is not None:
         raise UsageError("--until ends maps that are computed: leave out --maps, or --until")
+    if drawn.stratified:
+        raise UsageError("--stratified is of maps that are computed: leave out --maps, or it")
     if options.precision != MapsOptions.precision:
         raise UsageError("--precision is of maps that are computed: leave out --maps, or it")
     maps = _floats(read_array(options.maps, "maps"))
@@ -136,7 +138,8 @@ def wanted_maps(
     return InfluenceTask(
         model=model.name,
         layer=chosen_layer(model, options.layer),
-        pairs=drawn.pairs,
+        pairs=map_pairs(drawn.pairs, drawn.stratified),
+        stratified=drawn.stratified,
         seed=drawn.pairs_seed,
         originals=named_originals(drawn.originals, model),
         map_size=drawn.map_size,

@@ -93,7 +93,7 @@ def modules(
         tell_torch(model, at, stored_members(stored, at), json)
         return
     seeds, grouped = parse_numbers("--seed", seed), parse_method(method)
-    given = given_maps(chosen, which.model, [grouped], dry_run, drawn.until)
+    given = given_maps(chosen, which.model, [grouped], dry_run, drawn)
     with opened(server) as client:
         hooked = form and hooked_place(client, which.model, chosen.layer, chosen.maps)
         if given is None:

@@ -20,13 +20,14 @@ from graftscope.client.cli._conditions import parse_fix, parse_share
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._grouping import check_k, parse_method, parse_numbers
 from graftscope.client.cli._options import (
-    MAP_PAIRS,
     DryRunOption,
     JsonOption,
     ModelOptions,
     PairOptions,
     PrecisionOption,
     ServerOptions,
+    StratifiedOption,
+    map_pairs,
 )
 from graftscope.client.cli._output import duration, note, say, say_json
 from graftscope.client.cli._places import SHIPPED_MODEL, chosen_model
@@ -82,6 +83,7 @@ def report(
             "where the model has levels.",
         ),
     ] = None,
+    stratified: StratifiedOption = False,
     precision: PrecisionOption = "fp32",
     dry_run: DryRunOption = False,
     out: OutFolder = DEFAULT_FOLDER,
@@ -93,7 +95,7 @@ def report(
         prepare_folder(out)
     with opened(server) as client:
         model = chosen_model(client, which.model)
-        plan = _plan(model, drawn, grouping, tuple(layers or ()), precision)
+        plan = _plan(model, drawn, grouping, tuple(layers or ()), precision, stratified)
         if dry_run:
             tell_dry_run(client, plan.influence_tasks(model), json)
             return
@@ -146,6 +148,7 @@ def _plan(
     grouping: GroupingOptions,
     layers: tuple[str, ...],
     precision: str,
+    stratified: bool,
 ) -> "ReportPlan":
     # It is slow to import, and other verbs have no use for it.
     from graftscope.client._gather import ReportPlan, default_layers
@@ -155,12 +158,13 @@ def _plan(
         check_k(grouping.k, model, layer)
     return ReportPlan(
         layers=chosen,
-        pairs=MAP_PAIRS if drawn.pairs is None else drawn.pairs,
+        pairs=map_pairs(drawn.pairs, stratified),
         seed=drawn.seed,
         originals=chosen_originals(drawn, model),
         share=parse_share(drawn.share),
         fix=parse_fix(drawn.fix),
         precision=checked_precision(precision),
+        stratified=stratified,
         k=grouping.k,
         method=parse_method(grouping.method, METHODS),
         seeds=parse_numbers("--seeds", grouping.seeds),

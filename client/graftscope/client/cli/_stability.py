@@ -81,7 +81,7 @@ def stability(
     """
     check_target(out, ".npz")
     ks, methods = parse_ks(k), parse_methods(method)
-    given = given_maps(chosen, which.model, methods, dry_run, drawn.until)
+    given = given_maps(chosen, which.model, methods, dry_run, drawn)
     asked = StabilityTask(
         maps=_NO_MAPS,
         ks=ks,

@@ -177,6 +177,7 @@ class ReportData:
         provider: What computed, such as ``CPUExecutionProvider``.
         rewrites: Names of the graph rewrites that reorder arithmetic for speed.
         deviations: How far maps are from float32, a sentence a layer; none where they are that.
+        stratified: Whether every 32 of those pairs were spread evenly over the latents.
         originals: Where originals come from: ``prior``, ``encoded``, or a description of images.
         run_time_s: Seconds the analyses took.
         warnings: What the reader must know before trusting a number, one sentence each.
@@ -201,6 +202,7 @@ class ReportData:
     sections: tuple[LayerSection, ...]
     rewrites: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
+    stratified: bool = False
 
     def __post_init__(self) -> None:
         """Check what the page cannot do without.

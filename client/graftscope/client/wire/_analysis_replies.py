@@ -96,6 +96,7 @@ def _influence_from(
         products=float64(arrays, "products", 2) if response.HasField("products") else None,
         interventions=interventions_from(metadata_of(operation).influence, arrays),
         stopping=stopping_from(metadata_of(operation).influence, response),
+        stratified=response.stratified,
     )
 
 

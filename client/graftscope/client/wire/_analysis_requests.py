@@ -97,7 +97,9 @@ def _each_intervention(
 
 
 def _drawn(task: HybridTask, seed: int) -> PairChoice:
-    return PairChoice(task.pairs, seed, task.first, task.originals, task.share, task.fix)
+    return PairChoice(
+        task.pairs, seed, task.first, task.originals, task.share, task.fix, task.stratified
+    )
 
 
 def _each_channel(channels: Sequence[int] | None) -> intervention_pb2.Channels:

@@ -82,6 +82,7 @@ def _require_known(originals: object) -> None:
 def pairs_to_proto(choice: PairChoice, outbox: Outbox) -> originals_pb2.Pairs:
     """Pack pairs of originals; where they are given one by one, all of them."""
     pairs = _pairs(choice, outbox)
+    pairs.stratified = choice.stratified
     pairs.share.extend(check.names("share", choice.share))
     if choice.fix:
         fixed = {name: np.asarray(value) for name, value in choice.fix.items()}

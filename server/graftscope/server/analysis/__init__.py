@@ -74,6 +74,7 @@ from graftscope.server.analysis._stability import (
     stability,
     suggest_k,
 )
+from graftscope.server.analysis._strata import GROUP_PAIRS
 
 __all__ = [
     "AGREEMENT_THRESHOLD",
@@ -83,6 +84,7 @@ __all__ = [
     "DEFAULT_REPEATS",
     "DEFAULT_SEEDS",
     "DEFAULT_WINDOW",
+    "GROUP_PAIRS",
     "NO_MODULE",
     "POOLED",
     "AnalysisError",

@@ -54,18 +54,24 @@ class Gaussian:
 
     def draw(self, seed: int, pairs: Pairs, which: Which, name: str) -> npt.NDArray[np.float32]:
         """Draws latents; see `gaussian`."""
-        return self._placed(self._normals(seed, pairs, which, name))
+        return self._placed(self._normals(seed, pairs, which, name, False))
 
     def draw_both(
-        self, seed: int, pairs: Pairs, name: str
+        self, seed: int, pairs: Pairs, name: str, *, stratified: bool = False
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Draws the latents of both originals, in little more time than those of one."""
-        normals = [self._normals(seed, pairs, which, name) for which in BOTH]
+        """Draws the latents of both originals, in little more time than those of one.
+
+        Stratified are the standard normals, before they get the covariance and the mean.
+        """
+        normals = [self._normals(seed, pairs, which, name, stratified) for which in BOTH]
         rows = self._placed(np.concatenate(normals))
         return rows[: len(normals[0])], rows[len(normals[0]) :]
 
-    def _normals(self, seed: int, pairs: Pairs, which: Which, name: str) -> npt.NDArray[np.float64]:
-        return standard_normal64(seed, pairs, which, name, (self.mean.size,))
+    def _normals(
+        self, seed: int, pairs: Pairs, which: Which, name: str, stratified: bool
+    ) -> npt.NDArray[np.float64]:
+        size = (self.mean.size,)
+        return standard_normal64(seed, pairs, which, name, size, stratified=stratified)
 
     def _placed(self, normals: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         rows = self.mean.ravel() + _multiply_rows(normals, self.root)

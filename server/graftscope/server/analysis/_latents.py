@@ -2,7 +2,10 @@
 
 Every function takes a seed, the pairs' indices, which of the pair's two originals is meant, and
 the name of the generator's input; its row for a pair depends on these alone. The two originals of
-a pair, and the inputs of a generator, are independent (section 3.2).
+a pair, and the inputs of a generator, are independent (section 3.2). Pairs are independent of each
+other unless they are stratified: then each by itself is distributed as ever, and the 32 pairs of a
+group, 32 g to 32 g + 31, take another 32nd of the distribution each, in every dimension of every
+input of either original.
 
 Axes: B pairs, Z an input's flattened size. This module must not know generators or files.
 """
@@ -23,6 +26,7 @@ from graftscope.server.analysis._philox import (
     raw_words,
     stream_key,
 )
+from graftscope.server.analysis._strata import stratified_words
 
 # Hashed into every key. A change of the arithmetic gets a new number, never the same pairs' name.
 LATENT_DOMAIN = "graftscope/latents/1"
@@ -33,7 +37,13 @@ MAX_CHOICES = 2**32 - 1
 
 
 def standard_normal(
-    seed: int, pairs: Pairs, which: Which, name: str, shape: tuple[int, ...]
+    seed: int,
+    pairs: Pairs,
+    which: Which,
+    name: str,
+    shape: tuple[int, ...],
+    *,
+    stratified: bool = False,
 ) -> npt.NDArray[np.float32]:
     """Draws independent standard normals.
 
@@ -43,6 +53,7 @@ def standard_normal(
         which: 1 or 2, the original of the pair.
         name: The generator's input.
         shape: Shape of one sample of that input, without the batch.
+        stratified: Whether pairs are spread evenly.
 
     Returns:
         Shape (B, *shape), float32.
@@ -50,11 +61,19 @@ def standard_normal(
     Raises:
         InvalidInputError: An argument is out of range.
     """
-    return standard_normal64(seed, pairs, which, name, shape).astype(np.float32)
+    drawn = standard_normal64(seed, pairs, which, name, shape, stratified=stratified)
+    return drawn.astype(np.float32)
 
 
 def truncated_normal(
-    seed: int, pairs: Pairs, which: Which, name: str, shape: tuple[int, ...], threshold: float
+    seed: int,
+    pairs: Pairs,
+    which: Which,
+    name: str,
+    shape: tuple[int, ...],
+    threshold: float,
+    *,
+    stratified: bool = False,
 ) -> npt.NDArray[np.float32]:
     """Draws independent standard normals given that they lie within +-threshold.
 
@@ -68,6 +87,7 @@ def truncated_normal(
         name: The generator's input.
         shape: Shape of one sample of that input, without the batch.
         threshold: Above 0, finite.
+        stratified: Whether pairs are spread evenly.
 
     Returns:
         Shape (B, *shape), float32.
@@ -81,7 +101,8 @@ def truncated_normal(
             f"threshold = {threshold} is not allowed; it is above 0 and finite", "threshold"
         )
     below = ndtr(-threshold)
-    inside = below + (1 - 2 * below) * _uniforms(seed, pairs, which, name, shape)
+    unit = _uniforms(seed, pairs, which, name, shape, stratified)
+    inside = below + (1 - 2 * below) * unit
     return np.clip(ndtri(inside), -threshold, threshold).astype(np.float32)
 
 
@@ -93,6 +114,8 @@ def uniform(
     shape: tuple[int, ...],
     low: float = -1.0,
     high: float = 1.0,
+    *,
+    stratified: bool = False,
 ) -> npt.NDArray[np.float32]:
     """Draws independent uniforms on [low, high].
 
@@ -104,6 +127,7 @@ def uniform(
         shape: Shape of one sample of that input, without the batch.
         low: Lower end.
         high: Upper end, above `low`.
+        stratified: Whether pairs are spread evenly.
 
     Returns:
         Shape (B, *shape), float32; rounding to float32 can reach either end.
@@ -116,12 +140,12 @@ def uniform(
         raise InvalidInputError(
             f"low = {low} and high = {high} are not allowed; low is below high, both finite", "low"
         )
-    unit = _uniforms(seed, pairs, which, name, shape)
+    unit = _uniforms(seed, pairs, which, name, shape, stratified)
     return (low + (high - low) * unit).astype(np.float32)
 
 
 def class_labels(
-    seed: int, pairs: Pairs, which: Which, name: str, classes: int
+    seed: int, pairs: Pairs, which: Which, name: str, classes: int, *, stratified: bool = False
 ) -> npt.NDArray[np.int64]:
     """Draws classes with equal probability.
 
@@ -131,6 +155,7 @@ def class_labels(
         which: 1 or 2, the original of the pair.
         name: The generator's input.
         classes: How many classes there are, from 1 to 2^32 - 1.
+        stratified: Whether pairs are spread evenly.
 
     Returns:
         Shape (B,), int64, from 0 to classes - 1.
@@ -139,7 +164,7 @@ def class_labels(
         InvalidInputError: An argument is out of range.
     """
     require_between("classes", classes, 1, MAX_CHOICES)
-    return _choices(stream_key(LATENT_DOMAIN, seed, which, name), pairs, classes)
+    return _choices(LATENT_DOMAIN, seed, pairs, which, name, classes, stratified)
 
 
 def image_indices(
@@ -160,11 +185,11 @@ def image_indices(
         InvalidInputError: An argument is out of range.
     """
     require_between("number_of_images", number_of_images, 1, MAX_CHOICES)
-    return _choices(stream_key(IMAGE_DOMAIN, seed, which, ""), pairs, number_of_images)
+    return _choices(IMAGE_DOMAIN, seed, pairs, which, "", number_of_images, False)
 
 
 def stored_rows(
-    seed: int, pairs: Pairs, which: Which, file: str, count: int
+    seed: int, pairs: Pairs, which: Which, file: str, count: int, *, stratified: bool = False
 ) -> npt.NDArray[np.int64]:
     """Draws rows of a file of stored latents, independently and with replacement.
 
@@ -176,6 +201,7 @@ def stored_rows(
         which: 1 or 2, the original of the pair.
         file: The file's name.
         count: How many rows there are, from 1 to 2^32 - 1.
+        stratified: Whether pairs are spread evenly over the rows.
 
     Returns:
         Shape (B,), int64, from 0 to count - 1.
@@ -184,26 +210,61 @@ def stored_rows(
         InvalidInputError: An argument is out of range.
     """
     require_between("count", count, 1, MAX_CHOICES)
-    return _choices(stream_key(STORED_DOMAIN, seed, which, file), pairs, count)
+    return _choices(STORED_DOMAIN, seed, pairs, which, file, count, stratified)
 
 
-def _choices(key: npt.NDArray[np.uint64], pairs: Pairs, count: int) -> npt.NDArray[np.int64]:
+def _choices(
+    domain: str,
+    seed: int,
+    pairs: Pairs,
+    which: Which,
+    name: str,
+    count: int,
+    stratified: bool,
+) -> npt.NDArray[np.int64]:
     """One of `count` for every pair, (B,)."""
-    return bounded_integers(raw_words(key, pairs, 1)[:, 0], count)
+    return bounded_integers(_words(domain, seed, pairs, which, name, 1, stratified)[:, 0], count)
+
+
+def _words(
+    domain: str,
+    seed: int,
+    pairs: Pairs,
+    which: Which,
+    name: str,
+    count: int,
+    stratified: bool,
+) -> npt.NDArray[np.uint64]:
+    """Shape (B, count)."""
+    if stratified:
+        return stratified_words(domain, seed, which, name, pairs, count)
+    return raw_words(stream_key(domain, seed, which, name), pairs, count)
 
 
 def _uniforms(
-    seed: int, pairs: Pairs, which: Which, name: str, shape: tuple[int, ...]
+    seed: int,
+    pairs: Pairs,
+    which: Which,
+    name: str,
+    shape: tuple[int, ...],
+    stratified: bool,
 ) -> npt.NDArray[np.float64]:
     """Uniforms strictly inside (0, 1), shape (B, *shape)."""
     if any(size < 1 for size in shape):
         raise InvalidInputError(f"shape {shape} is not allowed; every size is at least 1", "shape")
-    words = raw_words(stream_key(LATENT_DOMAIN, seed, which, name), pairs, math.prod(shape))
+    words = _words(LATENT_DOMAIN, seed, pairs, which, name, math.prod(shape), stratified)
     return open_uniforms(words).reshape(-1, *shape)
 
 
 def standard_normal64(
-    seed: int, pairs: Pairs, which: Which, name: str, shape: tuple[int, ...]
+    seed: int,
+    pairs: Pairs,
+    which: Which,
+    name: str,
+    shape: tuple[int, ...],
+    *,
+    stratified: bool = False,
 ) -> npt.NDArray[np.float64]:
     """Standard normals by the inverse of their distribution function, shape (B, *shape)."""
-    return np.asarray(ndtri(_uniforms(seed, pairs, which, name, shape)), dtype=np.float64)
+    unit = _uniforms(seed, pairs, which, name, shape, stratified)
+    return np.asarray(ndtri(unit), dtype=np.float64)

@@ -25,7 +25,7 @@ class MapMoments:
     """Mean and spread of |hybrid - original 1|, averaged over colour, over some pairs.
 
     Attributes:
-        count: Number of pairs, at least 1.
+        count: Number of observations, at least 1: pairs, unless `as_one` made one of several.
         mean: The influence maps, shape (E, H, W), float64, in the image's units.
         m2: Sum over pairs of squared deviations from the mean, shape (E, H, W), float64.
     """
@@ -114,6 +114,13 @@ class MapMoments:
             mean[i] = self.mean[i] + delta * share
             m2[i] = self.m2[i] + later.m2[i] + delta * delta * weight
         return MapMoments(count, mean, m2)
+
+    def as_one(self) -> "MapMoments":
+        """The mean as a single observation: of pairs that are not independent of each other.
+
+        What becomes of merged ones then is the mean and the spread of such means.
+        """
+        return MapMoments(1, self.mean, np.zeros_like(self.m2))
 
     def stderr(self) -> npt.NDArray[np.float64]:
         """The mean's standard error, sqrt(m2 / (n - 1) / n).

@@ -47,7 +47,7 @@ class _NoSeed(np.random.bit_generator.ISeedSequence):
 
 def raw_words(key: npt.NDArray[np.uint64], pairs: Pairs, count: int) -> npt.NDArray[np.uint64]:
     """The first `count` words of each pair, shape (B, count)."""
-    indices = _pair_indices(pairs)
+    indices = pair_indices(pairs)
     words = np.empty((len(indices), count), dtype=np.uint64)
     philox = np.random.Philox(_NoSeed())  # type: ignore[arg-type]  # the stub knows one kind
     state = philox.state
@@ -81,7 +81,12 @@ def bounded_integers(words: npt.NDArray[np.uint64], bound: int) -> npt.NDArray[n
     return ((high + (low >> half)) >> half).astype(np.int64)
 
 
-def _pair_indices(pairs: Pairs) -> npt.NDArray[np.uint64]:
+def pair_indices(pairs: Pairs) -> npt.NDArray[np.uint64]:
+    """The pairs as an array, (B,).
+
+    Raises:
+        InvalidInputError: They are no integers in one row, or one is below 0.
+    """
     indices = np.arange(pairs.start, pairs.stop, pairs.step) if isinstance(pairs, range) else pairs
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
         raise InvalidInputError(

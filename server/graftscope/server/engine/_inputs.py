@@ -32,7 +32,13 @@ _DTYPES: dict[str, type[np.generic]] = {
 
 
 def draw(
-    generator: Generator, value: bundle_pb2.Input, seed: int, pairs: range, which: Which
+    generator: Generator,
+    value: bundle_pb2.Input,
+    seed: int,
+    pairs: range,
+    which: Which,
+    *,
+    stratified: bool = False,
 ) -> NDArray[np.generic]:
     """Draws one input from its distribution: (B, ...).
 
@@ -42,22 +48,30 @@ def draw(
         seed: of the pairs.
         pairs: their indices.
         which: 1 or 2, the original of the pair.
+        stratified: whether pairs are spread evenly over the distribution.
 
     Raises:
         Corrupt: a file of the bundle does not hold what the manifest says.
     """
     dtype = _DTYPES[value.datatype]
-    return _draw(generator, value, seed, pairs, which).astype(dtype, copy=False)
+    drawn = _draw(generator, value, seed, pairs, which, stratified)
+    return drawn.astype(dtype, copy=False)
 
 
 def complete(
-    generator: Generator, latents: Latents, seed: int, pairs: range, which: Which
+    generator: Generator,
+    latents: Latents,
+    seed: int,
+    pairs: range,
+    which: Which,
+    *,
+    stratified: bool = False,
 ) -> dict[str, NDArray[np.generic]]:
     """Latents with every input, those that are left out drawn from their distributions."""
     return {
         value.name: latents[value.name]
         if value.name in latents
-        else draw(generator, value, seed, pairs, which)
+        else draw(generator, value, seed, pairs, which, stratified=stratified)
         for value in generator.manifest.inputs
     }
 
@@ -184,24 +198,33 @@ def _known(generator: Generator) -> str:
 
 
 def _draw(
-    generator: Generator, value: bundle_pb2.Input, seed: int, pairs: range, which: Which
+    generator: Generator,
+    value: bundle_pb2.Input,
+    seed: int,
+    pairs: range,
+    which: Which,
+    stratified: bool,
 ) -> NDArray[np.generic]:
     shape, name = tuple(value.shape), value.name
     match value.WhichOneof("distribution"):
         case "normal":
-            return standard_normal(seed, pairs, which, name, shape)
+            return standard_normal(seed, pairs, which, name, shape, stratified=stratified)
         case "truncated_normal":
             threshold = value.truncated_normal.threshold
-            return truncated_normal(seed, pairs, which, name, shape, threshold)
+            return truncated_normal(
+                seed, pairs, which, name, shape, threshold, stratified=stratified
+            )
         case "uniform":
             low, high = value.uniform.low, value.uniform.high
-            return uniform(seed, pairs, which, name, shape, low, high)
+            return uniform(seed, pairs, which, name, shape, low, high, stratified=stratified)
         case "classes":
-            labels = draw_labels(seed, pairs, which, name, value.classes.count)
+            count = value.classes.count
+            labels = draw_labels(seed, pairs, which, name, count, stratified=stratified)
             return np.broadcast_to(labels.reshape(-1, *([1] * len(shape))), (len(pairs), *shape))
         case "stored":
-            rows = stored_rows(seed, pairs, which, value.stored.file, value.stored.count)
-            return _kept(generator, value, value.stored.file, value.stored.count)[rows]
+            file, count = value.stored.file, value.stored.count
+            rows = stored_rows(seed, pairs, which, file, count, stratified=stratified)
+            return _kept(generator, value, file, count)[rows]
         case _:
             fixed = _kept(generator, value, value.fixed.file, 1)
             return np.repeat(fixed, len(pairs), axis=0)

@@ -33,10 +33,17 @@ class PairSource(Protocol):
 
 @dataclass(frozen=True)
 class PriorPairs:
-    """Every input from the distribution that the bundle states."""
+    """Every input from the distribution that the bundle states.
+
+    Attributes:
+        generator: whose inputs.
+        seed: of the draws.
+        stratified: whether every 32 pairs are spread evenly over each dimension.
+    """
 
     generator: Generator
     seed: int
+    stratified: bool = False
     kind: str = "prior"
 
     def latents(self, pairs: range) -> tuple[Latents, Latents]:
@@ -48,29 +55,38 @@ class PriorPairs:
         return 0
 
     def _draw(self, pairs: range, which: Which) -> Latents:
-        return complete(self.generator, {}, self.seed, pairs, which)
+        stratified = self.stratified
+        return complete(self.generator, {}, self.seed, pairs, which, stratified=stratified)
 
 
 @dataclass(frozen=True)
 class EncodedPairs:
-    """The encoder's input from a Gaussian fitted to the training images' encodings."""
+    """The encoder's input from a Gaussian fitted to the training images' encodings.
+
+    Attributes:
+        generator: whose inputs.
+        seed: of the draws.
+        encodings: the Gaussian.
+        stratified: as of `PriorPairs`.
+    """
 
     generator: Generator
     seed: int
     encodings: Gaussian
+    stratified: bool = False
     kind: str = "encoded"
 
     def latents(self, pairs: range) -> tuple[Latents, Latents]:
         """As `PairSource`."""
-        name = self.generator.encoder().input
+        name, stratified = self.generator.encoder().input, self.stratified
         shape = next(x.shape for x in self.generator.manifest.inputs if x.name == name)
         first, second = (
             {name: rows.reshape(-1, *shape)}
-            for rows in self.encodings.draw_both(self.seed, pairs, name)
+            for rows in self.encodings.draw_both(self.seed, pairs, name, stratified=stratified)
         )
         return (
-            complete(self.generator, first, self.seed, pairs, 1),
-            complete(self.generator, second, self.seed, pairs, 2),
+            complete(self.generator, first, self.seed, pairs, 1, stratified=stratified),
+            complete(self.generator, second, self.seed, pairs, 2, stratified=stratified),
         )
 
     def distinct_images(self, pairs: range) -> int:

@@ -6,13 +6,15 @@ The same plan gives the same bits on a CPU, whatever the number of workers. It m
 from dataclasses import dataclass, replace
 
 from graftscope.graph.rewrites import CHUNKS, FOLD, REWRITES, SHARE
+from graftscope.server.analysis import GROUP_PAIRS
 from graftscope.server.engine._devices import Device
 from graftscope.server.engine._generator import LARGE_BYTES, Generator
 from graftscope.server.engine._precision import Backend, Precision
 from graftscope.v1 import bundle_pb2
 
-SHARD_PAIRS = 32
-"""Pairs in a shard: the unit of work, of checkpoints and of the order of sums."""
+SHARD_PAIRS = GROUP_PAIRS
+"""Pairs in a shard: the unit of work, of checkpoints and of the order of sums. Stratified pairs are
+not independent within a group, so a shard of them is a whole group."""
 
 ARITHMETIC_VERSION = 1
 """Changes when the same plan would give other bits."""

@@ -33,7 +33,12 @@ from graftscope.server.jobs._specification import (
     input_arrays,
     parse_spec,
 )
-from graftscope.server.jobs._stopping import LEAST_PAIRS, LEAST_STABLE_PAIRS
+from graftscope.server.jobs._stopping import (
+    LEAST_PAIRS,
+    LEAST_STABLE_PAIRS,
+    LEAST_STRATIFIED_PAIRS,
+    least_error_pairs,
+)
 from graftscope.server.jobs._store import (
     Checkpoint,
     Estimate,
@@ -51,6 +56,7 @@ __all__ = [
     "DATATYPES",
     "LEAST_PAIRS",
     "LEAST_STABLE_PAIRS",
+    "LEAST_STRATIFIED_PAIRS",
     "ORIGINAL2",
     "ArrayRef",
     "ArtifactStore",
@@ -91,5 +97,6 @@ __all__ = [
     "encode_array",
     "identity",
     "input_arrays",
+    "least_error_pairs",
     "parse_spec",
 ]

@@ -53,7 +53,8 @@ class CheckpointFolder:
             products = file.get("products", np.zeros((0, 0)))
             products = products if products.size else None
             looks = Looks(file["look_pairs"], file["look_labels"]) if "look_pairs" in file else None
-            return Sums(int(file["shards"]), moments, individual, products, looks)
+            pairs_each = int(file.get("pairs_each", 1))
+            return Sums(int(file["shards"]), moments, individual, products, looks, pairs_each)
 
     def remove(self, checkpoint: Checkpoint | None) -> None:
         """Removes a checkpoint that is no longer needed."""
@@ -83,6 +84,7 @@ def _write(file: BinaryIO, sums: Sums) -> None:
         file,
         shards=np.int64(sums.shards),
         count=np.int64(sums.moments.count),
+        pairs_each=np.int64(sums.pairs_each),
         mean=sums.moments.mean,
         m2=sums.moments.m2,
         individual_mean=sums.individual.mean,

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,7 +144,7 @@ async def run_shards(
     ordered = _in_order(subject, source, plan, spec, first, executor, workers, cancellation)
     async with aclosing(ordered) as shards:
         async for effects in shards:
-            sums = await asyncio.to_thread(_add, sums, effects)
+            sums = await asyncio.to_thread(_add, sums, effects, spec.originals.stratified)
             if rule is not None and look is not None and rule.is_look(sums):
                 sums = await look(sums)
             await on_sums(sums)
@@ -212,7 +212,7 @@ def finish(
         "channels": np.array(spec.indices, dtype=np.int64),
     }
     if sums.products is not None:
-        arrays["products"] = sums.products / sums.moments.count
+        arrays["products"] = sums.products / sums.pairs
     if spec.each_layer:
         counts = [len(rows) for rows in spec.rows]
         arrays["layer_of"] = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
@@ -224,6 +224,7 @@ def finish(
             "pairs": sums.pairs,
             "distinct_images": source.distinct_images(pairs),
             "originals": source.kind,
+            "stratified": spec.originals.stratified,
             "layer": spec.layer,
             "model_digest": spec.model,
             **how_it_ran(subject, source, plan, pairs, cancellation),
@@ -239,16 +240,21 @@ def _stopping(rule: Rule | None, spec: InfluenceSpec, sums: Sums) -> dict[str, J
     return {"stopping": {**asdict(rule.verdict(sums)), "max_pairs": spec.pairs}}
 
 
-def _add(sums: Sums | None, effects: ShardEffects) -> Sums:
-    individual = MapMoments.from_pixel_means(effects.pixel_means)
+def _add(sums: Sums | None, effects: ShardEffects, stratified: bool) -> Sums:
+    """With a shard more. Stratified pairs depend on each other: their mean is one observation."""
+    moments, individual = effects.moments, MapMoments.from_pixel_means(effects.pixel_means)
+    pairs_each = 1
+    if stratified:
+        pairs_each = moments.count
+        moments, individual = moments.as_one(), individual.as_one()
     if sums is None:
-        return Sums(1, effects.moments, individual, effects.products)
-    return Sums(
-        sums.shards + 1,
-        sums.moments.merge(effects.moments),
-        sums.individual.merge(individual),
-        _sum(sums.products, effects.products),
-        sums.looks,
+        return Sums(1, moments, individual, effects.products, pairs_each=pairs_each)
+    return replace(
+        sums,
+        shards=sums.shards + 1,
+        moments=sums.moments.merge(moments),
+        individual=sums.individual.merge(individual),
+        products=_sum(sums.products, effects.products),
     )
 
 

@@ -118,9 +118,10 @@ class Resolver:
     def _source(self, generator: Generator, originals: OriginalsSpec, seed: int) -> PairSource:
         match originals.kind:
             case "prior":
-                return PriorPairs(generator, seed)
+                return PriorPairs(generator, seed, originals.stratified)
             case "encoded":
-                return EncodedPairs(generator, seed, self._encodings(generator))
+                encodings = self._encodings(generator)
+                return EncodedPairs(generator, seed, encodings, originals.stratified)
             case "images":
                 images = self.artifacts.get(originals.arrays["images"])
                 return DrawnImagePairs(generator, seed, images.astype(np.uint8, copy=False))

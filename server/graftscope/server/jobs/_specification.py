@@ -17,7 +17,7 @@ from graftscope.server.jobs._until import UntilSpec, until_from_json
 
 # Absent from the canonical form where they are empty, so that what was specified before there was
 # such a field keeps its identity.
-_LATER_FIELDS = frozenset({"share", "interventions", "until", "each_layer"})
+_LATER_FIELDS = frozenset({"share", "stratified", "interventions", "until", "each_layer"})
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,21 @@ class OriginalsSpec:
         arrays: what the kind needs: `images`; `latents1/NAME` and `latents2/NAME`; `images1` and
             `images2`. And `fix/NAME`, (1, ...), of inputs that are the same in every sample.
         share: names of inputs of which original 2 takes original 1's value, sorted.
+        stratified: whether every 32 pairs are spread evenly over each dimension of the latents.
     """
 
     kind: str
     arrays: Mapping[str, ArrayRef]
     share: tuple[str, ...] = ()
+    stratified: bool = False
 
     @classmethod
     def from_json(cls, value: object) -> Self:
         """The inverse of `dataclasses.asdict` after a trip through JSON."""
         assert isinstance(value, dict)
         refs = {name: ArrayRef.from_json(ref) for name, ref in value["arrays"].items()}
-        return cls(value["kind"], refs, tuple(value.get("share", ())))
+        share, stratified = tuple(value.get("share", ())), value.get("stratified", False)
+        return cls(value["kind"], refs, share, stratified)
 
     def latents(self, prefix: str) -> dict[str, ArrayRef]:
         """Latents by the input's name: of `latents1`, `latents2` or `fix`."""

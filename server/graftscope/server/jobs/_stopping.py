@@ -29,6 +29,10 @@ from graftscope.server.jobs._until import RelativeErrorSpec, StableLabelsSpec
 LEAST_PAIRS = 64
 """No rule looks at fewer: standard errors and labels of few pairs mislead."""
 
+LEAST_STRATIFIED_PAIRS = 256
+"""No rule believes the standard error of fewer stratified pairs: it is that of so few means of 32
+pairs that it misleads."""
+
 LEAST_STABLE_PAIRS = 2 * LEAST_PAIRS
 """The last half of fewer pairs would begin before the first look."""
 
@@ -75,11 +79,16 @@ def rule_of(spec: InfluenceSpec) -> Rule | None:
     """The rule that a specification names, if any."""
     match spec.until:
         case RelativeErrorSpec():
-            return ErrorRule(spec.until.error, spec.pairs)
+            return ErrorRule(spec.until.error, spec.pairs, least_error_pairs(spec))
         case StableLabelsSpec():
             return LabelRule(spec.until, spec.rows, spec.pairs)
         case None:
             return None
+
+
+def least_error_pairs(spec: InfluenceSpec) -> int:
+    """From how many pairs on a job's standard errors are believed."""
+    return LEAST_STRATIFIED_PAIRS if spec.originals.stratified else LEAST_PAIRS
 
 
 @dataclass(frozen=True)
@@ -89,10 +98,12 @@ class ErrorRule:
     Attributes:
         error: above 0 and below 1.
         max_pairs: where the job ends without it.
+        least_pairs: of fewer the error is not believed.
     """
 
     error: float
     max_pairs: int
+    least_pairs: int = LEAST_PAIRS
 
     def is_look(self, sums: Sums) -> bool:
         """As `Rule`: it remembers nothing."""
@@ -104,14 +115,14 @@ class ErrorRule:
 
     def holds(self, sums: Sums) -> bool:
         """As `Rule`; NaN is never small enough."""
-        return sums.pairs >= LEAST_PAIRS and relative_error(sums.individual) <= self.error
+        return sums.pairs >= self.least_pairs and relative_error(sums.individual) <= self.error
 
     def expected_pairs(self, sums: Sums) -> int:
         """As `Rule`: a standard error falls with the square root of the number of pairs."""
         needed = sums.pairs * (relative_error(sums.individual) / self.error) ** 2
         if not math.isfinite(needed):
             return self.max_pairs
-        return min(self.max_pairs, max(LEAST_PAIRS, math.ceil(needed)))
+        return min(self.max_pairs, max(self.least_pairs, math.ceil(needed)))
 
     def verdict(self, sums: Sums) -> Verdict:
         """As `Rule`."""
@@ -184,10 +195,10 @@ def relative_error(individual: MapMoments) -> float:
     """The largest standard error of an individual influence as a share of it.
 
     Args:
-        individual: moments of every pair's mean over pixels, (E, 1, 1).
+        individual: moments of every observation's mean over pixels, (E, 1, 1).
 
     Returns:
-        NaN with one pair, or where no set changes anything: an influence of zero has none.
+        NaN with one observation, or where no set changes anything: an influence of zero has none.
     """
     mean, stderr = individual.mean.ravel(), individual.stderr().ravel()
     some = mean > 0

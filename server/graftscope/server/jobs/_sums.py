@@ -39,10 +39,12 @@ class Sums:
 
     Attributes:
         shards: how many there are.
-        moments: of the maps over their pairs, (E, H, W).
-        individual: of every pair's own mean over pixels, (E, 1, 1).
+        moments: of the maps over their observations, (E, H, W): pairs, or means over a shard's
+            pairs where those are stratified.
+        individual: of every observation's mean over pixels, (E, 1, 1).
         products: (E, E), sum over pairs of the products of effects; None where not wanted.
         looks: what a stopping rule has seen so far; None where it looks at no labels.
+        pairs_each: pairs of an observation.
     """
 
     shards: int
@@ -50,8 +52,9 @@ class Sums:
     individual: MapMoments
     products: NDArray[np.float64] | None = None
     looks: Looks | None = None
+    pairs_each: int = 1
 
     @property
     def pairs(self) -> int:
         """How many pairs there are."""
-        return self.moments.count
+        return self.moments.count * self.pairs_each

@@ -63,7 +63,7 @@ class Tracker:
     ) -> None:
         self._live, self._save, self._sets, self._every_s = live, save, sets, every_s
         self._expected = expected
-        self._first_pairs = start.moments.count if start else 0
+        self._first_pairs = start.pairs if start else 0
         self._first_shard = start.shards if start else 0
         self._started_s = self._saved_s = time.monotonic()
 
@@ -74,7 +74,7 @@ class Tracker:
         job = replace(self._live.snapshot.job, shards_done=sums.shards)
         left = max(0, self._expected(sums) - sums.shards)
         done = sums.shards - self._first_shard
-        hybrids = (sums.moments.count - self._first_pairs) * self._sets
+        hybrids = (sums.pairs - self._first_pairs) * self._sets
         self._live.publish(Snapshot(job, left * elapsed_s / done, hybrids / elapsed_s, sums))
         if now - self._saved_s >= self._every_s and sums.shards < job.shards_total:
             self._live.set_job(await asyncio.to_thread(self._save, job, sums))

@@ -108,7 +108,7 @@ def _planned(job: Job) -> operations_pb2.Operation:
 
 def _partial(sums: Sums) -> analysis_service_pb2.PartialMaps:
     return analysis_service_pb2.PartialMaps(
-        pairs=sums.moments.count,
+        pairs=sums.pairs,
         maps=tensor(_shrink(sums.moments.mean).astype(np.float32)),
         individual=tensor(sums.individual.mean.ravel()),
     )

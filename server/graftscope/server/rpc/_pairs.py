@@ -8,6 +8,7 @@ import asyncio
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.server.analysis import GROUP_PAIRS
 from graftscope.server.engine import (
     Generator,
     check_input,
@@ -22,6 +23,8 @@ from graftscope.server.rpc._arrays import Arrays
 from graftscope.v1 import originals_pb2, tensor_pb2
 
 MAX_PAIRS = 10_000_000
+
+_SPREADABLE = ("prior", "encoded")
 
 
 class PairRequests:
@@ -54,8 +57,10 @@ class PairRequests:
             _check_count(pairs)
             originals = await self._drawn(generator, pairs, kind)
             count, seed = pairs.count, pairs.seed
+        if pairs.stratified:
+            _check_stratified(pairs, originals.kind)
         arrays = {**originals.arrays, **{f"fix/{name}": ref for name, ref in fix.items()}}
-        return OriginalsSpec(originals.kind, arrays, share), count, seed
+        return OriginalsSpec(originals.kind, arrays, share, pairs.stratified), count, seed
 
     async def latents(
         self,
@@ -204,6 +209,31 @@ def _check_count(pairs: originals_pb2.Pairs) -> None:
         raise InvalidInput(
             f"pairs.count is {pairs.count}; 1 to {MAX_PAIRS} is allowed", field="pairs.count"
         )
+
+
+def _check_stratified(pairs: originals_pb2.Pairs, kind: str) -> None:
+    """Refuses pairs that cannot be spread evenly: given ones, real images, parts of a group."""
+    if kind not in _SPREADABLE:
+        raise InvalidInput(
+            f"originals are {kind}, and stratified are only latents that are drawn from a "
+            f"distribution; {' and '.join(_SPREADABLE)} are allowed",
+            field="pairs.stratified",
+        )
+    wrong = [name for name in ("first", "count") if getattr(pairs, name) % GROUP_PAIRS]
+    if wrong:
+        raise InvalidInput(
+            f"pairs.first is {pairs.first} and pairs.count is {pairs.count}; stratified pairs come "
+            f"in whole groups of {GROUP_PAIRS}, so both are multiples of it: nearest are "
+            f"{_multiples(pairs.first, 0)} for first and {_multiples(pairs.count, 1)} for count",
+            field=f"pairs.{wrong[-1]}",
+        )
+
+
+def _multiples(number: int, least: int) -> str:
+    """The multiples of a group's size on either side of a number, or the number itself."""
+    below = number // GROUP_PAIRS
+    found = {below, below + (number % GROUP_PAIRS > 0)}
+    return " or ".join(str(each * GROUP_PAIRS) for each in sorted(found) if each >= least)
 
 
 def _rest(pairs: originals_pb2.Pairs, available: int) -> int:

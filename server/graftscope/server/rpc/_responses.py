@@ -62,6 +62,7 @@ def _influence(arrays: _Arrays, scalars: _Scalars) -> Message:
         execution=_execution(scalars),
         stopping=_stopping(scalars),
         layers=cast(list[str], scalars.get("layers", [])),
+        stratified=cast(bool, scalars.get("stratified", False)),
     )
 
 

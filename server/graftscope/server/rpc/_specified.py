@@ -93,6 +93,7 @@ def _pairs(spec: InfluenceSpec | MagnitudeSpec) -> originals_pb2.Pairs:
         originals=_originals(spec.originals),
         share=spec.originals.share,
         fix=_latents(spec.originals.latents("fix")),
+        stratified=spec.originals.stratified,
     )
 
 

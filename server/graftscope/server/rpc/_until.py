@@ -6,12 +6,12 @@ It must not know how a rule is decided.
 from graftscope.server.analysis import DEFAULT_PERCENTILE, DEFAULT_WINDOW, Method
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import (
-    LEAST_PAIRS,
     LEAST_STABLE_PAIRS,
     InfluenceSpec,
     RelativeErrorSpec,
     StableLabelsSpec,
     UntilSpec,
+    least_error_pairs,
 )
 from graftscope.server.rpc._checks import check_smoothing
 from graftscope.server.rpc._methods import METHODS
@@ -76,17 +76,19 @@ def check_until(spec: InfluenceSpec) -> None:
                     "less than 1 is",
                     field="until.relative_standard_error",
                 )
-            _check_pairs(spec, LEAST_PAIRS, "a relative standard error")
+            pairs = "stratified pairs" if spec.originals.stratified else "pairs"
+            least = least_error_pairs(spec)
+            _check_pairs(spec, least, pairs, "a relative standard error")
         case StableLabelsSpec():
             _check_labels(spec, spec.until)
-            _check_pairs(spec, LEAST_STABLE_PAIRS, "stable labels")
+            _check_pairs(spec, LEAST_STABLE_PAIRS, "pairs", "stable labels")
 
 
-def _check_pairs(spec: InfluenceSpec, least: int, what: str) -> None:
+def _check_pairs(spec: InfluenceSpec, least: int, pairs: str, what: str) -> None:
     if spec.pairs < least:
         raise InvalidInput(
-            f"until: {what} can be told from {least} pairs on, and at most {spec.pairs} are asked "
-            "for",
+            f"until: {what} can be told from {least} {pairs} on, and at most {spec.pairs} are "
+            "asked for",
             field="pairs.count",
         )
 
