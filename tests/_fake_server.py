@@ -443,7 +443,7 @@ def stopped(
         met=met,
         max_pairs=count,
         relative_standard_error=0.0125,
-        label_agreement=1.0 if labels else 0.0,
+        label_agreement=1.0 if labels else float("nan"),
     )
 
 

@@ -1,5 +1,6 @@
 """Facts about stopping rules on the client's side: what they are, what they ask, what is told."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -98,7 +99,10 @@ def test_no_rule_is_nothing_on_the_wire() -> None:
 
 def test_a_result_tells_what_came_of_its_rule(client: Client) -> None:
     found = client.influence("toy", "conv1", pairs=MAX, until="se=0.02")
-    assert found.stopping == Stopping(RelativeError(0.02), True, MAX, 0.0125, 0.0)
+    assert found.stopping is not None
+    assert math.isnan(found.stopping.label_agreement)
+    told = replace(found.stopping, label_agreement=0.0)
+    assert told == Stopping(RelativeError(0.02), True, MAX, 0.0125, 0.0)
     assert found.pairs == STOP_PAIRS
     assert client.influence("toy", "conv1", pairs=MAX).stopping is None
 
@@ -155,7 +159,7 @@ def test_the_verb_stops_early_and_says_so(shell: Shell, tmp_path: Path) -> None:
         "met": True,
         "max_pairs": MAX,
         "relative_standard_error": 0.0125,
-        "label_agreement": 0.0,
+        "label_agreement": None,
     }
     assert shell.json("influence", "--pairs", 5)["stopping"] is None
 

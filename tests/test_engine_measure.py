@@ -41,7 +41,6 @@ class Timed:
     generator: Generator
     run_s: Callable[[Plan], float]
     result: Callable[[Plan], float] = lambda _: 1.0
-    other_sizes: tuple[Plan, ...] = ()
     products: bool = False
     now_s: float = 0.0
     measured: list[Plan] = field(default_factory=list)
@@ -54,9 +53,6 @@ class Timed:
 
     def candidates(self, _: object) -> tuple[Plan, ...]:
         return (PLAIN, FAST, OTHER)
-
-    def sizes(self, plan: Plan) -> tuple[Plan, ...]:
-        return (plan, *(replace(x, rewrites=plan.rewrites) for x in self.other_sizes))
 
     def kinds(self, plan: Plan) -> list[tuple[range, int]]:
         return [(range(plan.sets), -(-SETS // plan.sets))]
@@ -113,10 +109,13 @@ def test_a_plan_with_other_numbers_is_left_out(generator: Generator) -> None:
     assert subject.choice(PLAIN, FAST, OTHER) == OTHER
 
 
-def test_a_plan_that_cannot_be_built_is_left_out(generator: Generator) -> None:
+@pytest.mark.parametrize("error", [GraphError, RuntimeError, AssertionError])
+def test_a_plan_that_cannot_be_built_or_run_is_left_out(
+    generator: Generator, error: type[Exception]
+) -> None:
     def run_s(plan: Plan) -> float:
         if plan == FAST:
-            raise GraphError("no")
+            raise error("no")
         return 0.9
 
     assert Timed(generator, run_s).choice(PLAIN, FAST) == PLAIN
@@ -136,17 +135,6 @@ def test_an_error_of_the_plain_path_is_not_hidden(generator: Generator) -> None:
 
     with pytest.raises(GraphError):
         Timed(generator, run_s).choice(PLAIN, FAST)
-
-
-def test_then_the_best_size_of_a_run_is_taken(generator: Generator) -> None:
-    large = replace(PLAIN, batch=8)
-
-    def run_s(plan: Plan) -> float:
-        return {4: 0.5, 8: 0.6}[plan.batch] * (0.5 if plan.rewrites else 1)
-
-    subject = Timed(generator, run_s, other_sizes=(large,))
-    assert subject.choice(PLAIN, FAST) == replace(large, rewrites=FAST.rewrites)
-    assert subject.choice(PLAIN, FAST, pairs=range(8)) == FAST
 
 
 def test_channels_by_themselves_may_share_and_modules_may_not(generator: Generator) -> None:

@@ -253,6 +253,60 @@ def _before(case: str) -> Half:
     return lambda: (transposed(case), "a", 1)
 
 
+BIASED = """
+<ir_version: 10, opset_import: ["": 20]>
+biased (float[batch, 6] a, float[batch, 12] carried) => (float[batch, 3, 2, 2] image) {
+    wide = Gemm(a, w_gemm, carried)
+    active = Relu(wide)
+    image = Reshape(active, shape_small)
+}
+"""
+
+# Parts that are no phases of one image: of unequal channels, or beside and below each other.
+PARTS = {
+    "unequal parts": ("left = Conv(a, w_few)  right = Conv(a, w_many)", 1, 8),
+    "parts below each other": ("left = Conv(a, w_eight)  right = Tanh(left)", 2, 8),
+    "four parts below each other": (
+        "one = Conv(a, w_eight)  two = Tanh(one)  left = Concat<axis = 2>(one, two)"
+        "  right = Sigmoid(left)",
+        2,
+        8,
+    ),
+}
+
+
+def _parts(case: str) -> Half:
+    nodes, axis, channels = PARTS[case]
+    chance = np.random.default_rng(6)
+    shapes = {"w_few": (2, 6, 1, 1), "w_many": (6, 6, 1, 1), "w_eight": (8, 6, 1, 1)}
+    weights = {k: chance.standard_normal(x).astype(np.float32) / 4 for k, x in shapes.items()}
+    weights["w_end"] = chance.standard_normal((3, channels // 4, 3, 3)).astype(np.float32) / 4
+    text = f"""
+    <ir_version: 10, opset_import: ["": 20]>
+    parts (float[batch, 6, 4, 4] a) => (float[batch, 3, height, width] image) {{
+        {nodes}
+        both = Concat<axis = {axis}>(left, right)
+        large = DepthToSpace<blocksize = 2, mode = "DCR">(both)
+        image = Conv<pads = [1, 1, 1, 1]>(large, w_end)
+    }}
+    """
+    used = {name: value for name, value in weights.items() if name in text}
+
+    def make() -> tuple[ir.Model, str, int]:
+        model = parse(text, **used)
+        # The image's extents are those that inference finds.
+        model.graph.outputs[0].shape = None
+        return normalise(model), "a", 1
+
+    return make
+
+
+def _biased() -> tuple[ir.Model, str, int]:
+    weights = np.random.default_rng(7).standard_normal((6, 12)).astype(np.float32)
+    shape = np.array([-1, 3, 2, 2])
+    return normalise(parse(BIASED, w_gemm=weights, shape_small=shape)), "a", 1
+
+
 def _shuffled(mode: str) -> Half:
     weights = np.random.default_rng(5).standard_normal((12, 6, 3, 3)).astype(np.float32) / 4
     text = SHUFFLED.replace("MODE", mode)
@@ -260,6 +314,8 @@ def _shuffled(mode: str) -> Half:
 
 
 HALVES: dict[str, Half] = {
+    "a vector whose bias is carried": _biased,
+    **{case: _parts(case) for case in PARTS},
     "a map before a pixel shuffle": _shuffled("CRD"),
     "a map before phases outermost": _shuffled("DCR"),
     "a map before a transposed convolution": _half_of(CHAIN, 0),

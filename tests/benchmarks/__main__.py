@@ -68,9 +68,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", nargs="+", choices=MODELS, help="generators; default: all")
     parser.add_argument("--level", nargs="+", help="levels; default: all of each generator")
     parser.add_argument("--quick", action="store_true", help="a short look, not for figures")
-    parser.add_argument("--workers", type=int, default=0, help="cores; default: all")
+    parser.add_argument("--workers", type=_count, default=0, help="cores; default: all")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), help="where figures go")
     return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} workers are not allowed; at least 1")
+    return number
 
 
 if __name__ == "__main__":

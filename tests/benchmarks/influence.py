@@ -47,6 +47,8 @@ def _levels(
     pace = QUICK if options.quick else THOROUGH if name == MAIN else BRISK
     with opened(name, options.cores) as model:
         levels = [x for x in model.levels() if not options.levels or x in options.levels]
+        if not levels:
+            raise NotHere(f"{name} has none of these levels; it has: {', '.join(model.levels())}")
         found: dict[str, object] = {}
         for level in levels:
             say(f"influence: {name}, {level}")

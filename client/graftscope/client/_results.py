@@ -31,7 +31,7 @@ class Stopping:
         relative_standard_error: The largest of an individual influence, at the end; NaN with one
             pair, and where no map has any influence.
         label_agreement: With `StableLabels` the share of channels whose labels stayed the same over
-            the last half of the pairs, NaN where nobody could look so far back; else 0.
+            the last half of the pairs; NaN where nobody could look so far back, and without it.
     """
 
     until: Until

@@ -127,4 +127,4 @@ def _told_error(individual: FloatArray, error: float) -> str:
     if flat == len(individual):
         return "no map has any influence, so there is no relative standard error"
     left_out = f" ({flat} without influence left out)" if flat else ""
-    return f"the largest relative standard error is {error:.3g}{left_out}"
+    return f"the largest relative standard error is {error:.4g}{left_out}"

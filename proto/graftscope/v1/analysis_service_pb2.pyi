@@ -281,7 +281,9 @@ class Stopping(_message.Message):
     relative_standard_error: _builtins.float
     """Largest relative standard error of an individual influence, at the end; NaN with one pair."""
     label_agreement: _builtins.float
-    """Share of channels whose labels agreed over the last half of the pairs; 0 without StableLabels."""
+    """Share of channels whose labels agreed over the last half of the pairs; NaN without
+    StableLabels.
+    """
     def __init__(
         self,
         *,

@@ -22,7 +22,7 @@ from graftscope.graph.rewrites._build import (
     sized,
     transpose,
 )
-from graftscope.graph.rewrites._subpixel import interleaved
+from graftscope.graph.rewrites._subpixel import channels_of, interleaved, joined
 
 _TO_FRONT = (0, 3, 1, 2)
 _TO_BACK = (0, 2, 3, 1)
@@ -55,10 +55,11 @@ def _in_chunks(graph: ir.Graph, node: ir.Node) -> None:
     tape = Tape(graph)
     if producer.op_type == "Transpose" and tuple(producer.attributes.get_ints("perm")) == _TO_FRONT:
         pixels = _split(tape, producer.inputs[0], shape, stride)
-    elif producer.op_type == "Concat" and len(producer.inputs) == stride**2:
-        pixels = _join(tape, [x for x in producer.inputs if x is not None], shape, stride)
     else:
-        return
+        phases = joined(producer.outputs[0])
+        if phases is None or [channels_of(x) for x in phases] != [shape[0]] * stride**2:
+            return
+        pixels = _join(tape, phases, shape, stride)
     front = sized(transpose(tape, pixels, _TO_FRONT), *shape)
     if only_use(output) is None:
         front = sized(tape.op("MaxPool", [front], {"kernel_shape": [1, 1]}), *shape)

@@ -24,9 +24,11 @@ from graftscope.graph.rewrites._build import (
 )
 from graftscope.graph.rewrites._geometry import Convolution
 from graftscope.graph.rewrites._subpixel import (
+    channels_of,
     convolve,
     interleave,
     interleaved,
+    joined,
     whole_lanes,
 )
 
@@ -130,12 +132,9 @@ def _convolve_parts(
     tape: Tape, stacked: ir.Value, kernel: NDArray[np.float32], bias: ir.Value, pads: list[int]
 ) -> ir.Value:
     """The convolution, as a sum over parts where its input is a concatenation."""
-    producer = stacked.producer()
-    parts = [stacked]
-    if producer is not None and producer.op_type == "Concat" and only_use(stacked) is not None:
-        parts = [part for part in producer.inputs if part is not None]
-    sizes = _sizes(parts, kernel.shape[1])
-    kernels = np.split(kernel, np.cumsum(sizes)[:-1], axis=1)
+    parts = (joined(stacked) if only_use(stacked) is not None else None) or [stacked]
+    ends = np.cumsum([channels_of(part) for part in parts[:-1]])
+    kernels = np.split(kernel, ends, axis=1)
     total: ir.Value | None = None
     for part, own in zip(parts, kernels, strict=True):
         more = convolve(tape, part, own, bias if total is None else None, pads)
@@ -146,8 +145,3 @@ def _convolve_parts(
             total = more
     assert total is not None
     return total
-
-
-def _sizes(parts: list[ir.Value], channels: int) -> list[int]:
-    """Channels of every part; phases have equal numbers."""
-    return [channels // len(parts)] * len(parts)

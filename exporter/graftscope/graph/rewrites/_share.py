@@ -191,6 +191,8 @@ def _rows(node: ir.Node) -> NDArray[np.float32] | None:
     if node.domain or node.op_type not in ("Gemm", "MatMul"):
         return None
     matrix = weights(node.inputs[1])
+    if any(weights(x) is None for x in node.inputs[1:] if x is not None):
+        return None
     if matrix is None or matrix.ndim != 2 or bool(node.attributes.get_int("transA", 0)):
         return None
     matrix = matrix.T if node.attributes.get_int("transB", 0) else matrix

@@ -98,6 +98,22 @@ def interleaved(value: ir.Value) -> tuple[ir.Value, int] | None:
     return stacked, node.attributes.get_int("blocksize")
 
 
+def joined(value: ir.Value) -> list[ir.Value] | None:
+    """What a value puts together along its channels; None where it is something else."""
+    node = value.producer()
+    if node is None or node.op_type != "Concat" or node.attributes.get_int("axis") != 1:
+        return None
+    parts = [part for part in node.inputs if part is not None]
+    return parts if all(extents(part, 4) is not None for part in parts) else None
+
+
+def channels_of(value: ir.Value) -> int:
+    """Channels of a tensor of known extents."""
+    shape = extents(value, 4)
+    assert shape is not None
+    return shape[0]
+
+
 def to_phases(tape: Tape, value: ir.Value, stride: int) -> ir.Value:
     """(N, C, s * h, s * w) to (N, s * s * C, h, w), phases outermost."""
     if stride == 1:

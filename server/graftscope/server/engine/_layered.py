@@ -14,7 +14,7 @@ from graftscope.graph import upper_half
 from graftscope.graph.rewrites import rewrite
 from graftscope.server.engine._generator import Effects, Generator, Latents, Recording
 from graftscope.server.engine._originals import PairSource
-from graftscope.server.engine._plan import Plan, choose_plan, rewritten, sizes
+from graftscope.server.engine._plan import Plan, choose_plan, rewritten
 from graftscope.server.engine._precision import Backend
 from graftscope.server.engine._sessions import Cancellation
 from graftscope.server.engine._subjects import Batch, ChannelSets
@@ -57,10 +57,6 @@ class LayeredSets:
             for each in backends
         )
         return tuple(x for plan in plain for x in rewritten(self.generator, plan, single=True)[:2])
-
-    def sizes(self, plan: Plan) -> tuple[Plan, ...]:
-        """As `Subject`."""
-        return sizes(plan, self._most_sets)
 
     def kinds(self, plan: Plan) -> list[tuple[range, int]]:
         """As `Subject`: a layer's runs are alike."""

@@ -12,13 +12,12 @@ from functools import partial
 
 import numpy as np
 
-from graftscope.graph import GraphError
 from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan
 from graftscope.server.engine._precision import Backend, Precision
 from graftscope.server.engine._sessions import Cancellation
 from graftscope.server.engine._subjects import Batch, Subject
-from graftscope.server.errors import Corrupt
+from graftscope.server.errors import Cancelled
 from graftscope.server.logs import get_logger
 
 TOLERANCE = 1e-5
@@ -26,9 +25,6 @@ TOLERANCE = 1e-5
 
 WORTH_S = 1.0
 """A job that takes less than this on the plain path is not worth measuring for."""
-
-SIZES_WORTH_S = 10.0
-"""A job that takes less than this is not worth trying other sizes of a run for."""
 
 CLEARLY = 1.4
 """A plan that is so many times as fast as the first one ends the search on its backend."""
@@ -55,7 +51,7 @@ def choose(
     cancellation: Cancellation,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Plan:
-    """The plan that takes the least time for a pair, then the best size of its runs.
+    """The plan that takes the least time for a pair.
 
     Args:
         subject: whose influence.
@@ -88,17 +84,17 @@ def choose(
             best = other
         if best.seconds_a_pair * CLEARLY < first.seconds_a_pair:
             settled.add(plan.backend)
-    if best.seconds_a_pair * len(pairs) < SIZES_WORTH_S:
-        return best.plan
-    sizes = (measure(plan) for plan in subject.sizes(best.plan) if plan != best.plan)
-    return min((best, *sizes), key=lambda x: x.seconds_a_pair).plan
+    return best.plan
 
 
 def _try(measure: Callable[[Plan], _Measured], plan: Plan) -> _Measured | None:
-    """A measurement; None where ONNX Runtime or the rewrites cannot do it."""
+    """A measurement; None where the rewrites, or ONNX Runtime with what they made, cannot do it."""
     try:
         return measure(plan)
-    except (Corrupt, GraphError) as error:
+    except Cancelled:
+        raise
+    except Exception as error:
+        # Whatever is wrong with a rewritten graph: the plain path is there.
         if not plan.rewrites:
             raise
         _log.warning("plan failed", rewrites=list(plan.rewrites), error=str(error))

@@ -25,9 +25,10 @@ _RUN_BYTES = LARGE_BYTES
 # Interleaving in chunks is made for its layouts.
 _CPU = Device.CPU.provider
 
-# Of rewritten graphs, whose tensors are many and small: a run is begun with these.
-_REWRITTEN_PAIRS = 8
-_REWRITTEN_SETS = 4
+# Of rewritten graphs. The size of a run is not measured: it hardly matters (a few per cent), and a
+# plan that depends on a noisy clock would give other bits from job to job.
+_REWRITTEN_BYTES = 8 * 2**20
+_MOST_HYBRIDS = 128
 
 # What runs side by side may hold, and how many tensors of the widest kind one of them does: what
 # an operation reads and writes, a resampled map beside it, and room for the kernel.
@@ -74,7 +75,7 @@ def choose_plan(
     """
     widest = generator.widest_bytes(layer.height * layer.width)
     hybrids = max(1, _RUN_BYTES // widest)
-    batch = 1 if one_pair else next(x for x in (32, 16, 8, 4, 2, 1) if x <= hybrids)
+    batch = 1 if one_pair else _divisor(hybrids)
     return Plan(batch, min(sets, max(1, hybrids // batch)), generator.provider)
 
 
@@ -93,31 +94,19 @@ def rewritten(generator: Generator, plan: Plan, *, single: bool) -> tuple[Plan, 
         choices.append(tuple(x for x in choices[0] if x != CHUNKS))
     if single:
         choices.append((FOLD, SHARE))
-    return (plan, *(resized(replace(plan, rewrites=names)) for names in choices))
+    return (plan, *(_resized(generator, replace(plan, rewrites=names)) for names in choices))
 
 
-def resized(plan: Plan) -> Plan:
-    """A rewritten plan of as many hybrids a run as a core's cache likes."""
-    batch = min(plan.batch, _REWRITTEN_PAIRS)
-    return replace(plan, batch=batch, sets=min(plan.sets * plan.batch // batch, _REWRITTEN_SETS))
+def _resized(generator: Generator, plan: Plan) -> Plan:
+    """A rewritten plan with runs of the size that suits its many small tensors."""
+    hybrids = min(_MOST_HYBRIDS, max(1, _REWRITTEN_BYTES // generator.widest_bytes()))
+    batch = min(plan.batch, _divisor(hybrids // 2))
+    return replace(plan, batch=batch, sets=max(1, hybrids // batch))
 
 
-def sizes(plan: Plan, sets: int) -> tuple[Plan, ...]:
-    """A plan with runs of other sizes that are worth measuring.
-
-    Args:
-        plan: the plan.
-        sets: how many the job has.
-    """
-    if not plan.rewrites:
-        return (plan,)
-    limit = max(plan.batch, plan.batch * plan.sets)
-    found = {
-        replace(plan, batch=batch, sets=min(sets, max(1, hybrids // batch)))
-        for batch, hybrids in ((4, limit // 2), (8, limit // 2), (16, limit))
-        if 1 < batch <= limit and plan.batch > 1
-    }
-    return (plan, *sorted(found - {plan}, key=lambda x: (x.batch, x.sets)))
+def _divisor(pairs: int) -> int:
+    """The most pairs a run that divide a shard; at least one."""
+    return next((x for x in (32, 16, 8, 4, 2) if x <= pairs), 1)
 
 
 def runs_side_by_side(generator: Generator, workers: int) -> int:

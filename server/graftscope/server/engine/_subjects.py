@@ -18,7 +18,7 @@ from graftscope.server.engine._generator import Effects, Generator, Latents, Rec
 from graftscope.server.engine._intervene import Donors, Feeds, Form, slots_of
 from graftscope.server.engine._intervention import Intervention
 from graftscope.server.engine._originals import PairSource
-from graftscope.server.engine._plan import Plan, choose_plan, rewritten, sizes
+from graftscope.server.engine._plan import Plan, choose_plan, rewritten
 from graftscope.server.engine._precision import Backend
 from graftscope.server.engine._rewritten import RewrittenLayer
 from graftscope.server.engine._sessions import Cancellation
@@ -55,9 +55,6 @@ class Subject(Protocol):
 
     def candidates(self, backends: Sequence[Backend]) -> tuple[Plan, ...]:
         """Plans that are worth measuring, at least one for each backend, plain ones first."""
-
-    def sizes(self, plan: Plan) -> tuple[Plan, ...]:
-        """The plan, and others that differ only in the size of a run and are worth measuring."""
 
     def kinds(self, plan: Plan) -> list[tuple[range, int]]:
         """Runs that may differ in time: one of each kind, and how many a batch has of it."""
@@ -102,10 +99,6 @@ class ChannelSets:
         single = bool((self.sets.sum(axis=1) == 1).all())
         plans = (_on(self.plan(), backend) for backend in backends)
         return tuple(x for plan in plans for x in rewritten(self.generator, plan, single=single))
-
-    def sizes(self, plan: Plan) -> tuple[Plan, ...]:
-        """As `Subject`."""
-        return sizes(plan, len(self.sets))
 
     def kinds(self, plan: Plan) -> list[tuple[range, int]]:
         """As `Subject`: all runs are alike."""
@@ -204,10 +197,6 @@ class Interventions:
     def candidates(self, backends: Sequence[Backend]) -> tuple[Plan, ...]:
         """As `Subject`."""
         return tuple(_on(self.plan(), backend) for backend in backends)
-
-    def sizes(self, plan: Plan) -> tuple[Plan, ...]:
-        """As `Subject`: the one."""
-        return (plan,)
 
     def kinds(self, plan: Plan) -> list[tuple[range, int]]:
         """As `Subject`: those of one form are alike."""

@@ -47,13 +47,13 @@ class Verdict:
     Attributes:
         met: whether it holds at the end.
         relative_standard_error: the largest of an individual influence; NaN where there is none.
-        label_agreement: share of the maps whose labels agreed over the last half of the pairs; 0
-            where the rule looks at no labels, NaN where it could not look back so far.
+        label_agreement: share of the maps whose labels agreed over the last half of the pairs; NaN
+            where the rule looks at no labels, or could not look back so far.
     """
 
     met: bool
     relative_standard_error: float
-    label_agreement: float = 0.0
+    label_agreement: float = math.nan
 
 
 class Rule(Protocol):
