@@ -289,7 +289,7 @@ def test_serve_leaves_to_the_server_what_is_not_given(
     ]
 
 
-def test_where_a_server_serves_is_said_once_at_the_default_log_level(
+def test_what_runs_and_where_a_server_serves_are_said_once_at_the_default_log_level(
     toy_vae_bundle: Path, tmp_path: Path
 ) -> None:
     code = "from graftscope.client.cli import main; main()"
@@ -297,11 +297,12 @@ def test_where_a_server_serves_is_said_once_at_the_default_log_level(
     command = [sys.executable, "-c", code, "serve", *where]
     with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True) as process:
         assert process.stderr is not None
-        first = process.stderr.readline()
+        devices, serving = (process.stderr.readline() for _ in range(2))
         process.send_signal(signal.SIGINT)
         out, rest = process.communicate()
     assert process.returncode == 0
-    assert first.startswith("serving at 127.0.0.1:")
+    assert "device cpu: fp32 (CPUExecutionProvider)" in devices
+    assert serving.startswith("serving at 127.0.0.1:")
     assert rest.splitlines() == ["stopped; jobs that were running go on at the next start"]
     assert out == ""
 
