@@ -91,6 +91,12 @@ def test_a_deviation_is_read_in_one_line() -> None:
     assert str(images) == "0.21% (worst entry) from float32, on 4 samples"
 
 
+def test_a_small_deviation_is_not_told_as_none() -> None:
+    images = Deviation(4, 0, 0.0, 0.0, 2e-7)
+    assert str(images) == "less than 0.01% (worst entry) from float32, on 4 samples"
+    assert str(Deviation(4, 0, 0.0, 0.0, 0.0)).startswith("0.00% (worst entry)")
+
+
 def test_numbers_are_named_as_they_are_read() -> None:
     kinds = ["float32", "bfloat16", "tf32", "float16"]
     assert [word.kind for word in Precision if word is not Precision.AUTO] == kinds

@@ -50,10 +50,10 @@ class Deviation:
     def __str__(self) -> str:
         """Say it in one line."""
         if not self.sets:
-            return f"{self.worst:.2%} (worst entry) from float32, on {self.pairs} samples"
+            return f"{_percent(self.worst)} (worst entry) from float32, on {self.pairs} samples"
         return (
-            f"individual influences {self.individual_median:.2%} (median) and"
-            f" {self.individual_worst:.2%} (worst) from float32, on {self.pairs} pairs and"
+            f"individual influences {_percent(self.individual_median)} (median) and"
+            f" {_percent(self.individual_worst)} (worst) from float32, on {self.pairs} pairs and"
             f" {self.sets} sets"
         )
 
@@ -90,3 +90,8 @@ def checked_precision(word: str) -> Precision:
         raise InputError(
             f"precision {word!r} is unknown; there are: {allowed}", field="precision"
         ) from None
+
+
+def _percent(share: float) -> str:
+    """Two digits behind the point, or what is less than they can tell."""
+    return "less than 0.01%" if 0 < share < 5e-5 else f"{share:.2%}"
