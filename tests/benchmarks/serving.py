@@ -1,6 +1,6 @@
 """What serving costs: gRPC, batching and turns against the bare session runs behind them.
 
-    python tests/benchmarks/serving.py [--layer intermediate] [--rounds 5] [--workers N] [--json]
+    make bench ARGS="--only serving"
 
 The server is a process of its own, started as users start it; this process loads it through
 grpc.aio, and takes turns with it as the bare engine, so that a noisy machine is noisy for both.
@@ -14,7 +14,6 @@ What counts is the ratios:
 4. Latency of hybridize while a job runs, where jobs let it go first and where they do not.
 """
 
-import argparse
 import asyncio
 import itertools
 import json
@@ -36,6 +35,7 @@ import numpy as np
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from numpy.typing import NDArray
 
+from benchmarks.machine import cores, this_machine
 from graftscope.bundle import read_bundle, shipped
 from graftscope.server.engine import (
     SHARD_PAIRS,
@@ -118,19 +118,6 @@ class Bare:
         with ThreadPoolExecutor(threads) as executor:
             done = sum(executor.map(loop, runs))
         return done / (time.perf_counter() - started), (time.process_time() - before) / done
-
-
-def processor() -> str:
-    """The processor's name and the cores that may be used."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")
-    return f"{name}, {cores()} cores"
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -465,7 +452,12 @@ def measure(
     if "turns" in what:
         seconds = 5 * round_s
         results["turns"] = with_and_without_turns(layer.name, layer.channels, workers, seconds)
-    facts = {"processor": processor(), "model": MODEL, "layer": layer.name, "workers": workers}
+    facts = {
+        "processor": str(this_machine()),
+        "model": MODEL,
+        "layer": layer.name,
+        "workers": workers,
+    }
     return {**facts, "rounds": rounds, **results}
 
 
@@ -476,31 +468,3 @@ def _times(work: Callable[[], object], seconds: float) -> list[float]:
         work()
         times.append(time.perf_counter() - started)
     return times
-
-
-def main() -> None:
-    """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--layer", default="intermediate")
-    parser.add_argument("--measures", default=",".join(MEASURES), help="some of the default's")
-    parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--workers", type=int, default=cores())
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--round-s", type=float, default=2.0)
-    parser.add_argument("--job-pairs", type=int, default=512)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    figures = measure(
-        given.layer,
-        given.measures.split(","),
-        clients=given.clients,
-        workers=given.workers,
-        rounds=given.rounds,
-        round_s=given.round_s,
-        job_pairs=given.job_pairs,
-    )
-    print(json.dumps(figures) if given.json else json.dumps(figures, indent=2))
-
-
-if __name__ == "__main__":
-    main()
