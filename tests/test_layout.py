@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1]
 ROOTS = {
     "client": ("client",),
     "exporter": ("bundle", "exporter", "graph"),
-    "proto": ("v1",),
+    "proto": ("codec", "v1"),
     "server": ("server",),
     "training": ("training",),
 }

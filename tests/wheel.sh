@@ -26,7 +26,7 @@ assert not heavy, f"importing the client pulled {heavy}"
 assert importlib.util.find_spec("torch") is None, "the base install brings torch"
 package = Path(graftscope.client.__file__).parents[1]
 needed = ["v1/analysis_service.proto", "bundle/shipped/vae-celeba/weights.bin"]
-needed += [f"{room}/py.typed" for room in "client server training exporter bundle graph v1".split()]
+needed += [f"{room}/py.typed" for room in "client server training exporter bundle graph codec v1".split()]
 missing = [name for name in needed if not (package / name).is_file()]
 assert not missing, f"the wheel lacks {missing}"
 assert not (package / "__init__.py").exists(), "graftscope is a namespace package"

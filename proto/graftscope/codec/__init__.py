@@ -1,0 +1,58 @@
+"""The contract's messages to and from plain values, for both sides: one table, one mapping.
+
+::
+
+    fill(request, task, put)                     # a dataclass into a message, by field names
+    made(response, InfluenceResult, get, ...)    # and a message into a dataclass
+    number_of(Method.DESCRIPTOR, "nmf")          # an enumeration's word to its number, and back
+    encode(array), decode(data, datatype, shape) # an array to its bytes, and back
+
+It knows numpy, protobuf and the contract; it must not know clients, servers or how calls are made.
+"""
+
+from graftscope.codec._arrays import (
+    CHUNK_BYTES,
+    DATATYPES,
+    FILES,
+    INLINE_LIMIT_BYTES,
+    artifact,
+    datatype_of,
+    decode,
+    decode_files,
+    encode,
+    encode_files,
+    fill_tensor,
+    size_bytes,
+    tensor,
+)
+from graftscope.codec._errors import CodecError, UnknownNumberError, UnknownWordError
+from graftscope.codec._messages import Get, Put, Unions, fill, made, unmapped
+from graftscope.codec._words import number_of, word_of, words_of
+
+__all__ = [
+    "CHUNK_BYTES",
+    "DATATYPES",
+    "FILES",
+    "INLINE_LIMIT_BYTES",
+    "CodecError",
+    "Get",
+    "Put",
+    "Unions",
+    "UnknownNumberError",
+    "UnknownWordError",
+    "artifact",
+    "datatype_of",
+    "decode",
+    "decode_files",
+    "encode",
+    "encode_files",
+    "fill",
+    "fill_tensor",
+    "made",
+    "number_of",
+    "size_bytes",
+    "tensor",
+    "unmapped",
+    "word_of",
+    "words_of",
+]
