@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 NEEDS := pyproject.toml constraints.txt
 
-.PHONY: help demo test lint proto wheel bench clean
+.PHONY: help demo test lint proto facade wheel bench clean
 
 help: ## What can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -22,11 +22,15 @@ lint: $(VENV)/.dev wheel ## Style, types, arrows between rooms, the contract, th
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	PYTHON=$(PYTHON) proto/generate.sh check
+	$(BIN)/python tools/facade.py check
 	$(BIN)/buf lint .venv-proto/image.binpb --config buf.yaml
 	$(BIN)/buf breaking .venv-proto/image.binpb --against proto/settled.binpb --config buf.yaml
 
 proto: ## Generate graftscope.v1 anew from its .proto files
 	PYTHON=$(PYTHON) proto/generate.sh
+
+facade: $(VENV)/.dev ## Write the methods of both clients anew from requests and flows
+	$(BIN)/python tools/facade.py
 
 wheel: $(VENV)/.dev ## Build the wheel and import the client from it, without extras
 	PYTHON=$(PYTHON) tests/wheel.sh

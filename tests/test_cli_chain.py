@@ -9,7 +9,7 @@ from graftscope.client import LayerKind, Model, TorchHook
 from graftscope.client.cli import run
 from graftscope.client.cli._chain import PLAIN, draw_chain
 from graftscope.client.cli._output import rounded
-from graftscope.client.wire import model_from_proto
+from graftscope.client.wire import model_from
 from graftscope.v1 import bundle_pb2, model_service_pb2
 
 LONG = "decoder.up_blocks.2.resnets.1.conv_shortcut.nonlinearity"
@@ -56,7 +56,7 @@ def everything() -> bundle_pb2.Bundle:
 
 
 def model_of(manifest: bundle_pb2.Bundle) -> Model:
-    return model_from_proto(model_service_pb2.Model(name="models/all", bundle=manifest))
+    return model_from(model_service_pb2.Model(name="models/all", bundle=manifest))
 
 
 def drawn(width: int, *, carried: bool = True) -> list[str]:

@@ -11,8 +11,7 @@ from PIL import Image
 
 from _cli_shell import Shell, arrays
 from graftscope.client import Client, find_channels, rectangle_region
-from graftscope.client._files import write_npz
-from graftscope.client._sources import Source, read_source
+from graftscope.client.arrays import Source, read_source, write_npz
 from graftscope.client.cli import run
 from torch_toys import BUMP_GROUPS, BUMP_SIDE
 

@@ -21,7 +21,7 @@ from graftscope.client import (
     StoredLatents,
     Swap,
 )
-from graftscope.client.wire import inline, intervention_from_proto
+from graftscope.client.interventions import edits_of, inline
 
 SEVERAL = Intervention(
     [Edit("conv1", [0, 3], action=Scale(2.0)), Edit("fine", [1], mask=Rectangle(0, 0, 1, 1))]
@@ -54,7 +54,7 @@ def asked(faults: Faults) -> Any:
 
 
 def intervention_asked(faults: Faults) -> Intervention:
-    return intervention_from_proto(asked(faults).intervention, inline)
+    return Intervention(edits_of(asked(faults).intervention, inline))
 
 
 def test_hybridize_asks_for_the_intervention_of_the_file(

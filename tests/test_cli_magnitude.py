@@ -8,7 +8,7 @@ import pytest
 
 from _cli_shell import Shell, arrays
 from _fake_server import Faults, fake_server
-from graftscope.client._sources import read_source
+from graftscope.client.arrays import read_source
 
 
 @pytest.fixture
@@ -91,8 +91,8 @@ def test_a_magnitude_job_is_listed_with_its_layers_and_watched(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--layers", "conv1,,conv2"), 4, "--layers 'conv1,,conv2' is not names with commas"),
-        (("--layers", "conv1,conv1"), 4, "layer conv1 is named more than once"),
+        (("--layers", "conv1,,conv2"), 4, "--layers: '' is not a name"),
+        (("--layers", "conv1,conv1"), 4, "--layers: 'conv1' is named more than once"),
         (("--layers", "conv9"), 4, "layer 'conv9' is not in model 'toy'"),
         (("--k", "0-3"), 4, "k 0 is not allowed: it must be from 1"),
         (("--method", "ward"), 4, "--method 'ward' is unknown"),

@@ -91,7 +91,7 @@ def test_debugging_shows_where(
 def test_a_server_of_another_version_is_warned_of_in_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graftscope.client._peer.client_version", lambda: "0.1.7")
+    monkeypatch.setattr("graftscope.client.calls._peer.client_version", lambda: "0.1.7")
     with fake_server(Faults(version="0.2.0")) as (address, _):
         assert run(["models", "--server", address, "--json"]) == 0
     told = capsys.readouterr()

@@ -9,7 +9,7 @@ import pytest
 from _cli_shell import Shell, arrays
 from _fake_model import CHANNELS
 from _fake_server import Faults, fake_server
-from graftscope.client._sources import read_source
+from graftscope.client.arrays import read_source
 
 
 @pytest.fixture
@@ -141,11 +141,8 @@ def test_a_stability_job_is_watched_and_saved_like_others(
         (("--k", "2-x"), 4, "--k '2-x' is not a range like 2-10, nor integers like 2,3,4"),
         (("--k", "5-2"), 4, "the range 5-2 ends before it begins"),
         (("--k", "2-99999"), 4, "--k 99999 is not allowed"),
-        (("--k", "2,2"), 4, "k 2 is named more than once"),
         (("--k", "1-3"), 4, "k 1 is not allowed: it must be from 2"),
-        (("--k", "2-7"), 4, "k 7 is more than the 6 maps"),
         (("--method", "nmf,ward"), 4, "--method 'ward' is unknown"),
-        (("--method", "nmf,nmf"), 4, "method nmf is named more than once"),
         (("--repeats", 0), 4, "repeats 0 is not allowed"),
         (("--window", 2), 4, "window 2 is not allowed: it must be odd"),
         (("--percentile", 100), 4, "percentile 100 is not allowed"),

@@ -12,7 +12,7 @@ from _cli_shell import Shell, arrays
 from _fake_model import CHANNELS, SIDE, draw
 from _fake_server import Faults, fake_server
 from graftscope.client import Client, Source
-from graftscope.client._files import write_npz
+from graftscope.client.arrays import write_npz
 from graftscope.client.cli import run
 
 
@@ -338,7 +338,6 @@ def test_an_interrupted_wait_says_how_to_go_on(
         (("influence", "--layer", "conv9"), 4, "layer 'conv9' is not in model 'toy'; it has:"),
         (("influence", "--model", "none"), 3, "'models/none' is not served"),
         (("influence", "--channels", "1,x"), 4, "'x' is not an integer; channels are given"),
-        (("influence", "--channels", "1,1"), 4, "channel 1 is named more than once"),
         (("influence", "--channels", ""), 4, "no channels"),
         (("influence", "--channels", "-1"), 4, "channel -1 is not allowed"),
         (("influence", "--pairs", 0), 4, "pairs 0 is not allowed: it must be from 1"),
@@ -353,7 +352,6 @@ def test_an_interrupted_wait_says_how_to_go_on(
         (("influence", "--map-size", -1), 2, "Invalid value for '--map-size'"),
         (("influence", "--nonsense"), 2, "No such option"),
         (("nonsense",), 2, "No such"),
-        (("modules", "--k", 7, "--pairs", 2), 4, "k 7 is more than the 6 maps"),
         (("modules", "--method", "ward"), 4, "--method 'ward' is unknown; there are: nmf, kmeans"),
         (("modules", "--seed", "x"), 4, "--seed 'x' is not integers from 0 with commas"),
         (("modules", "--maps", "m.npz", "--layer", "conv1"), 2, "leave out --model, --layer"),

@@ -24,7 +24,7 @@ from graftscope.client import (
     Prior,
 )
 from graftscope.client.errors import InputError, NotFoundError, UsageError
-from graftscope.client.wire import manifest_from_proto
+from graftscope.client.wire import manifest_from
 
 CPU = Execution(DIGEST, Precision.FP32, "CPUExecutionProvider")
 
@@ -71,7 +71,7 @@ def test_models_are_described_with_their_layers(client: Any) -> None:
         "/conv2/Relu_output_0",
     )
     assert model.image.range == (-1.0, 1.0)
-    assert model.manifest == manifest_from_proto(manifest())
+    assert model.manifest == manifest_from(manifest())
     with pytest.raises(
         InputError,
         match=r"layer 'conv9' is not in model 'toy'; it has: conv1 \(coarse\), conv2",

@@ -6,8 +6,9 @@ import grpc
 import pytest
 
 from graftscope.client import errors
-from graftscope.client._embedded import foreign_error
-from graftscope.client.errors import ERRORS, GraftscopeError, error_class
+from graftscope.client.calls import foreign_error
+from graftscope.client.errors import GraftscopeError
+from graftscope.client.wire import ERRORS, error_class
 
 
 def all_errors() -> list[type[GraftscopeError]]:

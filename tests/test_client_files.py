@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from graftscope.client import ImageFormat
-from graftscope.client._files import (
+from graftscope.client.arrays import (
     check_writable,
     prepare_folder,
     read_array,
@@ -17,8 +17,8 @@ from graftscope.client._files import (
     write_bytes,
     write_npz,
 )
-from graftscope.client._pixels import read_images
 from graftscope.client.errors import InputError, NotFoundError, OutputError
+from graftscope.client.pictures import read_images
 
 RGB = ImageFormat(channels=3, height=4, width=4, low=-1.0, high=1.0)
 GREY = ImageFormat(channels=1, height=4, width=4, low=0.0, high=1.0)

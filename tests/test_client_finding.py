@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from graftscope.client import Source, find_channels, read_mask, rectangle_region
-from graftscope.client._regions import region_at
-from graftscope.client._sources import read_source
+from graftscope.client.arrays import read_source
 from graftscope.client.errors import InputError, NotFoundError
+from graftscope.client.finding import region_at
 
 LEFT = rectangle_region(0, 0, 4, 4, image_height=4, image_width=8)
 

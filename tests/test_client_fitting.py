@@ -22,11 +22,10 @@ from graftscope.client import (
     StoredLatents,
     Swap,
 )
-from graftscope.client._choices import PairChoice
-from graftscope.client._fixed import fixed_values
-from graftscope.client._pixels import read_images
 from graftscope.client.errors import InputError
-from graftscope.client.wire import Outbox, hybridize_request
+from graftscope.client.pictures import read_images
+from graftscope.client.values import HybridsTask, fixed, fixed_values
+from graftscope.client.wire import Outbox, request_of
 
 EDIT = Edit("conv", [1], action=Scale(2.0))
 
@@ -140,8 +139,8 @@ def test_values_that_do_not_fit_their_input_are_refused(fix: Any, message: str) 
 
 
 def hybrids(**changes: Any) -> Any:
-    pairs = PairChoice(2, 0, 0, None, **changes).fixed(MODEL)
-    return hybridize_request("toy", Intervention([EDIT]), pairs, Outbox()).pairs
+    task = HybridsTask("toy", intervention=Intervention([EDIT]), pairs=2, **changes)
+    return request_of(fixed(task, MODEL) if task.fix else task, Outbox()).pairs
 
 
 def test_shared_and_fixed_inputs_are_told_with_the_pairs() -> None:

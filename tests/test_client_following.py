@@ -14,8 +14,8 @@ from graftscope.client import (
     JobKind,
     JobState,
     Progress,
-    _patience,
 )
+from graftscope.client.calls import _transfers
 from graftscope.client.errors import (
     InputError,
     JobCancelledError,
@@ -30,7 +30,7 @@ TASK = InfluenceTask("toy", "intermediate", pairs=3)
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_patience, "DELAYS_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(_transfers, "DELAYS_S", (0.0, 0.0, 0.0))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,10 +22,17 @@ from graftscope.client import (
     StabilityResult,
     StabilityTask,
 )
-from graftscope.client._gather import ReportPlan, default_layers, gather
 from graftscope.client.cli import run
+from graftscope.client.cli._report_contents import ReportPlan, default_layers, gather
 from graftscope.client.errors import UsageError
 from graftscope.client.report import LayerSection
+
+
+def planned(
+    *layers: str, samples: int = 24, k: int = 3, shown_pairs: int = 8, **maps: Any
+) -> ReportPlan:
+    asked = InfluenceTask("toy", layers[0], **maps)
+    return ReportPlan(layers, asked, k=k, samples=samples, shown_pairs=shown_pairs)
 
 
 @pytest.fixture
@@ -52,7 +59,7 @@ class Analyst:
 
 def test_a_report_holds_every_layers_maps_modules_and_hybrids(client: Client) -> None:
     steps: list[str] = []
-    plan = ReportPlan(layers=("coarse", "conv2"), pairs=20, samples=5, shown_pairs=4)
+    plan = planned("coarse", "conv2", pairs=20, samples=5, shown_pairs=4)
     data = gather(client, client.model("toy"), plan, Analyst(client), steps.append)
     assert (data.model, data.digest, data.pairs, data.originals) == ("toy", DIGEST, 20, "encoded")
     assert (data.precision, data.image_range) == ("float32", (-1.0, 1.0))
@@ -71,7 +78,7 @@ def test_a_report_holds_every_layers_maps_modules_and_hybrids(client: Client) ->
 
 
 def test_a_report_says_in_which_precision_all_of_it_was_computed(client: Client) -> None:
-    plan = ReportPlan(layers=("coarse",), pairs=20, samples=5, precision=Precision.BF16)
+    plan = planned("coarse", pairs=20, samples=5, precision=Precision.BF16)
     data = gather(client, client.model("toy"), plan, Analyst(client), lambda step: None)
     assert (data.precision, data.provider) == ("bfloat16", "OpenVINOExecutionProvider")
     assert data.rewrites == ("fold", "share")
@@ -83,7 +90,7 @@ def test_a_report_tells_how_stable_its_modules_are_where_enough_channels_can_tel
     client: Client,
 ) -> None:
     def section(k: int) -> LayerSection:
-        plan = ReportPlan(layers=("coarse",), pairs=20, k=k)
+        plan = planned("coarse", pairs=20, k=k)
         data = gather(client, client.model("toy"), plan, Analyst(client), lambda step: None)
         return data.sections[0]
 
@@ -95,7 +102,7 @@ def test_a_report_tells_how_stable_its_modules_are_where_enough_channels_can_tel
 
 
 def test_a_modules_hybrids_change_only_the_rows_of_its_template(client: Client) -> None:
-    plan = ReportPlan(layers=("coarse",), pairs=20, shown_pairs=4)
+    plan = planned("coarse", pairs=20, shown_pairs=4)
     data = gather(client, client.model("toy"), plan, Analyst(client), lambda step: None)
     section = data.sections[0]
     for module, hybrids in enumerate(section.hybrids):
@@ -104,7 +111,7 @@ def test_a_modules_hybrids_change_only_the_rows_of_its_template(client: Client) 
 
 
 def test_modules_are_measured_on_pairs_that_did_not_find_them(client: Client) -> None:
-    plan = ReportPlan(layers=("coarse",), pairs=20, shown_pairs=4)
+    plan = planned("coarse", pairs=20, shown_pairs=4)
     section = gather(
         client, client.model("toy"), plan, Analyst(client), lambda step: None
     ).sections[0]
@@ -121,7 +128,7 @@ def test_modules_are_measured_on_pairs_that_did_not_find_them(client: Client) ->
 def test_given_pairs_measure_the_modules_again(client: Client) -> None:
     latents = client.generate("toy", count=12).latents
     given = LatentPairs(latents, {"z": latents["z"][::-1].copy()})
-    plan = ReportPlan(layers=("coarse",), originals=given)
+    plan = planned("coarse", originals=given)
     section = gather(
         client, client.model("toy"), plan, Analyst(client), lambda step: None
     ).sections[0]
@@ -129,7 +136,7 @@ def test_given_pairs_measure_the_modules_again(client: Client) -> None:
 
 
 def test_a_module_without_channels_changes_nothing(client: Client) -> None:
-    plan = ReportPlan(layers=("coarse",), pairs=20, k=4)
+    plan = planned("coarse", pairs=20, k=4)
     section = gather(
         client, client.model("toy"), plan, Analyst(client), lambda step: None
     ).sections[0]

@@ -19,7 +19,7 @@ from graftscope.client import (
     Scale,
 )
 from graftscope.client.errors import InputError, UsageError
-from graftscope.client.wire import inline, intervention_from_proto
+from graftscope.client.interventions import edits_of, inline
 
 TWO = Intervention([Edit("conv1", [0, 1], action=Scale(2.0)), Edit("conv2", [4])])
 
@@ -44,7 +44,7 @@ def faults(server: tuple[str, Faults]) -> Faults:
 def test_hybrids_of_an_intervention_are_asked_for(client: Any, faults: Faults) -> None:
     found = client.hybridize("toy", intervention=TWO, pairs=2, seed=3)
     (request,) = faults.asked
-    assert intervention_from_proto(request.intervention, inline) == TWO  # type: ignore[attr-defined]
+    assert Intervention(edits_of(request.intervention, inline)) == TWO  # type: ignore[attr-defined]
     first, second = (np.stack([draw(3, i, which) for i in range(2)]) for which in (1, 2))
     first[:, [0, 1, 4]] = second[:, [0, 1, 4]]  # the toy swaps, whatever it is told
     np.testing.assert_array_equal(found.hybrid, render(first))

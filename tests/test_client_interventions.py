@@ -24,10 +24,10 @@ from graftscope.client import (
     StoredLatents,
     Swap,
 )
-from graftscope.client._files import write_npz
-from graftscope.client._sources import Source
+from graftscope.client.arrays import Source, write_npz
 from graftscope.client.errors import GraftscopeError, InputError, NotFoundError, UsageError
-from graftscope.client.wire import Outbox, inline, intervention_from_proto, intervention_to_proto
+from graftscope.client.interventions import edits_of, inline, message_of
+from graftscope.client.wire import Outbox
 
 IMAGE = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
 LATENTS = {"z": np.array([[0.5, -1.0]], np.float32), "label": np.array([[3]])}
@@ -56,8 +56,8 @@ EDITS = {
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
 def test_every_edit_comes_back_from_the_wire_and_from_json(edit: Edit) -> None:
     intervention = Intervention([edit, EDITS["swap"]])
-    message = intervention_to_proto(intervention, Outbox())
-    back = intervention_from_proto(message, inline)
+    message = message_of(intervention.edits, Outbox().add)
+    back = Intervention(edits_of(message, inline))
     assert back == intervention
     assert hash(back) == hash(intervention)
     assert Intervention.from_json(intervention.to_json()) == intervention
@@ -145,7 +145,7 @@ def test_what_is_not_allowed_is_refused_by_value(make: Callable[[], Any], messag
 def test_large_arrays_of_an_intervention_travel_ahead_of_it() -> None:
     outbox = Outbox(limit_bytes=40)
     edits = [EDITS["vector"], Edit("fc", [1], action=Constant(np.zeros(11)))]
-    message = intervention_to_proto(Intervention(edits), outbox)
+    message = message_of(edits, outbox.add)
     places = [edit.constant.array.WhichOneof("source") for edit in message.edits]
     assert places == ["tensor", "artifact"]
     assert [packed.shape for packed in outbox.large] == [(11,)]

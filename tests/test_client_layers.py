@@ -9,10 +9,10 @@ import pytest
 
 from _cli_shell import arrays
 from graftscope.client import Client, InfluenceTask, LayersResult, Prior
-from graftscope.client._layers import layer_path
-from graftscope.client._sources import read_source
+from graftscope.client.arrays import read_source
 from graftscope.client.cli import run
 from graftscope.client.errors import InputError, UsageError
+from graftscope.client.values import layer_path
 
 # A pass of several layers may run another number of pairs at once, added in other groups.
 TOLERANCE = 1e-5
@@ -62,10 +62,9 @@ def test_a_job_of_layers_is_read_again_by_its_name(client: Client) -> None:
 @pytest.mark.parametrize(
     "beside", [{"layer": "fc"}, {"channels": (0,)}, {"labels": np.zeros(6, int)}]
 )
-def test_layers_take_nothing_beside_them(client: Client, beside: dict[str, object]) -> None:
-    task = InfluenceTask("toy-vae", layers=("fine", "fc"), **beside)  # type: ignore[arg-type]
+def test_layers_take_nothing_beside_them(beside: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="leave out `layer`"):
-        client.start(task)
+        InfluenceTask("toy-vae", layers=("fine", "fc"), **beside)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("layers", [[], ["fc", "fc"], ["fc", "coarse"], ["fc", "conv9"]])

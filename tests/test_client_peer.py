@@ -14,8 +14,7 @@ import pytest
 from _either_client import opened
 from _fake_server import Faults, fake_server
 from graftscope.client import Client, VersionWarning, client_version
-from graftscope.client._channel import channel_options, deadline
-from graftscope.client._version import UNKNOWN, differs
+from graftscope.client.calls._channel import channel_options, deadline
 from graftscope.client.errors import (
     DeadlineError,
     InputError,
@@ -24,6 +23,7 @@ from graftscope.client.errors import (
     UnsupportedError,
     VersionError,
 )
+from graftscope.client.version import UNKNOWN, differs
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -88,7 +88,7 @@ def test_a_grpc_server_that_is_not_graftscope_is_told_apart(kind: str) -> None:
 def test_a_server_of_another_version_is_warned_of_once(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graftscope.client._peer.client_version", lambda: "0.1.7")
+    monkeypatch.setattr("graftscope.client.calls._peer.client_version", lambda: "0.1.7")
     with fake_server(Faults(version="0.2.0")) as (address, _), opened(kind, address) as client:
         with pytest.warns(VersionWarning, match=r"is graftscope 0\.2\.0, this client is 0\.1\.7"):
             client.models()
@@ -98,7 +98,7 @@ def test_a_server_of_another_version_is_warned_of_once(
 def test_a_method_that_the_server_lacks_is_explained_by_its_version(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graftscope.client._peer.client_version", lambda: "0.1.7")
+    monkeypatch.setattr("graftscope.client.calls._peer.client_version", lambda: "0.1.7")
     faults = Faults(version="0.1.0")
     faults.refusals["Encode"] = (grpc.StatusCode.UNIMPLEMENTED, "Method not found!", "", "")
     with fake_server(faults) as (address, _), opened(kind, address) as client:
@@ -129,7 +129,7 @@ def test_a_layer_of_a_kind_of_the_future_asks_for_a_newer_client(kind: str) -> N
     with (
         fake_server(Faults(layer_kind=9)) as (address, _),
         opened(kind, address) as client,
-        pytest.raises(VersionError, match="kind of layer 'conv1' 9 is unknown to this client"),
+        pytest.raises(VersionError, match="layer kind number 9 is unknown to this client"),
     ):
         client.models()
 

@@ -10,10 +10,10 @@ from _either_client import opened
 from _fake_model import DIGEST, SIDE
 from _fake_server import Faults, fake_server
 from graftscope.client import Deviation, Execution, Precision
-from graftscope.client._execution import checked_precision
 from graftscope.client.errors import InputError
-from graftscope.client.wire._precision import precision_to_proto
-from graftscope.client.wire._replies import execution_from_proto
+from graftscope.client.values import HybridsTask
+from graftscope.client.wire import Outbox, request_of
+from graftscope.client.wire._operations import made
 from graftscope.v1 import precision_pb2
 
 DEVIATION = Deviation(8, 6, 0.001, 0.0125, 0.05)
@@ -49,20 +49,18 @@ def test_every_call_runs_in_float32_unless_asked_otherwise(client: Any, call: st
 
 
 @pytest.mark.parametrize("word", Precision)
-def test_a_precision_is_one_number_of_the_contract(word: Precision) -> None:
-    number = precision_to_proto(word)
-    assert precision_pb2.Precision.Name(number) == f"PRECISION_{word.value.upper()}"
-
-
-def test_a_precision_may_be_said_in_a_word() -> None:
-    assert precision_to_proto("bf16") == precision_pb2.PRECISION_BF16
+def test_a_precision_is_one_number_of_the_contract_also_in_a_word(word: Precision) -> None:
+    for said in (word, word.value):
+        task = HybridsTask("toy", "conv1", [0], precision=said)  # type: ignore[arg-type]
+        number = request_of(task, Outbox()).precision
+        assert precision_pb2.Precision.Name(number) == f"PRECISION_{word.value.upper()}"
 
 
 def test_an_unknown_precision_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(
         InputError, match="precision 'half' is unknown; there are: fp32, bf16, tf32, fp16, auto"
     ) as caught:
-        checked_precision("half")
+        HybridsTask("toy", "conv1", [0], precision="half")  # type: ignore[arg-type]
     assert caught.value.field == "precision"
 
 
@@ -76,11 +74,11 @@ def test_what_ran_comes_back_with_rewrites_and_deviation() -> None:
             pairs=8, sets=6, individual_median=0.001, individual_worst=0.0125, worst=0.05
         ),
     )
-    execution = execution_from_proto(message)
+    execution = made(message, Execution)
     expected = Execution("abc", Precision.TF32, "CUDAExecutionProvider", ("fold",), DEVIATION)
     assert execution == expected
     message.ClearField("deviation")
-    assert execution_from_proto(message).deviation is None
+    assert made(message, Execution).deviation is None
 
 
 def test_a_deviation_is_read_in_one_line() -> None:

@@ -23,8 +23,7 @@ from graftscope.client import (
     StabilityResult,
     SuggestedK,
 )
-from graftscope.client._files import read_npz
-from graftscope.client._sources import read_source, source_from_comment
+from graftscope.client.arrays import read_npz, read_source, source_from_comment
 
 CPU = Execution("digest", Precision.FP32, "CPUExecutionProvider")
 INFLUENCE = InfluenceResult(

@@ -11,8 +11,8 @@ from _cli_shell import Shell
 from _fake_server import Faults, fake_server
 from graftscope.client import Client, Images, InfluenceTask, MagnitudeTask, Prior
 from graftscope.client.cli import run
-from graftscope.client.cli._options import MAP_PAIRS, STRATIFIED_PAIRS
 from graftscope.client.errors import InputError
+from graftscope.client.values import STRATIFIED_PAIRS
 
 MODEL = "toy-vae"
 
@@ -123,7 +123,7 @@ def test_the_verb_says_that_pairs_were_stratified(shell: Shell) -> None:
 def test_every_verb_that_computes_maps_takes_whole_groups(
     shell: Shell, server: tuple[str, Faults], verb: tuple[str, ...]
 ) -> None:
-    for options, pairs in (((), MAP_PAIRS), (("--stratified",), STRATIFIED_PAIRS)):
+    for options, pairs in (((), 1000), (("--stratified",), STRATIFIED_PAIRS)):
         server[1].asked.clear()
         shell.json(*verb, *options, "--dry-run")
         asked = server[1].asked[0].pairs  # type: ignore[attr-defined]

@@ -23,7 +23,7 @@ from graftscope.client import (
     SuggestedK,
 )
 from graftscope.client.errors import InputError, ReplyError, VersionError
-from graftscope.client.wire import job_from_proto, result_from
+from graftscope.client.wire import job_from, result_from
 from graftscope.v1 import analysis_service_pb2
 
 
@@ -152,7 +152,7 @@ def test_a_server_that_lacks_an_analysis_is_named_as_such(client: Any, faults: F
 def test_an_operation_of_an_unknown_kind_is_one_of_a_newer_server() -> None:
     metadata = analysis_service_pb2.AnalysisMetadata()
     with pytest.raises(VersionError, match="upgrade the client"):
-        job_from_proto(operations_pb2.Operation(metadata=pack(metadata)))
+        job_from(operations_pb2.Operation(metadata=pack(metadata)))
 
 
 def test_a_magnitude_without_a_line_for_every_layer_makes_no_sense() -> None:

@@ -10,13 +10,14 @@ import pytest
 from _either_client import opened
 from _fake_model import influence, render
 from _fake_server import Faults, fake_server
-from graftscope.client import LatentPairs, _patience
+from graftscope.client import LatentPairs
+from graftscope.client.calls import _transfers
 from graftscope.client.errors import IntegrityError, UnavailableError
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_patience, "DELAYS_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(_transfers, "DELAYS_S", (0.0, 0.0, 0.0))
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Facts about stopping rules on the client's side: what they are, what they ask, what is told."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from graftscope.client import (
     Stopping,
     Until,
 )
-from graftscope.client._until import checked_until, told_stop
 from graftscope.client.errors import InputError
-from graftscope.client.wire import Outbox, influence_request
-from graftscope.client.wire._until import until_from_proto, until_to_proto
+from graftscope.client.values import told_stop
+from graftscope.client.wire import Outbox, request_of
+from graftscope.client.wire._operations import until_of
+from graftscope.v1 import analysis_service_pb2
 
 MAX = 40
 
@@ -44,6 +45,17 @@ def shell(server: tuple[str, Faults], capsys: pytest.CaptureFixture[str]) -> She
     return Shell(server[0], capsys)
 
 
+def checked(rule: Until | str | None) -> Until | str | None:
+    return InfluenceTask("toy", "conv1", until=rule).until
+
+
+def over_the_wire(rule: Until | None) -> Until | None:
+    task = InfluenceTask("toy", "conv1", until=rule)
+    request = request_of(task, Outbox())
+    assert isinstance(request, analysis_service_pb2.InfluenceRequest)
+    return until_of(analysis_service_pb2.AnalysisMetadata(influence=request))
+
+
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
@@ -55,46 +67,46 @@ def shell(server: tuple[str, Faults], capsys: pytest.CaptureFixture[str]) -> She
     ],
 )
 def test_rules_are_said_in_words(text: str, rule: Until) -> None:
-    assert checked_until(text) == rule
-    assert checked_until(str(rule)) == rule
+    assert checked(text) == rule
+    assert checked(str(rule)) == rule
 
 
 @pytest.mark.parametrize("text", ["", "se", "se=", "se=two", "se=0.1,k=3", "stable=3", "stabel"])
 def test_other_words_are_refused_with_those_that_are_rules(text: str) -> None:
     with pytest.raises(InputError, match=r"say se=0\.02 .*, or stable"):
-        checked_until(text)
+        checked(text)
 
 
 @pytest.mark.parametrize(
     ("rule", "told"),
     [
-        (RelativeError(0.0), "of 0 is not allowed: it must lie above 0 and below 1"),
-        (RelativeError(1.0), "of 1 is not allowed"),
-        (RelativeError(float("nan")), "must be finite"),
-        (StableLabels(k=1), "k 1 is not allowed: it must be from 2"),
-        (StableLabels(window=2), "window 2 is not allowed: it must be odd"),
-        (StableLabels(percentile=100), "percentile 100 is not allowed"),
-        (StableLabels(method="lda"), "method 'lda' is unknown; there are: nmf, kmeans"),  # type: ignore[arg-type]
-        (StableLabels(seed=-1), "seed -1 is not allowed"),
-        (0.02, "until 0.02 is no stopping rule"),
+        (lambda: RelativeError(0.0), "value 0 is not allowed: it must lie above 0 and below 1"),
+        (lambda: RelativeError(1.0), "value 1 is not allowed"),
+        (lambda: RelativeError(float("nan")), "must be finite"),
+        (lambda: StableLabels(k=1), "k 1 is not allowed: it must be from 2"),
+        (lambda: StableLabels(window=2), "window 2 is not allowed: it must be odd"),
+        (lambda: StableLabels(percentile=100), "percentile 100 is not allowed"),
+        (lambda: StableLabels(method="lda"), "method 'lda' is unknown; there are: nmf, kmeans"),  # type: ignore[arg-type]
+        (lambda: StableLabels(seed=-1), "seed -1 is not allowed"),
+        (lambda: checked(0.02), "until 0.02 is no stopping rule"),  # type: ignore[arg-type]
+        (lambda: checked("stable,k=1"), "until: k 1 is not allowed"),
     ],
 )
-def test_rules_out_of_range_are_refused(rule: Until, told: str) -> None:
+def test_rules_out_of_range_are_refused(rule: Callable[[], Until], told: str) -> None:
     with pytest.raises(InputError, match=told):
-        influence_request(InfluenceTask("toy", "conv1", until=rule), Outbox())
+        rule()
 
 
-@pytest.mark.parametrize("rule", [RelativeError(0.25), StableLabels(4, Method.SPECTRAL, 1, 5, 60)])
-def test_rules_survive_the_wire(rule: Until) -> None:
-    message = until_to_proto(rule)
-    assert message is not None
-    assert until_from_proto(message) == rule
+@pytest.mark.parametrize(
+    "rule", [None, RelativeError(0.25), StableLabels(4, Method.SPECTRAL, 1, 5, 60)]
+)
+def test_rules_survive_the_wire(rule: Until | None) -> None:
+    assert over_the_wire(rule) == rule
 
 
 def test_no_rule_is_nothing_on_the_wire() -> None:
-    request = influence_request(InfluenceTask("toy", "conv1"), Outbox())
+    request = request_of(InfluenceTask("toy", "conv1"), Outbox())
     assert not request.HasField("until")
-    assert until_from_proto(request.until) is None
 
 
 def test_a_result_tells_what_came_of_its_rule(client: Client) -> None:
@@ -193,7 +205,9 @@ def test_verbs_that_compute_maps_watch_the_modules_that_they_are_about_to_find(
     expected: tuple[int, Method, int],
 ) -> None:
     shell.json(*verb, "--pairs", 5, "--until", "stable", "--window", 5)
-    rule = until_from_proto(server[1].asked[0].until)  # type: ignore[attr-defined]
+    asked = server[1].asked[0]
+    assert isinstance(asked, analysis_service_pb2.InfluenceRequest)
+    rule = until_of(analysis_service_pb2.AnalysisMetadata(influence=asked))
     assert rule == StableLabels(*expected, window=5)
 
 
@@ -209,4 +223,4 @@ def test_a_rule_is_no_use_to_maps_that_are_there(shell: Shell, tmp_path: Path) -
 def test_a_wrong_rule_is_one_line(shell: Shell) -> None:
     code, err = shell.refused("influence", "--until", "se=2")
     assert code == 4
-    assert "a relative standard error of 2 is not allowed" in err
+    assert "--until: value 2 is not allowed: it must lie above 0 and below 1" in err

@@ -7,17 +7,8 @@ import numpy as np
 import pytest
 
 from graftscope.client.errors import InputError, IntegrityError, ReplyError
-from graftscope.client.wire import (
-    DATATYPES,
-    Assembly,
-    Outbox,
-    pack,
-    size_bytes,
-    tensor_from_proto,
-    tensor_to_proto,
-    unpack,
-    upload_requests,
-)
+from graftscope.client.wire import Assembly, Outbox, Packed, unpack, upload_requests
+from graftscope.codec import DATATYPES
 from graftscope.v1 import artifact_service_pb2, tensor_pb2
 
 MIB = 1 << 20
@@ -28,8 +19,8 @@ MIB = 1 << 20
 def test_an_array_comes_back_as_it_was_sent(datatype: str, shape: tuple[int, ...]) -> None:
     dtype = DATATYPES[datatype].newbyteorder("=")
     array = np.random.default_rng(0).integers(0, 2, shape).astype(dtype)
-    tensor = tensor_to_proto(array)
-    back = tensor_from_proto(tensor)
+    tensor = Outbox().add(array).tensor
+    back = unpack(tensor.data, tensor.datatype, tensor.shape)
     assert (tensor.datatype, tuple(tensor.shape)) == (datatype, shape)
     assert back.dtype == dtype
     np.testing.assert_array_equal(back, array)
@@ -37,25 +28,27 @@ def test_an_array_comes_back_as_it_was_sent(datatype: str, shape: tuple[int, ...
 
 def test_elements_travel_little_endian_in_c_order() -> None:
     array = np.array([[1, 2], [3, 4]], dtype=">i4").T
-    assert tensor_to_proto(array).data == np.array([1, 3, 2, 4], dtype="<i4").tobytes()
+    assert Outbox().add(array).tensor.data == np.array([1, 3, 2, 4], dtype="<i4").tobytes()
 
 
 def test_an_array_that_was_read_can_be_changed() -> None:
-    back = tensor_from_proto(tensor_to_proto(np.zeros(3, np.float32)))
+    back = unpack(bytes(12), "FP32", (3,))
     back[0] = 1
     assert back[0] == 1
 
 
 def test_an_element_type_that_the_contract_lacks_is_refused_by_name() -> None:
     with pytest.raises(InputError, match=r"complex64 cannot be sent; allowed: bool, uint8, int32"):
-        pack(np.zeros(2, np.complex64))
+        Packed(np.zeros(2, np.complex64))
 
 
 def test_bytes_that_do_not_fill_the_shape_are_refused() -> None:
     with pytest.raises(ReplyError, match=r"7 bytes for FP32 of shape \(2,\), which needs 8"):
         unpack(bytes(7), "FP32", (2,))
     with pytest.raises(ReplyError, match="datatype 'FP8'"):
-        size_bytes("FP8", (1,))
+        unpack(bytes(1), "FP8", (1,))
+    with pytest.raises(ReplyError, match="datatype 'FP8'"):
+        Assembly(tensor_pb2.Artifact(datatype="FP8"))
 
 
 def test_small_arrays_go_into_the_request_and_large_ones_ahead_of_it() -> None:
@@ -75,7 +68,7 @@ def test_all_inline_arrays_of_a_request_together_stay_under_the_limit() -> None:
 
 def test_an_upload_is_its_descriptor_and_then_checked_chunks_in_order() -> None:
     array = np.random.default_rng(1).integers(0, 256, 2 * MIB + 5).astype(np.uint8)
-    first, *chunks = list(upload_requests(pack(array)))
+    first, *chunks = list(upload_requests(Packed(array)))
     assert first.artifact.shape == [array.size]
     assert [len(each.chunk.data) for each in chunks] == [MIB, MIB, 5]
     assert all(google_crc32c.value(each.chunk.data) == each.chunk.crc32c for each in chunks)
@@ -90,7 +83,7 @@ def reply(data: bytes, *, crc32c: int | None = None) -> artifact_service_pb2.Rea
 
 
 def artifact_of(array: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> tensor_pb2.Artifact:
-    return pack(array).to_artifact()
+    return Packed(array).to_artifact().artifact
 
 
 def test_an_artifact_is_put_together_from_its_chunks() -> None:

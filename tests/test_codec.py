@@ -74,6 +74,12 @@ class Take:
 
 
 @dataclass(frozen=True)
+class Mixed:
+    weight: float
+    donor: Second | Stored | Picture
+
+
+@dataclass(frozen=True)
 class Which:
     channels: tuple[int, ...] | None = None
     layer: str = ""
@@ -137,6 +143,16 @@ def test_a_member_is_told_by_its_type() -> None:
     back = codec.made(message, Take, get, unions=UNIONS)
     assert isinstance(back.donor, Stored)
     np.testing.assert_array_equal(back.donor.latents["z"], latents["z"])
+
+
+def test_a_message_that_is_one_oneof_is_that_oneofs_value() -> None:
+    message = intervention_pb2.Blend()
+    codec.fill(message, Mixed(0.5, Second()), put, unions=UNIONS)
+    assert message.donor.WhichOneof("donor") == "original2"
+    assert codec.made(message, Mixed, get, unions=UNIONS) == Mixed(0.5, Second())
+    influence = analysis.InfluenceRequest()
+    codec.fill(influence, {"until": Share(0.02)}, put, unions=UNIONS)
+    assert influence.until.relative_standard_error == 0.02
 
 
 def test_a_message_of_one_field_is_that_fields_value() -> None:

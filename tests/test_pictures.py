@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graftscope.client._pictures import GAP, image_grid_png, in_rows, to_pixels
+from graftscope.client.pictures import image_grid_png, in_rows, to_pixels
+from graftscope.client.pictures._grid import GAP
 
 RANGE = (-1.0, 1.0)
 
@@ -108,7 +109,7 @@ def test_in_rows_keeps_every_image_in_order() -> None:
 def test_drawing_a_grid_needs_no_matplotlib() -> None:
     code = (
         "import sys, numpy as np\n"
-        "from graftscope.client._pictures import image_grid_png\n"
+        "from graftscope.client.pictures import image_grid_png\n"
         "image_grid_png([np.zeros((1, 3, 8, 8))], ['a'], image_range=(-1, 1))\n"
         "print('matplotlib' in sys.modules)"
     )

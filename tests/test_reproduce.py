@@ -16,8 +16,6 @@ from PIL import Image
 
 from _cli_shell import Shell
 from graftscope.client import Client, Prior
-from graftscope.client._sweeps import AnalysisResult
-from graftscope.client._tasks import Task
 from graftscope.client.cli._reproduce import ALL, NAMES
 from graftscope.client.reproduce import (
     EXPERIMENTS,
@@ -29,6 +27,7 @@ from graftscope.client.reproduce import (
     write_page,
     write_reproduction,
 )
+from graftscope.client.values import AnalysisResult, Task
 
 SCALE = Scale(pairs=8, hybrids=6, shown=3, repeats=1, sweep=(4, 8))
 """As few as will do: facts about what is written, not about the paper."""

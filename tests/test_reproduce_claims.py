@@ -7,13 +7,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from graftscope.client._execution import Execution, Precision
-from graftscope.client._sweeps import MagnitudeResult, Regression, StabilityResult, SuggestedK
-from graftscope.client._tasks import Method
 from graftscope.client.reproduce import Study, Verdict
 from graftscope.client.reproduce._fig5 import stability_claims
 from graftscope.client.reproduce._magnitude_claims import magnitude_claims
 from graftscope.client.reproduce._parts import PARTS, kinds_claim
+from graftscope.client.values import (
+    Execution,
+    MagnitudeResult,
+    Method,
+    Precision,
+    Regression,
+    StabilityResult,
+    SuggestedK,
+)
 
 ROUNDING = 1e-12
 """Of sums in another order."""

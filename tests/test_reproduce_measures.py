@@ -8,10 +8,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from graftscope.client._execution import Execution, Precision
-from graftscope.client._results import HybridResult, InfluenceResult, ModulesResult
-from graftscope.client._statistics import mean_of_known
-from graftscope.client._tasks import Method
+from graftscope.client.arrays import mean_of_known
 from graftscope.client.reproduce import Verdict
 from graftscope.client.reproduce._clustering import Clustering
 from graftscope.client.reproduce._fig2b import representative
@@ -30,6 +27,14 @@ from graftscope.client.reproduce._measures import (
 from graftscope.client.reproduce._parts import PARTS, module_of_parts
 from graftscope.client.reproduce._seams import measure_seams, seam_claim
 from graftscope.client.reproduce._write import plain
+from graftscope.client.values import (
+    Execution,
+    HybridResult,
+    InfluenceResult,
+    Method,
+    ModulesResult,
+    Precision,
+)
 
 ROUNDING = 1e-12
 """Of sums in another order."""

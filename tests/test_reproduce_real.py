@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from graftscope.client import errors
-from graftscope.client._models import ImageFormat, Model
+from graftscope.client.models import ImageFormat, Model
 from graftscope.client.reproduce import RealImages
 
 

@@ -280,6 +280,10 @@ def bad_groupings() -> Iterator[Bad]:
     yield Bad("products' type", whole, "INT64 of shape", "products")
     yield Bad("K of 1", stability(ks=[2, 1]), "k = 1 is not allowed; 2 to 4 is", "ks")
     yield Bad("K above", stability(ks=[5]), "k = 5 is not allowed; 2 to 4 is", "ks")
+    twice = [analysis_service_pb2.METHOD_NMF, analysis_service_pb2.METHOD_NMF]
+    yield Bad(
+        "method twice", stability(methods=twice), "a method is named more than once", "methods"
+    )
     yield Bad("K twice", stability(ks=[2, 2]), "a number more than once", "ks")
     yield Bad("method twice", stability(methods=[0, 1]), "method is named more", "methods")
     yield Bad("repeats", stability(repeats=1001), "at most 1000 are allowed", "repeats")

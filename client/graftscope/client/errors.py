@@ -25,13 +25,11 @@
 
 0 means that all went well.
 
-`ERRORS` is the one table from gRPC's status and the server's reason to this tree. This module
-must not know how calls are made.
+Which status and which reason of a server become which of these, `graftscope.client.wire` says. This
+module must not know gRPC.
 """
 
-from typing import ClassVar, NamedTuple
-
-import grpc
+from typing import ClassVar
 
 EXIT_OK = 0
 EXIT_UNEXPECTED = 1
@@ -144,61 +142,3 @@ class StoppedError(GraftscopeError):
     """The user interrupted the command."""
 
     exit_code = 130
-
-
-class Row(NamedTuple):
-    """One line of the table: a status, or a reason whatever the status, and the error it gives."""
-
-    status: grpc.StatusCode | None
-    reason: str
-    error: type[GraftscopeError]
-
-
-# A reason says more than a status, so the reasons come first; the first row that fits wins.
-ERRORS = (
-    Row(None, "NOT_IMPLEMENTED", UnsupportedError),
-    Row(None, "DEVICE_UNAVAILABLE", UnsupportedError),
-    Row(None, "PRECISION_UNAVAILABLE", UnsupportedError),
-    Row(None, "CHECKSUM_MISMATCH", IntegrityError),
-    Row(None, "ADDRESS_IN_USE", UnavailableError),
-    Row(None, "STATE_IN_USE", UnavailableError),
-    Row(None, "OPERATION_NOT_DONE", JobError),
-    Row(None, "NOT_CONVERGED", JobFailedError),
-    Row(None, "BAD_BUNDLE", InputError),
-    Row(None, "BAD_GRAPH", InputError),
-    Row(None, "INVALID_INPUT", InputError),
-    Row(None, "NOT_FOUND", NotFoundError),
-    Row(grpc.StatusCode.INVALID_ARGUMENT, "", InputError),
-    Row(grpc.StatusCode.OUT_OF_RANGE, "", InputError),
-    Row(grpc.StatusCode.ALREADY_EXISTS, "", InputError),
-    Row(grpc.StatusCode.NOT_FOUND, "", NotFoundError),
-    Row(grpc.StatusCode.UNAVAILABLE, "", UnavailableError),
-    Row(grpc.StatusCode.DEADLINE_EXCEEDED, "", DeadlineError),
-    Row(grpc.StatusCode.RESOURCE_EXHAUSTED, "", OverloadedError),
-    Row(grpc.StatusCode.PERMISSION_DENIED, "", AccessError),
-    Row(grpc.StatusCode.UNAUTHENTICATED, "", AccessError),
-    Row(grpc.StatusCode.UNIMPLEMENTED, "", UnsupportedError),
-    Row(grpc.StatusCode.FAILED_PRECONDITION, "", JobError),
-    Row(grpc.StatusCode.ABORTED, "", JobFailedError),
-    Row(grpc.StatusCode.CANCELLED, "", JobCancelledError),
-    Row(grpc.StatusCode.DATA_LOSS, "", IntegrityError),
-    Row(grpc.StatusCode.INTERNAL, "", InternalError),
-    Row(grpc.StatusCode.UNKNOWN, "", InternalError),
-)
-
-
-def error_class(status: grpc.StatusCode | None, reason: str = "") -> type[GraftscopeError]:
-    """Look up which error a status and a reason stand for.
-
-    Args:
-        status: gRPC's status; None where there was no call, as in an embedded server's start.
-        reason: The reason of google.rpc.ErrorInfo, empty if there is none.
-
-    Returns:
-        The class in the tree; `GraftscopeError` itself for a reason without a status that the
-        table does not hold.
-    """
-    for row in ERRORS:
-        if row.reason == reason if row.reason else row.status is status:
-            return row.error
-    return GraftscopeError

@@ -7,12 +7,14 @@ What a field of the contract becomes:
 3. a repeated field a tuple, a map a dict;
 4. an `Array` whatever `put` takes and `get` gives;
 5. a duration its seconds; a timestamp a datetime, or seconds since 1970 where a number is wanted;
-6. another message a dataclass; or, where it has a single field, that field's own value;
+6. another message a dataclass; or, where it holds a single field or a single oneof, that one's own
+   value;
 7. a oneof one value under the oneof's own name, whose type tells which member it is (`Unions`), as
-   well as each member under its name.
+   well as each member under its name. A dataclass that stands for a member of another kind is that
+   of its only field, or what its attribute `sent` says.
 
-What is not there is None. A value's field that the message lacks is an error of whoever wrote the
-value, unless it is named as left out: nothing is dropped in silence.
+What is not there is the default, or None. A value's field that the message lacks is an error of
+whoever wrote the value, unless it is named as left out: nothing is dropped in silence.
 """
 
 import types
@@ -77,7 +79,13 @@ def fill(
 
 
 def made(
-    message: Message, kind: type[Value], get: Get, *, unions: Unions | None = None, **given: object
+    message: Message,
+    kind: type[Value],
+    get: Get,
+    /,
+    *,
+    unions: Unions | None = None,
+    **given: object,
 ) -> Value:
     """Make a dataclass of a message.
 
@@ -160,8 +168,7 @@ class _Writer:
                 self._write(target[key], each)
 
     def _set_plain(self, message: Message, field: _Field, value: Any) -> None:
-        if is_dataclass(value):
-            value = _single(value)  # a oneof's member whose value is no message
+        value = _single(value)  # Of a oneof's member whose value is no message.
         try:
             if field.is_repeated:
                 getattr(message, field.name).extend(_plain(field, each) for each in value)
@@ -177,15 +184,18 @@ class _Writer:
     def _write(self, message: Any, value: Any) -> None:
         """Fill a message of its own."""
         if message.DESCRIPTOR.full_name == _ARRAY:
-            message.CopyFrom(self._put(_single(value) if is_dataclass(value) else value))
+            message.CopyFrom(self._put(_single(value)))
         elif isinstance(message, Duration):
             message.FromMicroseconds(round(value * _MICRO))
         elif isinstance(message, Timestamp):
             seconds = value.timestamp() if isinstance(value, datetime) else value
             message.FromMicroseconds(round(seconds * _MICRO))
-        elif (only := _only_field(message.DESCRIPTOR)) and not _says(value, only):
+        elif oneof := _only_oneof(message.DESCRIPTOR, value):
             message.SetInParent()
-            self._set(message, only, _single(value) if is_dataclass(value) else value)
+            self._set_member(message, oneof, value)
+        elif only := _only_field(message.DESCRIPTOR, value):
+            message.SetInParent()
+            self._set(message, only, _single(value))
         else:
             self.fill(message, value)
 
@@ -204,11 +214,15 @@ class _Reader:
             if name in given or not field.init:
                 continue
             if name in descriptor.fields_by_name:
-                found[name] = self._field(message, descriptor.fields_by_name[name], hints[name])
+                value = self._field(message, descriptor.fields_by_name[name], hints[name])
             elif name in descriptor.oneofs_by_name:
-                found[name] = self._member(message, descriptor.oneofs_by_name[name])
+                value = self._member(message, descriptor.oneofs_by_name[name])
             elif field.default is MISSING and field.default_factory is MISSING:
                 raise TypeError(f"{descriptor.name} says nothing of {name!r} of {kind.__name__}")
+            else:
+                continue
+            if value is not None or field.default is MISSING:
+                found[name] = value
         return kind(**found)
 
     def _field(self, message: Message, field: _Field, hint: Any) -> Any:
@@ -243,25 +257,27 @@ class _Reader:
         kind = _bare(hint)
         if field.enum_type is not None:
             return _worded(field, value, kind)
-        inner = field.message_type
-        if inner is None:
+        if field.message_type is None:
             return value
-        if inner.full_name == _ARRAY:
+        if field.message_type.full_name == _ARRAY:
             return self._get(value, path, hint)
         if isinstance(value, Duration | Timestamp):
             return _time(value, kind)
+        return self._message(value, kind, hint, path)
+
+    def _message(self, value: Any, kind: Any, hint: Any, path: str) -> Any:
         if is_dataclass(kind) and isinstance(kind, type):
             return self.made(value, kind, {})
-        only = _only_field(inner)
-        if only is None:
-            raise TypeError(f"{inner.name} at {path} is no {hint!r}")
-        return self._inside(value, only, hint, path)
+        if oneof := _only_oneof(value.DESCRIPTOR):
+            return self._member(value, oneof)
+        if only := _only_field(value.DESCRIPTOR):
+            return self._inside(value, only, hint, path)
+        raise TypeError(f"{value.DESCRIPTOR.name} at {path} is no {hint!r}")
 
     def _inside(self, value: Any, only: _Field, hint: Any, path: str) -> Any:
         """The value of a message's single field, under the name of the message's own."""
-        found = self._field(value, only, hint)
         if not _is_map(only):
-            return found
+            return self._field(value, only, hint)
         entry = only.message_type.fields_by_name["value"]
         wanted = (get_args(_bare(hint)) or (Any,))[-1]
         inputs = getattr(value, only.name)
@@ -298,19 +314,34 @@ def _is_map(field: _Field) -> bool:
     return field.message_type is not None and field.message_type.GetOptions().map_entry
 
 
-def _only_field(message: _Kind) -> _Field | None:
-    return message.fields[0] if len(message.fields) == 1 else None
+def _only_field(message: _Kind, value: object = None) -> _Field | None:
+    """A message's single field, unless a value says it under its own name."""
+    only = message.fields[0] if len(message.fields) == 1 else None
+    if only is None or (isinstance(value, Mapping) and _is_map(only)):
+        return only  # A mapping is the map, whatever its keys are.
+    return None if _says(value, only.name) else only
+
+
+def _only_oneof(message: _Kind, value: object = None) -> _Oneof | None:
+    """A message's single oneof, where that is all that it holds; likewise."""
+    if len(message.oneofs) != 1 or len(message.oneofs[0].fields) != len(message.fields):
+        return None
+    return None if _says(value, message.oneofs[0].name) else message.oneofs[0]
+
+
+def _says(value: object, name: str) -> bool:
+    if isinstance(value, Mapping):
+        return name in value
+    return is_dataclass(value) and any(each.name == name for each in fields(value))
 
 
 def _single(value: Any) -> Any:
-    """The value of a dataclass's only field."""
-    (field,) = fields(value)
-    return getattr(value, field.name)
-
-
-def _says(value: object, field: _Field) -> bool:
-    """Whether a dataclass says a field under the field's own name."""
-    return is_dataclass(value) and any(each.name == field.name for each in fields(value))
+    """What a dataclass stands for: what it says itself, or its only field; else itself."""
+    if hasattr(value, "sent"):
+        return value.sent
+    if is_dataclass(value) and len(fields(value)) == 1:
+        return getattr(value, fields(value)[0].name)
+    return value
 
 
 def _matches(message: _Kind, kind: Any) -> bool:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graftscope.client._checks import finite_number
-from graftscope.client._embedded import import_room, translated
+from graftscope.client.arrays import finite_number
+from graftscope.client.calls import import_room, translated
 from graftscope.client.cli._models import model_of_manifest, say_chain
 from graftscope.client.cli._options import JsonOption
 from graftscope.client.cli._output import counted, note, say, say_json

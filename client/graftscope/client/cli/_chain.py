@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from graftscope.client._models import ImageFormat, Input, Layer, LayerKind, Model
 from graftscope.client.cli._output import rounded
+from graftscope.client.models import ImageFormat, Input, Layer, LayerKind, Model
 
 _GAP = "  "
 _HEADS = ("up", "down", "up", "down")

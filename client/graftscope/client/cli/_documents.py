@@ -1,118 +1,73 @@
-"""What `--json` prints of each analysis. Maps, templates and weights are for `--out`."""
+"""What `--json` prints: a result's fields by their names; what only files hold is for `--out`."""
 
-from graftscope.client._finding import FoundChannels
-from graftscope.client._layers import LayersResult
-from graftscope.client._regions import Contrast
-from graftscope.client._results import InfluenceResult, ModulesResult, Stopping
-from graftscope.client._sources import Source
-from graftscope.client._sweeps import AnalysisResult, MagnitudeResult, StabilityResult
-from graftscope.client.cli._samples import how
+from dataclasses import fields
+
+from graftscope.client.arrays import axes_of
+from graftscope.client.finding import Contrast, FoundChannels
+from graftscope.client.interventions import Intervention
+from graftscope.client.models import Model
+from graftscope.client.values import AnalysisResult, Execution, LayersResult, Stopping
 
 
 def document_of(result: AnalysisResult) -> dict[str, object]:
-    """Make the document of any analysis."""
-    match result:
-        case InfluenceResult():
-            return influence_document(result)
-        case LayersResult():
-            return {"layers": [influence_document(each) for each in result.layers.values()]}
-        case ModulesResult():
-            return modules_document(result)
-        case StabilityResult():
-            return stability_document(result)
-        case MagnitudeResult():
-            return magnitude_document(result)
+    """Make the document of an analysis: its fields, and what its class says beside.
+
+    An array that only files hold is left out; one that may be missing says whether it is there.
+    """
+    if isinstance(result, LayersResult):
+        return {"layers": [document_of(each) for each in result.layers.values()]}
+    document: dict[str, object] = {}
+    axes = axes_of(type(result))
+    for name in (each.name for each in fields(result)):
+        value = getattr(result, name)
+        if name in axes and axes[name].in_files:
+            if axes[name].optional:
+                document[name] = value is not None
+        elif isinstance(value, Execution):
+            document |= {"model_digest": value.model_digest, **how(value)}
+        else:
+            document[name] = _said(value)
+    return document | {name: getattr(result, name) for name in result.BESIDE}
 
 
-def influence_document(result: InfluenceResult) -> dict[str, object]:
-    """Make the document of influence maps."""
+def _said(value: object) -> object:
+    """A field's value as documents say it: values by their fields, rules and edits in words."""
+    match value:
+        case Stopping():
+            return {**vars(value), "until": str(value.until)}
+        case [Intervention(), *_]:
+            return [str(each) for each in value]
+        case [first, *_] if hasattr(first, "__dict__") and not isinstance(first, str):
+            return [vars(each) for each in value]
+        case _:
+            is_value = hasattr(value, "__dataclass_fields__")
+            return vars(value) if is_value else value
+
+
+def head(model: Model, execution: Execution) -> dict[str, object]:
+    """What every verb's document of images begins with."""
     return {
-        "operation": result.operation,
-        "model": result.model,
-        "model_digest": result.execution.model_digest,
-        "layer": result.layer,
-        "originals": result.originals,
-        "pairs": result.pairs,
-        "stratified": result.stratified,
-        "stopping": _stopping(result.stopping),
-        "distinct_images": result.distinct_images,
-        **how(result.execution),
-        "range_width": result.range_width,
-        "map_shape": result.maps.shape[1:],
-        "products": result.products is not None,
-        "channels": result.channels,
-        "interventions": [str(each) for each in result.interventions],
-        "individual": result.individual,
-        "individual_stderr": result.individual_stderr,
+        "model": model.name,
+        "model_digest": execution.model_digest,
+        **how(execution),
     }
 
 
-def _stopping(stopping: Stopping | None) -> dict[str, object] | None:
-    return None if stopping is None else {**vars(stopping), "until": str(stopping.until)}
-
-
-def modules_document(result: ModulesResult) -> dict[str, object]:
-    """Make the document of modules."""
+def how(execution: Execution) -> dict[str, object]:
+    """What every document of computed numbers says of their arithmetic."""
+    deviation = execution.deviation
     return {
-        "operation": result.operation,
-        "source": _source(result.source),
-        "k": len(result.templates),
-        "method": result.method,
-        "seeds": result.seeds,
-        "labels": result.labels,
-        "purity": result.purity,
-        "impure": result.impure,
-        "agreement": result.agreement,
-        "cosine": result.cosine,
-        "seeds_agreeing": result.seeds_agreeing,
-    }
-
-
-def stability_document(result: StabilityResult) -> dict[str, object]:
-    """Make the document of stability: every repeat, and what repeats amount to."""
-    return {
-        "operation": result.operation,
-        "source": _source(result.source),
-        "channels": result.channels,
-        "k": result.k,
-        "methods": result.methods,
-        "repeats": result.consistency.shape[2],
-        "settled": result.settled,
-        "consistency": result.consistency,
-        "consistency_mean": result.consistency_mean,
-        "consistency_sd": result.consistency_sd,
-        "cosine": result.cosine,
-        "cosine_mean": result.cosine_mean,
-        "cosine_sd": result.cosine_sd,
-        "chance": result.chance,
-        "suggested": [vars(each) for each in result.suggested],
-    }
-
-
-def magnitude_document(result: MagnitudeResult) -> dict[str, object]:
-    """Make the document of magnitude: its columns, a row a module, and its regressions."""
-    columns = ("layer", "k", "module", "channels", "share", "individual", "individual_stderr")
-    return {
-        "operation": result.operation,
-        "model": result.model,
-        "model_digest": result.execution.model_digest,
-        "layers": result.layers,
-        "method": result.method,
-        "originals": result.originals,
-        "pairs": result.pairs,
-        "distinct_images": result.distinct_images,
-        **how(result.execution),
-        "range_width": result.range_width,
-        **{name: getattr(result, name) for name in columns},
-        "by_share": [vars(each) for each in result.by_share],
-        "by_channels": [vars(each) for each in result.by_channels],
+        "precision": execution.precision,
+        "provider": execution.provider,
+        "rewrites": execution.rewrites,
+        "deviation": None if deviation is None else vars(deviation),
     }
 
 
 def found_document(found: FoundChannels, modules: Contrast | None) -> dict[str, object]:
     """Make the document of channels that act inside a region, and of modules where there are."""
     return {
-        "source": _source(found.source),
+        "source": _said(found.source),
         "channels": found.channels,
         "ranked": found.ranked,
         **_contrast(found.contrast),
@@ -127,7 +82,3 @@ def _contrast(compared: Contrast) -> dict[str, object]:
         "outside": compared.outside,
         "certain": compared.certain,
     }
-
-
-def _source(source: Source | None) -> object:
-    return None if source is None else vars(source)

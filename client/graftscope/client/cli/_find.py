@@ -1,25 +1,23 @@
 """The verb find."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, TypeAlias, cast
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import RenderableType
 
-from graftscope.client._files import read_array, read_npz, write_bytes
-from graftscope.client._finding import FOUND_FROM, FoundChannels, check_whole, find_channels
-from graftscope.client._regions import Contrast
-from graftscope.client._results import InfluenceResult
-from graftscope.client._sources import Source, read_source
-from graftscope.client.cli._areas import Area, image_size, parse_area, region_of
+from graftscope.client._client import Client
+from graftscope.client.arrays import Source, read_array, read_npz, read_source, write_bytes
 from graftscope.client.cli._documents import found_document
 from graftscope.client.cli._following import compute, tell_dry_run
-from graftscope.client.cli._maps import MapsOptions, given_maps, wanted_maps
+from graftscope.client.cli._maps import Computed, MapsOptions, given_maps, wanted_maps
+from graftscope.client.cli._offers import Given
 from graftscope.client.cli._options import (
     DryRunOption,
     JsonOption,
@@ -30,8 +28,25 @@ from graftscope.client.cli._options import (
 from graftscope.client.cli._output import counted, note, say, say_json, table, written
 from graftscope.client.cli._places import chosen_model
 from graftscope.client.cli._session import check_target, opened
-from graftscope.client.cli._until import UntilPairOptions
-from graftscope.client.errors import MissingExtraError, NotFoundError
+from graftscope.client.errors import InputError, MissingExtraError, NotFoundError
+from graftscope.client.finding import (
+    FOUND_FROM,
+    Contrast,
+    FoundChannels,
+    check_whole,
+    find_channels,
+    rectangle_region,
+)
+from graftscope.client.pictures import read_mask
+from graftscope.client.values import InfluenceResult, InfluenceTask
+
+Rectangle: TypeAlias = tuple[int, int, int, int]
+"""Top, left, height and width, in pixels of the image."""
+
+Area: TypeAlias = Rectangle | NDArray[np.float64]
+"""A rectangle, or (H, W) from 0 outside to 1 inside."""
+
+_RECTANGLE = re.compile(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*")
 
 SHOWN = 20
 """Channels in the table, or more until all that were found are; `--json` and `--out` have all."""
@@ -82,7 +97,7 @@ def find(
     server: ServerOptions,
     which: ModelOptions,
     chosen: MapsOptions,
-    drawn: UntilPairOptions,
+    computed: Computed,
     region: RegionOption,
     modules: RankedModulesOption = None,
     at_least: AtLeastOption = None,
@@ -100,17 +115,17 @@ def find(
     """
     check_target(out, ".npz")
     _check_drawing(picture)
-    area = parse_area(region)
+    area = _parse_area(region)
     labels = None if modules is None else read_array(modules, "labels")
-    if given_maps(chosen, which.model, (), dry_run, drawn) is not None:
+    if given_maps(chosen, which.model, (), dry_run, computed) is not None:
         maps, where = _stored(cast(Path, chosen.maps), area, server)
     elif dry_run:
         with opened(server) as client:
             model = chosen_model(client, which.model)
-            tell_dry_run(client, [wanted_maps(model, chosen, drawn, ())], json)
+            tell_dry_run(client, [wanted_maps(model, chosen, computed, ())], json)
         return
     else:
-        maps, where = _computed(server, which, chosen, drawn, area)
+        maps, where = _computed(server, which, chosen, computed, area)
     values, stderr, source = maps
     found = find_channels(values, where, stderr=stderr, at_least=at_least, top=top)
     found = replace(found, source=source)
@@ -153,26 +168,26 @@ def _stored(path: Path, area: Area, server: ServerOptions) -> tuple[Maps, NDArra
         size = area.shape
     elif source is not None:
         with opened(server) as client:
-            size = image_size(client, source)
+            size = _image_size(client, source)
     else:
         size = arrays["maps"].shape[1:]
         note(f"{path} does not say its model: the rectangle is in pixels of its maps")
-    return (arrays["maps"], stderr, source), region_of(area, (size[0], size[1]))
+    return (arrays["maps"], stderr, source), _region_of(area, (size[0], size[1]))
 
 
 def _computed(
     server: ServerOptions,
     which: ModelOptions,
     chosen: MapsOptions,
-    drawn: UntilPairOptions,
+    computed: Given[InfluenceTask],
     area: Area,
 ) -> tuple[Maps, NDArray[np.float64]]:
     """Compute the maps of a layer, and make the region of the model's image."""
     with opened(server) as client:
         model = chosen_model(client, which.model)
         # Before maps are computed, which takes a while.
-        where = region_of(area, (model.image.height, model.image.width))
-        result = cast(InfluenceResult, compute(client, wanted_maps(model, chosen, drawn, ())))
+        where = _region_of(area, (model.image.height, model.image.width))
+        result = cast(InfluenceResult, compute(client, wanted_maps(model, chosen, computed, ())))
     stderr = result.stderr if np.isfinite(result.stderr).all() else None
     return (result.maps, stderr, result.source), where
 
@@ -233,3 +248,48 @@ def _ranking(
 
 def _score(score: float) -> str:
     return "-" if np.isnan(score) else f"{score:.2f}"
+
+
+def _parse_area(text: str) -> Area:
+    """Read what `--region` says.
+
+    Raises:
+        NotFoundError: If there is no such picture.
+        InputError: If it is neither a picture nor a rectangle.
+    """
+    if found := _RECTANGLE.fullmatch(text):
+        top, left, height, width = map(int, found.groups())
+        return top, left, height, width
+    if not Path(text).suffix:
+        raise InputError(
+            f"--region {text!r} is neither a picture nor a rectangle TOP,LEFT,HEIGHT,WIDTH like"
+            " 0,16,32,32"
+        )
+    return read_mask(text)
+
+
+def _region_of(area: Area, image: tuple[int, int]) -> NDArray[np.float64]:
+    """Make the region of an image of (H, W) pixels; a mask is one already.
+
+    Raises:
+        InputError: If the rectangle is not within the image.
+    """
+    if not isinstance(area, tuple):
+        return area
+    top, left, height, width = area
+    return rectangle_region(top, left, height, width, image_height=image[0], image_width=image[1])
+
+
+def _image_size(client: Client, source: Source) -> tuple[int, int]:
+    """Ask a server for the size (H, W) of the images that stored maps are of.
+
+    Raises:
+        InputError: If it does not have the model, or has another version of it.
+    """
+    for model in client.models():
+        if (model.name, model.digest) == (source.model, source.model_digest):
+            return model.image.height, model.image.width
+    raise InputError(
+        f"a rectangle is in pixels of the image, but this server does not have {source}: name its"
+        " bundle with --bundle, or give a mask"
+    )

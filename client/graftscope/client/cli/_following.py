@@ -3,16 +3,22 @@
 from collections.abc import Callable, Sequence
 
 from graftscope.client._client import Client
-from graftscope.client._jobs import Estimate, Job, JobState
-from graftscope.client._jobs import Progress as JobProgress
-from graftscope.client._layers import LayersResult
-from graftscope.client._results import InfluenceResult
-from graftscope.client._sweeps import AnalysisResult
-from graftscope.client._tasks import HybridTask, InfluenceTask, Task
-from graftscope.client._until import told_stop
 from graftscope.client.cli._output import counted, duration, note, say_json, size, when
 from graftscope.client.cli._progress import of_job, shown
 from graftscope.client.errors import StoppedError
+from graftscope.client.values import (
+    AnalysisResult,
+    Estimate,
+    HybridTask,
+    InfluenceResult,
+    InfluenceTask,
+    Job,
+    JobState,
+    LayersResult,
+    Task,
+    told_stop,
+)
+from graftscope.client.values import Progress as JobProgress
 
 
 def tell_estimate(estimate: Estimate, *, at_most: bool = False) -> None:

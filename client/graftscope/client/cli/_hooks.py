@@ -8,14 +8,13 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from graftscope.client._checks import module_labels
 from graftscope.client._client import Client
-from graftscope.client._files import read_array
-from graftscope.client._models import Layer, Model
-from graftscope.client._snippets import torch_code, torch_hook
+from graftscope.client.arrays import module_labels, read_array
 from graftscope.client.cli._output import say_code, say_json
 from graftscope.client.cli._places import chosen_place
+from graftscope.client.cli._torch_code import torch_code, torch_hook
 from graftscope.client.errors import InputError, UsageError
+from graftscope.client.models import Layer, Model
 
 AsOption = Annotated[
     str | None,

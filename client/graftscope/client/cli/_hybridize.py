@@ -1,7 +1,6 @@
 """The verb hybridize."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,37 +8,28 @@ import numpy as np
 import typer
 
 from graftscope.client._client import Client
-from graftscope.client._encodings import HybridFiles, HybridizeOptions
-from graftscope.client._execution import checked_precision
-from graftscope.client._files import write_bytes
-from graftscope.client._interventions import Intervention
-from graftscope.client._models import ImageFormat, Model
-from graftscope.client._originals import ImagePairs, Originals
-from graftscope.client._results import HybridResult
-from graftscope.client.cli._conditions import parse_fix, parse_share
-from graftscope.client.cli._encoding import EncodingOption, parse_encoding, saved
+from graftscope.client.arrays import write_bytes
+from graftscope.client.cli._documents import head
 from graftscope.client.cli._interventions import (
     InterveneOption,
     SaveInterventionOption,
     meant_intervention,
     refuse_beside_intervene,
 )
+from graftscope.client.cli._offers import As, Given, Offer
 from graftscope.client.cli._options import (
     CHANNELS,
-    HYBRID_PAIRS,
-    PAIRS,
     ChannelOptions,
-    HybridPairOptions,
     JsonOption,
     ModelOptions,
     ModulesLayerOption,
+    OriginalsOptions,
     PictureOption,
-    PrecisionOption,
     ServerOptions,
 )
-from graftscope.client.cli._output import counted, say, say_json, written
+from graftscope.client.cli._output import counted, say, say_json, tell_how, written
 from graftscope.client.cli._places import chosen_model
-from graftscope.client.cli._samples import drawn_picture, head, tell_how, tell_images
+from graftscope.client.cli._samples import check_pictures, saved, tell_images
 from graftscope.client.cli._session import (
     check_target,
     chosen_originals,
@@ -47,7 +37,22 @@ from graftscope.client.cli._session import (
     read_pictures,
 )
 from graftscope.client.errors import UsageError
+from graftscope.client.interventions import Intervention
+from graftscope.client.models import ImageFormat, Model
+from graftscope.client.pictures import image_grid_png
+from graftscope.client.values import (
+    PAIRS,
+    HybridFiles,
+    HybridResult,
+    HybridsTask,
+    ImagePairs,
+    Originals,
+)
 
+Asked = Annotated[
+    Given[HybridsTask],
+    Offer(changed={"pairs": As(help="How many pairs, at least 1. Default: 8.")}),
+]
 Image1Option = Annotated[
     Path | None,
     typer.Option(
@@ -81,15 +86,14 @@ def hybridize(
     server: ServerOptions,
     which: ModelOptions,
     chosen: ChannelOptions,
-    drawn: HybridPairOptions,
+    originals: OriginalsOptions,
+    asked: Asked,
     layer: ModulesLayerOption = None,
     module: ModuleOption = None,
     intervene: InterveneOption = None,
     save_intervention: SaveInterventionOption = None,
     image1: Image1Option = None,
     image2: Image2Option = None,
-    precision: PrecisionOption = "fp32",
-    encoding: EncodingOption = None,
     out: PictureOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -106,35 +110,27 @@ def hybridize(
     {"array": "FILE.png"}. Where swap and blend shall not take original 2: {"image": "FILE.jpg"}, or
     {"latents": {"inputs": {"z": "FILE.npz"}}}.
     """
-    as_files = parse_encoding(encoding, out)
+    check_pictures(asked["encoding"], out)
     check_target(save_intervention, ".json", option="--save-intervention")
     if intervene is not None:
         refuse_beside_intervene(chosen, layer, module)
-    share, fix = parse_share(drawn.share), parse_fix(drawn.fix)
     given = None if intervene is None else Intervention.load(intervene)
     with opened(server) as client:
         model, intervention = _chosen(client, which.model, given, chosen, layer, module)
-        pairs = HYBRID_PAIRS if drawn.pairs is None else drawn.pairs
-        tell_images(model, 3 * pairs)
-        asked: HybridizeOptions = {
-            "intervention": intervention,
-            "pairs": pairs,
-            "seed": drawn.seed,
-            "originals": _image_pairs(image1, image2, drawn, model)
-            or chosen_originals(drawn, model),
-            "share": share,
-            "fix": fix,
-            "precision": checked_precision(precision),
-        }
-        files = client.hybridize(model.name, encoding=as_files, **asked) if as_files else None
-        result = None if files else client.hybridize(model.name, **asked)
+        tell_images(model, 3 * asked["pairs"])
+        drawn = _image_pairs(image1, image2, originals, asked, model) or chosen_originals(
+            originals, model, asked
+        )
+        made = client.hybridize(
+            model.name, intervention=intervention, originals=drawn, **asked.said
+        )
     if save_intervention:
         intervention.spelled_out().save(save_intervention)
-    if files:
-        _tell_files(model, intervention, files, saved(files, out), save_intervention, json)
-    elif result:
-        _write_hybrids(result, out, model.image)
-        _tell(model, intervention, result, out, save_intervention, json)
+    if isinstance(made, HybridFiles):
+        _tell_files(model, intervention, made, saved(made, out), save_intervention, json)
+    else:
+        _write_hybrids(made, out, model.image)
+        _tell(model, intervention, made, out, save_intervention, json)
 
 
 def _chosen(
@@ -207,18 +203,23 @@ def _tell_files(
 def _write_hybrids(result: HybridResult, out: Path | None, image: ImageFormat) -> None:
     if out and out.suffix == ".png":
         rows = (result.original1, result.original2, result.hybrid)
-        write_bytes(out, drawn_picture(rows, ("original 1", "original 2", "hybrid"), image))
+        labels = ("original 1", "original 2", "hybrid")
+        write_bytes(out, image_grid_png(rows, labels, image_range=image.range))
     elif out:
         result.save(out)
 
 
 def _image_pairs(
-    image1: Path | None, image2: Path | None, drawn: HybridPairOptions, model: Model
+    image1: Path | None,
+    image2: Path | None,
+    originals: OriginalsOptions,
+    asked: Given[HybridsTask],
+    model: Model,
 ) -> Originals | None:
     if image1 is None and image2 is None:
         return None
     if image1 is None or image2 is None:
         raise UsageError("--image1 and --image2 go together: a pair needs both originals")
-    if replace(drawn, share=None, fix=None) != HybridPairOptions():
+    if originals != OriginalsOptions() or asked.texts["pairs"] is not None or asked["seed"]:
         raise UsageError("--image1 and --image2 are all the pairs: leave out other originals")
     return ImagePairs(read_pictures(image1, model), read_pictures(image2, model))

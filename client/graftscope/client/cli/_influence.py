@@ -1,51 +1,41 @@
 """The verb influence."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
-from graftscope.client._checks import names
 from graftscope.client._client import Client
-from graftscope.client._execution import checked_precision
-from graftscope.client._interventions import Intervention
-from graftscope.client._layers import LayersResult, layer_path
-from graftscope.client._models import Model
-from graftscope.client._results import InfluenceResult
-from graftscope.client._tasks import InfluenceTask
-from graftscope.client.cli._conditions import parse_fix, parse_share
-from graftscope.client.cli._documents import influence_document
+from graftscope.client.arrays import names
+from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._interventions import (
     EachInterveneOption,
     refuse_beside_intervene,
 )
+from graftscope.client.cli._offers import Given, split
 from graftscope.client.cli._options import (
     ChannelOptions,
     DryRunOption,
     JsonOption,
-    MapSizeOption,
     ModelOptions,
     NpzOption,
-    PairOptions,
-    PrecisionOption,
+    OriginalsOptions,
     ServerOptions,
-    StratifiedOption,
-    map_pairs,
 )
-from graftscope.client.cli._output import counted, say, say_json, table, written
+from graftscope.client.cli._output import counted, say, say_json, table, tell_how, written
 from graftscope.client.cli._places import chosen_model, chosen_place
-from graftscope.client.cli._samples import tell_how
 from graftscope.client.cli._session import (
     check_target,
     chosen_channels,
     chosen_originals,
     opened,
 )
-from graftscope.client.cli._until import UntilOption, parse_until
 from graftscope.client.errors import UsageError
+from graftscope.client.interventions import Intervention
+from graftscope.client.models import Model
+from graftscope.client.values import InfluenceResult, InfluenceTask, LayersResult, layer_path
 
 LayersOption = Annotated[
     str | None,
@@ -58,28 +48,15 @@ LayersOption = Annotated[
     ),
 ]
 
-ProductsOption = Annotated[
-    bool,
-    typer.Option(
-        "--products",
-        help="Compute the products of every two channels' effects too, in the same pair: what the "
-        "methods pca and spectral group by.",
-    ),
-]
-
 
 def influence(
     server: ServerOptions,
     which: ModelOptions,
     chosen: ChannelOptions,
-    drawn: PairOptions,
+    originals: OriginalsOptions,
+    asked: Given[InfluenceTask],
     layer: LayersOption = None,
     intervene: EachInterveneOption = None,
-    until: UntilOption = None,
-    stratified: StratifiedOption = False,
-    map_size: MapSizeOption = 0,
-    products: ProductsOption = False,
-    precision: PrecisionOption = "fp32",
     dry_run: DryRunOption = False,
     out: NpzOption = None,
     json: JsonOption = False,
@@ -96,22 +73,10 @@ def influence(
     if intervene:
         refuse_beside_intervene(chosen, layer)
     given = [Intervention.load(path) for path in intervene or ()]
-    share, fix, rule = parse_share(drawn.share), parse_fix(drawn.fix), parse_until(until)
     with opened(server) as client:
         model, subject = _subject(client, which.model, given, chosen, layer, layers)
-        task = replace(
-            subject,
-            pairs=map_pairs(drawn.pairs, stratified),
-            seed=drawn.seed,
-            originals=chosen_originals(drawn, model),
-            map_size=map_size,
-            products=products,
-            share=share,
-            fix=fix,
-            until=rule,
-            precision=checked_precision(precision),
-            stratified=stratified,
-        )
+        drawn = chosen_originals(originals, model, asked)
+        task = asked(model=model.name, originals=drawn, **subject)
         if dry_run:
             tell_dry_run(client, [task], json)
             return
@@ -124,7 +89,7 @@ def influence(
             result.save(path)
         if not json:
             _tell(result, "channel" if task.labels is None else "module", path)
-        documents.append({**influence_document(result), "out": path})
+        documents.append({**document_of(result), "out": path})
     if json:
         say_json({"layers": documents} if layers else documents[0])
 
@@ -138,7 +103,7 @@ def _several(layer: str | None, chosen: ChannelOptions) -> tuple[str, ...]:
             "several layers are computed with every channel of each: leave out --channels and"
             " --modules, or name one layer"
         )
-    return names("--layer", [part.strip() for part in layer.split(",")])
+    return names("--layer", split(layer))
 
 
 def _targets(out: Path | None, layers: Sequence[str]) -> list[Path | None]:
@@ -153,18 +118,16 @@ def _subject(
     chosen: ChannelOptions,
     layer: str | None,
     layers: tuple[str, ...],
-) -> tuple[Model, InfluenceTask]:
-    """Find the model and what maps are wanted of; all else is left at its default."""
+) -> tuple[Model, dict[str, object]]:
+    """Find the model and what maps are wanted of, as fields of the request."""
     if given:
         model = chosen_model(client, name)
-        fitted = tuple(each.fitted(model) for each in given)
-        return model, InfluenceTask(model.name, interventions=fitted)
+        return model, {"interventions": [each.fitted(model) for each in given]}
     if layers:
-        model = chosen_model(client, name)
-        return model, InfluenceTask(model.name, layers=layers)
+        return chosen_model(client, name), {"layers": layers}
     channels, labels = chosen_channels(chosen)
     model, at = chosen_place(client, name, layer, chosen.modules)
-    return model, InfluenceTask(model.name, at, channels, labels)
+    return model, {"layer": at, "channels": channels, "labels": labels}
 
 
 def _tell(result: InfluenceResult, unit: str, out: Path | None) -> None:

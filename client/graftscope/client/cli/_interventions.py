@@ -8,15 +8,15 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from graftscope.client._checks import module_labels
-from graftscope.client._choices import ChannelChoice
 from graftscope.client._client import Client
-from graftscope.client._interventions import Intervention
-from graftscope.client._models import Model
+from graftscope.client.arrays import module_labels
 from graftscope.client.cli._options import CHANNELS, ChannelOptions
 from graftscope.client.cli._places import chosen_place
 from graftscope.client.cli._session import chosen_channels
 from graftscope.client.errors import UsageError
+from graftscope.client.interventions import Intervention
+from graftscope.client.models import Model
+from graftscope.client.values import HybridsTask
 
 InterveneOption = Annotated[
     Path | None,
@@ -87,7 +87,7 @@ def meant_intervention(
     channels, labels = chosen_channels(chosen)
     _check_target(channels, labels, module)
     model, at = chosen_place(client, name, layer, chosen.modules)
-    return model, ChannelChoice(at, channels, labels, module).to_intervention()
+    return model, HybridsTask(model.name, at, channels, labels, module).meant()
 
 
 def _check_target(

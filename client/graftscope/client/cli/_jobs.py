@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from graftscope.client._jobs import Job
 from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import attend
 from graftscope.client.cli._options import JsonOption, NpzOption, ServerOptions
 from graftscope.client.cli._output import duration, say, say_json, size, table, when, written
 from graftscope.client.cli._session import check_target, opened
+from graftscope.client.values import Job
 
 JobArgument = Annotated[
     str, typer.Argument(metavar="ID", help="As `graftscope jobs list` prints it.")

@@ -1,35 +1,21 @@
 """The verb magnitude."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
 
 import numpy as np
-import typer
 
-from graftscope.client._sweeps import MagnitudeResult, Regression
-from graftscope.client._tasks import MagnitudeTask
-from graftscope.client.cli._conditions import parse_fix, parse_share
-from graftscope.client.cli._documents import magnitude_document
+from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import compute, tell_dry_run
-from graftscope.client.cli._grouping import (
-    FilterOptions,
-    KsOption,
-    MethodOption,
-    parse_ks,
-    parse_method,
-)
+from graftscope.client.cli._offers import As, Given, Offer
 from graftscope.client.cli._options import (
-    MAP_PAIRS,
-    PAIRS,
     DryRunOption,
     JsonOption,
-    MapPairOptions,
     ModelOptions,
     NpzOption,
+    OriginalsOption,
     ServerOptions,
-    map_pairs,
 )
 from graftscope.client.cli._output import (
     counted,
@@ -42,46 +28,16 @@ from graftscope.client.cli._output import (
 )
 from graftscope.client.cli._places import chosen_model
 from graftscope.client.cli._session import check_target, named_originals, opened
-from graftscope.client.errors import InputError
+from graftscope.client.values import MagnitudeResult, MagnitudeTask, Regression
 
-LayersOption = Annotated[
-    str | None,
-    typer.Option(
-        "--layers",
-        metavar="NAME,NAME,...",
-        help="Layers' or levels' names, with commas. Default: the last three.",
-    ),
-]
-SeedOption = Annotated[
-    int, typer.Option("--seed", metavar="S", help="Of the grouping, 0 to 4294967295.")
-]
-
-
-@dataclass(frozen=True)
-class TwicePairOptions(MapPairOptions):
-    """Where the pairs come from that find modules and that measure them."""
-
-    pairs: Annotated[
-        int | None,
-        typer.Option(
-            "--pairs",
-            metavar="N",
-            help="Pairs that find the modules, at least 1; as many that follow measure them. "
-            f"Default: {MAP_PAIRS}.",
-            rich_help_panel=PAIRS,
-        ),
-    ] = None
+_TWICE = "Pairs that find the modules, at least 1; as many that follow measure them. Default: 1000."
 
 
 def magnitude(
     server: ServerOptions,
     which: ModelOptions,
-    drawn: TwicePairOptions,
-    counting: FilterOptions,
-    layers: LayersOption = None,
-    k: KsOption = None,
-    method: MethodOption = "nmf",
-    seed: SeedOption = 0,
+    asked: Annotated[Given[MagnitudeTask], Offer(changed={"pairs": As(help=_TWICE)})],
+    originals: OriginalsOption = None,
     dry_run: DryRunOption = False,
     out: NpzOption = None,
     json: JsonOption = False,
@@ -94,25 +50,9 @@ def magnitude(
     modules' differences that a line explains.
     """
     check_target(out, ".npz")
-    ks, grouped, names = parse_ks(k), parse_method(method), _parse_layers(layers)
     with opened(server) as client:
         model = chosen_model(client, which.model)
-        task = MagnitudeTask(
-            model=model.name,
-            layers=names,
-            ks=ks,
-            method=grouped,
-            seed=seed,
-            pairs=map_pairs(drawn.pairs, drawn.stratified),
-            stratified=drawn.stratified,
-            pairs_seed=drawn.pairs_seed,
-            originals=named_originals(drawn.originals, model),
-            map_size=drawn.map_size,
-            share=parse_share(drawn.share),
-            fix=parse_fix(drawn.fix),
-            window=counting.window,
-            percentile=counting.percentile,
-        )
+        task = asked(model=model.name, originals=named_originals(originals, model))
         if dry_run:
             tell_dry_run(client, [task], json)
             return
@@ -120,18 +60,9 @@ def magnitude(
     if out:
         result.save(out)
     if json:
-        say_json({**magnitude_document(result), "out": out})
+        say_json({**document_of(result), "out": out})
     else:
         _tell(result, out)
-
-
-def _parse_layers(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(names):
-        raise InputError(f"--layers {text!r} is not names with commas, like coarse,fine")
-    return names
 
 
 def _tell(result: MagnitudeResult, out: Path | None) -> None:

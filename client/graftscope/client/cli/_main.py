@@ -13,8 +13,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from graftscope.client._embedded import foreign_error
-from graftscope.client._version import VersionWarning, client_version
+from graftscope.client.calls import foreign_error
 from graftscope.client.cli import (
     _build,
     _find,
@@ -31,8 +30,9 @@ from graftscope.client.cli import (
     _serve,
     _stability,
 )
-from graftscope.client.cli._groups import expanded
+from graftscope.client.cli._offers import expanded
 from graftscope.client.errors import EXIT_OK, EXIT_UNEXPECTED, GraftscopeError, StoppedError
+from graftscope.client.version import VersionWarning, client_version
 
 DEBUG_VARIABLE = "GRAFTSCOPE_DEBUG"
 """Set to 1, it shows the traceback of whatever goes wrong."""

@@ -1,29 +1,44 @@
 """Influence maps that a verb works on: read from a file, or computed first."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, TypeAlias, cast
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from graftscope.client._choices import MapsChoice
 from graftscope.client._client import Client
-from graftscope.client._execution import checked_precision
-from graftscope.client._files import read_array, read_npz
-from graftscope.client._models import Model
-from graftscope.client._results import InfluenceResult
-from graftscope.client._sources import read_source
-from graftscope.client._tasks import InfluenceTask, Method, StableLabels
-from graftscope.client.cli._conditions import parse_fix, parse_share
+from graftscope.client.arrays import read_array, read_npz, read_source, whole_number
 from graftscope.client.cli._following import compute
-from graftscope.client.cli._options import MAPS, PrecisionOption, map_pairs
+from graftscope.client.cli._offers import As, Given, Offer
+from graftscope.client.cli._options import OriginalsOption
 from graftscope.client.cli._places import chosen_layer
 from graftscope.client.cli._session import named_originals
-from graftscope.client.cli._until import UntilPairOptions, parse_until
 from graftscope.client.errors import InputError, UsageError
+from graftscope.client.models import Model
+from graftscope.client.values import (
+    MAPS,
+    InfluenceResult,
+    InfluenceTask,
+    Maps,
+    Method,
+    Precision,
+    StableLabels,
+)
+
+Computed: TypeAlias = Annotated[
+    Given[InfluenceTask],
+    Offer(
+        without=("products",),
+        changed={
+            "pairs": As(help="Pairs of computed maps, at least 1. Default: 1000."),
+            "seed": As("--pairs-seed", help="Decides the pairs, 0 to 4294967295."),
+        },
+    ),
+]
+"""Maps that are computed where none are given: all that can be said of them."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +65,7 @@ class MapsOptions:
             rich_help_panel=MAPS,
         ),
     ] = None
-    precision: PrecisionOption = "fp32"
+    originals: OriginalsOption = None
 
 
 def given_maps(
@@ -58,8 +73,8 @@ def given_maps(
     model: str | None,
     methods: Iterable[Method],
     dry_run: bool,
-    drawn: UntilPairOptions,
-) -> MapsChoice | None:
+    asked: Given[InfluenceTask],
+) -> Maps | None:
     """Read the maps of a file, if one was given.
 
     Args:
@@ -67,7 +82,7 @@ def given_maps(
         model: The model that was named, if any.
         methods: What groups the maps.
         dry_run: Whether nothing is to be computed.
-        drawn: Of which pairs they would be computed.
+        asked: How they would be computed.
 
     Returns:
         The maps, with their products where a method needs them; None where maps have to be
@@ -83,15 +98,15 @@ def given_maps(
         raise UsageError("--maps are of a model's layer already: leave out --model, --layer")
     if dry_run:
         raise UsageError("--dry-run tells what maps would take: leave out --maps")
-    if drawn.until is not None:
+    if asked["until"] is not None:
         raise UsageError("--until ends maps that are computed: leave out --maps, or --until")
-    if drawn.stratified:
+    if asked["stratified"]:
         raise UsageError("--stratified is of maps that are computed: leave out --maps, or it")
-    if options.precision != MapsOptions.precision:
+    if asked["precision"] is not Precision.FP32:
         raise UsageError("--precision is of maps that are computed: leave out --maps, or it")
     maps = _floats(read_array(options.maps, "maps"))
     _check_of_channels(options.maps)
-    return MapsChoice(maps, _products(options.maps, methods), read_source(options.maps))
+    return Maps(maps, _products(options.maps, methods), read_source(options.maps))
 
 
 def _check_of_channels(path: Path) -> None:
@@ -122,35 +137,44 @@ def _floats(array: "NDArray[np.generic]") -> "NDArray[np.floating]":
 def wanted_maps(
     model: Model,
     options: MapsOptions,
-    drawn: UntilPairOptions,
+    asked: Given[InfluenceTask],
     methods: Iterable[Method],
-    modules: StableLabels | None = None,
+    modules: Callable[[], StableLabels] | None = None,
 ) -> InfluenceTask:
     """Make the task of maps that have to be computed, with products where a method needs them.
 
     Args:
         model: Whose maps.
         options: Which.
-        drawn: Of which pairs.
+        asked: How they are computed.
         methods: What groups the maps.
         modules: What has to stay the same for a bare ``--until stable``; None for the default.
     """
-    return InfluenceTask(
+    is_bare = asked.texts["until"] == "stable"
+    return asked(
         model=model.name,
         layer=chosen_layer(model, options.layer),
-        pairs=map_pairs(drawn.pairs, drawn.stratified),
-        stratified=drawn.stratified,
-        seed=drawn.pairs_seed,
-        originals=named_originals(drawn.originals, model),
-        map_size=drawn.map_size,
-        precision=checked_precision(options.precision),
-        share=parse_share(drawn.share),
-        fix=parse_fix(drawn.fix),
+        originals=named_originals(options.originals, model),
         products=any(method.needs_products for method in methods),
-        until=parse_until(drawn.until, modules),
+        until=modules() if is_bare and modules else asked["until"],
     )
 
 
-def computed_maps(client: Client, task: InfluenceTask) -> MapsChoice:
+def check_k(k: int, model: Model, layer: str) -> None:
+    """Refuse, before maps are computed, a number of modules that the layer cannot have.
+
+    Raises:
+        InputError: If it is not from 1 to the number of channels, or there is no such layer.
+    """
+    channels = model.layer(layer).channels
+    if whole_number("k", k, low=1) > channels:
+        raise InputError(
+            f"k {k} is more than the {channels} maps of layer {layer!r}, one a channel: it must be"
+            f" from 1 to {channels}",
+            field="k",
+        )
+
+
+def computed_maps(client: Client, task: InfluenceTask) -> Maps:
     """Compute maps, with progress."""
-    return MapsChoice.of(cast(InfluenceResult, compute(client, task)))
+    return Maps.of(cast(InfluenceResult, compute(client, task)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graftscope.client._embedded import import_room, translated
+from graftscope.client.calls import import_room, translated
 from graftscope.client.cli._build import of_training
 from graftscope.client.cli._options import JsonOption
 from graftscope.client.cli._output import say, say_json, table

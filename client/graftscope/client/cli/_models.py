@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from graftscope.client._embedded import import_room, translated
-from graftscope.client._models import ImageFormat, Model
+from graftscope.client.calls import import_room, translated
 from graftscope.client.cli._chain import DRAWN, PLAIN, draw_chain
 from graftscope.client.cli._options import JsonOption, ServerOptions
 from graftscope.client.cli._output import say, say_json, say_lines, table
 from graftscope.client.cli._session import opened
-from graftscope.client.wire import manifest_from_proto, model_from_proto
+from graftscope.client.models import ImageFormat, Model
+from graftscope.client.wire import manifest_from, model_from
 from graftscope.v1 import bundle_pb2, model_service_pb2
 
 
@@ -47,7 +47,7 @@ def inspect(
     with translated("graftscope."):
         manifest = room.read_bundle(bundle).manifest
     if json:
-        say_json(manifest_from_proto(manifest))
+        say_json(manifest_from(manifest))
         return
     model = model_of_manifest(manifest)
     encoder = "with" if model.has_encoder else "without"
@@ -58,7 +58,7 @@ def inspect(
 
 def model_of_manifest(manifest: bundle_pb2.Bundle) -> Model:
     """Read a bundle's manifest as if a server had described it."""
-    return model_from_proto(model_service_pb2.Model(name=manifest.name, bundle=manifest))
+    return model_from(model_service_pb2.Model(name=manifest.name, bundle=manifest))
 
 
 def say_chain(model: Model, *, carried: bool = True) -> None:

@@ -1,23 +1,14 @@
 """The verb modules."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, cast
+from typing import cast
 
 import numpy as np
-import typer
 
-from graftscope.client._results import ModulesResult
-from graftscope.client._tasks import ModulesTask, StableLabels
-from graftscope.client.cli._documents import modules_document
+from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import compute, tell_dry_run
-from graftscope.client.cli._grouping import (
-    FilterOptions,
-    MethodOption,
-    check_k,
-    parse_method,
-    parse_numbers,
-)
 from graftscope.client.cli._hooks import (
     AsOption,
     StoredOption,
@@ -28,7 +19,15 @@ from graftscope.client.cli._hooks import (
     stored_members,
     tell_torch,
 )
-from graftscope.client.cli._maps import MapsOptions, computed_maps, given_maps, wanted_maps
+from graftscope.client.cli._maps import (
+    Computed,
+    MapsOptions,
+    check_k,
+    computed_maps,
+    given_maps,
+    wanted_maps,
+)
+from graftscope.client.cli._offers import Given
 from graftscope.client.cli._options import (
     DryRunOption,
     JsonOption,
@@ -39,41 +38,15 @@ from graftscope.client.cli._options import (
 from graftscope.client.cli._output import counted, note, say, say_json, table, written
 from graftscope.client.cli._places import chosen_model
 from graftscope.client.cli._session import check_target, opened
-from graftscope.client.cli._until import UntilPairOptions
-
-KOption = Annotated[
-    int, typer.Option("--k", metavar="K", help="How many modules, 1 to the number of maps.")
-]
-SeedsOption = Annotated[
-    str,
-    typer.Option(
-        "--seed",
-        metavar="S",
-        help="Of the grouping, 0 to 4294967295. Several with commas: the first gives the modules, "
-        "the others tell how far they depend on it.",
-    ),
-]
-MinPurityOption = Annotated[
-    float,
-    typer.Option(
-        "--min-purity",
-        metavar="P",
-        help="Put channels of less purity into no module, 0 (all stay) to 1. Purity: the share of "
-        "a channel's largest weight; with methods other than nmf always 1.",
-    ),
-]
+from graftscope.client.values import ModulesResult, ModulesTask, StableLabels
 
 
 def modules(
     server: ServerOptions,
     which: ModelOptions,
     chosen: MapsOptions,
-    drawn: UntilPairOptions,
-    counting: FilterOptions,
-    k: KOption = 3,
-    method: MethodOption = "nmf",
-    seed: SeedsOption = "0",
-    min_purity: MinPurityOption = 0.0,
+    computed: Computed,
+    asked: Given[ModulesTask],
     stored: StoredOption = None,
     form: AsOption = None,
     dry_run: DryRunOption = False,
@@ -92,29 +65,27 @@ def modules(
             model, at = hooked_place(client, which.model, chosen.layer, stored)
         tell_torch(model, at, stored_members(stored, at), json)
         return
-    seeds, grouped = parse_numbers("--seed", seed), parse_method(method)
-    given = given_maps(chosen, which.model, [grouped], dry_run, drawn)
+    method = asked["method"]
+    given = given_maps(chosen, which.model, [method], dry_run, computed)
     with opened(server) as client:
         hooked = form and hooked_place(client, which.model, chosen.layer, chosen.maps)
         if given is None:
             model = chosen_model(client, which.model)
-            watched = StableLabels(k, grouped, seeds[0], counting.window, counting.percentile)
-            wanted = wanted_maps(model, chosen, drawn, [grouped], watched)
-            check_k(k, model, wanted.layer)
+            watched = partial(
+                StableLabels,
+                asked["k"],
+                method,
+                asked["seeds"][0],
+                asked["window"],
+                asked["percentile"],
+            )
+            wanted = wanted_maps(model, chosen, computed, [method], watched)
+            check_k(asked["k"], model, wanted.layer)
             if dry_run:
                 tell_dry_run(client, [wanted], json)
                 return
             given = computed_maps(client, wanted)
-        task = ModulesTask(
-            maps=given.maps,
-            k=k,
-            method=grouped,
-            seeds=seeds,
-            window=counting.window,
-            percentile=counting.percentile,
-            products=given.products,
-            min_purity=min_purity,
-        )
+        task = asked(maps=given.maps, products=given.products)
         found = cast(ModulesResult, compute(client, task))
         result = replace(found, source=given.source)
     if out:
@@ -122,7 +93,7 @@ def modules(
     if hooked:
         tell_torch(*hooked, members_of(result.labels), json)
     elif json:
-        say_json({**modules_document(result), "out": out})
+        say_json({**document_of(result), "out": out})
     else:
         _tell(result, out)
 

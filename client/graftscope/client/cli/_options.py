@@ -6,21 +6,11 @@ from typing import Annotated
 
 import typer
 
-from graftscope.client._client import DEFAULT_TIMEOUT_S
+from graftscope.client.calls import DEFAULT_TIMEOUT_S
+from graftscope.client.values import PAIRS
 
 SERVER = "Server"
-PAIRS = "Pairs of originals"
 CHANNELS = "Channels"
-MAPS = "Influence maps"
-
-MAP_PAIRS = 1000
-"""Pairs behind influence maps where none are asked for."""
-
-STRATIFIED_PAIRS = 1024
-"""The same where pairs are stratified, which come in groups of 32."""
-
-HYBRID_PAIRS = 8
-"""Pairs of hybrids where none are asked for."""
 
 
 JsonOption = Annotated[
@@ -55,66 +45,6 @@ PictureOption = Annotated[
         metavar="FILE",
         help="Where the arrays (FILE.npz) or a picture of them (FILE.png) is written; with "
         "--encoding the folder of files.",
-    ),
-]
-
-MapSizeOption = Annotated[
-    int,
-    typer.Option(
-        "--map-size",
-        metavar="N",
-        min=0,
-        help="Average the maps over areas so that no side is longer than N pixels; "
-        "0: the image's size up to 128.",
-    ),
-]
-
-
-PrecisionOption = Annotated[
-    str,
-    typer.Option(
-        "--precision",
-        metavar="fp32|bf16|tf32|fp16|auto",
-        help="Of the arithmetic. bf16: processors with AMX, through OpenVINO; tf32, fp16: CUDA; "
-        "auto: the fastest whose influences are within 2 % of float32, half of them within 0.5 %. "
-        "The reply says what ran and how far it is from float32.",
-    ),
-]
-
-ShareOption = Annotated[
-    str | None,
-    typer.Option(
-        "--share",
-        metavar="label,noise",
-        help="Inputs of which original 2 takes original 1's value, with commas: with the class "
-        "label among them, both originals are of one class.",
-        rich_help_panel=PAIRS,
-    ),
-]
-
-FixOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--fix",
-        metavar="NAME=VALUE",
-        help="An input that is the same in every sample; may be repeated. VALUE: a number, or an "
-        "array in FILE.npy or FILE.npz. label=3 makes all samples of class 3.",
-        rich_help_panel=PAIRS,
-    ),
-]
-
-
-StratifiedOption = Annotated[
-    bool,
-    typer.Option(
-        "--stratified",
-        help="Spread every 32 pairs evenly over each dimension of the latents. Each pair by itself "
-        "is distributed as ever, but the same error takes fewer of them: about 0.4 as many for "
-        "individual influences of the VAE that ships. Use it for latents from the prior or from "
-        "encodings; not for real images. --pairs is a multiple of 32 then (default: "
-        f"{STRATIFIED_PAIRS}), and standard errors are those of means over 32 pairs: ask for 256 "
-        "pairs or more where they matter.",
-        rich_help_panel=PAIRS,
     ),
 ]
 
@@ -200,28 +130,21 @@ class ModelOptions:
     ] = None
 
 
-@dataclass(frozen=True)
-class PairOptions:
-    """Where the pairs of originals of influence maps come from."""
+OriginalsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--originals",
+        metavar="prior|encoded|PATH",
+        help="Where the pairs come from, as in `graftscope influence`.",
+        rich_help_panel=PAIRS,
+    ),
+]
 
-    pairs: Annotated[
-        int | None,
-        typer.Option(
-            "--pairs",
-            metavar="N",
-            help=f"How many pairs, at least 1. Default: {MAP_PAIRS}.",
-            rich_help_panel=PAIRS,
-        ),
-    ] = None
-    seed: Annotated[
-        int,
-        typer.Option(
-            "--seed",
-            metavar="S",
-            help="Decides the pairs, 0 to 4294967295. Pair i of a seed is always the same.",
-            rich_help_panel=PAIRS,
-        ),
-    ] = 0
+
+@dataclass(frozen=True)
+class OriginalsOptions:
+    """Where the pairs of originals come from."""
+
     originals: Annotated[
         str | None,
         typer.Option(
@@ -251,60 +174,6 @@ class PairOptions:
             rich_help_panel=PAIRS,
         ),
     ] = None
-    share: ShareOption = None
-    fix: FixOption = None
-
-
-@dataclass(frozen=True)
-class MapPairOptions:
-    """Where the pairs come from where another seed than theirs is the verb's `--seed`."""
-
-    pairs: Annotated[
-        int | None,
-        typer.Option(
-            "--pairs",
-            metavar="N",
-            help=f"Pairs of computed maps, at least 1. Default: {MAP_PAIRS}.",
-            rich_help_panel=PAIRS,
-        ),
-    ] = None
-    pairs_seed: Annotated[
-        int,
-        typer.Option(
-            "--pairs-seed",
-            metavar="S",
-            help="Decides the pairs, 0 to 4294967295.",
-            rich_help_panel=PAIRS,
-        ),
-    ] = 0
-    originals: Annotated[
-        str | None,
-        typer.Option(
-            "--originals",
-            metavar="prior|encoded|PATH",
-            help="Where the pairs come from, as in `graftscope influence`.",
-            rich_help_panel=PAIRS,
-        ),
-    ] = None
-    map_size: MapSizeOption = 0
-    share: ShareOption = None
-    fix: FixOption = None
-    stratified: StratifiedOption = False
-
-
-@dataclass(frozen=True)
-class HybridPairOptions(PairOptions):
-    """Where the pairs of originals of hybrids come from."""
-
-    pairs: Annotated[
-        int | None,
-        typer.Option(
-            "--pairs",
-            metavar="N",
-            help=f"How many pairs, at least 1. Default: {HYBRID_PAIRS}.",
-            rich_help_panel=PAIRS,
-        ),
-    ] = None
 
 
 @dataclass(frozen=True)
@@ -329,10 +198,3 @@ class ChannelOptions:
             rich_help_panel=CHANNELS,
         ),
     ] = None
-
-
-def map_pairs(pairs: int | None, stratified: bool) -> int:
-    """How many pairs of influence maps are asked for, where that may be left open."""
-    if pairs is not None:
-        return pairs
-    return STRATIFIED_PAIRS if stratified else MAP_PAIRS

@@ -13,7 +13,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from graftscope.client._models import Json
+from graftscope.client.models import Json
+from graftscope.client.values import Execution, Precision
 
 LARGE_BYTES = 50_000_000
 """From this size on, what is moved is told first."""
@@ -146,3 +147,9 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
+
+
+def tell_how(execution: Execution) -> None:
+    """Say what ran, where that was not float32."""
+    if execution.precision is not Precision.FP32:
+        say(f"computed in {execution.precision} by {execution.provider}: {execution.deviation}")

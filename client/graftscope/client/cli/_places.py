@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from graftscope.client._client import Client
-from graftscope.client._models import Model
-from graftscope.client._sources import Source, read_source
+from graftscope.client.arrays import Source, read_source
 from graftscope.client.errors import InputError, UsageError
+from graftscope.client.models import Model
 
 SHIPPED_MODEL = "vae-celeba"
 """The model that is meant where a server has several and none was named."""

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from graftscope.client._jobs import JobState
-from graftscope.client._jobs import Progress as JobProgress
-from graftscope.client._tasks import StableLabels, Until
 from graftscope.client.cli._output import duration, note
+from graftscope.client.values import JobState, StableLabels, Until
+from graftscope.client.values import Progress as JobProgress
 
 EVERY_S = 5.0
 """Seconds between two lines where there is no terminal."""

@@ -4,38 +4,39 @@ import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, cast
 
 import typer
 
 from graftscope.client._client import Client
-from graftscope.client._embedded import import_room, translated
-from graftscope.client._execution import checked_precision
-from graftscope.client._files import prepare_folder
-from graftscope.client._models import Model
-from graftscope.client._results import InfluenceResult, ModulesResult
-from graftscope.client._sweeps import StabilityResult
-from graftscope.client._tasks import InfluenceTask, Method, ModulesTask, StabilityTask
-from graftscope.client.cli._conditions import parse_fix, parse_share
+from graftscope.client.arrays import prepare_folder
+from graftscope.client.calls import import_room, translated
 from graftscope.client.cli._following import compute, tell_dry_run
-from graftscope.client.cli._grouping import check_k, parse_method, parse_numbers
+from graftscope.client.cli._maps import check_k
+from graftscope.client.cli._offers import As, Given, Offer
 from graftscope.client.cli._options import (
     DryRunOption,
     JsonOption,
     ModelOptions,
-    PairOptions,
-    PrecisionOption,
+    OriginalsOptions,
     ServerOptions,
-    StratifiedOption,
-    map_pairs,
 )
 from graftscope.client.cli._output import duration, note, say, say_json
 from graftscope.client.cli._places import SHIPPED_MODEL, chosen_model
+from graftscope.client.cli._report_contents import ReportPlan, default_layers, gather
 from graftscope.client.cli._session import chosen_originals, opened
-from graftscope.client.errors import MissingExtraError
-
-if TYPE_CHECKING:
-    from graftscope.client._gather import ReportPlan
+from graftscope.client.errors import InputError, MissingExtraError
+from graftscope.client.models import Model
+from graftscope.client.report import render_report
+from graftscope.client.values import (
+    InfluenceResult,
+    InfluenceTask,
+    Method,
+    ModulesResult,
+    ModulesTask,
+    StabilityResult,
+    StabilityTask,
+)
 
 DEFAULT_FOLDER = Path("graftscope-report")
 
@@ -50,30 +51,32 @@ OutFolder = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class GroupingOptions:
-    """How channels are grouped."""
-
-    k: Annotated[int, typer.Option("--k", metavar="K", help="How many modules, at least 1.")] = 3
-    method: Annotated[
-        str, typer.Option("--method", metavar="nmf|kmeans", help="How channels are grouped.")
-    ] = "nmf"
-    seeds: Annotated[
-        str,
-        typer.Option(
-            "--seeds",
-            metavar="S,S,...",
-            help="Of the grouping: the first one is shown, the others tell how far the modules "
-            "depend on it.",
-        ),
-    ] = "0,1,2,3,4"
+_Maps = Annotated[Given[InfluenceTask], Offer(without=("map_size", "products", "until"))]
+_Grouping = Annotated[
+    Given[ModulesTask],
+    Offer(
+        only=("k", "method", "seeds"),
+        changed={
+            "k": As(help="How many modules, at least 1."),
+            "method": As(metavar="|".join(METHODS), help="How channels are grouped."),
+            "seeds": As(
+                "--seeds",
+                "S,S,...",
+                "Of the grouping: the first one is shown, the others tell how far the modules "
+                "depend on it.",
+                "0,1,2,3,4",
+            ),
+        },
+    ),
+]
 
 
 def report(
     server: ServerOptions,
     which: ModelOptions,
-    drawn: PairOptions,
-    grouping: GroupingOptions,
+    originals: OriginalsOptions,
+    drawn: _Maps,
+    grouping: _Grouping,
     layers: Annotated[
         list[str] | None,
         typer.Option(
@@ -83,8 +86,6 @@ def report(
             "where the model has levels.",
         ),
     ] = None,
-    stratified: StratifiedOption = False,
-    precision: PrecisionOption = "fp32",
     dry_run: DryRunOption = False,
     out: OutFolder = DEFAULT_FOLDER,
     json: JsonOption = False,
@@ -95,7 +96,7 @@ def report(
         prepare_folder(out)
     with opened(server) as client:
         model = chosen_model(client, which.model)
-        plan = _plan(model, drawn, grouping, tuple(layers or ()), precision, stratified)
+        plan = _plan(model, originals, drawn, grouping, tuple(layers or ()))
         if dry_run:
             tell_dry_run(client, plan.influence_tasks(model), json)
             return
@@ -120,8 +121,9 @@ def demo(
         # Named, so that the demo happens here whatever server the environment names.
         server=ServerOptions(bundle=bundle),
         which=ModelOptions(),
-        drawn=PairOptions(),
-        grouping=GroupingOptions(),
+        originals=OriginalsOptions(),
+        drawn=Given(InfluenceTask),
+        grouping=Given(ModulesTask, {"seeds": (0, 1, 2, 3, 4)}),
         dry_run=dry_run,
         out=out,
         json=json,
@@ -144,38 +146,30 @@ def require_report() -> None:
 
 def _plan(
     model: Model,
-    drawn: PairOptions,
-    grouping: GroupingOptions,
+    originals: OriginalsOptions,
+    drawn: Given[InfluenceTask],
+    grouping: Given[ModulesTask],
     layers: tuple[str, ...],
-    precision: str,
-    stratified: bool,
-) -> "ReportPlan":
-    # It is slow to import, and other verbs have no use for it.
-    from graftscope.client._gather import ReportPlan, default_layers
-
+) -> ReportPlan:
     chosen = layers or default_layers(model)
+    if grouping["method"] not in METHODS:
+        raise InputError(
+            f"--method {str(grouping['method'])!r} is unknown; there are: {', '.join(METHODS)}"
+        )
     for layer in chosen:
-        check_k(grouping.k, model, layer)
+        check_k(grouping["k"], model, layer)
+    given = chosen_originals(originals, model, drawn)
     return ReportPlan(
         layers=chosen,
-        pairs=map_pairs(drawn.pairs, stratified),
-        seed=drawn.seed,
-        originals=chosen_originals(drawn, model),
-        share=parse_share(drawn.share),
-        fix=parse_fix(drawn.fix),
-        precision=checked_precision(precision),
-        stratified=stratified,
-        k=grouping.k,
-        method=parse_method(grouping.method, METHODS),
-        seeds=parse_numbers("--seeds", grouping.seeds),
+        maps=drawn(model=model.name, layer=chosen[0], originals=given),
+        k=grouping["k"],
+        method=grouping["method"],
+        seeds=grouping["seeds"],
         command=" ".join(["graftscope", *sys.argv[1:]]),
     )
 
 
-def _write(client: Client, model: Model, plan: "ReportPlan", out: Path) -> Path:
-    from graftscope.client._gather import gather
-    from graftscope.client.report import render_report
-
+def _write(client: Client, model: Model, plan: ReportPlan, out: Path) -> Path:
     data = gather(client, model, plan, _Attending(client), note)
     note(f"drawing the report, after {duration(data.run_time_s)} of work")
     with translated("graftscope."):

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graftscope.client._client import Client
-from graftscope.client._files import prepare_folder
-from graftscope.client._version import client_version
+from graftscope.client.arrays import prepare_folder
 from graftscope.client.cli._following import compute
 from graftscope.client.cli._options import JsonOption, ServerOptions
 from graftscope.client.cli._output import note, say, say_json, table
 from graftscope.client.cli._report import require_report
 from graftscope.client.cli._session import opened
 from graftscope.client.errors import InputError
+from graftscope.client.version import client_version
 
 if TYPE_CHECKING:
     from graftscope.client.reproduce import Reproduction, Study

@@ -1,47 +1,43 @@
 """Verbs that generate samples and encode images while one waits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
-from graftscope.client._encodings import GenerateOptions, SampleFiles
-from graftscope.client._execution import Execution, Precision, checked_precision
-from graftscope.client._files import write_bytes
-from graftscope.client._models import ImageFormat, Model
-from graftscope.client._results import Samples
-from graftscope.client.cli._conditions import parse_fix
-from graftscope.client.cli._encoding import EncodingOption, parse_encoding, saved
+from graftscope.client.arrays import write_bytes
+from graftscope.client.cli._documents import head
+from graftscope.client.cli._offers import As, Given, Offer
 from graftscope.client.cli._options import (
-    FixOption,
     JsonOption,
     ModelOptions,
     NpzOption,
-    PairOptions,
     PictureOption,
-    PrecisionOption,
     ServerOptions,
 )
-from graftscope.client.cli._output import counted, say, say_json, tell_large, written
+from graftscope.client.cli._output import counted, say, say_json, tell_how, tell_large, written
 from graftscope.client.cli._places import chosen_model
 from graftscope.client.cli._session import (
     check_target,
-    chosen_originals,
+    named_originals,
     opened,
     read_latents,
     read_pictures,
 )
 from graftscope.client.errors import UsageError
+from graftscope.client.models import Model
+from graftscope.client.pictures import image_grid_png, in_rows
+from graftscope.client.values import (
+    HybridFiles,
+    ImageEncoding,
+    PosteriorTask,
+    SampleFiles,
+    Samples,
+    SamplesTask,
+)
 
-CountOption = Annotated[
-    int, typer.Option("--count", metavar="N", help="How many samples, at least 1.")
-]
-SeedOption = Annotated[
-    int, typer.Option("--seed", metavar="S", help="Decides the samples, 0 to 4294967295.")
-]
 OriginalsOption = Annotated[
     str | None,
     typer.Option(
@@ -60,46 +56,32 @@ LatentsOption = Annotated[
 def generate(
     server: ServerOptions,
     which: ModelOptions,
-    count: CountOption = 16,
-    seed: SeedOption = 0,
+    asked: Annotated[Given[SamplesTask], Offer(changed={"count": As(default=16)})],
     originals: OriginalsOption = None,
     latents: LatentsOption = None,
-    fix: FixOption = None,
-    precision: PrecisionOption = "fp32",
-    encoding: EncodingOption = None,
     out: PictureOption = None,
     json: JsonOption = False,
 ) -> None:
     """Generate samples."""
-    as_files = parse_encoding(encoding, out)
+    check_pictures(asked["encoding"], out)
     if latents is not None and originals is not None:
         raise UsageError("give either --latents or --originals")
-    if latents is not None and fix:
+    if latents is not None and asked["fix"]:
         raise UsageError("give either --latents, which hold every input, or --fix")
-    fixed = parse_fix(fix)
     with opened(server) as client:
         model = chosen_model(client, which.model)
-        tell_images(model, count)
-        asked: GenerateOptions = {
-            "count": count,
-            "seed": seed,
-            "originals": chosen_originals(PairOptions(originals=originals), model),
-            "latents": None if latents is None else read_latents(latents, model),
-            "fix": fixed,
-            "precision": checked_precision(precision),
-        }
-        if as_files:
-            files = client.generate(model.name, encoding=as_files, **asked)
-            _tell_samples(model, files, saved(files, out), json)
-            return
-        samples = client.generate(model.name, **asked)
-    if out and out.suffix == ".png":
-        from graftscope.client._pictures import in_rows
-
-        write_bytes(out, drawn_picture(in_rows(samples.images), (), model.image))
+        tell_images(model, asked["count"])
+        given = None if latents is None else read_latents(latents, model)
+        drawn = named_originals(originals, model)
+        made = client.generate(model.name, originals=drawn, latents=given, **asked.said)
+    facts: Mapping[str, object] = {"out": out}
+    if isinstance(made, SampleFiles):
+        facts = saved(made, out)
+    elif out and out.suffix == ".png":
+        write_bytes(out, image_grid_png(in_rows(made.images), (), image_range=model.image.range))
     elif out:
-        samples.save(out)
-    _tell_samples(model, samples, {"out": out}, json)
+        made.save(out)
+    _tell_samples(model, made, facts, json)
 
 
 def _tell_samples(
@@ -119,7 +101,7 @@ def encode(
     images: Annotated[
         Path, typer.Argument(metavar="IMAGES", help="An image, or a folder or zip of images.")
     ],
-    precision: PrecisionOption = "fp32",
+    asked: Given[PosteriorTask],
     out: NpzOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -131,7 +113,7 @@ def encode(
     with opened(server) as client:
         model = chosen_model(client, which.model)
         pictures = read_pictures(images, model)
-        posterior = client.encode(model.name, pictures, precision=checked_precision(precision))
+        posterior = client.encode(model.name, pictures, **asked.said)
     if out:
         posterior.save(out)
     shapes = {name: list(array.shape) for name, array in posterior.mean.items()}
@@ -150,37 +132,22 @@ def tell_images(model: Model, count: int) -> None:
     tell_large(f"{counted(count, 'image')} to receive", count * size)
 
 
-def drawn_picture(
-    rows: Sequence[NDArray[np.float32]], labels: Sequence[str], image: ImageFormat
-) -> bytes:
-    """Draw images in labelled rows: the bytes of a PNG file."""
-    # Pillow is for the few verbs that draw pictures.
-    from graftscope.client._pictures import image_grid_png
+def check_pictures(encoding: ImageEncoding | None, out: Path | None) -> None:
+    """Check what --out names before any work.
 
-    return image_grid_png(rows, labels, image_range=image.range)
-
-
-def head(model: Model, execution: Execution) -> dict[str, object]:
-    """What every verb's document begins with."""
-    return {
-        "model": model.name,
-        "model_digest": execution.model_digest,
-        **how(execution),
-    }
+    Raises:
+        InputError: If --out ends otherwise than it must.
+        UsageError: If files have no folder to go to.
+        OutputError: If --out cannot be written.
+    """
+    if encoding is None:
+        check_target(out, ".npz", ".png")
+    elif out is None or out.is_file() or out.suffix in (".npz", ".png"):
+        raise UsageError(f"--encoding {encoding} writes several files: name a folder with --out")
 
 
-def how(execution: Execution) -> dict[str, object]:
-    """What every document of computed numbers says of their arithmetic."""
-    deviation = execution.deviation
-    return {
-        "precision": execution.precision,
-        "provider": execution.provider,
-        "rewrites": execution.rewrites,
-        "deviation": None if deviation is None else vars(deviation),
-    }
-
-
-def tell_how(execution: Execution) -> None:
-    """Say what ran, where that was not float32."""
-    if execution.precision is not Precision.FP32:
-        say(f"computed in {execution.precision} by {execution.provider}: {execution.deviation}")
+def saved(files: SampleFiles | HybridFiles, out: Path | None) -> dict[str, object]:
+    """Write files into a folder; gives what a document says of them."""
+    assert out is not None
+    names = [path.name for path in files.save(out)]
+    return {"encoding": files.encoding, "out": out, "files": names}

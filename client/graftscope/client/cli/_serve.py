@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from graftscope.client._embedded import import_room, translated
+from graftscope.client.calls import import_room, translated
 from graftscope.client.cli._options import JsonOption
 from graftscope.client.cli._output import note, say_json
 

@@ -3,17 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client._client import Client
-from graftscope.client._files import check_writable, read_array, read_npz
-from graftscope.client._models import Model
-from graftscope.client._originals import Encoded, Images, LatentPairs, Latents, Originals, Prior
-from graftscope.client.cli._options import ChannelOptions, PairOptions, ServerOptions
+from graftscope.client.arrays import Latents, check_writable, read_array, read_npz
+from graftscope.client.cli._offers import Given
+from graftscope.client.cli._options import ChannelOptions, OriginalsOptions, ServerOptions
 from graftscope.client.cli._output import counted, note, tell_large
 from graftscope.client.errors import InputError, UsageError
+from graftscope.client.models import Model
+from graftscope.client.pictures import read_images
+from graftscope.client.values import Encoded, Images, LatentPairs, Originals, Prior
 
 _NAMED_SKIPPED = 5
 
@@ -48,8 +51,15 @@ def check_target(out: Path | None, *suffixes: str, option: str = "--out") -> Non
     check_writable(out)
 
 
-def chosen_originals(options: PairOptions, model: Model) -> Originals | None:
+def chosen_originals(
+    options: OriginalsOptions, model: Model, asked: Given[Any]
+) -> Originals | None:
     """Find where the pairs of originals come from.
+
+    Args:
+        options: What was said of it.
+        model: Whose images or latents.
+        asked: The request, whose number of pairs must be left open where latents are all of them.
 
     Raises:
         UsageError: If options contradict each other, or one of two is missing.
@@ -58,7 +68,7 @@ def chosen_originals(options: PairOptions, model: Model) -> Originals | None:
         return named_originals(options.originals, model)
     if options.latents1 is None or options.latents2 is None:
         raise UsageError("--latents1 and --latents2 go together: a pair needs both originals")
-    if options.originals is not None or options.pairs is not None:
+    if options.originals is not None or asked.texts["pairs"] is not None:
         raise UsageError(
             "--latents1 and --latents2 are all the pairs: leave out --originals, --pairs"
         )
@@ -80,9 +90,6 @@ def named_originals(name: str | None, model: Model) -> Originals | None:
 
 def read_pictures(path: Path, model: Model) -> NDArray[np.uint8]:
     """Read real images for a model's encoder; those that cannot be read are told of."""
-    # Pillow is for the few verbs that read pictures.
-    from graftscope.client._pixels import read_images
-
     read = read_images(path, model.image)
     if read.skipped:
         named = "; ".join(read.skipped[:_NAMED_SKIPPED])

@@ -1,18 +1,20 @@
 """The verb stability."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, cast
+from typing import cast
 
-import typer
-
-from graftscope.client._models import Layer
-from graftscope.client._sweeps import StabilityResult
-from graftscope.client._tasks import StabilityTask, StableLabels
-from graftscope.client.cli._documents import stability_document
+from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import compute, tell_dry_run
-from graftscope.client.cli._grouping import FilterOptions, KsOption, parse_ks, parse_methods
-from graftscope.client.cli._maps import MapsOptions, computed_maps, given_maps, wanted_maps
+from graftscope.client.cli._maps import (
+    Computed,
+    MapsOptions,
+    computed_maps,
+    given_maps,
+    wanted_maps,
+)
+from graftscope.client.cli._offers import Given
 from graftscope.client.cli._options import (
     DryRunOption,
     JsonOption,
@@ -32,41 +34,17 @@ from graftscope.client.cli._output import (
 )
 from graftscope.client.cli._places import chosen_model
 from graftscope.client.cli._session import check_target, opened
-from graftscope.client.cli._until import UntilPairOptions
 from graftscope.client.errors import InputError
-from graftscope.client.wire import Outbox, stability_request
-
-_NO_MAPS = "operations/none"
-"""Stands for maps that are not there yet."""
-
-MethodsOption = Annotated[
-    str,
-    typer.Option(
-        "--method",
-        metavar="nmf,kmeans,pca,spectral",
-        help="How channels are grouped; several with commas are compared on the same thirds. pca "
-        "and spectral need maps with --products.",
-    ),
-]
-RepeatsOption = Annotated[
-    int, typer.Option("--repeats", metavar="R", help="Random cuts into thirds, at least 1.")
-]
-SeedOption = Annotated[
-    int,
-    typer.Option("--seed", metavar="S", help="Of the cuts and of the grouping, 0 to 4294967295."),
-]
+from graftscope.client.models import Layer
+from graftscope.client.values import StabilityResult, StabilityTask, StableLabels
 
 
 def stability(
     server: ServerOptions,
     which: ModelOptions,
     chosen: MapsOptions,
-    drawn: UntilPairOptions,
-    counting: FilterOptions,
-    k: KsOption = None,
-    method: MethodsOption = "nmf,kmeans",
-    repeats: RepeatsOption = 20,
-    seed: SeedOption = 0,
+    computed: Computed,
+    asked: Given[StabilityTask],
     dry_run: DryRunOption = False,
     out: NpzOption = None,
     json: JsonOption = False,
@@ -80,36 +58,25 @@ def stability(
     most.
     """
     check_target(out, ".npz")
-    ks, methods = parse_ks(k), parse_methods(method)
-    given = given_maps(chosen, which.model, methods, dry_run, drawn)
-    asked = StabilityTask(
-        maps=_NO_MAPS,
-        ks=ks,
-        methods=methods,
-        repeats=repeats,
-        seed=seed,
-        window=counting.window,
-        percentile=counting.percentile,
-    )
-    # Before maps are computed, which takes a while.
-    stability_request(asked, Outbox())
+    methods = asked["methods"]
+    given = given_maps(chosen, which.model, methods, dry_run, computed)
     with opened(server) as client:
         if given is None:
             model = chosen_model(client, which.model)
-            watched = StableLabels(window=counting.window, percentile=counting.percentile)
-            wanted = wanted_maps(model, chosen, drawn, methods, watched)
-            _check_ks(ks, model.layer(wanted.layer))
+            watched = partial(StableLabels, window=asked["window"], percentile=asked["percentile"])
+            wanted = wanted_maps(model, chosen, computed, methods, watched)
+            _check_ks(asked["ks"], model.layer(wanted.layer))
             if dry_run:
                 tell_dry_run(client, [wanted], json)
                 return
             given = computed_maps(client, wanted)
-        task = replace(asked, maps=given.maps, products=given.products)
+        task = asked(maps=given.maps, products=given.products)
         found = cast(StabilityResult, compute(client, task))
         result = replace(found, source=given.source)
     if out:
         result.save(out)
     if json:
-        say_json({**stability_document(result), "out": out})
+        say_json({**document_of(result), "out": out})
     else:
         _tell(result, out)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client._pictures import to_pixels
 from graftscope.client.figures._canvas import Box, Canvas, spread
 from graftscope.client.figures._palette import INK, MAP_COLORS, MUTED, NO_MODULE, module_color
+from graftscope.client.pictures import to_pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client._pictures import to_pixels
 from graftscope.client.figures._canvas import MAP_GAMMA, Box, Canvas
 from graftscope.client.figures._palette import (
     MAP_COLORS,
@@ -16,6 +15,7 @@ from graftscope.client.figures._palette import (
     TEMPLATE_COLORS,
     module_color,
 )
+from graftscope.client.pictures import to_pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

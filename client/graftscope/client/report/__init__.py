@@ -6,11 +6,13 @@ and Pillow alone; matplotlib and Jinja2, of the extra ``report``, are imported b
 
 from graftscope.client.report._change import region_change
 from graftscope.client.report._data import Consistency, LayerSection, Provenance, ReportData
+from graftscope.client.report._findings import LayerFindings, report_data
 from graftscope.client.report._render import render_report
 from graftscope.client.report._zones import Place, describe_template, locate_template
 
 __all__ = [
     "Consistency",
+    "LayerFindings",
     "LayerSection",
     "Place",
     "Provenance",
@@ -19,4 +21,5 @@ __all__ = [
     "locate_template",
     "region_change",
     "render_report",
+    "report_data",
 ]

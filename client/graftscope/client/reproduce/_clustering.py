@@ -4,11 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graftscope.client._results import HybridResult, InfluenceResult, ModulesResult
-from graftscope.client._sweeps import StabilityResult
-from graftscope.client._tasks import Method
 from graftscope.client.figures.paper import ClusterModule, Clusters, LayerStability
 from graftscope.client.reproduce._study import K, Study
+from graftscope.client.values import (
+    HybridResult,
+    InfluenceResult,
+    Method,
+    ModulesResult,
+    StabilityResult,
+)
 
 _EXAMPLES = 4
 

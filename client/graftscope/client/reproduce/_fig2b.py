@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client._results import InfluenceResult
 from graftscope.client.figures.paper import InfluenceExamples, LevelExamples, influence_examples
 from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, verdict
 from graftscope.client.reproduce._measures import map_correlation
 from graftscope.client.reproduce._study import VAE, Study
+from graftscope.client.values import InfluenceResult
 
 _SHOWN = 6
 _UNLIKE = 0.5

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graftscope.client._sweeps import MagnitudeResult, Regression
 from graftscope.client.figures.paper import (
     Estimate,
     LayerMagnitude,
@@ -33,6 +32,7 @@ from graftscope.client.reproduce._parts import kinds_claim
 from graftscope.client.reproduce._purity import purity_claim, purity_cost, purity_numbers
 from graftscope.client.reproduce._seams import measure_seams, seam_claim, seams_drawn
 from graftscope.client.reproduce._study import VAE, K, Study
+from graftscope.client.values import MagnitudeResult, Regression
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from graftscope.client._statistics import mean_of_known
-from graftscope.client._sweeps import StabilityResult
-from graftscope.client._tasks import Method
+from graftscope.client.arrays import mean_of_known
 from graftscope.client.figures.paper import Stability, stability
 from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, verdict
 from graftscope.client.reproduce._clustering import (
@@ -14,6 +12,7 @@ from graftscope.client.reproduce._clustering import (
 )
 from graftscope.client.reproduce._measures import Measured, measured
 from graftscope.client.reproduce._study import VAE, K, Study
+from graftscope.client.values import Method, StabilityResult
 
 _LARGE = 0.9
 _CONSIDERABLE = 0.05

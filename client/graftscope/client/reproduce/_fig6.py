@@ -7,8 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client._results import HybridResult
-from graftscope.client._statistics import mean_of_known
+from graftscope.client.arrays import mean_of_known
 from graftscope.client.figures.paper import Beta, Estimate, Stability, beta, clusters, stability
 from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, Verdict, verdict
 from graftscope.client.reproduce._clustering import (
@@ -30,6 +29,7 @@ from graftscope.client.reproduce._measures import (
     regions,
 )
 from graftscope.client.reproduce._study import VAE, VAE_TENTH, Study
+from graftscope.client.values import HybridResult
 
 _LEVEL = "intermediate"
 _SHOWN = 6

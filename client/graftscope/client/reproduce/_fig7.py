@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from functools import partial
 
-from graftscope.client._sweeps import StabilityResult
 from graftscope.client.figures.paper import Stability, clusters, stability
 from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, verdict
 from graftscope.client.reproduce._clustering import (
@@ -19,6 +18,7 @@ from graftscope.client.reproduce._fig5 import consistency_at
 from graftscope.client.reproduce._parts import module_of_parts
 from graftscope.client.reproduce._seams import measure_seams, seam_claim
 from graftscope.client.reproduce._study import GAN, K, Study
+from graftscope.client.values import StabilityResult
 
 _LEVEL = "intermediate"
 

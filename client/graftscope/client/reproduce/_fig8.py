@@ -6,9 +6,6 @@ from functools import partial
 
 import numpy as np
 
-from graftscope.client._results import ModulesResult
-from graftscope.client._sweeps import StabilityResult
-from graftscope.client._tasks import Method
 from graftscope.client.figures.paper import (
     Methods,
     Stability,
@@ -37,6 +34,7 @@ from graftscope.client.reproduce._study import (
     K,
     Study,
 )
+from graftscope.client.values import Method, ModulesResult, StabilityResult
 
 _LEVEL = "intermediate"
 _METHODS = tuple(Method)

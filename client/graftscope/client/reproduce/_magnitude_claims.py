@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client._sweeps import MagnitudeResult
 from graftscope.client.reproduce._claims import Claim, verdict
 from graftscope.client.reproduce._study import Study
+from graftscope.client.values import MagnitudeResult
 
 _FIT = 0.5
 _LITTLE = 2.0

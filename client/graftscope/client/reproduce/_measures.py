@@ -10,7 +10,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client._statistics import deviation_of_known, mean_of_known
+from graftscope.client.arrays import deviation_of_known, mean_of_known
 
 Floats = NDArray[np.floating]
 Masks = NDArray[np.bool_]

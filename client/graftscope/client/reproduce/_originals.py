@@ -5,9 +5,6 @@ from functools import partial
 
 import numpy as np
 
-from graftscope.client._originals import Encoded, Prior
-from graftscope.client._originals import Originals as Source
-from graftscope.client._results import InfluenceResult
 from graftscope.client.figures.paper import Estimate, Originals, originals
 from graftscope.client.reproduce._claims import Picture, Reproduction
 from graftscope.client.reproduce._fig5 import consistency_at
@@ -18,6 +15,8 @@ from graftscope.client.reproduce._measures import (
     measured,
 )
 from graftscope.client.reproduce._study import VAE, K, Study
+from graftscope.client.values import Encoded, InfluenceResult, Prior
+from graftscope.client.values import Originals as Source
 
 
 def compare_originals(study: Study) -> Reproduction:

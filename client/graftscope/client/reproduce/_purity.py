@@ -5,11 +5,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client._results import InfluenceResult, ModulesResult
 from graftscope.client.figures.paper import Estimate, PureModule, Purity
 from graftscope.client.reproduce._claims import Claim, verdict
 from graftscope.client.reproduce._clustering import Clustering
 from graftscope.client.reproduce._study import VAE, K, Study
+from graftscope.client.values import InfluenceResult, ModulesResult
 
 _PURITIES = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _CLAIMED = 0.6

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client._models import Model
-from graftscope.client._pixels import read_images
 from graftscope.client.errors import InputError, NotFoundError
+from graftscope.client.models import Model
+from graftscope.client.pictures import read_images
 
 ARCHIVES = {"celeba": "celeba64.zip", "cifar10": "cifar10.zip"}
 """The names under which a folder holds the images of each data set."""

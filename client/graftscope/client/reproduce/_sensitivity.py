@@ -7,13 +7,12 @@ from functools import partial
 
 import numpy as np
 
-from graftscope.client._results import InfluenceResult, ModulesResult
-from graftscope.client._sweeps import StabilityResult
 from graftscope.client.figures.paper import Estimate, Sensitivity, Setting, Sweep, sensitivity
 from graftscope.client.reproduce._claims import Picture, Reproduction
 from graftscope.client.reproduce._fig5 import consistency_at
 from graftscope.client.reproduce._measures import Measured, label_agreement
 from graftscope.client.reproduce._study import VAE, K, Study
+from graftscope.client.values import InfluenceResult, ModulesResult, StabilityResult
 
 _WINDOWS = (1, 3, 5, 7)
 _PERCENTILES = (60.0, 65.0, 70.0, 75.0, 80.0, 85.0, 90.0)

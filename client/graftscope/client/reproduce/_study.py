@@ -12,20 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client._client import Client
-from graftscope.client._models import Model
-from graftscope.client._originals import Encoded, Images, Originals, Prior
-from graftscope.client._results import HybridResult, InfluenceResult, ModulesResult
-from graftscope.client._sweeps import AnalysisResult, MagnitudeResult, StabilityResult
-from graftscope.client._tasks import (
+from graftscope.client.errors import NotFoundError
+from graftscope.client.models import Model
+from graftscope.client.reproduce._real import RealImages, data_set_of
+from graftscope.client.values import (
+    AnalysisResult,
+    Encoded,
+    HybridResult,
+    Images,
+    InfluenceResult,
     InfluenceTask,
+    MagnitudeResult,
     MagnitudeTask,
     Method,
+    ModulesResult,
     ModulesTask,
+    Originals,
+    Prior,
+    StabilityResult,
     StabilityTask,
     Task,
 )
-from graftscope.client.errors import NotFoundError
-from graftscope.client.reproduce._real import RealImages, data_set_of
 
 VAE, VAE_TENTH, GAN = "vae-celeba", "vae-celeba-beta10", "gan-celeba"
 VAE_CIFAR, GAN_CIFAR = "vae-cifar10", "gan-cifar10"

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from math import prod
 
-from graftscope.client._models import Model
 from graftscope.client.figures.paper import Cell, Table1, table1
+from graftscope.client.models import Model
 from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, verdict
 from graftscope.client.reproduce._study import (
     GAN,

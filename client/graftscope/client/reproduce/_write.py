@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graftscope.client._files import write_bytes
+from graftscope.client.arrays import write_bytes
 from graftscope.client.figures.paper import save
 from graftscope.client.reproduce._claims import Reproduction
 

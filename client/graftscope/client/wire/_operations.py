@@ -1,29 +1,28 @@
-"""Operations: from the contract's messages to jobs, and why an operation has no result."""
+"""From the contract's operations to jobs."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
-import grpc
 from google.longrunning import operations_pb2
-from google.protobuf import timestamp_pb2
-from google.rpc import status_pb2
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from graftscope.client._jobs import Estimate, Job, JobKind, JobState, Progress
-from graftscope.client._version import client_version
-from graftscope.client.errors import (
-    GraftscopeError,
-    IntegrityError,
-    InternalError,
-    JobFailedError,
-    ReplyError,
-    VersionError,
-    error_class,
-)
-from graftscope.client.wire._enums import JOB_STATES, word_of
-from graftscope.client.wire._status import ErrorDetails
-from graftscope.client.wire._until import until_from_proto
+from graftscope import codec
+from graftscope.client.errors import ReplyError, VersionError
+from graftscope.client.values import Estimate, Job, JobKind, Progress, Until
+from graftscope.client.version import client_version
+from graftscope.client.wire._requests import UNIONS
 from graftscope.v1 import analysis_service_pb2
 
-_STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class _Ruled:
+    """The contract's `StoppingRule`."""
+
+    rule: Until | None
 
 
 def metadata_of(operation: operations_pb2.Operation) -> analysis_service_pb2.AnalysisMetadata:
@@ -41,7 +40,7 @@ def metadata_of(operation: operations_pb2.Operation) -> analysis_service_pb2.Ana
     return metadata
 
 
-def job_from_proto(operation: operations_pb2.Operation) -> Job:
+def job_from(operation: operations_pb2.Operation) -> Job:
     """Read an operation.
 
     Raises:
@@ -49,21 +48,21 @@ def job_from_proto(operation: operations_pb2.Operation) -> Job:
         VersionError: If its kind or its state is one that this client does not know.
     """
     metadata = metadata_of(operation)
-    return Job(
+    return made(
+        metadata,
+        Job,
         name=operation.name,
         kind=_kind(metadata),
         model=model_of(metadata),
         layer=_layers(metadata),
-        progress=progress_from_proto(metadata.progress),
+        progress=progress_from(metadata.progress),
         estimate=_estimate(metadata),
-        model_digest=metadata.model_digest,
-        identity=metadata.identity,
         created=_time(metadata, "create_time"),
         ended=_time(metadata, "end_time"),
         expires=_time(metadata, "expire_time"),
         done=operation.done,
         error=operation.error.message,
-        until=until_from_proto(metadata.influence.until),
+        until=until_of(metadata),
     )
 
 
@@ -71,6 +70,41 @@ def model_of(metadata: analysis_service_pb2.AnalysisMetadata) -> str:
     """Tell the model's name; empty for an analysis of maps."""
     name = metadata.magnitude.model or metadata.influence.model
     return name.removeprefix("models/")
+
+
+def until_of(metadata: analysis_service_pb2.AnalysisMetadata) -> Until | None:
+    """Tell what may end a job early; None where there is no rule."""
+    return made(metadata.influence.until, _Ruled).rule
+
+
+def progress_from(message: analysis_service_pb2.Progress) -> Progress:
+    """Read how far a job is; an estimate's job was never queued, and counts as that."""
+    eta_s = message.eta.ToMicroseconds() / 1e6 if message.HasField("eta") else None
+    return made(message, Progress, eta_s=eta_s)
+
+
+def made(message: Message, kind: type[Value], /, **given: object) -> Value:
+    """Make a value of a message without arrays.
+
+    Raises:
+        VersionError: If it says what this client does not know.
+    """
+    try:
+        return codec.made(message, kind, _no_array, unions=UNIONS, **given)
+    except codec.UnknownNumberError as error:
+        raise newer(error) from error
+
+
+def newer(error: codec.UnknownNumberError) -> VersionError:
+    """Say what another version's number means for this client."""
+    return VersionError(
+        f"{str(error).partition(';')[0]} to this client ({client_version()}): the server may be"
+        " newer; upgrade the client"
+    )
+
+
+def _no_array(array: object, name: str, wanted: object) -> None:
+    raise ReplyError(f"the server sent an array {name!r} where none belongs")
 
 
 def _layers(metadata: analysis_service_pb2.AnalysisMetadata) -> str:
@@ -90,48 +124,13 @@ def _kind(metadata: analysis_service_pb2.AnalysisMetadata) -> JobKind:
     return JobKind(kind)
 
 
-def progress_from_proto(message: analysis_service_pb2.Progress) -> Progress:
-    """Read how far a job is."""
-    unset = message.state == analysis_service_pb2.JOB_STATE_UNSPECIFIED
-    return Progress(
-        # An estimate's job was never queued; the contract leaves its state open.
-        state=JobState.QUEUED if unset else word_of(JOB_STATES, message.state, "job state"),
-        shards_done=message.shards_done,
-        shards_total=message.shards_total,
-        eta_s=message.eta.ToTimedelta().total_seconds() if message.HasField("eta") else None,
-        hybrids_per_second=message.hybrids_per_second,
-    )
-
-
-def failure_of(operation: operations_pb2.Operation) -> GraftscopeError:
-    """Turn an operation's error into the tree's, through the same table as a call's."""
-    status = operation.error
-    details = ErrorDetails.from_status(status)
-    error = error_class(_STATUS_CODES.get(status.code), details.reason)
-    if error in (InternalError, IntegrityError, GraftscopeError):
-        error = JobFailedError
-    return error(
-        f"{operation.name}: {_message(status)}", reason=details.reason, field=details.field
-    )
-
-
-def _message(status: status_pb2.Status) -> str:
-    return status.message or f"it ended with status {status.code} and no message"
-
-
 def _estimate(metadata: analysis_service_pb2.AnalysisMetadata) -> Estimate | None:
     if not metadata.HasField("estimate"):
         return None
-    estimate = metadata.estimate
-    return Estimate(
-        duration_s=estimate.duration.ToTimedelta().total_seconds(),
-        hybrids=estimate.hybrids,
-        result_bytes=estimate.result_bytes,
-    )
+    duration_s = metadata.estimate.duration.ToMicroseconds() / 1e6
+    return made(metadata.estimate, Estimate, duration_s=duration_s)
 
 
 def _time(metadata: analysis_service_pb2.AnalysisMetadata, field: str) -> datetime | None:
-    if not metadata.HasField(field):  # type: ignore[arg-type]  # the stub wants a literal
-        return None
-    time: timestamp_pb2.Timestamp = getattr(metadata, field)
-    return time.ToDatetime(UTC)
+    time: Timestamp = getattr(metadata, field)
+    return time.ToDatetime(UTC) if metadata.HasField(field) else None  # type: ignore[arg-type]

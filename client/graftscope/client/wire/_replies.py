@@ -1,84 +1,254 @@
-"""What is answered at once: from the contract's messages to the client's values."""
+"""From the contract's replies to the client's results."""
 
-from graftscope.client._encodings import HybridFiles, ImageEncoding, SampleFiles
-from graftscope.client._execution import Deviation, Execution
-from graftscope.client._results import HybridResult, Posterior, Samples
-from graftscope.client.wire._arrays import Arrays, files, float32, latents
-from graftscope.client.wire._enums import PRECISIONS, word_of
-from graftscope.v1 import model_service_pb2, precision_pb2
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+from google.longrunning import operations_pb2
+from google.protobuf.message import Message
+from numpy.typing import NDArray
+
+from graftscope import codec
+from graftscope.client.arrays import check_axes
+from graftscope.client.errors import ReplyError
+from graftscope.client.interventions import Intervention, edits_of
+from graftscope.client.values import (
+    AnalysisResult,
+    HybridFiles,
+    HybridResult,
+    HybridsTask,
+    InfluenceResult,
+    LayersResult,
+    MagnitudeResult,
+    ModulesResult,
+    Posterior,
+    PosteriorTask,
+    Regression,
+    SampleFiles,
+    Samples,
+    SamplesTask,
+    StabilityResult,
+    Stopping,
+    divided,
+)
+from graftscope.client.wire._arrays import AnyArray, Arrays, Read, unpack
+from graftscope.client.wire._operations import metadata_of, model_of, newer, until_of
+from graftscope.client.wire._requests import UNIONS
+from graftscope.v1 import analysis_service_pb2, intervention_pb2, tensor_pb2
+
+Value = TypeVar("Value")
+
+AnalysisResponse: TypeAlias = (
+    analysis_service_pb2.InfluenceResponse
+    | analysis_service_pb2.ModulesResponse
+    | analysis_service_pb2.StabilityResponse
+    | analysis_service_pb2.MagnitudeResponse
+)
 
 
-def execution_from_proto(message: precision_pb2.Execution) -> Execution:
-    """Read what computed a result."""
-    return Execution(
-        model_digest=message.model_digest,
-        precision=word_of(PRECISIONS, message.precision, "precision"),
-        provider=message.provider,
-        rewrites=tuple(message.rewrites),
-        deviation=_deviation_from(message.deviation) if message.HasField("deviation") else None,
+def images_from(
+    reply: Message, arrays: Arrays, task: SamplesTask | PosteriorTask | HybridsTask
+) -> Samples | SampleFiles | Posterior | HybridResult | HybridFiles:
+    """Put together what is answered at once.
+
+    Args:
+        reply: The reply.
+        arrays: Its arrays, which were read.
+        task: What was asked for.
+    """
+    match task:
+        case PosteriorTask():
+            return made(reply, Posterior, arrays)
+        case SamplesTask(encoding=None):
+            return made(reply, Samples, arrays)
+        case SamplesTask():
+            return made(reply, SampleFiles, arrays, encoding=task.encoding)
+        case HybridsTask(encoding=None):
+            return made(reply, HybridResult, arrays)
+        case HybridsTask():
+            return made(reply, HybridFiles, arrays, encoding=task.encoding)
+
+
+def response_of(operation: operations_pb2.Operation) -> AnalysisResponse:
+    """Unpack the response of an operation that is done.
+
+    Raises:
+        ReplyError: If it is not an analysis's.
+    """
+    candidates: tuple[AnalysisResponse, ...] = (
+        analysis_service_pb2.InfluenceResponse(),
+        analysis_service_pb2.ModulesResponse(),
+        analysis_service_pb2.StabilityResponse(),
+        analysis_service_pb2.MagnitudeResponse(),
+    )
+    for response in candidates:
+        if operation.response.Unpack(response):
+            return response
+    raise ReplyError(
+        f"{operation.name} answered with {operation.response.type_url!r}, which is no analysis"
     )
 
 
-def _deviation_from(message: precision_pb2.Deviation) -> Deviation:
-    return Deviation(
-        pairs=message.pairs,
-        sets=message.sets,
-        individual_median=message.individual_median,
-        individual_worst=message.individual_worst,
-        worst=message.worst,
+def asked_arrays(operation: operations_pb2.Operation) -> dict[str, tensor_pb2.Array]:
+    """List the arrays of what was asked that its result tells again, and that lie on the server."""
+    found: dict[str, tensor_pb2.Array] = {}
+
+    def note(array: tensor_pb2.Array, name: str, wanted: object) -> None:
+        if array.WhichOneof("source") != "tensor":
+            found[_key(array)] = array
+
+    for each in _asked(operation):
+        _every_array(each, note)
+    return found
+
+
+def result_from(
+    operation: operations_pb2.Operation, response: AnalysisResponse, arrays: Arrays
+) -> AnalysisResult:
+    """Put an analysis's result together."""
+    name = operation.name
+    match response:
+        case analysis_service_pb2.InfluenceResponse():
+            return _influence_from(operation, response, arrays)
+        case analysis_service_pb2.ModulesResponse():
+            seeds = tuple(metadata_of(operation).modules.seeds)
+            return made(response, ModulesResult, arrays, operation=name, seeds=seeds)
+        case analysis_service_pb2.StabilityResponse():
+            found = made(response, StabilityResult, arrays, operation=name)
+            _require_table(found)
+            return found
+        case analysis_service_pb2.MagnitudeResponse():
+            return _magnitude_from(operation, response, arrays)
+
+
+def made(message: Message, kind: type[Value], arrays: Arrays, /, **given: object) -> Value:
+    """Make a result of a message, and check the axes of its arrays.
+
+    Raises:
+        ReplyError: If an array is missing, or its axes do not go with the others'.
+        VersionError: If it says what this client does not know.
+    """
+    try:
+        found = codec.made(message, kind, Read(arrays), unions=UNIONS, **given)
+    except codec.UnknownNumberError as error:
+        raise newer(error) from error
+    check_axes(found)
+    return found
+
+
+def _influence_from(
+    operation: operations_pb2.Operation,
+    response: analysis_service_pb2.InfluenceResponse,
+    arrays: Arrays,
+) -> InfluenceResult | LayersResult:
+    def get(array: tensor_pb2.Array, name: str, wanted: object) -> AnyArray:
+        if array.WhichOneof("source") != "tensor":
+            return arrays[_key(array)]
+        return unpack(array.tensor.data, array.tensor.datatype, array.tensor.shape)
+
+    found = made(
+        response,
+        InfluenceResult,
+        arrays,
+        model=model_of(metadata_of(operation)),
+        operation=operation.name,
+        interventions=tuple(Intervention(edits_of(each, get)) for each in _asked(operation)),
+        stopping=_stopping_from(operation, response),
+    )
+    return _divided(found, response, arrays) if response.layers else found
+
+
+def _asked(operation: operations_pb2.Operation) -> Iterable[intervention_pb2.Intervention]:
+    """The interventions that an influence is of; none where it is of channels or modules."""
+    return metadata_of(operation).influence.each_intervention.interventions
+
+
+def _every_array(message: Message, note: Callable[[tensor_pb2.Array, str, object], None]) -> None:
+    """Tell of every array inside a message."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        if field.message_type.GetOptions().map_entry:
+            inner = list(value.values())
+        else:
+            inner = list(value) if field.is_repeated else [value]
+        for each in inner:
+            if isinstance(each, tensor_pb2.Array):
+                note(each, field.name, None)
+            elif isinstance(each, Message):
+                _every_array(each, note)
+
+
+def _key(array: tensor_pb2.Array) -> str:
+    return f"stored {array.artifact.sha256} {array.artifact.datatype} {array.artifact.shape}"
+
+
+def _stopping_from(
+    operation: operations_pb2.Operation, response: analysis_service_pb2.InfluenceResponse
+) -> Stopping | None:
+    if not response.HasField("stopping"):
+        return None
+    until = until_of(metadata_of(operation))
+    if until is None:
+        raise ReplyError("the server told of a stopping rule that was not asked for")
+    return made(response.stopping, Stopping, {}, until=until)
+
+
+def _divided(
+    found: InfluenceResult, response: analysis_service_pb2.InfluenceResponse, arrays: Arrays
+) -> LayersResult:
+    layer_of: NDArray[Any] = Read(arrays)(response.layer_of, "layer_of", np.int64)
+    names, counts = list(response.layers), np.bincount(layer_of, minlength=len(response.layers))
+    expected = np.repeat(np.arange(len(names)), counts[: len(names)])
+    if not np.array_equal(layer_of, expected) or len(layer_of) != len(found.maps):
+        raise ReplyError(f"the server sent 'layer_of' that does not divide maps among {names}")
+    ends = np.cumsum(counts).tolist()
+    rows = {
+        name: slice(end - int(count), end)
+        for name, end, count in zip(names, ends, counts, strict=True)
+    }
+    return divided(found, rows)
+
+
+def _require_table(result: StabilityResult) -> None:
+    if len(result.methods) != len(result.consistency):
+        raise ReplyError(
+            f"the server sent 'consistency' of shape {result.consistency.shape} for"
+            f" {len(result.methods)} methods and {len(result.k)} numbers of modules"
+        )
+
+
+def _magnitude_from(
+    operation: operations_pb2.Operation,
+    response: analysis_service_pb2.MagnitudeResponse,
+    arrays: Arrays,
+) -> MagnitudeResult:
+    layers = tuple(response.layers)
+    return made(
+        response,
+        MagnitudeResult,
+        arrays,
+        model=model_of(metadata_of(operation)),
+        operation=operation.name,
+        layer=_layer_names(Read(arrays)(response.layer, "layer", np.int64), layers),
+        by_share=_regressions(response.by_share, layers),
+        by_channels=_regressions(response.by_channels, layers),
     )
 
 
-def samples_from(reply: model_service_pb2.GenerateResponse, arrays: Arrays) -> Samples:
-    """Put samples together."""
-    return Samples(
-        images=float32(arrays, "images", 4),
-        latents=latents(arrays, "latents"),
-        execution=execution_from_proto(reply.execution),
-    )
+def _layer_names(indices: NDArray[np.int64], layers: tuple[str, ...]) -> NDArray[np.str_]:
+    """(N,) indices into the layers to (N,) names."""
+    if indices.size and not 0 <= indices.min() <= indices.max() < len(layers):
+        raise ReplyError(f"the server sent 'layer' with an index that is not of {layers}")
+    return np.array(layers, np.str_)[indices]
 
 
-def sample_files_from(
-    reply: model_service_pb2.GenerateResponse, arrays: Arrays, encoding: ImageEncoding
-) -> SampleFiles:
-    """Put samples together that came as files."""
-    return SampleFiles(
-        images=files(arrays, "images"),
-        encoding=encoding,
-        latents=latents(arrays, "latents"),
-        execution=execution_from_proto(reply.execution),
-    )
-
-
-def posterior_from(reply: model_service_pb2.EncodeResponse, arrays: Arrays) -> Posterior:
-    """Put a posterior together."""
-    return Posterior(
-        mean=latents(arrays, "mean"),
-        log_variance=latents(arrays, "log_variance"),
-        execution=execution_from_proto(reply.execution),
-    )
-
-
-def hybrids_from(reply: model_service_pb2.HybridizeResponse, arrays: Arrays) -> HybridResult:
-    """Put hybrids together."""
-    return HybridResult(
-        original1=float32(arrays, "original1", 4),
-        original2=float32(arrays, "original2", 4),
-        hybrid=float32(arrays, "hybrid", 4),
-        distinct_images=reply.distinct_images,
-        execution=execution_from_proto(reply.execution),
-    )
-
-
-def hybrid_files_from(
-    reply: model_service_pb2.HybridizeResponse, arrays: Arrays, encoding: ImageEncoding
-) -> HybridFiles:
-    """Put hybrids together that came as files."""
-    return HybridFiles(
-        original1=files(arrays, "original1"),
-        original2=files(arrays, "original2"),
-        hybrid=files(arrays, "hybrid"),
-        encoding=encoding,
-        distinct_images=reply.distinct_images,
-        execution=execution_from_proto(reply.execution),
-    )
+def _regressions(
+    messages: Iterable[analysis_service_pb2.Regression], layers: tuple[str, ...]
+) -> tuple[Regression, ...]:
+    found = tuple(made(each, Regression, {}, layer=each.layer or None) for each in messages)
+    if [each.layer for each in found] != [*layers, None]:
+        raise ReplyError(
+            f"the server sent regressions of {[each.layer for each in found]} for layers {layers}"
+        )
+    return found

@@ -1,65 +1,92 @@
-"""Requests for what is answered at once: from the client's values to the contract's messages."""
+"""From the client's requests to the contract's messages."""
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypeAlias
 
-from graftscope.client import _checks as check
-from graftscope.client._choices import PairChoice
-from graftscope.client._encodings import ImageEncoding
-from graftscope.client._interventions import Intervention
-from graftscope.client._originals import Latents
-from graftscope.client.wire._enums import ENCODINGS
-from graftscope.client.wire._interventions import intervention_to_proto
-from graftscope.client.wire._names import model_name
-from graftscope.client.wire._originals import latents_to_proto, pairs_to_proto
-from graftscope.client.wire._outbox import Outbox
-from graftscope.client.wire._precision import precision_to_proto
-from graftscope.v1 import model_service_pb2
+from google.protobuf.message import Message
+
+from graftscope import codec
+from graftscope.client.errors import InputError
+from graftscope.client.interventions import UNIONS as INTERVENTION_UNIONS
+from graftscope.client.values import (
+    Encoded,
+    HybridsTask,
+    HybridTask,
+    ImagePairs,
+    Images,
+    InfluenceTask,
+    LatentPairs,
+    MagnitudeTask,
+    ModulesTask,
+    PosteriorTask,
+    Prior,
+    RelativeError,
+    SamplesTask,
+    StabilityTask,
+    StableLabels,
+    Task,
+)
+from graftscope.client.wire._arrays import Outbox
+from graftscope.v1 import analysis_service_pb2, model_service_pb2
+
+AnyTask: TypeAlias = Task | SamplesTask | PosteriorTask | HybridsTask
+
+UNIONS: codec.Unions = {
+    **INTERVENTION_UNIONS,
+    "Originals.source": {
+        "prior": Prior,
+        "encoded": Encoded,
+        "images": Images,
+        "latents": LatentPairs,
+        "image_pairs": ImagePairs,
+    },
+    "StoppingRule.rule": {
+        "relative_standard_error": RelativeError,
+        "stable_labels": StableLabels,
+    },
+}
+"""What the members of the contract's oneofs are in values."""
+
+REQUESTS: dict[type, type[Message]] = {
+    SamplesTask: model_service_pb2.GenerateRequest,
+    PosteriorTask: model_service_pb2.EncodeRequest,
+    HybridsTask: model_service_pb2.HybridizeRequest,
+    InfluenceTask: analysis_service_pb2.InfluenceRequest,
+    ModulesTask: analysis_service_pb2.ModulesRequest,
+    StabilityTask: analysis_service_pb2.StabilityRequest,
+    MagnitudeTask: analysis_service_pb2.MagnitudeRequest,
+}
+"""The message of each request."""
 
 
-def generate_request(
-    model: str,
-    source: PairChoice | Latents,
-    outbox: Outbox,
-    precision: str = "fp32",
-    encoding: ImageEncoding | None = None,
-) -> model_service_pb2.GenerateRequest:
-    """Ask for samples: original 1 of every pair, or of given latents."""
-    request = model_service_pb2.GenerateRequest(
-        model=model_name(model),
-        precision=precision_to_proto(precision),
-        encoding=ENCODINGS[encoding],
-    )
-    if isinstance(source, PairChoice):
-        request.samples.CopyFrom(pairs_to_proto(source, outbox))
-    else:
-        request.latents.CopyFrom(latents_to_proto("latents", source, outbox))
-    return request
+def request_of(task: AnyTask, outbox: Outbox, *, dry_run: bool = False) -> Any:
+    """Make the message of a request.
+
+    Args:
+        task: What is asked for.
+        outbox: Places its arrays.
+        dry_run: Whether only its cost is asked for.
+
+    Returns:
+        The message of the request's class, as `REQUESTS` has it.
+
+    Raises:
+        InputError: If the contract cannot say a value.
+    """
+    message = REQUESTS[type(task)]()
+    said = task.request()
+    if "model" in said:
+        said["model"] = model_name(task.model)  # type: ignore[union-attr]  # those have one
+    if isinstance(task, HybridTask):
+        said["dry_run"] = dry_run
+    try:
+        codec.fill(message, said, outbox.add, unions=UNIONS)
+    except codec.CodecError as error:
+        raise InputError(str(error), field=error.field) from error
+    return message
 
 
-def encode_request(
-    model: str, images: NDArray[np.uint8], outbox: Outbox, precision: str = "fp32"
-) -> model_service_pb2.EncodeRequest:
-    """Ask for images' posteriors."""
-    array = outbox.add(check.images("images", images))
-    return model_service_pb2.EncodeRequest(
-        model=model_name(model), images=array, precision=precision_to_proto(precision)
-    )
-
-
-def hybridize_request(
-    model: str,
-    intervention: Intervention,
-    pairs: PairChoice,
-    outbox: Outbox,
-    precision: str = "fp32",
-    encoding: ImageEncoding | None = None,
-) -> model_service_pb2.HybridizeRequest:
-    """Ask for hybrids."""
-    return model_service_pb2.HybridizeRequest(
-        model=model_name(model),
-        intervention=intervention_to_proto(intervention, outbox),
-        pairs=pairs_to_proto(pairs, outbox),
-        precision=precision_to_proto(precision),
-        encoding=ENCODINGS[encoding],
-    )
+def model_name(name: str) -> str:
+    """Make the contract's form of a model's name: ``models/NAME``."""
+    if not name.removeprefix("models/"):
+        raise InputError("the model's name is empty", field="model")
+    return f"models/{name.removeprefix('models/')}"

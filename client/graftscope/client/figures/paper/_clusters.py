@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from graftscope.client._pictures import to_pixels
 from graftscope.client.figures._canvas import Box
 from graftscope.client.figures._palette import (
     MAP_COLORS,
@@ -17,6 +16,7 @@ from graftscope.client.figures._palette import (
 )
 from graftscope.client.figures.paper._page import BLOCK, DOUBLE, GAP, SMALL, Page
 from graftscope.client.figures.paper._values import Floats
+from graftscope.client.pictures import to_pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graftscope.client._pictures import to_pixels
 from graftscope.client.figures._canvas import Box
 from graftscope.client.figures._palette import MUTED, TEMPLATE_COLORS, module_color
 from graftscope.client.figures.paper._page import BLOCK, DOUBLE, GAP, SINGLE, SMALL, Page
 from graftscope.client.figures.paper._values import Floats, Integers
+from graftscope.client.pictures import to_pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

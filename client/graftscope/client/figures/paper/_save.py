@@ -32,7 +32,7 @@ def save(figure: "Figure", stem: Path) -> tuple[Path, Path]:
         OutputError: If a file cannot be written.
     """
     # Its errors bring gRPC along, which drawing has no use for.
-    from graftscope.client._files import write_bytes
+    from graftscope.client.arrays import write_bytes
 
     png = stem.with_name(f"{stem.name}.png")
     pdf = stem.with_name(f"{stem.name}.pdf")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client._statistics import deviation_of_known, mean_of_known
+from graftscope.client.arrays import deviation_of_known, mean_of_known
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]

@@ -1,0 +1,34 @@
+"""Calls: channels, sequences of calls for both clients, and the server that a client starts itself.
+
+It must not know what is done with the answers.
+"""
+
+from graftscope.client.calls import _analyses as analyses
+from graftscope.client.calls import _models as models
+from graftscope.client.calls import _operations as operations
+from graftscope.client.calls._async import AsyncDriver
+from graftscope.client.calls._channel import DEFAULT_TIMEOUT_S
+from graftscope.client.calls._embedded import (
+    ADDRESS_VARIABLE,
+    ServerChoice,
+    foreign_error,
+    import_room,
+    reached,
+    translated,
+)
+from graftscope.client.calls._sync import SyncDriver
+
+__all__ = [
+    "ADDRESS_VARIABLE",
+    "DEFAULT_TIMEOUT_S",
+    "AsyncDriver",
+    "ServerChoice",
+    "SyncDriver",
+    "analyses",
+    "foreign_error",
+    "import_room",
+    "models",
+    "operations",
+    "reached",
+    "translated",
+]

@@ -1,0 +1,123 @@
+"""Performs flows step after step, awaiting each, on an asynchronous channel."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any, TypeVar, cast
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from graftscope.client.calls._channel import Stubs, channel_options, deadline
+from graftscope.client.calls._flow import Call, Finished, Flow, Open, Receive, Sleep, Tell, resume
+from graftscope.client.calls._peer import Peer
+from graftscope.client.errors import GraftscopeError, UnavailableError
+from graftscope.client.values import Job
+
+T = TypeVar("T")
+
+# Where a server ends a call whose requests are still being written, grpc.aio loses its status and
+# says this instead.
+_ENDED_WHILE_WRITING = "Internal error from Core"
+
+
+class AsyncDriver:
+    """A channel to one server, and what performs flows on it; made where an event loop runs.
+
+    Args:
+        address: Of the server.
+        timeout_s: For every call with one reply; None for none.
+    """
+
+    def __init__(self, address: str, timeout_s: float | None) -> None:
+        self._timeout_s = deadline(timeout_s)
+        self._peer = Peer(address)
+        self._channel = grpc.aio.insecure_channel(address, options=channel_options())
+        self._stubs = Stubs.on(self._channel)
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close()
+
+    async def run(self, flow: Flow[T], on_job: Callable[[Job], None] | None = None) -> T:
+        """Perform a flow to its end; as `SyncDriver.run`."""
+        async with aclosing(self._perform(flow)) as outcomes:
+            async for outcome in outcomes:
+                if isinstance(outcome, Finished):
+                    return outcome.value
+                if on_job is not None:
+                    on_job(outcome)
+        raise AssertionError("a flow ends by finishing")
+
+    async def iterate(self, flow: Flow[T]) -> AsyncGenerator[Job, None]:
+        """Perform a flow, giving the states of the job that it follows as they come."""
+        async with aclosing(self._perform(flow)) as outcomes:
+            async for outcome in outcomes:
+                if isinstance(outcome, Job):
+                    yield outcome
+
+    async def _perform(self, flow: Flow[T]) -> AsyncGenerator[Job | Finished[T], None]:
+        performer = _Performer(self._stubs, self._peer, self._timeout_s)
+        value: object = None
+        error: GraftscopeError | None = None
+        try:
+            while not isinstance(step := resume(flow, value, error), Finished):
+                value = error = None
+                if isinstance(step, Tell):
+                    yield step.job
+                    continue
+                try:
+                    value = await performer.perform(step)
+                except GraftscopeError as failure:
+                    error = failure
+            yield step
+        finally:
+            performer.close()
+
+
+class _Performer:
+    """Performs the steps of one flow, which has one stream at a time."""
+
+    def __init__(self, stubs: Stubs, peer: Peer, timeout_s: float | None) -> None:
+        self._stubs, self._peer, self._timeout_s = stubs, peer, timeout_s
+        self._stream: Any = None
+        self._stream_name = ""
+
+    async def perform(self, step: Call | Open | Receive | Sleep) -> Message | None:
+        match step:
+            case Call():
+                return await self._call(step)
+            case Open():
+                self.close()
+                method: Any = step.method(self._stubs)
+                self._stream, self._stream_name = method(step.request), step.name
+            case Receive():
+                return await self._receive()
+            case Sleep():
+                await asyncio.sleep(step.seconds)
+        return None
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.cancel()
+
+    async def _call(self, step: Call) -> Message:
+        method: Any = step.method(self._stubs)
+        call = method(step.request, timeout=self._timeout_s if step.limited else None)
+        try:
+            reply = await call
+        except grpc.aio.AioRpcError as error:
+            if error.details() == _ENDED_WHILE_WRITING:
+                raise UnavailableError(f"the server broke off {step.name}") from error
+            raise self._peer.error(cast(Any, error), step.name) from error
+        self._peer.heard(await call.initial_metadata(), await call.trailing_metadata())
+        return cast(Message, reply)
+
+    async def _receive(self) -> Message | None:
+        try:
+            reply = await self._stream.read()
+        except grpc.aio.AioRpcError as error:
+            raise self._peer.error(cast(Any, error), self._stream_name) from error
+        self._peer.heard(await self._stream.initial_metadata())
+        return None if reply is grpc.aio.EOF else cast(Message, reply)

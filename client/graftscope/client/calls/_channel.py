@@ -1,0 +1,114 @@
+"""How channels to a server are made, synchronous and asynchronous alike."""
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import grpc
+import grpc.aio
+from google.longrunning.operations_pb2_grpc import OperationsStub
+
+from graftscope.client.errors import InputError
+from graftscope.v1.analysis_service_pb2_grpc import AnalysisServiceStub
+from graftscope.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+from graftscope.v1.model_service_pb2_grpc import ModelServiceStub
+
+Options: TypeAlias = list[tuple[str, int]]
+
+DEFAULT_TIMEOUT_S = 120.0
+"""Enough for the largest reply that a server gives while the caller waits."""
+
+LONGEST_TIMEOUT_S = 1e9
+"""A timeout this long, some thirty years, means none."""
+
+
+def channel_options() -> Options:
+    """Choose the options of every channel, each for its reason.
+
+    The message limit is not among them: gRPC's 4 MiB are kept, and larger arrays travel as
+    artifacts, so that neither side ever needs to hold a message of unknown size.
+    """
+    return [
+        # A server that froze or whose machine vanished sends nothing, not even a reset: ask it.
+        # Not more often than servers tolerate.
+        ("grpc.keepalive_time_ms", 30_000),
+        # Both are needed: the first one alone leaves HTTP/2's own timeout of a minute in force.
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.ping_timeout_ms", 10_000),
+        # A watch may wait for its next shard for long; by default pings stop after two.
+        ("grpc.http2.max_pings_without_data", 0),
+        # This is also how long a connection may take to say that it speaks HTTP/2; something else
+        # that listens at the address and says nothing is found out in time.
+        ("grpc.min_reconnect_backoff_ms", 5_000),
+        # A server that is being restarted should be found again within seconds.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+    ]
+
+
+def deadline(timeout_s: float | None) -> float | None:
+    """Turn a timeout into what gRPC takes.
+
+    Args:
+        timeout_s: Seconds, above 0; None for no timeout.
+
+    Returns:
+        The same, or None for one so long that gRPC would misread it as already over.
+
+    Raises:
+        InputError: If it is 0, negative or not a number.
+    """
+    if timeout_s is None or timeout_s >= LONGEST_TIMEOUT_S:
+        return None
+    if math.isnan(timeout_s) or timeout_s <= 0:
+        raise InputError(
+            f"timeout_s {timeout_s:g} is not allowed: it must be above 0, or None for no timeout"
+        )
+    return timeout_s
+
+
+def check_address(address: str) -> str:
+    """Check that an address can be one of a server.
+
+    Args:
+        address: ``HOST:PORT``, or one of gRPC's names such as ``unix:PATH``.
+
+    Returns:
+        The address.
+
+    Raises:
+        InputError: If it is a URL, or has no port.
+    """
+    if "://" in address and address.split("://", maxsplit=1)[0] in ("http", "https"):
+        raise InputError(f"server {address!r} is a web address; HOST:PORT is needed")
+    scheme, colon, port = address.rpartition(":")
+    if scheme.startswith(("unix", "dns", "ipv4", "ipv6")):
+        return address
+    if not (scheme and colon and port.isdecimal() and 0 < int(port) < 65536):
+        raise InputError(
+            f"server {address!r} is not HOST:PORT with a port from 1 to 65535,"
+            " such as localhost:50051"
+        )
+    return address
+
+
+@dataclass(frozen=True)
+class Stubs:
+    """The services of one server."""
+
+    models: ModelServiceStub
+    analyses: AnalysisServiceStub
+    artifacts: ArtifactServiceStub
+    operations: OperationsStub
+
+    @classmethod
+    def on(cls, channel: grpc.Channel | grpc.aio.Channel) -> "Stubs":
+        """Make the stubs of a channel; those of an asynchronous one return awaitables."""
+        # The stubs' constructors take either kind of channel, their annotations one at a time.
+        either: grpc.Channel = channel  # type: ignore[assignment]
+        return cls(
+            models=ModelServiceStub(either),
+            analyses=AnalysisServiceStub(either),
+            artifacts=ArtifactServiceStub(either),
+            operations=OperationsStub(either),
+        )

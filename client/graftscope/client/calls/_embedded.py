@@ -1,0 +1,186 @@
+"""The server that a client starts for itself where no address is given.
+
+The only place of the library that imports another room, and only when it is asked to.
+"""
+
+import importlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+from graftscope.client.arrays import whole_number
+from graftscope.client.calls._channel import check_address
+from graftscope.client.errors import (
+    GraftscopeError,
+    InputError,
+    MissingExtraError,
+    NotFoundError,
+    UsageError,
+)
+from graftscope.client.wire import error_class
+
+ADDRESS_VARIABLE = "GRAFTSCOPE_SERVER"
+"""Environment variable that names the server where no argument does."""
+
+DEVICES = ("cpu", "cuda")
+"""Where an embedded server can compute."""
+
+_log = logging.getLogger("graftscope.client")
+
+
+def import_room(name: str, extra: str) -> ModuleType:
+    """Import another part of Graftscope.
+
+    Args:
+        name: Such as ``graftscope.server``.
+        extra: The extra that brings what it needs.
+
+    Returns:
+        The module.
+
+    Raises:
+        MissingExtraError: If it, or something that it needs, is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{name} needs {error.name}, which is not installed;"
+            f" install it with: pip install 'graftscope[{extra}]'"
+        ) from error
+    except ImportError as error:
+        # A room that checks for itself what it needs says it in its own words.
+        raise MissingExtraError(" ".join(str(error).split())) from error
+
+
+@contextmanager
+def translated(room: str) -> Iterator[None]:
+    """Turn what another room refuses into this room's errors; what it did not foresee passes.
+
+    Args:
+        room: Prefix of the modules whose errors are meant, such as ``graftscope.``.
+    """
+    try:
+        yield
+    except GraftscopeError:
+        raise
+    except Exception as error:
+        foreseen = foreign_error(error, room)
+        if foreseen is None:
+            raise
+        raise foreseen from error
+
+
+def foreign_error(error: Exception, room: str = "graftscope.") -> GraftscopeError | None:
+    """Find this room's error for another room's, None for what that room did not foresee."""
+    if not type(error).__module__.startswith(room):
+        return None
+    reason = getattr(error, "reason", "")
+    kind = error_class(None, reason) if reason else GraftscopeError
+    for base, mine in (
+        (ImportError, MissingExtraError),
+        (LookupError, NotFoundError),
+        (ValueError, InputError),
+    ):
+        if kind is GraftscopeError and isinstance(error, base):
+            kind = mine
+    return kind(" ".join(str(error).split()), reason=reason)
+
+
+@dataclass(frozen=True)
+class ServerChoice:
+    """Which server a client speaks to.
+
+    Args:
+        address: HOST:PORT; None for the environment variable GRAFTSCOPE_SERVER, or else an
+            embedded server.
+        bundles: Bundles of the embedded server; None for those that come with the package.
+        workers: How many runs go on side by side in it; None for one a core.
+        device: Where it computes: cpu or cuda.
+        state: Folder where it keeps jobs and results; None for its own choice.
+    """
+
+    address: str | None = None
+    bundles: Sequence[str | Path] | None = None
+    workers: int | None = None
+    device: str = "cpu"
+    state: str | Path | None = None
+
+    def resolved(self) -> "ServerChoice":
+        """Take the address from the environment where neither it nor bundles were given.
+
+        Raises:
+            InputError: If the number of workers or the device is not allowed.
+            UsageError: If both were given.
+        """
+        if self.workers is not None:
+            whole_number("workers", self.workers, low=1, high=256)
+        if self.device not in DEVICES:
+            allowed = ", ".join(DEVICES)
+            raise InputError(f"device {self.device!r} is unknown; there are: {allowed}")
+        if self.address and self.bundles is not None:
+            raise UsageError(
+                f"server {self.address!r} has its own bundles: give either an address or bundles"
+            )
+        if self.address or self.bundles is not None:
+            return self
+        return replace(self, address=os.environ.get(ADDRESS_VARIABLE) or None)
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A server that answers.
+
+    Args:
+        address: HOST:PORT.
+        keeps_results: Whether its jobs and results outlive the client; False for an embedded
+            server whose state folder is temporary.
+    """
+
+    address: str
+    keeps_results: bool = True
+
+
+@contextmanager
+def reached(choice: ServerChoice) -> Iterator[Reached]:
+    """Give the server; where it is an embedded one, it runs as long as this lasts.
+
+    What the embedded server has to say is logged as a warning.
+
+    Raises:
+        InputError: If the address is not one, or a bundle is damaged.
+        NotFoundError: If a bundle is not there.
+        MissingExtraError: If the server is not installed.
+    """
+    if choice.address:
+        yield Reached(check_address(choice.address))
+        return
+    server = import_room("graftscope.server", "server")
+    notices: list[str] = []
+    with ExitStack() as stack:
+        with translated("graftscope."):
+            embedded = server.embedded_server(
+                bundles=_bundle_paths(choice.bundles),
+                workers=choice.workers,
+                device=choice.device,
+                state=Path(choice.state) if choice.state else None,
+                # It has one thing to say: that a temporary folder stands in for the default one.
+                on_notice=notices.append,
+            )
+            address = stack.enter_context(embedded)
+        for notice in notices:
+            _log.warning("%s", notice)
+        yield Reached(address, keeps_results=not notices)
+
+
+def _bundle_paths(bundles: Sequence[str | Path] | None) -> list[Path]:
+    if bundles is not None:
+        return [Path(bundle) for bundle in bundles]
+    shipped = import_room("graftscope.bundle", "server").shipped()
+    if not shipped:
+        raise NotFoundError("no bundle comes with this installation; name one (--bundle PATH)")
+    return list(shipped.values())

@@ -1,0 +1,174 @@
+"""Flows about operations: follow to the end, read the result, list, cancel, delete."""
+
+from dataclasses import replace
+
+from google.longrunning import operations_pb2
+
+from graftscope.client.calls._flow import Flow, Tell, call, open_stream
+from graftscope.client.calls._transfers import Patience, fetch_all
+from graftscope.client.errors import JobError, ReplyError, UnavailableError
+from graftscope.client.values import AnalysisResult, Job, Progress
+from graftscope.client.wire import (
+    arrays_of,
+    asked_arrays,
+    failure_of,
+    job_from,
+    operation_name,
+    progress_from,
+    response_of,
+    result_from,
+)
+from graftscope.v1 import analysis_service_pb2
+
+
+def wait(name: str) -> Flow[AnalysisResult]:
+    """Wait for a job and read its result.
+
+    Args:
+        name: ``operations/ID``, or the ID alone.
+
+    Returns:
+        The result, of the job's kind.
+    """
+    operation = yield from _follow(name)
+    return (yield from _read(operation))
+
+
+def result(name: str) -> Flow[AnalysisResult]:
+    """Read the result of a job that is done.
+
+    Args:
+        name: ``operations/ID``, or the ID alone.
+
+    Returns:
+        The result, of the job's kind.
+    """
+    operation = yield from _get(name)
+    if not operation.done:
+        state = job_from(operation).progress.state
+        raise JobError(f"{operation.name} is {state}: it has no result yet")
+    return (yield from _read(operation))
+
+
+def _read(operation: operations_pb2.Operation) -> Flow[AnalysisResult]:
+    if operation.HasField("error"):
+        raise failure_of(operation)
+    response = response_of(operation)
+    arrays = yield from fetch_all({**arrays_of(response), **asked_arrays(operation)})
+    return result_from(operation, response, arrays)
+
+
+def watch(name: str) -> Flow[operations_pb2.Operation]:
+    """Follow a job: its state at once, then each change, until it has ended.
+
+    A connection that breaks is made again.
+
+    Args:
+        name: ``operations/ID``, or the ID alone.
+
+    Yields:
+        The job, each time anew.
+    """
+    return (yield from _follow(name))
+
+
+def _follow(name: str) -> Flow[operations_pb2.Operation]:
+    """Watch an operation until it has ended; a watch that breaks is opened again.
+
+    Raises:
+        UnavailableError: If the server stays away, or the watch breaks again and again without
+            any progress.
+    """
+    patience = Patience()
+    seen: Progress | None = None
+    while True:
+        stream = _Watch(operation_name(name))
+        try:
+            return (yield from stream.until_done())
+        except UnavailableError as error:
+            if stream.progress is None and seen is None:
+                raise  # There was nobody from the start: no watch has broken.
+            if stream.progress not in (None, seen):
+                seen = stream.progress
+                patience.reset()
+            yield from patience.wait(error)
+
+
+class _Watch:
+    """One stream of an operation's changes."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._job: Job | None = None
+
+    @property
+    def progress(self) -> Progress | None:
+        return self._job.progress if self._job else None
+
+    def until_done(self) -> Flow[operations_pb2.Operation]:
+        request = analysis_service_pb2.WatchOperationRequest(name=self._name)
+        stream = yield from open_stream(lambda stubs: stubs.analyses.WatchOperation, request)
+        while (update := (yield from stream.receive())) is not None:
+            yield from self._take(update)
+            if update.operation.done:
+                return update.operation
+        raise UnavailableError(f"the server stopped telling of {self._name} before it ended")
+
+    def _take(self, update: analysis_service_pb2.WatchOperationResponse) -> Flow[None]:
+        if update.HasField("operation"):
+            self._job = job_from(update.operation)
+        elif self._job is None:
+            raise ReplyError(f"the server told of changes of {self._name} before its state")
+        elif update.HasField("progress"):
+            self._job = replace(self._job, progress=progress_from(update.progress))
+        yield Tell(self._job)
+
+
+def job(name: str) -> Flow[Job]:
+    """Tell the state of a job.
+
+    Args:
+        name: ``operations/ID``, or the ID alone.
+
+    Returns:
+        The job.
+    """
+    return job_from((yield from _get(name)))
+
+
+def _get(name: str) -> Flow[operations_pb2.Operation]:
+    request = operations_pb2.GetOperationRequest(name=operation_name(name))
+    return (yield from call(lambda stubs: stubs.operations.GetOperation, request))
+
+
+def jobs() -> Flow[tuple[Job, ...]]:
+    """List the server's jobs."""
+    found: list[Job] = []
+    token = ""
+    while True:
+        request = operations_pb2.ListOperationsRequest(name="operations", page_token=token)
+        page = yield from call(lambda stubs: stubs.operations.ListOperations, request)
+        found += [job_from(operation) for operation in page.operations]
+        token = page.next_page_token
+        if not token:
+            return tuple(found)
+
+
+def cancel(name: str) -> Flow[None]:
+    """Cancel a job; what it computed so far is kept, and the same request resumes it.
+
+    Args:
+        name: ``operations/ID``, or the ID alone.
+    """
+    request = operations_pb2.CancelOperationRequest(name=operation_name(name))
+    yield from call(lambda stubs: stubs.operations.CancelOperation, request)
+
+
+def delete(name: str) -> Flow[None]:
+    """Forget a job and its result.
+
+    Args:
+        name: ``operations/ID``, or the ID alone.
+    """
+    request = operations_pb2.DeleteOperationRequest(name=operation_name(name))
+    yield from call(lambda stubs: stubs.operations.DeleteOperation, request)

@@ -1,0 +1,124 @@
+"""Performs flows one step after the other, on a synchronous channel."""
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeVar, cast
+
+import grpc
+from google.protobuf.message import Message
+
+from graftscope.client.calls._channel import Stubs, channel_options, deadline
+from graftscope.client.calls._flow import Call, Finished, Flow, Open, Receive, Sleep, Tell, resume
+from graftscope.client.calls._peer import Peer
+from graftscope.client.errors import GraftscopeError
+from graftscope.client.values import Job
+
+T = TypeVar("T")
+
+_CLOSE_LIMIT_S = 2.0
+
+
+class SyncDriver:
+    """A channel to one server, and what performs flows on it.
+
+    Args:
+        address: Of the server.
+        timeout_s: For every call with one reply; None for none.
+    """
+
+    def __init__(self, address: str, timeout_s: float | None) -> None:
+        self._timeout_s = deadline(timeout_s)
+        self._peer = Peer(address)
+        self._channel = grpc.insecure_channel(address, options=channel_options())
+        self._stubs = Stubs.on(self._channel)
+
+    def close(self) -> None:
+        """Close the channel."""
+        # gRPC waits for its open calls, and one whose start was interrupted never ends.
+        closing = threading.Thread(target=self._channel.close, daemon=True)
+        closing.start()
+        closing.join(_CLOSE_LIMIT_S)
+
+    def run(self, flow: Flow[T], on_job: Callable[[Job], None] | None = None) -> T:
+        """Perform a flow to its end.
+
+        Args:
+            flow: The flow.
+            on_job: Hears of the state of the job that the flow follows.
+
+        Returns:
+            What the flow came to.
+        """
+        jobs = self.iterate(flow)
+        while True:
+            try:
+                job = next(jobs)
+            except StopIteration as stop:
+                return cast(T, stop.value)
+            if on_job is not None:
+                on_job(job)
+
+    def iterate(self, flow: Flow[T]) -> Generator[Job, None, T]:
+        """Perform a flow, giving the states of the job that it follows as they come."""
+        performer = _Performer(self._stubs, self._peer, self._timeout_s)
+        value: object = None
+        error: GraftscopeError | None = None
+        try:
+            while not isinstance(step := resume(flow, value, error), Finished):
+                value = error = None
+                if isinstance(step, Tell):
+                    yield step.job
+                    continue
+                try:
+                    value = performer.perform(step)
+                except GraftscopeError as failure:
+                    error = failure
+            return step.value
+        finally:
+            performer.close()
+
+
+class _Performer:
+    """Performs the steps of one flow, which has one stream at a time."""
+
+    def __init__(self, stubs: Stubs, peer: Peer, timeout_s: float | None) -> None:
+        self._stubs, self._peer, self._timeout_s = stubs, peer, timeout_s
+        self._stream: Any = None
+        self._stream_name = ""
+
+    def perform(self, step: Call | Open | Receive | Sleep) -> Message | None:
+        match step:
+            case Call():
+                return self._call(step)
+            case Open():
+                self.close()
+                method: Any = step.method(self._stubs)
+                self._stream, self._stream_name = method(step.request), step.name
+            case Receive():
+                return self._receive()
+            case Sleep():
+                time.sleep(step.seconds)
+        return None
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.cancel()
+
+    def _call(self, step: Call) -> Message:
+        method: Any = step.method(self._stubs)
+        timeout_s = self._timeout_s if step.limited else None
+        try:
+            reply, call = method.with_call(step.request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise self._peer.error(cast(Any, error), step.name) from error
+        self._peer.heard(call.initial_metadata(), call.trailing_metadata())
+        return cast(Message, reply)
+
+    def _receive(self) -> Message | None:
+        try:
+            reply = next(cast(Iterator[Message], self._stream), None)
+        except grpc.RpcError as error:
+            raise self._peer.error(cast(Any, error), self._stream_name) from error
+        self._peer.heard(self._stream.initial_metadata())
+        return reply

@@ -1,0 +1,227 @@
+"""Gathers what a report shows: a client in, `ReportData` out.
+
+It must not know how a report is drawn, nor how progress is shown.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from graftscope.client._client import Client
+from graftscope.client.errors import UsageError
+from graftscope.client.models import Layer, Model
+from graftscope.client.report import LayerFindings, ReportData, report_data
+from graftscope.client.values import (
+    HybridResult,
+    ImagePairs,
+    InfluenceResult,
+    InfluenceTask,
+    LatentPairs,
+    Method,
+    ModulesResult,
+    ModulesTask,
+    StabilityResult,
+    StabilityTask,
+)
+
+CHECK_PAIRS = 200
+"""At most so many further pairs measure the modules: three hybrids a pair are soon made."""
+
+DEFAULT_LEVELS = ("coarse", "intermediate")
+
+
+class Analyst(Protocol):
+    """Computes what takes its time, and says meanwhile how far it is."""
+
+    def influence(self, task: InfluenceTask) -> InfluenceResult:
+        """Compute influence maps."""
+
+    def modules(self, task: ModulesTask) -> ModulesResult:
+        """Find modules."""
+
+    def stability(self, task: StabilityTask) -> StabilityResult:
+        """Compare modules of overlapping thirds."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReportPlan:
+    """What goes into a report.
+
+    Args:
+        layers: Layers' or levels' names, in the order of the page.
+        maps: The influence maps of one of them: of which pairs, how precise. The further pairs,
+            which measure modules, are independent also where these are stratified.
+        k: Number of modules, K.
+        method: How they are found.
+        seeds: Of the grouping; the first one is shown and grafted.
+        shown_pairs: Pairs in the grid of hybrids, B.
+        samples: Samples shown, N.
+        command: The command line, for the page.
+    """
+
+    layers: tuple[str, ...]
+    maps: InfluenceTask
+    k: int = 3
+    method: Method = Method.NMF
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    shown_pairs: int = 8
+    samples: int = 24
+    command: str = ""
+
+    def influence_task(self, model: Model, layer: Layer) -> InfluenceTask:
+        """Make the task of one layer's influence maps."""
+        return replace(self.maps, model=model.name, layer=layer.name)
+
+    def influence_tasks(self, model: Model) -> tuple[InfluenceTask, ...]:
+        """Make the tasks of all layers, in the order of the page.
+
+        Raises:
+            InputError: If the model lacks one of the layers.
+        """
+        return tuple(self.influence_task(model, model.layer(name)) for name in self.layers)
+
+    @property
+    def gives_pairs(self) -> bool:
+        """Whether the pairs are given one by one, so that there are no further ones."""
+        return isinstance(self.maps.originals, LatentPairs | ImagePairs)
+
+
+def default_layers(model: Model) -> tuple[str, ...]:
+    """Choose the coarse and the intermediate layer.
+
+    Raises:
+        UsageError: If the model has no levels.
+    """
+    levels = {layer.level for layer in model.layers}
+    found = tuple(level for level in DEFAULT_LEVELS if level in levels)
+    if not found:
+        raise UsageError(
+            f"say which layers with --layer NAME; model {model.name!r} has: {model.layer_names()}"
+        )
+    return found
+
+
+def gather(
+    client: Client, model: Model, plan: ReportPlan, analyst: Analyst, say: Callable[[str], None]
+) -> ReportData:
+    """Ask for everything that a report shows.
+
+    Args:
+        client: The server's.
+        model: Which generator.
+        plan: What goes into the report.
+        analyst: Computes the analyses.
+        say: Hears of each step before it is done.
+
+    Returns:
+        The report's values.
+    """
+    start_s = time.monotonic()
+    say(f"samples of {model.name}")
+    maps = plan.maps
+    samples = client.generate(
+        model.name,
+        count=plan.samples,
+        seed=maps.seed,
+        originals=maps.originals,
+        fix=maps.fix,
+        precision=maps.precision,
+    )
+    found = [_layer(client, model, name, plan, analyst, say) for name in plan.layers]
+    return report_data(
+        model,
+        samples,
+        found,
+        seed=maps.seed,
+        command=plan.command,
+        run_time_s=time.monotonic() - start_s,
+    )
+
+
+def _layer(
+    client: Client,
+    model: Model,
+    name: str,
+    plan: ReportPlan,
+    analyst: Analyst,
+    say: Callable[[str], None],
+) -> LayerFindings:
+    layer = model.layer(name)
+    say(f"{name} layer: influence maps of {layer.channels} channels over {plan.maps.pairs:,} pairs")
+    influence = analyst.influence(plan.influence_task(model, layer))
+    say(f"{name} layer: {plan.k} modules, with {len(plan.seeds)} seeds")
+    modules = analyst.modules(
+        ModulesTask(influence.maps, k=plan.k, method=plan.method, seeds=plan.seeds)
+    )
+    say(f"{name} layer: how far the modules depend on which channels they are found in")
+    stability = _stability(plan, influence, modules, analyst)
+    say(f"{name} layer: each whole module, over further pairs")
+    check = _check(layer, plan, influence, modules, analyst)
+    say(f"{name} layer: hybrids of each module")
+    hybrids = _hybrids(client, layer, plan, influence, modules)
+    return LayerFindings(layer, influence, modules, stability, check, not plan.gives_pairs, hybrids)
+
+
+def _stability(
+    plan: ReportPlan, influence: InfluenceResult, modules: ModulesResult, analyst: Analyst
+) -> StabilityResult | None:
+    """Stability at the plan's number of modules, where two thirds of the channels have so many."""
+    channels = int(np.count_nonzero(modules.labels >= 0))
+    if plan.k < 2 or channels < 3 or plan.k > channels - -(-channels // 3):
+        return None
+    return analyst.stability(
+        StabilityTask(influence.maps, ks=(plan.k,), methods=(plan.method,), seed=plan.seeds[0])
+    )
+
+
+def _check(
+    layer: Layer,
+    plan: ReportPlan,
+    influence: InfluenceResult,
+    modules: ModulesResult,
+    analyst: Analyst,
+) -> InfluenceResult | None:
+    """Maps of whole modules, over pairs that had no part in finding them."""
+    labels = np.full(layer.channels, -1)
+    labels[influence.channels] = modules.labels
+    if labels.max() < 0:
+        return None
+    return analyst.influence(
+        replace(
+            plan.maps,
+            model=influence.model,
+            layer=layer.name,
+            labels=labels,
+            pairs=min(plan.maps.pairs, CHECK_PAIRS),
+            # Given pairs are all there are: then the modules are measured on them again.
+            first=0 if plan.gives_pairs else plan.maps.pairs,
+            stratified=False,
+        )
+    )
+
+
+def _hybrids(
+    client: Client,
+    layer: Layer,
+    plan: ReportPlan,
+    influence: InfluenceResult,
+    modules: ModulesResult,
+) -> tuple[HybridResult, ...]:
+    return tuple(
+        # Not by labels: a module without channels is no module to the server, but shows here.
+        client.hybridize(
+            influence.model,
+            layer.name,
+            influence.channels[modules.labels == module].tolist(),
+            pairs=plan.shown_pairs,
+            seed=plan.maps.seed,
+            originals=plan.maps.originals,
+            share=plan.maps.share,
+            fix=plan.maps.fix,
+            precision=plan.maps.precision,
+        )
+        for module in range(plan.k)
+    )

@@ -1,0 +1,186 @@
+"""How much more influence maps show inside a region of the image than outside of it.
+
+Arrays in, arrays out: it must not know files, pictures, servers or models.
+
+Axis letters: C channels, K modules, H, W pixels of the image, h, w pixels of its maps.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.client.arrays import (
+    finite,
+    whole_number,
+)
+from graftscope.client.errors import InputError
+
+CERTAIN_ERRORS = 2.0
+"""Inside has to exceed outside by so many standard errors."""
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """Influence inside a region and outside of it, of C maps.
+
+    Args:
+        inside: (C,) mean of each map over the region, in the image's own units.
+        outside: (C,) mean over the rest of the image.
+        score: (C,) inside / outside: 1 where the region is like the rest, infinite where there is
+            nothing outside, NaN where there is nothing at all.
+        certain: (C,) whether inside exceeds outside by more than two standard errors; where
+            those are not known, whether it exceeds it.
+    """
+
+    inside: FloatArray
+    outside: FloatArray
+    score: FloatArray
+    certain: NDArray[np.bool_]
+
+    def ranked(self) -> NDArray[np.int64]:
+        """(C,) indices, the highest score first, equal ones by inside; those of nothing last."""
+        score = np.where(np.isnan(self.score), -1.0, self.score)
+        return np.lexsort((-self.inside, -score)).astype(np.int64)
+
+
+def rectangle_region(
+    top: int, left: int, height: int, width: int, *, image_height: int, image_width: int
+) -> FloatArray:
+    """Make the region that is a rectangle of the image.
+
+    Args:
+        top: Rows above it, in pixels of the image.
+        left: Columns left of it.
+        height: Its rows, at least 1.
+        width: Its columns, at least 1.
+        image_height: H.
+        image_width: W.
+
+    Returns:
+        (H, W): 1 inside, 0 outside.
+
+    Raises:
+        InputError: If it is not within the image.
+    """
+    for name, value, low in (
+        ("top", top, 0),
+        ("left", left, 0),
+        ("height", height, 1),
+        ("width", width, 1),
+    ):
+        whole_number(name, value, low=low)
+    if top + height > image_height or left + width > image_width:
+        raise InputError(
+            f"the rectangle {top},{left},{height},{width} reaches beyond the image of"
+            f" {image_height} x {image_width} pixels",
+            field="region",
+        )
+    region = np.zeros((image_height, image_width))
+    region[top : top + height, left : left + width] = 1.0
+    return region
+
+
+def region_at(region: NDArray[np.generic], height: int, width: int) -> FloatArray:
+    """Average a region over the areas of a map's pixels.
+
+    Args:
+        region: (H, W) booleans, or how far each pixel of the image is inside, 0 to 1.
+        height: h.
+        width: w.
+
+    Returns:
+        (h, w): how much of each pixel of the map is inside, 0 to 1.
+
+    Raises:
+        InputError: If it is not (H, W) of 0 to 1, of another aspect than the map, or has no
+            inside or no outside.
+    """
+    given = np.asarray(region)
+    if given.ndim != 2 or given.size == 0 or given.dtype.kind not in "biuf":
+        raise InputError(
+            f"a region of shape {given.shape} and type {given.dtype}: it must be (H, W) numbers"
+            " from 0 to 1",
+            field="region",
+        )
+    values = finite("region", given).astype(np.float64)
+    if values.min() < 0.0 or values.max() > 1.0:
+        raise InputError(
+            f"a region of values from {values.min():g} to {values.max():g}: they must be from 0"
+            " (outside) to 1 (inside)",
+            field="region",
+        )
+    _check_aspect(values, height, width)
+    weights = _areas(height, values.shape[0]) @ values @ _areas(width, values.shape[1]).T
+    if not 0.0 < weights.sum() < weights.size:
+        lacks = "has no inside" if weights.sum() == 0.0 else "is the whole image"
+        raise InputError(f"the region {lacks}: there is nothing to compare", field="region")
+    return np.clip(weights, 0.0, 1.0)
+
+
+def _check_aspect(region: FloatArray, height: int, width: int) -> None:
+    # The size of a map is rounded to pixels: one more or less is no other picture.
+    if abs(region.shape[0] * width - region.shape[1] * height) > max(region.shape):
+        raise InputError(
+            f"a region of {region.shape[0]} x {region.shape[1]} pixels does not belong to maps of"
+            f" {height} x {width}: both must have one aspect",
+            field="region",
+        )
+
+
+def _areas(count: int, size: int) -> FloatArray:
+    """(count, size): the share of each of `size` pixels in each of `count` equal stretches."""
+    edges = np.linspace(0.0, size, count + 1)
+    pixels = np.arange(size)
+    upper = np.minimum(edges[1:, None], pixels + 1.0)
+    lower = np.maximum(edges[:-1, None], pixels)
+    shares: FloatArray = np.maximum(upper - lower, 0.0) * (count / size)
+    return shares
+
+
+def contrast(maps: FloatArray, stderr: FloatArray | None, weights: FloatArray) -> Contrast:
+    """Compare maps inside a region and outside of it.
+
+    The standard error of a mean over pixels is taken for the mean of their standard errors, and
+    that of the difference for the sum of both. Neither can be larger, however the pixels move
+    together, so a channel that is certain by this rule would be so by any other.
+
+    Args:
+        maps: (C, h, w).
+        stderr: (C, h, w) their standard errors; None where they are not known.
+        weights: (h, w) how much of each pixel is inside.
+
+    Returns:
+        Inside, outside, score and certainty of every map.
+    """
+    inside, outside = _means(maps, weights), _means(maps, 1.0 - weights)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        score = inside / outside  # 0 / 0 is NaN, which is what there is to say
+    margin = np.zeros(len(maps))
+    if stderr is not None:
+        errors = _means(stderr, weights) + _means(stderr, 1.0 - weights)
+        margin = CERTAIN_ERRORS * errors
+    return Contrast(inside, outside, score, inside - outside > margin)
+
+
+def _means(maps: FloatArray, weights: FloatArray) -> FloatArray:
+    """(C,) means over pixels, weighted."""
+    means: FloatArray = np.einsum("chw,hw->c", maps, weights) / weights.sum()
+    return means
+
+
+def sums_by_module(values: FloatArray, labels: NDArray[np.int64]) -> FloatArray:
+    """Add up the maps of each module's channels.
+
+    Args:
+        values: (C, h, w).
+        labels: (C,) module of each channel, -1 for none.
+
+    Returns:
+        (K, h, w); zero for a module without channels.
+    """
+    members = labels == np.arange(labels.max() + 1)[:, None]  # (K, C)
+    sums: FloatArray = np.einsum("kc,chw->khw", members.astype(np.float64), values)
+    return sums

@@ -1,0 +1,47 @@
+"""Interventions: what is assigned to which channels of which layers, where, and with what.
+
+It stands below values and the wire: an intervention reads and writes itself, through the contract's
+messages.
+"""
+
+from graftscope.client.interventions._actions import (
+    PRIOR_MEAN,
+    Action,
+    Add,
+    Blend,
+    Constant,
+    Donor,
+    ImageDonor,
+    Original2,
+    PriorMean,
+    Scale,
+    StoredLatents,
+    Swap,
+)
+from graftscope.client.interventions._edits import Edit, Mask, ModuleOf, Rectangle
+from graftscope.client.interventions._intervention import Intervention
+from graftscope.client.interventions._messages import UNIONS, edits_of, inline, message_of
+
+__all__ = [
+    "PRIOR_MEAN",
+    "UNIONS",
+    "Action",
+    "Add",
+    "Blend",
+    "Constant",
+    "Donor",
+    "Edit",
+    "ImageDonor",
+    "Intervention",
+    "Mask",
+    "ModuleOf",
+    "Original2",
+    "PriorMean",
+    "Rectangle",
+    "Scale",
+    "StoredLatents",
+    "Swap",
+    "edits_of",
+    "inline",
+    "message_of",
+]

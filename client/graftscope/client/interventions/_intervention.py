@@ -1,0 +1,123 @@
+"""Interventions: edits made at once, to and from files.
+
+It stands on top of this package: what edits are, how they fit a model and how they are written down
+lies below.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from graftscope.client.arrays import ByValue, write_bytes
+from graftscope.client.errors import InputError
+from graftscope.client.interventions._edits import Edit, require
+from graftscope.client.interventions._files import read_file, read_json, to_json
+from graftscope.client.interventions._fitting import fitted_edit
+from graftscope.client.models import Model
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Intervention(ByValue):
+    """Edits at one layer or at several, made at once (Definitions 2 and 5).
+
+    ::
+
+        Intervention([Edit("intermediate", channels=[3, 7], action=Scale(2.0))])
+
+    Donors are recorded in runs without any intervention. What is not edited is computed again from
+    what was edited above it. Two edits may not assign one channel of a layer at one place.
+
+    Args:
+        edits: At least one.
+
+    Raises:
+        InputError: If there is none.
+    """
+
+    edits: Sequence[Edit]
+
+    def __post_init__(self) -> None:
+        """Check that there are edits, and keep them as a tuple."""
+        edits = tuple(self.edits)
+        if not edits:
+            raise InputError("an intervention needs at least one edit", field="edits")
+        for edit in edits:
+            require("edit", edit, (Edit,), "Edit(...)")
+        object.__setattr__(self, "edits", edits)
+
+    def __str__(self) -> str:
+        """Tell it in a few words."""
+        return "; ".join(map(str, self.edits))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers' names as the edits give them, each once."""
+        return tuple(dict.fromkeys(edit.layer for edit in self.edits))
+
+    def fitted(self, model: Model) -> "Intervention":
+        """Give masks and donors' images the size that a model needs.
+
+        Args:
+            model: Which generator.
+
+        Returns:
+            The same intervention with masks resampled to their layers' sizes (a place is inside
+            where more than half of its area is), and images cut to the centre and resized to the
+            generator's.
+
+        Raises:
+            InputError: If the model lacks a layer, or a mask does not fit or has nothing inside.
+        """
+        edits = [fitted_edit(edit, model, at) for at, edit in enumerate(self.edits)]
+        return replace(self, edits=edits)
+
+    def spelled_out(self) -> "Intervention":
+        """Name the channels of modules one by one, which is easier to read and to change."""
+        edits = [
+            edit
+            if edit.module is None
+            else replace(edit, channels=edit.module.channels, module=None)
+            for edit in self.edits
+        ]
+        return replace(self, edits=edits)
+
+    def to_json(self) -> str:
+        """Write it down as JSON that holds everything: `graftscope.v1.Intervention`'s."""
+        return to_json(self.edits)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Intervention":
+        """Read it from `to_json`'s text.
+
+        Raises:
+            InputError: If the text is not an intervention's.
+        """
+        return cls(read_json(text))
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        write_bytes(path, self.to_json().encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Intervention":
+        """Read a file of `save`, or one that was written by hand.
+
+        Where the contract has an array, such a file may name another one, from its own folder on:
+        ``"FILE.npy"``, ``"FILE.npz"``, ``"FILE.npz:NAME"``; a picture for a donor's image; a
+        picture for a mask: what is bright and opaque is inside.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The intervention; `fitted` gives masks and images of pictures the model's sizes.
+
+        Raises:
+            NotFoundError: If the file, or one that it names, is not there.
+            InputError: If one of them is not what is needed.
+        """
+        return cls(read_file(path))

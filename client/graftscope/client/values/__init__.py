@@ -1,0 +1,116 @@
+"""Requests and results as values that check themselves: one module an analysis.
+
+What a request may say is declared here once: ranges, defaults, and how the command line asks for
+it. It must not know protobuf's messages, calls or clients.
+"""
+
+from graftscope.client.values._analyses import AnalysisResult, HybridTask, Task
+from graftscope.client.values._contents import FloatArray, IntArray
+from graftscope.client.values._encoding import ImageEncoding
+from graftscope.client.values._execution import Deviation, Execution, Precision
+from graftscope.client.values._grouping import MAPS, Method, Smoothing
+from graftscope.client.values._hybrids import HybridFiles, HybridResult, HybridsTask
+from graftscope.client.values._influence import (
+    InfluenceResult,
+    InfluenceTask,
+    LayersResult,
+    divided,
+    layer_path,
+    told_stop,
+)
+from graftscope.client.values._jobs import (
+    Estimate,
+    Job,
+    JobKind,
+    JobState,
+    Progress,
+    ProgressCallback,
+)
+from graftscope.client.values._magnitude import COLUMNS, MagnitudeResult, MagnitudeTask, Regression
+from graftscope.client.values._modules import GivenMaps, Maps, ModulesResult, ModulesTask, Stored
+from graftscope.client.values._pairs import (
+    PAIRS,
+    STRATIFIED_PAIRS,
+    Encoded,
+    Fixed,
+    ImagePairs,
+    Images,
+    LatentPairs,
+    Originals,
+    Pairs,
+    Prior,
+    fixed,
+    fixed_values,
+)
+from graftscope.client.values._samples import (
+    Posterior,
+    PosteriorTask,
+    SampleFiles,
+    Samples,
+    SamplesTask,
+)
+from graftscope.client.values._stability import StabilityResult, StabilityTask, SuggestedK
+from graftscope.client.values._stopping import RelativeError, StableLabels, Stopping, Until
+
+__all__ = [
+    "COLUMNS",
+    "MAPS",
+    "PAIRS",
+    "STRATIFIED_PAIRS",
+    "AnalysisResult",
+    "Deviation",
+    "Encoded",
+    "Estimate",
+    "Execution",
+    "Fixed",
+    "FloatArray",
+    "GivenMaps",
+    "HybridFiles",
+    "HybridResult",
+    "HybridTask",
+    "HybridsTask",
+    "ImageEncoding",
+    "ImagePairs",
+    "Images",
+    "InfluenceResult",
+    "InfluenceTask",
+    "IntArray",
+    "Job",
+    "JobKind",
+    "JobState",
+    "LatentPairs",
+    "LayersResult",
+    "MagnitudeResult",
+    "MagnitudeTask",
+    "Maps",
+    "Method",
+    "ModulesResult",
+    "ModulesTask",
+    "Originals",
+    "Pairs",
+    "Posterior",
+    "PosteriorTask",
+    "Precision",
+    "Prior",
+    "Progress",
+    "ProgressCallback",
+    "Regression",
+    "RelativeError",
+    "SampleFiles",
+    "Samples",
+    "SamplesTask",
+    "Smoothing",
+    "StabilityResult",
+    "StabilityTask",
+    "StableLabels",
+    "Stopping",
+    "Stored",
+    "SuggestedK",
+    "Task",
+    "Until",
+    "divided",
+    "fixed",
+    "fixed_values",
+    "layer_path",
+    "told_stop",
+]

@@ -1,0 +1,75 @@
+"""How channels are grouped into modules, and what of a map counts."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, TypeAlias
+
+from graftscope.client.arrays import Checked, Flag, Real, Whole, Word
+
+MAPS = "Influence maps"
+"""The heading of the command line's options."""
+
+
+class Method(StrEnum):
+    """How channels are grouped into modules: by their maps (section 3.3), or by what they do in
+    every pair (section 5).
+    """
+
+    NMF = "nmf"
+    KMEANS = "kmeans"
+    PCA = "pca"
+    SPECTRAL = "spectral"
+
+    @property
+    def needs_products(self) -> bool:
+        """Whether it groups by `InfluenceResult.products`, not by maps alone."""
+        return self in (Method.PCA, Method.SPECTRAL)
+
+
+GroupingMethod: TypeAlias = Annotated[
+    Method,
+    Word(Method),
+    Flag(
+        "--method",
+        "|".join(Method),
+        "How channels are grouped: nmf, kmeans by where their maps are large; pca, spectral "
+        "by what they do in every pair, for images that are not aligned in space.",
+    ),
+]
+GroupingSeed: TypeAlias = Annotated[
+    int, Whole(), Flag("--seed", "S", "Of the grouping, 0 to 4294967295.")
+]
+KS_FLAG = Flag(
+    "--k",
+    "2-10|2,3,4",
+    "Numbers of modules: a range, or some with commas. Default: 2 to 10, as far as there are "
+    "channels.",
+)
+Window: TypeAlias = Annotated[
+    int,
+    Whole(1, odd=True),
+    Flag("--window", "N", "Maps are averaged over windows of N x N pixels first; odd.", MAPS),
+]
+Percentile: TypeAlias = Annotated[
+    float,
+    Real(0, 100, inside=True),
+    Flag(
+        "--percentile",
+        "P",
+        "A pixel counts where its map is above its own percentile P, between 0 and 100.",
+        MAPS,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Smoothing(Checked):
+    """What of a map counts (section 3.3).
+
+    Args:
+        window: Side of the averaging window in pixels, odd.
+        percentile: Above which a pixel of a map counts, between 0 and 100, both excluded.
+    """
+
+    window: Window = 3
+    percentile: Percentile = 75.0

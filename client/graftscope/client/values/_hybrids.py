@@ -1,0 +1,175 @@
+"""Hybrids: what to make while one waits (section 3.1, Definition 5), and what comes of it.
+
+Axis letters: B pairs, C channels, c colours, H, W pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.client.arrays import Axes, Checked, write_npz
+from graftscope.client.errors import UsageError
+from graftscope.client.interventions import Edit, Intervention, ModuleOf
+from graftscope.client.values._encoding import ImageEncoding, WantedEncoding, save_files
+from graftscope.client.values._execution import Execution, Precision, WantedPrecision
+from graftscope.client.values._pairs import (
+    FirstPair,
+    FixedInputs,
+    Originals,
+    PairCount,
+    Pairs,
+    PairSeed,
+    Shared,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class HybridsTask(Checked):
+    """Hybrids to make: original 1 with some channels' values from original 2 (Definition 5).
+
+    Or with whatever else an intervention assigns (Definition 2).
+
+    Args:
+        model: The model's name.
+        layer: A layer's name, or a level's.
+        channels: E, the channels to take from original 2; may be empty. Either these,
+        labels: or (C,) module of every channel of the layer, -1 for none, and
+        module: which of those modules to take.
+        intervention: What is assigned, instead of `layer` and all of the above.
+        pairs: How many pairs of originals, at least 1.
+        seed: Any number in [0, 2^32).
+        first: Index of the first pair.
+        originals: Where the pairs come from, or the pairs themselves; None for `Encoded`
+            where the model has an encoder, else `Prior`.
+        share: Names of inputs of which original 2 takes original 1's value: with a class
+            label among them, hybrids are of one class.
+        fix: Values of inputs that are the same in every sample, by the input's name: numbers,
+            or arrays of the input's shape.
+        precision: As of `generate`.
+        encoding: As of `generate`.
+    """
+
+    model: str
+    layer: str = ""
+    channels: Sequence[int] | None = None
+    labels: NDArray[np.integer] | None = None
+    module: int | None = None
+    intervention: Intervention | None = None
+    pairs: PairCount = 8
+    seed: PairSeed = 0
+    first: FirstPair = 0
+    originals: Originals | None = None
+    share: Shared = ()
+    fix: FixedInputs = None
+    precision: WantedPrecision = Precision.FP32
+    encoding: WantedEncoding = None
+
+    def request(self) -> dict[str, object]:
+        """Say it in the contract's fields."""
+        return {
+            "model": self.model,
+            "intervention": self.meant(),
+            "pairs": Pairs.of(self),
+            "precision": self.precision,
+            "encoding": self.encoding,
+        }
+
+    def meant(self) -> Intervention:
+        """Make the intervention: one swap from original 2, unless one was given.
+
+        Raises:
+            UsageError: If it is not said in one way, and in one alone.
+        """
+        given = (self.channels, self.labels, self.module)
+        if self.intervention is not None:
+            if self.layer or any(each is not None for each in given):
+                raise UsageError(
+                    "an intervention names its layers and channels itself: leave out `layer`,"
+                    " `channels`, `labels` and `module`"
+                )
+            return self.intervention
+        if not self.layer:
+            raise UsageError("say where: either `layer` with channels, or `intervention`")
+        match given:
+            case (channels, None, None) if channels is not None:
+                return Intervention([Edit(self.layer, channels)])
+            case (None, labels, module) if labels is not None and module is not None:
+                return Intervention([Edit(self.layer, module=ModuleOf(labels, module))])
+            case _:
+                raise UsageError("say which channels: either `channels`, or `labels` and `module`")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HybridResult:
+    """Both originals and the hybrid of every pair (section 3.1, Definition 5).
+
+    Args:
+        original1: (B, c, H, W) float32 in the generator's own range.
+        original2: The same shape.
+        hybrid: Original 1 with the chosen channels' values from original 2.
+        distinct_images: How many different real images were used; 0 where none were.
+        execution: What computed them.
+    """
+
+    original1: Annotated[NDArray[np.float32], Axes("B c H W")]
+    original2: Annotated[NDArray[np.float32], Axes("B c H W")]
+    hybrid: Annotated[NDArray[np.float32], Axes("B c H W")]
+    distinct_images: int
+    execution: Execution
+
+    def __repr__(self) -> str:
+        """Tell what it is, without its numbers."""
+        shape = self.hybrid.shape
+        return f"<HybridResult of {self.execution.version}: {shape[0]} pairs, hybrid {shape}>"
+
+    def save(self, path: str | Path) -> None:
+        """Write `original1`, `original2` and `hybrid` to an `.npz` file.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        names = ("original1", "original2", "hybrid")
+        write_npz(path, {name: getattr(self, name) for name in names})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HybridFiles:
+    """Both originals and the hybrid of every pair, as files.
+
+    Args:
+        original1: A file for every pair.
+        original2: The same.
+        hybrid: The same.
+        encoding: Their format.
+        distinct_images: How many different real images were used; 0 where none were.
+        execution: What computed them.
+    """
+
+    original1: list[bytes]
+    original2: list[bytes]
+    hybrid: list[bytes]
+    encoding: ImageEncoding
+    distinct_images: int
+    execution: Execution
+
+    def __repr__(self) -> str:
+        """Tell what it is, without its bytes."""
+        return f"<HybridFiles: {len(self.hybrid)} pairs, {self.encoding}>"
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write ``0000-original1.png``, ``0000-original2.png``, ``0000-hybrid.png`` and so on.
+
+        Args:
+            folder: Where to; it is made if it is missing.
+
+        Raises:
+            OutputError: If a file cannot be written.
+        """
+        names = ("original1", "original2", "hybrid")
+        return save_files(
+            folder, {f"-{name}": getattr(self, name) for name in names}, self.encoding
+        )

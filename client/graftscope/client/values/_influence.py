@@ -1,0 +1,333 @@
+"""Influence maps: what to compute (section 3.2, equation 3), and what comes of it.
+
+Axis letters: E sets of channels, C channels, H, W pixels.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.client.arrays import (
+    Axes,
+    Checked,
+    Flag,
+    Names,
+    Several,
+    Source,
+    Whole,
+    write_npz,
+)
+from graftscope.client.errors import InputError, UsageError
+from graftscope.client.interventions import Intervention
+from graftscope.client.values._contents import FloatArray, IntArray, contents_but, source_of
+from graftscope.client.values._execution import Execution, Precision, WantedPrecision
+from graftscope.client.values._pairs import (
+    FirstPair,
+    FixedInputs,
+    Originals,
+    PairCount,
+    Pairs,
+    PairSeed,
+    Shared,
+    Stratified,
+)
+from graftscope.client.values._stopping import RelativeError, StableLabels, Stopping, StoppingRule
+
+MapSize: TypeAlias = Annotated[
+    int,
+    Whole(),
+    Flag(
+        "--map-size",
+        "N",
+        "Average the maps over areas so that no side is longer than N pixels; "
+        "0: the image's size up to 128.",
+        refused_early=True,
+    ),
+]
+
+
+@dataclass(frozen=True, eq=False)
+class InfluenceTask(Checked):
+    """Influence maps to compute (section 3.2, equation 3).
+
+    Args:
+        model: The model's name, with ``@DIGEST`` to insist on one version.
+        layer: A layer's name or a level's; empty with interventions, which name theirs, and with
+            layers.
+        channels: Which channels' maps, each by itself; None for every channel of the layer.
+        labels: (C,) module of every channel, -1 for none: maps of modules instead of channels.
+        interventions: Maps of these instead, one each.
+        pairs: How many pairs of originals, at least 1; ignored where `originals` holds pairs.
+        seed: Any number in [0, 2^32): decides the pairs.
+        first: Index of the first pair; ranges that do not overlap give independent pairs.
+        originals: Where the pairs come from; None for `Encoded` where there is an encoder, else
+            `Prior`.
+        map_size: No side of a map is longer, in pixels; 0 for the image's size up to 128.
+        products: Whether `InfluenceResult.products` are wanted.
+        share: Names of inputs of which original 2 takes original 1's value.
+        fix: Values of inputs that are the same in every sample: numbers, or arrays of the input's
+            shape.
+        until: What may end it before `pairs`, which then is the maximum; a rule, or one in words:
+            ``se=0.02``, ``stable``, ``stable,k=4,method=kmeans``.
+        precision: Of the arithmetic; what the server cannot run it refuses.
+        layers: Every channel of each of these layers instead, in one pass: then the result is a
+            `LayersResult`.
+        stratified: Whether every 32 pairs are spread evenly over each dimension of the latents,
+            which takes fewer pairs for the same error. `pairs` and `first` are multiples of 32
+            then, and originals `Prior` or `Encoded`.
+    """
+
+    model: str
+    layer: str = ""
+    channels: Annotated[Sequence[int] | None, Several(Whole())] = None
+    labels: NDArray[np.integer] | None = None
+    pairs: PairCount = 1000
+    seed: PairSeed = 0
+    first: FirstPair = 0
+    originals: Originals | None = None
+    map_size: MapSize = 0
+    products: Annotated[
+        bool,
+        Flag(
+            "--products",
+            "",
+            "Compute the products of every two channels' effects too, in the same pair: what the "
+            "methods pca and spectral group by.",
+        ),
+    ] = False
+    interventions: Sequence[Intervention] | None = None
+    share: Shared = ()
+    fix: FixedInputs = None
+    until: StoppingRule = None
+    precision: WantedPrecision = Precision.FP32
+    layers: Annotated[Sequence[str] | None, Names(1)] = None
+    stratified: Stratified = False
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that maps of one kind are asked for, and where."""
+        super().__post_init__()
+        if self.interventions is not None:
+            object.__setattr__(self, "interventions", tuple(self.interventions))
+        self._require_one_subject()
+        if self.interventions == ():
+            raise InputError("no interventions: give at least one", field="interventions")
+
+    def request(self) -> dict[str, object]:
+        """Say it in the contract's fields."""
+        said = contents_but(self, Pairs, "channels", "labels", "interventions", "layers")
+        match self:
+            case InfluenceTask(interventions=given) if given is not None:
+                subject: dict[str, object] = {"each_intervention": given}
+            case InfluenceTask(layers=names) if names is not None:
+                subject = {"each_layer": names}
+            case InfluenceTask(labels=labels) if labels is not None:
+                subject = {"each_module": np.asarray(labels)}
+            case _:
+                subject = {"each_channel": self.channels or ()}
+        return {**said, **subject, "pairs": Pairs.of(self)}
+
+    def _require_one_subject(self) -> None:
+        chosen = self.channels is not None or self.labels is not None
+        if self.labels is not None and self.channels is not None:
+            raise UsageError("say either `channels` or `labels`: maps of channels, or of modules")
+        if self.layers is not None:
+            if self.layer or chosen or self.interventions is not None:
+                raise UsageError(
+                    "`layers` asks for every channel of each: leave out `layer`, `channels`,"
+                    " `labels` and `interventions`"
+                )
+        elif self.interventions is None:
+            if not self.layer:
+                raise UsageError("say where: either `layer`, or `interventions`")
+        elif self.layer or chosen:
+            raise UsageError(
+                "interventions name their layers and channels themselves: leave out `layer`,"
+                " `channels` and `labels`"
+            )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class InfluenceResult:
+    """Influence maps (section 3.2, equation 3) of E sets of channels.
+
+    Args:
+        maps: (E, H, W) float64: mean over pairs of |hybrid - original 1|, averaged over colour.
+        stderr: (E, H, W) standard error of `maps` over pairs; NaN with one pair. Where pairs are
+            stratified, that of means over 32 pairs; NaN with 32.
+        individual: (E,) mean of each map over its pixels, in the image's own units.
+        individual_stderr: (E,) its standard error, from the pairs' own pixel means.
+        channels: (E,) int64: the channel, or the module, that each map belongs to; of
+            interventions their places in `interventions`.
+        range_width: Width of the image's range.
+        pairs: Pairs of originals behind the maps: with a stopping rule those that were needed.
+        distinct_images: How many different real images were used; 0 where none were.
+        originals: prior, encoded, images, latents or image_pairs.
+        model: The model's name.
+        layer: The layer's name; empty where interventions are at several.
+        operation: The operation that computed them.
+        execution: What computed them.
+        products: (E, E) mean over pairs and pixels of the product of two sets'
+            |hybrid - original 1| in the same pair: what `Method.PCA` and `Method.SPECTRAL` group
+            by. None where they were not asked for.
+        interventions: What each map is of, where that is no channel and no module; else none.
+        stopping: What came of a stopping rule; None where there was none.
+        stratified: Whether every 32 pairs were spread evenly over each dimension of the latents.
+    """
+
+    maps: Annotated[FloatArray, Axes("E H W", in_files=True)]
+    stderr: Annotated[FloatArray, Axes("E H W", in_files=True)]
+    individual: Annotated[FloatArray, Axes("E")]
+    individual_stderr: Annotated[FloatArray, Axes("E")]
+    channels: Annotated[IntArray, Axes("E")]
+    range_width: float
+    pairs: int
+    distinct_images: int
+    originals: str
+    model: str
+    layer: str
+    operation: str
+    execution: Execution
+    products: Annotated[FloatArray | None, Axes("E E", in_files=True, optional=True)] = None
+    interventions: tuple[Intervention, ...] = ()
+    stopping: Stopping | None = None
+    stratified: bool = False
+
+    BESIDE: ClassVar = ("map_shape",)
+
+    @property
+    def map_shape(self) -> tuple[int, ...]:
+        """Rows and columns of a map."""
+        return self.maps.shape[1:]
+
+    @property
+    def individual_share(self) -> FloatArray:
+        """(E,) individual influence as a share of the image range's width."""
+        return self.individual / self.range_width
+
+    @property
+    def source(self) -> Source:
+        """Which model and layer the maps are of."""
+        return source_of(self, self.layer)
+
+    def __repr__(self) -> str:
+        """Tell what it is, without its numbers."""
+        return f"<InfluenceResult of {self.source}: maps {self.maps.shape}, {self.pairs} pairs>"
+
+    def save(self, path: str | Path) -> None:
+        """Write maps, stderr, individual, individual_stderr and channels to an `.npz` file.
+
+        And products, where there are any; and (E,) interventions as JSON, where maps are of those.
+        The archive's comment holds `source` as JSON.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        names = ("maps", "stderr", "individual", "individual_stderr", "channels")
+        arrays = {name: getattr(self, name) for name in names}
+        if self.products is not None:
+            arrays["products"] = self.products
+        if self.interventions:
+            arrays["interventions"] = np.array([each.to_json() for each in self.interventions])
+        write_npz(path, arrays, self.source.to_comment())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LayersResult:
+    """Influence maps of every channel of several layers.
+
+    Args:
+        layers: Each layer's, by its name, in the order in which they were asked for.
+        operation: The operation that computed all of them.
+    """
+
+    layers: Mapping[str, InfluenceResult]
+    operation: str
+
+    def __getitem__(self, name: str) -> InfluenceResult:
+        """Give the maps of a layer by its name."""
+        return self.layers[name]
+
+    def __repr__(self) -> str:
+        """Tell what it is, without its numbers."""
+        return f"<LayersResult of {', '.join(self.layers)}: {self.operation}>"
+
+    def save(self, path: str | Path) -> None:
+        """Write an `.npz` file a layer, with its name before the suffix: ``maps.deconv1.npz``.
+
+        Args:
+            path: Such as ``maps.npz``.
+
+        Raises:
+            OutputError: If a file cannot be written.
+        """
+        for name, result in self.layers.items():
+            result.save(layer_path(path, name))
+
+
+def layer_path(path: str | Path, name: str) -> Path:
+    """Put a layer's name before a file's suffix; what files had better not be called becomes _."""
+    whole = Path(path)
+    return whole.with_name(f"{whole.stem}.{re.sub(r'[^0-9A-Za-z._-]', '_', name)}{whole.suffix}")
+
+
+def divided(whole: InfluenceResult, rows: Mapping[str, slice]) -> LayersResult:
+    """Divide maps among layers.
+
+    Args:
+        whole: Of all layers.
+        rows: Which maps are of which layer, by its name.
+    """
+
+    def part(name: str, at: slice) -> InfluenceResult:
+        products = whole.products
+        arrays = ("maps", "stderr", "individual", "individual_stderr", "channels")
+        return replace(
+            whole,
+            **{array: getattr(whole, array)[at] for array in arrays},
+            products=None if products is None else np.ascontiguousarray(products[at, at]),
+            layer=name,
+        )
+
+    parts = {name: part(name, at) for name, at in rows.items()}
+    return LayersResult(parts, whole.operation)
+
+
+def told_stop(result: InfluenceResult | LayersResult) -> str:
+    """Say when and why a job stopped, or that its bound came first; empty without a rule."""
+    parts = list(result.layers.values()) if isinstance(result, LayersResult) else [result]
+    stopping, pairs = parts[0].stopping, parts[0].pairs
+    if stopping is None:
+        return ""
+    if stopping.met:
+        told = f"stopped after {pairs:,} of at most {stopping.max_pairs:,} pairs: "
+    else:
+        told = f"the bound of {stopping.max_pairs:,} pairs came first: "
+    individual = np.concatenate([part.individual for part in parts])
+    error = _told_error(individual, stopping.relative_standard_error)
+    if isinstance(stopping.until, RelativeError):
+        return f"{told}{error}, {stopping.until.value:g} was asked for"
+    return f"{told}{_told_labels(stopping, stopping.until)}; {error}"
+
+
+def _told_labels(stopping: Stopping, rule: StableLabels) -> str:
+    labels = f"the labels of {rule.k} modules ({rule.method})"
+    if stopping.met:
+        return f"{labels} stayed the same over the last half of them"
+    if math.isnan(stopping.label_agreement):
+        return f"too few to tell whether {labels} stay the same"
+    share = f"{100 * stopping.label_agreement:.0f}%"
+    return f"{share} of {labels} stayed the same over the last half of them"
+
+
+def _told_error(individual: FloatArray, error: float) -> str:
+    flat = int(np.count_nonzero(individual == 0))
+    if flat == len(individual):
+        return "no map has any influence, so there is no relative standard error"
+    left_out = f" ({flat} without influence left out)" if flat else ""
+    return f"the largest relative standard error is {error:.4g}{left_out}"

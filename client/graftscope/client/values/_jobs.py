@@ -1,0 +1,105 @@
+"""The jobs that analyses become on a server, and how far they are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+from graftscope.client.values._stopping import Until
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class JobKind(StrEnum):
+    """Which analysis a job computes."""
+
+    INFLUENCE = "influence"
+    MODULES = "modules"
+    STABILITY = "stability"
+    MAGNITUDE = "magnitude"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is.
+
+    Args:
+        state: Where it stands.
+        shards_done: Shards finished. One is 32 pairs of influence maps, a magnitude's too, or one
+            number of modules by one method of a stability.
+        shards_total: Shards in all; the most that there can be where the job has a stopping rule.
+        eta_s: Seconds still to go; None before the first shard. With a rule of relative standard
+            errors as these foretell it; with one of stable labels the most that it can be.
+        hybrids_per_second: Since the job was started or resumed.
+    """
+
+    state: JobState
+    shards_done: int
+    shards_total: int
+    eta_s: float | None
+    hybrids_per_second: float
+
+
+ProgressCallback: TypeAlias = Callable[[Progress], None]
+"""What hears of progress: the whole state at once, then each change."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a job is going to cost; with a stopping rule at most.
+
+    Args:
+        duration_s: Seconds.
+        hybrids: Hybrids to generate.
+        result_bytes: Size of the result arrays.
+    """
+
+    duration_s: float
+    hybrids: int
+    result_bytes: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """An operation of the server.
+
+    Args:
+        name: ``operations/ID``; empty for an estimate that started nothing.
+        kind: Which analysis it computes.
+        model: The model's name; empty for analyses of maps that were sent.
+        layer: The layer as it was asked for, or several with commas; empty for analyses of maps.
+        progress: How far it is.
+        estimate: What it was expected to cost; None where nothing was estimated.
+        model_digest: The model's version that it is bound to.
+        identity: sha256 of everything that the result depends on.
+        created: When it was first asked for.
+        ended: When it was done, failed or cancelled.
+        expires: When its result may be forgotten.
+        done: Whether it has ended, in whatever way.
+        error: Why it failed, empty otherwise.
+        until: What may end it early; None without such a rule.
+    """
+
+    name: str
+    kind: JobKind
+    model: str
+    layer: str
+    progress: Progress
+    estimate: Estimate | None
+    model_digest: str
+    identity: str
+    created: datetime | None
+    ended: datetime | None
+    expires: datetime | None
+    done: bool
+    error: str
+    until: Until | None = None

@@ -1,0 +1,198 @@
+"""Modules: what to find in influence maps (section 3.3), and what was found.
+
+Axis letters: C channels, K modules, S seeds, H, W pixels.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.client.arrays import (
+    Axes,
+    Checked,
+    Flag,
+    Real,
+    Several,
+    Source,
+    Whole,
+    write_npz,
+)
+from graftscope.client.errors import InputError
+from graftscope.client.values._contents import FloatArray, IntArray
+from graftscope.client.values._grouping import GroupingMethod, Method, Percentile, Window
+from graftscope.client.values._influence import InfluenceResult
+
+GivenMaps: TypeAlias = InfluenceResult | NDArray[np.floating] | str
+"""What modules can be found in: a result, (C, H, W) maps, or the name of an influence operation."""
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """Influence maps, or their operation's name; their products, and what they are of, if known."""
+
+    maps: NDArray[np.floating] | str
+    products: NDArray[np.floating] | None = None
+    source: Source | None = None
+
+    @classmethod
+    def of(cls, given: GivenMaps, products: NDArray[np.floating] | None = None) -> "Maps":
+        """Take what was given; a result brings its products along."""
+        if not isinstance(given, InfluenceResult):
+            return cls(given, products)
+        return cls(given.maps, given.products if products is None else products, given.source)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array of an operation that is done: the contract's `OperationResult`."""
+
+    operation: str
+    array: str
+
+
+@dataclass(frozen=True, eq=False)
+class ModulesTask(Checked):
+    """Modules to find in influence maps (section 3.3).
+
+    Args:
+        maps: (C, H, W) influence maps, or the name of the influence operation that holds them.
+        k: Number of modules, K.
+        method: How they are found.
+        seeds: The first gives the modules; further ones tell how far they depend on it.
+        window: Side of the averaging window in pixels, odd.
+        percentile: Above which a pixel of a map counts, between 0 and 100, both excluded.
+        products: (C, C) of the same influence, for methods that need them and maps that are given
+            as an array; None for those of the operation.
+        min_purity: Channels of less purity are put into no module, from 0 (all stay) to 1.
+    """
+
+    maps: NDArray[np.floating] | str
+    k: Annotated[int, Whole(1), Flag("--k", "K", "How many modules, 1 to the number of maps.")] = 3
+    method: GroupingMethod = Method.NMF
+    seeds: Annotated[
+        Sequence[int],
+        Several(Whole()),
+        Flag(
+            "--seed",
+            "S",
+            "Of the grouping, 0 to 4294967295. Several with commas: the first gives the modules, "
+            "the others tell how far they depend on it.",
+        ),
+    ] = (0,)
+    window: Window = 3
+    percentile: Percentile = 75.0
+    products: NDArray[np.floating] | None = None
+    min_purity: Annotated[
+        float,
+        Real(0, 1),
+        Flag(
+            "--min-purity",
+            "P",
+            "Put channels of less purity into no module, 0 (all stay) to 1. Purity: the share of "
+            "a channel's largest weight; with methods other than nmf always 1.",
+        ),
+    ] = 0.0
+
+    def request(self) -> dict[str, object]:
+        """Say it in the contract's fields."""
+        return {**vars(self), **maps_and_products(self.maps, self.products, [self.method])}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ModulesResult:
+    """Modules found in influence maps (section 3.3).
+
+    Args:
+        labels: (C,) int64 module of each map; -1 where it belongs to none: its map is flat, or it
+            is less pure than was asked for.
+        templates: (K, H, W) float64.
+        weights: (C, K) float64.
+        purity: (C,) the share of a channel's largest weight, NaN where its map is flat.
+        seeds: S seeds; the first gave labels, templates and weights.
+        seed_labels: (S, C) labels of every seed, matched to the first.
+        seed_templates: (S, K, H, W) templates of every seed, matched to the first.
+        agreement: (S,) share of channels with the first seed's label.
+        cosine: (S,) mean cosine with the first seed's templates.
+        seeds_agreeing: How many seeds agree with the first in at least 0.9 of the channels, the
+            first included.
+        method: How they were found.
+        operation: The operation that found them.
+        impure: How many channels are in no module because they are less pure than was asked for.
+        source: Which model and layer the maps are of; None where only arrays were given, or the
+            result was read by the operation's name.
+    """
+
+    labels: Annotated[IntArray, Axes("C")]
+    templates: Annotated[FloatArray, Axes("K H W", in_files=True)]
+    weights: Annotated[FloatArray, Axes("C K", in_files=True)]
+    purity: Annotated[FloatArray, Axes("C")]
+    seeds: tuple[int, ...]
+    seed_labels: Annotated[IntArray, Axes("S C", in_files=True)]
+    seed_templates: Annotated[FloatArray, Axes("S K H W", in_files=True)]
+    agreement: Annotated[FloatArray, Axes("S")]
+    cosine: Annotated[FloatArray, Axes("S")]
+    seeds_agreeing: int
+    method: Method
+    operation: str
+    impure: int = 0
+    source: Source | None = None
+
+    BESIDE: ClassVar = ("k",)
+
+    @property
+    def k(self) -> int:
+        """Number of modules, K."""
+        return len(self.templates)
+
+    def members(self, module: int) -> tuple[int, ...]:
+        """Positions, in the maps that were given, of one module's channels."""
+        return tuple(np.flatnonzero(self.labels == module).tolist())
+
+    def __repr__(self) -> str:
+        """Tell what it is, without its numbers."""
+        source = "given maps" if self.source is None else str(self.source)
+        shapes = f"labels {self.labels.shape}, templates {self.templates.shape}"
+        return f"<ModulesResult of {source}: {shapes}, {self.method}>"
+
+    def save(self, path: str | Path) -> None:
+        """Write labels, templates and weights to an `.npz` file.
+
+        The archive's comment holds `source` as JSON, if it is known.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        names = ("labels", "templates", "weights")
+        comment = b"" if self.source is None else self.source.to_comment()
+        write_npz(path, {name: getattr(self, name) for name in names}, comment)
+
+
+def maps_and_products(
+    maps: NDArray[np.floating] | str,
+    products: NDArray[np.floating] | None,
+    methods: Iterable[Method],
+) -> dict[str, object]:
+    """Say which maps are meant, and their products for methods that need them only.
+
+    Raises:
+        InputError: If a method needs products, and there are none.
+    """
+    stored = isinstance(maps, str)
+    needing = [method for method in methods if method.needs_products]
+    if needing and products is None and not stored:
+        raise InputError(
+            f"method {needing[0]} needs the products of the maps, and there are none: compute the"
+            " maps with products=True, or give `products`",
+            field="products",
+        )
+    of_operation = Stored(maps, "products") if isinstance(maps, str) else None
+    return {
+        "maps": Stored(maps, "maps") if isinstance(maps, str) else np.asarray(maps),
+        "products": (of_operation if products is None else np.asarray(products))
+        if needing
+        else None,
+    }

@@ -1,0 +1,271 @@
+"""Pairs of originals: where they come from, which they are, and what they have in common."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from graftscope import codec
+from graftscope.client.arrays import Checked, Flag, Latents, Names, Whole, finite, latents
+from graftscope.client.errors import InputError
+from graftscope.client.models import Input, Model
+
+PAIRS = "Pairs of originals"
+"""The heading of the command line's options."""
+
+STRATIFIED_PAIRS = 1024
+"""Pairs where none are asked for and they are stratified: those come in groups of 32."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Every latent from the distribution that the bundle states."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Latents from a Gaussian with the mean and covariance of the training images' encodings.
+
+    An approximation of what real images would give, which needs no photograph; for models with
+    an encoder.
+    """
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Real images, drawn with replacement and passed through the encoder (section 4).
+
+    Args:
+        images: (N, H, W, c) uint8, of the generator's image size.
+    """
+
+    images: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class LatentPairs:
+    """Exactly these pairs, B of them.
+
+    Args:
+        latents1: Original 1's latents, by the name of the generator's input, each (B, ...).
+        latents2: Original 2's.
+    """
+
+    latents1: Latents
+    latents2: Latents
+
+    def __len__(self) -> int:
+        """How many pairs there are."""
+        return max(map(len, self.latents1.values()), default=0)
+
+    def __post_init__(self) -> None:
+        """Keep single precision: generators compute in it, while numpy draws in double."""
+        for name in ("latents1", "latents2"):
+            object.__setattr__(self, name, single(name, getattr(self, name)))
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePairs:
+    """Exactly these pairs of images, through the encoder.
+
+    Args:
+        images1: (B, H, W, c) uint8, of the generator's image size.
+        images2: The same shape.
+    """
+
+    images1: NDArray[np.uint8]
+    images2: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        """How many pairs there are."""
+        return len(self.images1)
+
+
+Originals: TypeAlias = Prior | Encoded | Images | LatentPairs | ImagePairs
+"""What an `originals` argument takes; None means `Encoded` where the model has an encoder."""
+
+
+Fixed: TypeAlias = Mapping[str, ArrayLike]
+"""What a `fix` argument takes: a number or an array by the input's name."""
+
+PairCount: TypeAlias = Annotated[
+    int,
+    Whole(1),
+    Flag("--pairs", "N", "How many pairs, at least 1. Default: 1000.", PAIRS),
+]
+PairSeed: TypeAlias = Annotated[
+    int,
+    Whole(),
+    Flag(
+        "--seed",
+        "S",
+        "Decides the pairs, 0 to 4294967295. Pair i of a seed is always the same.",
+        PAIRS,
+    ),
+]
+FirstPair: TypeAlias = Annotated[int, Whole()]
+Shared: TypeAlias = Annotated[
+    Sequence[str],
+    Names(),
+    Flag(
+        "--share",
+        "label,noise",
+        "Inputs of which original 2 takes original 1's value, with commas: with the class "
+        "label among them, both originals are of one class.",
+        PAIRS,
+    ),
+]
+FixedInputs: TypeAlias = Annotated[
+    Fixed | None,
+    Flag(
+        "--fix",
+        "NAME=VALUE",
+        "An input that is the same in every sample; may be repeated. VALUE: a number, or an "
+        "array in FILE.npy or FILE.npz. label=3 makes all samples of class 3.",
+        PAIRS,
+        repeated=True,
+    ),
+]
+Stratified: TypeAlias = Annotated[
+    bool,
+    Flag(
+        "--stratified",
+        "",
+        "Spread every 32 pairs evenly over each dimension of the latents. Each pair by itself "
+        "is distributed as ever, but the same error takes fewer of them: about 0.4 as many for "
+        "individual influences of the VAE that ships. Use it for latents from the prior or from "
+        "encodings; not for real images. --pairs is a multiple of 32 then (default: "
+        f"{STRATIFIED_PAIRS}), and standard errors are those of means over 32 pairs: ask for 256 "
+        "pairs or more where they matter.",
+        PAIRS,
+    ),
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs(Checked):
+    """Which pairs of originals: the contract's `Pairs`.
+
+    Args:
+        count: How many, at least 1; as many as `originals` holds, where it holds pairs.
+        seed: Any number in [0, 2^32): decides the pairs; 0 where `originals` holds them.
+        first: Index of the first pair; likewise.
+        originals: Where they come from; None for the model's default.
+        share: Names of inputs of which original 2 takes original 1's value.
+        fix: Values of inputs that are the same in every sample.
+        stratified: Whether every 32 pairs are spread evenly over each dimension of the latents.
+    """
+
+    count: PairCount
+    seed: PairSeed = 0
+    first: FirstPair = 0
+    originals: Originals | None = None
+    share: Shared = ()
+    fix: FixedInputs = None
+    stratified: Stratified = False
+
+    def __post_init__(self) -> None:
+        """Check the fields, and take the number of pairs that are given."""
+        _require_known(self.originals)
+        if isinstance(self.originals, LatentPairs | ImagePairs):
+            for name, value in (("count", len(self.originals)), ("seed", 0), ("first", 0)):
+                object.__setattr__(self, name, value)
+        else:
+            super().__post_init__()
+
+    @classmethod
+    def of(cls, task: object, **said: object) -> Self:
+        """Gather what a request says of its pairs under the same names.
+
+        Args:
+            task: The request; its `pairs` is their number.
+            **said: What it says under other names.
+        """
+        found = {
+            field.name: getattr(task, field.name)
+            for field in fields(cls)
+            if hasattr(task, field.name)
+        }
+        return cls(**{"count": getattr(task, "pairs", None), **found, **said})
+
+
+def fixed(task: Any, model: Model) -> Any:
+    """Give a request's fixed values the types and shapes of a model's inputs."""
+    return replace(task, fix=fixed_values(task.fix, model))
+
+
+def single(name: str, values: Latents) -> Latents:
+    """Check latents, and bring those of double precision to single."""
+    return {
+        key: array.astype(np.float32) if array.dtype == np.float64 else array
+        for key, array in latents(name, values).items()
+    }
+
+
+def _require_known(originals: object) -> None:
+    """Refuse a name, which would otherwise pass for the prior."""
+    kinds = (Prior, Encoded, Images, LatentPairs, ImagePairs)
+    if originals is not None and not isinstance(originals, kinds):
+        raise InputError(
+            f"originals {originals!r} are of no known kind; there are: "
+            + ", ".join(f"{kind.__name__}(...)" for kind in kinds),
+            field="originals",
+        )
+
+
+def fixed_values(fix: Fixed, model: Model) -> dict[str, NDArray[np.generic]]:
+    """Give values the type and the shape of a model's inputs.
+
+    Args:
+        fix: A number, which fills the whole input, or an array of the input's shape with or
+            without an axis of one sample in front; by the input's name.
+        model: Which generator.
+
+    Returns:
+        (1, ...) for each input that was named.
+
+    Raises:
+        InputError: If the model has no such input, or a value does not fit it.
+    """
+    inputs = {each.name: each for each in model.inputs}
+    for name in fix:
+        if name not in inputs:
+            raise InputError(
+                f"input {name!r} is not in model {model.name!r}; it has: {', '.join(inputs)}",
+                field="fix",
+            )
+    return {name: _value(inputs[name], value) for name, value in fix.items()}
+
+
+def _value(wanted: Input, value: ArrayLike) -> NDArray[np.generic]:
+    array = finite(f"fix {wanted.name!r}", np.asarray(value))
+    shape = (1, *wanted.shape)
+    if array.ndim and array.shape not in (shape, wanted.shape):
+        raise InputError(
+            f"fix {wanted.name!r} has shape {array.shape}; input {wanted.name!r} takes a number, or"
+            f" an array of shape {wanted.shape}",
+            field="fix",
+        )
+    return np.ascontiguousarray(np.broadcast_to(_typed(wanted, array), shape))
+
+
+def _typed(wanted: Input, array: NDArray[np.generic]) -> NDArray[np.generic]:
+    dtype = codec.DATATYPES.get(wanted.datatype)
+    number = np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_
+    if dtype is None or not number or np.iscomplexobj(array):
+        raise InputError(
+            f"fix {wanted.name!r} of type {array.dtype}: input {wanted.name!r} is of type"
+            f" {wanted.datatype}",
+            field="fix",
+        )
+    with np.errstate(all="ignore"):  # what does not fit is found by comparison
+        typed = array.astype(dtype)
+    if dtype.kind != "f" and not np.array_equal(typed, array):
+        raise InputError(
+            f"fix {wanted.name!r}: input {wanted.name!r} takes whole numbers of type"
+            f" {wanted.datatype}, and {array.reshape(-1)[0]} is none",
+            field="fix",
+        )
+    return finite(f"fix {wanted.name!r}", typed)

@@ -1,0 +1,191 @@
+"""Stability: how far modules depend on the channels that they are found in (section 4.1, Fig. 5).
+
+Axis letters: C channels, n numbers of modules, M methods, R repeats.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.client.arrays import (
+    Axes,
+    Checked,
+    Flag,
+    Several,
+    Source,
+    Whole,
+    Word,
+    deviation_of_known,
+    mean_of_known,
+    write_npz,
+)
+from graftscope.client.values._contents import FloatArray, IntArray
+from graftscope.client.values._grouping import KS_FLAG, Method, Percentile, Window
+from graftscope.client.values._modules import maps_and_products
+
+
+@dataclass(frozen=True, eq=False)
+class StabilityTask(Checked):
+    """How far modules depend on which channels they were found in (section 4.1, Fig. 5).
+
+    Args:
+        maps: (C, H, W) influence maps, or the name of the influence operation that holds them.
+        ks: Numbers of modules, each at least 2; None for 2 to 10, as far as the maps allow.
+        methods: How modules are found; all are compared on the same partitions.
+        repeats: Random partitions of the channels into three thirds, at least 1.
+        seed: Of the partitions and of the methods.
+        window: As of `ModulesTask`.
+        percentile: As of `ModulesTask`.
+        products: As of `ModulesTask`.
+    """
+
+    maps: NDArray[np.floating] | str
+    ks: Annotated[Sequence[int] | None, Several(Whole(2)), KS_FLAG] = None
+    methods: Annotated[
+        Sequence[Method],
+        Several(Word(Method)),
+        Flag(
+            "--method",
+            ",".join(Method),
+            "How channels are grouped; several with commas are compared on the same thirds. pca "
+            "and spectral need maps with --products.",
+        ),
+    ] = (Method.NMF, Method.KMEANS)
+    repeats: Annotated[
+        int, Whole(1), Flag("--repeats", "R", "Random cuts into thirds, at least 1.")
+    ] = 20
+    seed: Annotated[
+        int, Whole(), Flag("--seed", "S", "Of the cuts and of the grouping, 0 to 4294967295.")
+    ] = 0
+    window: Window = 3
+    percentile: Percentile = 75.0
+    products: NDArray[np.floating] | None = None
+
+    def request(self) -> dict[str, object]:
+        """Say it in the contract's fields."""
+        return {**vars(self), **maps_and_products(self.maps, self.products, self.methods)}
+
+
+@dataclass(frozen=True)
+class SuggestedK:
+    """The number of modules that one method's stability speaks for (section 4.1).
+
+    Args:
+        method: The method.
+        k: The number of modules whose consistency exceeds chance most.
+        consistency: Its mean over repeats at this K.
+        chance: The consistency that permuted labels reach at this K.
+        excess_stderr: Standard error of the excess over repeats.
+        rivals: Other numbers of modules whose excess is less than two standard
+            errors (paired by partition) below the best one's.
+        reason: All of it in a sentence.
+    """
+
+    method: Method
+    k: int
+    consistency: float
+    chance: float
+    excess_stderr: float
+    rivals: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StabilityResult:
+    """How far modules depend on which channels they were found in (section 4.1, Fig. 5).
+
+    The channels are cut at random into three thirds, and modules are found twice, in two thirds
+    that share one.
+
+    Args:
+        k: (n,) int64 numbers of modules.
+        methods: M methods.
+        consistency: (M, n, R) share of the shared third's channels with one label in both runs, 0
+            to 1; NaN where a run did not settle.
+        cosine: (M, n, R) cosine of matched templates, averaged over modules; 1 for equal ones.
+        chance: (M, n) the consistency that permuted labels reach.
+        suggested: One a method.
+        channels: How many channels took part: those whose map is not flat.
+        operation: The operation that computed it.
+        source: Which model and layer the maps are of; None where only arrays were given, or the
+            result was read by the operation's name.
+    """
+
+    k: Annotated[IntArray, Axes("n")]
+    methods: tuple[Method, ...]
+    consistency: Annotated[FloatArray, Axes("M n R")]
+    cosine: Annotated[FloatArray, Axes("M n R")]
+    chance: Annotated[FloatArray, Axes("M n")]
+    suggested: tuple[SuggestedK, ...]
+    channels: int
+    operation: str
+    source: Source | None = None
+
+    BESIDE: ClassVar = (
+        "repeats",
+        "settled",
+        "consistency_mean",
+        "consistency_sd",
+        "cosine_mean",
+        "cosine_sd",
+    )
+
+    @property
+    def repeats(self) -> int:
+        """How many random partitions there were, R."""
+        return int(self.consistency.shape[2])
+
+    @property
+    def settled(self) -> IntArray:
+        """(M, n) repeats in which both runs settled: those behind means and deviations."""
+        counts: IntArray = np.isfinite(self.consistency).sum(axis=2)
+        return counts
+
+    @property
+    def consistency_mean(self) -> FloatArray:
+        """(M, n) mean over repeats; NaN where none settled."""
+        return mean_of_known(self.consistency)
+
+    @property
+    def consistency_sd(self) -> FloatArray:
+        """(M, n) standard deviation over repeats; NaN where fewer than two settled."""
+        return deviation_of_known(self.consistency)
+
+    @property
+    def cosine_mean(self) -> FloatArray:
+        """(M, n) mean over repeats; NaN where none settled."""
+        return mean_of_known(self.cosine)
+
+    @property
+    def cosine_sd(self) -> FloatArray:
+        """(M, n) standard deviation over repeats; NaN where fewer than two settled."""
+        return deviation_of_known(self.cosine)
+
+    def __repr__(self) -> str:
+        """Tell what it is, without its numbers."""
+        source = "given maps" if self.source is None else str(self.source)
+        methods, repeats = ", ".join(self.methods), self.repeats
+        numbers = ", ".join(map(str, self.k))
+        return f"<StabilityResult of {source}: K {numbers}, {methods}, {repeats} repeats>"
+
+    def save(self, path: str | Path) -> None:
+        """Write k, method, consistency, cosine, chance and suggested to an `.npz` file.
+
+        The archive's comment holds `source` as JSON, if it is known.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        arrays = {
+            "k": self.k,
+            "method": np.array(self.methods, np.str_),
+            "consistency": self.consistency,
+            "cosine": self.cosine,
+            "chance": self.chance,
+            "suggested": np.array([each.k for each in self.suggested], np.int64),
+        }
+        write_npz(path, arrays, b"" if self.source is None else self.source.to_comment())
