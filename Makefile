@@ -36,7 +36,7 @@ wheel: $(VENV)/.dev ## Build the wheel and import the client from it, without ex
 	PYTHON=$(PYTHON) tests/wheel.sh
 
 bench: $(VENV)/.dev ## What this engine costs, against torch and others; parts with ARGS="..."
-	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove what was built and installed
 	rm -rf $(VENV) .venv-proto build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,6 +1,6 @@
 """Time and memory of an export: a DCGAN-like .onnx file of about 100 MB, in a process of its own.
 
-    python tests/benchmarks/export.py [--channels 1024,1024,320,128,64] [--json]
+    python benchmarks/export.py [--channels 1024,1024,320,128,64] [--json]
 
 What counts: wall time below 30 s, peak memory below 1 GB, a bundle of at most 1.2 times the
 weights. Weights are random: they cost the same.

@@ -1,6 +1,6 @@
 """Whether pairs that are drawn together tell more than independent ones, at equal cost.
 
-    python tests/benchmarks/variance.py [--groups N] [--json FILE]
+    python benchmarks/variance.py [--groups N] [--json FILE]
 
 A group of pairs gives an estimate of every individual influence and every map. What is compared is
 the variance of that estimate over independent groups, as a share of that of as many independent

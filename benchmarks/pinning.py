@@ -1,6 +1,6 @@
 """Do workers gain from being pinned to one core each?
 
-    PYTHONPATH=tests python -m benchmarks.pinning [--level intermediate] [--rounds 9]
+    python -m benchmarks.pinning [--level intermediate] [--rounds 9]
 
 Shards of the shipped VAE's influence, as many side by side as there are cores, by threads that the
 system places and by threads that are pinned; in turns, so that both meet the same machine.

@@ -1,6 +1,6 @@
 """What `make bench` measures: everything as ratios within one run.
 
-    PYTHONPATH=tests python -m benchmarks --only influence --model vae-celeba --level fine --quick
+    python -m benchmarks --only influence --model vae-celeba --level fine --quick
 
 A section is a module with `measure`, which gives plain values for the JSON file, and `table`, which
 writes them as Markdown. docs/performance.md tells how to read them.

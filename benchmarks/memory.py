@@ -1,6 +1,6 @@
 """Peak memory of the whole process for influence at a wide layer of a generator of large images.
 
-    python tests/benchmarks/memory.py [--channels 4] [--pairs 2] [--workers 2] [--constant]
+    python benchmarks/memory.py [--channels 4] [--pairs 2] [--workers 2] [--constant]
 
 The generator has random weights: 512 x 16 x 16 up to 32 x 1024 x 1024, images of 3 x 1024 x 1024.
 It is exported in a process of its own, so that what is measured is a server with its client. A
