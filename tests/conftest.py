@@ -1,13 +1,23 @@
-"""Bundles of small generators, exported once a run, and a server that offers them."""
+"""What several test files need: small generators, servers, clients and a shell.
+
+A test asks for `client` or `shell`; what they speak to is `address`, by default that of a fake
+server with `faults`. A file that defines an `address` of its own has both speak to that. One that
+says ``CLIENTS = ("sync", "async")`` has its tests run with each client.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from _cli_shell import Shell
+from _either_client import opened
+from _fake_server import Faults, fake_server
 from graftscope.bundle import Originals
+from graftscope.client import Client
 from graftscope.exporter import EncoderModule, export_module
 from server_toys import Stubs, served
 from torch_toys import (
@@ -82,3 +92,49 @@ def toy_server(
     bundles = [toy_vae_bundle, toy_skip_bundle, block_bundle]
     with served(bundles, tmp_path_factory.mktemp("served")) as stubs:
         yield stubs
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of a file with each client that it names."""
+    kinds = getattr(metafunc.module, "CLIENTS", None)
+    if kinds and "client" in metafunc.fixturenames:
+        metafunc.parametrize("client", kinds, indirect=True)
+
+
+@pytest.fixture
+def faults() -> Faults:
+    """What the fake server does wrong: nothing."""
+    return Faults()
+
+
+@pytest.fixture
+def server(faults: Faults) -> Iterator[tuple[str, Faults]]:
+    """A fake server's address, and what it did wrong and was asked."""
+    with fake_server(faults) as running:
+        yield running
+
+
+@pytest.fixture
+def address(server: tuple[str, Faults]) -> str:
+    """Of the server that `client` and `shell` speak to."""
+    return server[0]
+
+
+@pytest.fixture
+def client(request: pytest.FixtureRequest, address: str) -> Iterator[Any]:
+    """A client of the server; which of the two, the file may say."""
+    with opened(getattr(request, "param", "sync"), address) as client:
+        yield client
+
+
+@pytest.fixture
+def shell(address: str, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """The command line, speaking to the server."""
+    return Shell(address, capsys)
+
+
+@pytest.fixture(scope="module")
+def toy_client(toy_vae_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client with a server of its own, which offers `toy-vae`."""
+    with Client(bundles=[toy_vae_bundle], state=tmp_path_factory.mktemp("state")) as client:
+        yield client

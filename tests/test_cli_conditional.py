@@ -24,11 +24,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def shell(address: str, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(address, capsys)
-
-
-@pytest.fixture
 def hybrids(shell: Shell, tmp_path: Path) -> Any:
     def make(*options: object) -> dict[str, Any]:
         out = tmp_path / "out.npz"

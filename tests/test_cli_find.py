@@ -33,8 +33,8 @@ def closed(bumps: Client) -> Any:
 
 
 @pytest.fixture
-def shell(bumps: Client, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(bumps.address, capsys)
+def address(bumps: Client) -> str:
+    return bumps.address
 
 
 @pytest.fixture(scope="module")

@@ -88,8 +88,8 @@ def layer_of(client: Client, name: str, place: int) -> str:
 
 
 @pytest.fixture
-def shell(client: Client, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(client.address, capsys)
+def address(client: Client) -> str:
+    return client.address
 
 
 def latents(seed: int) -> np.ndarray:

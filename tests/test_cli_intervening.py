@@ -4,7 +4,6 @@ What every action must give is known from another way to say the same.
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +39,8 @@ CLOSE = 2e-5
 
 
 @pytest.fixture
-def shell(toy_server: Stubs, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(toy_server.address, capsys)
-
-
-@pytest.fixture
-def client(toy_server: Stubs) -> Iterator[Client]:
-    with Client(toy_server.address) as client:
-        yield client
+def address(toy_server: Stubs) -> str:
+    return toy_server.address
 
 
 @pytest.fixture

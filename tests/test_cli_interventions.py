@@ -1,7 +1,6 @@
 """Facts about interventions on the command line: what is asked for, written, told and refused."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from PIL import Image
 
 from _cli_shell import Shell, arrays
 from _fake_model import CHANNELS, SIDE
-from _fake_server import Faults, fake_server
+from _fake_server import Faults
 from graftscope.client import (
     Edit,
     ImageDonor,
@@ -26,22 +25,6 @@ from graftscope.client.interventions import edits_of, inline
 SEVERAL = Intervention(
     [Edit("conv1", [0, 3], action=Scale(2.0)), Edit("fine", [1], mask=Rectangle(0, 0, 1, 1))]
 )
-
-
-@pytest.fixture
-def server() -> Iterator[tuple[str, Faults]]:
-    with fake_server() as running:
-        yield running
-
-
-@pytest.fixture
-def shell(server: tuple[str, Faults], capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(server[0], capsys)
-
-
-@pytest.fixture
-def faults(server: tuple[str, Faults]) -> Faults:
-    return server[1]
 
 
 def saved(path: Path, *edits: Edit) -> Path:

@@ -1,25 +1,12 @@
 """Facts about the verb magnitude."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from _cli_shell import Shell, arrays
-from _fake_server import Faults, fake_server
 from graftscope.client.arrays import read_source
-
-
-@pytest.fixture
-def server() -> Iterator[tuple[str, Faults]]:
-    with fake_server() as running:
-        yield running
-
-
-@pytest.fixture
-def shell(server: tuple[str, Faults], capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(server[0], capsys)
 
 
 def test_magnitude_prints_a_row_a_layer_and_k_then_the_lines(shell: Shell) -> None:

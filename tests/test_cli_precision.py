@@ -1,6 +1,5 @@
 """The option --precision: taken by whatever computes, and what ran is printed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ from PIL import Image
 
 from _cli_shell import Shell
 from _fake_model import SIDE
-from _fake_server import Faults, fake_server
+from _fake_server import Faults
 from graftscope.client.errors import InputError, UsageError
 from graftscope.v1 import analysis_service_pb2, precision_pb2
 
@@ -20,17 +19,6 @@ DEVIATION = {
     "individual_worst": 0.0125,
     "worst": 0.05,
 }
-
-
-@pytest.fixture
-def server() -> Iterator[tuple[str, Faults]]:
-    with fake_server() as running:
-        yield running
-
-
-@pytest.fixture
-def shell(server: tuple[str, Faults], capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(server[0], capsys)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Facts about the verbs that group channels: stability, and what modules takes of methods."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +7,7 @@ import pytest
 
 from _cli_shell import Shell, arrays
 from _fake_model import CHANNELS
-from _fake_server import Faults, fake_server
 from graftscope.client.arrays import read_source
-
-
-@pytest.fixture
-def server() -> Iterator[tuple[str, Faults]]:
-    with fake_server() as running:
-        yield running
-
-
-@pytest.fixture
-def shell(server: tuple[str, Faults], capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(server[0], capsys)
 
 
 @pytest.fixture

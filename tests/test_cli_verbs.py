@@ -1,6 +1,5 @@
 """Facts about the verbs: what they print, what they write, and how they refuse."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -10,21 +9,10 @@ from PIL import Image
 
 from _cli_shell import Shell, arrays
 from _fake_model import CHANNELS, SIDE, draw
-from _fake_server import Faults, fake_server
+from _fake_server import Faults
 from graftscope.client import Client, Source
 from graftscope.client.arrays import write_npz
 from graftscope.client.cli import run
-
-
-@pytest.fixture
-def server() -> Iterator[tuple[str, Faults]]:
-    with fake_server() as running:
-        yield running
-
-
-@pytest.fixture
-def shell(server: tuple[str, Faults], capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(server[0], capsys)
 
 
 def save_image(path: Path, value: int, size: tuple[int, int] = (SIDE, SIDE)) -> Path:

@@ -1,15 +1,13 @@
 """Facts about both clients' methods, against a toy whose numbers are known."""
 
-from collections.abc import Iterator
 from inspect import getmembers, isfunction, signature
 from typing import Any
 
 import numpy as np
 import pytest
 
-from _either_client import opened
 from _fake_model import CHANNELS, DIGEST, SIDE, draw, influence, manifest, render
-from _fake_server import Faults, fake_server
+from _fake_server import Faults
 from graftscope.client import (
     AsyncClient,
     Client,
@@ -26,19 +24,9 @@ from graftscope.client import (
 from graftscope.client.errors import InputError, NotFoundError, UsageError
 from graftscope.client.wire import manifest_from
 
+CLIENTS = ("sync", "async")
+
 CPU = Execution(DIGEST, Precision.FP32, "CPUExecutionProvider")
-
-
-@pytest.fixture
-def server() -> Iterator[tuple[str, Faults]]:
-    with fake_server() as running:
-        yield running
-
-
-@pytest.fixture(params=["sync", "async"])
-def client(request: pytest.FixtureRequest, server: tuple[str, Faults]) -> Iterator[Any]:
-    with opened(request.param, server[0]) as client:
-        yield client
 
 
 def latents(seed: int, pairs: range, which: int) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -1,7 +1,6 @@
 """Images that the server encodes: files in Python, files in a folder from the command line."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +10,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from _cli_shell import Shell
-from _either_client import opened
 from graftscope.client.errors import InputError, ReplyError
 from graftscope.client.wire import unpack
 from server_toys import Stubs
+
+CLIENTS = ("sync", "async")
 
 MODEL = "toy-vae"
 HALF_A_LEVEL = 0.5 + 1e-3
 
 
-@pytest.fixture(params=["sync", "async"])
-def client(request: pytest.FixtureRequest, toy_server: Stubs) -> Iterator[Any]:
-    with opened(request.param, toy_server.address) as client:
-        yield client
-
-
 @pytest.fixture
-def shell(toy_server: Stubs, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(toy_server.address, capsys)
+def address(toy_server: Stubs) -> str:
+    return toy_server.address
 
 
 def levels(files: list[bytes]) -> NDArray[np.float64]:

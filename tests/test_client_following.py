@@ -1,12 +1,10 @@
 """Facts about jobs: watching, broken watches, failures, lists, cancelling."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
 import pytest
 
-from _either_client import opened
 from _fake_server import Faults, fake_server
 from graftscope.client import (
     Client,
@@ -25,23 +23,14 @@ from graftscope.client.errors import (
     UnavailableError,
 )
 
+CLIENTS = ("sync", "async")
+
 TASK = InfluenceTask("toy", "intermediate", pairs=3)
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_transfers, "DELAYS_S", (0.0, 0.0, 0.0))
-
-
-@pytest.fixture
-def faults() -> Faults:
-    return Faults()
-
-
-@pytest.fixture(params=["sync", "async"])
-def client(request: pytest.FixtureRequest, faults: Faults) -> Iterator[Any]:
-    with fake_server(faults) as (address, _), opened(request.param, address) as client:
-        yield client
 
 
 def test_progress_is_told_from_the_first_state_to_the_end(client: Any) -> None:

@@ -1,6 +1,5 @@
 """Facts about what a report is made of, and the verb that writes it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,7 +7,6 @@ import numpy as np
 import pytest
 
 from _fake_model import CHANNELS, DIGEST, SIDE
-from _fake_server import fake_server
 from graftscope.client import (
     Client,
     ImageFormat,
@@ -33,12 +31,6 @@ def planned(
 ) -> ReportPlan:
     asked = InfluenceTask("toy", layers[0], **maps)
     return ReportPlan(layers, asked, k=k, samples=samples, shown_pairs=shown_pairs)
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    with fake_server() as (address, _), Client(address) as client:
-        yield client
 
 
 class Analyst:

@@ -1,14 +1,12 @@
 """Facts about what both clients ask for where something else than channels or modules is meant."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from _either_client import opened
 from _fake_model import CHANNELS, draw, influence, render
-from _fake_server import Faults, fake_server
+from _fake_server import Faults
 from graftscope.client import (
     Blend,
     Constant,
@@ -21,24 +19,9 @@ from graftscope.client import (
 from graftscope.client.errors import InputError, UsageError
 from graftscope.client.interventions import edits_of, inline
 
+CLIENTS = ("sync", "async")
+
 TWO = Intervention([Edit("conv1", [0, 1], action=Scale(2.0)), Edit("conv2", [4])])
-
-
-@pytest.fixture
-def server() -> Iterator[tuple[str, Faults]]:
-    with fake_server() as running:
-        yield running
-
-
-@pytest.fixture(params=["sync", "async"])
-def client(request: pytest.FixtureRequest, server: tuple[str, Faults]) -> Iterator[Any]:
-    with opened(request.param, server[0]) as client:
-        yield client
-
-
-@pytest.fixture
-def faults(server: tuple[str, Faults]) -> Faults:
-    return server[1]
 
 
 def test_hybrids_of_an_intervention_are_asked_for(client: Any, faults: Faults) -> None:

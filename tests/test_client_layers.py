@@ -1,7 +1,6 @@
 """Several layers in one pass, from the client and the command line, on a real server."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,45 +17,38 @@ from graftscope.client.values import layer_path
 TOLERANCE = 1e-5
 
 
-@pytest.fixture(scope="module")
-def client(toy_vae_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    state = tmp_path_factory.mktemp("state")
-    with Client(bundles=[toy_vae_bundle], state=state) as opened:
-        yield opened
-
-
-def test_each_layer_is_what_its_own_influence_is(client: Client) -> None:
-    found = client.influence_layers("toy-vae", ["fine", "fc"], pairs=40, originals=Prior())
+def test_each_layer_is_what_its_own_influence_is(toy_client: Client) -> None:
+    found = toy_client.influence_layers("toy-vae", ["fine", "fc"], pairs=40, originals=Prior())
     assert list(found.layers) == ["deconv2", "fc"]
     for name, maps in found.layers.items():
-        alone = client.influence("toy-vae", name, pairs=40, originals=Prior())
+        alone = toy_client.influence("toy-vae", name, pairs=40, originals=Prior())
         np.testing.assert_allclose(maps.maps, alone.maps, rtol=0, atol=TOLERANCE)
         np.testing.assert_allclose(maps.individual, alone.individual, rtol=0, atol=TOLERANCE)
         np.testing.assert_array_equal(maps.channels, alone.channels)
         assert (maps.layer, maps.pairs, maps.operation) == (name, 40, found.operation)
-        assert client.modules(maps, k=2).labels.shape == maps.channels.shape
+        assert toy_client.modules(maps, k=2).labels.shape == maps.channels.shape
     assert found["fc"] is found.layers["fc"]
 
 
-def test_products_of_each_layer_are_its_own(client: Client) -> None:
-    found = client.influence_layers("toy-vae", ["fine", "fc"], pairs=8, products=True)
-    alone = client.influence("toy-vae", "fc", pairs=8, products=True)
+def test_products_of_each_layer_are_its_own(toy_client: Client) -> None:
+    found = toy_client.influence_layers("toy-vae", ["fine", "fc"], pairs=8, products=True)
+    alone = toy_client.influence("toy-vae", "fc", pairs=8, products=True)
     assert found["fc"].products is not None
     assert alone.products is not None
     np.testing.assert_allclose(found["fc"].products, alone.products, rtol=1e-4)
 
 
-def test_layers_stop_together(client: Client) -> None:
-    found = client.influence_layers("toy-vae", ["fine", "fc"], pairs=2000, until="se=0.9")
+def test_layers_stop_together(toy_client: Client) -> None:
+    found = toy_client.influence_layers("toy-vae", ["fine", "fc"], pairs=2000, until="se=0.9")
     (pairs,) = {each.pairs for each in found.layers.values()}
     assert pairs < 2000
     assert all(each.stopping and each.stopping.met for each in found.layers.values())
 
 
-def test_a_job_of_layers_is_read_again_by_its_name(client: Client) -> None:
-    job = client.start(InfluenceTask("toy-vae", layers=("fine", "fc"), pairs=40))
+def test_a_job_of_layers_is_read_again_by_its_name(toy_client: Client) -> None:
+    job = toy_client.start(InfluenceTask("toy-vae", layers=("fine", "fc"), pairs=40))
     assert job.layer == "deconv2, fc"
-    assert isinstance(client.wait(job.name), LayersResult)
+    assert isinstance(toy_client.wait(job.name), LayersResult)
 
 
 @pytest.mark.parametrize(
@@ -69,10 +61,10 @@ def test_layers_take_nothing_beside_them(beside: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("layers", [[], ["fc", "fc"], ["fc", "coarse"], ["fc", "conv9"]])
 def test_layers_that_are_none_twice_or_unknown_are_refused(
-    client: Client, layers: list[str]
+    toy_client: Client, layers: list[str]
 ) -> None:
     with pytest.raises(InputError):
-        client.influence_layers("toy-vae", layers, pairs=8)
+        toy_client.influence_layers("toy-vae", layers, pairs=8)
 
 
 def test_a_layers_name_becomes_part_of_a_files() -> None:

@@ -1,20 +1,20 @@
 """A precision on its way to the server, and what ran on its way back."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from _either_client import opened
 from _fake_model import DIGEST, SIDE
-from _fake_server import Faults, fake_server
 from graftscope.client import Deviation, Execution, Precision
 from graftscope.client.errors import InputError
 from graftscope.client.values import HybridsTask
 from graftscope.client.wire import Outbox, request_of
 from graftscope.client.wire._operations import made
 from graftscope.v1 import precision_pb2
+
+CLIENTS = ("sync", "async")
 
 DEVIATION = Deviation(8, 6, 0.001, 0.0125, 0.05)
 
@@ -27,18 +27,6 @@ CALLS: dict[str, Callable[..., Any]] = {
     "hybridize": lambda client, **asked: client.hybridize("toy", "conv1", [0], pairs=2, **asked),
     "influence": lambda client, **asked: client.influence("toy", "conv1", pairs=2, **asked),
 }
-
-
-@pytest.fixture
-def server() -> Iterator[tuple[str, Faults]]:
-    with fake_server() as running:
-        yield running
-
-
-@pytest.fixture(params=["sync", "async"])
-def client(request: pytest.FixtureRequest, server: tuple[str, Faults]) -> Iterator[Any]:
-    with opened(request.param, server[0]) as client:
-        yield client
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -1,14 +1,13 @@
 """Stratified pairs from the client and the command line: asked for, answered, and said."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from _cli_shell import Shell
-from _fake_server import Faults, fake_server
+from _fake_server import Faults
 from graftscope.client import Client, Images, InfluenceTask, MagnitudeTask, Prior
 from graftscope.client.cli import run
 from graftscope.client.errors import InputError
@@ -17,30 +16,12 @@ from graftscope.client.values import STRATIFIED_PAIRS
 MODEL = "toy-vae"
 
 
-@pytest.fixture(scope="module")
-def client(toy_vae_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    state = tmp_path_factory.mktemp("state")
-    with Client(bundles=[toy_vae_bundle], state=state) as opened:
-        yield opened
-
-
-@pytest.fixture
-def server() -> Iterator[tuple[str, Faults]]:
-    with fake_server() as running:
-        yield running
-
-
-@pytest.fixture
-def shell(server: tuple[str, Faults], capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(server[0], capsys)
-
-
 @pytest.mark.parametrize("originals", [Prior(), None], ids=["prior", "encoded"])
 def test_a_result_says_that_its_pairs_were_stratified(
-    client: Client, originals: Prior | None
+    toy_client: Client, originals: Prior | None
 ) -> None:
-    found = client.influence(MODEL, "fine", pairs=64, originals=originals, stratified=True)
-    plain = client.influence(MODEL, "fine", pairs=64, originals=originals)
+    found = toy_client.influence(MODEL, "fine", pairs=64, originals=originals, stratified=True)
+    plain = toy_client.influence(MODEL, "fine", pairs=64, originals=originals)
     assert (found.stratified, plain.stratified) == (True, False)
     assert found.pairs == plain.pairs == 64
     assert np.isfinite(found.stderr).all()
@@ -49,10 +30,10 @@ def test_a_result_says_that_its_pairs_were_stratified(
     np.testing.assert_allclose(found.individual, plain.individual, rtol=0.3, atol=1e-3)
 
 
-def test_the_error_is_that_of_means_over_32_pairs(client: Client) -> None:
-    whole = client.influence(MODEL, "fine", pairs=96, stratified=True)
+def test_the_error_is_that_of_means_over_32_pairs(toy_client: Client) -> None:
+    whole = toy_client.influence(MODEL, "fine", pairs=96, stratified=True)
     parts = [
-        client.influence(MODEL, "fine", pairs=32, first=first, stratified=True)
+        toy_client.influence(MODEL, "fine", pairs=32, first=first, stratified=True)
         for first in (0, 32, 64)
     ]
     means = np.array([part.individual for part in parts])
@@ -62,18 +43,18 @@ def test_the_error_is_that_of_means_over_32_pairs(client: Client) -> None:
     assert all(np.isnan(part.individual_stderr).all() for part in parts)
 
 
-def test_layers_have_the_same_stratified_pairs(client: Client) -> None:
-    found = client.influence_layers(MODEL, ["fine", "fc"], pairs=64, stratified=True)
-    alone = client.influence(MODEL, "fc", pairs=64, stratified=True)
+def test_layers_have_the_same_stratified_pairs(toy_client: Client) -> None:
+    found = toy_client.influence_layers(MODEL, ["fine", "fc"], pairs=64, stratified=True)
+    alone = toy_client.influence(MODEL, "fc", pairs=64, stratified=True)
     assert all(each.stratified for each in found.layers.values())
     np.testing.assert_allclose(found["fc"].maps, alone.maps, rtol=0, atol=1e-5)
 
 
-def test_modules_are_measured_on_stratified_pairs(client: Client) -> None:
-    found = client.magnitude(MODEL, ["fine"], [2], pairs=32, stratified=True)
-    plain = client.magnitude(MODEL, ["fine"], [2], pairs=32)
+def test_modules_are_measured_on_stratified_pairs(toy_client: Client) -> None:
+    found = toy_client.magnitude(MODEL, ["fine"], [2], pairs=32, stratified=True)
+    plain = toy_client.magnitude(MODEL, ["fine"], [2], pairs=32)
     assert found.operation != plain.operation
-    job = client.start(MagnitudeTask(MODEL, ("fine",), (2,), pairs=32, stratified=True))
+    job = toy_client.start(MagnitudeTask(MODEL, ("fine",), (2,), pairs=32, stratified=True))
     assert job.name == found.operation
 
 
@@ -85,21 +66,21 @@ def test_modules_are_measured_on_stratified_pairs(client: Client) -> None:
     ],
 )
 def test_parts_of_a_group_are_refused_with_what_is_allowed(
-    client: Client, changes: dict[str, int], told: str
+    toy_client: Client, changes: dict[str, int], told: str
 ) -> None:
     with pytest.raises(InputError, match=told):
-        client.influence(MODEL, "fine", stratified=True, **changes)  # type: ignore[arg-type]
+        toy_client.influence(MODEL, "fine", stratified=True, **changes)  # type: ignore[arg-type]
 
 
-def test_real_images_are_not_spread(client: Client) -> None:
+def test_real_images_are_not_spread(toy_client: Client) -> None:
     images = Images(np.zeros((4, 16, 16, 3), np.uint8))
     with pytest.raises(InputError, match=r"originals are images.*prior and encoded are allowed"):
-        client.influence(MODEL, "fine", pairs=32, originals=images, stratified=True)
+        toy_client.influence(MODEL, "fine", pairs=32, originals=images, stratified=True)
 
 
-def test_an_estimate_counts_all_pairs(client: Client) -> None:
+def test_an_estimate_counts_all_pairs(toy_client: Client) -> None:
     task = InfluenceTask(MODEL, "fine", channels=(0, 1), pairs=640, stratified=True)
-    assert client.estimate(task).hybrids == 2 * 640
+    assert toy_client.estimate(task).hybrids == 2 * 640
 
 
 def test_the_verb_says_that_pairs_were_stratified(shell: Shell) -> None:

@@ -1,18 +1,18 @@
 """Facts about arrays larger than a message, and transfers that break."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 
-from _either_client import opened
 from _fake_model import influence, render
-from _fake_server import Faults, fake_server
+from _fake_server import Faults
 from graftscope.client import LatentPairs
 from graftscope.client.calls import _transfers
 from graftscope.client.errors import IntegrityError, UnavailableError
+
+CLIENTS = ("sync", "async")
 
 
 @pytest.fixture(autouse=True)
@@ -23,12 +23,6 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def faults() -> Faults:
     return Faults(inline_limit_bytes=100, chunk_bytes=300)
-
-
-@pytest.fixture(params=["sync", "async"])
-def client(request: pytest.FixtureRequest, faults: Faults) -> Iterator[Any]:
-    with fake_server(faults) as (address, _), opened(request.param, address) as client:
-        yield client
 
 
 def large_pairs(samples: int = 250_000) -> tuple[Any, Any]:

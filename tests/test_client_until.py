@@ -1,7 +1,7 @@
 """Facts about stopping rules on the client's side: what they are, what they ask, what is told."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from _cli_shell import Shell, arrays
-from _fake_server import STOP_PAIRS, Faults, fake_server
+from _fake_server import STOP_PAIRS, Faults
 from graftscope.client import (
     Client,
     InfluenceTask,
@@ -26,23 +26,6 @@ from graftscope.client.wire._operations import until_of
 from graftscope.v1 import analysis_service_pb2
 
 MAX = 40
-
-
-@pytest.fixture
-def server() -> Iterator[tuple[str, Faults]]:
-    with fake_server() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: tuple[str, Faults]) -> Iterator[Client]:
-    with Client(server[0]) as opened:
-        yield opened
-
-
-@pytest.fixture
-def shell(server: tuple[str, Faults], capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(server[0], capsys)
 
 
 def checked(rule: Until | str | None) -> Until | str | None:

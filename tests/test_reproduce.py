@@ -218,8 +218,8 @@ def held_out_of(archive: Path) -> np.ndarray:
 
 
 @pytest.fixture
-def shell(client: Client, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(client.address, capsys)
+def address(client: Client) -> str:
+    return client.address
 
 
 def test_the_verb_names_the_experiments_that_there_are() -> None:
