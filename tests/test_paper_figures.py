@@ -40,7 +40,7 @@ from figure_toys import (
     words,
 )
 from graftscope.client.figures import module_color, paper
-from graftscope.client.figures.paper._values import over_repeats
+from graftscope.client.figures.paper._marks import over_repeats
 
 
 @every_figure

@@ -19,13 +19,13 @@ from graftscope.client.report import (
     render_report,
 )
 from graftscope.client.report._page import layer_page
-from graftscope.client.report._verdicts import (
+from graftscope.client.report._wording import (
     NOTHING_TO_SAY,
     agreement_sentence,
     conclusion,
     consistency_sentence,
+    percent,
 )
-from graftscope.client.report._words import percent
 from graftscope.client.report._zones import NOWHERE
 
 SPACE = "\N{NO-BREAK SPACE}"

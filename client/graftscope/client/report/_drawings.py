@@ -25,7 +25,7 @@ from graftscope.client.figures import (
     templates_figure,
 )
 from graftscope.client.report._data import LayerSection, ReportData
-from graftscope.client.report._words import listing, plural, slug
+from graftscope.client.report._wording import listing, plural, slug
 from graftscope.client.report._zones import describe_template
 
 if TYPE_CHECKING:

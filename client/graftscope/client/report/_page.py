@@ -7,14 +7,18 @@ from numpy.typing import NDArray
 
 from graftscope.client.figures import module_color
 from graftscope.client.report._data import LayerSection, Provenance, ReportData
-from graftscope.client.report._doubts import relative_error
-from graftscope.client.report._verdicts import (
+from graftscope.client.report._wording import (
+    NO_BREAK,
     change_sentence,
     conclusion,
     conclusive,
+    listing,
+    number,
     pairs_words,
+    percent,
+    relative_error,
+    unbroken,
 )
-from graftscope.client.report._words import NO_BREAK, listing, number, percent, unbroken
 from graftscope.client.report._zones import Place, describe_template, locate_template
 
 _METHODS = {"nmf": "non-negative matrix factorisation", "kmeans": "k-means"}

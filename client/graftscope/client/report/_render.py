@@ -3,14 +3,15 @@
 The file holds everything it shows: no script, no font, no picture is loaded from elsewhere.
 """
 
+import base64
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graftscope.client.figures import ReportExtraError
-from graftscope.client.report import _words
-from graftscope.client.report._data import ReportData
-from graftscope.client.report._doubts import doubts
+from graftscope.client.report import _wording
+from graftscope.client.report._data import LayerSection, ReportData
 from graftscope.client.report._drawings import (
     SAMPLES_SHOWN,
     LayerPictures,
@@ -21,8 +22,39 @@ from graftscope.client.report._drawings import (
     draw_samples,
 )
 from graftscope.client.report._page import describe_metrics, describe_originals, layer_page
-from graftscope.client.report._taken import Taken, taken_along
+from graftscope.client.report._wording import doubts, slug
 from graftscope.client.report._zones import EVEN_MARGIN
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One module's file.
+
+    Attributes:
+        module: Which.
+        file: Its name.
+        text: What it holds.
+    """
+
+    module: int
+    file: str
+    text: str
+
+    @property
+    def source(self) -> str:
+        """The file as an address that holds all of it."""
+        return f"data:application/json;base64,{base64.b64encode(self.text.encode()).decode()}"
+
+
+def taken_along(section: LayerSection, place: int) -> tuple[Taken, ...]:
+    """Name the files of the section that stands at `place`, from 1; none for empty modules."""
+    stem = f"{place}-{slug(section.layer)}"
+    return tuple(
+        Taken(module, f"{stem}-module-{module}.json", text)
+        for module, text in enumerate(section.interventions)
+        if text
+    )
+
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -78,15 +110,15 @@ def _template() -> "Template":
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        number=_words.number,
-        count=_words.count,
-        percent=_words.percent,
-        duration=_words.duration,
+        number=_wording.number,
+        count=_wording.count,
+        percent=_wording.percent,
+        duration=_wording.duration,
         originals=describe_originals,
         metrics=describe_metrics,
     )
     environment.globals.update(
-        plural=_words.plural,
+        plural=_wording.plural,
         even_margin=EVEN_MARGIN,
         samples_shown=SAMPLES_SHOWN,
     )

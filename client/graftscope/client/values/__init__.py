@@ -4,7 +4,6 @@ What a request may say is declared here once: ranges, defaults, and how the comm
 it. It must not know protobuf's messages, calls or clients.
 """
 
-from graftscope.client.values._analyses import AnalysisResult, HybridTask, Task
 from graftscope.client.values._contents import FloatArray, IntArray
 from graftscope.client.values._encoding import ImageEncoding
 from graftscope.client.values._execution import Deviation, Execution, Precision
@@ -19,12 +18,15 @@ from graftscope.client.values._influence import (
     told_stop,
 )
 from graftscope.client.values._jobs import (
+    AnalysisResult,
     Estimate,
+    HybridTask,
     Job,
     JobKind,
     JobState,
     Progress,
     ProgressCallback,
+    Task,
 )
 from graftscope.client.values._magnitude import COLUMNS, MagnitudeResult, MagnitudeTask, Regression
 from graftscope.client.values._modules import GivenMaps, Maps, ModulesResult, ModulesTask, Stored

@@ -1,4 +1,4 @@
-"""The jobs that analyses become on a server, and how far they are."""
+"""The analyses that there are, the jobs that they become on a server, and how far those are."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,21 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
+from graftscope.client.values._influence import InfluenceResult, InfluenceTask, LayersResult
+from graftscope.client.values._magnitude import MagnitudeResult, MagnitudeTask
+from graftscope.client.values._modules import ModulesResult, ModulesTask
+from graftscope.client.values._stability import StabilityResult, StabilityTask
 from graftscope.client.values._stopping import Until
+
+Task: TypeAlias = InfluenceTask | ModulesTask | StabilityTask | MagnitudeTask
+
+HybridTask: TypeAlias = InfluenceTask | MagnitudeTask
+"""A task that makes hybrids, whose cost the server estimates."""
+
+AnalysisResult: TypeAlias = (
+    InfluenceResult | LayersResult | ModulesResult | StabilityResult | MagnitudeResult
+)
+"""Whatever an analysis answers."""
 
 
 class JobState(StrEnum):

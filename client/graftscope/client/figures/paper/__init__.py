@@ -29,7 +29,7 @@ from graftscope.client.figures.paper._examples import (
 )
 from graftscope.client.figures.paper._levels import LevelModules, Levels, levels
 from graftscope.client.figures.paper._magnitude import LayerMagnitude, Line, Magnitude, magnitude
-from graftscope.client.figures.paper._marks import LEVELS, METHODS, SOURCES, Mark, mark_of
+from graftscope.client.figures.paper._marks import LEVELS, METHODS, SOURCES, Estimate, Mark, mark_of
 from graftscope.client.figures.paper._methods import Methods, methods
 from graftscope.client.figures.paper._originals import Originals, originals
 from graftscope.client.figures.paper._purity import PureModule, Purity, purity
@@ -38,7 +38,6 @@ from graftscope.client.figures.paper._seams import ModuleSeams, Seams, seams
 from graftscope.client.figures.paper._sensitivity import Sensitivity, Setting, Sweep, sensitivity
 from graftscope.client.figures.paper._stability import LayerStability, Stability, stability
 from graftscope.client.figures.paper._table import Cell, Table1, table1
-from graftscope.client.figures.paper._values import Estimate
 
 __all__ = [
     "LEVELS",

@@ -10,8 +10,8 @@ import numpy as np
 
 from graftscope.client.figures._canvas import Box
 from graftscope.client.figures._palette import INK
+from graftscope.client.figures.paper._marks import Estimate, Floats
 from graftscope.client.figures.paper._page import BODY, DOUBLE, GAP, Page, error_bars, level_line
-from graftscope.client.figures.paper._values import Estimate, Floats
 from graftscope.client.pictures import to_pixels
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from graftscope.client.figures._palette import (
     TEMPLATE_COLORS,
     module_color,
 )
+from graftscope.client.figures.paper._marks import Floats
 from graftscope.client.figures.paper._page import BLOCK, DOUBLE, GAP, SMALL, Page
-from graftscope.client.figures.paper._values import Floats
 from graftscope.client.pictures import to_pixels
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from graftscope.client.figures._canvas import Box
 from graftscope.client.figures._palette import MAP_COLORS, MUTED
+from graftscope.client.figures.paper._marks import Floats, Integers
 from graftscope.client.figures.paper._page import DOUBLE, GAP, SMALL, Page
-from graftscope.client.figures.paper._values import Floats, Integers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

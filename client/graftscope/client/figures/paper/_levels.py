@@ -11,8 +11,8 @@ import numpy as np
 
 from graftscope.client.figures._canvas import Box
 from graftscope.client.figures._palette import MUTED, TEMPLATE_COLORS, module_color
+from graftscope.client.figures.paper._marks import Floats, Integers
 from graftscope.client.figures.paper._page import BLOCK, DOUBLE, GAP, SINGLE, SMALL, Page
-from graftscope.client.figures.paper._values import Floats, Integers
 from graftscope.client.pictures import to_pixels
 
 if TYPE_CHECKING:

@@ -11,7 +11,15 @@ import numpy as np
 
 from graftscope.client.figures._canvas import Box
 from graftscope.client.figures._palette import INK
-from graftscope.client.figures.paper._marks import LEVELS, Mark, mark_of
+from graftscope.client.figures.paper._marks import (
+    LEVELS,
+    Estimate,
+    Floats,
+    Integers,
+    Mark,
+    mark_of,
+    over_repeats,
+)
 from graftscope.client.figures.paper._page import (
     SINGLE,
     Page,
@@ -20,7 +28,6 @@ from graftscope.client.figures.paper._page import (
     points_with_errors,
     whole_ticks,
 )
-from graftscope.client.figures.paper._values import Estimate, Floats, Integers, over_repeats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

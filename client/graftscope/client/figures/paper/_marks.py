@@ -1,12 +1,48 @@
-"""One colour and one marker for each method, level and source of originals, in every figure.
+"""What figures are drawn from: numbers with their errors; and one colour and one marker for each
+method, level and source of originals, in every figure.
 
 It must not know any drawing library. Lines are told apart by their markers too, so that they can
 be read in grey. Modules have the colours of `graftscope.client.figures.module_color`.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.client.arrays import deviation_of_known, mean_of_known
+
+Floats = NDArray[np.floating]
+Integers = NDArray[np.integer]
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """Numbers, each with its error.
+
+    Args:
+        value: Of any shape; NaN where there is none, and nothing is drawn.
+        error: Of the same shape: half the length of the error bar; NaN draws no bar.
+    """
+
+    value: Floats
+    error: Floats
+
+
+def over_repeats(values: Floats) -> Estimate:
+    """Mean and standard deviation over the last axis, without what is NaN.
+
+    Args:
+        values: (..., R); a run that did not settle is NaN.
+
+    Returns:
+        (...) the mean, NaN where every repeat is, and the deviation (of a sample: R - 1), NaN
+        where fewer than two are left.
+    """
+    return Estimate(mean_of_known(values), deviation_of_known(values))
 
 
 class Mark(NamedTuple):

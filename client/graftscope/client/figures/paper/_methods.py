@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from graftscope.client.figures._canvas import Box
 from graftscope.client.figures._palette import MUTED, TEMPLATE_COLORS, module_color
-from graftscope.client.figures.paper._marks import METHODS, mark_of
+from graftscope.client.figures.paper._marks import METHODS, Floats, Integers, mark_of
 from graftscope.client.figures.paper._page import DOUBLE, GAP, SMALL, Page
 from graftscope.client.figures.paper._stability import draw_chance, draw_methods, legend_of_methods
-from graftscope.client.figures.paper._values import Floats, Integers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

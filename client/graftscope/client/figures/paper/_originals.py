@@ -11,7 +11,7 @@ import numpy as np
 
 from graftscope.client.figures._canvas import Box
 from graftscope.client.figures._palette import MUTED, RULE
-from graftscope.client.figures.paper._marks import SOURCES, Mark, mark_of
+from graftscope.client.figures.paper._marks import SOURCES, Estimate, Mark, mark_of
 from graftscope.client.figures.paper._page import (
     BODY,
     DOUBLE,
@@ -20,7 +20,6 @@ from graftscope.client.figures.paper._page import (
     error_bars,
     lowest_shown,
 )
-from graftscope.client.figures.paper._values import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,7 @@ import numpy as np
 
 from graftscope.client.figures._canvas import DPI, Box, Canvas
 from graftscope.client.figures._palette import INK, MUTED
-from graftscope.client.figures.paper._marks import Mark
-from graftscope.client.figures.paper._values import Estimate, Floats, Integers
+from graftscope.client.figures.paper._marks import Estimate, Floats, Integers, Mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from graftscope.client.figures._canvas import Box
 from graftscope.client.figures._palette import module_color
-from graftscope.client.figures.paper._marks import Mark
+from graftscope.client.figures.paper._marks import Estimate, Floats, Integers, Mark
 from graftscope.client.figures.paper._page import (
     SINGLE,
     Page,
@@ -15,7 +15,6 @@ from graftscope.client.figures.paper._page import (
     level_line,
     points_with_errors,
 )
-from graftscope.client.figures.paper._values import Estimate, Floats, Integers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

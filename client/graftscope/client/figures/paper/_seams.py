@@ -11,8 +11,8 @@ import numpy as np
 
 from graftscope.client.figures._canvas import Box
 from graftscope.client.figures._palette import MUTED, module_color
+from graftscope.client.figures.paper._marks import Floats
 from graftscope.client.figures.paper._page import SINGLE, Page, level_line
-from graftscope.client.figures.paper._values import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from graftscope.client.figures._canvas import Box
 from graftscope.client.figures._palette import MUTED
-from graftscope.client.figures.paper._marks import LEVELS, Mark, mark_of
+from graftscope.client.figures.paper._marks import LEVELS, Estimate, Floats, Mark, mark_of
 from graftscope.client.figures.paper._page import (
     DOUBLE,
     Page,
@@ -18,7 +18,6 @@ from graftscope.client.figures.paper._page import (
     lowest_shown,
     points_with_errors,
 )
-from graftscope.client.figures.paper._values import Estimate, Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
