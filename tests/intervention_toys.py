@@ -6,6 +6,7 @@ interventions have a truth that shares nothing with graphs, sessions or cuts.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -14,7 +15,19 @@ from safetensors.numpy import save_file
 
 from graftscope.bundle import digest, file_sha256, manifest_to_json, read_bundle
 from graftscope.graph import LayerKind, cut, find_layers, normalise
-from graftscope.server.engine import Device, Generator, SessionPool
+from graftscope.server.engine import (
+    ORIGINAL2,
+    Cancellation,
+    Device,
+    Donor,
+    Edit,
+    Generator,
+    Hybrids,
+    Intervention,
+    SessionPool,
+    grafting,
+)
+from graftscope.server.engine._grafting import Drawn
 from graftscope.v1 import bundle_pb2
 from onnx_toys import parse
 
@@ -49,7 +62,8 @@ LAYERS = ("z", "hidden", "tokens", "first", "second")
 """One of each kind, from the latents to the image; each is named as its tensor."""
 CHANNELS = {"z": 8, "hidden": 16, "tokens": 5, "first": 3, "second": 4}
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
+Assigned = dict[str, Any]
 Latents = Mapping[str, Array]
 Hook = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -186,3 +200,56 @@ def _convolve(maps: NDArray[np.float64], kernel: NDArray[np.float64]) -> NDArray
     padded = np.pad(maps, ((0, 0), (0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
     return np.asarray(np.einsum("bchwij,dcij->bdhw", windows, kernel))
+
+
+def swap(donor: Donor[Array] = ORIGINAL2) -> Assigned:
+    """A swap's fields of an edit; and so the next ones."""
+    return {"action": "swap", "donor": donor}
+
+
+def constant(value: float | Array) -> Assigned:
+    return {"action": "constant", **_amount(value)}
+
+
+def mean_over_prior() -> Assigned:
+    return {"action": "prior_mean"}
+
+
+def scale(factor: float) -> Assigned:
+    return {"action": "scale", "number": factor}
+
+
+def add(value: float | Array) -> Assigned:
+    return {"action": "add", **_amount(value)}
+
+
+def blend(weight: float, donor: Donor[Array] = ORIGINAL2) -> Assigned:
+    return {"action": "blend", "number": weight, "donor": donor}
+
+
+def stored(latents: Latents) -> Donor[Array]:
+    return Donor("latents", latents)
+
+
+def _amount(value: float | Array) -> Assigned:
+    return {"array": value} if isinstance(value, np.ndarray) else {"number": value}
+
+
+def assign(
+    generator: Generator, intervention: Intervention, latents1: Latents, latents2: Latents
+) -> Hybrids:
+    """Makes an intervention on original 1, by whichever path is the fastest."""
+    drawn = Drawn(intervention, latents1, latents2)
+    return grafting(generator, intervention).run([drawn], Cancellation())[0]
+
+
+def hybridize(
+    generator: Generator,
+    layer: bundle_pb2.Layer,
+    chosen: NDArray[np.bool_],
+    latents1: Latents,
+    latents2: Latents,
+) -> Hybrids:
+    """Gives original 1 the chosen channels, (C,), of original 2."""
+    channels = tuple(np.flatnonzero(chosen).tolist())
+    return assign(generator, (Edit(layer.name, channels, **swap()),), latents1, latents2)

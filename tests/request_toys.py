@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.server.jobs import encode_array
+from graftscope import codec
 from graftscope.v1 import (
     analysis_service_pb2,
     intervention_pb2,
@@ -32,8 +32,8 @@ Values = NDArray[np.generic]
 
 def inline(array: Values) -> tensor_pb2.Array:
     """An array inside a message."""
-    datatype, data = encode_array(array)
-    return tensor(datatype, data, *array.shape)
+    datatype, data = codec.encode(array)
+    return tensor(datatype, bytes(data), *array.shape)
 
 
 def tensor(datatype: str, data: bytes, *shape: int) -> tensor_pb2.Array:

@@ -16,8 +16,9 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from numpy.typing import NDArray
 
+from graftscope.codec import encode
 from graftscope.server import embedded_server
-from graftscope.server.jobs import decode_array, encode_array
+from graftscope.server.jobs import decode_array
 from graftscope.v1 import (
     analysis_service_pb2,
     analysis_service_pb2_grpc,
@@ -63,7 +64,8 @@ class Stubs:
 
     def put(self, array: NDArray[np.generic]) -> tensor_pb2.Array:
         """Stores an array and names it."""
-        datatype, data = encode_array(array)
+        datatype, view = encode(array)
+        data = bytes(view)
         artifact = tensor_pb2.Artifact(
             sha256=hashlib.sha256(data).hexdigest(), datatype=datatype, shape=array.shape
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,28 +10,32 @@ from numpy.typing import NDArray
 
 from graftscope.bundle import read_bundle
 from graftscope.server.engine import (
-    Action,
-    Add,
-    Blend,
     Cancellation,
-    Constant,
     Device,
+    Donor,
     Edit,
     Generator,
     Graft,
     Hybrids,
-    PriorMean,
     PriorPairs,
-    Scale,
     SessionPool,
-    StoredLatents,
-    Swap,
     complete,
     grafting,
     sampling,
 )
 from graftscope.server.engine._grafting import Drawn, Grafting, grafting_by_form
-from intervention_toys import conditional_generator, write_conditional
+from intervention_toys import (
+    Assigned,
+    add,
+    blend,
+    conditional_generator,
+    constant,
+    mean_over_prior,
+    scale,
+    stored,
+    swap,
+    write_conditional,
+)
 
 # The general path runs matrix products on another number of rows when several come together.
 TOLERANCE = 1e-6
@@ -52,11 +57,11 @@ def graft(
     layer: str,
     channels: Sequence[int],
     pairs: range,
-    action: Action = Swap(),
+    action: Assigned = swap(),
     mask: NDArray[np.bool_] | None = None,
 ) -> Graft:
     source = PriorPairs(generator, seed=pairs.start)
-    edit = Edit(generator.layer(layer), np.array(channels, dtype=np.int64), action, mask)
+    edit = Edit(generator.layer(layer).name, tuple(channels), mask=mask, **action)
     return Graft((edit,), lambda: source.latents(pairs))
 
 
@@ -107,8 +112,8 @@ def test_the_identities_hold_within_every_callers_pairs(vae: Generator) -> None:
     np.testing.assert_array_equal(second.hybrid, second.original2)
 
 
-def stored(generator: Generator, seed: int) -> StoredLatents:
-    return StoredLatents(complete(generator, {}, seed, range(1), 2))
+def sample(generator: Generator, seed: int) -> Donor[Any]:
+    return stored(complete(generator, {}, seed, range(1), 2))
 
 
 @pytest.mark.parametrize("layer", ["tokens", "first"])
@@ -119,20 +124,20 @@ def test_interventions_of_one_form_made_together_are_those_made_alone(
     at = conditional.layer(layer)
     mask = np.zeros((at.height, at.width), dtype=np.bool_)
     mask[0] = True
-    actions: dict[str, list[Action]] = {
+    actions: dict[str, list[Assigned]] = {
         "replace": [
-            Constant(0.5),
-            Swap(),
-            Swap(stored(conditional, 4)),
-            Constant(PriorMean()),
-            Constant(np.linspace(-1, 1, at.channels, dtype=np.float32)),
+            constant(0.5),
+            swap(),
+            swap(sample(conditional, 4)),
+            mean_over_prior(),
+            constant(np.linspace(-1, 1, at.channels, dtype=np.float32)),
         ],
         "affine": [
-            Scale(2.0),
-            Add(0.3),
-            Blend(0.25),
-            Blend(0.5, stored(conditional, 9)),
-            Add(np.linspace(-1, 1, at.channels, dtype=np.float32)),
+            scale(2.0),
+            add(0.3),
+            blend(0.25),
+            blend(0.5, sample(conditional, 9)),
+            add(np.linspace(-1, 1, at.channels, dtype=np.float32)),
         ],
     }
     grafts = [
@@ -148,11 +153,11 @@ def test_interventions_of_one_form_made_together_are_those_made_alone(
 
 
 def test_what_differs_in_layer_or_form_is_not_made_together(conditional: Generator) -> None:
-    actions: list[tuple[str, Action]] = [
-        ("first", Swap()),
-        ("second", Swap()),
-        ("first", Constant(0.0)),
-        ("first", Scale(2.0)),
+    actions: list[tuple[str, Assigned]] = [
+        ("first", swap()),
+        ("second", swap()),
+        ("first", constant(0.0)),
+        ("first", scale(2.0)),
     ]
     keys = [
         grafting(conditional, graft(conditional, layer, [0], range(1), action).intervention).key

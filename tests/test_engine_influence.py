@@ -24,11 +24,11 @@ from graftscope.server.engine import (
     SessionPool,
     channel_set,
     choose_plan,
-    hybridize,
     shard_effects,
 )
 from graftscope.server.errors import Cancelled, InvalidInput
 from graftscope.v1 import bundle_pb2
+from intervention_toys import hybridize
 
 # One whole shard and a part of one.
 PAIRS = SHARD_PAIRS + 5

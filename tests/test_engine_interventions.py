@@ -1,30 +1,21 @@
 """Interventions of every kind, at every kind of layer, against a forward pass written in numpy."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from graftscope.server.engine import (
-    Action,
-    Add,
-    Blend,
     Cancellation,
     ChannelSets,
-    Constant,
     Edit,
     Generator,
     Hybrids,
     Interventions,
     Latents,
-    Original2,
-    PriorMean,
     PriorPairs,
-    Scale,
-    StoredLatents,
-    Swap,
-    assign,
     complete,
     prior_mean,
     shard_effects,
@@ -34,10 +25,19 @@ from graftscope.server.engine._intervene import Donors, Form, slots_of
 from intervention_toys import (
     CHANNELS,
     LAYERS,
+    Assigned,
     Hook,
     activation,
+    add,
+    assign,
+    blend,
     conditional_generator,
+    constant,
     forward,
+    mean_over_prior,
+    scale,
+    stored,
+    swap,
     write_conditional,
 )
 
@@ -63,14 +63,14 @@ def edit_at(
     generator: Generator,
     layer: str,
     channels: tuple[int, ...],
-    action: Action = Swap(),
+    action: Assigned = swap(),
     mask: NDArray[np.bool_] | None = None,
-) -> Edit:
-    return Edit(generator.layer(layer), np.array(channels, dtype=np.int64), action, mask)
+) -> Edit[Any]:
+    return Edit(generator.layer(layer).name, channels, mask=mask, **action)
 
 
 def make(
-    generator: Generator, edits: tuple[Edit, ...], latents: tuple[Latents, Latents]
+    generator: Generator, edits: tuple[Edit[Any], ...], latents: tuple[Latents, Latents]
 ) -> Hybrids:
     """Through the general path, also where the fast one would do."""
     kind = grafting_by_form(generator, edits)
@@ -160,24 +160,24 @@ def test_every_action_gives_what_numpy_gives(
     at = generator.layer(layer)
     mask = np.arange(at.height * at.width).reshape(at.height, at.width) % 2 == 0
     donor = activation(layer, second)
-    stored = {name: value[2:3] for name, value in first.items()}
+    kept = {name: value[2:3] for name, value in first.items()}
     array = np.linspace(-1, 1, donor[0].size).reshape(donor[0].shape).astype(np.float32)
     channel_values = np.linspace(1, 2, at.channels).astype(np.float32)
     spread = channel_values[:, None, None] if donor.ndim == 4 else channel_values
     mean = prior_mean(generator, at)
     means = mean[:, None, None] if donor.ndim == 4 else mean
-    actions: list[tuple[Action, Hook]] = [
-        (Swap(Original2()), lambda x: donor),
-        (Swap(StoredLatents(stored)), lambda x: 0 * x + activation(layer, stored)),
-        (Constant(0.5), lambda x: np.full_like(x, 0.5)),
-        (Constant(array), lambda x: 0 * x + array),
-        (Constant(channel_values), lambda x: 0 * x + spread),
-        (Constant(PriorMean()), lambda x: 0 * x + means),
-        (Scale(-1.5), lambda x: -1.5 * x),
-        (Add(0.25), lambda x: x + 0.25),
-        (Add(array), lambda x: x + array),
-        (Blend(0.3), lambda x: 0.3 * donor + 0.7 * x),
-        (Blend(1.7, StoredLatents(stored)), lambda x: 1.7 * activation(layer, stored) - 0.7 * x),
+    actions: list[tuple[Assigned, Hook]] = [
+        (swap(), lambda x: donor),
+        (swap(stored(kept)), lambda x: 0 * x + activation(layer, kept)),
+        (constant(0.5), lambda x: np.full_like(x, 0.5)),
+        (constant(array), lambda x: 0 * x + array),
+        (constant(channel_values), lambda x: 0 * x + spread),
+        (mean_over_prior(), lambda x: 0 * x + means),
+        (scale(-1.5), lambda x: -1.5 * x),
+        (add(0.25), lambda x: x + 0.25),
+        (add(array), lambda x: x + array),
+        (blend(0.3), lambda x: 0.3 * donor + 0.7 * x),
+        (blend(1.7, stored(kept)), lambda x: 1.7 * activation(layer, kept) - 0.7 * x),
     ]
     channels = (0, 2)
     for action, change in actions:
@@ -198,11 +198,11 @@ def test_several_layers_are_a_cascade_whose_donors_are_not_intervened_on(
     first, second = pair
     mask = np.arange(16).reshape(4, 4) < 8
     edits = (
-        edit_at(generator, "second", (1,), Swap(), mask),
-        edit_at(generator, "z", (0, 1, 2), Add(0.5)),
-        edit_at(generator, "tokens", (4,), Blend(0.5)),
+        edit_at(generator, "second", (1,), swap(), mask),
+        edit_at(generator, "z", (0, 1, 2), add(0.5)),
+        edit_at(generator, "tokens", (4,), blend(0.5)),
         edit_at(generator, "first", (0, 2)),
-        edit_at(generator, "hidden", (3, 5), Constant(0.0)),
+        edit_at(generator, "hidden", (3, 5), constant(0.0)),
     )
     donors = {name: activation(name, second) for name in LAYERS}
     expected = by_hand(
@@ -226,8 +226,8 @@ def test_two_edits_of_one_channel_apply_each_in_its_own_place(
     top = np.zeros((4, 4), dtype=np.bool_)
     top[:2] = True
     edits = (
-        edit_at(generator, "second", (0, 1), Scale(2.0), top),
-        edit_at(generator, "second", (1, 2), Constant(1.0), ~top),
+        edit_at(generator, "second", (0, 1), scale(2.0), top),
+        edit_at(generator, "second", (1, 2), constant(1.0), ~top),
     )
 
     def change(x: Values) -> Values:
@@ -266,10 +266,10 @@ def test_a_prior_mean_is_the_mean_over_the_first_samples_and_places(generator: G
 
 def test_influence_of_any_interventions_equals_a_slow_computation(generator: Generator) -> None:
     interventions = (
-        (edit_at(generator, "first", (0,), Constant(0.0)),),
-        (edit_at(generator, "first", (1,), Constant(PriorMean())),),
-        (edit_at(generator, "z", (3,)), edit_at(generator, "second", (2,), Scale(0.0))),
-        (edit_at(generator, "first", (2,), Constant(0.0)),),
+        (edit_at(generator, "first", (0,), constant(0.0)),),
+        (edit_at(generator, "first", (1,), mean_over_prior()),),
+        (edit_at(generator, "z", (3,)), edit_at(generator, "second", (2,), scale(0.0))),
+        (edit_at(generator, "first", (2,), constant(0.0)),),
     )
     source = PriorPairs(generator, seed=8)
     subject = Interventions(generator, interventions, generator.areas(0))
@@ -305,7 +305,7 @@ def test_influence_of_one_swap_agrees_with_that_of_a_set(generator: Generator) -
 
 
 def test_an_effect_of_nothing_is_zero_to_the_bit(generator: Generator) -> None:
-    nothing = ((edit_at(generator, "tokens", (), Scale(3.0)),),)
+    nothing = ((edit_at(generator, "tokens", (), scale(3.0)),),)
     subject = Interventions(generator, nothing, generator.areas(0))
     source = PriorPairs(generator, seed=1)
     shard = shard_effects(subject, subject.plan(), source, range(PAIRS), Cancellation())
@@ -313,18 +313,18 @@ def test_an_effect_of_nothing_is_zero_to_the_bit(generator: Generator) -> None:
 
 
 def test_interventions_of_one_form_share_their_graphs(generator: Generator) -> None:
-    one = Form.of(generator, (edit_at(generator, "first", (0,), Scale(2.0)),))
-    other = Form.of(generator, (edit_at(generator, "first", (1,), Add(1.0)),))
-    third = Form.of(generator, (edit_at(generator, "first", (1,), Constant(1.0)),))
+    one = Form.of(generator, (edit_at(generator, "first", (0,), scale(2.0)),))
+    other = Form.of(generator, (edit_at(generator, "first", (1,), add(1.0)),))
+    third = Form.of(generator, (edit_at(generator, "first", (1,), constant(1.0)),))
     assert one == other
     assert one != third
 
 
 def test_a_stored_donor_is_recorded_once_for_many_interventions(generator: Generator) -> None:
     latents, second = PriorPairs(generator, seed=0).latents(range(1))
-    donor = StoredLatents(complete(generator, latents, 0, range(1), 2))
+    donor = stored(complete(generator, latents, 0, range(1), 2))
     donors = Donors(generator, second, None)
     for channel in range(3):
-        slots_of((edit_at(generator, "first", (channel,), Swap(donor)),), donors)
+        slots_of((edit_at(generator, "first", (channel,), swap(donor)),), donors)
     layer = generator.layer("first")
     assert donors.activation(donor, layer) is donors.activation(donor, layer)

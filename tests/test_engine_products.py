@@ -21,11 +21,11 @@ from graftscope.server.engine import (
     SessionPool,
     channel_set,
     choose_plan,
-    hybridize,
     shard_effects,
 )
 from graftscope.server.engine._shard_sums import pair_products
 from graftscope.v1 import bundle_pb2
+from intervention_toys import hybridize
 
 PAIRS = 5
 # Float32 images; ONNX Runtime may optimise the spliced graph in another way.

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from graftscope.codec import DATATYPES, encode
 from graftscope.server.errors import Corrupt, InvalidInput, NotFound
-from graftscope.server.jobs import DATATYPES, ArrayRef, ArtifactStore, decode_array, encode_array
+from graftscope.server.jobs import ArrayRef, ArtifactStore, decode_array
 
 ARRAY = np.arange(12, dtype=np.float64).reshape(3, 4)
 
@@ -43,7 +44,8 @@ def test_a_view_is_stored_in_c_order_and_little_endian(store: ArtifactStore) -> 
     turned = ARRAY.astype(">f8").T
     found = store.get(store.put(turned))
     np.testing.assert_array_equal(found, ARRAY.T)
-    assert encode_array(turned) == ("FP64", np.ascontiguousarray(ARRAY.T).tobytes())
+    datatype, data = encode(turned)
+    assert (datatype, bytes(data)) == ("FP64", np.ascontiguousarray(ARRAY.T).tobytes())
 
 
 def test_the_name_is_the_sha256_of_the_elements(store: ArtifactStore, folder: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graftscope.server.engine import ORIGINAL2
 from graftscope.server.jobs import (
-    ORIGINAL2,
     ArrayRef,
     DonorSpec,
     EditSpec,

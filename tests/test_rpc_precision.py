@@ -12,17 +12,16 @@ from google.protobuf.message import Message
 from graftscope.bundle import read_bundle
 from graftscope.server import embedded_server
 from graftscope.server.engine import (
+    ORIGINAL2,
     Backend,
     Batching,
     Deviation,
     Device,
     Edit,
     Generator,
-    Original2,
     Precision,
     PriorPairs,
     SessionPool,
-    Swap,
 )
 from graftscope.server.engine._devices import openvino
 from graftscope.server.engine._precision import CPU
@@ -128,7 +127,7 @@ async def test_what_is_made_while_one_waits_is_made_in_the_precision_that_is_ask
     offers = (Backend(CPU), HALF)
     generator = Generator(read_bundle(toy_vae_bundle), SessionPool(Device.CPU, 16, offers=offers))
     source, layer = PriorPairs(generator, 0), generator.manifest.layers[1]
-    swap = (Edit(layer, np.array([0]), Swap(Original2())),)
+    swap = (Edit(layer.name, (0,), donor=ORIGINAL2),)
     images = np.random.default_rng(0).integers(0, 256, (6, SIDE, SIDE, 3), dtype=np.uint8)
     with ThreadPoolExecutor(2) as executor:
         making = Making(Batching(executor, 2, generator.turns), executor)

@@ -227,4 +227,6 @@ def test_an_encoding_of_a_later_version_is_refused_by_its_number(toy_server: Stu
         toy_server.models.Generate(request)
     told = refusal_of(caught.value)
     assert told.code is grpc.StatusCode.UNIMPLEMENTED
-    assert told.message.startswith("encoding number 9 is not implemented yet; implemented are png")
+    assert told.message.startswith(
+        "image encoding number 9 is not implemented yet; implemented are png"
+    )

@@ -326,6 +326,8 @@ def _only_oneof(message: _Kind, value: object = None) -> _Oneof | None:
     """A message's single oneof, where that is all that it holds; likewise."""
     if len(message.oneofs) != 1 or len(message.oneofs[0].fields) != len(message.fields):
         return None
+    if isinstance(value, Mapping):
+        return None  # It names the member.
     return None if _says(value, message.oneofs[0].name) else message.oneofs[0]
 
 

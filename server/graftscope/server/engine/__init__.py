@@ -16,9 +16,9 @@ from graftscope.server.engine._deviation import (
     is_plain,
 )
 from graftscope.server.engine._devices import Device, backends, check_device, describe_devices
+from graftscope.server.engine._edits import ORIGINAL2, Donor, Edit, Intervention, plain_swap
 from graftscope.server.engine._generator import Effects, Generator, Latents, Recording
 from graftscope.server.engine._grafting import Graft, Hybrids, grafting
-from graftscope.server.engine._hybridize import assign, channel_set, hybridize
 from graftscope.server.engine._influence import shard_effects
 from graftscope.server.engine._inputs import (
     check_input,
@@ -26,21 +26,6 @@ from graftscope.server.engine._inputs import (
     check_missing,
     check_names,
     complete,
-)
-from graftscope.server.engine._intervention import (
-    Action,
-    Add,
-    Blend,
-    Constant,
-    Donor,
-    Edit,
-    Intervention,
-    Original2,
-    PriorMean,
-    Scale,
-    StoredLatents,
-    Swap,
-    plain_swap,
 )
 from graftscope.server.engine._layered import LayeredSets
 from graftscope.server.engine._measure import choose
@@ -68,25 +53,28 @@ from graftscope.server.engine._reduced import Ran, run_in
 from graftscope.server.engine._sampling import Samples, sampling
 from graftscope.server.engine._sessions import Cancellation, Session, SessionPool
 from graftscope.server.engine._shard_sums import PRODUCT_SIDE, ShardEffects
-from graftscope.server.engine._subjects import Batch, ChannelSets, Interventions, Subject
+from graftscope.server.engine._subjects import (
+    Batch,
+    ChannelSets,
+    Interventions,
+    Subject,
+    channel_set,
+)
 from graftscope.server.engine._turns import PATIENCE_S, Turns
 
 __all__ = [
     "ARITHMETIC_VERSION",
     "AUTO",
+    "ORIGINAL2",
     "PATIENCE_S",
     "PRODUCT_SIDE",
     "SHARD_PAIRS",
-    "Action",
-    "Add",
     "Backend",
     "Batch",
     "Batching",
-    "Blend",
     "Cancellation",
     "Catalogue",
     "ChannelSets",
-    "Constant",
     "ConstrainedPairs",
     "Deviation",
     "Device",
@@ -105,24 +93,18 @@ __all__ = [
     "Kind",
     "Latents",
     "LayeredSets",
-    "Original2",
     "PairSource",
     "Plan",
     "Precision",
-    "PriorMean",
     "PriorPairs",
     "Ran",
     "Recording",
     "Samples",
-    "Scale",
     "Session",
     "SessionPool",
     "ShardEffects",
-    "StoredLatents",
     "Subject",
-    "Swap",
     "Turns",
-    "assign",
     "backends",
     "channel_set",
     "check_device",
@@ -139,7 +121,6 @@ __all__ = [
     "encode",
     "find_bundles",
     "grafting",
-    "hybridize",
     "is_plain",
     "open_bundles",
     "plain_swap",

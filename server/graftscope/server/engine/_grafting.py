@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from graftscope.graph import DONORS, FIRST, HYBRIDS, SAMPLES, SETS, splice_samples
 from graftscope.server.engine._batching import Kind
+from graftscope.server.engine._edits import Intervention, plain_swap
 from graftscope.server.engine._generator import CHANNEL_AXES, LARGE_BYTES, Generator, Latents
 from graftscope.server.engine._intervene import Donors, Feeds, Form, slots_of, stacked_slots
-from graftscope.server.engine._intervention import Intervention, plain_swap
 from graftscope.server.engine._sessions import Cancellation
 from graftscope.v1 import bundle_pb2
 
@@ -73,8 +73,8 @@ def grafting(generator: Generator, intervention: Intervention) -> Grafting:
     edit = plain_swap(intervention)
     if edit is None:
         return grafting_by_form(generator, intervention)
-    key = f"swaps/{edit.layer.name}"
-    kind = generator.memo.get(key, lambda: _swapping(generator, edit.layer))
+    layer = generator.layer(edit.layer)
+    kind = generator.memo.get(f"swaps/{layer.name}", lambda: _swapping(generator, layer))
     # One pair's images by themselves where they are large.
     return kind if kind.limit else grafting_by_form(generator, intervention)
 
@@ -91,9 +91,10 @@ def _swapping(generator: Generator, layer: bundle_pb2.Layer) -> Grafting:
 def grafting_by_form(generator: Generator, intervention: Intervention) -> Grafting:
     """The same through the general path, also where there is a faster one."""
     form = Form.of(generator, intervention)
+    layers = [generator.layer(edit.layer) for edit in intervention]
     return Kind(
         ("assign", form),
-        min(_MOST_PAIRS, _images_a_run(generator, [edit.layer for edit in intervention])),
+        min(_MOST_PAIRS, _images_a_run(generator, layers)),
         _drawn,
         lambda drawn, cancellation: _assign(form, drawn, cancellation),
     )
@@ -121,7 +122,8 @@ def _swap(
     recording = generator.record(layer, samples, cancellation)
     sets = np.zeros((_IMAGES_A_PAIR * count, layer.channels), dtype=np.bool_)
     for rows, each in zip(_rows(drawn), drawn, strict=True):
-        sets[2 * count + rows.start : 2 * count + rows.stop, each.intervention[0].channels] = True
+        channels = list(each.intervention[0].channels)
+        sets[2 * count + rows.start : 2 * count + rows.stop, channels] = True
     first, second = np.arange(count), np.arange(count, 2 * count)
     feeds = {
         SAMPLES: recording.activation,

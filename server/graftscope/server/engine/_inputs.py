@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from graftscope.codec import DATATYPES
 from graftscope.server.analysis import (
     Which,
     standard_normal,
@@ -20,15 +21,6 @@ from graftscope.server.analysis import class_labels as draw_labels
 from graftscope.server.engine._generator import Generator, Latents
 from graftscope.server.errors import Corrupt, InvalidInput
 from graftscope.v1 import bundle_pb2
-
-_DTYPES: dict[str, type[np.generic]] = {
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "FP32": np.float32,
-    "FP64": np.float64,
-}
 
 
 def draw(
@@ -53,7 +45,7 @@ def draw(
     Raises:
         Corrupt: a file of the bundle does not hold what the manifest says.
     """
-    dtype = _DTYPES[value.datatype]
+    dtype = DATATYPES[value.datatype]
     drawn = _draw(generator, value, seed, pairs, which, stratified)
     return drawn.astype(dtype, copy=False)
 
@@ -152,7 +144,7 @@ def check_input(value: bundle_pb2.Input, array: NDArray[np.generic], field: str)
     Raises:
         InvalidInput: shape or type do not fit, a value is not finite or no label.
     """
-    dtype = np.dtype(_DTYPES[value.datatype])
+    dtype = np.dtype(DATATYPES[value.datatype])
     shape = tuple(value.shape)
     if array.dtype != dtype or array.shape[1:] != shape or array.ndim != len(shape) + 1:
         raise InvalidInput(
@@ -238,7 +230,7 @@ def _kept(
     arrays = generator.memo.get(f"stored/{file}", lambda: load_file(path))
     array = arrays.get(value.name)
     wanted = (count, *value.shape)
-    if array is None or array.shape != wanted or array.dtype != _DTYPES[value.datatype]:
+    if array is None or array.shape != wanted or array.dtype != DATATYPES[value.datatype]:
         found = "nothing" if array is None else f"{array.dtype} of shape {array.shape}"
         raise Corrupt(
             f"file {file!r} of model {generator.manifest.name!r} holds {found} for input "

@@ -30,21 +30,15 @@ from graftscope.graph import (
     value_name,
     where_name,
 )
-from graftscope.server.engine._generator import Effects, Generator, Latents
-from graftscope.server.engine._intervention import (
-    Add,
-    Blend,
-    Constant,
+from graftscope.server.engine._edits import (
+    ORIGINAL2,
     Donor,
     Edit,
     Intervention,
-    Original2,
-    PriorMean,
-    Scale,
-    Swap,
     arranged,
     places,
 )
+from graftscope.server.engine._generator import Effects, Generator, Latents
 from graftscope.server.engine._prior_mean import prior_mean
 from graftscope.server.engine._sessions import Cancellation, Feed
 from graftscope.v1 import bundle_pb2
@@ -70,7 +64,7 @@ class Form:
     @classmethod
     def of(cls, generator: Generator, intervention: Intervention) -> "Form":
         """The form of an intervention."""
-        slots = (Slot(x.layer.tensor, _assignment(x)) for x in intervention)
+        slots = (Slot(generator.layer(x.layer).tensor, _assignment(x)) for x in intervention)
         return cls(generator, tuple(slots))
 
     def above(self, latents: Latents, cancellation: Cancellation | None) -> Feeds:
@@ -104,7 +98,8 @@ class Form:
         """Slots that assign nowhere."""
         feeds: Feeds = {}
         for i, edit in enumerate(intervention):
-            one = arranged(edit.layer, np.ones(1, dtype=np.float32))
+            layer = self.generator.layer(edit.layer)
+            one = arranged(layer, np.ones(1, dtype=np.float32))
             feeds |= _slot(i, _assignment(edit), one > 1, one, one)
         return feeds
 
@@ -147,22 +142,22 @@ class Donors:
     latents2: Latents
     cancellation: Cancellation | None
     _second: dict[str, ort.OrtValue] = field(default_factory=dict)
-    _stored: list[tuple[Donor, str, ort.OrtValue]] = field(default_factory=list)
+    _stored: list[tuple[Donor[NDArray[Any]], str, ort.OrtValue]] = field(default_factory=list)
 
     def keep(self, layers: Sequence[str]) -> None:
         """Forgets original 2's recordings at other layers."""
         self._second = {name: self._second[name] for name in layers if name in self._second}
 
-    def activation(self, donor: Donor, layer: bundle_pb2.Layer) -> ort.OrtValue:
+    def activation(self, donor: Donor[NDArray[Any]], layer: bundle_pb2.Layer) -> ort.OrtValue:
         """(B, ...) of original 2, or (1, ...) of a stored donor."""
-        if isinstance(donor, Original2):
+        if donor.is_original2:
             if layer.name not in self._second:
                 self._second[layer.name] = self._record(self.latents2, layer)
             return self._second[layer.name]
         for kept, name, value in self._stored:
             if kept is donor and name == layer.name:
                 return value
-        value = self._record(donor.latents, layer)
+        value = self._record(donor.arrays, layer)
         self._stored = [*self._stored[1 - _DONORS_KEPT :], (donor, layer.name, value)]
         return value
 
@@ -196,10 +191,10 @@ class DonorsOf:
         """What may stop the runs."""
         return self.all.cancellation
 
-    def activation(self, donor: Donor, layer: bundle_pb2.Layer) -> Feed:
+    def activation(self, donor: Donor[NDArray[Any]], layer: bundle_pb2.Layer) -> Feed:
         """As `Donors.activation`, of these pairs."""
         value = self.all.activation(donor, layer)
-        if not isinstance(donor, Original2):
+        if not donor.is_original2:
             return value
         # The whole is on the device already; a part of it has to go through the host.
         whole = self.rows == slice(0, value.shape()[0])
@@ -210,9 +205,10 @@ def slots_of(intervention: Intervention, donors: Donors | DonorsOf) -> Feeds:
     """Where, what and by which factor every edit assigns."""
     feeds: Feeds = {}
     for i, edit in enumerate(intervention):
-        value, factor = _value(edit, donors), _factor(edit)
-        scale = arranged(edit.layer, np.full(1, factor, dtype=np.float32))
-        feeds |= _slot(i, _assignment(edit), places(edit), value, scale)
+        layer = donors.generator.layer(edit.layer)
+        value, factor = _value(layer, edit, donors), _factor(edit)
+        scale = arranged(layer, np.full(1, factor, dtype=np.float32))
+        feeds |= _slot(i, _assignment(edit), places(layer, edit), value, scale)
     return feeds
 
 
@@ -250,33 +246,29 @@ def _slot(
     return feeds | {factor_name(index): factor} if assignment is Assignment.AFFINE else feeds
 
 
-def _assignment(edit: Edit) -> Assignment:
-    replaces = isinstance(edit.action, Swap | Constant)
-    return Assignment.REPLACE if replaces else Assignment.AFFINE
+def _assignment(edit: Edit[NDArray[Any]]) -> Assignment:
+    return Assignment.REPLACE if edit.replaces else Assignment.AFFINE
 
 
-def _factor(edit: Edit) -> float:
+def _factor(edit: Edit[NDArray[Any]]) -> float:
+    number = edit.number or 0.0
+    return {"scale": number, "blend": 1 - number}.get(edit.action, 1.0)
+
+
+def _value(layer: bundle_pb2.Layer, edit: Edit[NDArray[Any]], donors: Donors | DonorsOf) -> Feed:
+    number = edit.number or 0.0
     match edit.action:
-        case Scale(factor):
-            return factor
-        case Blend(weight, _):
-            return 1 - weight
-        case _:
-            return 1.0
-
-
-def _value(edit: Edit, donors: Donors | DonorsOf) -> Feed:
-    layer = edit.layer
-    match edit.action:
-        case Swap(donor):
-            return donors.activation(donor, layer)
-        case Blend(weight, donor):
-            recorded: NDArray[np.float32] = _on_host(donors.activation(donor, layer))
-            return np.float32(weight) * recorded
-        case Constant(value) | Add(value):
-            if isinstance(value, PriorMean):
-                value = prior_mean(donors.generator, layer, donors.cancellation)
-            number = np.full(1, value, np.float32) if isinstance(value, float) else value
-            return arranged(layer, number)
+        case "swap":
+            return donors.activation(edit.donor or ORIGINAL2, layer)
+        case "blend":
+            recorded: NDArray[np.float32] = _on_host(
+                donors.activation(edit.donor or ORIGINAL2, layer)
+            )
+            return np.float32(number) * recorded
+        case "prior_mean":
+            return arranged(layer, prior_mean(donors.generator, layer, donors.cancellation))
+        case "constant" | "add":
+            given = np.full(1, number) if edit.array is None else edit.array
+            return arranged(layer, given.astype(np.float32, copy=False))
         case _:
             return arranged(layer, np.zeros(1, dtype=np.float32))

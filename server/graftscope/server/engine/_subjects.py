@@ -14,9 +14,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from graftscope.graph import Areas
+from graftscope.server.engine._edits import Intervention
 from graftscope.server.engine._generator import Effects, Generator, Latents, Recording
 from graftscope.server.engine._intervene import Donors, Feeds, Form, slots_of
-from graftscope.server.engine._intervention import Intervention
 from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan, choose_plan, rewritten
 from graftscope.server.engine._precision import Backend
@@ -190,7 +190,8 @@ class Interventions:
 
     def plan(self) -> Plan:
         """As `Subject`: one intervention a run, and as many pairs as the widest tensor allows."""
-        layers = [edit.layer for intervention in self.interventions for edit in intervention]
+        edits = (edit for intervention in self.interventions for edit in intervention)
+        layers = [self.generator.layer(edit.layer) for edit in edits]
         first = min(layers, key=lambda layer: layer.height * layer.width)
         return choose_plan(self.generator, first, 1, one_pair=self.products)
 
@@ -246,7 +247,8 @@ class _InterventionsBatch:
     def _change_to(self, form: Form, intervention: Intervention) -> None:
         if form == self._form:
             return
-        self.donors.keep([edit.layer.name for edit in intervention])
+        generator = self.subject.generator
+        self.donors.keep([generator.layer(edit.layer).name for edit in intervention])
         self._above = form.above(self.latents1, self.cancellation)
         nothing = form.nothing(intervention)
         self._image1 = form.images(self._above, nothing, self.cancellation)
@@ -255,3 +257,10 @@ class _InterventionsBatch:
 
 def _on(plan: Plan, backend: Backend) -> Plan:
     return replace(plan, provider=backend.provider, precision=backend.precision.value)
+
+
+def channel_set(layer: bundle_pb2.Layer, channels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(C,) booleans, true for these channels of the layer."""
+    chosen = np.zeros(layer.channels, dtype=np.bool_)
+    chosen[channels] = True
+    return chosen

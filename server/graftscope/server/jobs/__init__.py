@@ -5,23 +5,23 @@ It knows the engine and the analyses; it must not know gRPC or protobuf.
 
 from graftscope.server.jobs._array_ref import ArrayRef
 from graftscope.server.jobs._artifacts import (
-    DATATYPES,
     ArtifactStore,
     ArtifactWriter,
     array_bytes,
     check_sha256,
     decode_array,
-    encode_array,
 )
 from graftscope.server.jobs._checkpoints import CheckpointFolder
-from graftscope.server.jobs._edits import ORIGINAL2, DonorSpec, EditSpec, InterventionSpec
 from graftscope.server.jobs._execution import JobSettings
 from graftscope.server.jobs._live import Snapshot
 from graftscope.server.jobs._resolve import Resolver
 from graftscope.server.jobs._runner import JobRunner
 from graftscope.server.jobs._scratch import Scratch
 from graftscope.server.jobs._specification import (
+    DonorSpec,
+    EditSpec,
     InfluenceSpec,
+    InterventionSpec,
     LayerSpec,
     MagnitudeSpec,
     ModulesSpec,
@@ -53,11 +53,9 @@ from graftscope.server.jobs._sums import Looks, Sums
 from graftscope.server.jobs._until import RelativeErrorSpec, StableLabelsSpec, UntilSpec
 
 __all__ = [
-    "DATATYPES",
     "LEAST_PAIRS",
     "LEAST_STABLE_PAIRS",
     "LEAST_STRATIFIED_PAIRS",
-    "ORIGINAL2",
     "ArrayRef",
     "ArtifactStore",
     "ArtifactWriter",
@@ -94,7 +92,6 @@ __all__ = [
     "canonical",
     "check_sha256",
     "decode_array",
-    "encode_array",
     "identity",
     "input_arrays",
     "least_error_pairs",

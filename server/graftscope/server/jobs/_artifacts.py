@@ -17,18 +17,9 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope import codec
 from graftscope.server.errors import Corrupt, InvalidInput, NotFound
 from graftscope.server.jobs._array_ref import ArrayRef
-
-DATATYPES: dict[str, np.dtype[np.generic]] = {
-    "BOOL": np.dtype(np.bool_),
-    "UINT8": np.dtype(np.uint8),
-    "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"),
-    "FP32": np.dtype("<f4"),
-    "FP64": np.dtype("<f8"),
-}
-"""KServe's names of the element types that travel."""
 
 MAX_AXES = 16
 MAX_ELEMENTS = 2**48
@@ -36,15 +27,13 @@ MAX_ELEMENTS = 2**48
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
-_NAMES = {dtype: name for name, dtype in DATATYPES.items()}
-
 
 def decode_array(
     data: bytes, datatype: str, shape: tuple[int, ...], field: str
 ) -> NDArray[np.generic]:
     """Elements in C order, little-endian, to an array. Raises as `check_layout`."""
     check_layout(len(data), datatype, shape, field)
-    return np.frombuffer(data, DATATYPES[datatype]).reshape(shape)
+    return codec.decode(data, datatype, shape)
 
 
 def check_layout(size: int, datatype: str, shape: tuple[int, ...], field: str) -> None:
@@ -67,9 +56,10 @@ def array_bytes(datatype: str, shape: tuple[int, ...], field: str) -> int:
     Raises:
         InvalidInput: an unknown datatype, too many axes, or too many elements.
     """
-    if datatype not in DATATYPES:
+    if datatype not in codec.DATATYPES:
         raise InvalidInput(
-            f"{field} has datatype {datatype!r}; allowed are {', '.join(DATATYPES)}", field=field
+            f"{field} has datatype {datatype!r}; allowed are {', '.join(codec.DATATYPES)}",
+            field=field,
         )
     if len(shape) > MAX_AXES or math.prod(filter(None, shape)) > MAX_ELEMENTS:
         raise InvalidInput(
@@ -77,7 +67,7 @@ def array_bytes(datatype: str, shape: tuple[int, ...], field: str) -> int:
             f"that multiply to at most {MAX_ELEMENTS}",
             field=field,
         )
-    return DATATYPES[datatype].itemsize * math.prod(shape)
+    return codec.size_bytes(datatype, shape)
 
 
 def check_sha256(sha256: str, field: str) -> None:
@@ -93,15 +83,9 @@ def check_sha256(sha256: str, field: str) -> None:
         )
 
 
-def encode_array(array: NDArray[np.generic]) -> tuple[str, bytes]:
-    """An array to its datatype's name and its elements."""
-    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return _NAMES[little.dtype], little.tobytes()
-
-
 def array_ref(array: NDArray[np.generic]) -> ArrayRef:
     """The name of an array: its sha256, datatype and shape."""
-    datatype, data = encode_array(array)
+    datatype, data = codec.encode(array)
     return ArrayRef(hashlib.sha256(data).hexdigest(), datatype, array.shape)
 
 
@@ -126,10 +110,10 @@ class ArtifactStore:
             array: any of the datatypes that travel.
             durable: whether it must survive a power failure, which takes several times as long.
         """
-        datatype, data = encode_array(array)
+        datatype, data = codec.encode(array)
         return ArrayRef(self.put_bytes(data, durable=durable), datatype, array.shape)
 
-    def put_bytes(self, data: bytes, *, durable: bool = True) -> str:
+    def put_bytes(self, data: bytes | memoryview, *, durable: bool = True) -> str:
         """Stores bytes and gives their sha256; see `put`."""
         with self.writer() as writer:
             writer.write(data)
@@ -222,7 +206,7 @@ class ArtifactWriter:
         """sha256 of what was written so far."""
         return self._hash.hexdigest()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Appends bytes."""
         self._file.write(data)
         self._hash.update(data)

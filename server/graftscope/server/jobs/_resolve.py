@@ -4,7 +4,8 @@ It must not know gRPC or how jobs are scheduled.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,8 @@ from numpy.typing import NDArray
 from graftscope.bundle import read_originals
 from graftscope.server.analysis import Gaussian
 from graftscope.server.engine import (
-    Action,
-    Add,
-    Blend,
     Catalogue,
     ChannelSets,
-    Constant,
     ConstrainedPairs,
     Donor,
     DrawnImagePairs,
@@ -30,22 +27,23 @@ from graftscope.server.engine import (
     Interventions,
     Latents,
     LayeredSets,
-    Original2,
     PairSource,
-    PriorMean,
     PriorPairs,
-    Scale,
-    StoredLatents,
     Subject,
-    Swap,
     channel_set,
     complete,
     encode,
 )
 from graftscope.server.jobs._array_ref import ArrayRef
 from graftscope.server.jobs._artifacts import ArtifactStore
-from graftscope.server.jobs._edits import ORIGINAL2, DonorSpec, EditSpec, InterventionSpec
-from graftscope.server.jobs._specification import InfluenceSpec, OriginalsSpec
+from graftscope.server.jobs._specification import (
+    EditSpec,
+    InfluenceSpec,
+    InterventionSpec,
+    OriginalsSpec,
+)
+
+Array: TypeAlias = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -148,39 +146,18 @@ class Resolver:
     def _arrays(self, refs: Mapping[str, ArrayRef]) -> dict[str, NDArray[np.generic]]:
         return {name: self.artifacts.get(ref) for name, ref in refs.items()}
 
-    def _edit(self, generator: Generator, edit: EditSpec, originals: OriginalsSpec) -> Edit:
-        return Edit(
-            layer=generator.layer(edit.layer),
-            channels=np.array(edit.channels, dtype=np.int64),
-            action=self._action(generator, edit, originals),
-            mask=None if edit.mask is None else self.artifacts.get(edit.mask).astype(np.bool_),
-        )
+    def _edit(self, generator: Generator, edit: EditSpec, originals: OriginalsSpec) -> Edit[Array]:
+        made = edit.with_arrays(self.artifacts.get)
+        if made.donor is None or made.donor.is_original2:
+            return made
+        return replace(made, donor=self._donor(generator, made.donor, originals))
 
-    def _action(self, generator: Generator, edit: EditSpec, originals: OriginalsSpec) -> Action:
-        match edit.action:
-            case "swap":
-                return Swap(self._donor(generator, edit.donor or ORIGINAL2, originals))
-            case "blend":
-                donor = self._donor(generator, edit.donor or ORIGINAL2, originals)
-                return Blend(edit.number or 0.0, donor)
-            case "scale":
-                return Scale(edit.number or 0.0)
-            case "prior_mean":
-                return Constant(PriorMean())
-            case action:
-                return (Add if action == "add" else Constant)(self._value(edit))
-
-    def _value(self, edit: EditSpec) -> float | NDArray[np.float32]:
-        if edit.array is None:
-            return edit.number or 0.0
-        return self.artifacts.get(edit.array).astype(np.float32, copy=False)
-
-    def _donor(self, generator: Generator, donor: DonorSpec, originals: OriginalsSpec) -> Donor:
+    def _donor(
+        self, generator: Generator, donor: Donor[Array], originals: OriginalsSpec
+    ) -> Donor[Array]:
         """Noise that a donor leaves out is that of an original 2 of its own."""
-        if donor.kind == ORIGINAL2.kind:
-            return Original2()
-        given: Latents = self._arrays(donor.arrays)
+        given: Latents = donor.arrays
         if donor.kind == "image":
             given = encode(generator, given["image"].astype(np.uint8, copy=False))
         given = {**self._latents(originals, "fix"), **given}
-        return StoredLatents(complete(generator, given, 0, range(1), 2))
+        return Donor("latents", complete(generator, given, 0, range(1), 2))

@@ -9,15 +9,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import accumulate
-from typing import Self
+from typing import TypeAlias
 
+from graftscope.server.engine import Donor, Edit
 from graftscope.server.jobs._array_ref import ArrayRef
-from graftscope.server.jobs._edits import EditSpec, InterventionSpec
-from graftscope.server.jobs._until import UntilSpec, until_from_json
+from graftscope.server.jobs._plain import from_plain
+from graftscope.server.jobs._until import UntilSpec
 
 # Absent from the canonical form where they are empty, so that what was specified before there was
 # such a field keeps its identity.
 _LATER_FIELDS = frozenset({"share", "stratified", "interventions", "until", "each_layer"})
+
+
+DonorSpec: TypeAlias = Donor[ArrayRef]
+
+EditSpec: TypeAlias = Edit[ArrayRef]
+
+InterventionSpec: TypeAlias = tuple[EditSpec, ...]
+"""Edits of which no two assign one channel at one place."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +45,6 @@ class OriginalsSpec:
     arrays: Mapping[str, ArrayRef]
     share: tuple[str, ...] = ()
     stratified: bool = False
-
-    @classmethod
-    def from_json(cls, value: object) -> Self:
-        """The inverse of `dataclasses.asdict` after a trip through JSON."""
-        assert isinstance(value, dict)
-        refs = {name: ArrayRef.from_json(ref) for name, ref in value["arrays"].items()}
-        share, stratified = tuple(value.get("share", ())), value.get("stratified", False)
-        return cls(value["kind"], refs, share, stratified)
 
     def latents(self, prefix: str) -> dict[str, ArrayRef]:
         """Latents by the input's name: of `latents1`, `latents2` or `fix`."""
@@ -114,28 +115,6 @@ class InfluenceSpec:
         ends = accumulate(counts)
         return tuple(range(end - count, end) for end, count in zip(ends, counts, strict=True))
 
-    @classmethod
-    def from_json(cls, value: dict[str, object]) -> Self:
-        """The inverse of `canonical`."""
-        fields = dict(value)
-        sets, indices = fields.pop("sets"), fields.pop("indices")
-        interventions = fields.pop("interventions", [])
-        until, layers = fields.pop("until", None), fields.pop("each_layer", [])
-        assert isinstance(sets, list)
-        assert isinstance(indices, list)
-        assert isinstance(interventions, list)
-        assert until is None or isinstance(until, dict)
-        assert isinstance(layers, list)
-        return cls(
-            originals=OriginalsSpec.from_json(fields.pop("originals")),
-            sets=tuple(tuple(channels) for channels in sets),
-            indices=tuple(indices),
-            interventions=tuple(tuple(map(EditSpec.from_json, x)) for x in interventions),
-            until=until_from_json(until),
-            each_layer=tuple(LayerSpec(**each) for each in layers),
-            **fields,  # type: ignore[arg-type]
-        )
-
 
 @dataclass(frozen=True)
 class ModulesSpec:
@@ -164,11 +143,6 @@ class ModulesSpec:
     version: int = 1
     analysis: str = "modules"
 
-    @classmethod
-    def from_json(cls, value: dict[str, object]) -> Self:
-        """The inverse of `canonical`."""
-        return cls(**_with_arrays(value, "seeds"))  # type: ignore[arg-type]
-
 
 @dataclass(frozen=True)
 class StabilitySpec:
@@ -196,11 +170,6 @@ class StabilitySpec:
     products: ArrayRef | None = None
     version: int = 2
     analysis: str = "stability"
-
-    @classmethod
-    def from_json(cls, value: dict[str, object]) -> Self:
-        """The inverse of `canonical`."""
-        return cls(**_with_arrays(value, "ks", "methods"))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -240,28 +209,6 @@ class MagnitudeSpec:
     version: int = 1
     analysis: str = "magnitude"
 
-    @classmethod
-    def from_json(cls, value: dict[str, object]) -> Self:
-        """The inverse of `canonical`."""
-        fields = dict(value)
-        originals = OriginalsSpec.from_json(fields.pop("originals"))
-        for name in ("layers", "ks"):
-            fields[name] = tuple(fields[name])  # type: ignore[arg-type]
-        return cls(originals=originals, **fields)  # type: ignore[arg-type]
-
-
-def _with_arrays(value: Mapping[str, object], *tuples: str) -> dict[str, object]:
-    """Fields of a specification of maps, with arrays and tuples as they were before JSON."""
-    fields = dict(value)
-    for name in ("maps", "products"):
-        ref = fields.get(name)
-        fields[name] = ArrayRef.from_json(ref) if isinstance(ref, dict) else None
-    for name in tuples:
-        items = fields[name]
-        assert isinstance(items, list)
-        fields[name] = tuple(items)
-    return fields
-
 
 Spec = InfluenceSpec | ModulesSpec | StabilitySpec | MagnitudeSpec
 
@@ -284,7 +231,7 @@ def identity(spec: Spec) -> str:
 def parse_spec(text: str) -> Spec:
     """The inverse of `canonical`."""
     value = json.loads(text)
-    return _KINDS[value["analysis"]].from_json(value)
+    return from_plain(_KINDS[value["analysis"]], value)
 
 
 def input_arrays(spec: Spec) -> tuple[ArrayRef, ...]:

@@ -7,7 +7,7 @@ know what the jobs compute.
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, TypeAlias
 
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs._array_ref import ArrayRef
+from graftscope.server.jobs._plain import from_plain
 
 Json: TypeAlias = "str | int | float | list[Json] | dict[str, Json]"
 """What a result keeps beside its arrays."""
@@ -112,8 +113,6 @@ class Job:
     ended_s: float | None = None
     expires_s: float | None = None
 
-
-_FIELDS = frozenset(each.name for each in fields(Job))
 
 _METADATA = sa.MetaData()
 _JOBS = sa.Table(
@@ -273,18 +272,4 @@ def _result_to_json(result: Result) -> dict[str, object]:
 
 def _from_body(body: str) -> Job:
     # What only another version keeps is left out.
-    value = {name: item for name, item in json.loads(body).items() if name in _FIELDS}
-    result = value.pop("result")
-    checkpoint, failure = value.pop("checkpoint"), value.pop("failure")
-    return Job(
-        state=JobState(value.pop("state")),
-        estimate=Estimate(**value.pop("estimate")),
-        checkpoint=checkpoint and Checkpoint(**checkpoint),
-        failure=failure and Failure(**failure),
-        result=result
-        and Result(
-            {name: ArrayRef.from_json(ref) for name, ref in result["arrays"].items()},
-            result["scalars"],
-        ),
-        **value,
-    )
+    return from_plain(Job, json.loads(body))

@@ -3,9 +3,8 @@
 It must not know protobuf, sums or how a rule is decided.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,3 @@ class StableLabelsSpec:
 
 
 UntilSpec: TypeAlias = RelativeErrorSpec | StableLabelsSpec
-
-_RULES: dict[str, type[RelativeErrorSpec | StableLabelsSpec]] = {
-    each.rule: each for each in (RelativeErrorSpec, StableLabelsSpec)
-}
-
-
-def until_from_json(value: Mapping[str, Any] | None) -> UntilSpec | None:
-    """The inverse of `dataclasses.asdict` after a trip through JSON; None for no rule."""
-    return None if value is None else _RULES[value["rule"]](**value)

@@ -9,14 +9,13 @@ import numpy as np
 from google.longrunning import operations_pb2
 from numpy.typing import NDArray
 
+from graftscope.codec import INLINE_LIMIT_BYTES, tensor
 from graftscope.server.analysis import area_means
 from graftscope.server.jobs import Job, JobRunner, Snapshot, Spec, Sums
-from graftscope.server.rpc._arrays import tensor
 from graftscope.server.rpc._checks import check_request_id
 from graftscope.server.rpc._clustering import ClusteringRequests
 from graftscope.server.rpc._guard import Context
 from graftscope.server.rpc._names import job_id
-from graftscope.server.rpc._options import INLINE_LIMIT_BYTES
 from graftscope.server.rpc._replies import operation, progress
 from graftscope.server.rpc._requests import Requests
 from graftscope.v1 import analysis_service_pb2, analysis_service_pb2_grpc

@@ -3,7 +3,6 @@
 It must not know what the arrays are for.
 """
 
-import struct
 from asyncio import to_thread
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope import codec
+from graftscope.codec import INLINE_LIMIT_BYTES
 from graftscope.server.engine import Latents
 from graftscope.server.errors import InvalidInput, NotReady
 from graftscope.server.jobs import (
@@ -21,13 +22,9 @@ from graftscope.server.jobs import (
     JobState,
     Scratch,
     decode_array,
-    encode_array,
 )
 from graftscope.server.rpc._names import job_id
-from graftscope.server.rpc._options import INLINE_LIMIT_BYTES
 from graftscope.v1 import originals_pb2, tensor_pb2
-
-_LENGTH = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
@@ -113,18 +110,18 @@ class Arrays:
             put = partial(self.runner.artifacts.put, array, durable=False)
             message.artifact.CopyFrom(describe(await to_thread(put)).artifact)
         else:
-            datatype, data = encode_array(array)
-            _fill(message.tensor, datatype, array.shape, data)
+            codec.fill_tensor(message.tensor, array)
 
     async def fill_files(self, message: tensor_pb2.Array, files: Sequence[bytes]) -> None:
         """Puts files into a response as KServe packs them: each after its length in four bytes."""
-        data = b"".join(part for file in files for part in (_LENGTH.pack(len(file)), file))
+        data = codec.encode_files(files)
         if len(data) > INLINE_LIMIT_BYTES:
             put = partial(self.runner.artifacts.put_bytes, data, durable=False)
-            ref = ArrayRef(await to_thread(put), "BYTES", (len(files),))
+            ref = ArrayRef(await to_thread(put), codec.FILES, (len(files),))
             message.artifact.CopyFrom(describe(ref).artifact)
         else:
-            _fill(message.tensor, "BYTES", (len(files),), data)
+            message.tensor.datatype, message.tensor.data = codec.FILES, data
+            message.tensor.shape.append(len(files))
 
     async def fill_latents(self, message: originals_pb2.Latents, latents: Latents) -> None:
         """Latents by the inputs' names; however many there are, they fit into one message."""
@@ -152,22 +149,7 @@ class Arrays:
 
 def describe(ref: ArrayRef) -> tensor_pb2.Array:
     """An array by its checksum."""
-    return tensor_pb2.Array(
-        artifact=tensor_pb2.Artifact(sha256=ref.sha256, datatype=ref.datatype, shape=ref.shape)
-    )
-
-
-def tensor(array: NDArray[np.generic]) -> tensor_pb2.Tensor:
-    """An array inside a message."""
-    datatype, data = encode_array(array)
-    message = tensor_pb2.Tensor()
-    _fill(message, datatype, array.shape, data)
-    return message
-
-
-def _fill(message: tensor_pb2.Tensor, datatype: str, shape: Sequence[int], data: bytes) -> None:
-    message.datatype, message.data = datatype, data
-    message.shape.extend(shape)
+    return codec.artifact(ref.sha256, ref.datatype, ref.shape)
 
 
 def _decode(message: tensor_pb2.Tensor, field: str) -> NDArray[np.generic]:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import google_crc32c
 
+from graftscope.codec import CHUNK_BYTES
 from graftscope.server.errors import Corrupt, InvalidInput
 from graftscope.server.jobs import ArtifactStore, ArtifactWriter, array_bytes, check_sha256
 from graftscope.server.rpc._guard import Context
 from graftscope.v1 import artifact_service_pb2, artifact_service_pb2_grpc, tensor_pb2
 
-CHUNK_BYTES = 2**20
 MAX_ARTIFACT_BYTES = 2 * 2**30
 
 

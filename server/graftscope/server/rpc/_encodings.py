@@ -10,7 +10,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.server.errors import InvalidInput, Unsupported
+from graftscope.server.errors import InvalidInput
+from graftscope.server.rpc._unimplemented import said
 from graftscope.v1 import bundle_pb2, model_service_pb2
 
 _CHANNELS = (1, 3, 4)
@@ -24,12 +25,6 @@ class Encoding(Enum):
     WEBP = "webp"
 
 
-_ENCODINGS = {
-    model_service_pb2.IMAGE_ENCODING_PNG: Encoding.PNG,
-    model_service_pb2.IMAGE_ENCODING_WEBP: Encoding.WEBP,
-}
-
-
 def parse_encoding(number: int, image: bundle_pb2.Image) -> Encoding | None:
     """The format that is asked for; None for arrays.
 
@@ -37,15 +32,10 @@ def parse_encoding(number: int, image: bundle_pb2.Image) -> Encoding | None:
         Unsupported: a format of a later version.
         InvalidInput: such images cannot be stored in it.
     """
-    if number == model_service_pb2.IMAGE_ENCODING_UNSPECIFIED:
+    word = said(model_service_pb2.ImageEncoding.DESCRIPTOR, number, "", "encoding")
+    if not word:
         return None
-    if number not in _ENCODINGS:
-        raise Unsupported(
-            f"encoding number {number} is not implemented yet; implemented are "
-            f"{', '.join(x.value for x in Encoding)}",
-            field="encoding",
-        )
-    encoding = _ENCODINGS[number]  # type: ignore[index]  # the stub wants the enum
+    encoding = Encoding(word)
     _check_fits(encoding, image)
     return encoding
 

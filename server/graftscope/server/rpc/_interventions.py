@@ -6,15 +6,15 @@ how interventions are made.
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
 from itertools import combinations
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.server.engine import Generator
+from graftscope.server.engine import ORIGINAL2, Generator
 from graftscope.server.errors import InvalidInput, NotFound
-from graftscope.server.jobs import ORIGINAL2, ArrayRef, DonorSpec, EditSpec, InterventionSpec
+from graftscope.server.jobs import ArrayRef, DonorSpec, EditSpec, InterventionSpec
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._checks import check_channels, module_channels
 from graftscope.server.rpc._masks import parse_mask
@@ -26,22 +26,11 @@ MAX_EDITS = 64
 _FIELD = "intervention.edits"
 
 
-@dataclass(frozen=True, eq=False)
-class _Parsed:
-    """An edit and where it assigns, for the comparison with others."""
+_Parsed: TypeAlias = tuple[EditSpec, NDArray[np.bool_] | None]
+"""An edit, and where it assigns for the comparison with others."""
 
-    spec: EditSpec
-    mask: NDArray[np.bool_] | None
-
-
-@dataclass(frozen=True)
-class _Action:
-    """What is assigned: the fields of an edit that tell."""
-
-    action: str
-    number: float | None = None
-    array: ArrayRef | None = None
-    donor: DonorSpec | None = None
+_Action: TypeAlias = dict[str, Any]
+"""What is assigned: the fields of an edit that tell."""
 
 
 class InterventionRequests:
@@ -83,7 +72,7 @@ class InterventionRequests:
             for at in range(len(message.edits))
         ]
         _check_apart(parsed)
-        return tuple(each.spec for each in parsed)
+        return tuple(spec for spec, _ in parsed)
 
     async def labels(
         self, message: tensor_pb2.Array, layer: bundle_pb2.Layer, field: str
@@ -123,13 +112,10 @@ class InterventionRequests:
         spec = EditSpec(
             layer=layer.name,
             channels=tuple(channels.tolist()),
-            action=action.action,
-            number=action.number,
-            array=action.array,
-            donor=action.donor,
+            **action,
             mask=None if mask is None else await self._arrays.store(mask),
         )
-        return _Parsed(spec, mask)
+        return spec, mask
 
     async def _channels(
         self, edit: intervention_pb2.Edit, layer: bundle_pb2.Layer
@@ -159,28 +145,28 @@ class InterventionRequests:
                 return await self._constant(edit.constant, layer)
             case "scale":
                 factor = _finite(edit.scale.factor, "scale.factor")
-                return _Action("scale", number=factor)
+                return {"action": "scale", "number": factor}
             case "add":
                 return await self._add(edit.add, layer)
             case "blend":
                 weight = _finite(edit.blend.weight, "blend.weight")
                 donor = await self._donor(generator, edit.blend.donor, fixed, "blend.donor")
-                return _Action("blend", number=weight, donor=donor)
+                return {"action": "blend", "number": weight, "donor": donor}
             case _:  # The default is a swap from original 2.
                 donor = await self._donor(generator, edit.swap, fixed, "swap")
-                return _Action("swap", donor=donor)
+                return {"action": "swap", "donor": donor}
 
     async def _constant(
         self, constant: intervention_pb2.Constant, layer: bundle_pb2.Layer
     ) -> _Action:
         match constant.WhichOneof("value"):
             case "scalar":
-                return _Action("constant", number=_finite(constant.scalar, "constant.scalar"))
+                return {"action": "constant", "number": _finite(constant.scalar, "constant.scalar")}
             case "prior_mean":
-                return _Action("prior_mean")
+                return {"action": "prior_mean"}
             case "array":
                 array = await self._values(constant.array, layer, f"{_FIELD}.constant.array")
-                return _Action("constant", array=array)
+                return {"action": "constant", "array": array}
             case _:
                 raise InvalidInput(
                     "the constant has no value; a scalar, prior_mean or an array is needed",
@@ -190,10 +176,10 @@ class InterventionRequests:
     async def _add(self, add: intervention_pb2.Add, layer: bundle_pb2.Layer) -> _Action:
         match add.WhichOneof("value"):
             case "scalar":
-                return _Action("add", number=_finite(add.scalar, "add.scalar"))
+                return {"action": "add", "number": _finite(add.scalar, "add.scalar")}
             case "array":
                 array = await self._values(add.array, layer, f"{_FIELD}.add.array")
-                return _Action("add", array=array)
+                return {"action": "add", "array": array}
             case _:
                 raise InvalidInput(
                     "what is to be added has no value; a scalar or an array is needed",
@@ -259,12 +245,12 @@ class InterventionRequests:
 
 def _check_apart(parsed: list[_Parsed]) -> None:
     """Refuses two edits that assign one channel of a layer at one place."""
-    for (i, first), (j, second) in combinations(enumerate(parsed), 2):
-        both = set(first.spec.channels) & set(second.spec.channels)
-        if first.spec.layer == second.spec.layer and both and _overlap(first.mask, second.mask):
+    for (i, (first, mask1)), (j, (second, mask2)) in combinations(enumerate(parsed), 2):
+        both = set(first.channels) & set(second.channels)
+        if first.layer == second.layer and both and _overlap(mask1, mask2):
             raise InvalidInput(
                 f"edits {i} and {j} both assign channel {min(both)} of layer "
-                f"{first.spec.layer!r} at the same place; two edits of one channel need masks "
+                f"{first.layer!r} at the same place; two edits of one channel need masks "
                 "that do not overlap",
                 field=_FIELD,
             )

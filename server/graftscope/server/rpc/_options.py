@@ -3,9 +3,6 @@
 MESSAGE_LIMIT_BYTES = 4 * 2**20
 """gRPC's own default; what is larger travels as an artifact."""
 
-INLINE_LIMIT_BYTES = 2**20
-"""An array above this is sent as an artifact, so that several fit into one message."""
-
 
 def server_options() -> list[tuple[str, int]]:
     """The options of `grpc.aio.server`."""

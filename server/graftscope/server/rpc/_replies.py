@@ -1,9 +1,10 @@
 """From jobs to operations: their state, what they compute, and how they end."""
 
 from google.longrunning import operations_pb2
-from google.protobuf import duration_pb2, timestamp_pb2
 
+from graftscope import codec
 from graftscope.server.jobs import JobState, Snapshot
+from graftscope.server.rpc._arrays import describe
 from graftscope.server.rpc._errors import cancelled_status, status_of_failure
 from graftscope.server.rpc._names import operation_name
 from graftscope.server.rpc._responses import response
@@ -28,47 +29,40 @@ def operation(snapshot: Snapshot) -> operations_pb2.Operation:
 def metadata(snapshot: Snapshot) -> analysis_service_pb2.AnalysisMetadata:
     """What is told of a job beside its result."""
     job = snapshot.job
-    message = analysis_service_pb2.AnalysisMetadata(
-        identity=job.identity,
-        progress=progress(snapshot),
-        estimate=analysis_service_pb2.Estimate(
-            duration=_duration(job.estimate.duration_s),
-            hybrids=job.estimate.hybrids,
-            result_bytes=job.estimate.result_bytes,
-        ),
-        create_time=_timestamp(job.created_s),
-        end_time=_timestamp(job.ended_s),
-        expire_time=_timestamp(job.expires_s),
-    )
+    said: dict[str, object] = {
+        "identity": job.identity,
+        "progress": _progress(snapshot),
+        "estimate": {
+            "duration": job.estimate.duration_s,
+            "hybrids": job.estimate.hybrids,
+            "result_bytes": job.estimate.result_bytes,
+        },
+        "create_time": job.created_s,
+        "end_time": job.ended_s,
+        "expire_time": job.expires_s,
+    }
     if job.plan:
         # The precision is told in `Execution`, once there is a result.
-        told = {name: value for name, value in job.plan.items() if name != "precision"}
-        message.plan.CopyFrom(analysis_service_pb2.Plan(**told))
+        said["plan"] = {name: value for name, value in job.plan.items() if name != "precision"}
+    message = analysis_service_pb2.AnalysisMetadata()
+    codec.fill(message, said, describe)
     specify(message, job)
     return message
 
 
 def progress(snapshot: Snapshot) -> analysis_service_pb2.Progress:
     """How far a job is."""
+    message = analysis_service_pb2.Progress()
+    codec.fill(message, _progress(snapshot), describe)
+    return message
+
+
+def _progress(snapshot: Snapshot) -> dict[str, object]:
     job = snapshot.job
-    return analysis_service_pb2.Progress(
-        state=int(job.state),  # type: ignore[arg-type]
-        shards_done=job.shards_done,
-        shards_total=job.shards_total,
-        eta=None if snapshot.eta_s is None else _duration(snapshot.eta_s),
-        hybrids_per_second=snapshot.hybrids_per_s,
-    )
-
-
-def _duration(seconds: float) -> duration_pb2.Duration:
-    message = duration_pb2.Duration()
-    message.FromMicroseconds(round(seconds * 1e6))
-    return message
-
-
-def _timestamp(seconds: float | None) -> timestamp_pb2.Timestamp | None:
-    if seconds is None:
-        return None
-    message = timestamp_pb2.Timestamp()
-    message.FromMicroseconds(round(seconds * 1e6))
-    return message
+    return {
+        "state": job.state.name.lower(),
+        "shards_done": job.shards_done,
+        "shards_total": job.shards_total,
+        "eta": snapshot.eta_s,
+        "hybrids_per_second": snapshot.hybrids_per_s,
+    }

@@ -5,7 +5,7 @@ It must not know how jobs run.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,26 +26,8 @@ from graftscope.server.rpc._unimplemented import method, precision
 from graftscope.server.rpc._until import check_until, until
 from graftscope.v1 import analysis_service_pb2, bundle_pb2
 
-_Sets = tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True)
-class _Subject:
-    """What the maps are of: as the fields of `InfluenceSpec`."""
-
-    subject: str
-    layer: str
-    channels: int
-    sets: _Sets
-    indices: tuple[int, ...]
-    interventions: tuple[InterventionSpec, ...] = ()
-    layers: tuple[LayerSpec, ...] = ()
-
-    @classmethod
-    def at(
-        cls, layer: bundle_pb2.Layer, subject: str, sets: _Sets, indices: tuple[int, ...]
-    ) -> "_Subject":
-        return cls(subject, layer.name, layer.channels, sets, indices)
+_Subject = dict[str, Any]
+"""What the maps are of: the fields of `InfluenceSpec` that tell."""
 
 
 class Requests:
@@ -82,13 +64,7 @@ class Requests:
         originals, count, seed = await self.pairs.pairs(generator, request.pairs)
         spec = InfluenceSpec(
             model=generator.manifest.digest,
-            layer=subject.layer,
-            channels=subject.channels,
-            sets=subject.sets,
-            indices=subject.indices,
-            subject=subject.subject,
-            interventions=subject.interventions,
-            each_layer=subject.layers,
+            **subject,
             originals=originals,
             seed=seed,
             first=request.pairs.first,
@@ -141,7 +117,7 @@ class Requests:
                 indices = request.each_channel.indices or range(layer.channels)
                 channels = check_channels(layer, indices, "channels").tolist()
                 sets = tuple((c,) for c in channels)
-                return _Subject.at(layer, "channels", sets, tuple(channels))
+                return _at(layer, "channels", sets, tuple(channels))
             case "each_module":
                 return await self._modules(request, generator.layer(request.layer))
             case "each_layer":
@@ -159,7 +135,7 @@ class Requests:
             raise InvalidInput(
                 "labels put no channel into a module, so every E is empty", field="labels"
             )
-        return _Subject.at(layer, "modules", sets, modules)
+        return _at(layer, "modules", sets, modules)
 
     async def _interventions(
         self, request: analysis_service_pb2.InfluenceRequest, generator: Generator
@@ -193,13 +169,10 @@ def _layered(generator: Generator, request: analysis_service_pb2.InfluenceReques
     if not request.each_layer.layers:
         raise InvalidInput("each_layer names no layer", field="each_layer")
     found = _distinct_layers(generator, request.each_layer.layers)
-    return _Subject(
-        subject="layers",
-        layer="",
-        channels=0,
-        sets=(),
-        indices=tuple(c for layer in found for c in range(layer.channels)),
-        layers=tuple(LayerSpec(layer.name, layer.channels) for layer in found),
+    return _across(
+        "layers",
+        tuple(c for layer in found for c in range(layer.channels)),
+        each_layer=tuple(LayerSpec(layer.name, layer.channels) for layer in found),
     )
 
 
@@ -213,19 +186,39 @@ def _swaps(
     if not single or not all(edit.is_plain and edit.layer == layer.name for edit in edits):
         return None
     sets = tuple(edit.channels for edit in edits)
-    return _Subject.at(layer, "interventions", sets, tuple(range(len(sets))))
+    return _at(layer, "interventions", sets, tuple(range(len(sets))))
 
 
 def _mixed(interventions: list[InterventionSpec]) -> _Subject:
     layers = {edit.layer for intervention in interventions for edit in intervention}
-    return _Subject(
-        subject="interventions",
+    return _across(
+        "interventions",
+        tuple(range(len(interventions))),
         layer=layers.pop() if len(layers) == 1 else "",
-        channels=0,
-        sets=(),
-        indices=tuple(range(len(interventions))),
         interventions=tuple(interventions),
     )
+
+
+def _at(
+    layer: bundle_pb2.Layer,
+    subject: str,
+    sets: tuple[tuple[int, ...], ...],
+    indices: tuple[int, ...],
+) -> _Subject:
+    """Sets of channels of one layer."""
+    return {
+        "subject": subject,
+        "layer": layer.name,
+        "channels": layer.channels,
+        "sets": sets,
+        "indices": indices,
+    }
+
+
+def _across(subject: str, indices: tuple[int, ...], layer: str = "", **given: object) -> _Subject:
+    """What is no sets of channels of one layer."""
+    nothing = {"layer": layer, "channels": 0, "sets": ()}
+    return {"subject": subject, "indices": indices, **nothing, **given}
 
 
 def _longest_side(generator: Generator, map_size: int) -> int:

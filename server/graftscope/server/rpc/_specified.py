@@ -3,30 +3,30 @@
 from collections.abc import Mapping
 
 import numpy as np
+from google.protobuf.message import Message
 from numpy.typing import NDArray
 
+from graftscope import codec
+from graftscope.server.engine import ORIGINAL2
 from graftscope.server.jobs import (
-    ORIGINAL2,
     ArrayRef,
+    DonorSpec,
     EditSpec,
     InfluenceSpec,
     Job,
     MagnitudeSpec,
     ModulesSpec,
     OriginalsSpec,
+    RelativeErrorSpec,
     StabilitySpec,
+    UntilSpec,
     parse_spec,
 )
-from graftscope.server.rpc._arrays import describe, tensor
-from graftscope.server.rpc._edits import edit_message
-from graftscope.server.rpc._methods import METHODS
-from graftscope.server.rpc._precisions import PRECISIONS
-from graftscope.server.rpc._until import until_message
-from graftscope.v1 import (
-    analysis_service_pb2,
-    intervention_pb2,
-    originals_pb2,
-)
+from graftscope.server.rpc._arrays import describe
+from graftscope.v1 import analysis_service_pb2, tensor_pb2
+
+_Said = dict[str, object]
+_INNER = ("version", "analysis")
 
 
 def specify(message: analysis_service_pb2.AnalysisMetadata, job: Job) -> None:
@@ -34,97 +34,61 @@ def specify(message: analysis_service_pb2.AnalysisMetadata, job: Job) -> None:
     spec = parse_spec(job.specification)
     match spec:
         case ModulesSpec():
-            message.modules.CopyFrom(_modules_request(spec))
+            _fill(message.modules, _but(spec, *_INNER))
         case StabilitySpec():
-            message.stability.CopyFrom(_stability_request(spec))
+            _fill(message.stability, _but(spec, *_INNER))
         case MagnitudeSpec():
             message.model_digest = spec.model
-            message.magnitude.CopyFrom(_magnitude_request(spec, job.model))
+            _fill(message.magnitude, _magnitude(spec, job.model))
         case InfluenceSpec():
             message.model_digest = spec.model
-            message.influence.CopyFrom(_influence_request(spec, job.model))
+            _fill(message.influence, _influence(spec, job.model))
 
 
-def _modules_request(spec: ModulesSpec) -> analysis_service_pb2.ModulesRequest:
-    return analysis_service_pb2.ModulesRequest(
-        maps=describe(spec.maps),
-        k=spec.k,
-        method=METHODS[spec.method],
-        seeds=spec.seeds,
-        window=spec.window,
-        percentile=spec.percentile,
-        products=None if spec.products is None else describe(spec.products),
-        min_purity=spec.min_purity,
-    )
+def _fill(message: Message, said: _Said) -> None:
+    codec.fill(message, said, _put)
 
 
-def _stability_request(spec: StabilitySpec) -> analysis_service_pb2.StabilityRequest:
-    return analysis_service_pb2.StabilityRequest(
-        maps=describe(spec.maps),
-        ks=spec.ks,
-        methods=[METHODS[method] for method in spec.methods],
-        repeats=spec.repeats,
-        seed=spec.seed,
-        window=spec.window,
-        percentile=spec.percentile,
-        products=None if spec.products is None else describe(spec.products),
-    )
+def _put(array: ArrayRef | NDArray[np.generic]) -> tensor_pb2.Array:
+    if isinstance(array, ArrayRef):
+        return describe(array)
+    return tensor_pb2.Array(tensor=codec.tensor(array))
 
 
-def _magnitude_request(spec: MagnitudeSpec, model: str) -> analysis_service_pb2.MagnitudeRequest:
-    return analysis_service_pb2.MagnitudeRequest(
-        model=model,
-        layers=spec.layers,
-        ks=spec.ks,
-        method=METHODS[spec.method],
-        seed=spec.method_seed,
-        pairs=_pairs(spec),
-        map_size=spec.map_size,
-        window=spec.window,
-        percentile=spec.percentile,
-    )
+def _but(spec: object, *names: str) -> _Said:
+    """A specification's fields without some."""
+    return {name: value for name, value in vars(spec).items() if name not in names}
 
 
-def _pairs(spec: InfluenceSpec | MagnitudeSpec) -> originals_pb2.Pairs:
-    return originals_pb2.Pairs(
-        seed=spec.seed,
-        count=spec.pairs,
-        first=spec.first,
-        originals=_originals(spec.originals),
-        share=spec.originals.share,
-        fix=_latents(spec.originals.latents("fix")),
-        stratified=spec.originals.stratified,
-    )
+def _magnitude(spec: MagnitudeSpec, model: str) -> _Said:
+    left = (*_INNER, "method_seed", "originals", "first", "arithmetic")
+    said = _but(spec, *left)
+    return {**said, "model": model, "seed": spec.method_seed, "pairs": _pairs(spec)}
 
 
-def _influence_request(spec: InfluenceSpec, model: str) -> analysis_service_pb2.InfluenceRequest:
-    """The request that would give the same job."""
-    message = analysis_service_pb2.InfluenceRequest(
-        model=model,
-        layer=spec.layer,
-        map_size=spec.map_size,
-        precision=PRECISIONS[spec.precision],
-        pairs=_pairs(spec),
-        products=spec.products,
-        until=until_message(spec.until),
-    )
-    if spec.subject == "layers":
-        message.each_layer.layers.extend(each.layer for each in spec.each_layer)
-    elif spec.subject == "channels":
-        message.each_channel.indices.extend(spec.indices)
-    elif spec.subject == "modules":
-        message.each_module.tensor.CopyFrom(tensor(_labels(spec)))
-    else:
-        message.each_intervention.interventions.extend(_interventions(spec))
-    return message
+def _influence(spec: InfluenceSpec, model: str) -> _Said:
+    names = ("layer", "map_size", "precision", "products")
+    said = {name: getattr(spec, name) for name in names}
+    until = None if spec.until is None else _until(spec.until)
+    return {**said, **_subject(spec), "model": model, "pairs": _pairs(spec), "until": until}
 
 
-def _interventions(spec: InfluenceSpec) -> list[intervention_pb2.Intervention]:
-    swaps = ((EditSpec(spec.layer, channels, donor=ORIGINAL2),) for channels in spec.sets)
-    return [
-        intervention_pb2.Intervention(edits=[edit_message(edit) for edit in edits])
-        for edits in spec.interventions or swaps
-    ]
+def _subject(spec: InfluenceSpec) -> _Said:
+    match spec.subject:
+        case "layers":
+            return {"each_layer": [each.layer for each in spec.each_layer]}
+        case "channels":
+            return {"each_channel": spec.indices}
+        case "modules":
+            return {"each_module": _labels(spec)}
+        case _:
+            swaps = ((EditSpec(spec.layer, x, donor=ORIGINAL2),) for x in spec.sets)
+            return {
+                "each_intervention": [
+                    {"edits": [_edit(edit) for edit in edits]}
+                    for edits in spec.interventions or swaps
+                ]
+            }
 
 
 def _labels(spec: InfluenceSpec) -> NDArray[np.int64]:
@@ -135,29 +99,52 @@ def _labels(spec: InfluenceSpec) -> NDArray[np.int64]:
     return labels
 
 
-def _originals(originals: OriginalsSpec) -> originals_pb2.Originals:
-    arrays = originals.arrays
-    match originals.kind:
-        case "prior":
-            return originals_pb2.Originals(prior=originals_pb2.Prior())
-        case "encoded":
-            return originals_pb2.Originals(encoded=originals_pb2.Encoded())
-        case "images":
-            images = originals_pb2.Images(images=describe(arrays["images"]))
-            return originals_pb2.Originals(images=images)
-        case "image_pairs":
-            pairs = originals_pb2.ImagePairs(
-                images1=describe(arrays["images1"]), images2=describe(arrays["images2"])
-            )
-            return originals_pb2.Originals(image_pairs=pairs)
+def _edit(edit: EditSpec) -> _Said:
+    mask = None if edit.mask is None else {"array": edit.mask}
+    return {"layer": edit.layer, "channels": edit.channels, "mask": mask, **_action(edit)}
+
+
+def _action(edit: EditSpec) -> _Said:
+    number = edit.number or 0.0
+    match edit.action:
+        case "constant" | "add":
+            value = {"scalar": number} if edit.array is None else {"array": edit.array}
+            return {edit.action: value}
+        case "prior_mean":
+            return {"constant": {"prior_mean": {}}}
+        case "scale":
+            return {"scale": {"factor": number}}
+        case "blend":
+            return {"blend": {"weight": number, "donor": _donor(edit.donor or ORIGINAL2)}}
         case _:
-            latents = originals_pb2.LatentPairs(
-                latents1=_latents(originals.latents("latents1")),
-                latents2=_latents(originals.latents("latents2")),
-            )
-            return originals_pb2.Originals(latents=latents)
+            return {"swap": _donor(edit.donor or ORIGINAL2)}
 
 
-def _latents(refs: Mapping[str, ArrayRef]) -> originals_pb2.Latents:
-    inputs = {name: describe(ref) for name, ref in refs.items()}
-    return originals_pb2.Latents(inputs=inputs)
+def _donor(donor: DonorSpec) -> Mapping[str, object]:
+    return donor.arrays if donor.kind == "image" else {donor.kind: donor.arrays}
+
+
+def _until(rule: UntilSpec) -> _Said:
+    if isinstance(rule, RelativeErrorSpec):
+        return {rule.rule: rule.error}
+    return {rule.rule: _but(rule, "version", "rule")}
+
+
+def _pairs(spec: InfluenceSpec | MagnitudeSpec) -> _Said:
+    originals = spec.originals
+    return {
+        "seed": spec.seed,
+        "count": spec.pairs,
+        "first": spec.first,
+        "originals": {originals.kind: _given(originals)},
+        "share": originals.share,
+        "fix": originals.latents("fix"),
+        "stratified": originals.stratified,
+    }
+
+
+def _given(originals: OriginalsSpec) -> Mapping[str, object]:
+    """The arrays of originals as their message holds them."""
+    if originals.kind == "latents":
+        return {name: originals.latents(name) for name in ("latents1", "latents2")}
+    return {name: ref for name, ref in originals.arrays.items() if "/" not in name}

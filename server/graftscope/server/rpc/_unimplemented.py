@@ -11,21 +11,13 @@ from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from graftscope import codec
+from graftscope.server.analysis import Method
+from graftscope.server.engine import Precision
 from graftscope.server.errors import Unsupported
-from graftscope.server.rpc._methods import METHODS
-from graftscope.server.rpc._precisions import PRECISIONS
 from graftscope.v1 import analysis_service_pb2, precision_pb2, tensor_pb2
 
 _PACKAGE = tensor_pb2.DESCRIPTOR.package
-_METHOD_NAMES = {
-    analysis_service_pb2.METHOD_UNSPECIFIED: "nmf",
-    **{number: name for name, number in METHODS.items()},
-}
-
-_PRECISION_NAMES = {
-    precision_pb2.PRECISION_UNSPECIFIED: "fp32",
-    **{number: name for name, number in PRECISIONS.items()},
-}
 
 
 def check_known(request: Message) -> None:
@@ -46,18 +38,18 @@ def check_known(request: Message) -> None:
 
 
 def method(number: int) -> str:
-    """nmf, kmeans, pca or spectral.
+    """nmf, or another of the analyses' methods.
 
     Raises:
         Unsupported: a method of a later version was asked for.
     """
-    if number not in _METHOD_NAMES:
+    word = said(analysis_service_pb2.Method.DESCRIPTOR, number, Method.NMF.value, "method")
+    if word not in {each.value for each in Method}:
+        implemented = ", ".join(each.value for each in Method)
         raise Unsupported(
-            f"method {_name(analysis_service_pb2.Method.DESCRIPTOR, number)} is not implemented "
-            f"yet; implemented are {', '.join(METHODS)}",
-            field="method",
+            f"method {word} is not implemented yet; implemented are {implemented}", field="method"
         )
-    return _METHOD_NAMES[number]  # type: ignore[index]  # the stub wants the enum
+    return word
 
 
 def precision(number: int) -> str:
@@ -66,13 +58,27 @@ def precision(number: int) -> str:
     Raises:
         Unsupported: a precision of a later version was asked for.
     """
-    if number not in _PRECISION_NAMES:
-        raise Unsupported(
-            f"precision {_name(precision_pb2.Precision.DESCRIPTOR, number)} is not implemented "
-            f"yet; implemented are {', '.join(PRECISIONS)}",
-            field="precision",
-        )
-    return _PRECISION_NAMES[number]  # type: ignore[index]  # the stub wants the enum
+    kind = precision_pb2.Precision.DESCRIPTOR
+    return said(kind, number, Precision.FP32.value, "precision")
+
+
+def said(kind: EnumDescriptor, number: int, unsaid: str, field: str) -> str:
+    """The word of an enumeration's number.
+
+    Args:
+        kind: the enumeration.
+        number: as it came.
+        unsaid: what it means that nothing was said.
+        field: what is refused.
+
+    Raises:
+        Unsupported: it is of a later version.
+    """
+    try:
+        return codec.word_of(kind, number, unsaid)
+    except codec.UnknownNumberError as error:
+        told = str(error).replace("unknown; there are:", "not implemented yet; implemented are")
+        raise Unsupported(told, field=field) from error
 
 
 def _messages(message: Message) -> Iterator[Message]:
@@ -87,9 +93,3 @@ def _messages(message: Message) -> Iterator[Message]:
             inner = list(value) if field.is_repeated else [value]
         for each in inner:
             yield from _messages(each)
-
-
-def _name(kind: EnumDescriptor, number: int) -> str:
-    """The value's name, or its number where a newer client knows more."""
-    known = kind.values_by_number.get(number)
-    return known.name if known else f"number {number}"

@@ -1,4 +1,4 @@
-"""Stopping rules: from the contract's messages to specifications and back.
+"""Stopping rules: from the contract's messages to specifications, and whether they can hold.
 
 It must not know how a rule is decided.
 """
@@ -14,7 +14,6 @@ from graftscope.server.jobs import (
     least_error_pairs,
 )
 from graftscope.server.rpc._checks import check_smoothing
-from graftscope.server.rpc._methods import METHODS
 from graftscope.server.rpc._unimplemented import method
 from graftscope.v1 import analysis_service_pb2
 
@@ -39,24 +38,6 @@ def until(message: analysis_service_pb2.StoppingRule) -> UntilSpec | None:
                 window=labels.window or DEFAULT_WINDOW,
                 percentile=labels.percentile or DEFAULT_PERCENTILE,
             )
-        case None:
-            return None
-
-
-def until_message(spec: UntilSpec | None) -> analysis_service_pb2.StoppingRule | None:
-    """The message that would give the same rule."""
-    match spec:
-        case RelativeErrorSpec():
-            return analysis_service_pb2.StoppingRule(relative_standard_error=spec.error)
-        case StableLabelsSpec():
-            labels = analysis_service_pb2.StableLabels(
-                k=spec.k,
-                method=METHODS[spec.method],
-                seed=spec.seed,
-                window=spec.window,
-                percentile=spec.percentile,
-            )
-            return analysis_service_pb2.StoppingRule(stable_labels=labels)
         case None:
             return None
 
