@@ -87,6 +87,29 @@ def test_influence_tells_its_cost_on_standard_error_before_it_starts(shell: Shel
     assert "individual influence, % of the range" in out
 
 
+def test_top_shows_the_largest_influences_and_their_share_of_all(
+    shell: Shell, tmp_path: Path
+) -> None:
+    out = tmp_path / "maps.npz"
+    code, printed, _ = shell("influence", "--pairs", 3, "--top", 2, "--out", out)
+    individual = arrays(out)["individual"]
+    largest = np.argsort(individual)[::-1][:2]
+    rows = [line.split() for line in printed.splitlines() if line.strip()[:1].isdigit()]
+    *table, last = [row for row in rows if row[0].isdigit()]
+    assert code == 0
+    assert [int(row[0]) for row in table[-2:]] == list(largest)
+    share = individual[largest].sum() / individual.sum()
+    assert " ".join(last) == f"2 of {CHANNELS} channels: {share:.0%} of the sum of all influences"
+
+
+def test_top_of_more_than_there_are_sorts_all_and_tells_no_share(shell: Shell) -> None:
+    sorted_, unsorted = (
+        shell("influence", "--pairs", 3, *top)[1].splitlines() for top in (("--top", 99), ())
+    )
+    assert sorted(sorted_) == sorted(unsorted)
+    assert sorted_ != unsorted
+
+
 def test_a_dry_run_tells_the_cost_and_starts_nothing(
     shell: Shell, server: tuple[str, Faults]
 ) -> None:

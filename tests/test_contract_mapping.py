@@ -53,8 +53,8 @@ MAPS = np.zeros((4, 2, 2))
 LABELS = np.array([0, 1, -1])
 LATENTS = {"z": np.zeros((1, 2), np.float32)}
 
-# A call's own name is for programs that repeat a call; this client's calls find the same job by what
-# they ask for.
+# A call's own name is for programs that repeat a call; this client's calls find the same job by
+# what they ask for.
 LEFT_BY_REQUESTS = {"request_id"}
 
 TASKS: dict[type, list[Any]] = {

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, cast
 
+import numpy as np
 import typer
 
 from graftscope.client._client import Client
@@ -48,6 +49,17 @@ LayersOption = Annotated[
     ),
 ]
 
+TopOption = Annotated[
+    int | None,
+    typer.Option(
+        "--top",
+        metavar="N",
+        min=1,
+        help="Show only the N maps of the largest individual influence, and what share of the sum "
+        "of all of them that is. --json and --out have all maps in any case.",
+    ),
+]
+
 
 def influence(
     server: ServerOptions,
@@ -57,6 +69,7 @@ def influence(
     asked: Given[InfluenceTask],
     layer: LayersOption = None,
     intervene: EachInterveneOption = None,
+    top: TopOption = None,
     dry_run: DryRunOption = False,
     out: NpzOption = None,
     json: JsonOption = False,
@@ -88,7 +101,7 @@ def influence(
         if path:
             result.save(path)
         if not json:
-            _tell(result, "channel" if task.labels is None else "module", path)
+            _tell(result, "channel" if task.labels is None else "module", top, path)
         documents.append({**document_of(result), "out": path})
     if json:
         say_json({"layers": documents} if layers else documents[0])
@@ -130,7 +143,7 @@ def _subject(
     return model, {"layer": at, "channels": channels, "labels": labels}
 
 
-def _tell(result: InfluenceResult, unit: str, out: Path | None) -> None:
+def _tell(result: InfluenceResult, unit: str, top: int | None, out: Path | None) -> None:
     height, width = result.maps.shape[1:]
     say(
         f"{counted(len(result.maps), 'map')} of {height} x {width},"
@@ -141,15 +154,20 @@ def _tell(result: InfluenceResult, unit: str, out: Path | None) -> None:
     tell_how(result.execution)
     errors = result.individual_stderr / result.range_width
     heads, rows = _rows(result, unit)
+    shown = range(len(rows)) if top is None else np.argsort(-result.individual, kind="stable")[:top]
     say(
         table(
             (*heads, "individual influence, % of the range", "standard error"),
             [
-                (*each, f"{100 * share:.3f}", f"{100 * error:.3f}")
-                for each, share, error in zip(rows, result.individual_share, errors, strict=True)
+                (*rows[at], f"{100 * result.individual_share[at]:.3f}", f"{100 * errors[at]:.3f}")
+                for at in shown
             ],
         )
     )
+    if len(shown) < len(rows):
+        total = result.individual.sum()
+        share = result.individual[shown].sum() / total if total else 0.0
+        say(f"{len(shown)} of {counted(len(rows), unit)}: {share:.0%} of the sum of all influences")
 
 
 def _rows(result: InfluenceResult, unit: str) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
