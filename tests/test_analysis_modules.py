@@ -30,7 +30,8 @@ from graftscope.server.analysis._modules import modules_from_factors
 
 SIZE = 24
 CENTRES = ((5, 5), (5, 18), (18, 12))
-BOTH = pytest.mark.parametrize("method", [Method.NMF, Method.KMEANS])
+BY_MAPS = [Method.NMF, Method.KMEANS, Method.AGGLOMERATIVE]
+EACH = pytest.mark.parametrize("method", BY_MAPS)
 
 
 def bump(centre: tuple[int, int]) -> npt.NDArray[np.float64]:
@@ -49,7 +50,7 @@ def block_maps(channels_per_module: int = 6) -> tuple[npt.NDArray[np.float64], l
     return maps + noise, labels
 
 
-@BOTH
+@EACH
 def test_channels_that_paint_one_bump_form_one_module(method: Method) -> None:
     maps, truth = block_maps()
     modules = find_modules(maps, 3, method)
@@ -58,7 +59,7 @@ def test_channels_that_paint_one_bump_form_one_module(method: Method) -> None:
     assert modules.empty.size == modules.unexplained.size == 0
 
 
-@BOTH
+@EACH
 def test_a_template_is_bright_over_its_own_modules_bump_alone(method: Method) -> None:
     maps, truth = block_maps()
     modules = find_modules(maps, 3, method)
@@ -69,7 +70,7 @@ def test_a_template_is_bright_over_its_own_modules_bump_alone(method: Method) ->
         assert np.delete(brightness, module).max() < 0.01 * template.max()
 
 
-@BOTH
+@EACH
 def test_shapes_and_types_are_those_of_the_documented_arrays(method: Method) -> None:
     maps, _ = block_maps()
     modules = find_modules(maps, 2, method, seed=5)
@@ -82,7 +83,7 @@ def test_shapes_and_types_are_those_of_the_documented_arrays(method: Method) -> 
     assert modules.iterations >= 1
 
 
-@BOTH
+@EACH
 def test_a_flat_map_is_in_no_module_and_does_not_disturb_the_others(method: Method) -> None:
     maps, truth = block_maps()
     with_flat = np.insert(maps, 4, 0.1, axis=0)
@@ -94,7 +95,7 @@ def test_a_flat_map_is_in_no_module_and_does_not_disturb_the_others(method: Meth
     assert agreement(truth, np.delete(modules.labels, 4)) == 1.0
 
 
-@BOTH
+@EACH
 def test_the_same_seed_gives_the_same_modules(method: Method) -> None:
     maps = np.random.default_rng(2).random((20, 10, 10))
     first, second = (find_modules(maps, 3, method, seed=8) for _ in range(2))
@@ -110,9 +111,10 @@ def test_labels_of_nmf_are_the_largest_weights_of_unit_templates() -> None:
     np.testing.assert_allclose(modules.purity, expected)
 
 
-def test_centroids_of_kmeans_are_the_means_of_their_members() -> None:
+@pytest.mark.parametrize("method", [Method.KMEANS, Method.AGGLOMERATIVE])
+def test_centroids_are_the_means_of_their_members(method: Method) -> None:
     maps = np.random.default_rng(2).random((20, 10, 10))
-    modules = find_modules(maps, 3, Method.KMEANS)
+    modules = find_modules(maps, 3, method)
     rows = preprocess(maps).matrix
     for module in range(3):
         centroid = rows[modules.labels == module].mean(axis=0).reshape(10, 10)
@@ -132,6 +134,31 @@ def test_kmeans_keeps_the_best_of_ten_starts() -> None:
     distances = [float(((matrix - f.weights @ f.templates) ** 2).sum()) for f in kept]
     np.testing.assert_allclose(distances, spread(starts=10))
     assert sum(distances) < sum(spread(starts=1))
+
+
+def test_agglomerative_clustering_joins_what_spreads_least_and_draws_nothing() -> None:
+    maps = np.random.default_rng(2).random((12, 10, 10))
+    rows = preprocess(maps).matrix.astype(float)
+    groups = [[row] for row in range(len(rows))]
+
+    def growth(left: list[int], right: list[int]) -> float:
+        apart = rows[left].mean(axis=0) - rows[right].mean(axis=0)
+        return len(left) * len(right) / (len(left) + len(right)) * float(apart @ apart)
+
+    while len(groups) > 4:
+        pairs = [(a, b) for a in range(len(groups)) for b in range(a)]
+        a, b = min(pairs, key=lambda pair: growth(groups[pair[0]], groups[pair[1]]))
+        groups[b] += groups.pop(a)
+    truth = [next(i for i, group in enumerate(groups) if row in group) for row in range(12)]
+    found = [find_modules(maps, 4, Method.AGGLOMERATIVE, seed=seed) for seed in (0, 7)]
+    assert agreement(truth, found[0].labels) == 1.0
+    np.testing.assert_array_equal(found[0].labels, found[1].labels)
+    assert found[0].iterations == 8
+
+
+def test_one_map_alone_is_one_module_by_every_method() -> None:
+    for method in BY_MAPS:
+        assert find_modules(bump(CENTRES[0])[np.newaxis], 1, method).labels.tolist() == [0]
 
 
 def test_moving_the_templates_length_into_the_weights_keeps_the_product() -> None:
@@ -158,13 +185,13 @@ def test_a_channel_to_which_no_template_contributes_is_in_no_module() -> None:
     assert modules.purity[0] == 2 / 3
 
 
-@BOTH
+@EACH
 def test_as_many_modules_as_different_maps_are_found(method: Method) -> None:
     maps = np.array([bump(centre) for centre in CENTRES])
     assert sorted(find_modules(maps, 3, method).labels) == [0, 1, 2]
 
 
-@BOTH
+@EACH
 def test_more_modules_than_maps_that_are_not_flat_are_refused(method: Method) -> None:
     maps = np.array([*(bump(centre) for centre in CENTRES), np.zeros((SIZE, SIZE))])
     message = r"k = 4 exceeds what 3 influence maps that are not flat \(of 4\).*allowed: 1 to 3"
@@ -173,10 +200,11 @@ def test_more_modules_than_maps_that_are_not_flat_are_refused(method: Method) ->
     assert caught.value.field == "k"
 
 
-def test_more_modules_than_different_maps_are_refused_by_kmeans() -> None:
+@pytest.mark.parametrize("method", [Method.KMEANS, Method.AGGLOMERATIVE])
+def test_more_modules_than_different_maps_are_refused(method: Method) -> None:
     maps = np.array([bump(CENTRES[0])] * 3 + [bump(CENTRES[1])])
     with pytest.raises(KTooLargeError, match="k = 3 exceeds the 2 different channels"):
-        find_modules(maps, 3, Method.KMEANS)
+        find_modules(maps, 3, method)
 
 
 def test_modules_of_flat_maps_alone_are_refused() -> None:

@@ -42,6 +42,8 @@ class _MethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Method.ValueTy
     """Principal components of the effects in every pair, then k-means (section 5)."""
     METHOD_SPECTRAL: _Method.ValueType  # 4
     """The same effects through a non-linear embedding: spectral clustering of their cosines."""
+    METHOD_AGGLOMERATIVE: _Method.ValueType  # 5
+    """Agglomerative (Ward) clustering of the same rows as k-means; no starts, so seeds change nothing."""
 
 class Method(_Method, metaclass=_MethodEnumTypeWrapper): ...
 
@@ -53,6 +55,8 @@ METHOD_PCA: Method.ValueType  # 3
 """Principal components of the effects in every pair, then k-means (section 5)."""
 METHOD_SPECTRAL: Method.ValueType  # 4
 """The same effects through a non-linear embedding: spectral clustering of their cosines."""
+METHOD_AGGLOMERATIVE: Method.ValueType  # 5
+"""Agglomerative (Ward) clustering of the same rows as k-means; no starts, so seeds change nothing."""
 Global___Method: _TypeAlias = Method  # noqa: Y015
 
 class _JobState:

@@ -19,6 +19,7 @@ class Method(StrEnum):
     KMEANS = "kmeans"
     PCA = "pca"
     SPECTRAL = "spectral"
+    AGGLOMERATIVE = "agglomerative"
 
     @property
     def needs_products(self) -> bool:
@@ -32,8 +33,8 @@ GroupingMethod: TypeAlias = Annotated[
     Flag(
         "--method",
         "|".join(Method),
-        "How channels are grouped: nmf, kmeans by where their maps are large; pca, spectral "
-        "by what they do in every pair, for images that are not aligned in space.",
+        "How channels are grouped: nmf, kmeans, agglomerative by where their maps are large; pca, "
+        "spectral by what they do in every pair, for images that are not aligned in space.",
     ),
 ]
 GroupingSeed: TypeAlias = Annotated[

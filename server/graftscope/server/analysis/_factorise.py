@@ -1,4 +1,4 @@
-"""The two ways of grouping the rows of a binary matrix, each refusing to end unsettled.
+"""The ways of grouping the rows of a binary matrix, none of which ends unsettled in silence.
 
 Axes: C rows (channels that are not empty), P pixels, K modules. This module must not know maps'
 shapes or which channels were left out. scikit-learn takes a second to import, so it is imported by
@@ -71,6 +71,27 @@ def cluster_kmeans(
     """k-means: templates are centroids, weights are one-hot."""
     points = matrix.astype(np.float64)
     labels, iterations = kmeans_labels(points, k, seed, max_iterations)
+    return _centroids(points, labels, k, iterations)
+
+
+def cluster_agglomerative(matrix: npt.NDArray[np.bool_], k: int) -> Factors:
+    """Ward's clustering: the two groups whose union spreads least are joined until K are left.
+
+    Templates are centroids, weights are one-hot, iterations are joins. Nothing is drawn.
+    """
+    from sklearn.cluster import AgglomerativeClustering
+
+    points = matrix.astype(np.float64)
+    require_different(points, k)
+    if len(points) == 1:  # scikit-learn wants two rows.
+        return _centroids(points, np.zeros(1, dtype=np.int64), k, 0)
+    labels = AgglomerativeClustering(n_clusters=k, linkage="ward").fit_predict(points)
+    return _centroids(points, np.asarray(labels, dtype=np.int64), k, len(points) - k)
+
+
+def _centroids(
+    points: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], k: int, iterations: int
+) -> Factors:
     weights = np.eye(k)[labels]  # (C, K)
     return Factors(weights, weights.T @ points / weights.sum(axis=0)[:, np.newaxis], iterations)
 
@@ -96,7 +117,7 @@ def require_different(points: npt.NDArray[np.float64], k: int) -> None:
     distinct = len({row.tobytes() for row in points.round(_DIGITS) + 0.0})
     if k > distinct:
         raise KTooLargeError(
-            f"k = {k} exceeds the {distinct} different channels, which k-means cannot split "
+            f"k = {k} exceeds the {distinct} different channels, which cannot be split "
             f"further; allowed: 1 to {distinct}",
             "k",
         )

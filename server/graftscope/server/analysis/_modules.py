@@ -13,7 +13,12 @@ import numpy.typing as npt
 from graftscope.server.analysis._checks import require_between
 from graftscope.server.analysis._embed import cluster_components, cluster_spectrally
 from graftscope.server.analysis._errors import InvalidInputError, KTooLargeError
-from graftscope.server.analysis._factorise import Factors, cluster_kmeans, factorise_nmf
+from graftscope.server.analysis._factorise import (
+    Factors,
+    cluster_agglomerative,
+    cluster_kmeans,
+    factorise_nmf,
+)
 from graftscope.server.analysis._features import Features, features_of
 from graftscope.server.analysis._preprocess import DEFAULT_PERCENTILE, DEFAULT_WINDOW, BinaryMaps
 
@@ -31,6 +36,7 @@ class Method(enum.Enum):
     KMEANS = "kmeans"
     PCA = "pca"
     SPECTRAL = "spectral"
+    AGGLOMERATIVE = "agglomerative"
 
     @property
     def needs_products(self) -> bool:
@@ -96,10 +102,11 @@ def find_modules(
     Args:
         maps: Elementary influence maps of a layer, shape (C, H, W), finite.
         k: Number of modules, from 1 to the number of maps that are not empty.
-        method: Non-negative matrix factorisation, k-means on the same matrix; or k-means on
-            principal components or on a spectral embedding of `products`.
+        method: Non-negative matrix factorisation, k-means or agglomerative clustering of the same
+            matrix; or k-means on principal components or on a spectral embedding of `products`.
         seed: From 0 to 2^32 - 1. That of k-means chooses its ten starts; that of NMF enters through
-            a randomised singular value decomposition alone, so clear modules hardly depend on it.
+            a randomised singular value decomposition alone, so clear modules hardly depend on it;
+            agglomerative clustering has none.
         window: Side of the box filter in pixels, odd.
         percentile: Of each map, between 0 and 100, above which a pixel counts.
         products: Mean over pairs and pixels of the product of two channels' effects in the same
@@ -110,7 +117,7 @@ def find_modules(
 
     Raises:
         InvalidInputError: An argument is malformed or out of range.
-        KTooLargeError: There are fewer maps (for k-means: different maps) than modules.
+        KTooLargeError: There are fewer maps (different maps, but for NMF) than modules.
         NotConvergedError: The method reached its iteration limit.
     """
     return group(features_of(maps, window, percentile, products), k, method, seed)
@@ -153,6 +160,8 @@ def _factorise(features: Features, k: int, method: Method, seed: int) -> Factors
         return factorise_nmf(matrix, k, seed)
     if method is Method.KMEANS:
         return cluster_kmeans(matrix, k, seed)
+    if method is Method.AGGLOMERATIVE:
+        return cluster_agglomerative(matrix, k)
     if products is None:
         raise InvalidInputError(
             f"method {method.value} needs products of the channels' effects, which were not given",

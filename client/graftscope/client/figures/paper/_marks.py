@@ -59,6 +59,7 @@ METHODS: Mapping[str, Mark] = MappingProxyType(
         "kmeans": Mark("#bb5566", "s", "k-means"),
         "pca": Mark("#c8940f", "^", "PCA"),
         "spectral": Mark("#6f6f6f", "D", "spectral"),
+        "agglomerative": Mark("#228833", "v", "agglomerative"),
     }
 )
 """Ways of clustering, by their names on the command line."""
