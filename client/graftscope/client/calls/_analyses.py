@@ -1,13 +1,12 @@
 """Flows about analyses: start one, ask what it is going to cost, or compute it to its end."""
 
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from google.longrunning import operations_pb2
 
 from graftscope.client.arrays import Source
 from graftscope.client.calls import _operations
-from graftscope.client.calls._channel import Stubs
 from graftscope.client.calls._flow import Flow, call
 from graftscope.client.calls._models import settled
 from graftscope.client.calls._transfers import send_large
@@ -16,16 +15,12 @@ from graftscope.client.values import (
     AnalysisResult,
     Estimate,
     HybridTask,
-    InfluenceTask,
     Job,
-    MagnitudeTask,
     ModulesResult,
-    ModulesTask,
     StabilityResult,
-    StabilityTask,
     Task,
 )
-from graftscope.client.wire import Outbox, job_from, request_of
+from graftscope.client.wire import Outbox, job_from, named, request_of
 
 Result = TypeVar("Result", bound=AnalysisResult)
 
@@ -82,21 +77,9 @@ def _ask(task: Task, *, dry_run: bool = False) -> Flow[Job]:
     request = request_of((yield from settled(task)), outbox, dry_run=dry_run)
     yield from send_large(outbox)
     operation: operations_pb2.Operation = yield from call(
-        lambda stubs: _method(stubs, task), request
+        lambda stubs: getattr(stubs.analyses, named(type(task))), request
     )
     return job_from(operation)
-
-
-def _method(stubs: Stubs, task: Task) -> Any:
-    match task:
-        case InfluenceTask():
-            return stubs.analyses.Influence
-        case ModulesTask():
-            return stubs.analyses.Modules
-        case StabilityTask():
-            return stubs.analyses.Stability
-        case MagnitudeTask():
-            return stubs.analyses.Magnitude
 
 
 def _source(task: Task, known: Source | None) -> Flow[Source | None]:

@@ -23,7 +23,14 @@ from graftscope.client.wire._errors import (
 from graftscope.client.wire._models import manifest_from, model_from
 from graftscope.client.wire._operations import job_from, progress_from
 from graftscope.client.wire._replies import asked_arrays, images_from, response_of, result_from
-from graftscope.client.wire._requests import REQUESTS, UNIONS, AnyTask, model_name, request_of
+from graftscope.client.wire._requests import (
+    REQUESTS,
+    UNIONS,
+    AnyTask,
+    model_name,
+    named,
+    request_of,
+)
 
 __all__ = [
     "DETAILS_KEY",
@@ -45,6 +52,7 @@ __all__ = [
     "manifest_from",
     "model_from",
     "model_name",
+    "named",
     "operation_name",
     "progress_from",
     "request_of",

@@ -1,7 +1,7 @@
 """From the contract's replies to the client's results."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 from google.longrunning import operations_pb2
@@ -33,17 +33,13 @@ from graftscope.client.values import (
 )
 from graftscope.client.wire._arrays import AnyArray, Arrays, Read, unpack
 from graftscope.client.wire._operations import metadata_of, model_of, newer, until_of
-from graftscope.client.wire._requests import UNIONS
+from graftscope.client.wire._requests import UNIONS, named
 from graftscope.v1 import analysis_service_pb2, intervention_pb2, tensor_pb2
 
 Value = TypeVar("Value")
 
-AnalysisResponse: TypeAlias = (
-    analysis_service_pb2.InfluenceResponse
-    | analysis_service_pb2.ModulesResponse
-    | analysis_service_pb2.StabilityResponse
-    | analysis_service_pb2.MagnitudeResponse
-)
+_RESULTS = {f"{named(kind)}Response": kind for kind in get_args(AnalysisResult)}
+"""What comes of a response, by its message's name."""
 
 
 def images_from(
@@ -69,21 +65,17 @@ def images_from(
             return made(reply, HybridFiles, arrays, encoding=task.encoding)
 
 
-def response_of(operation: operations_pb2.Operation) -> AnalysisResponse:
+def response_of(operation: operations_pb2.Operation) -> Message:
     """Unpack the response of an operation that is done.
 
     Raises:
         ReplyError: If it is not an analysis's.
     """
-    candidates: tuple[AnalysisResponse, ...] = (
-        analysis_service_pb2.InfluenceResponse(),
-        analysis_service_pb2.ModulesResponse(),
-        analysis_service_pb2.StabilityResponse(),
-        analysis_service_pb2.MagnitudeResponse(),
-    )
-    for response in candidates:
-        if operation.response.Unpack(response):
-            return response
+    sent = operation.response.TypeName().rpartition(".")[2]
+    kind = getattr(analysis_service_pb2, sent, None) if sent in _RESULTS else None
+    response: Message | None = kind() if kind else None
+    if response is not None and operation.response.Unpack(response):
+        return response
     raise ReplyError(
         f"{operation.name} answered with {operation.response.type_url!r}, which is no analysis"
     )
@@ -103,22 +95,20 @@ def asked_arrays(operation: operations_pb2.Operation) -> dict[str, tensor_pb2.Ar
 
 
 def result_from(
-    operation: operations_pb2.Operation, response: AnalysisResponse, arrays: Arrays
+    operation: operations_pb2.Operation, response: Message, arrays: Arrays
 ) -> AnalysisResult:
     """Put an analysis's result together."""
-    name = operation.name
     match response:
         case analysis_service_pb2.InfluenceResponse():
             return _influence_from(operation, response, arrays)
-        case analysis_service_pb2.ModulesResponse():
-            seeds = tuple(metadata_of(operation).modules.seeds)
-            return made(response, ModulesResult, arrays, operation=name, seeds=seeds)
-        case analysis_service_pb2.StabilityResponse():
-            found = made(response, StabilityResult, arrays, operation=name)
-            _require_table(found)
-            return found
         case analysis_service_pb2.MagnitudeResponse():
             return _magnitude_from(operation, response, arrays)
+    kind = _RESULTS[type(response).__name__]
+    asked = {"seeds": tuple(metadata_of(operation).modules.seeds)} if kind is ModulesResult else {}
+    found: AnalysisResult = made(response, kind, arrays, operation=operation.name, **asked)
+    if isinstance(found, StabilityResult):
+        _require_table(found)
+    return found
 
 
 def made(message: Message, kind: type[Value], arrays: Arrays, /, **given: object) -> Value:

@@ -1,6 +1,6 @@
 """From the client's requests to the contract's messages."""
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from google.protobuf.message import Message
 
@@ -13,15 +13,11 @@ from graftscope.client.values import (
     HybridTask,
     ImagePairs,
     Images,
-    InfluenceTask,
     LatentPairs,
-    MagnitudeTask,
-    ModulesTask,
     PosteriorTask,
     Prior,
     RelativeError,
     SamplesTask,
-    StabilityTask,
     StableLabels,
     Task,
 )
@@ -29,6 +25,12 @@ from graftscope.client.wire._arrays import Outbox
 from graftscope.v1 import analysis_service_pb2, model_service_pb2
 
 AnyTask: TypeAlias = Task | SamplesTask | PosteriorTask | HybridsTask
+
+
+def named(value: type) -> str:
+    """Tell the contract's name of an analysis, of its request's or its result's class."""
+    return value.__name__.removesuffix("Task").removesuffix("Result")
+
 
 UNIONS: codec.Unions = {
     **INTERVENTION_UNIONS,
@@ -50,12 +52,9 @@ REQUESTS: dict[type, type[Message]] = {
     SamplesTask: model_service_pb2.GenerateRequest,
     PosteriorTask: model_service_pb2.EncodeRequest,
     HybridsTask: model_service_pb2.HybridizeRequest,
-    InfluenceTask: analysis_service_pb2.InfluenceRequest,
-    ModulesTask: analysis_service_pb2.ModulesRequest,
-    StabilityTask: analysis_service_pb2.StabilityRequest,
-    MagnitudeTask: analysis_service_pb2.MagnitudeRequest,
+    **{task: getattr(analysis_service_pb2, f"{named(task)}Request") for task in get_args(Task)},
 }
-"""The message of each request."""
+"""The message of each request; an analysis is named in the contract as it is here."""
 
 
 def request_of(task: AnyTask, outbox: Outbox, *, dry_run: bool = False) -> Any:
