@@ -25,8 +25,8 @@ from graftscope.graph import (
     splice,
 )
 from graftscope.graph.rewrites import CHANNELS, REWRITES, SHARE, channel_effects, rewrite
-from graftscope.graph.rewrites._build import weights
 from graftscope.graph.rewrites._defer import phase_kernel
+from graftscope.graph.rewrites._nodes import weights
 from onnx_toys import CHAIN, REUSED_LATENT, SKIP, latents, parse, run
 
 PAIRS = 3

@@ -8,12 +8,12 @@
 It works on graphs alone, with onnx-ir; it must not know torch, gRPC or sessions.
 """
 
-from graftscope.graph._accumulate import ADDED, COUNT, M2, MEAN, accumulate
-from graftscope.graph._choose import DONORS, FIRST, SAMPLES, splice_samples
 from graftscope.graph._cost import Cost, cost_of
 from graftscope.graph._cut import Cut, cut
+from graftscope.graph._fitness import refuse_unfit
 from graftscope.graph._free_batch import free_batch
-from graftscope.graph._intervene import (
+from graftscope.graph._halves import upper_half
+from graftscope.graph._intervention import (
     Assignment,
     Intervened,
     Slot,
@@ -22,28 +22,36 @@ from graftscope.graph._intervene import (
     value_name,
     where_name,
 )
-from graftscope.graph._kinds import LayerKind
 from graftscope.graph._layers import Layer, find_layers
-from graftscope.graph._normalise import normalise, strip_metadata
+from graftscope.graph._plain_form import normalise, strip_metadata
 from graftscope.graph._randomness import Noise, inputs_for_randomness
-from graftscope.graph._shapes import has_batch_axis, static_extents
-from graftscope.graph._splice import (
-    HYBRIDS,
+from graftscope.graph._reduction import (
+    ADDED,
+    COUNT,
     IMAGE1,
+    M2,
+    MEAN,
     MOMENT,
+    PIXEL_MEANS,
+    TOTAL,
+    Areas,
+    accumulate,
+    reduce_effects,
+)
+from graftscope.graph._shapes import LayerKind, has_batch_axis, static_extents
+from graftscope.graph._splice import (
+    DONORS,
+    FIRST,
+    HYBRIDS,
     OPSET_FLOOR,
     ORIGINAL1,
     ORIGINAL2,
-    PIXEL_MEANS,
+    SAMPLES,
     SETS,
-    TOTAL,
-    Areas,
-    reduce_effects,
     splice,
+    splice_samples,
 )
-from graftscope.graph._unfit import refuse_unfit
-from graftscope.graph._upper import upper_half
-from graftscope.graph._walk import image_of
+from graftscope.graph._tensors import image_of
 from graftscope.graph.errors import (
     CutError,
     FixedBatchError,

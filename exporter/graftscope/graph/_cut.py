@@ -20,29 +20,20 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from graftscope.graph._batch import ask_activation_instead, asks_for_batch
+from graftscope.graph._fitness import CHOICES
+from graftscope.graph._halves import half_above, lower_half, what_is_below
+from graftscope.graph._randomness import RANDOM
 from graftscope.graph._shapes import has_batch_axis, infer_missing_shapes
-from graftscope.graph._walk import (
-    affected_by,
+from graftscope.graph._tensors import (
     constants_of,
     image_of,
     name_of,
     needed_for,
     tensor_named,
-    tensors_of,
 )
 from graftscope.graph.errors import CutError, RandomGraphError
 
-_RANDOM = frozenset(
-    {
-        "Bernoulli",
-        "Multinomial",
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-    }
-)
+_DRAWS = CHOICES | RANDOM
 
 
 @dataclass(frozen=True)
@@ -123,110 +114,19 @@ def cut_through(model: ir.Model, activations: Sequence[ir.Value]) -> Halves:
         CutError: If a tensor stands in the way.
     """
     graph = model.graph
-    below = _below(graph, activations)
+    below = what_is_below(graph, activations)
     _refuse_without_batch_axis(activations, below.carried)
     crossing = [each for each in (*activations, *below.carried) if each not in graph.inputs]
     return Halves(
-        upstream=_upstream(model, crossing) if crossing else None,
-        downstream=_downstream(model, activations, below),
+        upstream=half_above(model, crossing) if crossing else None,
+        downstream=lower_half(model, activations, below),
         carried=tuple(name_of(each) for each in below.carried),
-    )
-
-
-@dataclass(frozen=True)
-class _Below:
-    """What the downstream half is made of, in the order of the whole graph."""
-
-    nodes: list[ir.Node]
-    initializers: list[ir.Value]
-    carried: list[ir.Value]
-    asking: set[ir.Node]
-    """Nodes that read the batch's extent from a tensor above the cut."""
-
-
-def _below(graph: ir.Graph, activations: Sequence[ir.Value]) -> _Below:
-    affected = affected_by(graph, activations)
-    asking = {node for node in graph if _asks_above(node, graph, affected)}
-    asked = {node.outputs[0] for node in asking}
-    computed = (affected | constants_of(graph, asked)) - set(activations)
-    needed = needed_for([image_of(graph)], through=computed - asked)
-    return _Below(
-        nodes=[node for node in graph if not (needed & computed).isdisjoint(node.outputs)],
-        initializers=[value for value in graph.initializers.values() if value in needed],
-        carried=[
-            value
-            for value in tensors_of(graph)
-            if value in needed and value not in computed and value not in activations
-        ],
-        asking=asking,
-    )
-
-
-def _asks_above(node: ir.Node, graph: ir.Graph, affected: set[ir.Value]) -> bool:
-    return asks_for_batch(node, graph) and node.inputs[0] not in affected
-
-
-def _upstream(model: ir.Model, crossing: list[ir.Value]) -> ir.Model:
-    graph = model.graph
-    needed = needed_for(crossing)
-    return _part(
-        model,
-        inputs=[value for value in graph.inputs if value in needed],
-        outputs=crossing,
-        nodes=[node for node in graph if not needed.isdisjoint(node.outputs)],
-        initializers=[value for value in graph.initializers.values() if value in needed],
-    )
-
-
-def _downstream(model: ir.Model, activations: Sequence[ir.Value], below: _Below) -> ir.Model:
-    # A node asking above the cut still reads its tensor here, until its copy is replaced.
-    crossing = [*activations, *below.carried]
-    asked = [node.inputs[0] for node in below.nodes if node in below.asking]
-    above = [value for value in dict.fromkeys(asked) if value and value not in crossing]
-    half = _part(
-        model,
-        inputs=[*crossing, *above],
-        outputs=[image_of(model.graph)],
-        nodes=below.nodes,
-        initializers=below.initializers,
-    )
-    copies = list(zip(below.nodes, half.graph, strict=True))
-    for node, copy in copies:
-        if node in below.asking:
-            ask_activation_instead(copy, half.graph.inputs[0])
-    for _ in above:
-        half.graph.inputs.pop()
-    return half
-
-
-def _part(
-    model: ir.Model,
-    *,
-    inputs: list[ir.Value],
-    outputs: list[ir.Value],
-    nodes: list[ir.Node],
-    initializers: list[ir.Value],
-) -> ir.Model:
-    view = ir.GraphView(
-        inputs,
-        outputs,
-        nodes=nodes,
-        initializers=initializers,
-        opset_imports=dict(model.graph.opset_imports),
-        name=model.graph.name,
-    )
-    return ir.Model(
-        view.clone(),
-        ir_version=model.ir_version,
-        producer_name=model.producer_name,
-        producer_version=model.producer_version,
-        functions=[function.clone() for function in model.functions.values()],
     )
 
 
 def _refuse_randomness(graph: ir.Graph) -> None:
     for node in ir.traversal.RecursiveGraphIterator(graph):
-        if node.op_type in _RANDOM:
+        if node.op_type in _DRAWS:
             raise RandomGraphError(
                 f"node {node.name!r} ({node.op_type}) draws random numbers inside the graph; "
                 "they must come from an input, so that an original and its hybrid share them"

@@ -13,13 +13,13 @@ It works on shapes alone; whether the numbers are the same is for a proof to say
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 import onnx_ir as ir
 
-from graftscope.graph._batch_axis import axis_behind
-from graftscope.graph._batch_moves import place_behind_reshape
-from graftscope.graph._batch_shared import extents_of, in_the_way
+from graftscope.graph._batch_axis import axis_behind, extents_of, in_the_way, place_behind_reshape
 from graftscope.graph._shapes import has_batch_axis, infer_missing_shapes
-from graftscope.graph._walk import image_of, inputs_of, name_of, tensors_of
+from graftscope.graph._tensors import image_of, inputs_of, name_of, tensors_of
+from graftscope.graph._values import free_name, initializer, insert
 from graftscope.graph.errors import FixedBatchError
 
 BATCH: Final = "batch"
@@ -190,20 +190,10 @@ def _joined(graph: ir.Graph, before: ir.Node, parts: Sequence[ir.Value]) -> ir.V
 
 
 def _insert(graph: ir.Graph, before: ir.Node, node: ir.Node) -> ir.Value:
-    graph.insert_before(before, node)
-    node.name = node.outputs[0].name = _free_name(graph, f"{name_of(before.outputs[0])}_batch")
-    return node.outputs[0]
+    name = free_name(graph, f"{name_of(before.outputs[0])}_batch")
+    return insert(graph, before, node, name)
 
 
 def _ints(graph: ir.Graph, node: ir.Node, numbers: Sequence[int]) -> ir.Value:
-    name = _free_name(graph, f"{name_of(node.outputs[0])}_extents")
-    tensor = ir.tensor(list(numbers), dtype=ir.DataType.INT64, name=name)
-    value = ir.val(name, const_value=tensor)
-    graph.register_initializer(value)
-    return value
-
-
-def _free_name(graph: ir.Graph, name: str) -> str:
-    taken = {name_of(value) for value in tensors_of(graph)}
-    candidates = (name, *(f"{name}_{i}" for i in range(2, len(taken) + 3)))
-    return next(each for each in candidates if each not in taken)
+    name = free_name(graph, f"{name_of(node.outputs[0])}_extents")
+    return initializer(graph, name, np.array(numbers, dtype=np.int64))

@@ -1,20 +1,45 @@
-"""A generator's layers, from the latents to the image: `_points` says which they are.
+"""Which tensors of a generator are its layers: the points at which it can be cut and edited.
 
-The latents are the first layers (Definition 3), whatever reads them. All extents but the batch
-are fixed.
+Rules
+1. A layer is what a linear operation reads as its data, so it lies after normalisation and
+   nonlinearity (section 3.1). What several of them read is one layer.
+2. Padding, resampling, blurring and scaling by a style keep channels apart: a layer lies before
+   them, where it is smallest and feeds everything. What is flattened is a map.
+3. The sum in which a skip connection ends is a layer too: it feeds the next block, whose first
+   linear operation reads it only after normalisation, or not at all. So are the parts that a
+   skip connection joins channel by channel, where it starts, and a style that scales a map.
+4. A layer lies behind a linear operation, so a constant is none; and the image depends on what
+   reads it, so it is not the image. It differs between samples: what only constants and inputs
+   that are the same in every sample decide is none.
+5. They are ordered as the graph computes them, from the latents to the image; latents are the
+   first layers (Definition 3), whatever reads them.
+6. All extents but the batch are fixed.
+
+Axes: B batch, C channels, H and W pixels, N tokens.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx_ir as ir
 
-from graftscope.graph._kinds import LayerKind, kind_of
-from graftscope.graph._names import layer_names
-from graftscope.graph._points import LINEAR, find_points
-from graftscope.graph._shapes import infer_missing_shapes, static_extents
-from graftscope.graph._walk import name_of
+from graftscope.graph._layer_names import layer_names
+from graftscope.graph._shapes import LayerKind, infer_missing_shapes, kind_of, static_extents
+from graftscope.graph._tensors import (
+    affected_by,
+    constants_of,
+    image_of,
+    inputs_of,
+    name_of,
+    needed_for,
+)
 from graftscope.graph.errors import NoLayersError
+
+_CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+_PRODUCTS = frozenset({"Gemm", "MatMul"})
+_LINEAR = _CONVOLUTIONS | _PRODUCTS | {"Einsum"}
+_KEEPS_CHANNELS_APART = frozenset({"Identity", "Dropout", "Pad", "Resize", "Upsample"})
 
 
 @dataclass(frozen=True)
@@ -60,7 +85,7 @@ def find_layers(
     """
     infer_missing_shapes(model)
     graph = model.graph
-    inner = find_points(graph, constant)
+    inner = _points(graph, constant)
     _require_fixed_extents(graph, inner)
     fitting = [value for value in inner if kind_of(value) is not None]
     inputs = [value for value in graph.inputs if value.name in latents and kind_of(value)]
@@ -73,7 +98,7 @@ def _require_fixed_extents(graph: ir.Graph, inner: Sequence[ir.Value]) -> None:
     if not inner:
         operations = ", ".join(sorted({node.op_type for node in graph})) or "none"
         raise NoLayersError(
-            f"no layer found: a layer feeds one of {', '.join(sorted(LINEAR))} and lies behind "
+            f"no layer found: a layer feeds one of {', '.join(sorted(_LINEAR))} and lies behind "
             f"another of them; the graph's operations: {operations}"
         )
     if all(kind_of(value) is None for value in inner):
@@ -98,3 +123,139 @@ def _arranged(kind: LayerKind, extents: tuple[int, ...]) -> tuple[int, int, int]
     if kind is LayerKind.TOKENS:
         return extents[1], extents[0], 1
     return (extents[0], *extents[1:], 1, 1)[:3]  # type: ignore[return-value]  # three of them
+
+
+def _points(graph: ir.Graph, constant: Collection[str]) -> list[ir.Value]:
+    """Return the tensors of the layers behind the latents, in the graph's order.
+
+    Args:
+        graph: A generator's, with one output.
+        constant: Names of the inputs that are the same in every sample.
+
+    Raises:
+        GraphError: If there is not exactly one output.
+    """
+    linear = [out for node in graph if node.op_type in _LINEAR for out in node.outputs]
+    same = constants_of(graph, [value for value in graph.inputs if value.name in constant])
+    behind = affected_by(graph, linear) - same
+    feeding = [*_read_values(graph, same), *_joined_parts(graph)]
+    read = {each for value in feeding for each in _before_resampling(value, same)}
+    wanted = (read | {*_sums(graph, same)}) & behind
+    return [value for node in graph for value in node.outputs if value in wanted]
+
+
+def _read_values(graph: ir.Graph, same: set[ir.Value]) -> Iterator[ir.Value]:
+    needed = needed_for([image_of(graph)])
+    for node in graph:
+        if _reads_data(node, same) and not needed.isdisjoint(node.outputs):
+            data = node.inputs[0]
+            assert data is not None
+            yield data
+
+
+def _reads_data(node: ir.Node, same: set[ir.Value]) -> bool:
+    """Tell whether a node multiplies data, not weights, by weights that mix channels."""
+    if node.op_type in _CONVOLUTIONS:
+        return not _is_blur(node)
+    return node.op_type in _PRODUCTS and node.inputs[1] in same and node.inputs[0] not in same
+
+
+def _is_blur(node: ir.Node) -> bool:
+    """Tell whether a convolution filters every channel by itself, and all in the same way."""
+    weights = node.inputs[1].const_value if node.inputs[1] is not None else None
+    group = node.attributes.get_int("group", 1)
+    if weights is None or group == 1 or weights.shape.numpy()[:2] != (group, 1):
+        return False
+    filters = weights.numpy()
+    return bool((filters == filters[:1]).all())
+
+
+def _joined_parts(graph: ir.Graph) -> Iterator[ir.Value]:
+    """Yield the maps and tokens that are joined channel by channel."""
+    needed = needed_for([image_of(graph)]) - {image_of(graph)}
+    axes = {(LayerKind.MAP, 1), (LayerKind.MAP, -3), (LayerKind.TOKENS, 2), (LayerKind.TOKENS, -1)}
+    for node in graph:
+        if node.op_type == "Concat" and node.outputs[0] in needed:
+            axis = node.attributes.get_int("axis", 0)
+            yield from (each for each in inputs_of(node) if (kind_of(each), axis) in axes)
+
+
+def _sums(graph: ir.Graph, same: set[ir.Value]) -> Iterator[ir.Value]:
+    """Yield the sums of two activations of one shape, but those of two partial images.
+
+    Where one of them is read elsewhere too, the skip connection starts there: it comes first.
+    """
+    image = image_of(graph)
+    needed = needed_for([image]) - {image}
+    for node in graph:
+        joined = node.outputs[0]
+        if node.op_type != "Add" or joined not in needed or not same.isdisjoint(inputs_of(node)):
+            continue
+        shapes = {str(value.shape) for value in (*inputs_of(node), joined)}
+        if len(shapes) == 1 and _channels(joined) != _channels(image):
+            # The side of a sum that is read elsewhere too is what its skip connection skips with.
+            yield from (value for value in inputs_of(node) if len(value.uses()) > 1)
+            yield joined
+
+
+def _before_resampling(value: ir.Value, same: set[ir.Value]) -> Iterator[ir.Value]:
+    """Yield what a tensor is before its channels are only kept apart, and the styles on the way."""
+    node = value.producer()
+    while node is not None:
+        scaled = _scaled_by_style(node, same)
+        source = _source(node, value) if scaled is None else scaled.data
+        if source is None:
+            break
+        if scaled is not None:
+            yield _before_unsqueezing(scaled.style)
+        value, node = source, source.producer()
+    yield value
+
+
+def _source(node: ir.Node, value: ir.Value) -> ir.Value | None:
+    """Return what a node reads whose result holds the same channels; None for other nodes."""
+    data = node.inputs[0] if node.inputs else None
+    if data is None:
+        return None
+    if node.op_type in ("Reshape", "Flatten"):
+        flattened = kind_of(data) is LayerKind.MAP and kind_of(value) is LayerKind.VECTOR
+        return data if flattened else None
+    squared = node.op_type == "Pow" or (node.op_type == "Mul" and data is node.inputs[1])
+    if squared and kind_of(value) is LayerKind.VECTOR:
+        return data
+    apart = node.op_type in _KEEPS_CHANNELS_APART
+    if not apart and not (node.op_type in _CONVOLUTIONS and _is_blur(node)):
+        return None
+    return data if _channels(data) == _channels(value) else None
+
+
+class _Scaled(NamedTuple):
+    data: ir.Value
+    style: ir.Value
+
+
+def _scaled_by_style(node: ir.Node, same: set[ir.Value]) -> _Scaled | None:
+    """Tell a product of a map (B, C, H, W) and a sample's own style (B, C, 1, 1) apart."""
+    for data, style in (node.inputs, node.inputs[::-1]) if node.op_type == "Mul" else ():
+        if data is None or style is None or style in same or kind_of(data) is not LayerKind.MAP:
+            continue
+        channels = _channels(data)
+        whole = static_extents(data) != (channels, 1, 1)
+        if whole and static_extents(style) == (channels, 1, 1):
+            return _Scaled(data, style)
+    return None
+
+
+def _before_unsqueezing(style: ir.Value) -> ir.Value:
+    """Return the vector that a style (B, C, 1, 1) is made of, if it is made of one."""
+    node = style.producer()
+    while node is not None and node.op_type in ("Unsqueeze", "Reshape"):
+        source = node.inputs[0]
+        if source is None or _channels(source) != _channels(style):
+            break
+        style, node = source, source.producer()
+    return style
+
+
+def _channels(value: ir.Value) -> object:
+    return None if value.shape is None or len(value.shape) < 2 else value.shape[1]

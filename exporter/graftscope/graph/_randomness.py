@@ -17,13 +17,13 @@ import numpy as np
 import onnx_ir as ir
 
 from graftscope.graph._shapes import infer_missing_shapes
-from graftscope.graph._unfit import title
-from graftscope.graph._walk import affected_by, name_of, tensors_of
+from graftscope.graph._tensors import affected_by, title
+from graftscope.graph._values import free_name, initializer, insert, typed_input
 from graftscope.graph.errors import RandomGraphError
 
 _NORMAL = frozenset({"RandomNormal", "RandomNormalLike"})
 _UNIFORM = frozenset({"RandomUniform", "RandomUniformLike"})
-_RANDOM = _NORMAL | _UNIFORM
+RANDOM = _NORMAL | _UNIFORM
 _BROADCASTS = frozenset(
     {"Add", "Cast", "Div", "Identity", "LeakyRelu", "Mul", "Neg", "Pow", "Relu", "Sub", "Where"}
 )
@@ -66,18 +66,16 @@ def inputs_for_randomness(model: ir.Model) -> tuple[Noise, ...]:
 
 
 def _is_random(node: ir.Node) -> bool:
-    return node.op_type in _RANDOM
+    return node.op_type in RANDOM
 
 
 def _replace(graph: ir.Graph, node: ir.Node) -> Noise:
     if node.graph is not graph:
         raise _refusal(node, "lies inside a branch")
     shape = _shape_behind_batch(graph, node)
-    name = _free_name(graph)
+    name = free_name(graph, "noise")
     batch = graph.inputs[0].shape[0] if graph.inputs and graph.inputs[0].shape else "batch"
-    value = ir.Value(
-        name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([batch, *shape])
-    )
+    value = typed_input(name, ir.DataType.FLOAT, [batch, *shape])
     graph.inputs.append(value)
     node.outputs[0].replace_all_uses_with(_arranged(graph, node, value), replace_graph_outputs=True)
     graph.remove(node, safe=True)
@@ -101,24 +99,12 @@ def _arranged(graph: ir.Graph, node: ir.Node, value: ir.Value) -> ir.Value:
         steps += [("Mul", scale)] if scale != 1 else []
         steps += [("Add", mean)] if mean != 0 else []
     for operation, number in steps:
-        constant = _constant(graph, f"{value.name}_{operation.lower()}", number)
-        value = _insert(graph, node, ir.node(operation, [value, constant]), f"{value.name}_")
+        step = f"{value.name}_{operation.lower()}"
+        constant = initializer(graph, f"{step}_by", np.array(number, dtype=np.float32))
+        value = insert(graph, node, ir.node(operation, [value, constant]), step)
     if (dtype := _datatype(node)) != ir.DataType.FLOAT:
         cast = ir.node("Cast", [value], {"to": int(dtype)})
-        value = _insert(graph, node, cast, f"{value.name}_")
-    return value
-
-
-def _insert(graph: ir.Graph, before: ir.Node, node: ir.Node, prefix: str) -> ir.Value:
-    graph.insert_before(before, node)
-    node.name = node.outputs[0].name = f"{prefix}{node.op_type.lower()}"
-    return node.outputs[0]
-
-
-def _constant(graph: ir.Graph, name: str, number: float) -> ir.Value:
-    tensor = ir.tensor(np.array(number, dtype=np.float32), name=f"{name}_by")
-    value = ir.val(f"{name}_by", const_value=tensor)
-    graph.register_initializer(value)
+        value = insert(graph, node, cast, f"{value.name}_cast")
     return value
 
 
@@ -193,12 +179,6 @@ def _require_only_broadcast(node: ir.Node, between: list[ir.Value]) -> None:
         for use in value.uses():
             if use.node.op_type not in _BROADCASTS:
                 raise _refusal(node, f"draws no batch, and {title(use.node)} does more than add")
-
-
-def _free_name(graph: ir.Graph) -> str:
-    taken = {name_of(value) for value in tensors_of(graph)}
-    candidates = ("noise", *(f"noise_{i}" for i in range(2, len(taken) + 3)))
-    return next(name for name in candidates if name not in taken)
 
 
 def _refusal(node: ir.Node, reason: str) -> RandomGraphError:

@@ -1,11 +1,14 @@
-"""Extents of tensors: which are fixed, and which is the batch.
+"""Extents of tensors and how their axes are arranged: which are fixed, and which is the batch.
 
-Axis 0 of every tensor that depends on a latent is the batch.
+Axis 0 of every tensor that depends on a latent is the batch, B; others are C channels, H and W
+pixels, N tokens.
 """
+
+from enum import Enum
 
 import onnx_ir as ir
 
-from graftscope.graph._walk import tensors_of
+from graftscope.graph._tensors import tensors_of
 
 
 def infer_missing_shapes(model: ir.Model) -> None:
@@ -41,3 +44,24 @@ def has_batch_axis(value: ir.Value) -> bool:
     if isinstance(first, int):
         return False
     return first.value is None or first.value.isidentifier()
+
+
+class LayerKind(Enum):
+    """How a layer's axes are arranged; the value is their number."""
+
+    VECTOR = 2
+    """(B, C)"""
+    TOKENS = 3
+    """(B, N, C)"""
+    MAP = 4
+    """(B, C, H, W)"""
+
+
+_KINDS = {kind.value: kind for kind in LayerKind}
+
+
+def kind_of(value: ir.Value) -> LayerKind | None:
+    """Return how a float tensor's axes are arranged; None where it cannot be a layer."""
+    extents = static_extents(value)
+    floats = value.dtype in (None, ir.DataType.FLOAT)
+    return _KINDS.get(len(extents) + 1) if extents and floats else None

@@ -1,39 +1,28 @@
-"""Splicing and reduction, built onto a downstream half (sections 3.1 and 3.2).
+"""Splicing, built onto a downstream half (Definition 5): set by set, or sample by sample.
 
-Letters: B pairs, E sets of channels, C channels of the layer, (c, H, W) the image, (h, w) the map.
-Neither hybrids nor activations leave the graph one by one: a run takes both originals' activations
-and gives sums. It must not know sessions, devices or where pairs come from.
+Letters: B pairs, E sets of channels, C channels of the layer, (c, H, W) the image. Sample by
+sample, every image says which samples it is made of, so that one run gives originals and hybrids of
+many pairs, each with a set E of its own; S are samples and N images. It must not know sessions,
+devices or where pairs come from.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
 import onnx_ir as ir
 from onnx_ir.tape import Tape
 
-from graftscope.graph.errors import GraphError
+from graftscope.graph._values import ints, like, typed_input
+from graftscope.graph.errors import GraphError, UnknownTensorError
 
 # Names of the inputs and outputs that are added; the dot keeps them apart from a model's own names.
 ORIGINAL1 = "graftscope.original1"
 ORIGINAL2 = "graftscope.original2"
 SETS = "graftscope.sets"
-IMAGE1 = "graftscope.image1"
 HYBRIDS = "graftscope.hybrids"
-TOTAL = "graftscope.total"
-MOMENT = "graftscope.moment"
-PIXEL_MEANS = "graftscope.pixel_means"
+SAMPLES = "graftscope.samples"
+FIRST = "graftscope.first"
+DONORS = "graftscope.donors"
 
 # Reductions take their axes as an input from here on, and Shape takes a start.
 OPSET_FLOOR = 18
-
-
-@dataclass(frozen=True)
-class Areas:
-    """Side lengths in pixels of the areas that a map is averaged over; (1, 1) keeps every pixel."""
-
-    height: int = 1
-    width: int = 1
 
 
 def splice(
@@ -52,7 +41,8 @@ def splice(
         channel_axis: the activation's axis of channels: 1 for maps and vectors, 2 for tokens.
 
     Raises:
-        GraphError: the graph has no such input, not one output, or an opset below 18.
+        UnknownTensorError: the graph has no such input.
+        GraphError: it has not one output, or an opset below 18.
     """
     _check(downstream)
     graph = downstream.graph
@@ -67,9 +57,47 @@ def splice(
     for value in filter(is_batched, carried):
         replace_uses(graph, value, repeat(tape, value, count))
     graph.inputs[:] = [original1, original2, sets, *carried]
-    graph.outputs[0] = tape.op("Identity", [graph.outputs[0]], output=ir.Value(name=HYBRIDS))
-    graph.outputs[0].dtype = ir.DataType.FLOAT
-    graph.sort()
+    give_hybrids(tape, graph)
+    return downstream
+
+
+def splice_samples(downstream: ir.Model, *, activation: str, channel_axis: int = 1) -> ir.Model:
+    """Puts a choice of samples, and a swap of channels between them, before a downstream half.
+
+    The model is changed in place and returned. Its activation input is replaced by four: `SAMPLES`
+    (S, C, ...); `FIRST` (N,) and `DONORS` (N,) INT64, which of the samples an image is made of;
+    and `SETS` (N, C), boolean, the channels that the donor gives. Carried tensors (S, ...) stay;
+    an image takes those of its first sample. Its output becomes `HYBRIDS` (N, c, H, W). Values are
+    selected, never computed from both.
+
+    Args:
+        downstream: a graph whose inputs are the activation and the carried tensors.
+        activation: the activation's name.
+        channel_axis: the activation's axis of channels: 1 for maps and vectors, 2 for tokens.
+
+    Raises:
+        UnknownTensorError: the graph has no such input.
+    """
+    graph = downstream.graph
+    tape = Tape(graph)
+    edited, carried = activation_first(graph, activation)
+    samples = like(edited, SAMPLES)
+    first, donors = (typed_input(name, ir.DataType.INT64, ["images"]) for name in (FIRST, DONORS))
+    sets = typed_input(SETS, ir.DataType.BOOL, ["images", "channels"])
+
+    kept = tape.op("Gather", [samples, first], {"axis": 0})  # (N, C, h, w)
+    given = tape.op("Gather", [samples, donors], {"axis": 0})
+    rank = len(edited.shape or ())
+    others = [axis for axis in range(1, rank) if axis != channel_axis]
+    chosen = tape.op("Unsqueeze", [sets, ints(tape, others)]) if others else sets
+    spliced = tape.op("Where", [chosen, given, kept])
+    spliced.type, spliced.shape = edited.type, edited.shape
+    replace_uses(graph, edited, spliced)
+    for value in filter(is_batched, carried):
+        replace_uses(graph, value, tape.op("Gather", [value, first], {"axis": 0}))
+
+    graph.inputs[:] = [samples, first, donors, sets, *carried]
+    give_hybrids(tape, graph)
     return downstream
 
 
@@ -79,63 +107,13 @@ def select(
     """The spliced activation, (E * B, C, ...), of two (B, C, ...) and sets (E, C)."""
     rank = len(original1.shape or ())
     others = [axis for axis in range(rank + 1) if axis not in (0, channel_axis + 1)]
-    chosen = tape.op("Unsqueeze", [sets, _ints(tape, others)])  # (E, 1, C, 1, 1)
-    donor = tape.op("Unsqueeze", [original2, _ints(tape, [0])])  # (1, B, C, h, w)
-    kept = tape.op("Unsqueeze", [original1, _ints(tape, [0])])
+    chosen = tape.op("Unsqueeze", [sets, ints(tape, others)])  # (E, 1, C, 1, 1)
+    donor = tape.op("Unsqueeze", [original2, ints(tape, [0])])  # (1, B, C, h, w)
+    kept = tape.op("Unsqueeze", [original1, ints(tape, [0])])
     spliced = tape.op("Where", [chosen, donor, kept])  # (E, B, C, h, w)
     result = merge_leading(tape, spliced, like=original1)
     result.shape, result.type = original1.shape, original1.type
     return result
-
-
-def reduce_effects(hybrids: ir.Model, *, areas: Areas = Areas()) -> ir.Model:
-    """Reduces hybrids to the sums of their absolute differences from original 1 (equation 3).
-
-    The model is changed in place and returned. It gains the input `IMAGE1` (B, c, H, W) and its
-    output is replaced by three, in float64, all centred within this run's B pairs:
-
-    1. `TOTAL` (E, h, w): sum over pairs of the map |hybrid - original 1|, averaged over colour.
-    2. `MOMENT` (E, h, w): sum over pairs of the squared deviation from the run's own mean map.
-    3. `PIXEL_MEANS` (E, B): every pair's mean over all pixels.
-
-    Args:
-        hybrids: a graph that gives `HYBRIDS`: what `splice` returns, or an intervention's lower
-            half, which makes one hybrid a pair, so that E is 1.
-        areas: sides of the areas that maps are averaged over; the last of a row may be partial.
-    """
-    graph = hybrids.graph
-    tape = Tape(graph)
-    images = graph.outputs[0]
-    image1 = typed_input(IMAGE1, ir.DataType.FLOAT, ["batch", "colour", "height", "width"])
-    graph.inputs.append(image1)
-
-    count = _count_of_sets(tape, graph)
-    shape = tape.op("Concat", [count, tape.op("Shape", [image1])], {"axis": 0})
-    stacked = tape.op("Reshape", [images, shape])  # (E, B, c, H, W)
-    against = tape.op("Unsqueeze", [image1, _ints(tape, [0])])
-    effect = tape.op("Abs", [tape.op("Sub", [stacked, against])])
-    grey = tape.op("ReduceMean", [effect, _ints(tape, [2])], {"keepdims": 0})  # (E, B, H, W)
-    wide = _double(tape, grey)
-    means = tape.op("ReduceMean", [wide, _ints(tape, [2, 3])], {"keepdims": 0})  # (E, B)
-    maps = wide if areas == Areas() else _double(tape, average(tape, grey, areas))
-
-    total = tape.op("ReduceSum", [maps, _ints(tape, [1])], {"keepdims": 0})  # (E, h, w)
-    centre = tape.op("ReduceMean", [maps, _ints(tape, [1])], {"keepdims": 1})
-    deviation = tape.op("Sub", [maps, centre])
-    square = tape.op("Mul", [deviation, deviation])
-    moment = tape.op("ReduceSum", [square, _ints(tape, [1])], {"keepdims": 0})
-    graph.outputs[:] = [
-        named(tape, value, name)
-        for value, name in ((total, TOTAL), (moment, MOMENT), (means, PIXEL_MEANS))
-    ]
-    graph.sort()
-    return hybrids
-
-
-def _count_of_sets(tape: Tape, graph: ir.Graph) -> ir.Value:
-    """E as a vector of one number."""
-    sets = [value for value in graph.inputs if value.name == SETS]
-    return tape.op("Shape", sets, {"start": 0, "end": 1}) if sets else _ints(tape, [1])
 
 
 def _check(model: ir.Model) -> None:
@@ -154,32 +132,10 @@ def activation_first(graph: ir.Graph, name: str | None) -> tuple[ir.Value, list[
     """The activation, and the carried tensors."""
     names = [value.name for value in graph.inputs]
     if name is not None and name not in names:
-        raise GraphError(f"the graph has no input {name!r}; it has: {', '.join(map(str, names))}")
+        known = ", ".join(map(str, names))
+        raise UnknownTensorError(f"the graph has no input {name!r}; it has: {known}")
     edited = graph.inputs[0 if name is None else names.index(name)]
     return edited, [value for value in graph.inputs if value is not edited]
-
-
-def typed_input(name: str, dtype: ir.DataType, shape: Sequence[str | int | None]) -> ir.Value:
-    return ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
-
-
-def like(value: ir.Value, name: str) -> ir.Value:
-    return ir.Value(name=name, type=value.type, shape=value.shape)
-
-
-def _ints(tape: Tape, values: Sequence[int]) -> ir.Value:
-    """A constant in a node of its own, so that no name can clash."""
-    return tape.op("Constant", [], {"value": ir.tensor(np.array(values, dtype=np.int64))})
-
-
-def _double(tape: Tape, value: ir.Value) -> ir.Value:
-    return tape.op("Cast", [value], {"to": int(ir.DataType.DOUBLE)})
-
-
-def named(tape: Tape, value: ir.Value, name: str) -> ir.Value:
-    output = typed_input(name, ir.DataType.DOUBLE, ())
-    output.shape = None
-    return tape.op("Identity", [value], output=output)
 
 
 def is_batched(value: ir.Value) -> bool:
@@ -190,14 +146,21 @@ def is_batched(value: ir.Value) -> bool:
 def merge_leading(tape: Tape, value: ir.Value, *, like: ir.Value) -> ir.Value:
     """(E, B, ...) to (E * B, ...), with the inner extents of `like`."""
     inner = tape.op("Shape", [like], {"start": 1})
-    return tape.op("Reshape", [value, tape.op("Concat", [_ints(tape, [-1]), inner], {"axis": 0})])
+    return tape.op("Reshape", [value, tape.op("Concat", [ints(tape, [-1]), inner], {"axis": 0})])
 
 
 def repeat(tape: Tape, value: ir.Value, count: ir.Value) -> ir.Value:
     """(B, ...) to (E * B, ...): the whole batch once for every set."""
     shape = tape.op("Concat", [count, tape.op("Shape", [value])], {"axis": 0})
-    stacked = tape.op("Expand", [tape.op("Unsqueeze", [value, _ints(tape, [0])]), shape])
+    stacked = tape.op("Expand", [tape.op("Unsqueeze", [value, ints(tape, [0])]), shape])
     return merge_leading(tape, stacked, like=value)
+
+
+def give_hybrids(tape: Tape, graph: ir.Graph) -> None:
+    """Calls the output of a graph that is spliced `HYBRIDS`, and sorts the nodes."""
+    graph.outputs[0] = tape.op("Identity", [graph.outputs[0]], output=ir.Value(name=HYBRIDS))
+    graph.outputs[0].dtype = ir.DataType.FLOAT
+    graph.sort()
 
 
 def replace_uses(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
@@ -218,13 +181,3 @@ def _ancestors(value: ir.Value) -> set[ir.Node]:
             found.add(node)
             waiting.extend(source.producer() for source in node.inputs if source is not None)
     return found
-
-
-def average(tape: Tape, maps: ir.Value, areas: Areas) -> ir.Value:
-    """(E, B, H, W) to (E, B, h, w): pooling takes sets for the batch and pairs for channels."""
-    sides = [areas.height, areas.width]
-    return tape.op(
-        "AveragePool",
-        [maps],
-        {"kernel_shape": sides, "strides": sides, "ceil_mode": 1, "count_include_pad": 0},
-    )

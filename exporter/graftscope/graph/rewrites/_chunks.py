@@ -13,7 +13,7 @@ readers.
 import onnx_ir as ir
 from onnx_ir.tape import Tape
 
-from graftscope.graph.rewrites._build import (
+from graftscope.graph.rewrites._nodes import (
     clean,
     extents,
     only_use,

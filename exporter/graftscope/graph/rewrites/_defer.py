@@ -14,7 +14,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
-from graftscope.graph.rewrites._build import (
+from graftscope.graph.rewrites._geometry import Convolution
+from graftscope.graph.rewrites._nodes import (
     clean,
     floats,
     only_use,
@@ -22,7 +23,6 @@ from graftscope.graph.rewrites._build import (
     unaries_behind,
     unary,
 )
-from graftscope.graph.rewrites._geometry import Convolution
 from graftscope.graph.rewrites._subpixel import (
     channels_of,
     convolve,

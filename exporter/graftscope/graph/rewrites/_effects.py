@@ -1,7 +1,9 @@
 """The effects of swapping channels, by whichever rewrites are wanted.
 
-One table says which there are; each keeps the numbers within 1e-5 of the plain path's. It must not
-know sessions, or which rewrites are fast where.
+One table says which there are; each keeps the numbers within 1e-5 of the plain path's. Effects are
+summed as `reduce_effects` of the plain path does (equation 3), but in float32 within a run, and the
+last interleaving is done on the sums, not on every hybrid. What does not depend on the swapped
+channels goes into a graph of its own. It must not know sessions, or which rewrites are fast where.
 """
 
 from collections.abc import Callable, Collection
@@ -10,14 +12,15 @@ from dataclasses import dataclass
 import onnx_ir as ir
 from onnx_ir.tape import Tape
 
-from graftscope.graph._splice import Areas
-from graftscope.graph.rewrites._build import clean
+from graftscope.graph._reduction import Areas, average, double, moments, sum_outputs
+from graftscope.graph._shapes import infer_missing_shapes
+from graftscope.graph._tensors import affected_by, constants_of, inputs_of
+from graftscope.graph._values import ints, like
 from graftscope.graph.rewrites._chunks import interleave_in_chunks
 from graftscope.graph.rewrites._defer import defer_interleaving
 from graftscope.graph.rewrites._fold import fold_normalisation
-from graftscope.graph.rewrites._hoist import hoist
-from graftscope.graph.rewrites._subpixel import subpixel
-from graftscope.graph.rewrites._sums import sum_effects
+from graftscope.graph.rewrites._nodes import clean, extents
+from graftscope.graph.rewrites._subpixel import interleaved, subpixel
 from graftscope.graph.rewrites._swap import count_of, swap_channels, twin
 
 FOLD = "fold"
@@ -35,6 +38,9 @@ _ANYWHERE: dict[str, Callable[[ir.Model], ir.Model]] = {
 
 REWRITES = (FOLD, SHARE, SUBPIXEL, DEFER, CHUNKS)
 """Names of all rewrites, in the order in which they are done."""
+
+
+_PREFIX = "graftscope.kept."
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,119 @@ def channel_effects(
     graph = downstream.graph
     original = twin(graph, swapped)
     count = count_of(Tape(graph), swapped.subject)
-    sum_effects(graph, graph.outputs[0], original, count, areas)
+    _sum_effects(graph, graph.outputs[0], original, count, areas)
     clean(downstream)
-    pair, run = hoist(downstream, swapped.subject.name or "")
+    pair, run = _hoist(downstream, swapped.subject.name or "")
     return ChannelEffects(pair, run, swapped.shared)
+
+
+def _sum_effects(
+    graph: ir.Graph, hybrids: ir.Value, original: ir.Value, count: ir.Value, areas: Areas
+) -> None:
+    """Replaces the output by `TOTAL`, `MOMENT` and `PIXEL_MEANS`, float64.
+
+    Args:
+        graph: changed in place.
+        hybrids: (E * B, c, H, W).
+        original: the image of original 1 in the same arithmetic, (B, c, H, W).
+        count: (1,) INT64, E.
+        areas: sides of the areas that maps are averaged over.
+    """
+    tape = Tape(graph)
+    shape = extents(hybrids, 4)
+    assert shape is not None
+    colours, height, width = shape
+    stride, phases, phases1 = 1, interleaved(hybrids), interleaved(original)
+    if phases is not None and phases1 is not None and phases[1] == phases1[1]:
+        (hybrids, stride), (original, _) = phases, phases1
+        height, width = height // stride, width // stride
+    inner = ints(tape, [-1, stride * stride, colours, height * width])
+    stacked = tape.op("Reshape", [hybrids, tape.op("Concat", [count, inner], {"axis": 0})])
+    against = tape.op(
+        "Reshape", [original, ints(tape, [1, -1, stride**2, colours, height * width])]
+    )
+    effect = tape.op("Abs", [tape.op("Sub", [stacked, against])])
+    maps = tape.op("ReduceMean", [effect, ints(tape, [3])], {"keepdims": 0})  # (E, B, s * s, P)
+    means = tape.op("ReduceMean", [maps, ints(tape, [2, 3])], {"keepdims": 0})  # (E, B)
+    if areas != Areas():
+        maps = average(tape, _whole(tape, maps, count, (stride, height, width)), areas)
+    total, moment = moments(tape, maps)
+    if areas == Areas():
+        total, moment = (_map(tape, x, (stride, height, width)) for x in (total, moment))
+    graph.outputs[:] = sum_outputs(tape, *(double(tape, x) for x in (total, moment, means)))
+
+
+def _map(tape: Tape, maps: ir.Value, phase: tuple[int, int, int]) -> ir.Value:
+    """(E, s * s, h * w) to (E, s * h, s * w)."""
+    stride, height, width = phase
+    split = tape.op("Reshape", [maps, ints(tape, [-1, stride, stride, height, width])])
+    mixed = tape.op("Transpose", [split], {"perm": [0, 3, 1, 4, 2]})
+    return tape.op("Reshape", [mixed, ints(tape, [-1, height * stride, width * stride])])
+
+
+def _whole(tape: Tape, maps: ir.Value, count: ir.Value, phase: tuple[int, int, int]) -> ir.Value:
+    """(E, B, s * s, h * w) to (E, B, s * h, s * w)."""
+    stride, height, width = phase
+    whole = _map(tape, maps, phase)
+    inner = ints(tape, [-1, height * stride, width * stride])
+    return tape.op("Reshape", [whole, tape.op("Concat", [count, inner], {"axis": 0})])
+
+
+def _hoist(model: ir.Model, varying: str) -> tuple[ir.Model, ir.Model]:
+    """Divides a graph into what is the same for every run and what is not.
+
+    Args:
+        model: the whole; it stays as it is, but for names and shapes that were missing.
+        varying: name of the input that changes from run to run.
+
+    Returns:
+        The part that does not depend on it, and the rest, which reads what the first gives by the
+        same names.
+    """
+    infer_missing_shapes(model)
+    graph = model.graph
+    inputs = [value for value in graph.inputs if value.name == varying]
+    affected = affected_by(graph, inputs)
+    fixed = constants_of(graph)
+    fixed |= {x for node in graph if not node.inputs for x in node.outputs}
+    crossing: dict[ir.Value, None] = {}
+    for node in graph:
+        if affected.isdisjoint(node.outputs):
+            continue
+        for value in inputs_of(node):
+            if value not in affected and value not in fixed and not value.is_graph_input():
+                crossing[value] = None
+    for i, value in enumerate(crossing):
+        value.name = f"{_PREFIX}{i}"
+    names = [str(value.name) for value in crossing]
+    return _only(model, names), _without(model, names)
+
+
+def _only(model: ir.Model, names: list[str]) -> ir.Model:
+    part = model.clone()
+    made = _made_in(part.graph)
+    part.graph.outputs[:] = [made[name] for name in names]
+    return _trimmed(part)
+
+
+def _without(model: ir.Model, names: list[str]) -> ir.Model:
+    part = model.clone()
+    made = _made_in(part.graph)
+    for name in names:
+        old = made[name]
+        new = like(old, name)
+        old.name = None
+        for use in tuple(old.uses()):
+            use.node.replace_input_with(use.idx, new)
+        part.graph.inputs.append(new)
+    return _trimmed(part)
+
+
+def _made_in(graph: ir.Graph) -> dict[str, ir.Value]:
+    return {value.name or "": value for node in graph for value in node.outputs}
+
+
+def _trimmed(part: ir.Model) -> ir.Model:
+    clean(part)
+    part.graph.inputs[:] = [value for value in part.graph.inputs if value.uses()]
+    return part

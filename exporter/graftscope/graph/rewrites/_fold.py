@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.tape import Tape
 
-from graftscope.graph.rewrites._build import clean, floats, only_use, replace, weights
+from graftscope.graph.rewrites._nodes import clean, floats, only_use, replace, weights
 
 
 def fold_normalisation(model: ir.Model) -> ir.Model:

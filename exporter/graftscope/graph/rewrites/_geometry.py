@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from graftscope.graph.rewrites._build import extents, weights
+from graftscope.graph.rewrites._nodes import extents, weights
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
-from graftscope.graph.rewrites._build import (
+from graftscope.graph._values import ints
+from graftscope.graph.rewrites._defer import phase_kernel, phase_pads
+from graftscope.graph.rewrites._geometry import Convolution
+from graftscope.graph.rewrites._nodes import (
     extents,
     floats,
-    ints,
     reshape,
     sized,
     transpose,
@@ -34,8 +36,6 @@ from graftscope.graph.rewrites._build import (
     unary,
     weights,
 )
-from graftscope.graph.rewrites._defer import phase_kernel, phase_pads
-from graftscope.graph.rewrites._geometry import Convolution
 from graftscope.graph.rewrites._subpixel import (
     concatenate,
     convolve,

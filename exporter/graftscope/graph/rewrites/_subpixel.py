@@ -16,7 +16,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
-from graftscope.graph.rewrites._build import (
+from graftscope.graph.rewrites._geometry import Convolution
+from graftscope.graph.rewrites._nodes import (
     clean,
     extents,
     floats,
@@ -25,7 +26,6 @@ from graftscope.graph.rewrites._build import (
     unaries_behind,
     unary,
 )
-from graftscope.graph.rewrites._geometry import Convolution
 
 # Channels that a processor's widest registers work on together: fewer outputs leave some idle.
 LANES = 16

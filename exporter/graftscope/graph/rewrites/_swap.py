@@ -17,15 +17,14 @@ from graftscope.graph._splice import (
     SETS,
     activation_first,
     is_batched,
-    like,
     repeat,
     replace_uses,
     select,
-    typed_input,
 )
-from graftscope.graph._walk import affected_by
+from graftscope.graph._tensors import affected_by
+from graftscope.graph._values import ints, like, typed_input
 from graftscope.graph.errors import GraphError
-from graftscope.graph.rewrites._build import ints, replace
+from graftscope.graph.rewrites._nodes import replace
 from graftscope.graph.rewrites._share import Swap, share
 
 _BODIES = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)

@@ -20,7 +20,7 @@ from itertools import takewhile
 
 import onnx_ir as ir
 
-from graftscope.graph._walk import name_of
+from graftscope.graph._tensors import name_of
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _OUTPUT = re.compile(r"/?(.+)_output_\d+")

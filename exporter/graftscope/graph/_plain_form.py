@@ -4,7 +4,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from graftscope.graph._shapes import infer_missing_shapes
-from graftscope.graph._walk import tensors_of
+from graftscope.graph._tensors import tensors_of
 
 
 def normalise(model: ir.Model) -> ir.Model:

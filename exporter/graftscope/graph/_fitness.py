@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from graftscope.graph._walk import affected_by, image_of, needed_for
+from graftscope.graph._tensors import affected_by, image_of, needed_for, title
 from graftscope.graph.errors import LoopError, RandomGraphError, TrainingModeError
 
 _LOOPS = frozenset({"Loop", "Scan", "SequenceMap"})
-_CHOICES = frozenset({"Bernoulli", "Multinomial"})
+CHOICES = frozenset({"Bernoulli", "Multinomial"})
 
 
 def refuse_unfit(model: ir.Model) -> None:
@@ -30,7 +30,7 @@ def refuse_unfit(model: ir.Model) -> None:
     """
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
         _refuse_training(node)
-        if node.op_type in _CHOICES:
+        if node.op_type in CHOICES:
             raise RandomGraphError(
                 f"node {title(node)} draws random choices inside the graph, which cannot become "
                 "an input; export the generator without them"
@@ -43,11 +43,6 @@ def refuse_unfit(model: ir.Model) -> None:
                 f"node {title(node)} is a loop between the inputs and the image; a generator "
                 "with a loop cannot be cut: export it with the loop unrolled"
             )
-
-
-def title(node: ir.Node) -> str:
-    """Return a node's name, or its first output's where it has none, and its operation."""
-    return f"{node.name or node.outputs[0].name or ''!r} ({node.op_type})"
 
 
 def _between(graph: ir.Graph) -> Iterator[ir.Node]:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 from onnx_ir.tape import Tape
 
+from graftscope.graph._values import ints
+
 # Elementwise operations of one input: where they come does not matter to a change of layout.
 UNARY = frozenset(
     {
@@ -59,11 +61,6 @@ def extents(value: ir.Value | None, rank: int) -> tuple[int, ...] | None:
 def floats(tape: Tape, array: NDArray[np.floating]) -> ir.Value:
     """A float32 constant in a node of its own, so that no name can clash."""
     return tape.op("Constant", [], {"value": ir.tensor(np.ascontiguousarray(array, np.float32))})
-
-
-def ints(tape: Tape, values: Sequence[int]) -> ir.Value:
-    """An int64 constant in a node of its own."""
-    return tape.op("Constant", [], {"value": ir.tensor(np.array(values, dtype=np.int64))})
 
 
 def reshape(tape: Tape, value: ir.Value, shape: Sequence[int]) -> ir.Value:

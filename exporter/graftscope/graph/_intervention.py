@@ -12,7 +12,7 @@ Letters: B pairs, C channels, N tokens, (c, H, W) the image, (h, w) the map. It 
 sessions, donors or where values come from.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -20,8 +20,9 @@ import onnx_ir as ir
 from onnx_ir.tape import Tape
 
 from graftscope.graph._cut import cut_through, editable_tensor
-from graftscope.graph._splice import HYBRIDS, replace_uses
-from graftscope.graph._walk import affected_by, name_of, tensors_of
+from graftscope.graph._splice import give_hybrids, replace_uses
+from graftscope.graph._tensors import affected_by, name_of, tensors_of
+from graftscope.graph._values import typed_input
 from graftscope.graph.errors import GraphError
 
 
@@ -133,9 +134,7 @@ def _assign_all(downstream: ir.Model, slots: Sequence[Slot]) -> None:
         for index in (i for i, slot in enumerate(slots) if slot.tensor == name):
             after = _assign(tape, slots[index].assignment, index, before, after)
         replace_uses(graph, before, after)
-    graph.outputs[0] = tape.op("Identity", [graph.outputs[0]], output=ir.Value(name=HYBRIDS))
-    graph.outputs[0].dtype = ir.DataType.FLOAT
-    graph.sort()
+    give_hybrids(tape, graph)
 
 
 def _assign(
@@ -154,8 +153,7 @@ def _assign(
 
 
 def _slot_input(tape: Tape, name: str, dtype: ir.DataType, rank: int) -> ir.Value:
-    extents: Iterable[str] = (f"{name}.{axis}" for axis in range(rank))
-    value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(list(extents)))
+    value = typed_input(name, dtype, [f"{name}.{axis}" for axis in range(rank)])
     graph = tape.graph_like
     assert isinstance(graph, ir.Graph)
     graph.inputs.append(value)

@@ -1,6 +1,7 @@
-"""Which tensors depend on which: walks over the nodes of a graph, bodies of If and Loop included.
+"""A graph's tensors: by name, and which depend on which.
 
-It decides nothing: what a layer is, or where a cut lies, is for the modules that ask.
+Walks go over the nodes of a graph, bodies of If and Loop included. It decides nothing: what a layer
+is, or where a cut lies, is for the modules that ask.
 """
 
 from collections.abc import Container, Iterable, Iterator
@@ -98,6 +99,11 @@ def tensors_of(graph: ir.Graph) -> Iterator[ir.Value]:
 def name_of(value: ir.Value) -> str:
     """Return a tensor's name; every tensor of a graph read from a file has one."""
     return value.name or ""
+
+
+def title(node: ir.Node) -> str:
+    """Return a node's name, or its first output's where it has none, and its operation."""
+    return f"{node.name or node.outputs[0].name or ''!r} ({node.op_type})"
 
 
 def _bodies(attribute: ir.Attr) -> Iterable[ir.Graph]:

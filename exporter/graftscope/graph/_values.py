@@ -1,0 +1,46 @@
+"""New values for a graph: inputs of a type, constants, and names that nothing else has."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.tape import Tape
+
+from graftscope.graph._tensors import name_of, tensors_of
+
+
+def typed_input(
+    name: str, dtype: ir.DataType, shape: Sequence[ir.SymbolicDim | str | int | None]
+) -> ir.Value:
+    return ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
+
+
+def like(value: ir.Value, name: str) -> ir.Value:
+    return ir.Value(name=name, type=value.type, shape=value.shape)
+
+
+def ints(tape: Tape, values: Sequence[int]) -> ir.Value:
+    """An int64 constant in a node of its own, so that no name can clash."""
+    return tape.op("Constant", [], {"value": ir.tensor(np.array(values, dtype=np.int64))})
+
+
+def initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
+    """A constant of the graph, under a name that is free."""
+    value = ir.val(name, const_value=ir.tensor(array, name=name))
+    graph.register_initializer(value)
+    return value
+
+
+def insert(graph: ir.Graph, before: ir.Node, node: ir.Node, name: str) -> ir.Value:
+    """Puts a node before another, both the node and its output named so; returns the output."""
+    graph.insert_before(before, node)
+    node.name = node.outputs[0].name = name
+    return node.outputs[0]
+
+
+def free_name(graph: ir.Graph, name: str) -> str:
+    """The name, numbered where a tensor has it already."""
+    taken = {name_of(value) for value in tensors_of(graph)}
+    candidates = (name, *(f"{name}_{i}" for i in range(2, len(taken) + 3)))
+    return next(each for each in candidates if each not in taken)
