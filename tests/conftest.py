@@ -16,9 +16,10 @@ import torch
 from _cli_shell import Shell
 from _either_client import opened
 from _fake_server import Faults, fake_server
+from export_toys import export_module
 from graftscope.bundle import Originals
 from graftscope.client import Client
-from graftscope.exporter import EncoderModule, export_module
+from graftscope.exporter.sources._checkpoint import EncoderModule
 from server_toys import Stubs, served
 from torch_toys import (
     BUMP_GROUPS,

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from _cli_shell import Shell
 from architectures.biggan import make_generator
+from export_toys import export_module
 from graftscope.client import Client, LatentPairs
 from graftscope.client.arrays import write_npz
 from graftscope.client.cli import run
 from graftscope.client.cli._torch_code import torch_code
 from graftscope.client.models import Layer, LayerKind
-from graftscope.exporter import export_module
 from graftscope.v1 import bundle_pb2
 from torch_toys import BUMP_GROUPS, built, bumps
 

@@ -18,7 +18,7 @@ from architecture_toys import CASES, WGANGP, Arrays, Brought, Case, brought
 from every_rewrite import rewritten_effects_are_the_plain_ones
 from every_verb import goes_through_every_verb
 from graftscope.exporter import export
-from graftscope.exporter._draw import draw_latents
+from graftscope.exporter._samples import draw_latents
 from graftscope.exporter._sessions import Session
 from graftscope.graph import (
     HYBRIDS,

@@ -9,7 +9,7 @@ import pytest
 
 from graftscope.bundle import read_bundle, read_originals
 from graftscope.exporter import SourceError, export
-from graftscope.exporter._checkpoint import _data
+from graftscope.exporter.sources._checkpoint import _data
 from graftscope.training import Quality, load_checkpoint, train
 from graftscope.training.errors import CheckpointError
 from graftscope.training.quality import Distance, Distances, FeatureConfig, FeatureTask

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.exporter._draw import draw_latents, held, held_value
+from graftscope.exporter._samples import draw_latents, held, held_value
 from graftscope.v1 import bundle_pb2
 
 INPUTS = [

@@ -13,17 +13,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from export_toys import export_module
 from graftscope.bundle import Originals, read_bundle, read_originals
 from graftscope.exporter import (
-    EncoderModule,
     ExportProgress,
     ExportStage,
     ProofError,
     SourceError,
     TargetExistsError,
     export,
-    export_module,
 )
+from graftscope.exporter.sources._checkpoint import EncoderModule
 from graftscope.v1 import bundle_pb2
 from onnx_toys import CHAIN, parse
 from torch_toys import (
@@ -54,7 +54,6 @@ def write_small(out: Path) -> bundle_pb2.Bundle:
         small_generator(),
         LATENTS,
         out,
-        name="small",
         levels={layer.name: layer.level for layer in SMALL.layers if layer.level},
         encoder=EncoderModule(small_encoder(), ORIGINALS),
     )
@@ -162,9 +161,9 @@ def test_another_process_in_another_folder_exports_the_same_bytes(
     code = "import sys, test_exporter_export as t; t.write_small(t.Path(sys.argv[1]))"
     paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     environment = {**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": "12345"}
-    command = [sys.executable, "-c", code, "other"]
+    command = [sys.executable, "-c", code, "small"]
     subprocess.run(command, env=environment, cwd=tmp_path, check=True)
-    assert contents(tmp_path / "other") == contents(small)
+    assert contents(tmp_path / "small") == contents(small)
 
 
 def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -300,19 +299,6 @@ def test_a_level_of_a_layer_that_is_not_there_is_refused(tmp_path: Path) -> None
         export_module(built(Skip), LATENTS, tmp_path / "out", levels={"conv9": "fine"})
 
 
-def test_an_input_that_is_no_float_latent_is_refused(tmp_path: Path) -> None:
-    examples = {"z": torch.zeros(2, 8, dtype=torch.int64)}
-    with pytest.raises(SourceError, match=r"input 'z' is torch\.int64 of shape \(2, 8\)"):
-        export_module(built(Skip), examples, tmp_path / "out")
-
-
-def test_an_encoder_beside_two_inputs_is_refused(tmp_path: Path) -> None:
-    examples = {**LATENTS, "noise": torch.zeros(2, 1, 4, 4)}
-    encoder = EncoderModule(small_encoder(), ORIGINALS)
-    with pytest.raises(SourceError, match="only input, but it has: z, noise"):
-        export_module(built(ReusedLatent), examples, tmp_path / "out", encoder=encoder)
-
-
-def test_a_name_that_cannot_be_a_bundles_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_cannot_be_a_bundles_is_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="name 'My Model' cannot be a bundle's; allowed: lower"):
-        export_module(built(Skip), LATENTS, tmp_path / "My Model")
+        export(source, tmp_path / "My Model")

@@ -11,16 +11,13 @@ from torch import Tensor
 
 import factory_toys
 from graftscope.exporter import Exported, ExportError, SourceError, SourceNotFoundError, export
-from graftscope.exporter._arguments import Arguments, find_arguments
-from graftscope.exporter._call import Call
-from graftscope.exporter._draw import draw_latents
-from graftscope.exporter._input_files import KnownInput
-from graftscope.exporter._inputs import parse_inputs
-from graftscope.exporter._making import make
+from graftscope.exporter._inputs import KnownInput
+from graftscope.exporter._options import Options, parse_inputs, parse_shapes
+from graftscope.exporter._samples import draw_latents
 from graftscope.exporter._sessions import Session
-from graftscope.exporter._shapes import parse_shapes
-from graftscope.exporter._state import load_weights
-from graftscope.exporter._wishes import Wishes
+from graftscope.exporter.sources._arguments import Arguments, find_arguments
+from graftscope.exporter.sources._factory import load_weights
+from graftscope.exporter.sources._module import Call, make
 from graftscope.v1 import bundle_pb2
 
 
@@ -29,8 +26,8 @@ def exported(factory: str, out: Path, weights: Path | None = None) -> Exported:
 
 
 def arguments(factory: str, *inputs: str, shapes: tuple[str, ...] = ()) -> Arguments:
-    wishes = Wishes(parse_inputs(inputs), shapes)
-    return find_arguments(make(f"factory_toys:{factory}"), wishes)
+    options = Options(parse_inputs(inputs), parse_shapes(shapes))
+    return find_arguments(make(f"factory_toys:{factory}"), options)
 
 
 def images(folder: Path, **latents: Tensor) -> Tensor:

@@ -9,8 +9,7 @@ import pytest
 from bundle_toys import write_toy
 from graftscope.bundle import read_bundle
 from graftscope.exporter import TargetExistsError, _folder
-from graftscope.exporter._folder import new_folder
-from graftscope.exporter._swap import exchange
+from graftscope.exporter._folder import exchange, new_folder
 
 
 def fill(target: Path, text: str, *, overwrite: bool = False) -> None:

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from export_toys import export_module
 from graftscope.bundle import read_bundle
-from graftscope.exporter import SourceError, export_module
-from graftscope.exporter._hooks import Place, editing
-from graftscope.exporter._noise import Replay
+from graftscope.exporter import SourceError
+from graftscope.exporter.sources._hooks import Place, editing
+from graftscope.exporter.sources._trace import Replay
 from torch_toys import built
 
 

@@ -7,16 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from graftscope.exporter import SourceError
-from graftscope.exporter._input_files import KnownInput
-from graftscope.exporter._inputs import (
-    InputChoice,
-    InputKind,
-    constant_names,
-    latent_names,
-    make_inputs,
-    parse_input,
-    parse_inputs,
-)
+from graftscope.exporter._inputs import KnownInput, constant_names, latent_names, make_inputs
+from graftscope.exporter._options import InputChoice, InputKind, parse_input, parse_inputs
 
 Z = KnownInput("z", "FP32", (3,))
 LABEL = KnownInput("label", "INT64", (), classes=10)

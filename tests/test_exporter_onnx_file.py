@@ -270,7 +270,7 @@ def test_random_nodes_become_inputs(tmp_path: Path, kind: str) -> None:
 def test_noise_that_is_not_the_files_is_noticed(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graftscope.exporter._onnx_reference.held_value", lambda noise: 0.25)
+    monkeypatch.setattr("graftscope.exporter.sources._onnx_file.held_value", lambda noise: 0.25)
     message = r"of a batch of 1, against its source's with all noise held at one value is off by"
     with pytest.raises(ProofError, match=message):
         exported(tmp_path, drawing(DRAWN[kind]))

@@ -5,7 +5,7 @@ import onnx_ir as ir
 import pytest
 
 from graftscope.exporter import SourceError
-from graftscope.exporter._opset import raise_opset
+from graftscope.exporter.sources._onnx_file import raise_opset
 from graftscope.graph import OPSET_FLOOR, normalise
 from onnx_toys import CHAIN, latents, parse, run
 

@@ -8,13 +8,14 @@ import onnx
 import pytest
 import torch
 
+from export_toys import export_module
 from graftscope.bundle import Originals, manifest_from_json, read_bundle
-from graftscope.exporter import EncoderModule, ProofError, export_module
-from graftscope.exporter._draw import draw_latents
-from graftscope.exporter._proof import BATCHES, Proof
+from graftscope.exporter import ProofError
+from graftscope.exporter._proof import BATCHES, Proof, prove_splicing
+from graftscope.exporter._samples import draw_latents
 from graftscope.exporter._sessions import Session
-from graftscope.exporter._splicing import prove_splicing
-from graftscope.exporter._trace import reference
+from graftscope.exporter.sources._checkpoint import EncoderModule
+from graftscope.exporter.sources._trace import reference
 from torch_toys import small_encoder, small_generator
 
 ORIGINALS = Originals(np.zeros(8), np.eye(8))

@@ -7,7 +7,7 @@ import pytest
 
 from bundle_toys import write_toy
 from graftscope.exporter import TargetExistsError
-from graftscope.exporter._target import require_target
+from graftscope.exporter._folder import require_target
 
 
 def everything(folder: Path) -> dict[str, bytes | None]:

@@ -7,8 +7,8 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from graftscope.exporter._files import INLINE_LIMIT_BYTES, WEIGHTS_FILE, write_graphs
 from graftscope.exporter._sessions import Session
-from graftscope.exporter._weights import INLINE_LIMIT_BYTES, WEIGHTS_FILE, write_graphs
 from graftscope.graph import cut, find_layers
 from onnx_toys import CHAIN, SKIP, latents, parse, run
 

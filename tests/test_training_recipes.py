@@ -3,9 +3,9 @@
 import pytest
 
 from graftscope.training import RECIPES
-from graftscope.training._overrides import apply_overrides
 from graftscope.training.errors import RecipeError
 from graftscope.training.recipes import HeldOutRule, Objective, Precision, Schedule, find_recipe
+from graftscope.training.settings import apply_overrides
 
 
 def test_there_are_the_four_recipes_of_table_1() -> None:

@@ -10,23 +10,20 @@
     encoder.onnx, originals.safetensors  where there is an encoder
     MODEL_CARD.md                        for people; not listed in the manifest
 
-It reads, verifies and describes bundles. It must not know torch, gRPC, graphs or sessions.
+It reads and verifies bundles. It must not know torch, gRPC, graphs or sessions.
 """
 
-from graftscope.bundle._describe import LayerRow, describe
-from graftscope.bundle._digest import digest, file_sha256
-from graftscope.bundle._folder import BundleFolder, read_bundle
+from graftscope.bundle._folder import BundleFolder, file_sha256, find_shipped, read_bundle, shipped
 from graftscope.bundle._manifest import (
-    DATATYPES,
     FORMAT,
     MANIFEST_FILE,
     NAME_RULE,
+    digest,
     is_bundle_name,
     manifest_from_json,
     manifest_to_json,
 )
 from graftscope.bundle._originals import Originals, read_originals, write_originals
-from graftscope.bundle._shipped import find_shipped, shipped
 from graftscope.bundle.errors import (
     BundleError,
     BundleNotFoundError,
@@ -36,7 +33,6 @@ from graftscope.bundle.errors import (
 )
 
 __all__ = [
-    "DATATYPES",
     "FORMAT",
     "MANIFEST_FILE",
     "NAME_RULE",
@@ -44,11 +40,9 @@ __all__ = [
     "BundleFolder",
     "BundleNotFoundError",
     "CorruptBundleError",
-    "LayerRow",
     "ManifestError",
     "Originals",
     "UnknownFormatError",
-    "describe",
     "digest",
     "file_sha256",
     "find_shipped",

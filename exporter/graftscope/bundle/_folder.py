@@ -1,12 +1,14 @@
-"""A bundle on disk: open it only if it is whole."""
+"""Bundles on disk: opened only if they are whole; and those that come with the package."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from graftscope.bundle._digest import digest, file_sha256
-from graftscope.bundle._manifest import MANIFEST_FILE, manifest_from_json
+from graftscope.bundle._manifest import MANIFEST_FILE, digest, manifest_from_json
 from graftscope.bundle.errors import BundleError, BundleNotFoundError, CorruptBundleError
 from graftscope.v1 import bundle_pb2
+
+_SHIPPED = Path(__file__).parent / "shipped"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,34 @@ def read_bundle(path: str | Path) -> BundleFolder:
             f"but the files, inputs, image and layers that it lists have {found!r}"
         )
     return BundleFolder(folder, manifest)
+
+
+def shipped() -> dict[str, Path]:
+    """Return the folders of the bundles that come with the package, by name."""
+    manifests = sorted(_SHIPPED.glob(f"*/{MANIFEST_FILE}"))
+    return {manifest.parent.name: manifest.parent for manifest in manifests}
+
+
+def find_shipped(name: str) -> Path:
+    """Return the folder of a bundle that comes with the package.
+
+    Args:
+        name: The bundle's name.
+
+    Raises:
+        BundleNotFoundError: If there is none of that name; the message lists the names.
+    """
+    known = shipped()
+    if name not in known:
+        names = ", ".join(known) or "none"
+        raise BundleNotFoundError(f"no bundle {name!r} comes with the package; there are: {names}")
+    return known[name]
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file's bytes in lowercase hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _read_manifest(folder: Path) -> bundle_pb2.Bundle:

@@ -1,8 +1,19 @@
 """The manifest: a bundle's message in JSON, and what it must say to be believed.
 
 It checks what a manifest says, not whether the files are what it says.
+
+The digest is one number for what a generator computes and where it can be cut: the sha256
+(lowercase hexadecimal) of a JSON text in ASCII without blanks, keys sorted::
+
+    {"files":[[name,sha256],...],"image":{...},"inputs":[{...},...],"layers":[{...},...]}
+
+Files are sorted by name; inputs and layers keep their order. The messages are in protobuf's JSON
+form with proto field names, fields at their default left out: a field that a later version adds
+to the contract does not change the digests of older bundles. Name, provenance and the digest
+itself are not part of it, so the same model exported twice has one digest.
 """
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -10,13 +21,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from google.protobuf import json_format
+from google.protobuf.message import Message
 
 from graftscope.bundle.errors import ManifestError, UnknownFormatError
+from graftscope.codec import DATATYPES
 from graftscope.v1 import bundle_pb2
 
 FORMAT: Final = 1
 MANIFEST_FILE: Final = "manifest.json"
-DATATYPES: Final = ("BOOL", "UINT8", "INT32", "INT64", "FP32", "FP64")
 NAME_RULE: Final = "lowercase letters, digits, '-', '_' and '.', a letter or digit first"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
@@ -76,6 +88,25 @@ def manifest_from_json(text: str) -> bundle_pb2.Bundle:
     return manifest
 
 
+def digest(manifest: bundle_pb2.Bundle) -> str:
+    """Compute a manifest's digest from its files' hashes, inputs, image and layers.
+
+    Args:
+        manifest: A bundle's manifest; its own `digest` is not looked at.
+
+    Returns:
+        64 lowercase hexadecimal digits.
+    """
+    content = {
+        "files": sorted([file.name, file.sha256] for file in manifest.files),
+        "image": _plain(manifest.image),
+        "inputs": [_plain(each) for each in manifest.inputs],
+        "layers": [_plain(each) for each in manifest.layers],
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
 def _json_object(text: str) -> dict[str, object]:
     try:
         plain = json.loads(text)
@@ -83,6 +114,11 @@ def _json_object(text: str) -> dict[str, object]:
         raise ManifestError(f"not JSON: {error}") from error
     if not isinstance(plain, dict):
         raise ManifestError(f"must hold a JSON object, not a {type(plain).__name__}")
+    return plain
+
+
+def _plain(message: Message) -> dict[str, object]:
+    plain: dict[str, object] = json_format.MessageToDict(message, preserving_proto_field_name=True)
     return plain
 
 

@@ -8,9 +8,7 @@
 It knows PyTorch and ONNX Runtime; it must not know gRPC or the server.
 """
 
-from graftscope.exporter._export import export, export_module
-from graftscope.exporter._module import EncoderModule
-from graftscope.exporter._pipeline import Exported
+from graftscope.exporter._export import Exported, export
 from graftscope.exporter.errors import (
     ExportError,
     ProofError,
@@ -21,7 +19,6 @@ from graftscope.exporter.errors import (
 from graftscope.exporter.progress import ExportCallback, ExportProgress, ExportStage
 
 __all__ = [
-    "EncoderModule",
     "ExportCallback",
     "ExportError",
     "ExportProgress",
@@ -32,5 +29,4 @@ __all__ = [
     "SourceNotFoundError",
     "TargetExistsError",
     "export",
-    "export_module",
 ]

@@ -1,24 +1,43 @@
-"""The two ways in: what a source is, and what becomes of it."""
+"""An export, top to bottom: read a source, name layers, cut, write, prove, put in place."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor, nn
+import onnx_ir as ir
 
-from graftscope.exporter._checkpoint import subject_from_checkpoint
-from graftscope.exporter._factory import subject_from_factory
-from graftscope.exporter._inputs import parse_inputs
-from graftscope.exporter._making import is_factory
-from graftscope.exporter._module import EncoderModule, subject_from_modules
-from graftscope.exporter._onnx_file import subject_from_onnx
-from graftscope.exporter._pipeline import Exported, require_name, write_bundle
+from graftscope.bundle import MANIFEST_FILE, NAME_RULE, is_bundle_name, manifest_to_json
+from graftscope.exporter._files import make_manifest, seal, write_files
+from graftscope.exporter._folder import CARD_FILE, new_folder, require_target
+from graftscope.exporter._inputs import constant_names, latent_names
+from graftscope.exporter._options import Options, parse_inputs, parse_shapes
+from graftscope.exporter._proof import Proof
 from graftscope.exporter._subject import Subject
-from graftscope.exporter._target import require_target
-from graftscope.exporter._wishes import Wishes
-from graftscope.exporter.errors import SourceError, SourceNotFoundError
-from graftscope.exporter.progress import ExportCallback, ignore_progress
+from graftscope.exporter.errors import SourceError
+from graftscope.exporter.progress import (
+    ExportCallback,
+    ExportProgress,
+    ExportStage,
+    ignore_progress,
+    quiet,
+)
+from graftscope.exporter.sources import read_source
+from graftscope.graph import Cut, CutError, Layer, cut, find_layers, strip_metadata
 from graftscope.v1 import bundle_pb2
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        manifest: The bundle's.
+        notes: What was guessed, which layers were left out, and what else a user should know; one
+            line each.
+    """
+
+    manifest: bundle_pb2.Bundle
+    notes: tuple[str, ...] = ()
 
 
 def export(
@@ -69,84 +88,108 @@ def export(
     """
     target, report = Path(out), on_progress or ignore_progress
     require_target(target, overwrite=overwrite)
-    name = require_name(target.name if name is None else name)
-    wishes = Wishes(parse_inputs(inputs), tuple(shapes), output, image_range, weights)
-    subject = _subject(str(source), name, licence, wishes, report)
+    name = _require_name(target.name if name is None else name)
+    options = Options(parse_inputs(inputs), parse_shapes(shapes), output, image_range, weights)
+    subject = read_source(str(source), name, licence, options, report)
     return write_bundle(subject, name, target, overwrite=overwrite, on_progress=report)
 
 
-def export_module(
-    generator: nn.Module,
-    examples: Mapping[str, Tensor],
-    out: str | Path,
-    *,
-    name: str | None = None,
-    image_range: tuple[float, float] = (-1.0, 1.0),
-    levels: Mapping[str, str] | None = None,
-    encoder: EncoderModule | None = None,
-    provenance: bundle_pb2.Provenance | None = None,
-    overwrite: bool = False,
-    on_progress: ExportCallback | None = None,
-) -> bundle_pb2.Bundle:
-    """Split a generator that is given as a PyTorch module, and write it as a bundle, with proof.
+def write_bundle(
+    subject: Subject, name: str, out: Path, *, overwrite: bool, on_progress: ExportCallback
+) -> Exported:
+    """Write a bundle and prove it, before anything appears at its place.
 
     Args:
-        generator: Latents to images (B, C, H, W), with any number of arguments, each standard
-            normal; in evaluation mode, on the CPU.
-        examples: An example of each argument, (B, ...) float32 with B of at least 2, in order;
-            the names become those of the generator's inputs.
+        subject: What is exported; its graphs are used up.
+        name: The bundle's name.
         out: The bundle's folder.
-        name: The bundle's name; None takes the last part of `out`.
-        image_range: The least and the largest value of an image's pixel.
-        levels: Levels' names by layers' names.
-        encoder: The encoder that belongs to it.
-        provenance: Where the generator comes from.
         overwrite: Whether a bundle that is there already is replaced.
         on_progress: Hears of every step.
 
     Returns:
-        The bundle's manifest.
+        The manifest; and the subject's notes, followed by those on layers and images.
 
     Raises:
-        SourceError: If a module cannot be exported, or the name cannot be a bundle's.
-        GraphError: If the generator has no layers, or cannot be cut at one.
-        ProofError: If the graphs do not compute what they should; nothing is written then.
-        TargetExistsError: If `out` exists and is not to be overwritten, or is anything but a
-            bundle's own folder.
+        GraphError: If there is no layer, or the graph cannot be cut at any.
+        ProofError: If the graphs do not compute what they should.
+        TargetExistsError: If the folder is there and may not be replaced.
     """
-    target, report = Path(out), on_progress or ignore_progress
-    require_target(target, overwrite=overwrite)
-    name = require_name(target.name if name is None else name)
-    low, high = image_range
-    subject = subject_from_modules(
-        generator, examples, encoder, low=low, high=high, on_progress=report
-    )
-    subject = replace(
-        subject, levels=levels or {}, provenance=provenance or bundle_pb2.Provenance()
-    )
-    written = write_bundle(subject, name, target, overwrite=overwrite, on_progress=report)
-    return written.manifest
+    with quiet("onnx_ir"):
+        cuts, left_out = _cut_all(subject, on_progress)
+    manifest = make_manifest(name, subject, cuts)
+    with new_folder(out, overwrite=overwrite) as folder:
+        on_progress(ExportProgress(ExportStage.WRITING, 0, 1))
+        write_files(folder, subject, cuts)
+        seal(manifest, folder)
+        on_progress(ExportProgress(ExportStage.WRITING, 1, 1))
+        _prove(folder, manifest, subject, on_progress)
+        if subject.find_hooks is not None:
+            for layer, hook in subject.find_hooks(folder, manifest).items():
+                manifest.provenance.torch_hooks[layer].CopyFrom(hook)
+        (folder / MANIFEST_FILE).write_text(manifest_to_json(manifest), encoding="utf-8")
+        if subject.card:
+            (folder / CARD_FILE).write_text(subject.card, encoding="utf-8")
+    return Exported(manifest, (*subject.notes, *left_out))
 
 
-def _subject(
-    source: str, name: str, licence: str | None, wishes: Wishes, report: ExportCallback
-) -> Subject:
-    path = Path(source)
-    if path.is_dir():
-        wishes.refuse("a checkpoint", "inputs", "shapes", "output", "image_range", "weights")
-        return subject_from_checkpoint(path, name, licence, report)
-    if path.is_file() and path.suffix == ".onnx":
-        wishes.refuse("an ONNX file", "weights")
-        return subject_from_onnx(path, licence, wishes, report)
-    if not path.exists() and is_factory(source):
-        wishes.refuse("a factory", "output")
-        return subject_from_factory(source, licence, wishes, report)
-    kind, problem = (
-        (SourceError, "is not supported")
-        if path.exists()
-        else (SourceNotFoundError, "does not exist")
-    )
-    raise kind(
-        f"source {source!r} {problem}; a source is the folder of a finished checkpoint, an .onnx "
-        "file or a factory, package.module:function"
-    )
+def _require_name(name: str) -> str:
+    if not is_bundle_name(name):
+        raise SourceError(f"name {name!r} cannot be a bundle's; allowed: {NAME_RULE}")
+    return name
+
+
+def _cut_all(
+    subject: Subject, on_progress: ExportCallback
+) -> tuple[dict[Layer, Cut], tuple[str, ...]]:
+    """Return the layers with their halves, and a note on each that is left out."""
+    latents = latent_names(subject.inputs)
+    layers = find_layers(subject.model, latents=latents, constant=constant_names(subject.inputs))
+    _require_levels(layers, subject.levels)
+    # Names of layers come from the metadata, so it goes only now, and before there are copies.
+    strip_metadata(subject.model)
+    cuts: dict[Layer, Cut] = {}
+    refused: dict[str, CutError] = {}
+    for done, layer in enumerate(layers):
+        on_progress(ExportProgress(ExportStage.CUTTING, done, len(layers)))
+        try:
+            cuts[layer] = _cut(subject.model, layer)
+        except CutError as error:
+            refused[layer.name] = error
+    if all(layer.tensor in latents for layer in cuts):
+        raise next(iter(refused.values()))
+    on_progress(ExportProgress(ExportStage.CUTTING, len(layers), len(layers)))
+    return cuts, tuple(f"layer {name!r} is left out: {why}" for name, why in refused.items())
+
+
+def _cut(model: ir.Model, layer: Layer) -> Cut:
+    inputs = [value.name or "" for value in model.graph.inputs]
+    if layer.tensor not in inputs:
+        return cut(model, layer.tensor)
+    # Below an input lies the whole generator, which is stored anyway.
+    carried = tuple(name for name in inputs if name != layer.tensor)
+    return Cut(None, model, layer.tensor, carried)
+
+
+def _require_levels(layers: tuple[Layer, ...], levels: Mapping[str, str]) -> None:
+    names = [layer.name for layer in layers]
+    if unknown := [name for name in levels if name not in names]:
+        raise SourceError(
+            f"levels are given for {', '.join(unknown)}, but the graph's layers are: "
+            f"{', '.join(names)}"
+        )
+
+
+def _prove(
+    folder: Path, manifest: bundle_pb2.Bundle, subject: Subject, on_progress: ExportCallback
+) -> None:
+    encoder = subject.encoder.reference if subject.encoder is not None else None
+    proof = Proof(folder, manifest, subject.reference, encoder, subject.bounded)
+    done = 0
+
+    def report() -> None:
+        nonlocal done
+        done += 1
+        on_progress(ExportProgress(ExportStage.PROVING, done, proof.steps))
+
+    on_progress(ExportProgress(ExportStage.PROVING, 0, proof.steps))
+    proof.run(report)

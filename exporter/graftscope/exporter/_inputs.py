@@ -1,77 +1,57 @@
-"""What a user says of a generator's inputs: `z=truncated:0.7`, `label=classes:10`, `w=file:W.npz`.
+"""A generator's inputs: what is known of them, and what a bundle's manifest states.
 
     choices = parse_inputs(["z=normal", "label=classes:10"])
     known = [KnownInput("z", "FP32", (100,)), KnownInput("label", "INT64", ())]
     chosen = make_inputs(known, choices)
 
-It knows neither graphs nor PyTorch: what is known of an input comes as a `KnownInput`.
+Values that a user gives as a file are read, cast without loss, and checked. It knows neither graphs
+nor PyTorch: what is known of an input comes as a `KnownInput`.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Final
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.exporter._input_files import KnownInput, read_values
-from graftscope.exporter.errors import SourceError
+from graftscope.codec import DATATYPES
+from graftscope.exporter._options import FORMS, InputChoice, InputKind
+from graftscope.exporter._subject import Stored
+from graftscope.exporter.errors import SourceError, one_line
 from graftscope.v1 import bundle_pb2
 
-FORMS: Final = (
-    "NAME=normal, NAME=uniform:LOW,HIGH, NAME=truncated:T, NAME=classes:N, NAME=constant:FILE or "
-    "NAME=file:FILE (FILE: .npz or .npy)"
-)
-"""What may follow --input, for messages."""
-
-_MOST_CLASSES: Final = 2**31 - 1
 _MOST_ELEMENTS: Final = 2**28
 """A GiB of float32 for one sample of one input."""
 _FLOATS: Final = ("FP32", "FP64")
 _INTEGERS: Final = ("UINT8", "INT32", "INT64")
 
-Stored = Mapping[str, Mapping[str, NDArray[np.generic]]]
-"""Arrays (1, ...) or (count, ...) by the bundle's file and the input's name."""
-
-
-class InputKind(Enum):
-    """How an input's values come about; the values are the words after NAME=."""
-
-    NORMAL = "normal"
-    UNIFORM = "uniform"
-    TRUNCATED = "truncated"
-    CLASSES = "classes"
-    CONSTANT = "constant"
-    FILE = "file"
-
-
-_COUNTS: Final = {InputKind.UNIFORM: 2, InputKind.TRUNCATED: 1, InputKind.CLASSES: 1}
-
 
 @dataclass(frozen=True)
-class InputChoice:
-    """The distribution of one input.
+class KnownInput:
+    """What is known of a generator's input before anybody says how its values come about.
 
     Attributes:
-        name: The input's name.
-        kind: Which distribution.
-        numbers: Bounds (low, high), a threshold (T,) or a number of classes (N,); else empty.
-        path: The file of a constant or of stored values; else None.
+        name: Its name.
+        datatype: One of `graftscope.codec.DATATYPES`.
+        shape: Extents behind the batch.
+        classes: Labels are below this number, where the generator tells; else None.
+        noise: Whether it stands for random numbers that the graph drew by itself.
     """
 
     name: str
-    kind: InputKind
-    numbers: tuple[float, ...] = ()
-    path: Path | None = None
+    datatype: str
+    shape: tuple[int, ...]
+    classes: int | None = None
+    noise: bool = False
 
     def __str__(self) -> str:
-        """Return the form that `parse_input` reads."""
-        numbers = (int(each) if each.is_integer() else each for each in self.numbers)
-        given = self.path or ",".join(map(str, numbers))
-        return f"{self.name}={self.kind.value}" + (f":{given}" if given else "")
+        """Return name, datatype and shape, as messages begin."""
+        extents = ", ".join(["B", *(str(extent) for extent in self.shape)])
+        return f"input {self.name!r} {self.datatype} ({extents}{'' if self.shape else ','})"
 
 
 @dataclass(frozen=True)
@@ -85,55 +65,6 @@ class ChosenInputs:
 
     inputs: tuple[bundle_pb2.Input, ...]
     stored: Stored
-
-
-def parse_inputs(texts: Sequence[str]) -> dict[str, InputChoice]:
-    """Read what a user says of several inputs.
-
-    Args:
-        texts: Each of the form that `parse_input` reads.
-
-    Returns:
-        Choices by the input's name.
-
-    Raises:
-        SourceError: If one cannot be read, or an input is named twice.
-    """
-    choices: dict[str, InputChoice] = {}
-    for text in texts:
-        choice = parse_input(text)
-        if choice.name in choices:
-            raise SourceError(f"--input is given twice for {choice.name!r}; once is allowed")
-        choices[choice.name] = choice
-    return choices
-
-
-def parse_input(text: str) -> InputChoice:
-    """Read what a user says of one input.
-
-    Args:
-        text: `NAME=normal`, `NAME=uniform:LOW,HIGH`, `NAME=truncated:T`, `NAME=classes:N`,
-            `NAME=constant:FILE` or `NAME=file:FILE`.
-
-    Raises:
-        SourceError: If it has another form; it says what is wrong and which forms there are.
-    """
-    name, equals, distribution = text.partition("=")
-    word, colon, rest = distribution.partition(":")
-    if not (name and equals):
-        raise _unreadable(text, "it names no input")
-    try:
-        kind = InputKind(word)
-    except ValueError as error:
-        raise _unreadable(text, f"there is no distribution {word!r}") from error
-    if kind in (InputKind.CONSTANT, InputKind.FILE):
-        if Path(rest).suffix not in (".npz", ".npy"):
-            raise _unreadable(text, f"{rest!r} is no .npz or .npy file")
-        return InputChoice(name, kind, path=Path(rest))
-    numbers = _numbers(text, rest) if colon else ()
-    if problem := _problem(kind, numbers):
-        raise _unreadable(text, problem)
-    return InputChoice(name, kind, numbers)
 
 
 def make_inputs(known: Sequence[KnownInput], choices: Mapping[str, InputChoice]) -> ChosenInputs:
@@ -201,35 +132,6 @@ def constant_names(inputs: Iterable[bundle_pb2.Input]) -> tuple[str, ...]:
     return tuple(each.name for each in inputs if each.HasField("fixed"))
 
 
-def _unreadable(text: str, problem: str) -> SourceError:
-    return SourceError(f"--input {text!r} cannot be read: {problem}; allowed: {FORMS}")
-
-
-def _numbers(text: str, rest: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in rest.split(","))
-    except ValueError as error:
-        raise _unreadable(text, f"{rest!r} is no list of numbers") from error
-
-
-def _problem(kind: InputKind, numbers: tuple[float, ...]) -> str:
-    """Say what is wrong with a distribution's numbers; empty where nothing is."""
-    wanted = _COUNTS.get(kind, 0)
-    if len(numbers) != wanted:
-        return f"{kind.value!r} takes {wanted} numbers, not {len(numbers)}"
-    if not all(math.isfinite(number) for number in numbers):
-        return "its numbers must be finite"
-    if kind is InputKind.UNIFORM and not numbers[0] < numbers[1]:
-        return f"LOW must be less than HIGH, but {numbers[0]:g} is not less than {numbers[1]:g}"
-    if kind is InputKind.TRUNCATED and not numbers[0] > 0:
-        return f"T must be greater than 0, not {numbers[0]:g}"
-    if kind is InputKind.CLASSES and not (
-        numbers[0].is_integer() and 1 <= numbers[0] <= _MOST_CLASSES
-    ):
-        return f"N must be a whole number from 1 to {_MOST_CLASSES}, not {numbers[0]:g}"
-    return ""
-
-
 def _drawn(known: KnownInput, choice: InputChoice) -> bundle_pb2.Input:
     """State an input whose values are drawn from a distribution in closed form."""
     wanted = _INTEGERS if choice.kind is InputKind.CLASSES else _FLOATS
@@ -282,3 +184,88 @@ def _require_one_count(stored: Stored, choices: Mapping[str, InputChoice]) -> No
             path = choices[next(iter(arrays))].path
             told = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
             raise SourceError(f"{path} must hold as many values of each input, not {told}")
+
+
+def read_values(known: KnownInput, path: Path, *, constant: bool) -> NDArray[np.generic]:
+    """Read an input's values from a NumPy file.
+
+    Args:
+        known: The input.
+        path: An .npy file, or an .npz file with an array of the input's name, or with one array.
+        constant: Whether it is one value, with or without an axis of 1 in front; else it is
+            several, (count, ...).
+
+    Returns:
+        (1, ...) or (count, ...), of the input's datatype.
+
+    Raises:
+        SourceError: If the file cannot be read, or its values are of another shape, not finite,
+            not of the datatype, or no labels that the input takes.
+    """
+    array = load_array(known.name, path)
+    if constant and array.shape == known.shape:
+        array = array[None]
+    if array.shape[1:] != known.shape or array.ndim == 0 or (constant and len(array) != 1):
+        first = 1 if constant else "count"
+        wanted = ", ".join([str(first), *(str(extent) for extent in known.shape)])
+        raise SourceError(f"{known}: {path} holds shape {array.shape}, not ({wanted})")
+    if len(array) == 0:
+        raise SourceError(f"{known}: {path} holds no values")
+    values = _cast(known, path, array)
+    _require_labels(known, path, values)
+    return np.ascontiguousarray(values)
+
+
+def load_array(name: str, path: Path) -> NDArray[np.generic]:
+    """Read an array from a NumPy file, as it is.
+
+    Args:
+        name: The input's name.
+        path: An .npy file, or an .npz file with an array of that name, or with one array.
+
+    Raises:
+        SourceError: If the file cannot be read, or has no such array.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            return np.asarray(loaded)
+        with loaded as arrays:
+            names = list(arrays)
+            key = names[0] if len(names) == 1 else name
+            if key not in names:
+                raise SourceError(
+                    f"input {name!r}: {path} has no array {key!r}; it has: "
+                    f"{', '.join(names) or 'none'}"
+                )
+            return np.asarray(arrays[key])
+    except (OSError, EOFError, ValueError, BadZipFile) as error:
+        if isinstance(error, SourceError):
+            raise
+        raise SourceError(f"input {name!r}: {path} cannot be read: {one_line(error)}") from error
+
+
+def _cast(known: KnownInput, path: Path, array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Change the datatype where no value is lost but for the rounding of floats."""
+    dtype = DATATYPES[known.datatype]
+    if array.dtype.kind not in "biuf":
+        raise SourceError(f"{known}: {path} holds {array.dtype}, which is no number")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise SourceError(f"{known}: {path} holds numbers that are not finite")
+    with np.errstate(all="ignore"):
+        values = array.astype(dtype)
+    lossless = np.isfinite(values).all() if dtype.kind == "f" else (values == array).all()
+    if not lossless:
+        raise SourceError(f"{known}: {path} holds {array.dtype} values that are no {dtype}")
+    return values
+
+
+def _require_labels(known: KnownInput, path: Path, values: NDArray[np.generic]) -> None:
+    if known.classes is None:
+        return
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= known.classes:
+        raise SourceError(
+            f"{known}: {path} holds labels from {low} to {high}; allowed are 0 to "
+            f"{known.classes - 1}"
+        )

@@ -7,7 +7,8 @@ On random latents, for several batches, from the written files alone:
    sample does not depend on the others of its batch.
 3. At every layer, downstream after upstream gives the whole graph's image: exactly where ONNX
    Runtime leaves the graphs as they are, within `TOLERANCE` where it optimises them.
-4. At every layer, splicing nothing gives original 1, as a hybrid and as an effect of 0.
+4. At every layer, splicing nothing gives original 1, as a hybrid and as an effect of 0: by the very
+   graphs that are run later, so that no bundle is written that cannot be edited.
 5. Generator and encoder give what they were made from gives, within `TOLERANCE`. Where the
    source draws random numbers by itself, all noise is held at one value in both.
 """
@@ -19,14 +20,24 @@ from typing import Final
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 
-from graftscope.exporter._compare import compare
-from graftscope.exporter._draw import draw_latents, held, read_stored
+from graftscope.exporter._samples import draw_latents, held, read_stored
 from graftscope.exporter._sessions import Session
-from graftscope.exporter._splicing import prove_splicing
-from graftscope.exporter._subject import Reference
+from graftscope.exporter._subject import Arrays, Reference
 from graftscope.exporter.errors import ProofError
+from graftscope.graph import (
+    HYBRIDS,
+    IMAGE1,
+    ORIGINAL1,
+    ORIGINAL2,
+    PIXEL_MEANS,
+    SETS,
+    GraphError,
+    reduce_effects,
+    splice,
+)
 from graftscope.v1 import bundle_pb2
 
 TOLERANCE: Final = 1e-5
@@ -37,7 +48,12 @@ _BATCHES_IF_EXPENSIVE: Final = (1, 2)
 _EXPENSIVE_MFLOP: Final = 20_000
 """A generator of 1024 x 1024 pixels needs more for one sample; a proof runs every layer."""
 
-Tensors = Mapping[str, NDArray[np.generic]]
+
+_CHANNEL_AXIS: Final = {
+    bundle_pb2.LAYER_KIND_MAP: 1,
+    bundle_pb2.LAYER_KIND_VECTOR: 1,
+    bundle_pb2.LAYER_KIND_TOKENS: 2,
+}
 
 
 @dataclass(frozen=True)
@@ -108,7 +124,7 @@ class Proof:
                     f"{file.name} is no valid ONNX graph: {_first_line(error)}"
                 ) from error
 
-    def _prove_generator(self, latents: Tensors, optimised: bool) -> dict[int, NDArray[np.float32]]:
+    def _prove_generator(self, latents: Arrays, optimised: bool) -> dict[int, NDArray[np.float32]]:
         session = Session(self.folder / self.manifest.generator, optimised=optimised)
         images = {
             batch: session.run(_first(latents, batch))[session.outputs[0]] for batch in self.batches
@@ -117,12 +133,12 @@ class Proof:
             self._check_image(image, batch)
             where = f"the generator's images, of a batch of {batch},"
             whole = images[self.batches[-1]][:batch]
-            compare(f"{where} against those of {self.batches[-1]}", image, whole, self.allowed)
+            _compare(f"{where} against those of {self.batches[-1]}", image, whole, self.allowed)
         self._compare_with_source(session, latents, images)
         return images
 
     def _compare_with_source(
-        self, session: Session, latents: Tensors, images: Mapping[int, NDArray[np.float32]]
+        self, session: Session, latents: Arrays, images: Mapping[int, NDArray[np.float32]]
     ) -> None:
         """Compare with what the generator was made from, its own random numbers held."""
         if self.generator is None:
@@ -135,7 +151,7 @@ class Proof:
             (expected,) = self.generator(given)
             where = f"the generator's images, of a batch of {batch},"
             noise = " with all noise held at one value" if draws else ""
-            compare(f"{where} against its source's{noise}", image, expected, self.allowed)
+            _compare(f"{where} against its source's{noise}", image, expected, self.allowed)
 
     def _check_image(self, image: NDArray[np.float32], batch: int) -> None:
         stated = self.manifest.image
@@ -156,21 +172,21 @@ class Proof:
     def _prove_layer(
         self,
         layer: bundle_pb2.Layer,
-        latents: Tensors,
+        latents: Arrays,
         images: Mapping[int, NDArray[np.float32]],
         optimised: bool,
-    ) -> Tensors:
+    ) -> Arrays:
         """Return what crosses the cut for the largest batch, latents among it."""
         if not layer.upstream:
             return latents  # below an input lies the generator itself
         upstream = Session(self.folder / layer.upstream, optimised=optimised)
         downstream = Session(self.folder / layer.downstream, optimised=optimised)
-        crossing: Tensors = {}
+        crossing: Arrays = {}
         for batch, image in images.items():  # the largest comes last
             given = _first(latents, batch)
             crossing = {**given, **upstream.run(given)}
             (found,) = downstream.run(crossing).values()
-            compare(
+            _compare(
                 f"layer {layer.name!r}: downstream after upstream, against the whole generator "
                 f"(batch {batch}, optimisations {'on' if optimised else 'off'}),",
                 found,
@@ -193,8 +209,51 @@ class Proof:
                 _compare_encodings(batch, found, dict(zip(found, self.encoder(part), strict=True)))
 
 
-def _first(tensors: Tensors, count: int) -> dict[str, NDArray[np.generic]]:
-    return {name: array[:count] for name, array in tensors.items()}
+def prove_splicing(
+    folder: Path,
+    layer: bundle_pb2.Layer,
+    crossing: Arrays,
+    images: NDArray[np.float32],
+    allowed: float,
+) -> None:
+    """Prove that splicing no channel of a layer gives original 1, and an effect of 0.
+
+    Args:
+        folder: Where the bundle's files lie.
+        layer: The layer.
+        crossing: The layer's activation and what is carried, (B, ...), by the tensor's name;
+            original 2 is the sample before in the batch.
+        images: The generator's images of them, (B, c, H, W).
+        allowed: Largest difference between images.
+
+    Raises:
+        ProofError: If the layer cannot be spliced, or it gives something else.
+    """
+    tensors = {
+        **crossing,
+        ORIGINAL1: crossing[layer.tensor],
+        ORIGINAL2: np.roll(crossing[layer.tensor], 1, axis=0),
+        SETS: np.zeros((1, layer.channels), dtype=np.bool_),
+        IMAGE1: images,
+    }
+    what = f"layer {layer.name!r}: splicing no channel, against original 1 (batch {len(images)}),"
+    hybrids = _spliced(folder, layer, reduced=False).run(tensors)[HYBRIDS]
+    _compare(what, hybrids, images, allowed)
+    effects = _spliced(folder, layer, reduced=True).run(tensors)[PIXEL_MEANS]
+    what = f"layer {layer.name!r}: the effect of splicing no channel (batch {len(images)})"
+    _compare(what, effects, np.zeros((1, len(images))), allowed)
+
+
+def _spliced(folder: Path, layer: bundle_pb2.Layer, *, reduced: bool) -> Session:
+    path = folder / layer.downstream
+    try:
+        axis = _CHANNEL_AXIS[layer.kind]
+        model = splice(ir.load(path), activation=layer.tensor, channel_axis=axis)
+        if reduced:
+            model = reduce_effects(model)
+    except GraphError as error:
+        raise ProofError(f"layer {layer.name!r} cannot be spliced: {error}") from error
+    return Session(path, optimised=True, content=ir.to_proto(model).SerializeToString())
 
 
 def _compare_encodings(
@@ -205,7 +264,33 @@ def _compare_encodings(
     for name, values in expected.items():
         # Encodings have no range of their own; their largest value stands in for its width.
         allowed = TOLERANCE * max(1.0, float(np.abs(values).max()))
-        compare(f"the encoder's {name} (batch {batch})", found[name], values, allowed)
+        _compare(f"the encoder's {name} (batch {batch})", found[name], values, allowed)
+
+
+def _compare(
+    what: str, found: NDArray[np.floating], expected: NDArray[np.floating], allowed: float
+) -> None:
+    """Refuse numbers that are further apart than allowed.
+
+    Args:
+        what: What was computed; begins the message.
+        found: The numbers.
+        expected: What they should be, of the same shape.
+        allowed: The largest difference.
+
+    Raises:
+        ProofError: If the shapes differ, or a difference is larger or not a number.
+    """
+    if found.shape != expected.shape:
+        raise ProofError(f"{what} has shape {found.shape}, not {expected.shape}")
+    difference = float(np.abs(found.astype(np.float64) - expected).max())
+    # Written so that a difference that is not a number is refused too.
+    if not difference <= allowed:
+        raise ProofError(f"{what} is off by {difference:.3g}; allowed: {allowed:.3g}")
+
+
+def _first(tensors: Arrays, count: int) -> dict[str, NDArray[np.generic]]:
+    return {name: array[:count] for name, array in tensors.items()}
 
 
 def _first_line(error: Exception) -> str:

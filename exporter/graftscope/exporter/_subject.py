@@ -13,6 +13,8 @@ from graftscope.bundle import Originals
 from graftscope.v1 import bundle_pb2
 
 Arrays = Mapping[str, NDArray[np.generic]]
+Stored = Mapping[str, Arrays]
+"""Arrays (1, ...) or (count, ...) by the bundle's file and the input's name."""
 
 
 class Reference(Protocol):
@@ -76,7 +78,7 @@ class Subject:
     encoder: EncoderSubject | None = None
     provenance: bundle_pb2.Provenance = field(default_factory=bundle_pb2.Provenance)
     card: str = ""
-    stored: Mapping[str, Arrays] = field(default_factory=dict)
+    stored: Stored = field(default_factory=dict)
     bounded: bool = True
     notes: tuple[str, ...] = ()
     find_hooks: HookFinder | None = None

@@ -31,3 +31,8 @@ class TargetExistsError(ExportError):
 
 class ProofError(ExportError):
     """The written graphs do not compute what they should; nothing was kept."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says, in one line."""
+    return " ".join(str(error).split())

@@ -1,5 +1,11 @@
-"""What an export says of itself while it runs; showing it is the caller's business."""
+"""What an export says of itself while it runs, and what libraries do not say meanwhile.
 
+Showing it is the caller's business.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -38,3 +44,21 @@ class ExportCallback(Protocol):
 
 def ignore_progress(progress: ExportProgress, /) -> None:
     """Take a report and do nothing."""
+
+
+@contextmanager
+def quiet(*loggers: str) -> Iterator[None]:
+    """Let loggers, and those below them, say nothing while the block runs.
+
+    Args:
+        loggers: Their names.
+    """
+    given = [logging.getLogger(name) for name in loggers]
+    levels = [logger.level for logger in given]
+    for logger in given:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(given, levels, strict=True):
+            logger.setLevel(level)

@@ -16,7 +16,6 @@ from graftscope.training._files import write_atomically
 from graftscope.training._finish import finish
 from graftscope.training._finite import require_finite_values, require_finite_weights
 from graftscope.training._learners import create_learner
-from graftscope.training._overrides import apply_overrides
 from graftscope.training._pictures import to_images
 from graftscope.training._randomness import Purpose, batch_positions, randomness
 from graftscope.training._samples import write_samples
@@ -39,6 +38,7 @@ from graftscope.training.errors import (
 )
 from graftscope.training.progress import ProgressCallback, TrainProgress, ignore_progress
 from graftscope.training.recipes import find_recipe
+from graftscope.training.settings import apply_overrides
 
 SKIPPED_FILE = "skipped.csv"
 

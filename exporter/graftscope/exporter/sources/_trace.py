@@ -1,30 +1,42 @@
 """PyTorch modules to graphs, with the batch free and without a word on the terminal.
 
-It is the only module that calls PyTorch's ONNX exporter.
+It is the only module that calls PyTorch's ONNX exporter. Random numbers that a module draws while
+it runs are inputs of its graph, so that an original and its hybrid share them; a module that is to
+be compared with the graph must use the same ones.
 """
 
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from importlib.metadata import version
 from inspect import Parameter, signature
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from graftscope.exporter._noise import Replay
-from graftscope.exporter._quiet import quiet
 from graftscope.exporter._subject import Arrays, Reference
-from graftscope.exporter.errors import SourceError
+from graftscope.exporter.errors import SourceError, one_line
+from graftscope.exporter.progress import quiet
 from graftscope.graph import has_batch_axis, normalise
+
+IMAGE: Final = "image"
+"""What a traced generator's output is called."""
 
 OPSET: Final = 20
 """New enough for every operation that PyTorch's exporter writes, old enough for ONNX Runtime."""
 
+_MADE_WITH: Final = ("torch", "onnx", "onnxscript", "onnx-ir")
 _CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+
+_aten = torch.ops.aten
+_NEW: Final = frozenset({_aten.randn, _aten.randn_like, _aten.rand, _aten.rand_like})
+_NORMAL_IN_PLACE: Final = _aten.normal_
+_UNIFORM_IN_PLACE: Final = _aten.uniform_
 
 
 def trace(
@@ -89,6 +101,63 @@ def reference(module: nn.Module, noise: int = 0) -> Reference:
     return compute
 
 
+class Replay(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """While it is active, what is drawn comes from the given tensors, one after the other.
+
+    Raises:
+        SourceError: From within, if more is drawn than given, or tensors of other shapes.
+    """
+
+    def __init__(self, draws: Sequence[Tensor]) -> None:
+        """Take the tensors, in the order in which they are drawn.
+
+        Args:
+            draws: Standard normal or, for a uniform draw, uniform values within its bounds.
+        """
+        super().__init__()  # type: ignore[no-untyped-call]  # likewise
+        self._draws = list(draws)
+        self._next = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run an operation, or give the next tensor instead of a draw."""
+        kind = func.overloadpacket
+        if kind is _NORMAL_IN_PLACE:
+            mean, deviation = tuple(args[1:]) + (0.0, 1.0)[len(args) - 1 :]
+            return args[0].copy_(self._take(args[0]) * deviation + mean)
+        if kind is _UNIFORM_IN_PLACE:
+            return args[0].copy_(self._take(args[0]))
+        result = func(*args, **(kwargs or {}))
+        return self._take(result) if kind in _NEW else result
+
+    def _take(self, drawn: Tensor) -> Tensor:
+        """Return the next tensor, which must be shaped like what would be drawn."""
+        if self._next == len(self._draws):
+            raise SourceError(
+                f"the module draws random numbers more often than its graph: {self._next} times"
+            )
+        given = self._draws[self._next]
+        self._next += 1
+        if given.shape != drawn.shape and given[0].numel() == drawn.numel():
+            given = given[0].reshape(drawn.shape)  # one draw for the whole batch
+        if given.shape != drawn.shape:
+            raise SourceError(
+                f"the module's random numbers have shape {tuple(drawn.shape)} where those of its "
+                f"graph have {tuple(given.shape)}"
+            )
+        return given.to(drawn.dtype)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what a graph is traced with."""
+    return {package: version(package) for package in _MADE_WITH}
+
+
 def _dynamic_shapes(module: nn.Module, count: int) -> tuple[object, ...]:
     """Say of each argument that its first extent, and no other, is free."""
     batch = torch.export.Dim("batch")
@@ -120,4 +189,4 @@ def _require_evaluation_mode(module: nn.Module, title: str) -> None:
 def _root_cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    return " ".join(str(error).split())[:500]
+    return one_line(error)[:500]

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from graftscope.exporter._draw import draw_latents, held, read_stored
+from graftscope.exporter._samples import draw_latents, held, read_stored
 from graftscope.exporter._sessions import Session
 from graftscope.exporter._subject import Arrays, Reference
 from graftscope.v1 import bundle_pb2

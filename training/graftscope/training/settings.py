@@ -1,4 +1,4 @@
-"""`KEY=VALUE` strings that change a recipe's settings.
+"""A recipe's settings as strings `KEY=VALUE`: read, to change a recipe, and written.
 
 Keys are the fields of `Recipe`, and `architecture.FIELD` for those of its architecture.
 """
@@ -11,7 +11,7 @@ from typing import get_args, get_origin, get_type_hints
 
 from graftscope.training.architecture import Architecture
 from graftscope.training.errors import RecipeError
-from graftscope.training.recipes import Recipe
+from graftscope.training.recipes import RECIPES, Recipe
 
 _ARCHITECTURE = "architecture"
 _BOOLEANS = {"true": True, "false": False}
@@ -28,7 +28,7 @@ def apply_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
     Raises:
         RecipeError: If a key does not exist, or its value cannot be read or is not allowed.
     """
-    kinds = _settings()
+    kinds = _kinds()
     changes: dict[str, object] = {}
     for override in overrides:
         key, separator, text = override.partition("=")
@@ -45,7 +45,25 @@ def apply_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
     return replace(recipe, architecture=architecture, **outer)  # type: ignore[arg-type]
 
 
-def _settings() -> dict[str, object]:
+def changed_settings(recipe: Recipe) -> list[str]:
+    """Return `KEY=VALUE` for every setting that is not that of the recipe of the same name.
+
+    Args:
+        recipe: A checkpoint's recipe, with the settings that were changed.
+    """
+    own, usual = all_settings(recipe), all_settings(RECIPES[recipe.name])
+    return [f"{key}={text}" for key, text in own.items() if text != usual[key]]
+
+
+def all_settings(recipe: Recipe) -> dict[str, str]:
+    """Return every setting of a recipe by its key, those of the networks as `architecture.KEY`."""
+    outer = {**vars(recipe)}
+    inner = vars(outer.pop(_ARCHITECTURE))
+    named = outer | {f"{_ARCHITECTURE}.{name}": value for name, value in inner.items()}
+    return {key: _text(value) for key, value in named.items()}
+
+
+def _kinds() -> dict[str, object]:
     """Return the type of every setting by its key."""
     recipe, architecture = get_type_hints(Recipe), get_type_hints(Architecture)
     fixed = {"name", "objective", _ARCHITECTURE}
@@ -85,3 +103,11 @@ def _number(key: str, kind: Callable[[str], float], text: str, expected: str) ->
         return kind(text)
     except ValueError as error:
         raise RecipeError(f"{key} cannot be {text!r}; it must be {expected}") from error
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

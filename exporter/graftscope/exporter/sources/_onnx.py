@@ -1,4 +1,8 @@
-"""ONNX files as what is exported: any generator of images that ONNX Runtime runs."""
+"""ONNX files as what is exported: any generator of images that ONNX Runtime runs.
+
+Shapes that no rule tells are observed: the graph is run on two batches of arbitrary values, since
+shapes do not depend on them.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,20 +13,16 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from graftscope.exporter._image_range import find_range
-from graftscope.exporter._inputs import ChosenInputs, InputChoice, InputKind, make_inputs
-from graftscope.exporter._observe import observe_shapes
-from graftscope.exporter._onnx_image import choose_output, require_image
-from graftscope.exporter._onnx_inputs import build_in_numbers, guess_choices, known_inputs
-from graftscope.exporter._onnx_read import read_onnx
-from graftscope.exporter._onnx_reference import file_reference
-from graftscope.exporter._quiet import quiet
+from graftscope.exporter._inputs import ChosenInputs, make_inputs
+from graftscope.exporter._options import InputChoice, InputKind, Options, Shape
 from graftscope.exporter._samples import sample_images
-from graftscope.exporter._shapes import parse_shapes
+from graftscope.exporter._sessions import Session
 from graftscope.exporter._subject import Arrays, Subject
-from graftscope.exporter._wishes import Wishes
-from graftscope.exporter.errors import SourceError
-from graftscope.exporter.progress import ExportCallback, ExportProgress, ExportStage
+from graftscope.exporter.errors import ProofError, SourceError
+from graftscope.exporter.progress import ExportCallback, ExportProgress, ExportStage, quiet
+from graftscope.exporter.sources._image import choose_output, find_range, require_image
+from graftscope.exporter.sources._onnx_file import file_reference, read_onnx
+from graftscope.exporter.sources._onnx_inputs import build_in_numbers, guess_choices, known_inputs
 from graftscope.graph import (
     Noise,
     free_batch,
@@ -30,12 +30,16 @@ from graftscope.graph import (
     inputs_for_randomness,
     normalise,
     refuse_unfit,
+    static_extents,
 )
 from graftscope.v1 import bundle_pb2
 
+_BATCHES = (2, 3)
+_BATCH = "batch"
+
 
 def subject_from_onnx(
-    path: Path, licence: str | None, wishes: Wishes, on_progress: ExportCallback
+    path: Path, licence: str | None, options: Options, on_progress: ExportCallback
 ) -> Subject:
     """Read a generator of images.
 
@@ -44,7 +48,7 @@ def subject_from_onnx(
     Args:
         path: An ONNX file.
         licence: The terms of the images it was trained on, if known.
-        wishes: What the caller says of inputs, output and range.
+        options: What the caller says of inputs, output and range.
         on_progress: Hears of every step.
 
     Raises:
@@ -54,27 +58,27 @@ def subject_from_onnx(
     """
     on_progress(ExportProgress(ExportStage.TRACING, 0, 1))
     with quiet("onnx_ir"):
-        subject = _read(path, licence, wishes)
+        subject = _read(path, licence, options)
     on_progress(ExportProgress(ExportStage.TRACING, 1, 1))
     return subject
 
 
-def _read(path: Path, licence: str | None, wishes: Wishes) -> Subject:
+def _read(path: Path, licence: str | None, options: Options) -> Subject:
     model = read_onnx(path)
-    notes = choose_output(model.graph, wishes.output)
+    notes = choose_output(model.graph, options.output)
     model, left_out = _without_unused(model)
-    _fix_shapes(model, wishes.shapes)
-    numbers = build_in_numbers(model.graph, wishes.inputs)
-    choices = {name: each for name, each in wishes.inputs.items() if name not in numbers}
+    _fix_shapes(model, options.shapes)
+    numbers = build_in_numbers(model.graph, options.inputs)
+    choices = {name: each for name, each in options.inputs.items() if name not in numbers}
     refuse_unfit(model)
     known_inputs(model.graph)  # refuses what could not be run to learn shapes
-    observe_shapes(model, path)
+    _observe_shapes(model, path)
     require_image(image_of(model.graph))
     noise = inputs_for_randomness(model)
     free_batch(model)
     chosen, guessed = _choose(model.graph, noise, choices)
     image = image_of(model.graph)
-    found = find_range(image, wishes.image_range, lambda: _sample(path, model, chosen, numbers))
+    found = find_range(image, options.image_range, lambda: _sample(path, model, chosen, numbers))
     return Subject(
         model,
         chosen.inputs,
@@ -101,9 +105,8 @@ def _without_unused(model: ir.Model) -> tuple[ir.Model, tuple[str, ...]]:
     )
 
 
-def _fix_shapes(model: ir.Model, texts: Sequence[str]) -> None:
+def _fix_shapes(model: ir.Model, shapes: Mapping[str, Shape]) -> None:
     """Enter the shapes that are given, and infer the others anew."""
-    shapes = parse_shapes(texts)
     inputs = {value.name: value for value in model.graph.inputs}
     for name, extents in shapes.items():
         if name not in inputs:
@@ -159,3 +162,66 @@ def _provenance(path: Path, licence: str | None) -> bundle_pb2.Provenance:
         licence=licence or "",
         versions={package: version(package) for package in ("onnx", "onnx-ir")},
     )
+
+
+def _observe_shapes(model: ir.Model, path: Path) -> None:
+    """Fill in types and shapes that are not known, but for the batch's extent.
+
+    Args:
+        model: A graph in plain form whose inputs' shapes are known; changed in place. A graph
+            that cannot be run so is left as it is.
+        path: The file it was read from, with its weights.
+    """
+    free = all(_has_free_batch(value) for value in model.graph.inputs)
+    outputs = [value for node in model.graph for value in node.outputs if value.name]
+    unknown = [value for value in outputs if not _is_known(value, free=free)]
+    if not unknown:
+        return
+    batches = _BATCHES if free else (1, 1)
+    try:
+        first, second = (_run(model, path, unknown, batch) for batch in batches)
+    except ProofError:
+        return  # what runs on one sample alone is refused later, with the node in the way
+    for value in unknown:
+        seen = first[str(value.name)], second[str(value.name)]
+        if (shape := _shape(*(each.shape for each in seen))) is not None:
+            value.shape = shape
+        value.dtype = ir.DataType.from_numpy(seen[0].dtype)
+
+
+def _is_known(value: ir.Value, *, free: bool) -> bool:
+    """Tell whether the type is known and all extents are fixed, but for that of a free batch."""
+    if value.shape is None or value.dtype is None:
+        return False
+    return value.shape.is_static() or (free and static_extents(value) is not None)
+
+
+def _has_free_batch(value: ir.Value) -> bool:
+    return value.shape is not None and not isinstance(value.shape[0], int)
+
+
+def _run(
+    model: ir.Model, path: Path, values: list[ir.Value], batch: int
+) -> dict[str, NDArray[np.generic]]:
+    given = {str(value.name): _some(value, batch) for value in model.graph.inputs}
+    proto = ir.to_proto(model)
+    del proto.graph.output[:]
+    for value in values:
+        proto.graph.output.add(name=value.name)
+    session = Session(path, optimised=False, content=proto.SerializeToString())
+    return {name: np.asarray(array) for name, array in session.run(given).items()}
+
+
+def _some(value: ir.Value, batch: int) -> NDArray[np.generic]:
+    shape = (batch, *(static_extents(value) or ()))
+    assert value.dtype is not None
+    return np.zeros(shape, value.dtype.numpy())
+
+
+def _shape(first: tuple[int, ...], second: tuple[int, ...]) -> ir.Shape | None:
+    if len(first) != len(second) or first[1:] != second[1:]:
+        return None
+    if first[:1] == second[:1]:
+        return ir.Shape(first)
+    pure = (first[0], second[0]) == _BATCHES
+    return ir.Shape([_BATCH if pure else None, *first[1:]])

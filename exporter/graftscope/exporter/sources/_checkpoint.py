@@ -1,24 +1,28 @@
 """Checkpoints of `graftscope.training` as what is exported."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import torch
+from torch import Tensor, nn
 
 from graftscope.bundle import Originals
-from graftscope.exporter._card import checkpoint_card
-from graftscope.exporter._module import EncoderModule, subject_from_modules
-from graftscope.exporter._settings import all_settings
-from graftscope.exporter._subject import Subject
+from graftscope.exporter._subject import EncoderSubject, Subject
 from graftscope.exporter.errors import SourceError
-from graftscope.exporter.progress import ExportCallback
+from graftscope.exporter.progress import ExportCallback, ExportProgress, ExportStage
+from graftscope.exporter.sources._card import checkpoint_card
+from graftscope.exporter.sources._hooks import find_hooks
+from graftscope.exporter.sources._trace import IMAGE, reference, trace, versions
 from graftscope.graph import Layer, find_layers
 from graftscope.training import Checkpoint, Quality, load_checkpoint, load_quality
+from graftscope.training.settings import all_settings
 from graftscope.v1 import bundle_pb2
 
+MEAN: Final = "mean"
+LOG_VARIANCE: Final = "log_variance"
 LOW: Final = -1.0
 HIGH: Final = 1.0
 LATENT: Final = "z"
@@ -37,7 +41,19 @@ _LICENCES: Final = {
 _DATA_SETS: Final = {"celeba": "CelebA", "cifar": "CIFAR-10"}
 """Data sets by what their files' names have in them, in lowercase."""
 
-_MADE_WITH: Final = ("torch", "onnx", "onnxscript", "onnx-ir")
+
+@dataclass(frozen=True)
+class EncoderModule:
+    """An encoder given as a module.
+
+    Attributes:
+        module: Images (B, C, H, W) in the generator's range -> the posterior's mean (B, Z) and
+            log-variance (B, Z); in evaluation mode, on the CPU.
+        originals: Mean and covariance of the training images' encodings.
+    """
+
+    module: nn.Module
+    originals: Originals
 
 
 def subject_from_checkpoint(
@@ -75,6 +91,51 @@ def subject_from_checkpoint(
         provenance=provenance,
         card=checkpoint_card(name, checkpoint, quality, provenance),
     )
+
+
+def subject_from_modules(
+    generator: nn.Module,
+    examples: Mapping[str, Tensor],
+    encoder: EncoderModule | None,
+    *,
+    low: float,
+    high: float,
+    on_progress: ExportCallback,
+) -> Subject:
+    """Trace a generator, and an encoder if there is one.
+
+    Args:
+        generator: Latents to images; in evaluation mode, on the CPU.
+        examples: Examples of its arguments by name, (B, ...) float32 with B of at least 2; all are
+            standard normal.
+        encoder: The encoder that belongs to it and infers its only argument.
+        low: The least value of an image's pixel.
+        high: The largest.
+        on_progress: Hears of every step.
+
+    Raises:
+        SourceError: If PyTorch cannot turn the modules into graphs.
+    """
+    steps = 1 if encoder is None else 2
+    on_progress(ExportProgress(ExportStage.TRACING, 0, steps))
+    inputs = [
+        bundle_pb2.Input(
+            name=name, datatype="FP32", shape=example.shape[1:], normal=bundle_pb2.Normal()
+        )
+        for name, example in examples.items()
+    ]
+    model = trace(generator, examples, [IMAGE])
+    on_progress(ExportProgress(ExportStage.TRACING, 1, steps))
+    traced = None
+    if encoder is not None:
+        with torch.no_grad():
+            image = generator(*examples.values())
+        graph = trace(encoder.module, {IMAGE: image}, [MEAN, LOG_VARIANCE])
+        traced = EncoderSubject(graph, encoder.originals, reference(encoder.module))
+        on_progress(ExportProgress(ExportStage.TRACING, 2, steps))
+    run = reference(generator)
+    hooks = partial(find_hooks, generator, run)
+    return Subject(model, inputs, low, high, run, encoder=traced, find_hooks=hooks)
 
 
 def _encoder(checkpoint: Checkpoint) -> EncoderModule | None:
@@ -119,7 +180,7 @@ def _provenance(
         data=_data(config.data.name),
         licence=_LICENCES.get(recipe, "") if licence is None else licence,
         metrics={name: value for name, value in measured.items() if value is not None},
-        versions={package: version(package) for package in _MADE_WITH},
+        versions=versions(),
         seed=config.seed,
         steps=config.step,
         settings={

@@ -18,15 +18,15 @@ from itertools import islice, product
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from graftscope.exporter._call import Call, Made
-from graftscope.exporter._input_files import KnownInput, load_array
-from graftscope.exporter._inputs import FORMS, InputChoice, InputKind
-from graftscope.exporter._shapes import Shape, parse_shapes
-from graftscope.exporter._wishes import Wishes
-from graftscope.exporter.errors import SourceError
+from graftscope.codec import DATATYPES
+from graftscope.exporter._inputs import KnownInput, load_array
+from graftscope.exporter._options import FORMS, InputChoice, InputKind, Options, Shape
+from graftscope.exporter.errors import SourceError, one_line
+from graftscope.exporter.sources._module import Call, Made
 
 _BATCH: Final = 2
 _MOST_TRIES: Final = 200
@@ -34,7 +34,6 @@ _LATENT_SIZES: Final = ("latent_dim", "latent_size", "z_dim", "dim_z", "z_size",
 """Attributes in which authors keep how long a latent is."""
 
 _DATATYPES: Final = {"b": "BOOL", "i": "INT64", "u": "INT64", "f": "FP32"}
-_TORCH: Final = {"BOOL": torch.bool, "INT64": torch.int64, "FP32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -62,34 +61,33 @@ class _Candidate:
 
     def example(self) -> Tensor:
         """Return two samples."""
-        shape, dtype = (_BATCH, *self.known.shape), _TORCH[self.known.datatype]
-        if dtype is torch.float32:
+        shape = (_BATCH, *self.known.shape)
+        if self.known.datatype == "FP32":
             return torch.randn(shape, generator=torch.Generator().manual_seed(0))
         # The largest label is among them, so that it is tried.
         largest = (self.known.classes or 1) - 1
-        return (
-            (torch.arange(math.prod(shape)) * largest).clamp(max=largest).reshape(shape).to(dtype)
-        )
+        labels = np.minimum(np.arange(math.prod(shape)) * largest, largest).reshape(shape)
+        return torch.from_numpy(labels.astype(DATATYPES[self.known.datatype]))
 
 
-def find_arguments(made: Made, wishes: Wishes) -> Arguments:
+def find_arguments(made: Made, options: Options) -> Arguments:
     """Find out what the method takes, by trying where nothing is said.
 
     Args:
         made: The module and how it is called.
-        wishes: What is said of its inputs.
+        options: What is said of its inputs.
 
     Raises:
         SourceError: If what is said does not fit the signature, an input's distribution or shape
             must be said, or the module cannot be run or gives no images.
     """
-    shapes = parse_shapes(wishes.shapes)
-    names = _input_names(made, {*wishes.inputs, *shapes})
-    options = [
-        list(_candidates(made.module, name, wishes.inputs.get(name), shapes.get(name)))
+    names = _input_names(made, {*options.inputs, *options.shapes})
+    candidates = [
+        list(_candidates(made.module, name, options.inputs.get(name), options.shapes.get(name)))
         for name in names
     ]
-    chosen = _first_that_runs(made, options, unsaid=[n for n in names if n not in wishes.inputs])
+    unsaid = [name for name in names if name not in options.inputs]
+    chosen = _first_that_runs(made, candidates, unsaid)
     return Arguments(
         known=tuple(each.known for each in chosen),
         choices={each.known.name: each.choice for each in chosen},
@@ -166,15 +164,15 @@ def _known_from_file(choice: InputChoice, path: Path, shape: Shape | None) -> Kn
 
 
 def _first_that_runs(
-    made: Made, options: Sequence[Sequence[_Candidate]], unsaid: Sequence[str]
+    made: Made, candidates: Sequence[Sequence[_Candidate]], unsaid: Sequence[str]
 ) -> tuple[_Candidate, ...]:
     reason = ""
-    for chosen in islice(filter(_is_modest, product(*options)), _MOST_TRIES):
+    for chosen in islice(filter(_is_modest, product(*candidates)), _MOST_TRIES):
         failed = _try(made, chosen)
         if failed is None:
             return chosen
         reason = reason or f"with {_told(chosen)}: {failed}"
-    raise _refusal(made, options, unsaid, reason)
+    raise _refusal(made, candidates, unsaid, reason)
 
 
 def _is_modest(chosen: Sequence[_Candidate]) -> bool:
@@ -192,7 +190,7 @@ def _try(made: Made, chosen: Sequence[_Candidate]) -> str | None:
     except SourceError:
         raise
     except Exception as error:  # a user's module may raise anything
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return f"{type(error).__name__}: {one_line(error)}"
     if image.dim() != 4 or len(image) != _BATCH or not image.is_floating_point():
         return (
             f"it gives {str(image.dtype).removeprefix('torch.')} of shape {tuple(image.shape)}, "
@@ -202,15 +200,15 @@ def _try(made: Made, chosen: Sequence[_Candidate]) -> str | None:
 
 
 def _refusal(
-    made: Made, options: Sequence[Sequence[_Candidate]], unsaid: Sequence[str], reason: str
+    made: Made, candidates: Sequence[Sequence[_Candidate]], unsaid: Sequence[str], reason: str
 ) -> SourceError:
-    if len(unsaid) > 1 or (unsaid and not all(options)):
+    if len(unsaid) > 1 or (unsaid and not all(candidates)):
         inputs = ", ".join(map(repr, unsaid))
         return SourceError(
             f"{made.title} takes {inputs}, of which too little is known; say how their values "
             f"come about with --input {FORMS}, and shapes with --shape NAME=EXTENT,EXTENT"
         )
-    if any(len(each) != 1 for each in options):
+    if any(len(each) != 1 for each in candidates):
         return SourceError(
             f"{made.title} gives no images with any shape that its parts suggest; say it "
             f"with --shape, such as --shape z=100,1,1 ({reason or 'none is suggested'})"

@@ -9,18 +9,12 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from graftscope.exporter._input_files import KnownInput, read_values
-from graftscope.exporter._inputs import InputChoice, InputKind
+from graftscope.codec import DATATYPES
+from graftscope.exporter._inputs import KnownInput, read_values
+from graftscope.exporter._options import InputChoice, InputKind
 from graftscope.exporter.errors import SourceError
 
-_DATATYPES: Final = {
-    ir.DataType.BOOL: "BOOL",
-    ir.DataType.DOUBLE: "FP64",
-    ir.DataType.FLOAT: "FP32",
-    ir.DataType.INT32: "INT32",
-    ir.DataType.INT64: "INT64",
-    ir.DataType.UINT8: "UINT8",
-}
+_DATATYPES: Final = {ir.DataType.from_numpy(dtype): name for name, dtype in DATATYPES.items()}
 _PASSES_LABELS_ON: Final = frozenset(
     {"Cast", "Clip", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
 )
@@ -109,7 +103,7 @@ def _known(value: ir.Value) -> KnownInput:
     if value.dtype not in _DATATYPES:
         raise SourceError(
             f"input {name!r} is {value.dtype}; allowed are "
-            f"{', '.join(dtype.name for dtype in _DATATYPES)}"
+            f"{', '.join(sorted(dtype.name for dtype in _DATATYPES))}"
         )
     if value.shape is None:
         raise SourceError(

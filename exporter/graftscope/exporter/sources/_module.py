@@ -1,0 +1,209 @@
+"""Modules that factories make, `package.module:function`: imported, and called without arguments.
+
+The function returns a module, or the module, a method's name, keyword arguments and a selector of
+the image, of which the last ones may be left out. Nothing of the user's code is changed or wrapped
+by hand; a method becomes a module of its own, so that it can be traced, hooked and run. It does not
+know ONNX.
+"""
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from graftscope.exporter.errors import SourceError, SourceNotFoundError, one_line
+
+_FACTORY: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_RETURNS: Final = (
+    "a torch.nn.Module, or (module, method name, keyword arguments, attribute, key or index of "
+    "the image)"
+)
+_REGISTRIES: Final = (
+    "_buffers",
+    "_modules",
+    "_non_persistent_buffers_set",
+    "_parameters",
+    "training",
+)
+"""Where a module keeps its parts; shared, so that they stay the same whoever changes them."""
+
+Selector = str | int | Callable[[object], object]
+"""Which part of a result is the image: an attribute or a key, an index, or a function of it."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a factory returns.
+
+    Attributes:
+        module: The module, with its weights.
+        method: The method that generates images.
+        keywords: Keyword arguments that the method is always given.
+        select: Which part of its result is the image; None if that is all of it.
+    """
+
+    module: nn.Module
+    method: str = "forward"
+    keywords: Mapping[str, object] = field(default_factory=dict)
+    select: Selector | None = None
+
+    @property
+    def title(self) -> str:
+        """How messages call it, such as `AutoencoderKL.decode`."""
+        return f"{type(self.module).__name__}.{self.method}"
+
+    def parameters(self) -> tuple[inspect.Parameter, ...]:
+        """Return the method's named parameters that are not among the keyword arguments."""
+        parameters = inspect.signature(getattr(self.module, self.method)).parameters.values()
+        unnamed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        return tuple(p for p in parameters if p.kind not in unnamed and p.name not in self.keywords)
+
+
+def is_factory(source: str) -> bool:
+    """Tell whether a source has the form of a factory, `package.module:function`."""
+    return _FACTORY.fullmatch(source) is not None
+
+
+def make(source: str) -> Made:
+    """Import a factory and call it; the current folder can be imported from.
+
+    Args:
+        source: `package.module:function`.
+
+    Returns:
+        What it made, in evaluation mode on the CPU, in float32.
+
+    Raises:
+        SourceNotFoundError: If there is no such module or function.
+        SourceError: If the module cannot be imported, the function raises, or it returns
+            something else; the message has their own in one line.
+    """
+    module, _, function = source.partition(":")
+    # What a user's code prints must not mix with a document on standard output.
+    with _current_folder_importable(), redirect_stdout(sys.stderr):
+        made = _read(source, _called(source, _function(source, module, function)))
+    if isinstance(made.module, torch.jit.ScriptModule):
+        raise SourceError(
+            f"factory {source!r} returns a ScriptModule, which cannot be traced; return the module "
+            "that it was made from"
+        )
+    if not callable(getattr(made.module, made.method, None)):
+        raise SourceError(
+            f"factory {source!r}: {type(made.module).__name__} has no method {made.method!r}"
+        )
+    made.module.eval().cpu().float().requires_grad_(False)
+    return made
+
+
+class Call(nn.Module):
+    """Calls a method with tensors for some of its parameters; returns the image.
+
+    Its parts are the module's own, under the same paths, so that what a graph or a hook says of
+    them is said of the module.
+    """
+
+    def __init__(self, made: Made, inputs: tuple[str, ...]) -> None:
+        """Wrap what a factory returned.
+
+        Args:
+            made: The module and how it is called; the module itself stays as it is.
+            inputs: The parameters that get a tensor each, in the order of the call's arguments.
+        """
+        super().__init__()
+        for registry in _REGISTRIES:
+            vars(self)[registry] = vars(made.module)[registry]
+        self._made, self._inputs = made, inputs
+        self._compute = getattr(made.module, made.method)
+        known = {parameter.name: parameter.kind for parameter in made.parameters()}
+        self._positional = [
+            name for name in inputs if known[name] is inspect.Parameter.POSITIONAL_ONLY
+        ]
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """Generate images from one tensor for each of the inputs."""
+        values = dict(zip(self._inputs, tensors, strict=True))
+        positional = [values.pop(name) for name in self._positional]
+        result = self._compute(*positional, **values, **self._made.keywords)
+        return _image(self._made, _selected(self._made, result))
+
+
+def _selected(made: Made, result: object) -> object:
+    select = made.select
+    if select is None:
+        return result
+    try:
+        if callable(select):
+            return select(result)
+        if isinstance(select, str) and hasattr(result, select):
+            return getattr(result, select)
+        return result[select]  # type: ignore[index]  # whatever has keys or indices
+    except (TypeError, LookupError, AttributeError) as error:
+        raise SourceError(
+            f"{made.title} returns {type(result).__name__}, which has no {select!r}"
+        ) from error
+
+
+def _image(made: Made, found: object) -> Tensor:
+    if not isinstance(found, Tensor):
+        raise SourceError(
+            f"{made.title} gives {type(found).__name__}, not one tensor; let the factory return "
+            "(module, method name, keyword arguments, attribute, key or index of the image)"
+        )
+    return found
+
+
+@contextmanager
+def _current_folder_importable() -> Iterator[None]:
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _function(source: str, module: str, function: str) -> Callable[[], object]:
+    try:
+        found = getattr(importlib.import_module(module), function, None)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
+            raise SourceNotFoundError(
+                f"factory {source!r}: there is no module {error.name!r} in {str(Path.cwd())!r} or "
+                "among the installed packages"
+            ) from error
+        raise _failed(source, f"importing {module!r} failed", error) from error
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
+        raise _failed(source, f"importing {module!r} failed", error) from error
+    if not callable(found):
+        problem = "has no" if found is None else f"has a {type(found).__name__}, not a function,"
+        raise SourceNotFoundError(f"factory {source!r}: module {module!r} {problem} {function!r}")
+    return found  # type: ignore[no-any-return]  # callable; what it returns is looked at below
+
+
+def _called(source: str, function: Callable[[], object]) -> object:
+    try:
+        return function()
+    except (Exception, SystemExit) as error:  # a user's function may raise anything
+        raise _failed(source, "it raised", error) from error
+
+
+def _read(source: str, returned: object) -> Made:
+    parts = returned if isinstance(returned, tuple) else (returned,)
+    kinds = (nn.Module, str, Mapping)
+    fitting = 1 <= len(parts) <= 4 and all(map(isinstance, parts, kinds))
+    if not fitting or not (len(parts) < 4 or isinstance(parts[3], str | int) or callable(parts[3])):
+        types = ", ".join(type(part).__name__ for part in parts)
+        raise SourceError(f"factory {source!r} returned ({types}), not {_RETURNS}")
+    return Made(*parts)
+
+
+def _failed(source: str, what: str, error: BaseException) -> SourceError:
+    return SourceError(f"factory {source!r}: {what}: {type(error).__name__}: {one_line(error)}")
