@@ -19,9 +19,8 @@ from graftscope.training.errors import CheckpointError, DataError, FeaturesError
 from graftscope.training.progress import Stage, TrainProgress
 from graftscope.training.quality import FeatureTask, distances_between, read_features
 from graftscope.training.quality._distances import SUBSET, Distances, spread
-from graftscope.training.quality._images import _noise, _to_encoded
-from graftscope.training.quality._labels import find_labelled, open_labels
-from graftscope.training.quality._tasks import CIFAR10_CLASSES, task_of
+from graftscope.training.quality._labels import CIFAR10_CLASSES, find_labelled, open_labels, task_of
+from graftscope.training.quality._samples import _noise, _to_encoded
 
 Array = NDArray[np.float64]
 

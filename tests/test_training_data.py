@@ -14,8 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from graftscope.training._decoding import decode_all
-from graftscope.training._images import UnreadableImage, decode_image
+from graftscope.training._decoding import UnreadableImage, decode_all, decode_image
 from graftscope.training.architecture import Architecture
 from graftscope.training.data import ImageData, is_held_out, load_images
 from graftscope.training.errors import (

@@ -16,8 +16,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from graftscope.training import Stage, TrainProgress, train
+from graftscope.training._learners import learning_rate_share
 from graftscope.training._randomness import batch_positions
-from graftscope.training._schedule import learning_rate_share
 from graftscope.training.errors import (
     CheckpointError,
     CheckpointExistsError,

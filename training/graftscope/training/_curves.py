@@ -1,14 +1,13 @@
 """The curves of a training: always `metrics.csv`, and TensorBoard where it is asked for."""
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
-from graftscope.training._files import write_atomically
+from graftscope.training._files import csv_bytes, write_csv
 from graftscope.training.errors import MissingExtraError
 
 CURVES_FILE = "metrics.csv"
@@ -29,14 +28,14 @@ class CsvCurves:
         self._path = folder / CURVES_FILE
         kept = _rows_until(self._path, start_step)
         self._has_header = bool(kept)
-        write_atomically(self._path, _as_csv(kept))
+        write_csv(self._path, kept)
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         """Append a row."""
         rows: list[Sequence[object]] = [] if self._has_header else [("step", *values)]
         rows.append((step, *(f"{value:.6g}" for value in values.values())))
         with self._path.open("ab") as file:
-            file.write(_as_csv(rows))
+            file.write(csv_bytes(rows))
         self._has_header = True
 
 
@@ -83,9 +82,3 @@ def _rows_until(path: Path, step: int) -> list[list[str]]:
     # A crash may have cut the last row short; such a row is beyond the last state anyway.
     whole = [row for row in rows if len(row) == len(header) and int(row[0]) <= step]
     return [header, *whole] if whole else []
-
-
-def _as_csv(rows: Sequence[Sequence[object]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from graftscope.training._images import EncodedImage, UnreadableImage
+from graftscope.training._decoding import EncodedImage, UnreadableImage
 from graftscope.training.errors import DataError, DataNotFoundError, MissingExtraError
 
 _Cell: TypeAlias = Mapping[str, bytes | str | None] | None

@@ -76,8 +76,7 @@ class Architecture:
 
     def __post_init__(self) -> None:
         """Refuse a description from which no network can be built."""
-        self._require_positive()
-        self._require_small()
+        self._require_numbers()
         if self.kernel_size % 2 == 0:
             raise RecipeError(f"kernel_size must be odd, not {self.kernel_size}")
         for name in ("strides", "encoder_channels"):
@@ -89,18 +88,14 @@ class Architecture:
                 )
         self._require_buildable()
 
-    def _require_positive(self) -> None:
-        for name in ("latent_size", "base_size", "kernel_size", "image_channels"):
-            if getattr(self, name) < 1:
-                raise RecipeError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("channels", "strides", "encoder_channels"):
-            given = getattr(self, name)
-            if given is not None and (not given or min(given) < 1):
-                raise RecipeError(f"{name} needs numbers of at least 1, not {given}")
-
-    def _require_small(self) -> None:
+    def _require_numbers(self) -> None:
+        """Refuse numbers with which nothing, or too much, would be built."""
         for name, largest in _LARGEST.items():
             given = getattr(self, name)
+            if isinstance(given, tuple) and (not given or min(given) < 1):
+                raise RecipeError(f"{name} needs numbers of at least 1, not {given}")
+            if isinstance(given, int) and given < 1:
+                raise RecipeError(f"{name} must be at least 1, not {given}")
             if (max(given) if isinstance(given, tuple) else given or 0) > largest:
                 raise RecipeError(f"{name} must be at most {largest}, not {given}")
 

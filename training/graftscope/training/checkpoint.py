@@ -24,8 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, from_numpy, nn
 
-from graftscope.training._files import read_json, read_tensors, write_json, write_tensors
-from graftscope.training._plain import from_plain, to_plain
+from graftscope.training._files import (
+    read_as,
+    read_json,
+    read_json_of,
+    read_tensors,
+    to_plain,
+    write_json,
+    write_tensors,
+)
 from graftscope.training.architecture import Architecture
 from graftscope.training.data import DataDescription
 from graftscope.training.errors import CheckpointError, CheckpointNotFoundError
@@ -146,7 +153,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if config.recipe.objective is Objective.VAE:
         encoder = _read_network(folder, "encoder", Encoder(config.architecture))
         originals = _read_originals(folder, config.architecture.latent_size)
-    metrics = _read_as(Metrics, folder / METRICS_FILE, read_json(folder / METRICS_FILE))
+    metrics = read_as(Metrics, folder / METRICS_FILE, read_json(folder / METRICS_FILE))
     return Checkpoint(folder, config, generator, encoder, originals, metrics)
 
 
@@ -191,24 +198,11 @@ def _read_config(folder: Path) -> CheckpointConfig:
         raise CheckpointError(
             f"checkpoint {str(folder)!r} is unfinished; continue its training with --resume"
         )
-    plain = read_json(path)
-    found = plain.pop("format", None)
-    if found != FORMAT:
-        raise CheckpointError(f"{path} has format {found!r}; this version reads {FORMAT}")
+    plain = read_json_of(path, FORMAT)
     recipe, architecture = plain.get("recipe"), plain.pop("architecture", None)
     if isinstance(recipe, dict):
         recipe["architecture"] = architecture
-    return _read_as(CheckpointConfig, path, plain)
-
-
-Value = TypeVar("Value")
-
-
-def _read_as(kind: type[Value], path: Path, plain: dict[str, object]) -> Value:
-    try:
-        return from_plain(kind, plain)
-    except ValueError as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
+    return read_as(CheckpointConfig, path, plain)
 
 
 def _read_network(folder: Path, name: str, network: Network) -> Network:

@@ -6,19 +6,17 @@ networks. It knows no torch.
 
 import hashlib
 import re
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.training._decoding import decode_all
-from graftscope.training._images import Pixels, UnreadableImage
+from graftscope.training._decoding import Pixels, UnreadableImage, decode_all
 from graftscope.training._sources import ImageSource, open_source
 from graftscope.training.errors import DataError, EmptyDataError
-from graftscope.training.progress import ProgressCallback, Stage, TrainProgress
+from graftscope.training.progress import Counter, ProgressCallback, Stage
 from graftscope.training.recipes import HeldOutRule, Recipe
 
 # Of large photographs about a second's work.
@@ -154,32 +152,19 @@ def _decode_and_split(
     parts: dict[bool, list[tuple[str, Pixels]]] = {False: [], True: []}
     skipped = []
     decoded = decode_all(source.read(), len(source.names), size=size, crop_share=recipe.crop_share)
-    report = _decoding_reporter(len(source.names), on_progress)
+    count = Counter(Stage.DECODING, len(source.names), on_progress, every=_DECODING_REPORT_EVERY)
     for position, (name, image) in enumerate(zip(source.names, decoded, strict=True)):
         if isinstance(image, UnreadableImage):
             skipped.append(SkippedImage(name, image.reason))
         else:
             parts[is_held_out(name, position, recipe.held_out)].append((name, image))
-        report(position + 1)
+        count(1)
     return parts, skipped
 
 
 def _stack(images: Sequence[tuple[str, Pixels]], recipe: Recipe) -> NDArray[np.uint8]:
     size = recipe.architecture.image_size
     return np.array([pixels for _, pixels in images], dtype=np.uint8).reshape(-1, size, size, 3)
-
-
-def _decoding_reporter(total: int, on_progress: ProgressCallback) -> Callable[[int], None]:
-    began = time.monotonic()
-
-    def report(done: int) -> None:
-        if done % _DECODING_REPORT_EVERY and done < total:
-            return
-        rate = done / max(time.monotonic() - began, 1e-9)
-        left = (total - done) / rate
-        on_progress(TrainProgress(Stage.DECODING, done, total, 0, rate, left))
-
-    return report
 
 
 def _digest(*parts: NDArray[np.uint8]) -> str:

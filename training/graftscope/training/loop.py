@@ -4,24 +4,23 @@ It brings the room's parts together: images, networks, one step, schedule, files
 nothing of who asked for the training or how its progress is shown.
 """
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from graftscope.training._curves import open_curves
 from graftscope.training._device import open_device
-from graftscope.training._files import write_atomically
-from graftscope.training._finish import finish
-from graftscope.training._finite import require_finite_values, require_finite_weights
-from graftscope.training._learners import create_learner
-from graftscope.training._pictures import to_images
+from graftscope.training._evaluation import finish
+from graftscope.training._files import write_csv
+from graftscope.training._learners import (
+    create_learner,
+    require_finite_values,
+    require_finite_weights,
+    set_learning_rates,
+)
+from graftscope.training._pictures import to_images, write_samples
 from graftscope.training._randomness import Purpose, batch_positions, randomness
-from graftscope.training._samples import write_samples
-from graftscope.training._schedule import set_learning_rates
-from graftscope.training._state import Position, restore_state, save_state
-from graftscope.training._training import Clock, Training
+from graftscope.training._state import Clock, Position, Training, restore_state, save_state
 from graftscope.training.checkpoint import (
     CONFIG_FILE,
     STATE_FILE,
@@ -185,7 +184,5 @@ def _check_arguments(folder: Path, steps: int | None, seed: int, *, resume: bool
 
 
 def _write_skipped(folder: Path, skipped: Sequence[SkippedImage]) -> None:
-    text = io.StringIO()
-    rows = [("name", "reason"), *((image.name, image.reason) for image in skipped)]
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_atomically(folder / SKIPPED_FILE, text.getvalue().encode())
+    rows = ((image.name, image.reason) for image in skipped)
+    write_csv(folder / SKIPPED_FILE, [("name", "reason"), *rows])

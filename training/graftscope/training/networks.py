@@ -195,6 +195,11 @@ def to_channels_last(network: nn.Module) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def device_of(network: nn.Module) -> torch.device:
+    """Return where a network's weights are."""
+    return next(network.parameters()).device
+
+
 def _convolutions(
     architecture: Architecture, *, leak: float, normalise_first: bool
 ) -> nn.Sequential:

@@ -1,5 +1,6 @@
 """What a training says of itself while it runs; showing it is the caller's business."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -54,3 +55,50 @@ class ProgressCallback(Protocol):
 
 def ignore_progress(progress: TrainProgress, /) -> None:
     """Take a report and do nothing."""
+
+
+class Counter:
+    """Counts images and reports what is done, with its rate and the time that is left."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        total: int,
+        on_progress: ProgressCallback,
+        *,
+        every: int = 1,
+        saved_step: int | None = None,
+    ) -> None:
+        """Start the clock of a stage.
+
+        Args:
+            stage: The stage.
+            total: How many images it has.
+            on_progress: Hears of every so many images, and of the last.
+            every: So many.
+            saved_step: See `TrainProgress`.
+        """
+        self._stage, self._total, self._on_progress = stage, total, on_progress
+        self._every, self._saved_step = every, saved_step
+        self._began, self._done = time.monotonic(), 0
+
+    def __call__(
+        self, more: int, losses: Mapping[str, float] | None = None, epoch: int = 0
+    ) -> None:
+        """Count so many more images."""
+        self._done += more
+        if self._done % self._every and self._done < self._total:
+            return
+        rate = self._done / max(time.monotonic() - self._began, 1e-9)
+        self._on_progress(
+            TrainProgress(
+                stage=self._stage,
+                step=self._done,
+                steps=self._total,
+                epoch=epoch,
+                images_per_s=rate,
+                eta_s=(self._total - self._done) / rate,
+                losses=losses or {},
+                saved_step=self._saved_step,
+            )
+        )

@@ -4,8 +4,7 @@ Both are torchmetrics'. Features are arrays here; where they came from is not kn
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Final
@@ -48,7 +47,11 @@ def distances_between(one: NDArray[np.float64], other: NDArray[np.float64], seed
 
     size = min(len(one), SUBSET)
     subsets = ceil(len(one) / size)
-    with _own_randomness(seed), _without_memory_warning():
+    # The caller's randomness stays as it was.
+    with torch.random.fork_rng(devices=()), warnings.catch_warnings():
+        torch.manual_seed(seed)  # torchmetrics draws its subsets from it
+        # It warns that features are kept: here they are vectors, not images.
+        warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save")
         frechet = FrechetInceptionDistance(feature=_Given(one.shape[1]))
         kernel = KernelInceptionDistance(_Given(one.shape[1]), subsets=subsets, subset_size=size)
         for metric in (frechet, kernel):
@@ -72,19 +75,3 @@ class _Given(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return features
-
-
-@contextmanager
-def _own_randomness(seed: int) -> Iterator[None]:
-    """Let torchmetrics draw its subsets from the seed; the caller's randomness stays as it was."""
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _without_memory_warning() -> Iterator[None]:
-    """Leave out the warning that features are kept: here they are vectors, not images."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save")
-        yield

@@ -1,23 +1,64 @@
-"""A trained feature network, and the one file that holds it: the weights and what they are."""
+"""A small network whose last hidden layer says what matters in an image, and its one file.
+
+Shapes: B batch, C channels, F features, A answers, H and W pixels.
+"""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from graftscope.training._files import read_tensors, write_tensors
-from graftscope.training._plain import from_plain, to_plain
+from torch import Tensor, nn
+
+from graftscope.training._files import from_plain, read_tensors, to_plain, write_tensors
 from graftscope.training.data import DataDescription
 from graftscope.training.errors import CheckpointError, FeaturesError
-from graftscope.training.quality._network import FeatureNetwork
-from graftscope.training.quality._tasks import FeatureTask
+from graftscope.training.networks import ConvolutionStage
+from graftscope.training.quality._labels import FeatureTask
 from graftscope.training.recipes import HeldOutRule, Recipe
+
+CHANNELS: Final = (32, 64, 128, 128)
+FEATURES: Final = CHANNELS[-1]
+"""Length of the vector of features, F."""
+
+_KERNEL: Final = 3
+# Images of this side or less are seen by the first convolution at every pixel.
+_FULL_SIZE: Final = 32
+
 
 FORMAT: Final = 1
 
 _METADATA: Final = "graftscope-features"
+
+
+class FeatureNetwork(nn.Module):
+    """Images to one logit for every class or attribute, through a vector of features."""
+
+    def __init__(self, image_size: int, answers: int) -> None:
+        """Build the network for images of one size in pixels and a number of answers, A."""
+        super().__init__()
+        strides = (max(1, image_size // _FULL_SIZE), *(2 for _ in CHANNELS[1:]))
+        steps = zip(pairwise((3, *CHANNELS)), strides, strict=True)
+        self.stages = nn.Sequential(
+            *(
+                ConvolutionStage(*pair, _KERNEL, stride, leak=0.0, normalise=True)
+                for pair, stride in steps
+            )
+        )
+        self.answers = nn.Linear(FEATURES, answers)
+
+    def features(self, image: Tensor) -> Tensor:
+        """Map images (B, 3, H, W) in [-1, 1] to features (B, F), each at least 0."""
+        maps: Tensor = self.stages(image)
+        return maps.mean((2, 3))  # (B, F, H, W) -> (B, F)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map images (B, 3, H, W) in [-1, 1] to logits (B, A)."""
+        logits: Tensor = self.answers(self.features(image))
+        return logits
 
 
 @dataclass(frozen=True)

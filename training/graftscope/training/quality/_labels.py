@@ -1,10 +1,12 @@
-"""What is known of images by their names: CelebA's attributes, CIFAR-10's classes.
+"""What a feature network learns to tell, and what is known of images by their names.
 
-It reads labels and matches them to names; it knows no pixels and no networks.
+CelebA's attributes, or CIFAR-10's classes. It reads labels and matches them to names; it knows no
+pixels and no networks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -12,12 +14,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.training.errors import FeaturesError
-from graftscope.training.quality._tasks import CIFAR10_CLASSES, FeatureTask
+from graftscope.training.recipes import Recipe
 
 ATTRIBUTES_FILE: Final = "list_attr_celeba.txt"
 """Where CelebA lists its attributes: a count, the attributes' names, a line for every image."""
 
 _ABSENT_OR_PRESENT: Final = frozenset({"-1", "1"})
+
+
+class FeatureTask(Enum):
+    """The task by which a feature network learns what matters in images."""
+
+    CELEBA = "celeba"
+    CIFAR10 = "cifar10"
+
+
+CIFAR10_CLASSES: Final = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+"""CIFAR-10's classes, as the folders of its images are called."""
+
+_OF_RECIPE: Final = {
+    "vae-celeba": FeatureTask.CELEBA,
+    "gan-celeba": FeatureTask.CELEBA,
+    "vae-cifar10": FeatureTask.CIFAR10,
+    "gan-cifar10": FeatureTask.CIFAR10,
+}
+
+
+def task_of(recipe: Recipe) -> FeatureTask:
+    """Return the task that suits the images which a recipe is for."""
+    return _OF_RECIPE[recipe.name]
 
 
 @dataclass(frozen=True)

@@ -13,20 +13,20 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.optim import Adam
 
-from graftscope.training._counting import Counter
 from graftscope.training._device import Device, open_device
-from graftscope.training._finite import require_finite_values
-from graftscope.training._measurement import batches
-from graftscope.training._pictures import to_images
+from graftscope.training._learners import minimise, require_finite_values, set_learning_rate
+from graftscope.training._pictures import batches, to_images
 from graftscope.training._randomness import Purpose, batch_positions, randomness
-from graftscope.training._schedule import learning_rate_share
 from graftscope.training.data import ImageData
-from graftscope.training.networks import initialise, to_channels_last
-from graftscope.training.progress import ProgressCallback, Stage
-from graftscope.training.quality._features import FeatureConfig, Features, write_features
-from graftscope.training.quality._labels import Labelled, find_labelled, open_labels
-from graftscope.training.quality._network import FeatureNetwork
-from graftscope.training.quality._tasks import FeatureTask
+from graftscope.training.networks import device_of, initialise, to_channels_last
+from graftscope.training.progress import Counter, ProgressCallback, Stage
+from graftscope.training.quality._features import (
+    FeatureConfig,
+    FeatureNetwork,
+    Features,
+    write_features,
+)
+from graftscope.training.quality._labels import FeatureTask, Labelled, find_labelled, open_labels
 from graftscope.training.recipes import Precision, Schedule
 
 BATCH: Final = 64
@@ -103,17 +103,14 @@ def _train(
     steps = EPOCHS[task] * steps_per_epoch
     count = Counter(Stage.FEATURES, steps * BATCH, on_progress)
     for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * learning_rate_share(Schedule.COSINE, step, steps)
+        set_learning_rate(optimizer, LEARNING_RATE, Schedule.COSINE, step, steps)
         chosen = batch_positions(seed, step, len(pixels), BATCH, Purpose.FEATURE_ORDER).numpy()
         batch = to_images(pixels[chosen], device.device)  # (B, 3, H, W)
         coin = torch.rand(BATCH, generator=randomness(seed, Purpose.FEATURE_MIRRORING, step))
         logits = network(_mirrored(batch, coin.to(batch.device) < 0.5))
         loss = _loss(task, logits.float(), torch.from_numpy(labels[chosen]).to(batch.device))
         require_finite_values(step + 1, {"loss": loss.item()})
-        optimizer.zero_grad()
-        device.backward(loss)
-        optimizer.step()
+        minimise(device, optimizer, loss)
         count(BATCH, {"loss": loss.item()}, step // steps_per_epoch)
     return network
 
@@ -135,8 +132,9 @@ def _loss(task: FeatureTask, logits: Tensor, labels: Tensor) -> Tensor:
 @torch.inference_mode()
 def _told(network: FeatureNetwork, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Logits (M, A) of images (M, H, W, 3)."""
-    device = next(network.parameters()).device
-    logits = [network(to_images(batch, device)).cpu().numpy() for batch in batches(pixels)]
+    logits = [
+        network(to_images(batch, device_of(network))).cpu().numpy() for batch in batches(pixels)
+    ]
     return np.concatenate(logits)
 
 

@@ -8,8 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from graftscope.training._files import read_json, write_json
-from graftscope.training._plain import from_plain, to_plain
+from graftscope.training._files import read_as, read_json_of, to_plain, write_json
 from graftscope.training.data import DataDescription
 from graftscope.training.errors import CheckpointError
 from graftscope.training.quality._distances import Distances
@@ -107,14 +106,7 @@ def load_quality(path: str | Path) -> Quality | None:
     file = Path(path) / QUALITY_FILE
     if not file.is_file():
         return None
-    plain = read_json(file)
-    found = plain.pop("format", None)
-    if found != FORMAT:
-        raise CheckpointError(f"{file} has format {found!r}; this version reads {FORMAT}")
-    try:
-        quality = from_plain(Quality, plain)
-    except ValueError as error:
-        raise CheckpointError(f"{file} is damaged: {error}") from error
+    quality = read_as(Quality, file, read_json_of(file, FORMAT))
     if quality.generator_digest != generator_digest(Path(path)):
         raise CheckpointError(f"{file} tells of another generator than is there; measure again")
     return quality

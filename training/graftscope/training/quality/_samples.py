@@ -13,19 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from graftscope.training._measurement import batches
-from graftscope.training._pictures import to_pixels
+from graftscope.training._pictures import batches, to_pixels
 from graftscope.training._randomness import Purpose, randomness
 from graftscope.training.checkpoint import Checkpoint, Originals
 from graftscope.training.networks import Generator, to_channels_last
 
-ImageSource: TypeAlias = Callable[[int], Iterator[NDArray[np.uint8]]]
+SampleSource: TypeAlias = Callable[[int], Iterator[NDArray[np.uint8]]]
 """From a number of images to batches of images (B, H, W, 3)."""
 
 
 def image_sources(
     checkpoint: Checkpoint, training: NDArray[np.uint8], seed: int, device: torch.device
-) -> Mapping[str, ImageSource]:
+) -> Mapping[str, SampleSource]:
     """Return the sources that a generator is measured by.
 
     Args:
@@ -42,20 +41,16 @@ def image_sources(
     to_channels_last(generator)
     latent_size = checkpoint.config.architecture.latent_size
 
-    def prior(count: int) -> Iterator[NDArray[np.uint8]]:
-        noise = randomness(seed, Purpose.PRIOR)
-        return _generate(generator, torch.randn(count, latent_size, generator=noise), device)
+    def generated(purpose: Purpose, turn: Callable[[Tensor], Tensor]) -> SampleSource:
+        def draw(count: int) -> Iterator[NDArray[np.uint8]]:
+            unit = torch.randn(count, latent_size, generator=randomness(seed, purpose))
+            return _generate(generator, turn(unit), device)
 
-    sources: dict[str, ImageSource] = {"prior": prior}
+        return draw
+
+    sources = {"prior": generated(Purpose.PRIOR, lambda unit: unit)}
     if checkpoint.originals is not None:
-        to_encoded = _to_encoded(checkpoint.originals)
-
-        def encoded(count: int) -> Iterator[NDArray[np.uint8]]:
-            noise = randomness(seed, Purpose.ENCODED)
-            unit = torch.randn(count, latent_size, generator=noise)
-            return _generate(generator, to_encoded(unit), device)
-
-        sources["encoded"] = encoded
+        sources["encoded"] = generated(Purpose.ENCODED, _to_encoded(checkpoint.originals))
     sources["noise"] = _noise(training, seed)
     return sources
 
@@ -80,7 +75,7 @@ def _to_encoded(originals: Originals) -> Callable[[Tensor], Tensor]:
     return turn
 
 
-def _noise(training: NDArray[np.uint8], seed: int) -> ImageSource:
+def _noise(training: NDArray[np.uint8], seed: int) -> SampleSource:
     """The mean image with each pixel's own standard deviation as independent Gaussian noise."""
     mean, deviation = _moments(training)
 

@@ -8,28 +8,31 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from graftscope.training._counting import Counter
 from graftscope.training._device import open_device
-from graftscope.training._measurement import batches
-from graftscope.training._pictures import to_images
+from graftscope.training._pictures import batches, to_images
 from graftscope.training._randomness import Purpose, randomness
 from graftscope.training.checkpoint import Checkpoint, load_checkpoint
 from graftscope.training.data import ImageData, load_images
 from graftscope.training.errors import DataError, FeaturesError
-from graftscope.training.networks import to_channels_last
-from graftscope.training.progress import ProgressCallback, Stage, ignore_progress
+from graftscope.training.networks import device_of, to_channels_last
+from graftscope.training.progress import Counter, ProgressCallback, Stage, ignore_progress
 from graftscope.training.quality._distances import Distances, distances_between, spread
-from graftscope.training.quality._features import Features, read_features, require_fitting
-from graftscope.training.quality._images import image_sources
+from graftscope.training.quality._features import (
+    FEATURES,
+    FeatureNetwork,
+    Features,
+    read_features,
+    require_fitting,
+)
+from graftscope.training.quality._labels import task_of
 from graftscope.training.quality._learning import learn_features
-from graftscope.training.quality._network import FEATURES, FeatureNetwork
 from graftscope.training.quality._result import (
     Distance,
     Quality,
     generator_digest,
     write_quality,
 )
-from graftscope.training.quality._tasks import task_of
+from graftscope.training.quality._samples import image_sources
 from graftscope.training.recipes import Precision
 
 FEATURES_FILE: Final = "features.safetensors"
@@ -158,7 +161,7 @@ def _featured(
     on_images: Callable[[int], None],
 ) -> NDArray[np.float64]:
     """Features (N, F) of batches of images (B, H, W, 3)."""
-    device = next(network.parameters()).device
+    device = device_of(network)
     rows = []
     for batch in pixels:
         rows.append(network.features(to_images(batch, device)).double().cpu().numpy())
