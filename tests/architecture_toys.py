@@ -11,7 +11,7 @@ from torch import nn
 
 from graftscope.exporter import Exported
 from graftscope.exporter.sources._factory import load_weights
-from graftscope.exporter.sources._module import Call, make
+from graftscope.exporter.sources._module import MethodModule, make
 from graftscope.exporter.sources._trace import reference
 from graftscope.v1 import bundle_pb2
 
@@ -147,4 +147,4 @@ def brought(case: Case, folder: Path, exported: Exported, weights: Path | None =
     if weights is not None:
         load_weights(made.module, weights)
     names = tuple(each.name for each in exported.manifest.inputs if not each.noise)
-    return Brought(case, folder, exported, Call(made, names))
+    return Brought(case, folder, exported, MethodModule(made, names))

@@ -33,9 +33,7 @@ def export_module(
         encoder: The encoder that belongs to it.
     """
     low, high = image_range
-    subject = subject_from_modules(
-        generator, examples, encoder, low=low, high=high, on_progress=ignore_progress
-    )
+    subject = subject_from_modules(generator, examples, encoder, low=low, high=high)
     subject = replace(subject, levels=levels or {})
     written = write_bundle(subject, out.name, out, overwrite=False, on_progress=ignore_progress)
     return written.manifest

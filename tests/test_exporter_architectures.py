@@ -19,7 +19,7 @@ from every_rewrite import rewritten_effects_are_the_plain_ones
 from every_verb import goes_through_every_verb
 from graftscope.exporter import export
 from graftscope.exporter._samples import draw_latents
-from graftscope.exporter._sessions import Session
+from graftscope.exporter._sessions import CpuSession
 from graftscope.graph import (
     HYBRIDS,
     ORIGINAL1,
@@ -85,7 +85,7 @@ def test_downstream_after_upstream_is_pytorchs_own_image(generator: Brought) -> 
     image = generator.generate(latents)
     for layer in generator.manifest.layers:
         tensors = record(generator, layer, latents)
-        session = Session(generator.folder / layer.downstream, optimised=True)
+        session = CpuSession(generator.folder / layer.downstream, optimised=True)
         (found,) = session.run(tensors).values()
         assert_near(generator, found, image, layer.name)
 
@@ -143,7 +143,7 @@ def record(generator: Brought, layer: bundle_pb2.Layer, latents: Arrays) -> Arra
     """Return the latents, and what the upper half gives."""
     if not layer.upstream:
         return latents
-    upstream = Session(generator.folder / layer.upstream, optimised=True)
+    upstream = CpuSession(generator.folder / layer.upstream, optimised=True)
     return {**latents, **upstream.run(latents)}
 
 
@@ -195,7 +195,7 @@ def intervened(
 
 def run(path: Path, model: ir.Model, tensors: Arrays) -> dict[str, NDArray[np.float32]]:
     content = ir.to_proto(model).SerializeToString()
-    return Session(path, optimised=True, content=content).run(tensors)
+    return CpuSession(path, optimised=True, content=content).run(tensors)
 
 
 def with_hooks(

@@ -14,10 +14,10 @@ from graftscope.exporter import Exported, ExportError, SourceError, SourceNotFou
 from graftscope.exporter._inputs import KnownInput
 from graftscope.exporter._options import Options, parse_inputs, parse_shapes
 from graftscope.exporter._samples import draw_latents
-from graftscope.exporter._sessions import Session
+from graftscope.exporter._sessions import CpuSession
 from graftscope.exporter.sources._arguments import Arguments, find_arguments
 from graftscope.exporter.sources._factory import load_weights
-from graftscope.exporter.sources._module import Call, make
+from graftscope.exporter.sources._module import MethodModule, make
 from graftscope.v1 import bundle_pb2
 
 
@@ -32,7 +32,7 @@ def arguments(factory: str, *inputs: str, shapes: tuple[str, ...] = ()) -> Argum
 
 def images(folder: Path, **latents: Tensor) -> Tensor:
     """Compute images with what was written."""
-    session = Session(folder / "toy" / "generator.onnx", optimised=False)
+    session = CpuSession(folder / "toy" / "generator.onnx", optimised=False)
     given = {name: tensor.numpy() for name, tensor in latents.items()}
     return torch.from_numpy(session.run(given)["image"])
 
@@ -94,7 +94,7 @@ def test_a_method_is_called_and_its_image_selected(tmp_path: Path) -> None:
 @pytest.mark.parametrize("factory", ["by_attribute", "by_key", "by_index", "by_function"])
 def test_an_image_is_selected_by_attribute_key_index_or_function(factory: str) -> None:
     made = make(f"factory_toys:{factory}")
-    image = Call(made, ("z",))(torch.ones(2, 5))
+    image = MethodModule(made, ("z",))(torch.ones(2, 5))
     expected = factory_toys.decoder()(torch.ones(2, 5))
     torch.testing.assert_close(image, expected * (0.5 if factory == "by_attribute" else 1.0))
 
@@ -102,7 +102,7 @@ def test_an_image_is_selected_by_attribute_key_index_or_function(factory: str) -
 def test_a_call_has_the_parts_of_its_module_and_leaves_it_alone() -> None:
     made = make("factory_toys:by_key")
     before = dict(vars(made.module))
-    call = Call(made, ("z",))
+    call = MethodModule(made, ("z",))
     assert vars(made.module) == before
     assert list(call.state_dict()) == list(made.module.state_dict())
     assert [path for path, _ in call.named_modules()] == [p for p, _ in made.module.named_modules()]

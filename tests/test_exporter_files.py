@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 
 from graftscope.exporter._files import INLINE_LIMIT_BYTES, WEIGHTS_FILE, write_graphs
-from graftscope.exporter._sessions import Session
+from graftscope.exporter._sessions import CpuSession
 from graftscope.graph import cut, find_layers
 from onnx_toys import CHAIN, SKIP, latents, parse, run
 
@@ -60,7 +60,7 @@ def test_small_tensors_stay_in_their_graph(folder: Path) -> None:
 def test_what_was_written_computes_what_was_given(folder: Path) -> None:
     model = parse(CHAIN)
     given = latents(model, 2)
-    session = Session(folder / "whole.onnx", optimised=False)
+    session = CpuSession(folder / "whole.onnx", optimised=False)
     np.testing.assert_array_equal(session.run(given)["image"], run(model, given)["image"])
 
 

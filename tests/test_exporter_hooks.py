@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from export_toys import export_module
 from graftscope.bundle import read_bundle
 from graftscope.exporter import SourceError
-from graftscope.exporter.sources._hooks import Place, editing
+from graftscope.exporter.sources._hooks import HookPlace, editing
 from graftscope.exporter.sources._trace import Replay
 from torch_toys import built
 
@@ -82,7 +82,7 @@ def test_an_edit_acts_once_and_as_long_as_it_is_wanted() -> None:
     module, z = built(InPlace), torch.ones(1, 6)
     with torch.no_grad():
         image = module(z)
-        with editing(module, Place(False, 0, 1, 1, "relu"), torch.zeros_like):
+        with editing(module, HookPlace(False, 0, 1, 1, "relu"), torch.zeros_like):
             edited = module(z)
         colours = torch.tanh(module.get_parameter("colours.bias"))
         assert torch.equal(edited, colours[None, :, None, None].expand_as(edited))

@@ -13,7 +13,7 @@ from graftscope.bundle import Originals, manifest_from_json, read_bundle
 from graftscope.exporter import ProofError
 from graftscope.exporter._proof import BATCHES, Proof, prove_splicing
 from graftscope.exporter._samples import draw_latents
-from graftscope.exporter._sessions import Session
+from graftscope.exporter._sessions import CpuSession
 from graftscope.exporter.sources._checkpoint import EncoderModule
 from graftscope.exporter.sources._trace import reference
 from torch_toys import small_encoder, small_generator
@@ -131,7 +131,7 @@ def test_a_bundle_that_cannot_be_spliced_is_refused_with_the_layer(folder: Path)
 def test_splicing_nothing_must_give_original_1(exported: Path) -> None:
     manifest = read_bundle(exported).manifest
     layer = manifest.layers[1]
-    upstream = Session(exported / layer.upstream, optimised=True)
+    upstream = CpuSession(exported / layer.upstream, optimised=True)
     crossing = upstream.run(draw_latents(manifest.inputs, {}, 3))
     image = manifest.image
     wrong = np.zeros((3, image.channels, image.height, image.width), np.float32)

@@ -12,7 +12,7 @@ from graftscope.exporter._folder import CARD_FILE, new_folder, require_target
 from graftscope.exporter._inputs import constant_names, latent_names
 from graftscope.exporter._options import Options, parse_inputs, parse_shapes
 from graftscope.exporter._proof import Proof
-from graftscope.exporter._subject import Subject
+from graftscope.exporter._subject import GeneratorSubject
 from graftscope.exporter.errors import SourceError
 from graftscope.exporter.progress import (
     ExportCallback,
@@ -21,7 +21,7 @@ from graftscope.exporter.progress import (
     ignore_progress,
     quiet,
 )
-from graftscope.exporter.sources import read_source
+from graftscope.exporter.sources import read_subject
 from graftscope.graph import Cut, CutError, Layer, cut, find_layers, strip_metadata
 from graftscope.v1 import bundle_pb2
 
@@ -90,12 +90,14 @@ def export(
     require_target(target, overwrite=overwrite)
     name = _require_name(target.name if name is None else name)
     options = Options(parse_inputs(inputs), parse_shapes(shapes), output, image_range, weights)
-    subject = read_source(str(source), name, licence, options, report)
+    report(ExportProgress(ExportStage.TRACING, 0, 1))
+    subject = read_subject(str(source), name, licence, options)
+    report(ExportProgress(ExportStage.TRACING, 1, 1))
     return write_bundle(subject, name, target, overwrite=overwrite, on_progress=report)
 
 
 def write_bundle(
-    subject: Subject, name: str, out: Path, *, overwrite: bool, on_progress: ExportCallback
+    subject: GeneratorSubject, name: str, out: Path, *, overwrite: bool, on_progress: ExportCallback
 ) -> Exported:
     """Write a bundle and prove it, before anything appears at its place.
 
@@ -139,7 +141,7 @@ def _require_name(name: str) -> str:
 
 
 def _cut_all(
-    subject: Subject, on_progress: ExportCallback
+    subject: GeneratorSubject, on_progress: ExportCallback
 ) -> tuple[dict[Layer, Cut], tuple[str, ...]]:
     """Return the layers with their halves, and a note on each that is left out."""
     latents = latent_names(subject.inputs)
@@ -180,7 +182,10 @@ def _require_levels(layers: tuple[Layer, ...], levels: Mapping[str, str]) -> Non
 
 
 def _prove(
-    folder: Path, manifest: bundle_pb2.Bundle, subject: Subject, on_progress: ExportCallback
+    folder: Path,
+    manifest: bundle_pb2.Bundle,
+    subject: GeneratorSubject,
+    on_progress: ExportCallback,
 ) -> None:
     encoder = subject.encoder.reference if subject.encoder is not None else None
     proof = Proof(folder, manifest, subject.reference, encoder, subject.bounded)

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from safetensors.numpy import save
 
 from graftscope.bundle import FORMAT, digest, file_sha256, write_originals
-from graftscope.exporter._subject import EncoderSubject, Subject
+from graftscope.exporter._subject import EncoderSubject, GeneratorSubject
 from graftscope.exporter.errors import SourceError
 from graftscope.graph import (
     Cost,
@@ -46,7 +46,9 @@ _KINDS: Final = {
 }
 
 
-def make_manifest(name: str, subject: Subject, cuts: Mapping[Layer, Cut]) -> bundle_pb2.Bundle:
+def make_manifest(
+    name: str, subject: GeneratorSubject, cuts: Mapping[Layer, Cut]
+) -> bundle_pb2.Bundle:
     """Return a manifest that lacks only the files and the digest.
 
     Args:
@@ -79,7 +81,7 @@ def seal(manifest: bundle_pb2.Bundle, folder: Path) -> None:
     manifest.digest = digest(manifest)
 
 
-def _image(subject: Subject) -> bundle_pb2.Image:
+def _image(subject: GeneratorSubject) -> bundle_pb2.Image:
     output = image_of(subject.model.graph)
     extents = static_extents(output)
     if extents is None or len(extents) != 3:
@@ -139,7 +141,7 @@ def _name(value: ir.Value) -> str:
     return value.name or ""
 
 
-def write_files(folder: Path, subject: Subject, cuts: Mapping[Layer, Cut]) -> None:
+def write_files(folder: Path, subject: GeneratorSubject, cuts: Mapping[Layer, Cut]) -> None:
     """Write everything but the manifest and the card.
 
     Args:

@@ -24,7 +24,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graftscope.exporter._samples import draw_latents, held, read_stored
-from graftscope.exporter._sessions import Session
+from graftscope.exporter._sessions import CpuSession
 from graftscope.exporter._subject import Arrays, Reference
 from graftscope.exporter.errors import ProofError
 from graftscope.graph import (
@@ -125,7 +125,7 @@ class Proof:
                 ) from error
 
     def _prove_generator(self, latents: Arrays, optimised: bool) -> dict[int, NDArray[np.float32]]:
-        session = Session(self.folder / self.manifest.generator, optimised=optimised)
+        session = CpuSession(self.folder / self.manifest.generator, optimised=optimised)
         images = {
             batch: session.run(_first(latents, batch))[session.outputs[0]] for batch in self.batches
         }
@@ -138,7 +138,7 @@ class Proof:
         return images
 
     def _compare_with_source(
-        self, session: Session, latents: Arrays, images: Mapping[int, NDArray[np.float32]]
+        self, session: CpuSession, latents: Arrays, images: Mapping[int, NDArray[np.float32]]
     ) -> None:
         """Compare with what the generator was made from, its own random numbers held."""
         if self.generator is None:
@@ -179,8 +179,8 @@ class Proof:
         """Return what crosses the cut for the largest batch, latents among it."""
         if not layer.upstream:
             return latents  # below an input lies the generator itself
-        upstream = Session(self.folder / layer.upstream, optimised=optimised)
-        downstream = Session(self.folder / layer.downstream, optimised=optimised)
+        upstream = CpuSession(self.folder / layer.upstream, optimised=optimised)
+        downstream = CpuSession(self.folder / layer.downstream, optimised=optimised)
         crossing: Arrays = {}
         for batch, image in images.items():  # the largest comes last
             given = _first(latents, batch)
@@ -199,7 +199,7 @@ class Proof:
         if not self.manifest.HasField("encoder"):
             return
         stated = self.manifest.encoder
-        session = Session(self.folder / stated.file, optimised=optimised)
+        session = CpuSession(self.folder / stated.file, optimised=optimised)
         whole = session.run({stated.image: images})
         for batch in self.batches:
             part = {stated.image: images[:batch]}
@@ -244,7 +244,7 @@ def prove_splicing(
     _compare(what, effects, np.zeros((1, len(images))), allowed)
 
 
-def _spliced(folder: Path, layer: bundle_pb2.Layer, *, reduced: bool) -> Session:
+def _spliced(folder: Path, layer: bundle_pb2.Layer, *, reduced: bool) -> CpuSession:
     path = folder / layer.downstream
     try:
         axis = _CHANNEL_AXIS[layer.kind]
@@ -253,7 +253,7 @@ def _spliced(folder: Path, layer: bundle_pb2.Layer, *, reduced: bool) -> Session
             model = reduce_effects(model)
     except GraphError as error:
         raise ProofError(f"layer {layer.name!r} cannot be spliced: {error}") from error
-    return Session(path, optimised=True, content=ir.to_proto(model).SerializeToString())
+    return CpuSession(path, optimised=True, content=ir.to_proto(model).SerializeToString())
 
 
 def _compare_encodings(

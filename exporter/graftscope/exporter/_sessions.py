@@ -21,7 +21,7 @@ _DTYPES = {
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
-class Session:
+class CpuSession:
     """A graph that can be run."""
 
     def __init__(self, path: Path, *, optimised: bool, content: bytes | None = None) -> None:

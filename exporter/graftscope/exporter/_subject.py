@@ -49,7 +49,7 @@ class EncoderSubject:
 
 
 @dataclass(frozen=True)
-class Subject:
+class GeneratorSubject:
     """A generator and what is known about it.
 
     Attributes:

@@ -14,7 +14,7 @@ _ACCELERATE_PRECISION = {Precision.FLOAT32: "no", Precision.BFLOAT16: "bf16"}
 Network = TypeVar("Network", bound=torch.nn.Module)
 
 
-class Device(Protocol):
+class TrainingDevice(Protocol):
     """The part of accelerate's `Accelerator` that a training uses."""
 
     @property
@@ -28,7 +28,7 @@ class Device(Protocol):
         """Compute the gradients of a loss."""
 
 
-def open_device(precision: Precision) -> Device:
+def open_device(precision: Precision) -> TrainingDevice:
     """Choose the device that accelerate chooses: a GPU where there is one, else the CPU.
 
     Raises:
@@ -42,5 +42,5 @@ def open_device(precision: Precision) -> Device:
             f"training runs in one process, not in {accelerator.num_processes}; "
             "start it without a distributed launcher"
         )
-    device: Device = accelerator
+    device: TrainingDevice = accelerator
     return device

@@ -17,7 +17,7 @@ from graftscope.training._state import Position, Training
 from graftscope.training.checkpoint import Metrics, Originals, write_checkpoint
 from graftscope.training.losses import kl_divergence
 from graftscope.training.networks import Encoder, Generator, device_of, to_channels_last
-from graftscope.training.progress import Counter, Stage
+from graftscope.training.progress import ImageCounter, Stage
 from graftscope.training.recipes import Objective
 
 _HELD_OUT: Final = ("reconstruction_mse", "sampled_reconstruction_mse", "kl")
@@ -36,7 +36,7 @@ def finish(training: Training, end: Position) -> Metrics:
     if config.recipe.objective is Objective.VAE:
         generator, encoder = _float32_networks(training)
         total = len(images.held_out) + len(images.training)
-        count = Counter(Stage.MEASURING, total, training.on_progress, saved_step=config.step)
+        count = ImageCounter(Stage.MEASURING, total, training.on_progress, saved_step=config.step)
         if len(images.held_out):
             measured = _measured(generator, encoder, images.held_out, config.seed, count)
         require_finite_values(end.step, measured)

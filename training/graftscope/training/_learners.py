@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from graftscope.training._device import Device
+from graftscope.training._device import TrainingDevice
 from graftscope.training._randomness import Purpose, randomness
 from graftscope.training.errors import DivergedError
 from graftscope.training.losses import discriminator_loss, generator_loss, vae_loss
@@ -42,7 +42,7 @@ class Learner(Protocol):
         """Do one step on images (B, 3, H, W); returns the losses before it, by name."""
 
 
-def create_learner(recipe: Recipe, seed: int, device: Device) -> Learner:
+def create_learner(recipe: Recipe, seed: int, device: TrainingDevice) -> Learner:
     """Build what the recipe trains, on the device, with weights of the seed."""
     architecture, is_vae = recipe.architecture, recipe.objective is Objective.VAE
     generator, mirror = (
@@ -57,7 +57,7 @@ def create_learner(recipe: Recipe, seed: int, device: Device) -> Learner:
 
 class _VaeLearner:
     def __init__(
-        self, recipe: Recipe, device: Device, generator: nn.Module, encoder: nn.Module
+        self, recipe: Recipe, device: TrainingDevice, generator: nn.Module, encoder: nn.Module
     ) -> None:
         self._recipe, self._device = recipe, device
         self.networks = {"generator": generator, "encoder": encoder}
@@ -79,7 +79,7 @@ class _VaeLearner:
 
 class _GanLearner:
     def __init__(
-        self, recipe: Recipe, device: Device, generator: nn.Module, discriminator: nn.Module
+        self, recipe: Recipe, device: TrainingDevice, generator: nn.Module, discriminator: nn.Module
     ) -> None:
         self._recipe, self._device = recipe, device
         self.networks = {"generator": generator, "discriminator": discriminator}
@@ -105,7 +105,7 @@ class _GanLearner:
 
 
 def _prepare(
-    network: nn.Module, recipe: Recipe, device: Device, weights: torch.Generator
+    network: nn.Module, recipe: Recipe, device: TrainingDevice, weights: torch.Generator
 ) -> nn.Module:
     initialise(network, weights)
     if recipe.channels_last:
@@ -118,7 +118,7 @@ def _adam(recipe: Recipe, learning_rate: float, *networks: nn.Module) -> Adam:
     return Adam(parameters, lr=learning_rate, betas=(recipe.adam_beta1, recipe.adam_beta2))
 
 
-def minimise(device: Device, optimizer: Adam, loss: Tensor) -> None:
+def minimise(device: TrainingDevice, optimizer: Adam, loss: Tensor) -> None:
     """Step once down a loss."""
     optimizer.zero_grad()
     device.backward(loss)

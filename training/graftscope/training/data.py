@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from graftscope.training._decoding import Pixels, UnreadableImage, decode_all
 from graftscope.training._sources import ImageSource, open_source
 from graftscope.training.errors import DataError, EmptyDataError
-from graftscope.training.progress import Counter, ProgressCallback, Stage
+from graftscope.training.progress import ImageCounter, ProgressCallback, Stage
 from graftscope.training.recipes import HeldOutRule, Recipe
 
 # Of large photographs about a second's work.
@@ -152,7 +152,9 @@ def _decode_and_split(
     parts: dict[bool, list[tuple[str, Pixels]]] = {False: [], True: []}
     skipped = []
     decoded = decode_all(source.read(), len(source.names), size=size, crop_share=recipe.crop_share)
-    count = Counter(Stage.DECODING, len(source.names), on_progress, every=_DECODING_REPORT_EVERY)
+    count = ImageCounter(
+        Stage.DECODING, len(source.names), on_progress, every=_DECODING_REPORT_EVERY
+    )
     for position, (name, image) in enumerate(zip(source.names, decoded, strict=True)):
         if isinstance(image, UnreadableImage):
             skipped.append(SkippedImage(name, image.reason))

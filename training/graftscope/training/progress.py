@@ -57,7 +57,7 @@ def ignore_progress(progress: TrainProgress, /) -> None:
     """Take a report and do nothing."""
 
 
-class Counter:
+class ImageCounter:
     """Counts images and reports what is done, with its rate and the time that is left."""
 
     def __init__(

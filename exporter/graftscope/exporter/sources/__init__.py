@@ -1,4 +1,4 @@
-"""Sources: what a generator is read from, as a `Subject`.
+"""Sources: what a generator is read from, as a `GeneratorSubject`.
 
 A checkpoint of `graftscope.training`, an ONNX file, or a Python function that makes a module.
 """
@@ -6,20 +6,17 @@ A checkpoint of `graftscope.training`, an ONNX file, or a Python function that m
 from pathlib import Path
 
 from graftscope.exporter._options import Options
-from graftscope.exporter._subject import Subject
+from graftscope.exporter._subject import GeneratorSubject
 from graftscope.exporter.errors import SourceError, SourceNotFoundError
-from graftscope.exporter.progress import ExportCallback
 from graftscope.exporter.sources._checkpoint import subject_from_checkpoint
 from graftscope.exporter.sources._factory import subject_from_factory
 from graftscope.exporter.sources._module import is_factory
 from graftscope.exporter.sources._onnx import subject_from_onnx
 
-__all__ = ["read_source"]
+__all__ = ["read_subject"]
 
 
-def read_source(
-    source: str, name: str, licence: str | None, options: Options, report: ExportCallback
-) -> Subject:
+def read_subject(source: str, name: str, licence: str | None, options: Options) -> GeneratorSubject:
     """Find out what a source is, and read it.
 
     Args:
@@ -27,7 +24,6 @@ def read_source(
         name: The bundle's name, for the model card.
         licence: The terms of the images it was trained on, if known.
         options: What the caller says of it; what a kind of source has no use for is refused.
-        report: Hears of every step.
 
     Raises:
         SourceNotFoundError: If there is nothing at that path.
@@ -37,13 +33,13 @@ def read_source(
     path = Path(source)
     if path.is_dir():
         options.refuse("a checkpoint", "inputs", "shapes", "output", "image_range", "weights")
-        return subject_from_checkpoint(path, name, licence, report)
+        return subject_from_checkpoint(path, name, licence)
     if path.is_file() and path.suffix == ".onnx":
         options.refuse("an ONNX file", "weights")
-        return subject_from_onnx(path, licence, options, report)
+        return subject_from_onnx(path, licence, options)
     if not path.exists() and is_factory(source):
         options.refuse("a factory", "output")
-        return subject_from_factory(source, licence, options, report)
+        return subject_from_factory(source, licence, options)
     kind, problem = (
         (SourceError, "is not supported")
         if path.exists()

@@ -26,7 +26,7 @@ from graftscope.codec import DATATYPES
 from graftscope.exporter._inputs import KnownInput, load_array
 from graftscope.exporter._options import FORMS, InputChoice, InputKind, Options, Shape
 from graftscope.exporter.errors import SourceError, one_line
-from graftscope.exporter.sources._module import Call, Made
+from graftscope.exporter.sources._module import Made, MethodModule
 
 _BATCH: Final = 2
 _MOST_TRIES: Final = 200
@@ -183,7 +183,7 @@ def _is_modest(chosen: Sequence[_Candidate]) -> bool:
 
 def _try(made: Made, chosen: Sequence[_Candidate]) -> str | None:
     """Run the module; return None if it gives images, else what happened in one line."""
-    call = Call(made, tuple(each.known.name for each in chosen))
+    call = MethodModule(made, tuple(each.known.name for each in chosen))
     try:
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             image = call(*(each.example() for each in chosen))

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from graftscope.bundle import Originals
-from graftscope.exporter._subject import EncoderSubject, Subject
+from graftscope.exporter._subject import EncoderSubject, GeneratorSubject
 from graftscope.exporter.errors import SourceError
-from graftscope.exporter.progress import ExportCallback, ExportProgress, ExportStage
 from graftscope.exporter.sources._card import checkpoint_card
 from graftscope.exporter.sources._hooks import find_hooks
 from graftscope.exporter.sources._trace import IMAGE, reference, trace, versions
@@ -56,9 +55,7 @@ class EncoderModule:
     originals: Originals
 
 
-def subject_from_checkpoint(
-    path: Path, name: str, licence: str | None, on_progress: ExportCallback
-) -> Subject:
+def subject_from_checkpoint(path: Path, name: str, licence: str | None) -> GeneratorSubject:
     """Read a finished training and trace its networks.
 
     Args:
@@ -66,7 +63,6 @@ def subject_from_checkpoint(
         name: The bundle's name, for the model card; empty takes the recipe's.
         licence: The terms of the images it was trained on; None takes those of the images that
             the recipe is for.
-        on_progress: Hears of every step.
 
     Raises:
         TrainingError: If it is no finished training, a file is damaged, or `quality.json` tells of
@@ -76,12 +72,7 @@ def subject_from_checkpoint(
     checkpoint, quality = load_checkpoint(path), load_quality(path)
     latents = torch.zeros(_EXAMPLE_BATCH, checkpoint.config.architecture.latent_size)
     subject = subject_from_modules(
-        checkpoint.generator,
-        {LATENT: latents},
-        _encoder(checkpoint),
-        low=LOW,
-        high=HIGH,
-        on_progress=on_progress,
+        checkpoint.generator, {LATENT: latents}, _encoder(checkpoint), low=LOW, high=HIGH
     )
     _require_layers(checkpoint, find_layers(subject.model))
     provenance = _provenance(checkpoint, quality, licence)
@@ -100,8 +91,7 @@ def subject_from_modules(
     *,
     low: float,
     high: float,
-    on_progress: ExportCallback,
-) -> Subject:
+) -> GeneratorSubject:
     """Trace a generator, and an encoder if there is one.
 
     Args:
@@ -111,13 +101,10 @@ def subject_from_modules(
         encoder: The encoder that belongs to it and infers its only argument.
         low: The least value of an image's pixel.
         high: The largest.
-        on_progress: Hears of every step.
 
     Raises:
         SourceError: If PyTorch cannot turn the modules into graphs.
     """
-    steps = 1 if encoder is None else 2
-    on_progress(ExportProgress(ExportStage.TRACING, 0, steps))
     inputs = [
         bundle_pb2.Input(
             name=name, datatype="FP32", shape=example.shape[1:], normal=bundle_pb2.Normal()
@@ -125,17 +112,15 @@ def subject_from_modules(
         for name, example in examples.items()
     ]
     model = trace(generator, examples, [IMAGE])
-    on_progress(ExportProgress(ExportStage.TRACING, 1, steps))
     traced = None
     if encoder is not None:
         with torch.no_grad():
             image = generator(*examples.values())
         graph = trace(encoder.module, {IMAGE: image}, [MEAN, LOG_VARIANCE])
         traced = EncoderSubject(graph, encoder.originals, reference(encoder.module))
-        on_progress(ExportProgress(ExportStage.TRACING, 2, steps))
     run = reference(generator)
     hooks = partial(find_hooks, generator, run)
-    return Subject(model, inputs, low, high, run, encoder=traced, find_hooks=hooks)
+    return GeneratorSubject(model, inputs, low, high, run, encoder=traced, find_hooks=hooks)
 
 
 def _encoder(checkpoint: Checkpoint) -> EncoderModule | None:

@@ -17,13 +17,12 @@ from torch import Tensor, nn
 from graftscope.exporter._inputs import make_inputs
 from graftscope.exporter._options import Options
 from graftscope.exporter._samples import draw_latents, sample_images
-from graftscope.exporter._subject import Subject
+from graftscope.exporter._subject import GeneratorSubject
 from graftscope.exporter.errors import SourceError, SourceNotFoundError
-from graftscope.exporter.progress import ExportCallback, ExportProgress, ExportStage
 from graftscope.exporter.sources._arguments import find_arguments
 from graftscope.exporter.sources._hooks import find_hooks
 from graftscope.exporter.sources._image import find_range, require_image
-from graftscope.exporter.sources._module import Call, Made, make
+from graftscope.exporter.sources._module import Made, MethodModule, make
 from graftscope.exporter.sources._trace import IMAGE, reference, trace, versions
 from graftscope.graph import Noise, image_of, inputs_for_randomness, refuse_unfit
 from graftscope.v1 import bundle_pb2
@@ -33,35 +32,30 @@ _PICKLES: Final = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 _SHOWN: Final = 3
 
 
-def subject_from_factory(
-    source: str, licence: str | None, options: Options, on_progress: ExportCallback
-) -> Subject:
+def subject_from_factory(source: str, licence: str | None, options: Options) -> GeneratorSubject:
     """Call a factory and trace what it makes.
 
     Args:
         source: `package.module:function`.
         licence: The terms of the images it was trained on, if known.
         options: What is said of inputs, shapes, range and weights.
-        on_progress: Hears of every step.
 
     Raises:
         SourceError: If the factory gives no module, its weights or what is said of its inputs do
             not fit, or PyTorch cannot turn it into a graph.
         RandomGraphError: If what it draws by itself cannot become an input.
     """
-    on_progress(ExportProgress(ExportStage.TRACING, 0, 1))
     made = make(source)
     notes = _filled(made, options.weights)
     arguments = find_arguments(made, options)
     chosen = make_inputs(arguments.known, arguments.choices)
     drawn = draw_latents(chosen.inputs, chosen.stored, _EXAMPLE_BATCH)
     examples = {name: torch.tensor(array) for name, array in drawn.items()}
-    call = Call(made, tuple(examples))
+    call = MethodModule(made, tuple(examples))
     model = trace(call, examples, [IMAGE], title=made.title)
     require_image(image_of(model.graph))
     refuse_unfit(model)
     noise = [_noise_input(each) for each in inputs_for_randomness(model)]
-    on_progress(ExportProgress(ExportStage.TRACING, 1, 1))
     run = reference(call, noise=len(noise))
     inputs = (*chosen.inputs, *noise)
     pixels = find_range(
@@ -69,7 +63,7 @@ def subject_from_factory(
         options.image_range,
         lambda: sample_images(model, inputs, chosen.stored, run),
     )
-    return Subject(
+    return GeneratorSubject(
         model,
         inputs,
         pixels.low,

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from graftscope.exporter._samples import draw_latents, held, read_stored
-from graftscope.exporter._sessions import Session
+from graftscope.exporter._sessions import CpuSession
 from graftscope.exporter._subject import Arrays, Reference
 from graftscope.v1 import bundle_pb2
 
@@ -43,7 +43,7 @@ Values = TypeVar("Values", Tensor, NDArray[np.float32])
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class HookPlace:
     """A point at which a forward hook sees a tensor; the better one is the lesser.
 
     Attributes:
@@ -69,7 +69,7 @@ class _Wanted:
     shape: tuple[int, ...]
     sample: NDArray[np.float32]
     hybrid: NDArray[np.float32]
-    places: list[Place] = field(default_factory=list)
+    places: list[HookPlace] = field(default_factory=list)
 
     def is_seen_in(self, tensor: object) -> bool:
         if not isinstance(tensor, Tensor):
@@ -121,7 +121,7 @@ def find_hooks(
 
 
 @contextmanager
-def editing(module: nn.Module, place: Place, edit: Edit) -> Iterator[None]:
+def editing(module: nn.Module, place: HookPlace, edit: Edit) -> Iterator[None]:
     """Let an edit act on what passes a place, as long as the block lasts.
 
     Args:
@@ -155,9 +155,9 @@ def _computed(folder: Path, layer: bundle_pb2.Layer, latents: Arrays) -> _Wanted
     """Run the graph's halves: the activation, and the image after an edit."""
     tensors = dict(latents)
     if layer.upstream:
-        tensors |= Session(folder / layer.upstream, optimised=False).run(latents)
+        tensors |= CpuSession(folder / layer.upstream, optimised=False).run(latents)
     activation = np.asarray(tensors[layer.tensor], dtype=np.float32)
-    downstream = Session(folder / layer.downstream, optimised=False)
+    downstream = CpuSession(folder / layer.downstream, optimised=False)
     tensors[layer.tensor] = _edited(activation)
     (hybrid,) = downstream.run(tensors).values()
     return _Wanted(layer.name, activation.shape, _sampled(activation), hybrid)
@@ -197,7 +197,7 @@ def _watch(
         for layer in wanted:
             if layer.is_seen_in(tensor):
                 distance = _distance(path, layer.name)
-                layer.places.append(Place(given, distance, depth, call, path))
+                layer.places.append(HookPlace(given, distance, depth, call, path))
 
     return (
         part.register_forward_pre_hook(

@@ -103,7 +103,7 @@ def make(source: str) -> Made:
     return made
 
 
-class Call(nn.Module):
+class MethodModule(nn.Module):
     """Calls a method with tensors for some of its parameters; returns the image.
 
     Its parts are the module's own, under the same paths, so that what a graph or a hook says of

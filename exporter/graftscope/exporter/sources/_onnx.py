@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from graftscope.exporter._inputs import ChosenInputs, make_inputs
 from graftscope.exporter._options import InputChoice, InputKind, Options, Shape
 from graftscope.exporter._samples import sample_images
-from graftscope.exporter._sessions import Session
-from graftscope.exporter._subject import Arrays, Subject
+from graftscope.exporter._sessions import CpuSession
+from graftscope.exporter._subject import Arrays, GeneratorSubject
 from graftscope.exporter.errors import ProofError, SourceError
-from graftscope.exporter.progress import ExportCallback, ExportProgress, ExportStage, quiet
+from graftscope.exporter.progress import quiet
 from graftscope.exporter.sources._image import choose_output, find_range, require_image
 from graftscope.exporter.sources._onnx_file import file_reference, read_onnx
 from graftscope.exporter.sources._onnx_inputs import build_in_numbers, guess_choices, known_inputs
@@ -38,9 +38,7 @@ _BATCHES = (2, 3)
 _BATCH = "batch"
 
 
-def subject_from_onnx(
-    path: Path, licence: str | None, options: Options, on_progress: ExportCallback
-) -> Subject:
+def subject_from_onnx(path: Path, licence: str | None, options: Options) -> GeneratorSubject:
     """Read a generator of images.
 
     The file itself, run by ONNX Runtime, is what the bundle is compared with.
@@ -49,21 +47,17 @@ def subject_from_onnx(
         path: An ONNX file.
         licence: The terms of the images it was trained on, if known.
         options: What the caller says of inputs, output and range.
-        on_progress: Hears of every step.
 
     Raises:
         SourceError: If it is no ONNX file, not such a generator, or too old to be converted; or
             if an input has no distribution.
         GraphError: If a node makes the graph unfit to be cut, and for any batch.
     """
-    on_progress(ExportProgress(ExportStage.TRACING, 0, 1))
     with quiet("onnx_ir"):
-        subject = _read(path, licence, options)
-    on_progress(ExportProgress(ExportStage.TRACING, 1, 1))
-    return subject
+        return _read(path, licence, options)
 
 
-def _read(path: Path, licence: str | None, options: Options) -> Subject:
+def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject:
     model = read_onnx(path)
     notes = choose_output(model.graph, options.output)
     model, left_out = _without_unused(model)
@@ -79,7 +73,7 @@ def _read(path: Path, licence: str | None, options: Options) -> Subject:
     chosen, guessed = _choose(model.graph, noise, choices)
     image = image_of(model.graph)
     found = find_range(image, options.image_range, lambda: _sample(path, model, chosen, numbers))
-    return Subject(
+    return GeneratorSubject(
         model,
         chosen.inputs,
         found.low,
@@ -208,7 +202,7 @@ def _run(
     del proto.graph.output[:]
     for value in values:
         proto.graph.output.add(name=value.name)
-    session = Session(path, optimised=False, content=proto.SerializeToString())
+    session = CpuSession(path, optimised=False, content=proto.SerializeToString())
     return {name: np.asarray(array) for name, array in session.run(given).items()}
 
 

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from graftscope.exporter._samples import held_value
-from graftscope.exporter._sessions import Session
+from graftscope.exporter._sessions import CpuSession
 from graftscope.exporter._subject import Arrays, Reference
 from graftscope.exporter.errors import ProofError, SourceError, one_line
 from graftscope.graph import OPSET_FLOOR, normalise
@@ -69,7 +69,7 @@ def file_reference(path: Path, output: str, numbers: Arrays, *, hold_noise: bool
     """
     try:
         content = _with_held_noise(path) if hold_noise else None
-        session = Session(path, optimised=False, content=content)
+        session = CpuSession(path, optimised=False, content=content)
     except ProofError as error:
         raise SourceError(f"source {str(path)!r}: {error}") from error
 
@@ -182,7 +182,7 @@ def _reason(error: Exception) -> str:
     return one_line(error).rpartition("failed: ")[-1]
 
 
-def _run(session: Session, inputs: Arrays, numbers: Arrays) -> Mapping[str, NDArray[np.float32]]:
+def _run(session: CpuSession, inputs: Arrays, numbers: Arrays) -> Mapping[str, NDArray[np.float32]]:
     """Run the file, with zeros for the inputs that do not reach the image."""
     count = len(next(iter(inputs.values())))
     zeros = {

@@ -16,13 +16,14 @@ from onnx_ir.tape import Tape
 from graftscope.graph.rewrites._nodes import (
     clean,
     extents,
+    image_extents,
     only_use,
     replace,
     reshape,
     sized,
     transpose,
 )
-from graftscope.graph.rewrites._subpixel import channels_of, interleaved, joined
+from graftscope.graph.rewrites._subpixel import interleaved, joined
 
 _TO_FRONT = (0, 3, 1, 2)
 _TO_BACK = (0, 2, 3, 1)
@@ -57,7 +58,7 @@ def _in_chunks(graph: ir.Graph, node: ir.Node) -> None:
         pixels = _split(tape, producer.inputs[0], shape, stride)
     else:
         phases = joined(producer.outputs[0])
-        if phases is None or [channels_of(x) for x in phases] != [shape[0]] * stride**2:
+        if phases is None or [image_extents(x)[0] for x in phases] != [shape[0]] * stride**2:
             return
         pixels = _join(tape, phases, shape, stride)
     front = sized(transpose(tape, pixels, _TO_FRONT), *shape)

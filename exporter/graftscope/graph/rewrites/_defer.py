@@ -18,13 +18,12 @@ from graftscope.graph.rewrites._geometry import Convolution
 from graftscope.graph.rewrites._nodes import (
     clean,
     floats,
+    image_extents,
     only_use,
+    repeat_unaries,
     replace,
-    unaries_behind,
-    unary,
 )
 from graftscope.graph.rewrites._subpixel import (
-    channels_of,
     convolve,
     interleave,
     interleaved,
@@ -106,9 +105,7 @@ def _on_phases(graph: ir.Graph, convolution: Convolution) -> None:
         return
     bias = floats(tape, np.tile(convolution.bias, stride**2))
     result = _convolve_parts(tape, stacked, kernel, bias, pads)
-    output = convolution.node.outputs[0]
-    for behind in unaries_behind(output):
-        result, output = unary(tape, behind, result), behind.outputs[0]
+    result, output = repeat_unaries(tape, convolution.node.outputs[0], result)
     replace(graph, output, interleave(tape, result, stride))
 
 
@@ -133,7 +130,7 @@ def _convolve_parts(
 ) -> ir.Value:
     """The convolution, as a sum over parts where its input is a concatenation."""
     parts = (joined(stacked) if only_use(stacked) is not None else None) or [stacked]
-    ends = np.cumsum([channels_of(part) for part in parts[:-1]])
+    ends = np.cumsum([image_extents(part)[0] for part in parts[:-1]])
     kernels = np.split(kernel, ends, axis=1)
     total: ir.Value | None = None
     for part, own in zip(parts, kernels, strict=True):

@@ -19,7 +19,7 @@ from graftscope.graph._values import ints, like
 from graftscope.graph.rewrites._chunks import interleave_in_chunks
 from graftscope.graph.rewrites._defer import defer_interleaving
 from graftscope.graph.rewrites._fold import fold_normalisation
-from graftscope.graph.rewrites._nodes import clean, extents
+from graftscope.graph.rewrites._nodes import clean, image_extents
 from graftscope.graph.rewrites._subpixel import interleaved, subpixel
 from graftscope.graph.rewrites._swap import count_of, swap_channels, twin
 
@@ -120,9 +120,7 @@ def _sum_effects(
         areas: sides of the areas that maps are averaged over.
     """
     tape = Tape(graph)
-    shape = extents(hybrids, 4)
-    assert shape is not None
-    colours, height, width = shape
+    colours, height, width = image_extents(hybrids)
     stride, phases, phases1 = 1, interleaved(hybrids), interleaved(original)
     if phases is not None and phases1 is not None and phases[1] == phases1[1]:
         (hybrids, stride), (original, _) = phases, phases1

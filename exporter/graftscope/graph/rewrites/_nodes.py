@@ -58,6 +58,14 @@ def extents(value: ir.Value | None, rank: int) -> tuple[int, ...] | None:
     return fixed if len(fixed) == rank - 1 else None
 
 
+def image_extents(value: ir.Value | None) -> tuple[int, int, int]:
+    """Channels, height and width of images (N, C, h, w), whose extents are known."""
+    known = extents(value, 4)
+    assert known is not None
+    channels, height, width = known
+    return channels, height, width
+
+
 def floats(tape: Tape, array: NDArray[np.floating]) -> ir.Value:
     """A float32 constant in a node of its own, so that no name can clash."""
     return tape.op("Constant", [], {"value": ir.tensor(np.ascontiguousarray(array, np.float32))})
@@ -95,6 +103,17 @@ def unaries_behind(value: ir.Value) -> list[ir.Node]:
         found.append(node)
         value = node.outputs[0]
     return found
+
+
+def repeat_unaries(tape: Tape, replaced: ir.Value, value: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """Does with `value` what the elementwise operations behind `replaced` do with it.
+
+    Returns:
+        What they give, and the value of the graph that it takes the place of.
+    """
+    for behind in unaries_behind(replaced):
+        value, replaced = unary(tape, behind, value), behind.outputs[0]
+    return value, replaced
 
 
 def only_use(value: ir.Value) -> ir.Node | None:

@@ -27,13 +27,12 @@ from graftscope.graph._values import ints
 from graftscope.graph.rewrites._defer import phase_kernel, phase_pads
 from graftscope.graph.rewrites._geometry import Convolution
 from graftscope.graph.rewrites._nodes import (
-    extents,
     floats,
+    image_extents,
+    repeat_unaries,
     reshape,
     sized,
     transpose,
-    unaries_behind,
-    unary,
     weights,
 )
 from graftscope.graph.rewrites._subpixel import (
@@ -47,7 +46,7 @@ from graftscope.graph.rewrites._subpixel import (
 
 
 @dataclass(frozen=True)
-class Swap:
+class ChannelSwap:
     """What is swapped, as values of the graph.
 
     Attributes:
@@ -79,7 +78,7 @@ class Shared:
 
 
 def share(
-    tape: Tape, node: ir.Node, activation: ir.Value, channel_axis: int, swap: Swap
+    tape: Tape, node: ir.Node, activation: ir.Value, channel_axis: int, swap: ChannelSwap
 ) -> Shared | None:
     """Shares one operation that reads the activation; None where it cannot be shared."""
     if node.inputs[0] is not activation or any(x is activation for x in node.inputs[1:]):
@@ -94,12 +93,9 @@ def share(
     )
 
 
-def _convolution(tape: Tape, convolution: Convolution, swap: Swap) -> Shared | None:
+def _convolution(tape: Tape, convolution: Convolution, swap: ChannelSwap) -> Shared | None:
     node = convolution.node
-    output = extents(node.outputs[0], 4)
-    whole = extents(node.inputs[0], 4)
-    assert output is not None
-    assert whole is not None
+    output, whole = image_extents(node.outputs[0]), image_extents(node.inputs[0])
     stride, across = convolution.stride
     if stride != across:
         return None
@@ -113,9 +109,7 @@ def _convolution(tape: Tape, convolution: Convolution, swap: Swap) -> Shared | N
     change = tape.op("MatMul", [transpose(tape, taps, (0, 1, 3, 2)), share_of])
     swapped = tape.op("Add", [kept, change])  # (E, B, P, S * O)
 
-    replaced, value = node.outputs[0], swapped
-    for behind in unaries_behind(replaced):
-        value, replaced = unary(tape, behind, value), behind.outputs[0]
+    value, replaced = repeat_unaries(tape, node.outputs[0], swapped)
     height, width = (extent // (stride * split) for extent in output[1:])
     last = reshape(tape, value, (-1, height, width, phases * outputs))
     first = sized(transpose(tape, last, (0, 3, 1, 2)), phases * outputs, height, width)
@@ -149,22 +143,19 @@ def _kernel(
 
 def _kept(tape: Tape, convolution: Convolution, original1: ir.Value, split: int) -> ir.Value:
     """The operation on original 1, with pixels outermost: (1, B, P, S * O)."""
-    output = extents(convolution.node.outputs[0], 4)
-    assert output is not None
     if convolution.stride == (1, 1):
+        output = image_extents(convolution.node.outputs[0])
         whole = sized(like_original(tape, convolution.node, original1), *output)
         stacked = to_phases(tape, whole, split)
     else:
         stacked = concatenate(tape, convolve_phases(tape, convolution, original1))
-    shape = extents(stacked, 4)
-    assert shape is not None
-    channels, height, width = shape
+    channels, height, width = image_extents(stacked)
     return reshape(tape, transpose(tape, stacked, (0, 2, 3, 1)), (1, -1, height * width, channels))
 
 
 def _unfold(
     tape: Tape,
-    swap: Swap,
+    swap: ChannelSwap,
     whole: tuple[int, ...],
     split: int,
     window: tuple[tuple[range, range], list[int]],
@@ -180,9 +171,8 @@ def _unfold(
     one_hot = np.eye(size, dtype=np.float32).reshape(size, split**2, len(rows), len(columns))
     taps = convolve(tape, images, one_hot, None, pads)  # (E * B, K, h', w')
     count = tape.op("Shape", [swap.channels])
-    places = extents(taps, 4)
-    assert places is not None
-    shape = tape.op("Concat", [count, ints(tape, (-1, size, places[1] * places[2]))], {"axis": 0})
+    _, height, width = image_extents(taps)
+    shape = tape.op("Concat", [count, ints(tape, (-1, size, height * width))], {"axis": 0})
     return tape.op("Reshape", [taps, shape])
 
 
@@ -199,7 +189,9 @@ def _rows(node: ir.Node) -> NDArray[np.float32] | None:
     return matrix * np.float32(node.attributes.get_float("alpha", 1.0))
 
 
-def _product(tape: Tape, node: ir.Node, rows: NDArray[np.float32], swap: Swap) -> Shared | None:
+def _product(
+    tape: Tape, node: ir.Node, rows: NDArray[np.float32], swap: ChannelSwap
+) -> Shared | None:
     source, output = node.inputs[0], node.outputs[0]
     assert source is not None
     if source.shape is None or output.shape is None:
@@ -212,9 +204,7 @@ def _product(tape: Tape, node: ir.Node, rows: NDArray[np.float32], swap: Swap) -
     share_of = tape.op("Gather", [floats(tape, rows), swap.channels], {"axis": 0})  # (E, O)
     spread = tape.op("Unsqueeze", [share_of, ints(tape, tuple(range(1, rank)))])
     swapped = tape.op("Add", [kept, tape.op("Mul", [one, spread])])
-    replaced, value = output, swapped
-    for behind in unaries_behind(replaced):
-        value, replaced = unary(tape, behind, value), behind.outputs[0]
+    value, replaced = repeat_unaries(tape, output, swapped)
     inner = tape.op("Shape", [base], {"start": 1})
     shape = tape.op("Concat", [ints(tape, (-1,)), inner], {"axis": 0})
     result = tape.op("Reshape", [value, shape])

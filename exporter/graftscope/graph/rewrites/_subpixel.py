@@ -21,6 +21,7 @@ from graftscope.graph.rewrites._nodes import (
     clean,
     extents,
     floats,
+    image_extents,
     replace,
     sized,
     unaries_behind,
@@ -70,8 +71,7 @@ def convolve(
     """A convolution of stride 1: (N, C, h, w) to (N, O, h', w')."""
     inputs = [value, floats(tape, kernel), *([] if bias is None else [bias])]
     result = tape.op("Conv", inputs, {"pads": list(pads)})
-    shape = extents(value, 4)
-    assert shape is not None
+    shape = image_extents(value)
     height, width = (shape[1 + i] + pads[i] + pads[2 + i] - kernel.shape[2 + i] + 1 for i in (0, 1))
     return sized(result, len(kernel), height, width)
 
@@ -80,9 +80,7 @@ def interleave(tape: Tape, stacked: ir.Value, stride: int) -> ir.Value:
     """(N, s * s * C, h, w), phases outermost, to (N, C, s * h, s * w)."""
     if stride == 1:
         return stacked
-    shape = extents(stacked, 4)
-    assert shape is not None
-    channels, height, width = shape
+    channels, height, width = image_extents(stacked)
     result = tape.op("DepthToSpace", [stacked], {"blocksize": stride, "mode": "DCR"})
     return sized(result, channels // stride**2, height * stride, width * stride)
 
@@ -107,20 +105,11 @@ def joined(value: ir.Value) -> list[ir.Value] | None:
     return parts if all(extents(part, 4) is not None for part in parts) else None
 
 
-def channels_of(value: ir.Value) -> int:
-    """Channels of a tensor of known extents."""
-    shape = extents(value, 4)
-    assert shape is not None
-    return shape[0]
-
-
 def to_phases(tape: Tape, value: ir.Value, stride: int) -> ir.Value:
     """(N, C, s * h, s * w) to (N, s * s * C, h, w), phases outermost."""
     if stride == 1:
         return value
-    shape = extents(value, 4)
-    assert shape is not None
-    channels, height, width = shape
+    channels, height, width = image_extents(value)
     result = tape.op("SpaceToDepth", [value], {"blocksize": stride})
     return sized(result, channels * stride**2, height // stride, width // stride)
 
@@ -129,10 +118,8 @@ def concatenate(tape: Tape, parts: Sequence[ir.Value]) -> ir.Value:
     """(N, C, h, w) each, to all channels of the first, then all of the second, ..."""
     if len(parts) == 1:
         return parts[0]
-    shapes = [extents(part, 4) for part in parts]
-    channels = sum(shape[0] for shape in shapes if shape is not None)
-    assert shapes[0] is not None
-    return sized(tape.op("Concat", parts, {"axis": 1}), channels, *shapes[0][1:])
+    channels = sum(image_extents(part)[0] for part in parts)
+    return sized(tape.op("Concat", parts, {"axis": 1}), channels, *image_extents(parts[0])[1:])
 
 
 def _is_wide(convolution: Convolution) -> bool:

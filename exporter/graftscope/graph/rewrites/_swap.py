@@ -25,7 +25,7 @@ from graftscope.graph._tensors import affected_by
 from graftscope.graph._values import ints, like, typed_input
 from graftscope.graph.errors import GraphError
 from graftscope.graph.rewrites._nodes import replace
-from graftscope.graph.rewrites._share import Swap, share
+from graftscope.graph.rewrites._share import ChannelSwap, share
 
 _BODIES = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
@@ -76,7 +76,9 @@ def swap_channels(
     graph.inputs[:] = [original1, original2, subject, *carried]
     kept: dict[ir.Value, ir.Value] = {}
     if sharing:
-        swap = Swap(original1, _difference(tape, original1, original2, channel_axis), subject)
+        swap = ChannelSwap(
+            original1, _difference(tape, original1, original2, channel_axis), subject
+        )
         for node in {use.node for use in edited.uses()}:
             shared = share(tape, node, edited, channel_axis, swap)
             if shared is not None:

@@ -10,18 +10,16 @@ classes of things. It knows training's checkpoints and images, and no other room
 """
 
 from graftscope.training.quality._distances import Distances, distances_between
-from graftscope.training.quality._features import FeatureConfig, Features, read_features
+from graftscope.training.quality._features import FeatureConfig, read_features
 from graftscope.training.quality._labels import FeatureTask
 from graftscope.training.quality._measurement import measure
-from graftscope.training.quality._result import QUALITY_FILE, Distance, Quality, load_quality
+from graftscope.training.quality._result import Distance, Quality, load_quality
 
 __all__ = [
-    "QUALITY_FILE",
     "Distance",
     "Distances",
     "FeatureConfig",
     "FeatureTask",
-    "Features",
     "Quality",
     "distances_between",
     "load_quality",

@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.optim import Adam
 
-from graftscope.training._device import Device, open_device
+from graftscope.training._device import TrainingDevice, open_device
 from graftscope.training._learners import minimise, require_finite_values, set_learning_rate
 from graftscope.training._pictures import batches, to_images
 from graftscope.training._randomness import Purpose, batch_positions, randomness
 from graftscope.training.data import ImageData
 from graftscope.training.networks import device_of, initialise, to_channels_last
-from graftscope.training.progress import Counter, ProgressCallback, Stage
+from graftscope.training.progress import ImageCounter, ProgressCallback, Stage
 from graftscope.training.quality._features import (
     FeatureConfig,
     FeatureNetwork,
@@ -93,7 +93,7 @@ def _train(
     pixels: NDArray[np.uint8],
     labels: NDArray[np.float32],
     seed: int,
-    device: Device,
+    device: TrainingDevice,
     on_progress: ProgressCallback,
 ) -> FeatureNetwork:
     """Train on images (N, H, W, 3) with labels (N, A)."""
@@ -101,7 +101,7 @@ def _train(
     optimizer = Adam(network.parameters(), lr=LEARNING_RATE)
     steps_per_epoch = len(pixels) // BATCH
     steps = EPOCHS[task] * steps_per_epoch
-    count = Counter(Stage.FEATURES, steps * BATCH, on_progress)
+    count = ImageCounter(Stage.FEATURES, steps * BATCH, on_progress)
     for step in range(steps):
         set_learning_rate(optimizer, LEARNING_RATE, Schedule.COSINE, step, steps)
         chosen = batch_positions(seed, step, len(pixels), BATCH, Purpose.FEATURE_ORDER).numpy()

@@ -15,7 +15,7 @@ from graftscope.training.checkpoint import Checkpoint, load_checkpoint
 from graftscope.training.data import ImageData, load_images
 from graftscope.training.errors import DataError, FeaturesError
 from graftscope.training.networks import device_of, to_channels_last
-from graftscope.training.progress import Counter, ProgressCallback, Stage, ignore_progress
+from graftscope.training.progress import ImageCounter, ProgressCallback, Stage, ignore_progress
 from graftscope.training.quality._distances import Distances, distances_between, spread
 from graftscope.training.quality._features import (
     FEATURES,
@@ -139,7 +139,7 @@ def _measure(
     to_channels_last(network)
     sources = image_sources(checkpoint, images.training, seed, device)
     held_out, size = images.held_out, len(images.held_out) // 2
-    count = Counter(Stage.MEASURING, (1 + len(sources)) * len(held_out), on_progress)
+    count = ImageCounter(Stage.MEASURING, (1 + len(sources)) * len(held_out), on_progress)
     real = _featured(network, batches(held_out), count)  # (M, F)
     drawn = {name: _featured(network, draw(len(real)), count) for name, draw in sources.items()}
     found: dict[str, list[Distances]] = {name: [] for name in ("halves", *drawn)}
