@@ -20,7 +20,6 @@ CHANNELS: Final = (1, 3, 4)
 
 _ALLOWED: Final = "an image is FLOAT (B, C, H, W) with 1, 3 or 4 channels C"
 
-
 _COMMON_RANGES: Final = ((-1.0, 1.0), (0.0, 1.0), (0.0, 255.0))
 _NOT_UNIT: Final = 16.0
 """Where most pixels reach further, they are not meant for a range of width 1 or 2."""
