@@ -12,7 +12,13 @@ import onnx
 import onnxruntime as ort
 
 from benchmarks.arithmetic import Shape, multiply_adds
-from graftscope.server.engine import Backend, Device, Session, SessionPool, _devices
+from graftscope.server.engine import (
+    Backend,
+    Device,
+    SessionPool,
+    _devices,
+)
+from graftscope.server.engine._sessions import Session
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from graftscope.server.engine import (
     Cancellation,
     ChannelSets,
     Device,
-    Effects,
     Generator,
     Plan,
     PriorPairs,
     SessionPool,
 )
+from graftscope.server.engine._generator import Effects
 from graftscope.v1 import bundle_pb2
 
 PAIRS = 2

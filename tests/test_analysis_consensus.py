@@ -5,12 +5,12 @@ import numpy.typing as npt
 import pytest
 
 from graftscope.server.analysis import (
-    AGREEMENT_THRESHOLD,
     InvalidInputError,
     Method,
     find_modules,
     seed_consensus,
 )
+from graftscope.server.analysis._consensus import AGREEMENT_THRESHOLD
 
 BOTH = pytest.mark.parametrize("method", [Method.NMF, Method.KMEANS])
 

@@ -13,7 +13,7 @@ from graftscope.server.analysis import (
     seed_consensus,
     stability,
 )
-from graftscope.server.analysis._embed import affinities, cosines
+from graftscope.server.analysis._factors import affinities, cosines
 
 BY_PRODUCTS = pytest.mark.parametrize("method", [Method.PCA, Method.SPECTRAL])
 SIDE = 12

@@ -5,7 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from graftscope.server.analysis import POOLED, InvalidInputError, magnitude_lines
+from graftscope.server.analysis import (
+    InvalidInputError,
+    magnitude_lines,
+)
+from graftscope.server.analysis._magnitude import POOLED
 
 LAYERS = ("coarse", "fine")
 LAYER = np.array([0, 0, 0, 1, 1, 1, 1])

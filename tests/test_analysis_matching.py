@@ -11,8 +11,8 @@ from graftscope.server.analysis import (
     InvalidInputError,
     agreement,
     match_labels,
-    template_cosines,
 )
+from graftscope.server.analysis._matching import template_cosines
 
 LABELS = st.lists(st.tuples(st.integers(-1, 3), st.integers(-1, 3)), min_size=1, max_size=30)
 

@@ -20,7 +20,7 @@ from graftscope.server.analysis import (
     preprocess,
     without_impure,
 )
-from graftscope.server.analysis._factorise import (
+from graftscope.server.analysis._factors import (
     Factors,
     cluster_kmeans,
     factorise_nmf,

@@ -1,5 +1,7 @@
 """Influence maps gathered batch by batch: equal to numpy over all pairs at once."""
 
+from functools import reduce
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -10,7 +12,6 @@ from graftscope.server.analysis import (
     InvalidInputError,
     MapMoments,
     RunningMoments,
-    merge_in_order,
 )
 
 # A few roundings of float64 for each of at most some dozen merges.
@@ -36,7 +37,7 @@ def test_merged_moments_equal_numpys_over_all_pairs_whatever_the_split(
     pairs: int, cuts: list[int]
 ) -> None:
     maps = sample_maps(pairs)
-    merged = merge_in_order(split_moments(maps, cuts))
+    merged = reduce(MapMoments.merge, split_moments(maps, cuts))
     assert merged.count == pairs
     np.testing.assert_allclose(merged.mean, maps.mean(axis=0), rtol=ROUNDING)
     np.testing.assert_allclose(merged.m2, maps.var(axis=0) * pairs, rtol=ROUNDING)
@@ -46,22 +47,22 @@ def test_merged_moments_equal_numpys_over_all_pairs_whatever_the_split(
 
 def test_a_spread_far_below_the_mean_survives_merging() -> None:
     maps = sample_maps(64, spread=1e-6)
-    merged = merge_in_order(split_moments(maps, list(range(8, 64, 8))))
+    merged = reduce(MapMoments.merge, split_moments(maps, list(range(8, 64, 8))))
     # The deviations themselves carry 1e-16 / 1e-6 of rounding.
     np.testing.assert_allclose(merged.m2, maps.var(axis=0) * 64, rtol=1e-8)
 
 
 def test_merging_in_the_same_order_gives_the_same_bits() -> None:
     parts = split_moments(sample_maps(50), [7, 20, 33])
-    first, second = merge_in_order(parts), merge_in_order(iter(parts))
+    first, second = reduce(MapMoments.merge, parts), reduce(MapMoments.merge, iter(parts))
     assert first.mean.tobytes() == second.mean.tobytes()
     assert first.m2.tobytes() == second.m2.tobytes()
 
 
 def test_a_merged_prefix_continues_to_the_bits_of_one_merge() -> None:
     parts = split_moments(sample_maps(50), [7, 20, 33])
-    resumed = merge_in_order([merge_in_order(parts[:2]), *parts[2:]])
-    assert resumed.mean.tobytes() == merge_in_order(parts).mean.tobytes()
+    resumed = reduce(MapMoments.merge, [reduce(MapMoments.merge, parts[:2]), *parts[2:]])
+    assert resumed.mean.tobytes() == reduce(MapMoments.merge, parts).mean.tobytes()
 
 
 def test_batches_in_float32_are_merged_in_float64() -> None:
@@ -80,11 +81,6 @@ def test_moments_of_other_shapes_are_not_merged() -> None:
     one, other = np.ones((1, 2, 2)), np.ones((1, 2, 3))
     with pytest.raises(InvalidInputError, match=r"shape \(1, 2, 3\) cannot be merged into"):
         MapMoments.from_batch(1, one, one).merge(MapMoments.from_batch(1, other, other))
-
-
-def test_merging_nothing_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match="there are no moments to merge"):
-        merge_in_order([])
 
 
 def test_a_batch_with_nan_is_refused_with_its_place() -> None:
@@ -138,7 +134,7 @@ def test_running_moments_have_the_bits_of_merged_ones() -> None:
         for some in (range(2), range(2, 5)):
             rows = slice(some.start, some.stop)
             running.merge(some, MapMoments(batch.count, batch.mean[rows], batch.m2[rows]))
-    whole, ours = merge_in_order(batches), running.moments()
+    whole, ours = reduce(MapMoments.merge, batches), running.moments()
     assert ours.count == whole.count
     assert ours.mean.tobytes() == whole.mean.tobytes()
     assert ours.m2.tobytes() == whole.m2.tobytes()
@@ -155,7 +151,7 @@ def test_running_moments_of_which_some_lag_behind_are_refused() -> None:
 
 def test_batches_as_one_observation_each_have_the_error_of_their_means() -> None:
     maps = sample_maps(40)
-    merged = merge_in_order(part.as_one() for part in split_moments(maps, [10, 20, 30]))
+    merged = reduce(MapMoments.merge, [x.as_one() for x in split_moments(maps, [10, 20, 30])])
     means = maps.reshape(4, 10, *maps.shape[1:]).mean(axis=1)
     assert merged.count == 4
     np.testing.assert_allclose(merged.mean, maps.mean(axis=0), rtol=ROUNDING)

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from graftscope.server.analysis import InvalidInputError
-from graftscope.server.analysis._philox import (
+from graftscope.server.analysis._random_words import (
     MAX_SEED,
     bounded_integers,
     open_uniforms,

@@ -14,13 +14,12 @@ from graftscope.server.analysis import (
     KTooLargeError,
     Method,
     Modules,
-    Stability,
     agreement,
     cell_count,
     find_modules,
     stability,
-    suggest_k,
 )
+from graftscope.server.analysis._stability import Stability, suggest_k
 from graftscope.server.analysis._thirds import Split, compare, random_split, smallest_run
 
 Array = npt.NDArray[np.float64]

@@ -11,17 +11,11 @@ from scipy.stats import kstest, norm, truncnorm
 
 from graftscope.server.analysis import (
     GROUP_PAIRS,
+    Draws,
     Gaussian,
     Which,
-    class_labels,
-    image_indices,
-    standard_normal,
-    stored_rows,
-    truncated_normal,
-    uniform,
 )
-from graftscope.server.analysis._philox import open_uniforms
-from graftscope.server.analysis._strata import stratified_words
+from graftscope.server.analysis._random_words import open_uniforms, stratified_words
 
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[range, Which], npt.NDArray[np.float32]]
@@ -34,17 +28,17 @@ PLAUSIBLE = 0.01
 
 DRAWS: dict[str, tuple[Draw, Callable[[Floats], Floats]]] = {
     "normal": (
-        lambda pairs, which: standard_normal(5, pairs, which, "z", (SIZE,), stratified=True),
+        lambda pairs, which: Draws(5, pairs, which, stratified=True).normals("z", (SIZE,)),
         norm.cdf,
     ),
     "truncated": (
-        lambda pairs, which: truncated_normal(
-            5, pairs, which, "z", (SIZE,), THRESHOLD, stratified=True
+        lambda pairs, which: Draws(5, pairs, which, stratified=True).truncated_normals(
+            "z", (SIZE,), THRESHOLD
         ),
         truncnorm(-THRESHOLD, THRESHOLD).cdf,
     ),
     "uniform": (
-        lambda pairs, which: uniform(5, pairs, which, "z", (SIZE,), stratified=True),
+        lambda pairs, which: Draws(5, pairs, which, stratified=True).uniforms("z", (SIZE,)),
         lambda x: (x + 1) / 2,
     ),
 }
@@ -83,10 +77,10 @@ def test_a_pair_by_itself_is_distributed_as_ever(
 
 def test_dimensions_and_originals_are_spread_independently_of_each_other() -> None:
     pairs = range(200 * GROUP_PAIRS)
-    both = [standard_normal(2, pairs, which, "z", (3,), stratified=True) for which in (1, 2)]
+    both = [Draws(2, pairs, which, stratified=True).normals("z", (3,)) for which in (1, 2)]
     correlation = np.corrcoef(np.hstack(both).T) - np.eye(6)
     assert np.abs(correlation).max() < 4 / np.sqrt(len(pairs))
-    other = standard_normal(2, pairs, 1, "w", (3,), stratified=True)
+    other = Draws(2, pairs, 1, stratified=True).normals("w", (3,))
     assert abs(np.corrcoef(other[:, 0], both[0][:, 0])[0, 1]) < 4 / np.sqrt(len(pairs))
 
 
@@ -114,44 +108,44 @@ def test_stratified_draws_have_their_golden_values() -> None:
         return np.array(values, dtype=np.float32)
 
     pairs = range(3, 5)
-    first = standard_normal(7, pairs, 1, "z", (3,), stratified=True)
-    second = standard_normal(7, pairs, 2, "z", (3,), stratified=True)
+    first = Draws(7, pairs, 1, stratified=True).normals("z", (3,))
+    second = Draws(7, pairs, 2, stratified=True).normals("z", (3,))
     expected = [[1.1944289, -0.9836171, 0.7376384], [-1.6072119, 1.041276, 1.1582832]]
     np.testing.assert_array_equal(first, float32(expected))
     expected = [[0.58555895, -0.021657554, 1.5726446], [0.22992583, -0.7893099, -0.94039595]]
     np.testing.assert_array_equal(second, float32(expected))
-    labels = class_labels(7, range(8), 1, "y", 10, stratified=True)
+    labels = Draws(7, range(8), 1, stratified=True).classes("y", 10)
     assert labels.tolist() == [9, 4, 8, 1, 1, 3, 3, 9]
-    rows = stored_rows(7, range(8), 1, "w.safetensors", 100, stratified=True)
+    rows = Draws(7, range(8), 1, stratified=True).stored_rows("w.safetensors", 100)
     assert rows.tolist() == [51, 86, 64, 6, 29, 80, 15, 88]
 
 
 def test_independent_draws_are_what_they_were() -> None:
-    plain = standard_normal(7, range(40), 1, "z", (3,))
-    assert np.any(plain != standard_normal(7, range(40), 1, "z", (3,), stratified=True))
+    plain = Draws(7, range(40), 1).normals("z", (3,))
+    assert np.any(plain != Draws(7, range(40), 1, stratified=True).normals("z", (3,)))
     np.testing.assert_array_equal(
-        plain, standard_normal(7, range(40), 1, "z", (3,), stratified=False)
+        plain, Draws(7, range(40), 1, stratified=False).normals("z", (3,))
     )
-    assert image_indices(7, range(3), 1, 19_000).tolist() == [8471, 4297, 14465]
+    assert Draws(7, range(3), 1).images(19_000).tolist() == [8471, 4297, 14465]
 
 
 def test_a_group_has_every_class_and_every_row_equally_often() -> None:
     pairs = range(64, 96)
-    labels = class_labels(1, pairs, 1, "y", 8, stratified=True)
+    labels = Draws(1, pairs, 1, stratified=True).classes("y", 8)
     assert np.bincount(labels).tolist() == [4] * 8
-    rows = stored_rows(1, pairs, 2, "f", 16, stratified=True)
+    rows = Draws(1, pairs, 2, stratified=True).stored_rows("f", 16)
     assert np.bincount(rows).tolist() == [2] * 16
     # Where 32 is no multiple of them, parts that two of them share may go to either.
-    uneven = np.bincount(class_labels(1, pairs, 1, "y", 5, stratified=True))
+    uneven = np.bincount(Draws(1, pairs, 1, stratified=True).classes("y", 5))
     assert np.abs(uneven - 32 / 5).max() < 2
 
 
 def test_a_gaussians_standard_normals_are_what_is_stratified() -> None:
     mean, scales = np.array([3.0, -1.0]), np.array([2.0, 0.5])
     of = Gaussian.of(mean, np.diag(scales**2))
-    both = of.draw_both(4, range(GROUP_PAIRS), "z", stratified=True)
-    for which, drawn in enumerate(both, start=1):
-        normals = standard_normal(4, range(GROUP_PAIRS), which, "z", (2,), stratified=True)  # type: ignore[arg-type]
+    draws = [Draws(4, range(GROUP_PAIRS), which, stratified=True) for which in (1, 2)]
+    for each, drawn in zip(draws, of.draw("z", *draws), strict=True):
+        normals = each.normals("z", (2,))
         np.testing.assert_allclose(drawn, mean + normals * scales, rtol=1e-5)
 
 
@@ -173,7 +167,7 @@ def test_means_over_groups_vary_less(
 
     def variance(stratified: bool) -> float:
         z1, z2 = (
-            standard_normal(1, pairs, which, "z", (3,), stratified=stratified).astype(np.float64)
+            Draws(1, pairs, which, stratified=stratified).normals("z", (3,)).astype(np.float64)
             for which in (1, 2)
         )
         return float(effect(z1, z2).reshape(-1, GROUP_PAIRS).mean(axis=1).var(ddof=1))

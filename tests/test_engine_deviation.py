@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from graftscope.server.engine import (
     Cancellation,
     Deviation,
-    Effects,
     Generator,
     PairSource,
     Plan,
@@ -21,6 +20,7 @@ from graftscope.server.engine import (
     is_plain,
 )
 from graftscope.server.engine._deviation import image_deviation
+from graftscope.server.engine._generator import Effects
 from graftscope.server.engine._precision import CPU, OPENVINO
 from graftscope.server.errors import Cancelled
 

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from graftscope.bundle import read_bundle
+from graftscope.server.analysis import Draws
 from graftscope.server.engine import (
     Cancellation,
     Device,
@@ -23,7 +24,7 @@ from graftscope.server.engine import (
     grafting,
     sampling,
 )
-from graftscope.server.engine._grafting import Drawn, Grafting, grafting_by_form
+from graftscope.server.engine._shared_runs import Drawn, Grafting, grafting_by_form
 from intervention_toys import (
     Assigned,
     add,
@@ -113,7 +114,7 @@ def test_the_identities_hold_within_every_callers_pairs(vae: Generator) -> None:
 
 
 def sample(generator: Generator, seed: int) -> Donor[Any]:
-    return stored(complete(generator, {}, seed, range(1), 2))
+    return stored(complete(generator, {}, Draws(seed, range(1), 2)))
 
 
 @pytest.mark.parametrize("layer", ["tokens", "first"])
@@ -178,7 +179,7 @@ def test_samples_made_together_are_those_made_alone(vae: Generator) -> None:
 def test_large_images_are_made_one_at_a_time(
     vae: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graftscope.server.engine._grafting.LARGE_BYTES", vae.widest_bytes())
+    monkeypatch.setattr("graftscope.server.engine._shared_runs.LARGE_BYTES", vae.widest_bytes())
     each = graft(vae, "image", [0, 1], range(1))
     other = Generator(vae.folder, SessionPool(Device.CPU, 8))
     kind = grafting(other, each.intervention)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from graftscope.bundle import BundleFolder, read_bundle
-from graftscope.server.analysis import MapMoments, merge_in_order
+from graftscope.server.analysis import MapMoments
 from graftscope.server.engine import (
     SHARD_PAIRS,
     Cancellation,
@@ -23,9 +24,9 @@ from graftscope.server.engine import (
     PriorPairs,
     SessionPool,
     channel_set,
-    choose_plan,
     shard_effects,
 )
+from graftscope.server.engine._plan import choose_plan
 from graftscope.server.errors import Cancelled, InvalidInput
 from graftscope.v1 import bundle_pb2
 from intervention_toys import hybridize
@@ -104,8 +105,9 @@ def test_maps_and_both_standard_errors_equal_a_slow_computation(
         plan = Plan(batch=8, sets=3, provider=generator.provider)
         shards = [range(SHARD_PAIRS), range(SHARD_PAIRS, PAIRS)]
         parts = [shard_effects(subject, plan, source, x, Cancellation()) for x in shards]
-        moments = merge_in_order(part.moments for part in parts)
-        individual = merge_in_order(MapMoments.from_pixel_means(x.pixel_means) for x in parts)
+        moments = reduce(MapMoments.merge, [part.moments for part in parts])
+        means = [MapMoments.from_pixel_means(part.pixel_means) for part in parts]
+        individual = reduce(MapMoments.merge, means)
 
         halves = SlowHalves(folder, layer)
         z1, z2 = source.latents(range(PAIRS))
@@ -175,7 +177,7 @@ def test_one_plan_gives_the_same_bits_for_any_number_of_threads(
                     lambda x: shard_effects(subject, plan, source, x, Cancellation()), shards
                 )
             )
-        moments = merge_in_order(part.moments for part in parts)
+        moments = reduce(MapMoments.merge, [part.moments for part in parts])
         means = np.concatenate([part.pixel_means for part in parts])
         return moments.mean.tobytes(), moments.m2.tobytes(), means.tobytes()
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from graftscope.server.analysis import Draws
 from graftscope.server.engine import (
     Cancellation,
     ChannelSets,
@@ -17,11 +18,11 @@ from graftscope.server.engine import (
     Latents,
     PriorPairs,
     complete,
-    prior_mean,
     shard_effects,
 )
-from graftscope.server.engine._grafting import Drawn, grafting_by_form
 from graftscope.server.engine._intervene import Donors, Form, slots_of
+from graftscope.server.engine._originals import prior_mean
+from graftscope.server.engine._shared_runs import Drawn, grafting_by_form
 from intervention_toys import (
     CHANNELS,
     LAYERS,
@@ -322,7 +323,7 @@ def test_interventions_of_one_form_share_their_graphs(generator: Generator) -> N
 
 def test_a_stored_donor_is_recorded_once_for_many_interventions(generator: Generator) -> None:
     latents, second = PriorPairs(generator, seed=0).latents(range(1))
-    donor = stored(complete(generator, latents, 0, range(1), 2))
+    donor = stored(complete(generator, latents, Draws(0, range(1), 2)))
     donors = Donors(generator, second, None)
     for channel in range(3):
         slots_of((edit_at(generator, "first", (channel,), swap(donor)),), donors)

@@ -13,7 +13,6 @@ from graftscope.server.engine import (
     Cancellation,
     ChannelSets,
     Device,
-    Effects,
     Generator,
     PairSource,
     Plan,
@@ -21,6 +20,7 @@ from graftscope.server.engine import (
     SessionPool,
     choose,
 )
+from graftscope.server.engine._generator import Effects
 
 PLAIN = Plan(batch=4, sets=2, provider="CPUExecutionProvider")
 FAST = replace(PLAIN, rewrites=("share",))

@@ -3,7 +3,13 @@
 from pathlib import Path
 
 from graftscope.bundle import BundleFolder, read_bundle
-from graftscope.server.engine import Device, Generator, SessionPool, choose_plan, runs_side_by_side
+from graftscope.server.engine import (
+    Device,
+    Generator,
+    SessionPool,
+    runs_side_by_side,
+)
+from graftscope.server.engine._plan import choose_plan
 from graftscope.v1 import bundle_pb2
 
 

@@ -4,8 +4,14 @@ import json
 
 import pytest
 
-from graftscope.server.engine import AUTO, Backend, Device, Precision, SessionPool, backends
-from graftscope.server.engine._devices import offered, openvino
+from graftscope.server.engine import (
+    AUTO,
+    Backend,
+    Device,
+    Precision,
+    SessionPool,
+)
+from graftscope.server.engine._devices import backends, offered, openvino
 from graftscope.server.engine._precision import (
     CPU,
     CUDA,

@@ -9,7 +9,6 @@ from threadpoolctl import threadpool_limits
 
 from graftscope.bundle import read_bundle
 from graftscope.server.engine import (
-    PRODUCT_SIDE,
     SHARD_PAIRS,
     Cancellation,
     ChannelSets,
@@ -20,10 +19,10 @@ from graftscope.server.engine import (
     PriorPairs,
     SessionPool,
     channel_set,
-    choose_plan,
     shard_effects,
 )
-from graftscope.server.engine._shard_sums import pair_products
+from graftscope.server.engine._plan import choose_plan
+from graftscope.server.engine._shards import PRODUCT_SIDE, pair_products
 from graftscope.v1 import bundle_pb2
 from intervention_toys import hybridize
 

@@ -15,12 +15,12 @@ from graftscope.server.engine import (
     Cancellation,
     ChannelSets,
     Device,
-    Effects,
     Generator,
     PriorPairs,
     SessionPool,
 )
-from graftscope.server.engine._shard_sums import DeviceSums, HostSums, ShardEffects, ShardSums
+from graftscope.server.engine._generator import Effects
+from graftscope.server.engine._shards import DeviceSums, HostSums, ShardEffects, ShardSums
 
 SHAPE = (2, 3)
 SETS, BATCHES, A_RUN = 5, (4, 4, 1), 2

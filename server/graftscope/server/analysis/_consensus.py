@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from graftscope.server.analysis._errors import InvalidInputError
-from graftscope.server.analysis._features import features_of
+from graftscope.server.analysis._features import DEFAULT_PERCENTILE, DEFAULT_WINDOW, features_of
 from graftscope.server.analysis._matching import agreement, match_labels, template_cosines
 from graftscope.server.analysis._modules import Method, Modules, group, renumbered
-from graftscope.server.analysis._preprocess import DEFAULT_PERCENTILE, DEFAULT_WINDOW
 
 DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 # Section 4.1 calls a label consistency large when more than nine in ten channels keep their module.

@@ -1,4 +1,4 @@
-"""What the analyses refuse, and why.
+"""What the analyses refuse, and why; arrays and numbers are checked at the package's boundary.
 
     AnalysisError (ValueError)
     ├── InvalidInputError      an argument is malformed; `field` names it
@@ -7,6 +7,9 @@
 
 This module must not know how a caller reports an error: statuses and exit codes are mapped outside.
 """
+
+import numpy as np
+import numpy.typing as npt
 
 
 class AnalysisError(ValueError):
@@ -37,3 +40,38 @@ class KTooLargeError(InvalidInputError):
 
 class NotConvergedError(AnalysisError):
     """An iteration reached its limit before it settled, so its result is not returned."""
+
+
+def require_between(field: str, value: int, low: int, high: int) -> None:
+    """Refuses an integer outside [low, high]."""
+    if not low <= value <= high:
+        raise InvalidInputError(f"{field} = {value} is not allowed; it is {low} to {high}", field)
+
+
+def require_finite(field: str, array: npt.NDArray[np.float64]) -> None:
+    """Refuses NaN and infinity, and says where the first one is."""
+    finite = np.isfinite(array)
+    if finite.all():
+        return
+    # argmin of a boolean array is its first False.
+    first = tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), array.shape))
+    bad = int(array.size - np.count_nonzero(finite))
+    raise InvalidInputError(
+        f"{field} has {bad} values that are not finite, the first ({array[first]}) at {first}",
+        field,
+    )
+
+
+def finite_array(field: str, array: npt.ArrayLike, axes: str) -> npt.NDArray[np.float64]:
+    """The array in float64, refused unless it is finite and has exactly the named axes.
+
+    `axes` is one letter an axis, e.g. "CHW"; none of them may be empty.
+    """
+    values = np.asarray(array, dtype=np.float64)
+    if values.ndim != len(axes) or 0 in values.shape:
+        expected = ", ".join(axes)
+        raise InvalidInputError(
+            f"{field} has shape {values.shape}; it needs ({expected}) with nothing empty", field
+        )
+    require_finite(field, values)
+    return values

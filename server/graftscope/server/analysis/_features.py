@@ -1,6 +1,7 @@
-"""What channels are grouped by: their binary maps, and for some methods their products.
+"""What channels are grouped by (section 3.3): their maps, smoothed and made binary, and products.
 
-Axes: C channels, P pixels. This module must not know how channels are grouped.
+Axes: C channels, H and W the map's size, P = H W pixels. This module must not know how channels are
+grouped afterwards.
 """
 
 from dataclasses import dataclass
@@ -8,17 +9,76 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from graftscope.server.analysis._checks import finite_array
-from graftscope.server.analysis._errors import InvalidInputError
-from graftscope.server.analysis._preprocess import (
-    DEFAULT_PERCENTILE,
-    DEFAULT_WINDOW,
-    BinaryMaps,
-    preprocess,
-)
+from graftscope.server.analysis._errors import InvalidInputError, finite_array
+
+DEFAULT_WINDOW = 3
+DEFAULT_PERCENTILE = 75.0
 
 # Products are sums of squares over many pairs, the same in both triangles up to rounding.
 _SYMMETRY = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryMaps:
+    """The matrix S of section 3.3.
+
+    Attributes:
+        matrix: Which pixels each channel influences most, shape (C, P), bool, pixels row by row.
+        empty: Indices of the channels without any such pixel, ascending, int64: a constant map,
+            or one whose largest value fills more of the image than the percentile leaves.
+        map_shape: (H, W).
+    """
+
+    matrix: npt.NDArray[np.bool_]
+    empty: npt.NDArray[np.int64]
+    map_shape: tuple[int, int]
+
+    @property
+    def nonempty(self) -> npt.NDArray[np.int64]:
+        """Indices of the other channels, ascending."""
+        return np.setdiff1d(np.arange(len(self.matrix)), self.empty).astype(np.int64)
+
+
+def preprocess(
+    maps: npt.ArrayLike, window: int = DEFAULT_WINDOW, percentile: float = DEFAULT_PERCENTILE
+) -> BinaryMaps:
+    """Smooths each map and keeps the pixels above its own percentile.
+
+    Args:
+        maps: Influence maps, shape (C, H, W), finite.
+        window: Side of the box filter in pixels, odd, from 1 (no smoothing) to the map's longest
+            side; beyond the border the nearest pixel is repeated.
+        percentile: Between 0 and 100, both excluded; interpolated linearly.
+
+    Returns:
+        The binary matrix, and which of its rows are empty.
+
+    Raises:
+        InvalidInputError: The window is even or below 1, the percentile is out of range, or the
+            maps have another shape or values that are not finite.
+    """
+    if window < 1 or window % 2 == 0:
+        raise InvalidInputError(
+            f"window = {window} is not allowed; it is an odd number of pixels, at least 1", "window"
+        )
+    if not 0 < percentile < 100:
+        raise InvalidInputError(
+            f"percentile = {percentile} is not allowed; it is between 0 and 100, both excluded",
+            "percentile",
+        )
+    values = finite_array("maps", maps, "CHW")
+    channels, height, width = values.shape
+    if window > max(height, width):
+        raise InvalidInputError(
+            f"window = {window} is not allowed; it is odd and at most {max(height, width)}, the "
+            "maps' longest side",
+            "window",
+        )
+    smooth = _box_filter(values, window).reshape(channels, height * width)  # (C, P)
+    thresholds = np.percentile(smooth, percentile, axis=1, keepdims=True, method="linear")
+    matrix = smooth > thresholds
+    empty = np.flatnonzero(~matrix.any(axis=1)).astype(np.int64)
+    return BinaryMaps(matrix, empty, (height, width))
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +120,20 @@ def features_of(
     """
     binary = preprocess(maps, window, percentile)
     return Features(binary, None if products is None else _checked(products, binary))
+
+
+def _box_filter(maps: npt.NDArray[np.float64], window: int) -> npt.NDArray[np.float64]:
+    """The mean over window x window pixels, nearest at the border.
+
+    Not scipy's uniform_filter: its running sum leaves rounding errors behind a bump, which stand
+    above the threshold where the rest of the map is zero. Here equal surroundings give equal means.
+    """
+    # Slow to import, and a server starts without it.
+    from scipy.ndimage import correlate1d
+
+    weights = np.full(window, 1.0 / window)
+    down = correlate1d(maps, weights, axis=1, mode="nearest")
+    return np.asarray(correlate1d(down, weights, axis=2, mode="nearest"), dtype=np.float64)
 
 
 def _checked(products: npt.ArrayLike, binary: BinaryMaps) -> npt.NDArray[np.float64]:

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from graftscope.server.analysis._checks import finite_array, require_finite
-from graftscope.server.analysis._errors import InvalidInputError
-from graftscope.server.analysis._latents import standard_normal64
-from graftscope.server.analysis._philox import Pairs, Which
+from graftscope.server.analysis._errors import InvalidInputError, finite_array, require_finite
+from graftscope.server.analysis._latents import Draws
 
 # A covariance kept in float32 is off by about 1e-7 of its largest entry, and its eigenvalues by
 # up to Z times that. What is more negative than this share of the largest is no rounding.
@@ -19,9 +17,6 @@ NEGATIVE_EIGENVALUE_TOLERANCE = 1e-4
 ASYMMETRY_TOLERANCE = 1e-4
 
 _FEW_ROWS = 32
-
-BOTH: tuple[Which, Which] = (1, 2)
-"""A pair's two originals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,62 +47,27 @@ class Gaussian:
         require_finite("mean", centre)
         return cls(centre, _symmetric_root(_covariance_of_size(covariance, centre.size)))
 
-    def draw(self, seed: int, pairs: Pairs, which: Which, name: str) -> npt.NDArray[np.float32]:
-        """Draws latents; see `gaussian`."""
-        return self._placed(self._normals(seed, pairs, which, name, False))
+    def draw(self, name: str, *draws: Draws) -> list[npt.NDArray[np.float32]]:
+        """Draws latents: several originals' together, in little more time than those of one.
 
-    def draw_both(
-        self, seed: int, pairs: Pairs, name: str, *, stratified: bool = False
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Draws the latents of both originals, in little more time than those of one.
+        A row depends on its pair alone, to the last bit, whatever is drawn with it. Stratified are
+        the standard normals, before they get the covariance and the mean.
 
-        Stratified are the standard normals, before they get the covariance and the mean.
+        Args:
+            name: The generator's input; with mean 0 and covariance I the draws are those of
+                `Draws.normals`.
+            draws: At least one.
+
+        Returns:
+            For each, shape (B, *mean.shape), float32.
         """
-        normals = [self._normals(seed, pairs, which, name, stratified) for which in BOTH]
+        normals = [each.normals64(name, (self.mean.size,)) for each in draws]
         rows = self._placed(np.concatenate(normals))
-        return rows[: len(normals[0])], rows[len(normals[0]) :]
-
-    def _normals(
-        self, seed: int, pairs: Pairs, which: Which, name: str, stratified: bool
-    ) -> npt.NDArray[np.float64]:
-        size = (self.mean.size,)
-        return standard_normal64(seed, pairs, which, name, size, stratified=stratified)
+        return np.split(rows, np.cumsum([len(each) for each in normals])[:-1])
 
     def _placed(self, normals: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         rows = self.mean.ravel() + _multiply_rows(normals, self.root)
         return rows.reshape(-1, *self.mean.shape).astype(np.float32)
-
-
-def gaussian(
-    seed: int,
-    pairs: Pairs,
-    which: Which,
-    name: str,
-    mean: npt.ArrayLike,
-    covariance: npt.ArrayLike,
-) -> npt.NDArray[np.float32]:
-    """Draws latents from a Gaussian, e.g. that of the training images' encodings.
-
-    The covariance is factorised at every call; `Gaussian` does that once. A row depends on its pair
-    alone, to the last bit, whatever other pairs are drawn with it.
-
-    Args:
-        seed: From 0 to 2^63 - 1.
-        pairs: Indices of the pairs, counted from 0.
-        which: 1 or 2, the original of the pair.
-        name: The generator's input; with mean 0 and covariance I the draws are those of
-            `standard_normal`.
-        mean: Shape of one sample, with Z entries.
-        covariance: Shape (Z, Z), symmetric; it may be singular (collapsed latents).
-
-    Returns:
-        Shape (B, *mean.shape), float32.
-
-    Raises:
-        InvalidInputError: The moments are not finite, their shapes do not fit, the covariance is
-            not symmetric or has eigenvalues that are negative beyond rounding.
-    """
-    return Gaussian.of(mean, covariance).draw(seed, pairs, which, name)
 
 
 def _covariance_of_size(covariance: npt.ArrayLike, size: int) -> npt.NDArray[np.float64]:

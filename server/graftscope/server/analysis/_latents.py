@@ -1,32 +1,31 @@
 """The latents of numbered pairs: what a generator's inputs are, for any pair, in any order.
 
-Every function takes a seed, the pairs' indices, which of the pair's two originals is meant, and
-the name of the generator's input; its row for a pair depends on these alone. The two originals of
-a pair, and the inputs of a generator, are independent (section 3.2). Pairs are independent of each
-other unless they are stratified: then each by itself is distributed as ever, and the 32 pairs of a
-group, 32 g to 32 g + 31, take another 32nd of the distribution each, in every dimension of every
-input of either original.
+A row depends on the seed, the pair's index, which of the pair's two originals is meant, and the
+name of the generator's input alone. The two originals of a pair, and the inputs of a generator, are
+independent (section 3.2). Pairs are independent of each other unless they are stratified: then each
+by itself is distributed as ever, and the 32 pairs of a group, 32 g to 32 g + 31, take another 32nd
+of the distribution each, in every dimension of every input of either original.
 
 Axes: B pairs, Z an input's flattened size. This module must not know generators or files.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from graftscope.server.analysis._checks import require_between
-from graftscope.server.analysis._errors import InvalidInputError
-from graftscope.server.analysis._philox import (
+from graftscope.server.analysis._errors import InvalidInputError, require_between
+from graftscope.server.analysis._random_words import (
     Pairs,
     Which,
     bounded_integers,
     open_uniforms,
     raw_words,
+    stratified_words,
     stream_key,
 )
-from graftscope.server.analysis._strata import stratified_words
 
 # Hashed into every key. A change of the arithmetic gets a new number, never the same pairs' name.
 LATENT_DOMAIN = "graftscope/latents/1"
@@ -36,235 +35,134 @@ STORED_DOMAIN = "graftscope/stored/1"
 MAX_CHOICES = 2**32 - 1
 
 
-def standard_normal(
-    seed: int,
-    pairs: Pairs,
-    which: Which,
-    name: str,
-    shape: tuple[int, ...],
-    *,
-    stratified: bool = False,
-) -> npt.NDArray[np.float32]:
-    """Draws independent standard normals.
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Draws for one original of some pairs.
 
-    Args:
+    Every method takes the name of the generator's input, gives a row a pair, and raises
+    `InvalidInputError` where its arguments or these are out of range.
+
+    Attributes:
         seed: From 0 to 2^63 - 1.
         pairs: Indices of the pairs, counted from 0.
         which: 1 or 2, the original of the pair.
-        name: The generator's input.
-        shape: Shape of one sample of that input, without the batch.
         stratified: Whether pairs are spread evenly.
-
-    Returns:
-        Shape (B, *shape), float32.
-
-    Raises:
-        InvalidInputError: An argument is out of range.
     """
-    drawn = standard_normal64(seed, pairs, which, name, shape, stratified=stratified)
-    return drawn.astype(np.float32)
 
+    seed: int
+    pairs: Pairs
+    which: Which
+    stratified: bool = False
 
-def truncated_normal(
-    seed: int,
-    pairs: Pairs,
-    which: Which,
-    name: str,
-    shape: tuple[int, ...],
-    threshold: float,
-    *,
-    stratified: bool = False,
-) -> npt.NDArray[np.float32]:
-    """Draws independent standard normals given that they lie within +-threshold.
+    def normals(self, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """Independent standard normals.
 
-    By the inverse distribution function of the truncated normal, from the words that
-    `standard_normal` turns into its own draws.
+        Args:
+            name: The generator's input.
+            shape: Shape of one sample of that input, without the batch.
 
-    Args:
-        seed: From 0 to 2^63 - 1.
-        pairs: Indices of the pairs, counted from 0.
-        which: 1 or 2, the original of the pair.
-        name: The generator's input.
-        shape: Shape of one sample of that input, without the batch.
-        threshold: Above 0, finite.
-        stratified: Whether pairs are spread evenly.
+        Returns:
+            Shape (B, *shape), float32.
+        """
+        return self.normals64(name, shape).astype(np.float32)
 
-    Returns:
-        Shape (B, *shape), float32.
+    def normals64(self, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+        """The same before they are rounded, by the inverse of their distribution function."""
+        return np.asarray(ndtri(self._uniforms(name, shape)), dtype=np.float64)
 
-    Raises:
-        InvalidInputError: An argument is out of range.
-    """
-    # Written so that NaN is refused too.
-    if not 0 < threshold < math.inf:
-        raise InvalidInputError(
-            f"threshold = {threshold} is not allowed; it is above 0 and finite", "threshold"
-        )
-    below = ndtr(-threshold)
-    unit = _uniforms(seed, pairs, which, name, shape, stratified)
-    inside = below + (1 - 2 * below) * unit
-    return np.clip(ndtri(inside), -threshold, threshold).astype(np.float32)
+    def truncated_normals(
+        self, name: str, shape: tuple[int, ...], threshold: float
+    ) -> npt.NDArray[np.float32]:
+        """Independent standard normals given that they lie within +-threshold.
 
+        By the inverse distribution function of the truncated normal, from the words that `normals`
+        turns into its own draws.
 
-def uniform(
-    seed: int,
-    pairs: Pairs,
-    which: Which,
-    name: str,
-    shape: tuple[int, ...],
-    low: float = -1.0,
-    high: float = 1.0,
-    *,
-    stratified: bool = False,
-) -> npt.NDArray[np.float32]:
-    """Draws independent uniforms on [low, high].
+        Args:
+            name: The generator's input.
+            shape: Shape of one sample of that input, without the batch.
+            threshold: Above 0, finite.
 
-    Args:
-        seed: From 0 to 2^63 - 1.
-        pairs: Indices of the pairs, counted from 0.
-        which: 1 or 2, the original of the pair.
-        name: The generator's input.
-        shape: Shape of one sample of that input, without the batch.
-        low: Lower end.
-        high: Upper end, above `low`.
-        stratified: Whether pairs are spread evenly.
+        Returns:
+            Shape (B, *shape), float32.
+        """
+        # Written so that NaN is refused too.
+        if not 0 < threshold < math.inf:
+            raise InvalidInputError(
+                f"threshold = {threshold} is not allowed; it is above 0 and finite", "threshold"
+            )
+        below = ndtr(-threshold)
+        inside = below + (1 - 2 * below) * self._uniforms(name, shape)
+        return np.clip(ndtri(inside), -threshold, threshold).astype(np.float32)
 
-    Returns:
-        Shape (B, *shape), float32; rounding to float32 can reach either end.
+    def uniforms(
+        self, name: str, shape: tuple[int, ...], low: float = -1.0, high: float = 1.0
+    ) -> npt.NDArray[np.float32]:
+        """Independent uniforms on [low, high].
 
-    Raises:
-        InvalidInputError: An argument is out of range.
-    """
-    # Written so that NaN is refused too.
-    if not (low < high and math.isfinite(low) and math.isfinite(high)):
-        raise InvalidInputError(
-            f"low = {low} and high = {high} are not allowed; low is below high, both finite", "low"
-        )
-    unit = _uniforms(seed, pairs, which, name, shape, stratified)
-    return (low + (high - low) * unit).astype(np.float32)
+        Args:
+            name: The generator's input.
+            shape: Shape of one sample of that input, without the batch.
+            low: Lower end.
+            high: Upper end, above `low`.
 
+        Returns:
+            Shape (B, *shape), float32; rounding to float32 can reach either end.
+        """
+        # Written so that NaN is refused too.
+        if not (low < high and math.isfinite(low) and math.isfinite(high)):
+            raise InvalidInputError(
+                f"low = {low} and high = {high} are not allowed; low is below high, both finite",
+                "low",
+            )
+        return (low + (high - low) * self._uniforms(name, shape)).astype(np.float32)
 
-def class_labels(
-    seed: int, pairs: Pairs, which: Which, name: str, classes: int, *, stratified: bool = False
-) -> npt.NDArray[np.int64]:
-    """Draws classes with equal probability.
+    def classes(self, name: str, classes: int) -> npt.NDArray[np.int64]:
+        """Labels of classes with equal probability, (B,), from 0 to classes - 1.
 
-    Args:
-        seed: From 0 to 2^63 - 1.
-        pairs: Indices of the pairs, counted from 0.
-        which: 1 or 2, the original of the pair.
-        name: The generator's input.
-        classes: How many classes there are, from 1 to 2^32 - 1.
-        stratified: Whether pairs are spread evenly.
+        Args:
+            name: The generator's input.
+            classes: How many there are, from 1 to 2^32 - 1.
+        """
+        require_between("classes", classes, 1, MAX_CHOICES)
+        return self._choices(LATENT_DOMAIN, name, classes)
 
-    Returns:
-        Shape (B,), int64, from 0 to classes - 1.
+    def images(self, number_of_images: int) -> npt.NDArray[np.int64]:
+        """Indices of real images to encode, independent and with replacement: (B,).
 
-    Raises:
-        InvalidInputError: An argument is out of range.
-    """
-    require_between("classes", classes, 1, MAX_CHOICES)
-    return _choices(LATENT_DOMAIN, seed, pairs, which, name, classes, stratified)
+        Args:
+            number_of_images: How many there are to draw from, from 1 to 2^32 - 1.
+        """
+        require_between("number_of_images", number_of_images, 1, MAX_CHOICES)
+        return self._choices(IMAGE_DOMAIN, "", number_of_images)
 
+    def stored_rows(self, file: str, count: int) -> npt.NDArray[np.int64]:
+        """Rows of a file of stored latents, independent and with replacement: (B,).
 
-def image_indices(
-    seed: int, pairs: Pairs, which: Which, number_of_images: int
-) -> npt.NDArray[np.int64]:
-    """Draws real images to encode, independently and with replacement.
+        The file's name is what is hashed, so that inputs of one file take the same row.
 
-    Args:
-        seed: From 0 to 2^63 - 1.
-        pairs: Indices of the pairs, counted from 0.
-        which: 1 or 2, the original of the pair.
-        number_of_images: How many there are to draw from, from 1 to 2^32 - 1.
+        Args:
+            file: The file's name.
+            count: How many rows there are, from 1 to 2^32 - 1.
+        """
+        require_between("count", count, 1, MAX_CHOICES)
+        return self._choices(STORED_DOMAIN, file, count)
 
-    Returns:
-        Shape (B,), int64, from 0 to number_of_images - 1.
+    def _choices(self, domain: str, name: str, count: int) -> npt.NDArray[np.int64]:
+        """One of `count` for every pair, (B,)."""
+        return bounded_integers(self._words(domain, name, 1)[:, 0], count)
 
-    Raises:
-        InvalidInputError: An argument is out of range.
-    """
-    require_between("number_of_images", number_of_images, 1, MAX_CHOICES)
-    return _choices(IMAGE_DOMAIN, seed, pairs, which, "", number_of_images, False)
+    def _uniforms(self, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+        """Uniforms strictly inside (0, 1), shape (B, *shape)."""
+        if any(size < 1 for size in shape):
+            raise InvalidInputError(
+                f"shape {shape} is not allowed; every size is at least 1", "shape"
+            )
+        words = self._words(LATENT_DOMAIN, name, math.prod(shape))
+        return open_uniforms(words).reshape(-1, *shape)
 
-
-def stored_rows(
-    seed: int, pairs: Pairs, which: Which, file: str, count: int, *, stratified: bool = False
-) -> npt.NDArray[np.int64]:
-    """Draws rows of a file of stored latents, independently and with replacement.
-
-    The file's name is what is hashed, so that inputs of one file take the same row.
-
-    Args:
-        seed: From 0 to 2^63 - 1.
-        pairs: Indices of the pairs, counted from 0.
-        which: 1 or 2, the original of the pair.
-        file: The file's name.
-        count: How many rows there are, from 1 to 2^32 - 1.
-        stratified: Whether pairs are spread evenly over the rows.
-
-    Returns:
-        Shape (B,), int64, from 0 to count - 1.
-
-    Raises:
-        InvalidInputError: An argument is out of range.
-    """
-    require_between("count", count, 1, MAX_CHOICES)
-    return _choices(STORED_DOMAIN, seed, pairs, which, file, count, stratified)
-
-
-def _choices(
-    domain: str,
-    seed: int,
-    pairs: Pairs,
-    which: Which,
-    name: str,
-    count: int,
-    stratified: bool,
-) -> npt.NDArray[np.int64]:
-    """One of `count` for every pair, (B,)."""
-    return bounded_integers(_words(domain, seed, pairs, which, name, 1, stratified)[:, 0], count)
-
-
-def _words(
-    domain: str,
-    seed: int,
-    pairs: Pairs,
-    which: Which,
-    name: str,
-    count: int,
-    stratified: bool,
-) -> npt.NDArray[np.uint64]:
-    """Shape (B, count)."""
-    if stratified:
-        return stratified_words(domain, seed, which, name, pairs, count)
-    return raw_words(stream_key(domain, seed, which, name), pairs, count)
-
-
-def _uniforms(
-    seed: int,
-    pairs: Pairs,
-    which: Which,
-    name: str,
-    shape: tuple[int, ...],
-    stratified: bool,
-) -> npt.NDArray[np.float64]:
-    """Uniforms strictly inside (0, 1), shape (B, *shape)."""
-    if any(size < 1 for size in shape):
-        raise InvalidInputError(f"shape {shape} is not allowed; every size is at least 1", "shape")
-    words = _words(LATENT_DOMAIN, seed, pairs, which, name, math.prod(shape), stratified)
-    return open_uniforms(words).reshape(-1, *shape)
-
-
-def standard_normal64(
-    seed: int,
-    pairs: Pairs,
-    which: Which,
-    name: str,
-    shape: tuple[int, ...],
-    *,
-    stratified: bool = False,
-) -> npt.NDArray[np.float64]:
-    """Standard normals by the inverse of their distribution function, shape (B, *shape)."""
-    unit = _uniforms(seed, pairs, which, name, shape, stratified)
-    return np.asarray(ndtri(unit), dtype=np.float64)
+    def _words(self, domain: str, name: str, count: int) -> npt.NDArray[np.uint64]:
+        """Shape (B, count)."""
+        if self.stratified:
+            return stratified_words(domain, self.seed, self.which, name, self.pairs, count)
+        return raw_words(stream_key(domain, self.seed, self.which, name), self.pairs, count)

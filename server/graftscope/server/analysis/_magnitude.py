@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from graftscope.server.analysis._checks import finite_array
-from graftscope.server.analysis._errors import InvalidInputError
+from graftscope.server.analysis._errors import InvalidInputError, finite_array
 
 POOLED = ""
 """Name of the regression over all layers."""

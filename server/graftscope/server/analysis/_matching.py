@@ -9,8 +9,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from graftscope.server.analysis._checks import finite_array
-from graftscope.server.analysis._errors import InvalidInputError
+from graftscope.server.analysis._errors import InvalidInputError, finite_array
 from graftscope.server.analysis._modules import NO_MODULE
 
 

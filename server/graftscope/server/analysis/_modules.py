@@ -10,17 +10,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from graftscope.server.analysis._checks import require_between
-from graftscope.server.analysis._embed import cluster_components, cluster_spectrally
-from graftscope.server.analysis._errors import InvalidInputError, KTooLargeError
-from graftscope.server.analysis._factorise import (
+from graftscope.server.analysis._errors import InvalidInputError, KTooLargeError, require_between
+from graftscope.server.analysis._factors import (
     Factors,
     cluster_agglomerative,
+    cluster_components,
     cluster_kmeans,
+    cluster_spectrally,
     factorise_nmf,
 )
-from graftscope.server.analysis._features import Features, features_of
-from graftscope.server.analysis._preprocess import DEFAULT_PERCENTILE, DEFAULT_WINDOW, BinaryMaps
+from graftscope.server.analysis._features import (
+    DEFAULT_PERCENTILE,
+    DEFAULT_WINDOW,
+    BinaryMaps,
+    Features,
+    features_of,
+)
 
 NO_MODULE = -1
 """Label of a channel that belongs to no module."""

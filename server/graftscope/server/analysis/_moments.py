@@ -7,17 +7,14 @@ The order of merging decides the last bits, so callers merge in the order of the
 Axes: E interventions, H and W the map's size, N pairs. This module must not know what ran, where.
 """
 
-import functools
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from graftscope.server.analysis._checks import finite_array
-from graftscope.server.analysis._errors import InvalidInputError
+from graftscope.server.analysis._errors import InvalidInputError, finite_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +133,8 @@ class MapMoments:
 class RunningMoments:
     """Moments of many interventions that grow in place, some interventions at a time.
 
-    What it gives has the bits of `merge_in_order` over the same batches; all that it holds is the
-    result.
+    What it gives has the bits of `MapMoments.merge` over the same batches in this order; all that
+    it holds is the result.
 
     Args:
         interventions: How many there are, E.
@@ -181,20 +178,20 @@ class RunningMoments:
         return MapMoments(self._counts[0], self._mean, self._m2)
 
 
-def merge_in_order(parts: Iterable[MapMoments]) -> MapMoments:
-    """Merges moments from first to last.
+def area_means(maps: npt.NDArray[np.float64], longest_side: int) -> npt.NDArray[np.float64]:
+    """Averages maps over equal areas until no side is longer.
 
     Args:
-        parts: At least one, in the order of the shards; each is dropped once it is merged.
+        maps: Shape (E, H, W).
+        longest_side: At least 1. Areas at the lower and right border may be smaller.
 
     Returns:
-        The moments over the pairs of all parts.
-
-    Raises:
-        InvalidInputError: There are no parts, or their shapes differ.
+        Shape (E, h, w), h and w at most `longest_side`.
     """
-    ordered = iter(parts)
-    first = next(ordered, None)
-    if first is None:
-        raise InvalidInputError("there are no moments to merge; at least one is needed", "parts")
-    return functools.reduce(MapMoments.merge, ordered, first)
+    for axis in (1, 2):
+        side = -(-maps.shape[axis] // longest_side)
+        starts = np.arange(0, maps.shape[axis], side)
+        sizes = np.diff([*starts, maps.shape[axis]])
+        shape = [-1 if i == axis else 1 for i in range(3)]
+        maps = np.add.reduceat(maps, starts, axis=axis) / sizes.reshape(shape)
+    return maps

@@ -14,15 +14,19 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from graftscope.server.analysis._checks import require_between
 from graftscope.server.analysis._errors import (
     InvalidInputError,
     KTooLargeError,
     NotConvergedError,
+    require_between,
 )
-from graftscope.server.analysis._features import Features, features_of
+from graftscope.server.analysis._features import (
+    DEFAULT_PERCENTILE,
+    DEFAULT_WINDOW,
+    Features,
+    features_of,
+)
 from graftscope.server.analysis._modules import MAX_CLUSTERING_SEED, Method, group
-from graftscope.server.analysis._preprocess import DEFAULT_PERCENTILE, DEFAULT_WINDOW
 from graftscope.server.analysis._thirds import Split, compare, random_split, smallest_run
 
 DEFAULT_KS = tuple(range(2, 11))

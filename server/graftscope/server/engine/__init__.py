@@ -11,15 +11,27 @@ from graftscope.server.engine._batching import Batching, Kind
 from graftscope.server.engine._catalogue import Catalogue, find_bundles, open_bundles
 from graftscope.server.engine._deviation import (
     Deviation,
+    Ran,
     choose_close,
     deviation,
     is_plain,
+    run_in,
 )
-from graftscope.server.engine._devices import Device, backends, check_device, describe_devices
-from graftscope.server.engine._edits import ORIGINAL2, Donor, Edit, Intervention, plain_swap
-from graftscope.server.engine._generator import Effects, Generator, Latents, Recording
-from graftscope.server.engine._grafting import Graft, Hybrids, grafting
-from graftscope.server.engine._influence import shard_effects
+from graftscope.server.engine._devices import (
+    Device,
+    check_device,
+    describe_devices,
+)
+from graftscope.server.engine._edits import (
+    ORIGINAL2,
+    Donor,
+    Edit,
+    Intervention,
+)
+from graftscope.server.engine._generator import (
+    Generator,
+    Latents,
+)
 from graftscope.server.engine._inputs import (
     check_input,
     check_latents,
@@ -44,17 +56,19 @@ from graftscope.server.engine._plan import (
     ARITHMETIC_VERSION,
     SHARD_PAIRS,
     Plan,
-    choose_plan,
     runs_side_by_side,
 )
 from graftscope.server.engine._precision import AUTO, Backend, Precision
-from graftscope.server.engine._prior_mean import prior_mean
-from graftscope.server.engine._reduced import Ran, run_in
-from graftscope.server.engine._sampling import Samples, sampling
-from graftscope.server.engine._sessions import Cancellation, Session, SessionPool
-from graftscope.server.engine._shard_sums import PRODUCT_SIDE, ShardEffects
+from graftscope.server.engine._sessions import (
+    Cancellation,
+    SessionPool,
+)
+from graftscope.server.engine._shards import (
+    ShardEffects,
+    shard_effects,
+)
+from graftscope.server.engine._shared_runs import Graft, Hybrids, Samples, grafting, sampling
 from graftscope.server.engine._subjects import (
-    Batch,
     ChannelSets,
     Interventions,
     Subject,
@@ -67,10 +81,8 @@ __all__ = [
     "AUTO",
     "ORIGINAL2",
     "PATIENCE_S",
-    "PRODUCT_SIDE",
     "SHARD_PAIRS",
     "Backend",
-    "Batch",
     "Batching",
     "Cancellation",
     "Catalogue",
@@ -81,7 +93,6 @@ __all__ = [
     "Donor",
     "DrawnImagePairs",
     "Edit",
-    "Effects",
     "EncodedPairs",
     "Generator",
     "GivenImagePairs",
@@ -98,14 +109,11 @@ __all__ = [
     "Precision",
     "PriorPairs",
     "Ran",
-    "Recording",
     "Samples",
-    "Session",
     "SessionPool",
     "ShardEffects",
     "Subject",
     "Turns",
-    "backends",
     "channel_set",
     "check_device",
     "check_input",
@@ -114,7 +122,6 @@ __all__ = [
     "check_names",
     "choose",
     "choose_close",
-    "choose_plan",
     "complete",
     "describe_devices",
     "deviation",
@@ -123,8 +130,6 @@ __all__ = [
     "grafting",
     "is_plain",
     "open_bundles",
-    "plain_swap",
-    "prior_mean",
     "run_in",
     "runs_side_by_side",
     "sampling",

@@ -1,11 +1,12 @@
 """How far what ran is from the plain path in float32, on a sample of the same pairs.
 
-Letters: E sets of the sample, (h, w) the map. It must not know jobs or gRPC.
+Plans are compared by their influence maps; images and encodings in another precision with those in
+float32. Letters: E sets of the sample, (h, w) the map. It must not know jobs or gRPC.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from graftscope.server.engine._generator import Generator
 from graftscope.server.engine._measure import choose
 from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan
-from graftscope.server.engine._precision import Precision
+from graftscope.server.engine._precision import AUTO, Backend, Precision
 from graftscope.server.engine._sessions import Cancellation
 from graftscope.server.engine._subjects import Subject
 
@@ -43,6 +44,13 @@ _BITS = {Precision.FP16: 16, Precision.BF16: 16, Precision.TF32: 19, Precision.F
 # in the last digit of zero would count as infinite.
 _LEAST_SHARE = 1e-2
 
+Made = TypeVar("Made")
+
+Images: TypeAlias = Sequence[NDArray[np.float32]]
+
+# The fewer bits, the faster, on every device that has instructions for them.
+_FASTEST_FIRST = (Precision.FP16, Precision.BF16, Precision.TF32)
+
 
 @dataclass(frozen=True)
 class Deviation:
@@ -70,6 +78,21 @@ class Deviation:
         entries = self.sets > 0 or self.worst <= IMAGE_WORST
         individual = self.individual_worst <= INDIVIDUAL_WORST
         return individual and self.individual_median <= INDIVIDUAL_MEDIAN and entries
+
+
+@dataclass(frozen=True, eq=False)
+class Ran(Generic[Made]):
+    """What was made, and how.
+
+    Attributes:
+        made: what was asked for.
+        backend: what ran it.
+        deviation: difference from float32; None where that is what ran.
+    """
+
+    made: Made
+    backend: Backend
+    deviation: Deviation | None = None
 
 
 def is_plain(generator: Generator, plan: Plan) -> bool:
@@ -168,6 +191,37 @@ def image_deviation(
     return Deviation(count, 0, 0.0, 0.0, worst)
 
 
+def run_in(
+    generator: Generator,
+    wanted: str,
+    make: Callable[[Generator, int | None], Made],
+    images_of: Callable[[Made], Images],
+    *,
+    width: float | None = None,
+) -> Ran[Made]:
+    """Makes something in the precision that is asked for; for `auto`, in the fastest close one.
+
+    Args:
+        generator: the generator in float32.
+        wanted: fp32, bf16, tf32, fp16 or auto.
+        make: makes it with a generator: of all samples, or of this many first ones.
+        images_of: its arrays, each (B, ...).
+        width: of the images' range; None for the largest number there is.
+
+    Raises:
+        PrecisionUnavailable: the precision cannot be run.
+        Cancelled: `make` was stopped.
+    """
+    offered = generator.backends(wanted)
+    if wanted != AUTO and offered[0] != generator.backend:
+        return _measured(generator, offered[0], make, images_of, None, width)
+    for backend in _fastest_first(offered) if wanted == AUTO else ():
+        sample = _measured(generator, backend, make, images_of, SAMPLE_IMAGES, width)
+        if sample.deviation is not None and sample.deviation.is_close:
+            return _measured(generator, backend, make, images_of, None, width)
+    return Ran(make(generator, None), generator.backend)
+
+
 def _spread(count: int, most: int) -> list[int]:
     """At most so many indices from the first to the last."""
     spread: list[int] = np.unique(np.linspace(0, count - 1, most).round().astype(int)).tolist()
@@ -196,3 +250,23 @@ def _maps(
 def _share(difference: NDArray[np.floating], of: float) -> float:
     largest = float(np.abs(difference).max(initial=0.0))
     return largest / of if of > 0 else float(largest > 0)
+
+
+def _fastest_first(offered: Sequence[Backend]) -> list[Backend]:
+    reduced = [x for x in offered if x.precision in _FASTEST_FIRST]
+    return sorted(reduced, key=lambda x: _FASTEST_FIRST.index(x.precision))
+
+
+def _measured(
+    generator: Generator,
+    backend: Backend,
+    make: Callable[[Generator, int | None], Made],
+    images_of: Callable[[Made], Images],
+    count: int | None,
+    width: float | None,
+) -> Ran[Made]:
+    made = make(generator.on(backend), count)
+    plain = images_of(make(generator, SAMPLE_IMAGES))
+    if width is None:
+        width = max(float(np.abs(x).max()) for x in plain)
+    return Ran(made, backend, image_deviation(images_of(made), plain, width))

@@ -10,60 +10,29 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from graftscope.codec import DATATYPES
-from graftscope.server.analysis import (
-    Which,
-    standard_normal,
-    stored_rows,
-    truncated_normal,
-    uniform,
-)
-from graftscope.server.analysis import class_labels as draw_labels
+from graftscope.server.analysis import Draws
 from graftscope.server.engine._generator import Generator, Latents
 from graftscope.server.errors import Corrupt, InvalidInput
 from graftscope.v1 import bundle_pb2
 
 
-def draw(
-    generator: Generator,
-    value: bundle_pb2.Input,
-    seed: int,
-    pairs: range,
-    which: Which,
-    *,
-    stratified: bool = False,
-) -> NDArray[np.generic]:
-    """Draws one input from its distribution: (B, ...).
+def complete(
+    generator: Generator, latents: Latents, draws: Draws
+) -> dict[str, NDArray[np.generic]]:
+    """Latents with every input, those that are left out drawn from their distributions.
 
     Args:
-        generator: whose input it is; its bundle holds what is stored.
-        value: the input.
-        seed: of the pairs.
-        pairs: their indices.
-        which: 1 or 2, the original of the pair.
-        stratified: whether pairs are spread evenly over the distribution.
+        generator: whose inputs; its bundle holds what is stored.
+        latents: by the input's name, each (B, ...).
+        draws: of the original whose latents they are.
 
     Raises:
         Corrupt: a file of the bundle does not hold what the manifest says.
     """
-    dtype = DATATYPES[value.datatype]
-    drawn = _draw(generator, value, seed, pairs, which, stratified)
-    return drawn.astype(dtype, copy=False)
-
-
-def complete(
-    generator: Generator,
-    latents: Latents,
-    seed: int,
-    pairs: range,
-    which: Which,
-    *,
-    stratified: bool = False,
-) -> dict[str, NDArray[np.generic]]:
-    """Latents with every input, those that are left out drawn from their distributions."""
     return {
         value.name: latents[value.name]
         if value.name in latents
-        else draw(generator, value, seed, pairs, which, stratified=stratified)
+        else _draw(generator, value, draws).astype(DATATYPES[value.datatype], copy=False)
         for value in generator.manifest.inputs
     }
 
@@ -189,37 +158,25 @@ def _known(generator: Generator) -> str:
     return f"the inputs of model {generator.manifest.name!r} are: {names}"
 
 
-def _draw(
-    generator: Generator,
-    value: bundle_pb2.Input,
-    seed: int,
-    pairs: range,
-    which: Which,
-    stratified: bool,
-) -> NDArray[np.generic]:
-    shape, name = tuple(value.shape), value.name
+def _draw(generator: Generator, value: bundle_pb2.Input, draws: Draws) -> NDArray[np.generic]:
+    """One input from its distribution: (B, ...)."""
+    shape, name, count = tuple(value.shape), value.name, len(draws.pairs)
     match value.WhichOneof("distribution"):
         case "normal":
-            return standard_normal(seed, pairs, which, name, shape, stratified=stratified)
+            return draws.normals(name, shape)
         case "truncated_normal":
-            threshold = value.truncated_normal.threshold
-            return truncated_normal(
-                seed, pairs, which, name, shape, threshold, stratified=stratified
-            )
+            return draws.truncated_normals(name, shape, value.truncated_normal.threshold)
         case "uniform":
-            low, high = value.uniform.low, value.uniform.high
-            return uniform(seed, pairs, which, name, shape, low, high, stratified=stratified)
+            return draws.uniforms(name, shape, value.uniform.low, value.uniform.high)
         case "classes":
-            count = value.classes.count
-            labels = draw_labels(seed, pairs, which, name, count, stratified=stratified)
-            return np.broadcast_to(labels.reshape(-1, *([1] * len(shape))), (len(pairs), *shape))
+            labels = draws.classes(name, value.classes.count)
+            return np.broadcast_to(labels.reshape(-1, *([1] * len(shape))), (count, *shape))
         case "stored":
-            file, count = value.stored.file, value.stored.count
-            rows = stored_rows(seed, pairs, which, file, count, stratified=stratified)
-            return _kept(generator, value, file, count)[rows]
+            stored = value.stored
+            rows = draws.stored_rows(stored.file, stored.count)
+            return _kept(generator, value, stored.file, stored.count)[rows]
         case _:
-            fixed = _kept(generator, value, value.fixed.file, 1)
-            return np.repeat(fixed, len(pairs), axis=0)
+            return np.repeat(_kept(generator, value, value.fixed.file, 1), count, axis=0)
 
 
 def _kept(

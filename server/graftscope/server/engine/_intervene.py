@@ -39,7 +39,7 @@ from graftscope.server.engine._edits import (
     places,
 )
 from graftscope.server.engine._generator import Effects, Generator, Latents
-from graftscope.server.engine._prior_mean import prior_mean
+from graftscope.server.engine._originals import prior_mean
 from graftscope.server.engine._sessions import Cancellation, Feed
 from graftscope.v1 import bundle_pb2
 

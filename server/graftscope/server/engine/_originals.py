@@ -1,7 +1,7 @@
-"""Where the two originals of every pair come from (sections 3.2 and 4).
+"""Where the two originals of every pair come from (sections 3.2 and 4), and their mean.
 
 Pair i is the same whichever pairs are asked for with it, so shards can be computed in any order.
-It must not know jobs or gRPC.
+It must not know interventions, jobs or gRPC.
 """
 
 from dataclasses import dataclass, field
@@ -10,11 +10,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.server.analysis import Gaussian, Which, image_indices
-from graftscope.server.engine._generator import Generator, Latents
+from graftscope.server.analysis import Draws, Gaussian
+from graftscope.server.engine._generator import CHANNEL_AXES, Generator, Latents
 from graftscope.server.engine._inputs import complete
+from graftscope.server.engine._plan import choose_plan
+from graftscope.server.engine._sessions import Cancellation
 from graftscope.server.errors import InvalidInput
 from graftscope.v1 import bundle_pb2
+
+PRIOR_MEAN_SAMPLES = 1024
+"""Originals 1 of the first pairs of seed 0."""
 
 
 class PairSource(Protocol):
@@ -48,15 +53,12 @@ class PriorPairs:
 
     def latents(self, pairs: range) -> tuple[Latents, Latents]:
         """As `PairSource`."""
-        return self._draw(pairs, 1), self._draw(pairs, 2)
+        first, second = _both(self.seed, pairs, self.stratified)
+        return complete(self.generator, {}, first), complete(self.generator, {}, second)
 
     def distinct_images(self, pairs: range) -> int:
         """None are used."""
         return 0
-
-    def _draw(self, pairs: range, which: Which) -> Latents:
-        stratified = self.stratified
-        return complete(self.generator, {}, self.seed, pairs, which, stratified=stratified)
 
 
 @dataclass(frozen=True)
@@ -78,16 +80,15 @@ class EncodedPairs:
 
     def latents(self, pairs: range) -> tuple[Latents, Latents]:
         """As `PairSource`."""
-        name, stratified = self.generator.encoder().input, self.stratified
+        name = self.generator.encoder().input
         shape = next(x.shape for x in self.generator.manifest.inputs if x.name == name)
+        draws = _both(self.seed, pairs, self.stratified)
+        rows = self.encodings.draw(name, *draws)
         first, second = (
-            {name: rows.reshape(-1, *shape)}
-            for rows in self.encodings.draw_both(self.seed, pairs, name, stratified=stratified)
+            complete(self.generator, {name: encoded.reshape(-1, *shape)}, each)
+            for encoded, each in zip(rows, draws, strict=True)
         )
-        return (
-            complete(self.generator, first, self.seed, pairs, 1, stratified=stratified),
-            complete(self.generator, second, self.seed, pairs, 2, stratified=stratified),
-        )
+        return first, second
 
     def distinct_images(self, pairs: range) -> int:
         """None are used: the Gaussian stands in for them."""
@@ -115,8 +116,8 @@ class DrawnImagePairs:
         return len(np.unique(np.concatenate(self._indices(pairs))))
 
     def _indices(self, pairs: range) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        count = len(self.images)
-        return image_indices(self.seed, pairs, 1, count), image_indices(self.seed, pairs, 2, count)
+        first, second = (each.images(len(self.images)) for each in _both(self.seed, pairs))
+        return first, second
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,11 +185,12 @@ class ConstrainedPairs:
     def latents(self, pairs: range) -> tuple[Latents, Latents]:
         """As `PairSource`."""
         fixed = {name: np.repeat(value, len(pairs), axis=0) for name, value in self.fix.items()}
+        draws1, draws2 = _both(self.seed, pairs)
         first, second = self.source.latents(pairs)
-        first = complete(self.generator, {**first, **fixed}, self.seed, pairs, 1)
+        first = complete(self.generator, {**first, **fixed}, draws1)
         shared = {name: first[name] for name in self.share}
         second = {**second, **fixed, **shared}
-        return first, complete(self.generator, second, self.seed, pairs, 2)
+        return first, complete(self.generator, second, draws2)
 
     def distinct_images(self, pairs: range) -> int:
         """As `PairSource`."""
@@ -224,6 +226,43 @@ def to_range(images: NDArray[np.uint8], image: bundle_pb2.Image) -> NDArray[np.f
         )
     unit = images.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     return np.ascontiguousarray(unit * np.float32(image.high - image.low) + np.float32(image.low))
+
+
+def prior_mean(
+    generator: Generator, layer: bundle_pb2.Layer, cancellation: Cancellation | None = None
+) -> NDArray[np.float32]:
+    """Means over places and samples, summed in float64: (C,). Computed once a layer and kept.
+
+    Args:
+        generator: whose prior.
+        layer: whose channels.
+        cancellation: what may stop it.
+
+    Raises:
+        Cancelled: it was stopped.
+    """
+    return generator.memo.get(
+        f"prior mean/{layer.name}", lambda: _compute(generator, layer, cancellation)
+    )
+
+
+def _compute(
+    generator: Generator, layer: bundle_pb2.Layer, cancellation: Cancellation | None
+) -> NDArray[np.float32]:
+    source = PriorPairs(generator, seed=0)
+    batch = choose_plan(generator, layer, 1).batch
+    means = []
+    for start in range(0, PRIOR_MEAN_SAMPLES, batch):
+        latents, _ = source.latents(range(start, start + batch))
+        activation = generator.record(layer, latents, cancellation).activation.numpy()
+        places = set(range(1, activation.ndim)) - {CHANNEL_AXES[layer.kind]}
+        means.append(activation.mean(axis=tuple(places), dtype=np.float64))  # (B, C)
+    return np.asarray(np.concatenate(means).mean(axis=0)).astype(np.float32)
+
+
+def _both(seed: int, pairs: range, stratified: bool = False) -> tuple[Draws, Draws]:
+    """Draws for originals 1 and 2."""
+    return Draws(seed, pairs, 1, stratified), Draws(seed, pairs, 2, stratified)
 
 
 def _rows(latents: Latents, pairs: range) -> Latents:

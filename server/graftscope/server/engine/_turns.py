@@ -37,6 +37,9 @@ class Turns:
         patience_s: for how long one run of a job waits at most; 0 for not at all.
         linger_s: how long after the last answer jobs go on waiting.
         clock: seconds.
+
+    Attributes:
+        going_on: how many interactive calls wait or run.
     """
 
     def __init__(
@@ -47,24 +50,19 @@ class Turns:
     ) -> None:
         self._patience_s, self._linger_s, self._clock = patience_s, linger_s, clock
         self._changed = threading.Condition()
-        self._going_on = 0
+        self.going_on = 0
         self._quiet_from = -float("inf")
-
-    @property
-    def going_on(self) -> int:
-        """How many interactive calls wait or run."""
-        return self._going_on
 
     def enter(self) -> None:
         """An interactive call begins."""
         with self._changed:
-            self._going_on += 1
+            self.going_on += 1
 
     def leave(self) -> None:
         """It ends."""
         with self._changed:
-            self._going_on -= 1
-            if not self._going_on:
+            self.going_on -= 1
+            if not self.going_on:
                 self._quiet_from = self._clock() + self._linger_s
                 self._changed.notify_all()
 
@@ -98,11 +96,11 @@ class Turns:
         cancellation.check()
 
     def _is_quiet(self) -> bool:
-        return not self._patience_s or (not self._going_on and self._clock() >= self._quiet_from)
+        return not self._patience_s or (not self.going_on and self._clock() >= self._quiet_from)
 
     def _left(self, until: float) -> float:
         """Seconds that are to be waited if nothing changes."""
-        if self._going_on:
+        if self.going_on:
             return until - self._clock()
         return min(until, self._quiet_from) - self._clock()
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.bundle import read_originals
-from graftscope.server.analysis import Gaussian
+from graftscope.server.analysis import Draws, Gaussian
 from graftscope.server.engine import (
     Catalogue,
     ChannelSets,
@@ -160,4 +160,4 @@ class Resolver:
         if donor.kind == "image":
             given = encode(generator, given["image"].astype(np.uint8, copy=False))
         given = {**self._latents(originals, "fix"), **given}
-        return Donor("latents", complete(generator, given, 0, range(1), 2))
+        return Donor("latents", complete(generator, given, Draws(0, range(1), 2)))

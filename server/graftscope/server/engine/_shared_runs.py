@@ -1,8 +1,9 @@
-"""Hybrids of many pairs in few runs, each pair with an intervention of its own.
+"""Samples and hybrids of several callers in few runs.
 
-Swaps at one layer go through a graph that takes a set E for every image, so that both originals and
-the hybrid of every pair come out of one run. Interventions of any other form share the runs of
-their form. It must not know jobs, gRPC or who asks.
+Each pair may have an intervention of its own: swaps at one layer go through a graph that takes a
+set E for every image, so that both originals and the hybrid of every pair come out of one run.
+Interventions of any other form share the runs of their form. It must not know jobs, gRPC or who
+asks.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,6 +30,10 @@ Draw: TypeAlias = Callable[[], tuple[Latents, Latents]]
 # Pairs a run: more are hardly faster on a CPU, and let others wait for longer.
 _MOST_PAIRS = 16
 _IMAGES_A_PAIR = 3
+
+# Samples a run: fewer where a tensor of one of them is large.
+_BATCH = 32
+_BATCH_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,3 +186,36 @@ def _stacked(latents: Sequence[Latents]) -> Latents:
     if len(latents) == 1:
         return latents[0]
     return {name: np.concatenate([x[name] for x in latents]) for name in latents[0]}
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Images, (B, c, H, W) in the generator's own range, and what they were made from."""
+
+    latents: Latents
+    images: NDArray[np.float32]
+
+
+Sampling: TypeAlias = Kind[Callable[[], Latents], Latents, Samples]
+
+
+def sampling(generator: Generator) -> Sampling:
+    """Samples of a generator; a task gives the latents, by input's name, each (B, ...)."""
+    return Kind(
+        ("generate", generator),
+        max(1, min(_BATCH, _BATCH_BYTES // generator.widest_bytes())),
+        lambda draw: draw(),
+        lambda drawn, cancellation: _generate(generator, drawn, cancellation),
+    )
+
+
+def _generate(
+    generator: Generator, drawn: Sequence[Latents], cancellation: Cancellation
+) -> list[Samples]:
+    stacked = {name: np.concatenate([x[name] for x in drawn]) for name in drawn[0]}
+    images = generator.generate(stacked, cancellation)
+    ends = list(accumulate((len(next(iter(x.values()))) for x in drawn), initial=0))
+    return [
+        Samples(latents, images[start:end])
+        for latents, (start, end) in zip(drawn, pairwise(ends), strict=True)
+    ]

@@ -5,6 +5,12 @@ A word is a pure function of (domain, seed, which original, name, pair, position
 is part of the counter. So any shard, order or resumption sees the same pair. Only the generator's
 raw words are used: numpy may change how its distributions consume them, but not the words.
 
+Stratified words are spread evenly, by a Latin hypercube over every group of 32 pairs: each word of
+a pair is moved into one of 32 equal parts of its range, another one for every pair of the group, in
+a random order that is drawn anew for each word. By itself a pair is distributed as ever; 32 of them
+cover every dimension evenly, which averages much of a smooth effect's spread away (McKay, Beckman
+and Conover, 1979).
+
 This module must not know which distribution the words are turned into.
 """
 
@@ -14,8 +20,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from graftscope.server.analysis._checks import require_between
-from graftscope.server.analysis._errors import InvalidInputError
+from graftscope.server.analysis._errors import InvalidInputError, require_between
 
 Pairs: TypeAlias = range | npt.NDArray[np.int64]
 """Indices of pairs, counted from 0, in any order."""
@@ -24,6 +29,15 @@ Which: TypeAlias = Literal[1, 2]
 """Which latent of a pair: that of original 1 or that of original 2."""
 
 MAX_SEED = 2**63 - 1
+
+GROUP_PAIRS = 32
+"""Pairs of a group, and parts of a range: group g holds pairs 32 g to 32 g + 31."""
+
+# Hashed after the words' own domain. A change of the arithmetic gets a new number.
+_STRATA = "/strata/1"
+
+_PART_BITS = 5
+_REST = np.uint64(64 - _PART_BITS)
 
 
 def stream_key(domain: str, seed: int, which: Which, name: str) -> npt.NDArray[np.uint64]:
@@ -96,3 +110,41 @@ def pair_indices(pairs: Pairs) -> npt.NDArray[np.uint64]:
     if indices.size and indices.min() < 0:
         raise InvalidInputError(f"pair {indices.min()} is not allowed; pairs count from 0", "pairs")
     return indices.astype(np.uint64)
+
+
+def stratified_words(
+    domain: str, seed: int, which: Which, name: str, pairs: Pairs, count: int
+) -> npt.NDArray[np.uint64]:
+    """Words as `raw_words` gives, whose five highest bits are the pair's part: (B, count).
+
+    What is turned into uniforms or integers below a bound needs no more: both read words from
+    their highest bit on.
+
+    Args:
+        domain: Of the words; the parts have a stream of their own.
+        seed: From 0 to 2^63 - 1.
+        which: 1 or 2, the original of the pair; each is spread by itself.
+        name: What the words are for.
+        pairs: Indices of pairs, in any order, of any groups; a row depends on its pair alone.
+        count: Words a pair.
+    """
+    words = raw_words(stream_key(domain, seed, which, name), pairs, count)
+    parts = _parts(stream_key(domain + _STRATA, seed, which, name), pairs, count)
+    return (parts << _REST) | (words >> np.uint64(_PART_BITS))
+
+
+def _parts(key: npt.NDArray[np.uint64], pairs: Pairs, count: int) -> npt.NDArray[np.uint64]:
+    """The rank of each pair's word among the words of its group, from 0: (B, count).
+
+    Counted pair by pair of the group, so that what is held does not grow with the group.
+    """
+    indices = pair_indices(pairs).astype(np.int64)
+    groups, which_group = np.unique(indices // GROUP_PAIRS, return_inverse=True)
+    place = (indices % GROUP_PAIRS)[:, np.newaxis]
+    own = raw_words(key, indices, count)
+    ranks = np.zeros(own.shape, dtype=np.uint64)
+    for other in range(GROUP_PAIRS):
+        words = raw_words(key, groups * GROUP_PAIRS + other, count)[which_group]
+        # Of equal words the earlier pair's comes first, so that no part is taken twice.
+        ranks += np.where(other < place, words <= own, words < own)
+    return ranks

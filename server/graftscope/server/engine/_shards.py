@@ -1,7 +1,8 @@
-"""A shard's sums as they grow: what a run gives is added at once and dropped.
+"""Influence of one shard of pairs: record, splice, run, accumulate (section 3.2, equation 3).
 
-On a processor they grow in numpy. On another device they grow there, and are read once at the end
-of the shard, by the same rule in the same order. It must not know where pairs come from.
+A shard in, its sums out: what a run gives is added at once and dropped. On a processor sums grow
+in numpy. On another device they grow there, and are read once at the end of the shard, by the same
+rule in the same order. It must not know jobs, gRPC or workers.
 """
 
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,11 @@ from numpy.typing import NDArray
 from graftscope.graph import ADDED, COUNT, M2, MEAN, MOMENT, PIXEL_MEANS, TOTAL, accumulate
 from graftscope.server.analysis import MapMoments, RunningMoments, area_means
 from graftscope.server.engine._generator import Effects, Generator, doubles
+from graftscope.server.engine._originals import PairSource
+from graftscope.server.engine._plan import Plan
+from graftscope.server.engine._precision import CUDA
 from graftscope.server.engine._sessions import Cancellation, Feed
+from graftscope.server.engine._subjects import Subject
 
 PRODUCT_SIDE = 16
 """Products of effects are taken on areas so that no side is longer than this, in pixels."""
@@ -168,3 +173,37 @@ def pair_products(maps: NDArray[np.float64]) -> NDArray[np.float64]:
     effects = maps.reshape(len(maps), -1)  # (E, P)
     # Not BLAS: how it sums depends on how many threads it is left.
     return np.asarray(np.einsum("ep,fp->ef", effects, effects) / effects.shape[1])
+
+
+def shard_effects(
+    subject: Subject, plan: Plan, source: PairSource, pairs: range, cancellation: Cancellation
+) -> ShardEffects:
+    """Computes one shard, in runs of the plan's size and in order.
+
+    Args:
+        subject: whose influence.
+        plan: the size of a run.
+        source: where the pairs come from.
+        pairs: indices of the shard's pairs.
+        cancellation: what may stop it.
+
+    Raises:
+        Cancelled: the job was cancelled.
+    """
+    sums = _sums(subject, plan, len(pairs), cancellation)
+    for start in range(pairs.start, pairs.stop, plan.batch):
+        some_pairs = range(start, min(start + plan.batch, pairs.stop))
+        batch = subject.record(source, some_pairs, plan, cancellation)
+        for first in range(0, len(subject), plan.sets):
+            some = range(first, min(first + plan.sets, len(subject)))
+            subject.generator.turns.wait(cancellation)
+            sums.add(some, len(some_pairs), batch.effects(some))
+        sums.end_batch(len(some_pairs))
+    return sums.result()
+
+
+def _sums(subject: Subject, plan: Plan, pairs: int, cancellation: Cancellation) -> ShardSums:
+    """Where sums grow: on the device, where that is not the processor."""
+    if plan.provider == CUDA and not subject.products:
+        return DeviceSums(subject.generator.on(plan.backend), cancellation)
+    return HostSums(len(subject), pairs, products=subject.products)
