@@ -7,6 +7,7 @@ import pytest
 from graftscope.server.analysis import (
     InvalidInputError,
     Method,
+    features_of,
     find_modules,
     seed_consensus,
 )
@@ -26,7 +27,7 @@ def stripes() -> npt.NDArray[np.float64]:
 
 @BOTH
 def test_clear_modules_agree_under_every_seed(method: Method) -> None:
-    consensus = seed_consensus(stripes(), 3, method)
+    consensus = seed_consensus(features_of(stripes()), 3, method)
     assert len(consensus.runs) == 5
     assert consensus.agreeing_count == 5
     assert consensus.agreeing.all()
@@ -36,7 +37,7 @@ def test_clear_modules_agree_under_every_seed(method: Method) -> None:
 
 @BOTH
 def test_every_run_is_named_as_the_first(method: Method) -> None:
-    consensus = seed_consensus(stripes(), 3, method, seeds=(4, 0, 9))
+    consensus = seed_consensus(features_of(stripes()), 3, method, seeds=(4, 0, 9))
     first, *others = consensus.runs
     assert [run.seed for run in consensus.runs] == [4, 0, 9]
     for run in others:
@@ -47,8 +48,8 @@ def test_every_run_is_named_as_the_first(method: Method) -> None:
 
 def test_a_run_differs_from_its_own_clustering_in_numbers_alone() -> None:
     maps = stripes()
-    renamed = seed_consensus(maps, 3, Method.KMEANS, seeds=(0, 1)).runs[1]
-    alone = find_modules(maps, 3, Method.KMEANS, seed=1)
+    renamed = seed_consensus(features_of(maps), 3, Method.KMEANS, seeds=(0, 1)).runs[1]
+    alone = find_modules(features_of(maps), 3, Method.KMEANS, seed=1)
     for channel in range(len(maps)):
         own, new = alone.labels[channel], renamed.labels[channel]
         assert np.array_equal(alone.templates[own], renamed.templates[new])
@@ -57,7 +58,7 @@ def test_a_run_differs_from_its_own_clustering_in_numbers_alone() -> None:
 
 def test_modules_of_noise_are_said_to_depend_on_the_seed() -> None:
     noise = np.random.default_rng(0).random((40, 16, 16))
-    consensus = seed_consensus(noise, 4, Method.KMEANS)
+    consensus = seed_consensus(features_of(noise), 4, Method.KMEANS)
     assert consensus.agreeing_count == 1
     assert consensus.label_agreement[0] == 1.0
     assert consensus.label_agreement[1:].max() < AGREEMENT_THRESHOLD
@@ -66,4 +67,4 @@ def test_modules_of_noise_are_said_to_depend_on_the_seed() -> None:
 @pytest.mark.parametrize("seeds", [(), (1, 2, 1)])
 def test_no_seed_or_one_twice_is_refused(seeds: tuple[int, ...]) -> None:
     with pytest.raises(InvalidInputError, match="at least one, all different"):
-        seed_consensus(stripes(), 3, seeds=seeds)
+        seed_consensus(features_of(stripes()), 3, seeds=seeds)

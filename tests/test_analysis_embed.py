@@ -9,6 +9,7 @@ from graftscope.server.analysis import (
     KTooLargeError,
     Method,
     agreement,
+    features_of,
     find_modules,
     seed_consensus,
     stability,
@@ -57,7 +58,9 @@ def test_groups_that_act_in_one_place_of_each_pair_are_found_by_their_products(
     effects, truth = moving_effects(groups)
     products = products_of(effects)
     for seed in range(3):
-        modules = find_modules(maps_of(effects), groups, method, seed, products=products)
+        modules = find_modules(
+            features_of(maps_of(effects), products=products), groups, method, seed
+        )
         assert agreement(truth, modules.labels) == 1.0
 
 
@@ -65,7 +68,7 @@ def test_groups_that_act_in_one_place_of_each_pair_are_found_by_their_products(
 @pytest.mark.parametrize("method", [Method.NMF, Method.KMEANS])
 def test_mean_maps_of_places_that_move_do_not_tell_the_groups(method: Method, groups: int) -> None:
     effects, truth = moving_effects(groups)
-    found = find_modules(maps_of(effects), groups, method)
+    found = find_modules(features_of(maps_of(effects)), groups, method)
     random = np.random.default_rng(1)
     by_chance = [agreement(truth, random.permutation(found.labels)) for _ in range(200)]
     # Within what permuted labels reach.
@@ -75,7 +78,9 @@ def test_mean_maps_of_places_that_move_do_not_tell_the_groups(method: Method, gr
 @BY_PRODUCTS
 def test_stability_by_products_finds_the_number_of_groups_that_move(method: Method) -> None:
     effects, _ = moving_effects(3)
-    found = stability(maps_of(effects), [2, 3, 4, 5], [method], 5, products=products_of(effects))
+    found = stability(
+        features_of(maps_of(effects), products=products_of(effects)), [2, 3, 4, 5], [method], 5
+    )
     assert found.suggested[0].k == 3
     np.testing.assert_array_equal(found.consistency[0, 1], 1.0)
 
@@ -86,7 +91,7 @@ def test_how_much_a_channel_does_decides_nothing(method: Method) -> None:
     strengths = np.geomspace(1e-3, 1e3, effects.shape[1])
     scaled = effects * strengths[:, np.newaxis]
     plain, other = (
-        find_modules(maps_of(x), 3, method, products=products_of(x)).labels
+        find_modules(features_of(maps_of(x), products=products_of(x)), 3, method).labels
         for x in (effects, scaled)
     )
     np.testing.assert_array_equal(plain, other)
@@ -98,7 +103,7 @@ def test_the_order_of_channels_decides_nothing(method: Method) -> None:
     order = np.random.default_rng(2).permutation(effects.shape[1])
     shuffled = effects[:, order]
     plain, other = (
-        find_modules(maps_of(x), 3, method, products=products_of(x)).labels
+        find_modules(features_of(maps_of(x), products=products_of(x)), 3, method).labels
         for x in (effects, shuffled)
     )
     assert agreement(plain[order], other) == 1.0
@@ -109,7 +114,7 @@ def test_a_flat_map_is_in_no_module_whatever_its_products(method: Method) -> Non
     effects, truth = moving_effects(2)
     maps, products = maps_of(effects), products_of(effects)
     maps[4] = 0.1
-    modules = find_modules(maps, 2, method, products=products)
+    modules = find_modules(features_of(maps, products=products), 2, method)
     assert modules.empty.tolist() == [4]
     assert modules.labels[4] == -1
     assert agreement(np.delete(truth, 4), np.delete(modules.labels, 4)) == 1.0
@@ -120,7 +125,9 @@ def test_templates_are_the_share_of_the_modules_channels_that_reach_a_pixel(
     method: Method,
 ) -> None:
     effects, _ = moving_effects(2)
-    modules = find_modules(maps_of(effects), 2, method, window=1, products=products_of(effects))
+    modules = find_modules(
+        features_of(maps_of(effects), window=1, products=products_of(effects)), 2, method
+    )
     maps = maps_of(effects).reshape(12, -1)
     binary = maps > np.percentile(maps, 75, axis=1, keepdims=True)
     for module, template in enumerate(modules.templates):
@@ -133,7 +140,7 @@ def test_templates_are_the_share_of_the_modules_channels_that_reach_a_pixel(
 @pytest.mark.parametrize("k", [1, 12])
 def test_any_number_of_modules_from_one_to_all_channels_is_allowed(method: Method, k: int) -> None:
     effects, _ = moving_effects(2)
-    modules = find_modules(maps_of(effects), k, method, products=products_of(effects))
+    modules = find_modules(features_of(maps_of(effects), products=products_of(effects)), k, method)
     assert modules.sizes.tolist() == [12 // k] * k
 
 
@@ -142,14 +149,14 @@ def test_channels_that_do_the_same_cannot_be_split(method: Method) -> None:
     maps = np.random.default_rng(0).random((4, 8, 8))
     alike = np.ones((4, 4))
     with pytest.raises(KTooLargeError, match="exceeds the 1 different channels"):
-        find_modules(maps, 2, method, products=alike)
+        find_modules(features_of(maps, products=alike), 2, method)
 
 
 @BY_PRODUCTS
 def test_every_run_of_several_seeds_uses_the_products(method: Method) -> None:
     effects, truth = moving_effects(3)
     consensus = seed_consensus(
-        maps_of(effects), 3, method, (0, 1, 2), products=products_of(effects)
+        features_of(maps_of(effects), products=products_of(effects)), 3, method, (0, 1, 2)
     )
     assert consensus.agreeing_count == 3
     assert all(agreement(truth, run.labels) == 1.0 for run in consensus.runs)
@@ -183,5 +190,5 @@ def test_affinities_fall_from_one_with_the_distance_of_unit_vectors() -> None:
 def test_products_that_do_not_fit_are_refused(products: Array | None, message: str) -> None:
     maps = np.random.default_rng(0).random((4, 8, 8))
     with pytest.raises(InvalidInputError, match=message) as caught:
-        find_modules(maps, 2, Method.PCA, products=products)
+        find_modules(features_of(maps, products=products), 2, Method.PCA)
     assert caught.value.field == "products"

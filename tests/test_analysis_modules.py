@@ -16,8 +16,8 @@ from graftscope.server.analysis import (
     Method,
     NotConvergedError,
     agreement,
+    features_of,
     find_modules,
-    preprocess,
     without_impure,
 )
 from graftscope.server.analysis._factors import (
@@ -26,6 +26,7 @@ from graftscope.server.analysis._factors import (
     factorise_nmf,
     unit_templates,
 )
+from graftscope.server.analysis._features import preprocess
 from graftscope.server.analysis._modules import modules_from_factors
 
 SIZE = 24
@@ -53,7 +54,7 @@ def block_maps(channels_per_module: int = 6) -> tuple[npt.NDArray[np.float64], l
 @EACH
 def test_channels_that_paint_one_bump_form_one_module(method: Method) -> None:
     maps, truth = block_maps()
-    modules = find_modules(maps, 3, method)
+    modules = find_modules(features_of(maps), 3, method)
     assert agreement(truth, modules.labels) == 1.0
     assert modules.sizes.tolist() == [6, 6, 6]
     assert modules.empty.size == modules.unexplained.size == 0
@@ -62,7 +63,7 @@ def test_channels_that_paint_one_bump_form_one_module(method: Method) -> None:
 @EACH
 def test_a_template_is_bright_over_its_own_modules_bump_alone(method: Method) -> None:
     maps, truth = block_maps()
-    modules = find_modules(maps, 3, method)
+    modules = find_modules(features_of(maps), 3, method)
     for channel, module in enumerate(truth):
         template = modules.templates[modules.labels[channel]]
         brightness = np.array([template[centre] for centre in CENTRES])
@@ -73,7 +74,7 @@ def test_a_template_is_bright_over_its_own_modules_bump_alone(method: Method) ->
 @EACH
 def test_shapes_and_types_are_those_of_the_documented_arrays(method: Method) -> None:
     maps, _ = block_maps()
-    modules = find_modules(maps, 2, method, seed=5)
+    modules = find_modules(features_of(maps), 2, method, seed=5)
     assert (modules.k, modules.method, modules.seed) == (2, method, 5)
     assert modules.labels.shape == (18,)
     assert modules.templates.shape == (2, SIZE, SIZE)
@@ -87,7 +88,7 @@ def test_shapes_and_types_are_those_of_the_documented_arrays(method: Method) -> 
 def test_a_flat_map_is_in_no_module_and_does_not_disturb_the_others(method: Method) -> None:
     maps, truth = block_maps()
     with_flat = np.insert(maps, 4, 0.1, axis=0)
-    modules = find_modules(with_flat, 3, method)
+    modules = find_modules(features_of(with_flat), 3, method)
     assert modules.empty.tolist() == [4]
     assert modules.labels[4] == -1
     assert not modules.weights[4].any()
@@ -98,13 +99,15 @@ def test_a_flat_map_is_in_no_module_and_does_not_disturb_the_others(method: Meth
 @EACH
 def test_the_same_seed_gives_the_same_modules(method: Method) -> None:
     maps = np.random.default_rng(2).random((20, 10, 10))
-    first, second = (find_modules(maps, 3, method, seed=8) for _ in range(2))
+    first, second = (find_modules(features_of(maps), 3, method, seed=8) for _ in range(2))
     assert np.array_equal(first.labels, second.labels)
     assert np.allclose(first.templates, second.templates)
 
 
 def test_labels_of_nmf_are_the_largest_weights_of_unit_templates() -> None:
-    modules = find_modules(np.random.default_rng(2).random((20, 10, 10)), 3, Method.NMF)
+    modules = find_modules(
+        features_of(np.random.default_rng(2).random((20, 10, 10))), 3, Method.NMF
+    )
     np.testing.assert_allclose(np.linalg.norm(modules.templates, axis=(1, 2)), 1.0)
     assert np.array_equal(modules.labels, modules.weights.argmax(axis=1))
     expected = modules.weights.max(axis=1) / modules.weights.sum(axis=1)
@@ -114,7 +117,7 @@ def test_labels_of_nmf_are_the_largest_weights_of_unit_templates() -> None:
 @pytest.mark.parametrize("method", [Method.KMEANS, Method.AGGLOMERATIVE])
 def test_centroids_are_the_means_of_their_members(method: Method) -> None:
     maps = np.random.default_rng(2).random((20, 10, 10))
-    modules = find_modules(maps, 3, method)
+    modules = find_modules(features_of(maps), 3, method)
     rows = preprocess(maps).matrix
     for module in range(3):
         centroid = rows[modules.labels == module].mean(axis=0).reshape(10, 10)
@@ -150,7 +153,7 @@ def test_agglomerative_clustering_joins_what_spreads_least_and_draws_nothing() -
         a, b = min(pairs, key=lambda pair: growth(groups[pair[0]], groups[pair[1]]))
         groups[b] += groups.pop(a)
     truth = [next(i for i, group in enumerate(groups) if row in group) for row in range(12)]
-    found = [find_modules(maps, 4, Method.AGGLOMERATIVE, seed=seed) for seed in (0, 7)]
+    found = [find_modules(features_of(maps), 4, Method.AGGLOMERATIVE, seed=seed) for seed in (0, 7)]
     assert agreement(truth, found[0].labels) == 1.0
     np.testing.assert_array_equal(found[0].labels, found[1].labels)
     assert found[0].iterations == 8
@@ -158,7 +161,8 @@ def test_agglomerative_clustering_joins_what_spreads_least_and_draws_nothing() -
 
 def test_one_map_alone_is_one_module_by_every_method() -> None:
     for method in BY_MAPS:
-        assert find_modules(bump(CENTRES[0])[np.newaxis], 1, method).labels.tolist() == [0]
+        features = features_of(bump(CENTRES[0])[np.newaxis])
+        assert find_modules(features, 1, method).labels.tolist() == [0]
 
 
 def test_moving_the_templates_length_into_the_weights_keeps_the_product() -> None:
@@ -188,7 +192,7 @@ def test_a_channel_to_which_no_template_contributes_is_in_no_module() -> None:
 @EACH
 def test_as_many_modules_as_different_maps_are_found(method: Method) -> None:
     maps = np.array([bump(centre) for centre in CENTRES])
-    assert sorted(find_modules(maps, 3, method).labels) == [0, 1, 2]
+    assert sorted(find_modules(features_of(maps), 3, method).labels) == [0, 1, 2]
 
 
 @EACH
@@ -196,7 +200,7 @@ def test_more_modules_than_maps_that_are_not_flat_are_refused(method: Method) ->
     maps = np.array([*(bump(centre) for centre in CENTRES), np.zeros((SIZE, SIZE))])
     message = r"k = 4 exceeds what 3 influence maps that are not flat \(of 4\).*allowed: 1 to 3"
     with pytest.raises(KTooLargeError, match=message) as caught:
-        find_modules(maps, 4, method)
+        find_modules(features_of(maps), 4, method)
     assert caught.value.field == "k"
 
 
@@ -204,31 +208,31 @@ def test_more_modules_than_maps_that_are_not_flat_are_refused(method: Method) ->
 def test_more_modules_than_different_maps_are_refused(method: Method) -> None:
     maps = np.array([bump(CENTRES[0])] * 3 + [bump(CENTRES[1])])
     with pytest.raises(KTooLargeError, match="k = 3 exceeds the 2 different channels"):
-        find_modules(maps, 3, method)
+        find_modules(features_of(maps), 3, method)
 
 
 def test_modules_of_flat_maps_alone_are_refused() -> None:
     with pytest.raises(KTooLargeError, match="all 3 influence maps are flat"):
-        find_modules(np.ones((3, 4, 4)), 1)
+        find_modules(features_of(np.ones((3, 4, 4))), 1)
 
 
 @pytest.mark.parametrize("k", [0, -1])
 def test_fewer_than_one_module_is_refused(k: int) -> None:
     with pytest.raises(InvalidInputError, match=f"k = {k} is not allowed; it is at least 1"):
-        find_modules(block_maps()[0], k)
+        find_modules(features_of(block_maps()[0]), k)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_a_seed_that_the_methods_cannot_take_is_refused(seed: int) -> None:
     with pytest.raises(InvalidInputError, match=f"seed = {seed} is not allowed"):
-        find_modules(block_maps()[0], 3, seed=seed)
+        find_modules(features_of(block_maps()[0]), 3, seed=seed)
 
 
 def test_maps_with_nan_are_refused() -> None:
     maps, _ = block_maps()
     maps[0, 0, 0] = np.nan
     with pytest.raises(InvalidInputError, match="maps has 1 values that are not finite"):
-        find_modules(maps, 3)
+        find_modules(features_of(maps), 3)
 
 
 @pytest.mark.parametrize("factorise", [factorise_nmf, cluster_kmeans])
@@ -257,7 +261,7 @@ def shared_maps() -> npt.NDArray[np.float64]:
 
 
 def test_channels_that_are_less_pure_are_put_into_no_module() -> None:
-    modules = find_modules(shared_maps(), 2, window=1, percentile=90.0)
+    modules = find_modules(features_of(shared_maps(), window=1, percentile=90.0), 2)
     pure = without_impure(modules, 0.9)
     assert modules.purity[4] < 0.9 < modules.purity[:4].min()
     np.testing.assert_array_equal(pure.labels[:4], modules.labels[:4])
@@ -268,7 +272,7 @@ def test_channels_that_are_less_pure_are_put_into_no_module() -> None:
 
 
 def test_a_channel_that_is_exactly_as_pure_as_asked_stays() -> None:
-    modules = find_modules(shared_maps(), 2, window=1, percentile=90.0)
+    modules = find_modules(features_of(shared_maps(), window=1, percentile=90.0), 2)
     least = float(modules.purity[4])
     assert without_impure(modules, least).labels[4] != -1
     assert without_impure(modules, np.nextafter(least, 1.0)).labels[4] == -1
@@ -276,22 +280,22 @@ def test_a_channel_that_is_exactly_as_pure_as_asked_stays() -> None:
 
 @pytest.mark.parametrize("min_purity", [0.0, 0.5, 1.0])
 def test_a_flat_map_is_in_no_module_whatever_purity_is_asked_for(min_purity: float) -> None:
-    pure = without_impure(find_modules(shared_maps(), 2), min_purity)
+    pure = without_impure(find_modules(features_of(shared_maps()), 2), min_purity)
     assert np.isnan(pure.purity[5])
     assert pure.labels[5] == -1
 
 
 def test_no_purity_at_all_keeps_every_channel() -> None:
-    modules = find_modules(shared_maps(), 2)
+    modules = find_modules(features_of(shared_maps()), 2)
     np.testing.assert_array_equal(without_impure(modules, 0.0).labels, modules.labels)
 
 
 def test_methods_that_only_label_find_pure_channels_alone() -> None:
-    modules = find_modules(shared_maps(), 2, Method.KMEANS)
+    modules = find_modules(features_of(shared_maps()), 2, Method.KMEANS)
     np.testing.assert_array_equal(without_impure(modules, 1.0).labels, modules.labels)
 
 
 @pytest.mark.parametrize("min_purity", [-0.1, 1.1, float("nan")])
 def test_a_purity_that_there_cannot_be_is_refused(min_purity: float) -> None:
     with pytest.raises(InvalidInputError, match=r"min_purity = .* is not allowed; it is 0 to 1"):
-        without_impure(find_modules(shared_maps(), 2), min_purity)
+        without_impure(find_modules(features_of(shared_maps()), 2), min_purity)

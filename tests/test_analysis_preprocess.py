@@ -5,7 +5,10 @@ import numpy.typing as npt
 import pytest
 from scipy.ndimage import uniform_filter
 
-from graftscope.server.analysis import InvalidInputError, preprocess
+from graftscope.server.analysis import (
+    InvalidInputError,
+)
+from graftscope.server.analysis._features import preprocess
 
 
 def random_maps(channels: int = 5) -> npt.NDArray[np.float64]:

@@ -16,6 +16,7 @@ from graftscope.server.analysis import (
     Modules,
     agreement,
     cell_count,
+    features_of,
     find_modules,
     stability,
 )
@@ -45,7 +46,7 @@ def blocks(groups: int, channels_per_group: int = 6) -> Array:
 
 def modules_with(labels: list[int], k: int, templates: Array | None = None) -> Modules:
     """Modules of these labels, with templates that have nothing in common unless given."""
-    found = find_modules(blocks(2), 2, Method.KMEANS)
+    found = find_modules(features_of(blocks(2)), 2, Method.KMEANS)
     apart = np.eye(k).reshape(k, 1, k)
     return replace(
         found,
@@ -110,7 +111,7 @@ def test_partitions_depend_on_the_seed_and_the_repeat_alone() -> None:
 def test_the_seed_decides_and_further_repeats_change_none_of_the_first() -> None:
     maps = noise()
     few, many, again, other = (
-        stability(maps, [2, 4], repeats=repeats, seed=seed)
+        stability(features_of(maps), [2, 4], repeats=repeats, seed=seed)
         for repeats, seed in ((3, 0), (6, 0), (3, 0), (3, 1))
     )
     assert same(few, again)
@@ -121,9 +122,9 @@ def test_the_seed_decides_and_further_repeats_change_none_of_the_first() -> None
 
 def test_every_number_of_modules_sees_the_same_thirds() -> None:
     maps = noise()
-    together = stability(maps, [2, 3, 4], repeats=3)
+    together = stability(features_of(maps), [2, 3, 4], repeats=3)
     for i, k in enumerate((2, 3, 4)):
-        alone = stability(maps, [k], repeats=3)
+        alone = stability(features_of(maps), [k], repeats=3)
         np.testing.assert_array_equal(alone.consistency[:, 0], together.consistency[:, i])
 
 
@@ -131,18 +132,18 @@ def test_every_number_of_modules_sees_the_same_thirds() -> None:
 def test_comparisons_side_by_side_give_what_one_after_the_other_gives(workers: int) -> None:
     maps = noise()
     with ThreadPoolExecutor(workers) as executor:
-        beside = stability(maps, [2, 3], repeats=4, each=executor.map)
-    assert same(beside, stability(maps, [2, 3], repeats=4))
+        beside = stability(features_of(maps), [2, 3], repeats=4, each=executor.map)
+    assert same(beside, stability(features_of(maps), [2, 3], repeats=4))
 
 
 def test_consistency_equals_a_slow_computation_by_trying_every_renaming() -> None:
     maps = noise(seed=3)
     k, repeats = 3, 4
-    found = stability(maps, [k], [Method.KMEANS], repeats, seed=7)
+    found = stability(features_of(maps), [k], [Method.KMEANS], repeats, seed=7)
     for repeat in range(repeats):
         split = random_split(len(maps), 7, repeat, 1)
         a, b = (
-            find_modules(maps[run], k, Method.KMEANS, seed)
+            find_modules(features_of(maps[run]), k, Method.KMEANS, seed)
             for run, seed in zip((split.first, split.second), split.seeds, strict=True)
         )
         labels_a = dict(zip(split.first.tolist(), a.labels.tolist(), strict=True))
@@ -185,7 +186,7 @@ def test_chance_is_the_mean_agreement_of_all_orders_of_the_labels() -> None:
 
 
 def test_noise_is_no_more_consistent_than_chance() -> None:
-    found = stability(noise(36), [2, 4], [Method.KMEANS], repeats=20)
+    found = stability(features_of(noise(36)), [2, 4], [Method.KMEANS], repeats=20)
     excess = found.consistency[0].mean(axis=1) - found.chance[0]
     assert np.abs(excess).max() < 0.15
 
@@ -193,7 +194,7 @@ def test_noise_is_no_more_consistent_than_chance() -> None:
 @pytest.mark.parametrize("method", [Method.NMF, Method.KMEANS])
 @pytest.mark.parametrize("groups", [2, 4])
 def test_the_number_of_clear_groups_is_suggested(method: Method, groups: int) -> None:
-    found = stability(blocks(groups, 6), range(2, 7), [method], 8)
+    found = stability(features_of(blocks(groups, 6)), range(2, 7), [method], 8)
     (suggested,) = found.suggested
     assert suggested.k == groups, suggested.reason
     assert suggested.consistency == 1.0
@@ -206,8 +207,11 @@ def test_the_number_of_clear_groups_is_suggested(method: Method, groups: int) ->
 def test_flat_maps_take_no_part() -> None:
     maps = blocks(3)
     flat = np.insert(maps, [0, 5, 9], 0.5, axis=0)
-    assert same(stability(flat, [2, 3], repeats=3), stability(maps, [2, 3], repeats=3))
-    assert stability(flat, [2], repeats=1).channels == 18
+    assert same(
+        stability(features_of(flat), [2, 3], repeats=3),
+        stability(features_of(maps), [2, 3], repeats=3),
+    )
+    assert stability(features_of(flat), [2], repeats=1).channels == 18
 
 
 def test_of_equal_numbers_the_smallest_is_suggested_and_the_others_are_named() -> None:
@@ -255,7 +259,7 @@ def test_one_repeat_has_no_error_and_the_reason_tells_none() -> None:
 def test_a_repeat_that_does_not_settle_is_nan_and_the_others_count() -> None:
     # Three different maps among twelve, two of them once: some runs see two kinds alone.
     maps = np.repeat(blocks(3, 1), [10, 1, 1], axis=0)
-    found = stability(maps, [2, 3], [Method.KMEANS], repeats=12)
+    found = stability(features_of(maps), [2, 3], [Method.KMEANS], repeats=12)
     missing = np.isnan(found.consistency[0])
     assert missing[1].any()
     np.testing.assert_array_equal(missing, np.isnan(found.cosine[0]))
@@ -267,7 +271,7 @@ def test_a_repeat_that_does_not_settle_is_nan_and_the_others_count() -> None:
 
 def test_where_nothing_settles_no_number_is_suggested() -> None:
     alike = np.repeat(blocks(2, 1)[:1], 9, axis=0)
-    found = stability(alike, [2, 3], [Method.KMEANS], repeats=2)
+    found = stability(features_of(alike), [2, 3], [Method.KMEANS], repeats=2)
     (suggested,) = found.suggested
     assert np.isnan(found.consistency).all()
     assert np.isnan(found.chance).all()
@@ -283,20 +287,26 @@ def test_what_is_raised_before_a_comparison_ends_the_search() -> None:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        stability(blocks(2), [2], repeats=9, before_each=stop, after_each=lambda: done.append(None))
+        stability(
+            features_of(blocks(2)),
+            [2],
+            repeats=9,
+            before_each=stop,
+            after_each=lambda: done.append(None),
+        )
     assert len(done) == 3
 
 
 @pytest.mark.parametrize(("ks", "numbers"), [(None, 9), ([2, 5], 2), ([], 9)])
 def test_comparisons_are_as_many_as_were_told(ks: list[int] | None, numbers: int) -> None:
     done: list[None] = []
-    found = stability(noise(), ks, repeats=2, after_each=lambda: done.append(None))
+    found = stability(features_of(noise()), ks, repeats=2, after_each=lambda: done.append(None))
     assert len(found.ks) == numbers
     assert len(done) == cell_count(18, ks, 2, 2) == 2 * numbers * 2
 
 
 def test_without_numbers_those_that_fit_a_run_are_tried() -> None:
-    found = stability(noise(9), repeats=1)
+    found = stability(features_of(noise(9)), repeats=1)
     assert found.ks.tolist() == [2, 3, 4, 5, 6]
     assert found.ks.dtype == np.int64
 
@@ -305,14 +315,14 @@ def test_without_numbers_those_that_fit_a_run_are_tried() -> None:
 def test_a_number_of_modules_that_a_run_cannot_have_is_refused(outside: int) -> None:
     said = rf"k = {outside} is not allowed; a run sees 12 of the 18 .* so K is 2 to 12"
     with pytest.raises(KTooLargeError, match=said):
-        stability(noise(), [2, outside])
+        stability(features_of(noise()), [2, outside])
 
 
 def test_fewer_than_three_maps_cannot_be_cut_into_thirds() -> None:
     maps = np.concatenate([noise(2), np.zeros((4, SIDE, SIDE))])
     with pytest.raises(KTooLargeError, match=r"2 influence maps .* at least 3 are needed"):
-        stability(maps)
-    assert stability(noise(3), repeats=1).ks.tolist() == [2]
+        stability(features_of(maps))
+    assert stability(features_of(noise(3)), repeats=1).ks.tolist() == [2]
 
 
 @pytest.mark.parametrize(
@@ -323,19 +333,21 @@ def test_fewer_than_three_maps_cannot_be_cut_into_thirds() -> None:
         ({"repeats": 0}, "repeats = 0 is not allowed"),
         ({"seed": -1}, "seed = -1 is not allowed"),
         ({"seed": 2**32}, "seed = 4294967296 is not allowed"),
-        ({"ks": [2, 2]}, "name a number twice"),
+        ({"ks": [2, 2]}, "at least one, all different"),
         ({"methods": [Method.PCA], "ks": [2]}, "pca needs products"),
     ],
 )
 def test_malformed_arguments_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
-        stability(noise(), **changes)  # type: ignore[arg-type]
+        stability(features_of(noise()), **changes)  # type: ignore[arg-type]
 
 
 def test_maps_of_noise_exceed_permuted_labels_by_about_a_tenth() -> None:
     # Both runs see the same maps of the shared third: documented, so that nobody takes it for more.
     excess = []
     for seed in range(3):
-        found = stability(np.random.default_rng(seed).random((48, 16, 16)), [3], repeats=8)
+        found = stability(
+            features_of(np.random.default_rng(seed).random((48, 16, 16))), [3], repeats=8
+        )
         excess.append(found.consistency.mean(axis=2) - found.chance)
     assert 0.03 < np.mean(excess) < 0.2

@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graftscope.server.analysis import KTooLargeError, Method, find_modules, magnitude_lines
+from graftscope.server.analysis import (
+    KTooLargeError,
+    Method,
+    features_of,
+    find_modules,
+    magnitude_lines,
+)
 from graftscope.server.engine import SHARD_PAIRS, Cancellation
 from graftscope.server.jobs import ArrayRef, Job, JobState, MagnitudeSpec, OriginalsSpec, Result
 from graftscope.server.jobs._magnitude import find_rows
@@ -72,7 +78,7 @@ async def test_rows_are_the_influence_of_the_modules_on_the_pairs_that_follow(he
     for index, layer in enumerate(here.generator.manifest.layers[1:3]):
         maps = here.arrays(await here.done(await channels_job(here, 1 + index)))["maps"]
         for k in (2, 3):
-            labels = find_modules(maps, k, Method.KMEANS).labels
+            labels = find_modules(features_of(maps), k, Method.KMEANS).labels
             sets = [tuple(np.flatnonzero(labels == m).tolist()) for m in range(k)]
             plain = await here.done(
                 await here.create(

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from graftscope.server.analysis import Method, stability
+from graftscope.server.analysis import Method, features_of, stability
 from graftscope.server.jobs import Job, JobState
 from job_toys import Bench, bench
 
@@ -32,8 +32,8 @@ from threadpoolctl import threadpool_info
 
 from graftscope.server.engine import Cancellation
 from graftscope.server.jobs import ArtifactStore, StabilitySpec
-from graftscope.server.jobs._stability import run_stability
-from graftscope.server.jobs._threads import OneBlasThread, single_threaded
+from graftscope.server.jobs._grouping import run_stability
+from graftscope.server.jobs._thread_pools import OneBlasThread, single_threaded
 
 def tell():
     print(json.dumps([(each["user_api"], each["num_threads"]) for each in threadpool_info()]))
@@ -72,7 +72,7 @@ async def test_a_job_gives_what_the_function_gives(here: Bench) -> None:
     job = await here.done(await create(here, MAPS, seed=3))
     # NMF's path depends on how many threads BLAS sums with.
     with threadpool_limits(1, user_api="blas"):
-        expected = stability(MAPS, (2, 3), METHODS, 5, 3)
+        expected = stability(features_of(MAPS), (2, 3), METHODS, 5, 3)
     found = here.arrays(job)
     np.testing.assert_array_equal(found.pop("k"), expected.ks)
     assert set(found) == {"consistency", "cosine", "chance"}

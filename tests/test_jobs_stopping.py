@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from graftscope.server.analysis import MapMoments, Method, find_modules
+from graftscope.server.analysis import MapMoments, Method, features_of, find_modules
 from graftscope.server.engine import SHARD_PAIRS
 from graftscope.server.jobs import (
     LEAST_PAIRS,
@@ -193,7 +193,7 @@ def test_a_look_finds_the_modules_of_the_maps() -> None:
     maps = halves(0.01)
     seen = LabelRule(STABLE, ONE_LAYER, MAX_PAIRS).look(map_sums(maps, 3)).looks
     assert seen is not None
-    expected = find_modules(maps, 2, Method.NMF, 0, 1, 50.0).labels
+    expected = find_modules(features_of(maps, 1, 50.0), 2, Method.NMF, 0).labels
     assert seen.labels.tolist() == [expected.tolist()]
     assert seen.pairs.tolist() == [3 * SHARD_PAIRS]
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from graftscope.server.analysis import Method, agreement, find_modules
+from graftscope.server.analysis import Method, agreement, features_of, find_modules
 from graftscope.server.engine import SHARD_PAIRS, Cancellation, shard_effects
 from graftscope.server.jobs import (
     LEAST_STABLE_PAIRS,
@@ -26,9 +26,9 @@ from graftscope.server.jobs import (
     Sums,
     UntilSpec,
 )
-from graftscope.server.jobs._influence import run_shards
+from graftscope.server.jobs._influence import InfluenceWork, run_shards
 from graftscope.server.jobs._preparation import stored_plan
-from graftscope.server.jobs._stopping import is_scheduled, rule_of
+from graftscope.server.jobs._stopping import Rule, is_scheduled, rule_of
 from job_toys import Bench, bench, refs_of
 
 MOST = 40 * SHARD_PAIRS
@@ -75,7 +75,10 @@ async def slow_stop(here: Bench, until: StableLabelsSpec) -> int:
             continue
         maps = here.arrays(await here.done(await here.create(pairs=shards * SHARD_PAIRS)))["maps"]
         labels[shards] = find_modules(
-            maps, until.k, Method(until.method), until.seed, until.window, until.percentile
+            features_of(maps, until.window, until.percentile),
+            until.k,
+            Method(until.method),
+            until.seed,
         ).labels
         earlier = [n for n in labels if 2 * n <= shards]
         half = [n for n in labels if earlier and n >= max(earlier)]
@@ -192,13 +195,12 @@ async def test_sums_at_the_stop_need_no_further_shard(
     """As after a crash between the last checkpoint and the result."""
     async with bench(toy_vae_bundle, tmp_path) as here:
         spec = replace(here.influence(), pairs=MOST, until=known.until)
-        rule = rule_of(spec)
-        assert rule is not None
         subject, source = here.runner._preparation.resolve(spec)
         plan = stored_plan((await here.runner.plan(spec, model="m")).plan)
+        work = InfluenceWork(spec, subject, source, plan, Cancellation())
         seen: list[Sums] = []
 
-        async def look(sums: Sums) -> Sums:
+        async def look(rule: Rule, sums: Sums) -> Sums:
             return rule.look(sums)
 
         async def keep(sums: Sums) -> None:
@@ -207,17 +209,7 @@ async def test_sums_at_the_stop_need_no_further_shard(
         async def run(start: Sums | None) -> Sums:
             with ThreadPoolExecutor(2) as executor:
                 return await run_shards(
-                    subject,
-                    source,
-                    plan,
-                    spec,
-                    sums=start,
-                    executor=executor,
-                    workers=2,
-                    cancellation=Cancellation(),
-                    on_sums=keep,
-                    rule=rule,
-                    look=look,
+                    work, start, executor=executor, workers=2, on_sums=keep, look=look
                 )
 
         stop = await run(None)

@@ -7,7 +7,7 @@ from google.longrunning import operations_pb2
 from google.protobuf.message import Message
 from threadpoolctl import threadpool_limits
 
-from graftscope.server.analysis import Method, find_modules, stability, without_impure
+from graftscope.server.analysis import Method, features_of, find_modules, stability, without_impure
 from graftscope.v1 import analysis_service_pb2, model_service_pb2, originals_pb2
 from request_toys import (
     CHANNELS,
@@ -47,7 +47,7 @@ def magnitude_of(operation: operations_pb2.Operation) -> analysis_service_pb2.Ma
 
 
 def test_impure_channels_are_counted_and_put_into_no_module(toy_server: Stubs) -> None:
-    expected = find_modules(MAPS, _MANY_MODULES)
+    expected = find_modules(features_of(MAPS), _MANY_MODULES)
     bound = float(np.median(expected.purity))
     response = modules_of(
         toy_server, modules(maps=inline(MAPS), k=_MANY_MODULES, seeds=[0, 1], min_purity=bound)
@@ -81,7 +81,7 @@ def test_modules_by_products_are_those_of_the_function(toy_server: Stubs, name: 
         modules(maps=result(done.name), products=result(done.name, "products"), method=number),
     )
     method = Method(name.removeprefix("METHOD_").lower())
-    expected = find_modules(maps, 2, method, products=products)
+    expected = find_modules(features_of(maps, products=products), 2, method)
     np.testing.assert_array_equal(toy_server.numbers(response.labels), expected.labels)
     assert response.method == number
 
@@ -115,7 +115,7 @@ def test_stability_over_the_wire_is_that_of_the_function(toy_server: Stubs) -> N
     methods = (Method.KMEANS, Method.NMF)
     # As the job computes it: NMF's path depends on how many threads BLAS sums with.
     with threadpool_limits(1):
-        expected = stability(MAPS, [2, 4], methods, 3, 5, 1, 60.0)
+        expected = stability(features_of(MAPS, 1, 60.0), [2, 4], methods, 3, 5)
     assert list(response.methods) == [2, 1]
     for name in ("consistency", "cosine", "chance"):
         found = toy_server.numbers(getattr(response, name))

@@ -6,7 +6,7 @@
     >>> maps = np.zeros((4, 8, 8))  # elementary influence maps, (C, H, W)
     >>> maps[:2, :4, :4] = 1.0  # channels 0 and 1 paint one corner
     >>> maps[2:, 4:, 4:] = 1.0  # channels 2 and 3 the opposite one
-    >>> modules = find_modules(maps, k=2, method=Method.KMEANS, window=1)
+    >>> modules = find_modules(features_of(maps, window=1), k=2, method=Method.KMEANS)
     >>> modules.sizes
     array([2, 2])
     >>> agreement(modules.labels, np.array([0, 0, 1, 1]))
@@ -22,11 +22,15 @@ from graftscope.server.analysis._errors import (
     InvalidInputError,
     KTooLargeError,
     NotConvergedError,
+    require_between,
+    require_distinct,
+    require_smoothing,
 )
 from graftscope.server.analysis._features import (
     DEFAULT_PERCENTILE,
     DEFAULT_WINDOW,
-    preprocess,
+    Features,
+    features_of,
 )
 from graftscope.server.analysis._gaussian import Gaussian
 from graftscope.server.analysis._latents import Draws
@@ -72,6 +76,7 @@ __all__ = [
     "GROUP_PAIRS",
     "NO_MODULE",
     "Draws",
+    "Features",
     "Gaussian",
     "InvalidInputError",
     "KTooLargeError",
@@ -86,10 +91,13 @@ __all__ = [
     "agreement",
     "area_means",
     "cell_count",
+    "features_of",
     "find_modules",
     "magnitude_lines",
     "match_labels",
-    "preprocess",
+    "require_between",
+    "require_distinct",
+    "require_smoothing",
     "seed_consensus",
     "stability",
     "without_impure",

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from graftscope.server.analysis._errors import InvalidInputError
-from graftscope.server.analysis._features import DEFAULT_PERCENTILE, DEFAULT_WINDOW, features_of
+from graftscope.server.analysis._errors import require_distinct
+from graftscope.server.analysis._features import Features
 from graftscope.server.analysis._matching import agreement, match_labels, template_cosines
-from graftscope.server.analysis._modules import Method, Modules, group, renumbered
+from graftscope.server.analysis._modules import Method, Modules, find_modules, renumbered
 
 DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 # Section 4.1 calls a label consistency large when more than nine in ten channels keep their module.
@@ -47,25 +47,19 @@ class SeedConsensus:
 
 
 def seed_consensus(
-    maps: npt.ArrayLike,
+    features: Features,
     k: int,
     method: Method = Method.NMF,
     seeds: Sequence[int] = DEFAULT_SEEDS,
-    window: int = DEFAULT_WINDOW,
-    percentile: float = DEFAULT_PERCENTILE,
-    products: npt.ArrayLike | None = None,
     before_each: Callable[[], None] = lambda: None,
 ) -> SeedConsensus:
-    """Groups the same maps under several seeds and compares each run with the first.
+    """Groups the same channels under several seeds and compares each run with the first.
 
     Args:
-        maps: Elementary influence maps of a layer, shape (C, H, W), finite.
+        features: Of the channels.
         k: Number of modules, from 1 to the number of maps that are not empty.
         method: How channels are grouped.
         seeds: One run each, all different, at least one; from 0 to 2^32 - 1.
-        window: Side of the box filter in pixels, odd.
-        percentile: Of each map, between 0 and 100, above which a pixel counts.
-        products: As in `find_modules`.
         before_each: Called before each run; what it raises ends the search.
 
     Returns:
@@ -76,15 +70,11 @@ def seed_consensus(
         KTooLargeError: There are fewer maps (for k-means: different maps) than modules.
         NotConvergedError: A run reached its iteration limit.
     """
-    if len(seeds) == 0 or len(set(seeds)) < len(seeds):
-        raise InvalidInputError(
-            f"seeds {list(seeds)} are not allowed; at least one, all different", "seeds"
-        )
-    features = features_of(maps, window, percentile, products)
+    require_distinct("seeds", seeds)
     found = []
     for seed in seeds:
         before_each()
-        found.append(group(features, k, method, seed))
+        found.append(find_modules(features, k, method, seed))
     first = found[0]
     runs = tuple(renumbered(run, match_labels(first.labels, run.labels, k)) for run in found)
     return SeedConsensus(

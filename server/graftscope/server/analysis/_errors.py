@@ -8,6 +8,8 @@
 This module must not know how a caller reports an error: statuses and exit codes are mapped outside.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -42,10 +44,39 @@ class NotConvergedError(AnalysisError):
     """An iteration reached its limit before it settled, so its result is not returned."""
 
 
-def require_between(field: str, value: int, low: int, high: int) -> None:
-    """Refuses an integer outside [low, high]."""
+def require_between(field: str, value: float, low: float, high: float) -> None:
+    """Refuses a number outside [low, high]."""
     if not low <= value <= high:
         raise InvalidInputError(f"{field} = {value} is not allowed; it is {low} to {high}", field)
+
+
+def require_distinct(field: str, values: Sequence[object]) -> None:
+    """Refuses no values, and values of which two are equal."""
+    if not 0 < len(set(values)) == len(values):
+        raise InvalidInputError(
+            f"{field} {list(values)} are not allowed; at least one, all different", field
+        )
+
+
+def require_smoothing(window: int, percentile: float, side: int) -> None:
+    """Refuses ways of preprocessing that maps do not have; see `preprocess`.
+
+    Args:
+        window: Of the averaging, in pixels.
+        percentile: Above which a pixel counts.
+        side: The maps' longest, in pixels.
+    """
+    if not 1 <= window <= side or window % 2 == 0:
+        raise InvalidInputError(
+            f"window = {window} is not allowed; it is an odd number of pixels, at most {side}, the "
+            "maps' longest side",
+            "window",
+        )
+    if not 0 < percentile < 100:
+        raise InvalidInputError(
+            f"percentile = {percentile} is not allowed; it is between 0 and 100, both excluded",
+            "percentile",
+        )
 
 
 def require_finite(field: str, array: npt.NDArray[np.float64]) -> None:

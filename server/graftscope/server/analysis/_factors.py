@@ -1,7 +1,7 @@
 """The ways of grouping channels, none of which ends unsettled in silence.
 
-By their binary maps (section 3.3): NMF, k-means, Ward's clustering. And by what they do pair by pair, where images
-are not aligned: influence maps average over pairs, so they tell where a channel acts only if that
+By their binary maps (section 3.3): NMF, k-means, Ward's clustering. And by what they do pair by
+pair, where images are not aligned: influence maps average over pairs, so they tell where a channel acts only if that
 is the same place in most images. Section 5 suggests principal components of the channels'
 counterfactuals themselves, and non-linear generalisations. Both need no more than the channels'
 products: channel c's effects in all pairs and pixels are one long vector, and its products with the
@@ -78,7 +78,7 @@ def cluster_kmeans(
     """k-means: templates are centroids, weights are one-hot."""
     points = matrix.astype(np.float64)
     labels, iterations = kmeans_labels(points, k, seed, max_iterations)
-    return _centroids(points, labels, k, iterations)
+    return _factors(matrix, labels, k, iterations)
 
 
 def cluster_agglomerative(matrix: npt.NDArray[np.bool_], k: int) -> Factors:
@@ -91,16 +91,9 @@ def cluster_agglomerative(matrix: npt.NDArray[np.bool_], k: int) -> Factors:
     points = matrix.astype(np.float64)
     require_different(points, k)
     if len(points) == 1:  # scikit-learn wants two rows.
-        return _centroids(points, np.zeros(1, dtype=np.int64), k, 0)
+        return _factors(matrix, np.zeros(1, dtype=np.int64), k, 0)
     labels = AgglomerativeClustering(n_clusters=k, linkage="ward").fit_predict(points)
-    return _centroids(points, np.asarray(labels, dtype=np.int64), k, len(points) - k)
-
-
-def _centroids(
-    points: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], k: int, iterations: int
-) -> Factors:
-    weights = np.eye(k)[labels]  # (C, K)
-    return Factors(weights, weights.T @ points / weights.sum(axis=0)[:, np.newaxis], iterations)
+    return _factors(matrix, np.asarray(labels, dtype=np.int64), k, len(points) - k)
 
 
 def cluster_components(
@@ -187,7 +180,7 @@ def affinities(products: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _factors(
     matrix: npt.NDArray[np.bool_], labels: npt.NDArray[np.int64], k: int, iterations: int
 ) -> Factors:
-    """Templates as k-means has them: the share of the module's channels that reach a pixel."""
+    """Templates are centroids: the share of the module's channels that reach a pixel."""
     weights = np.eye(k)[labels]  # (C, K)
     sizes = np.maximum(weights.sum(axis=0), 1.0)
     return Factors(weights, (weights.T @ matrix) / sizes[:, np.newaxis], iterations)

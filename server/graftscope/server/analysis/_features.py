@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from graftscope.server.analysis._errors import InvalidInputError, finite_array
+from graftscope.server.analysis._errors import InvalidInputError, finite_array, require_smoothing
 
 DEFAULT_WINDOW = 3
 DEFAULT_PERCENTILE = 75.0
@@ -57,23 +57,9 @@ def preprocess(
         InvalidInputError: The window is even or below 1, the percentile is out of range, or the
             maps have another shape or values that are not finite.
     """
-    if window < 1 or window % 2 == 0:
-        raise InvalidInputError(
-            f"window = {window} is not allowed; it is an odd number of pixels, at least 1", "window"
-        )
-    if not 0 < percentile < 100:
-        raise InvalidInputError(
-            f"percentile = {percentile} is not allowed; it is between 0 and 100, both excluded",
-            "percentile",
-        )
     values = finite_array("maps", maps, "CHW")
     channels, height, width = values.shape
-    if window > max(height, width):
-        raise InvalidInputError(
-            f"window = {window} is not allowed; it is odd and at most {max(height, width)}, the "
-            "maps' longest side",
-            "window",
-        )
+    require_smoothing(window, percentile, max(height, width))
     smooth = _box_filter(values, window).reshape(channels, height * width)  # (C, P)
     thresholds = np.percentile(smooth, percentile, axis=1, keepdims=True, method="linear")
     matrix = smooth > thresholds
@@ -113,7 +99,14 @@ def features_of(
     percentile: float = DEFAULT_PERCENTILE,
     products: npt.ArrayLike | None = None,
 ) -> Features:
-    """Makes features of influence maps; see `preprocess` and `find_modules`.
+    """What the channels of a layer are grouped by.
+
+    Args:
+        maps: Elementary influence maps, shape (C, H, W), finite.
+        window: Side of the box filter in pixels, odd.
+        percentile: Of each map, between 0 and 100, above which a pixel counts.
+        products: Mean over pairs and pixels of the product of two channels' effects in the same
+            pair, shape (C, C); some methods need them.
 
     Raises:
         InvalidInputError: The window, the percentile, the maps or the products are not allowed.

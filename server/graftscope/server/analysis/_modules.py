@@ -19,13 +19,7 @@ from graftscope.server.analysis._factors import (
     cluster_spectrally,
     factorise_nmf,
 )
-from graftscope.server.analysis._features import (
-    DEFAULT_PERCENTILE,
-    DEFAULT_WINDOW,
-    BinaryMaps,
-    Features,
-    features_of,
-)
+from graftscope.server.analysis._features import BinaryMaps, Features
 
 NO_MODULE = -1
 """Label of a channel that belongs to no module."""
@@ -93,43 +87,26 @@ class Modules:
         return np.bincount(members, minlength=self.k).astype(np.int64)
 
 
-def find_modules(
-    maps: npt.ArrayLike,
-    k: int,
-    method: Method = Method.NMF,
-    seed: int = 0,
-    window: int = DEFAULT_WINDOW,
-    percentile: float = DEFAULT_PERCENTILE,
-    products: npt.ArrayLike | None = None,
-) -> Modules:
-    """Groups channels into K modules by their elementary influence maps.
+def find_modules(features: Features, k: int, method: Method = Method.NMF, seed: int = 0) -> Modules:
+    """Groups channels into K modules.
 
     Args:
-        maps: Elementary influence maps of a layer, shape (C, H, W), finite.
+        features: Of the channels.
         k: Number of modules, from 1 to the number of maps that are not empty.
         method: Non-negative matrix factorisation, k-means or agglomerative clustering of the same
-            matrix; or k-means on principal components or on a spectral embedding of `products`.
+            matrix; or k-means on principal components or on a spectral embedding of the products.
         seed: From 0 to 2^32 - 1. That of k-means chooses its ten starts; that of NMF enters through
             a randomised singular value decomposition alone, so clear modules hardly depend on it;
             agglomerative clustering has none.
-        window: Side of the box filter in pixels, odd.
-        percentile: Of each map, between 0 and 100, above which a pixel counts.
-        products: Mean over pairs and pixels of the product of two channels' effects in the same
-            pair, shape (C, C); needed by PCA and SPECTRAL alone.
 
     Returns:
         The modules.
 
     Raises:
-        InvalidInputError: An argument is malformed or out of range.
+        InvalidInputError: The seed is out of range, or the method needs products.
         KTooLargeError: There are fewer maps (different maps, but for NMF) than modules.
         NotConvergedError: The method reached its iteration limit.
     """
-    return group(features_of(maps, window, percentile, products), k, method, seed)
-
-
-def group(features: Features, k: int, method: Method, seed: int) -> Modules:
-    """Groups channels by their features; see `find_modules`."""
     require_between("seed", seed, 0, MAX_CLUSTERING_SEED)
     kept = features.binary.nonempty
     _require_fitting_k(k, len(kept), *features.binary.matrix.shape)
@@ -150,10 +127,7 @@ def without_impure(modules: Modules, min_purity: float) -> Modules:
     Raises:
         InvalidInputError: The purity is out of range.
     """
-    if not 0 <= min_purity <= 1:
-        raise InvalidInputError(
-            f"min_purity = {min_purity} is not allowed; it is 0 to 1", "min_purity"
-        )
+    require_between("min_purity", min_purity, 0, 1)
     # Written so that a purity of NaN, which is in no module already, stays out.
     pure = modules.purity >= min_purity
     return replace(modules, labels=np.where(pure, modules.labels, NO_MODULE))

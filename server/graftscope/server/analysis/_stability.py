@@ -19,14 +19,10 @@ from graftscope.server.analysis._errors import (
     KTooLargeError,
     NotConvergedError,
     require_between,
+    require_distinct,
 )
-from graftscope.server.analysis._features import (
-    DEFAULT_PERCENTILE,
-    DEFAULT_WINDOW,
-    Features,
-    features_of,
-)
-from graftscope.server.analysis._modules import MAX_CLUSTERING_SEED, Method, group
+from graftscope.server.analysis._features import Features
+from graftscope.server.analysis._modules import MAX_CLUSTERING_SEED, Method, find_modules
 from graftscope.server.analysis._thirds import Split, compare, random_split, smallest_run
 
 DEFAULT_KS = tuple(range(2, 11))
@@ -102,14 +98,11 @@ class Stability:
 
 
 def stability(
-    maps: npt.ArrayLike,
+    features: Features,
     ks: Sequence[int] | None = None,
     methods: Sequence[Method] = DEFAULT_METHODS,
     repeats: int = DEFAULT_REPEATS,
     seed: int = 0,
-    window: int = DEFAULT_WINDOW,
-    percentile: float = DEFAULT_PERCENTILE,
-    products: npt.ArrayLike | None = None,
     each: Each = map,
     before_each: Callable[[], None] = lambda: None,
     after_each: Callable[[], None] = lambda: None,
@@ -119,15 +112,12 @@ def stability(
     Every number and every method sees the same thirds, so their differences are paired.
 
     Args:
-        maps: Elementary influence maps of a layer, shape (C, H, W), finite.
+        features: Of the channels of a layer.
         ks: Numbers of modules, each from 2 to the size of the smaller run, which is two thirds of
             the channels that are not empty; None for 2 to 10, as far as that allows.
         methods: How channels are grouped; at least one.
         repeats: Random partitions, at least 1.
         seed: Of partitions and methods, from 0 to 2^32 - 1.
-        window: Side of the box filter in pixels, odd.
-        percentile: Of each map, between 0 and 100, above which a pixel counts.
-        products: As in `find_modules`.
         each: Makes comparisons (a method, a number, a partition) one after the other, or side by
             side.
         before_each: Called before each comparison; what it raises ends the search.
@@ -141,7 +131,7 @@ def stability(
         KTooLargeError: There are fewer maps in a run than modules.
     """
     _require_counts(methods, repeats, seed)
-    features = features_of(maps, window, percentile, products).without_empty()
+    features = features.without_empty()
     channels = len(features.binary.matrix)
     chosen = _allowed_ks(ks, channels)
     splits = [random_split(channels, seed, r, _PERMUTATIONS) for r in range(repeats)]
@@ -219,8 +209,8 @@ def suggest_k(
 
 def _repeat(features: Features, method: Method, k: int, split: Split) -> tuple[float, float, float]:
     try:
-        first = group(features.of(split.first), k, method, split.seeds[0])
-        second = group(features.of(split.second), k, method, split.seeds[1])
+        first = find_modules(features.of(split.first), k, method, split.seeds[0])
+        second = find_modules(features.of(split.second), k, method, split.seeds[1])
     except (NotConvergedError, KTooLargeError):
         # One repeat's failure is told by its NaN; the other repeats still count.
         return math.nan, math.nan, math.nan
@@ -228,8 +218,7 @@ def _repeat(features: Features, method: Method, k: int, split: Split) -> tuple[f
 
 
 def _require_counts(methods: Sequence[Method], repeats: int, seed: int) -> None:
-    if len(methods) == 0 or len(set(methods)) < len(methods):
-        raise InvalidInputError("methods are at least one, all different", "methods")
+    require_distinct("methods", methods)
     if repeats < 1:
         raise InvalidInputError(f"repeats = {repeats} is not allowed; at least 1", "repeats")
     require_between("seed", seed, 0, MAX_CLUSTERING_SEED)
@@ -252,8 +241,7 @@ def _allowed_ks(ks: Sequence[int] | None, channels: int) -> tuple[int, ...]:
             f"that are not flat, so K is 2 to {limit}",
             "ks",
         )
-    if len(set(ks)) < len(ks):
-        raise InvalidInputError(f"ks {list(ks)} name a number twice", "ks")
+    require_distinct("ks", ks)
     return tuple(sorted(ks))
 
 

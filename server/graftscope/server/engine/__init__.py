@@ -40,7 +40,7 @@ from graftscope.server.engine._inputs import (
     complete,
 )
 from graftscope.server.engine._layered import LayeredSets
-from graftscope.server.engine._measure import choose
+from graftscope.server.engine._measure import choose, seconds_a_pair
 from graftscope.server.engine._originals import (
     ConstrainedPairs,
     DrawnImagePairs,
@@ -133,6 +133,7 @@ __all__ = [
     "run_in",
     "runs_side_by_side",
     "sampling",
+    "seconds_a_pair",
     "shard_effects",
     "to_range",
 ]

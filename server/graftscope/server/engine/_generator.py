@@ -303,6 +303,12 @@ class Generator:
         _, height, width = self.image_shape
         return Areas(-(-height // limit), -(-width // limit))
 
+    def map_shape(self, map_size: int) -> tuple[int, int]:
+        """Height and width of a map whose sides are kept at `map_size` or below."""
+        areas = self.areas(map_size)
+        _, height, width = self.image_shape
+        return -(-height // areas.height), -(-width // areas.width)
+
     def session(self, purpose: str, model: Callable[[], ir.Model | Path]) -> Session:
         """The session for a purpose, opened from a file or a model if it is not there."""
         key = f"{self.manifest.digest}/{purpose}"

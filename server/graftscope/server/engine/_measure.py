@@ -70,7 +70,8 @@ def choose(
         return candidates[0]
 
     def measure(plan: Plan) -> _Measured:
-        return _measure(subject, source, pairs[: plan.batch], plan, cancellation, clock)
+        some = pairs[: plan.batch]
+        return _Measured(plan, seconds_a_pair(subject, source, some, plan, cancellation, clock))
 
     first = measure(candidates[0])
     if first.seconds_a_pair * len(pairs) < WORTH_S:
@@ -85,6 +86,44 @@ def choose(
         if best.seconds_a_pair * CLEARLY < first.seconds_a_pair:
             settled.add(plan.backend)
     return best.plan
+
+
+def seconds_a_pair(
+    subject: Subject,
+    source: PairSource,
+    pairs: range,
+    plan: Plan,
+    cancellation: Cancellation,
+    clock: Callable[[], float] = time.perf_counter,
+    trials_s: float = _TRIALS_S,
+) -> float:
+    """How long a pair takes, by a batch's originals and one run of each kind.
+
+    Args:
+        subject: whose influence.
+        source: where the pairs come from.
+        pairs: of one batch.
+        plan: how they are run.
+        cancellation: what may stop it.
+        clock: seconds.
+        trials_s: a run that takes longer than this is not repeated.
+
+    Raises:
+        Cancelled: it was stopped.
+    """
+
+    def record() -> Batch:
+        return subject.record(source, pairs, plan, cancellation)
+
+    record()  # Opens the sessions, as the first run of each kind does.
+    started = clock()
+    batch = record()
+    total_s = clock() - started
+    for some, count in subject.kinds(plan):
+        run = partial(batch.effects, some)
+        run()
+        total_s += count * _seconds(run, clock, trials_s)
+    return total_s / len(pairs)
 
 
 def _try(measure: Callable[[Plan], _Measured], plan: Plan) -> _Measured | None:
@@ -123,32 +162,10 @@ def _agrees(
     return False
 
 
-def _measure(
-    subject: Subject,
-    source: PairSource,
-    pairs: range,
-    plan: Plan,
-    cancellation: Cancellation,
-    clock: Callable[[], float],
-) -> _Measured:
-    def record() -> Batch:
-        return subject.record(source, pairs, plan, cancellation)
-
-    record()  # Opens the sessions, as the first run of each kind does.
-    started = clock()
-    batch = record()
-    total_s = clock() - started
-    for some, count in subject.kinds(plan):
-        run = partial(batch.effects, some)
-        run()
-        total_s += count * _seconds(run, clock)
-    return _Measured(plan, total_s / len(pairs))
-
-
-def _seconds(work: Callable[[], object], clock: Callable[[], float]) -> float:
+def _seconds(work: Callable[[], object], clock: Callable[[], float], most_s: float) -> float:
     """The median of three times, or of fewer where once is long already."""
     times: list[float] = []
-    while len(times) < _TRIALS and sum(times) < _TRIALS_S:
+    while len(times) < _TRIALS and sum(times) < most_s:
         started = clock()
         work()
         times.append(clock() - started)

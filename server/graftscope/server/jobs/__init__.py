@@ -3,20 +3,19 @@
 It knows the engine and the analyses; it must not know gRPC or protobuf.
 """
 
-from graftscope.server.jobs._array_ref import ArrayRef
 from graftscope.server.jobs._artifacts import (
+    ArrayRef,
     ArtifactStore,
     ArtifactWriter,
+    Scratch,
     array_bytes,
     check_sha256,
     decode_array,
 )
-from graftscope.server.jobs._checkpoints import CheckpointFolder
-from graftscope.server.jobs._execution import JobSettings
-from graftscope.server.jobs._live import Snapshot
-from graftscope.server.jobs._resolve import Resolver
+from graftscope.server.jobs._lifecycle import JobSettings
+from graftscope.server.jobs._live_job import Snapshot
+from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._runner import JobRunner
-from graftscope.server.jobs._scratch import Scratch
 from graftscope.server.jobs._specification import (
     DonorSpec,
     EditSpec,
@@ -26,8 +25,11 @@ from graftscope.server.jobs._specification import (
     MagnitudeSpec,
     ModulesSpec,
     OriginalsSpec,
+    RelativeErrorSpec,
     Spec,
     StabilitySpec,
+    StableLabelsSpec,
+    UntilSpec,
     canonical,
     identity,
     input_arrays,
@@ -49,8 +51,7 @@ from graftscope.server.jobs._store import (
     Json,
     Result,
 )
-from graftscope.server.jobs._sums import Looks, Sums
-from graftscope.server.jobs._until import RelativeErrorSpec, StableLabelsSpec, UntilSpec
+from graftscope.server.jobs._sums import CheckpointFolder, Looks, Sums
 
 __all__ = [
     "LEAST_PAIRS",

@@ -1,4 +1,4 @@
-"""Arrays in files that are named by their checksum.
+"""Arrays in files that are named by their checksum; those of one call in memory.
 
 A file appears under its name only when it is whole. It must not know jobs or gRPC.
 """
@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,13 +20,27 @@ from numpy.typing import NDArray
 
 from graftscope import codec
 from graftscope.server.errors import Corrupt, InvalidInput, NotFound
-from graftscope.server.jobs._array_ref import ArrayRef
 
 MAX_AXES = 16
 MAX_ELEMENTS = 2**48
 """Beyond any array that could be sent, and within what numpy can count."""
 
 _SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class ArrayRef:
+    """An array in the artifact store.
+
+    Attributes:
+        sha256: of the elements in C order, little-endian; lowercase hexadecimal.
+        datatype: KServe's name, such as FP64.
+        shape: extents, outermost axis first.
+    """
+
+    sha256: str
+    datatype: str
+    shape: tuple[int, ...]
 
 
 def decode_array(
@@ -225,3 +240,27 @@ class ArtifactWriter:
         name = self.digest
         self._path.replace(self._folder / name)
         return name
+
+
+class Scratch(ArtifactStore):
+    """A store whose own arrays are gone with it; others are read from the store below it.
+
+    Args:
+        store: what is stored already.
+    """
+
+    def __init__(self, store: ArtifactStore) -> None:
+        # Its folder is there already.
+        self.folder = store.folder
+        self._arrays: dict[ArrayRef, NDArray[np.generic]] = {}
+
+    def put(self, array: NDArray[np.generic], *, durable: bool = True) -> ArrayRef:
+        """Keeps an array for as long as the call lasts."""
+        ref = array_ref(array)
+        self._arrays[ref] = array
+        return ref
+
+    def get(self, ref: ArrayRef, field: str = "array") -> NDArray[np.generic]:
+        """As `ArtifactStore.get`."""
+        kept = self._arrays.get(ref)
+        return super().get(ref, field) if kept is None else kept

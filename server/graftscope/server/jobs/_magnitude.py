@@ -20,9 +20,9 @@ from graftscope.server.analysis import (
     Method,
     Modules,
     Regression,
+    features_of,
     find_modules,
     magnitude_lines,
-    preprocess,
 )
 from graftscope.server.engine import Cancellation, Generator
 from graftscope.server.jobs._artifacts import ArtifactStore
@@ -32,7 +32,7 @@ from graftscope.server.jobs._store import Json, Result
 MAGNITUDE_ROW_BYTES = 7 * 8
 """Seven columns."""
 
-Influence = Callable[[InfluenceSpec], Awaitable[Result]]
+RunInfluence = Callable[[InfluenceSpec], Awaitable[Result]]
 """Runs an influence job to its end, or finds one that is done."""
 
 
@@ -67,7 +67,7 @@ async def run_magnitude(
     artifacts: ArtifactStore,
     executor: Executor,
     cancellation: Cancellation,
-    influence: Influence,
+    influence: RunInfluence,
 ) -> Result:
     """Finds the modules of every layer, measures them, and fits the lines.
 
@@ -118,21 +118,13 @@ def find_rows(
         Cancelled: the job was cancelled; seen between two numbers.
     """
     arrays = {name: artifacts.get(ref, name) for name, ref in found.arrays.items()}
-    maps, products = arrays["maps"], arrays.get("products")
-    kept = len(preprocess(maps, spec.window, spec.percentile).nonempty)
+    products = arrays.get("products")
+    features = features_of(arrays["maps"], spec.window, spec.percentile, products)
+    kept = len(features.binary.nonempty)
     rows: list[Row] = []
     for k in spec.ks or _default_ks(kept, str(found.scalars["layer"])):
         cancellation.check()
-        modules = find_modules(
-            maps,
-            k,
-            Method(spec.method),
-            spec.method_seed,
-            spec.window,
-            spec.percentile,
-            products=products,
-        )
-        rows += _rows_of(modules)
+        rows += _rows_of(find_modules(features, k, Method(spec.method), spec.method_seed))
     return rows
 
 

@@ -21,11 +21,10 @@ from graftscope.server.engine import (
     choose_close,
 )
 from graftscope.server.errors import Conflict, Corrupt, NotFound
-from graftscope.server.jobs._checkpoints import CheckpointFolder
-from graftscope.server.jobs._influence import estimate, shard_count
+from graftscope.server.jobs._grouping import stability_shards
+from graftscope.server.jobs._influence import InfluenceWork, estimate, shard_count
 from graftscope.server.jobs._magnitude import MAGNITUDE_ROW_BYTES, channels_spec
-from graftscope.server.jobs._ran import can_run
-from graftscope.server.jobs._resolve import Resolver
+from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._specification import (
     InfluenceSpec,
     MagnitudeSpec,
@@ -36,9 +35,8 @@ from graftscope.server.jobs._specification import (
     identity,
     parse_spec,
 )
-from graftscope.server.jobs._stability import stability_shards
 from graftscope.server.jobs._store import Estimate, Job, JobState, JobStore
-from graftscope.server.jobs._sums import Sums
+from graftscope.server.jobs._sums import CheckpointFolder, Sums
 from graftscope.server.logs import get_logger
 
 UNENDED = (JobState.QUEUED, JobState.RUNNING)
@@ -167,17 +165,11 @@ class Preparation:
         subject, source = self.resolve(spec)
         earlier = self._earlier(job.identity, subject)
         plan, sums = earlier or (self._chosen(subject, source, spec), None)
+        work = InfluenceWork(spec, subject, source, plan, self.cancellation)
         planned = replace(
             job,
             plan={**asdict(plan), "rewrites": list(plan.rewrites)},
-            estimate=estimate(
-                subject,
-                source,
-                plan,
-                spec,
-                workers=self.workers,
-                cancellation=self.cancellation,
-            ),
+            estimate=estimate(work, self.workers),
             shards_total=shard_count(spec),
             shards_done=sums.shards if sums else 0,
         )
@@ -231,4 +223,6 @@ def stored_plan(value: dict[str, Any]) -> Plan:
 
 
 def _gives_same_bits(plan: Plan, generator: Generator) -> bool:
-    return plan.arithmetic_version == ARITHMETIC_VERSION and can_run(generator, plan)
+    """Whether a stored plan's arithmetic, provider and precision are there."""
+    is_same = plan.arithmetic_version == ARITHMETIC_VERSION
+    return is_same and plan.backend in generator.backends(AUTO)

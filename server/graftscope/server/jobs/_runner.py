@@ -13,15 +13,14 @@ from weakref import WeakValueDictionary
 
 from graftscope.server.errors import Cancelled, NotFound, NotReady, Stopping
 from graftscope.server.jobs._artifacts import ArtifactStore
-from graftscope.server.jobs._checkpoints import CheckpointFolder
-from graftscope.server.jobs._cleanup import forget_expired
-from graftscope.server.jobs._execution import Execution, JobSettings, NeededFailed, Outcome
-from graftscope.server.jobs._live import Live, Snapshot
+from graftscope.server.jobs._expiry import forget_expired
+from graftscope.server.jobs._lifecycle import JobSettings, Lifecycle, NeededFailed, Outcome
+from graftscope.server.jobs._live_job import Live, Snapshot
 from graftscope.server.jobs._preparation import UNENDED, Preparation
-from graftscope.server.jobs._resolve import Resolver
+from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._specification import InfluenceSpec, Spec, identity
 from graftscope.server.jobs._store import Job, JobState, JobStore, Result
-from graftscope.server.jobs._sums import Sums
+from graftscope.server.jobs._sums import CheckpointFolder, Sums
 from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")
@@ -50,7 +49,7 @@ class JobRunner:
         self._checkpoints = checkpoints
         self._settings = settings
         self._preparation = Preparation(store, checkpoints, resolver, settings.workers)
-        self._execution = Execution(
+        self._lifecycle = Lifecycle(
             store, checkpoints, self._preparation, settings, self._run_needed
         )
         self._live: dict[str, Live] = {}
@@ -88,7 +87,7 @@ class JobRunner:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         self._planning.shutdown()
-        self._execution.close()
+        self._lifecycle.close()
 
     async def create(self, spec: Spec, *, model: str, request_id: str | None = None) -> Job:
         """Starts a job, or answers with one of the same identity that goes on or is done.
@@ -138,7 +137,7 @@ class JobRunner:
         if job_id in self._live:
             self._live[job_id].cancel()
         elif not job.state.ended:
-            await asyncio.to_thread(self._execution.end, job, Outcome(JobState.CANCELLED))
+            await asyncio.to_thread(self._lifecycle.end, job, Outcome(JobState.CANCELLED))
 
     async def delete(self, job_id: str) -> None:
         """Forgets a job that has ended.
@@ -265,7 +264,7 @@ class JobRunner:
             # By whom is not known any more.
             self._live[job.id].asked_for = True
         else:
-            await asyncio.to_thread(self._execution.end, job, Outcome(JobState.CANCELLED))
+            await asyncio.to_thread(self._lifecycle.end, job, Outcome(JobState.CANCELLED))
 
     def _creation(self, kind: str, key: str | None) -> asyncio.Lock:
         """What keeps one job from being created twice; others are created meanwhile."""
@@ -292,7 +291,7 @@ class JobRunner:
         return job
 
     async def _run(self, live: Live) -> None:
-        await self._execution.run(live)
+        await self._lifecycle.run(live)
         if live.snapshot.job.state.ended:
             self._live.pop(live.snapshot.job.id)
 

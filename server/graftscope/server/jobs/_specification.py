@@ -1,7 +1,7 @@
 """What a job computes, as plain values; its canonical form decides the job's identity.
 
 Arrays are named by their sha256, so a specification is small and can be stored as JSON. It must not
-know protobuf, sessions or how the job is cut into runs.
+know protobuf, sessions, how a stopping rule is decided, or how the job is cut into runs.
 """
 
 import hashlib
@@ -12,13 +12,51 @@ from itertools import accumulate
 from typing import TypeAlias
 
 from graftscope.server.engine import Donor, Edit
-from graftscope.server.jobs._array_ref import ArrayRef
-from graftscope.server.jobs._plain import from_plain
-from graftscope.server.jobs._until import UntilSpec
+from graftscope.server.jobs._artifacts import ArrayRef
+from graftscope.server.jobs._json import from_plain
 
 # Absent from the canonical form where they are empty, so that what was specified before there was
 # such a field keeps its identity.
 _LATER_FIELDS = frozenset({"share", "stratified", "interventions", "until", "each_layer"})
+
+
+@dataclass(frozen=True)
+class RelativeErrorSpec:
+    """Until every individual influence is known to a relative standard error.
+
+    Attributes:
+        error: above 0 and below 1.
+        version: of the decision.
+    """
+
+    error: float
+    version: int = 1
+    rule: str = "relative_standard_error"
+
+
+@dataclass(frozen=True)
+class StableLabelsSpec:
+    """Until the labels of modules stay what they are over the last half of the pairs.
+
+    Attributes:
+        k: number of modules, at least 2.
+        method: nmf, kmeans, pca or spectral.
+        seed: of the method.
+        window: side of the averaging window in pixels, odd.
+        percentile: between 0 and 100.
+        version: of the decision.
+    """
+
+    k: int
+    method: str
+    seed: int
+    window: int
+    percentile: float
+    version: int = 1
+    rule: str = "stable_labels"
+
+
+UntilSpec: TypeAlias = RelativeErrorSpec | StableLabelsSpec
 
 
 DonorSpec: TypeAlias = Donor[ArrayRef]

@@ -19,12 +19,12 @@ from graftscope.server.analysis import (
     MapMoments,
     Method,
     NotConvergedError,
+    features_of,
     find_modules,
     match_labels,
 )
-from graftscope.server.jobs._specification import InfluenceSpec
+from graftscope.server.jobs._specification import InfluenceSpec, RelativeErrorSpec, StableLabelsSpec
 from graftscope.server.jobs._sums import Looks, Sums
-from graftscope.server.jobs._until import RelativeErrorSpec, StableLabelsSpec
 
 LEAST_PAIRS = 64
 """No rule looks at fewer: standard errors and labels of few pairs mislead."""
@@ -181,9 +181,9 @@ class LabelRule:
     ) -> NDArray[np.int64]:
         """(C,) labels; all are -1 where no such modules can be found yet, which is no agreement."""
         spec = self.labels
-        arguments = (spec.k, Method(spec.method), spec.seed, spec.window, spec.percentile)
+        features = features_of(maps, spec.window, spec.percentile, products)
         try:
-            return find_modules(maps, *arguments, products=products).labels
+            return find_modules(features, spec.k, Method(spec.method), spec.seed).labels
         except (KTooLargeError, NotConvergedError):
             return np.full(len(maps), NO_MODULE, dtype=np.int64)
 

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 
 from graftscope.server.errors import InvalidInput
-from graftscope.server.jobs._array_ref import ArrayRef
-from graftscope.server.jobs._plain import from_plain
+from graftscope.server.jobs._artifacts import ArrayRef
+from graftscope.server.jobs._json import from_plain
 
 Json: TypeAlias = "str | int | float | list[Json] | dict[str, Json]"
 """What a result keeps beside its arrays."""

@@ -1,4 +1,4 @@
-"""A stability job: influence maps in, agreement of modules out (section 4.1).
+"""Jobs that take influence maps and give modules (section 3.3), or their stability (section 4.1).
 
 It must not know databases, watchers or gRPC.
 """
@@ -8,11 +8,55 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 
-from graftscope.server.analysis import Method, SuggestedK, cell_count, stability
+import numpy as np
+
+from graftscope.server.analysis import (
+    Features,
+    Method,
+    SuggestedK,
+    cell_count,
+    features_of,
+    seed_consensus,
+    stability,
+    without_impure,
+)
 from graftscope.server.engine import Cancellation
 from graftscope.server.jobs._artifacts import ArtifactStore
-from graftscope.server.jobs._specification import StabilitySpec
+from graftscope.server.jobs._specification import ModulesSpec, StabilitySpec
 from graftscope.server.jobs._store import Json, Result
+
+
+def run_modules(spec: ModulesSpec, artifacts: ArtifactStore, cancellation: Cancellation) -> Result:
+    """Finds the modules under the first seed, and how far they depend on it.
+
+    Raises:
+        AnalysisError: the maps or K are not allowed, or the method did not converge.
+        Corrupt: the stored maps are damaged.
+        Cancelled: the job was cancelled; seen between two seeds.
+    """
+    features, method = _features(spec, artifacts), Method(spec.method)
+    consensus = seed_consensus(features, spec.k, method, spec.seeds, cancellation.check)
+    first = consensus.runs[0]
+    runs = [without_impure(run, spec.min_purity) for run in consensus.runs]
+    impure = np.count_nonzero(runs[0].labels != first.labels)
+    arrays = {
+        "labels": runs[0].labels,
+        "templates": first.templates,
+        "weights": first.weights,
+        "purity": first.purity,
+        "seed_labels": np.stack([run.labels for run in runs]),
+        "seed_templates": np.stack([run.templates for run in consensus.runs]),
+        "agreement": consensus.label_agreement,
+        "cosine": consensus.template_cosine,
+    }
+    return Result(
+        arrays={name: artifacts.put(array) for name, array in arrays.items()},
+        scalars={
+            "seeds_agreeing": consensus.agreeing_count,
+            "method": spec.method,
+            "impure": int(impure),
+        },
+    )
 
 
 def stability_shards(spec: StabilitySpec) -> int:
@@ -45,14 +89,11 @@ def run_stability(
     """
     with one_blas_thread:
         found = stability(
-            artifacts.get(spec.maps, "maps"),
+            _features(spec, artifacts),
             spec.ks,
             [Method(method) for method in spec.methods],
             spec.repeats,
             spec.seed,
-            spec.window,
-            spec.percentile,
-            products=None if spec.products is None else artifacts.get(spec.products, "products"),
             each=executor.map,
             before_each=cancellation.check,
             after_each=on_shard,
@@ -71,6 +112,12 @@ def run_stability(
             "channels": found.channels,
         },
     )
+
+
+def _features(spec: ModulesSpec | StabilitySpec, artifacts: ArtifactStore) -> Features:
+    maps = artifacts.get(spec.maps, "maps")
+    products = None if spec.products is None else artifacts.get(spec.products, "products")
+    return features_of(maps, spec.window, spec.percentile, products)
 
 
 def _to_json(suggested: SuggestedK) -> Json:

@@ -34,8 +34,7 @@ from graftscope.server.engine import (
     complete,
     encode,
 )
-from graftscope.server.jobs._array_ref import ArrayRef
-from graftscope.server.jobs._artifacts import ArtifactStore
+from graftscope.server.jobs._artifacts import ArrayRef, ArtifactStore
 from graftscope.server.jobs._specification import (
     EditSpec,
     InfluenceSpec,

@@ -6,17 +6,17 @@ know gRPC, or how jobs are created and watched.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 from graftscope.server.errors import Cancelled, Corrupt
-from graftscope.server.jobs._checkpoints import CheckpointFolder
-from graftscope.server.jobs._influence import expected_shards, finish, run_shards, shard_count
-from graftscope.server.jobs._live import Live, Snapshot
+from graftscope.server.jobs._grouping import run_modules, run_stability
+from graftscope.server.jobs._influence import InfluenceWork, finish, run_shards, shard_count
+from graftscope.server.jobs._live_job import Counter, Live, Snapshot, Tracker
 from graftscope.server.jobs._magnitude import run_magnitude
-from graftscope.server.jobs._modules import run_modules
 from graftscope.server.jobs._preparation import Preparation, stored_plan
 from graftscope.server.jobs._specification import (
     InfluenceSpec,
@@ -25,15 +25,15 @@ from graftscope.server.jobs._specification import (
     StabilitySpec,
     parse_spec,
 )
-from graftscope.server.jobs._stability import run_stability
-from graftscope.server.jobs._stopping import Rule, rule_of
+from graftscope.server.jobs._stopping import Rule
 from graftscope.server.jobs._store import Failure, Job, JobState, JobStore, Result, end
-from graftscope.server.jobs._sums import Sums
-from graftscope.server.jobs._threads import OneBlasThread, single_threaded
-from graftscope.server.jobs._tracker import Counter, Tracker
+from graftscope.server.jobs._sums import CheckpointFolder, Sums
+from graftscope.server.jobs._thread_pools import ThreadPools
 from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class NeededFailed(Exception):
         self.failure = failure
 
 
-class Execution:
+class Lifecycle:
     """Runs jobs to their end.
 
     Args:
@@ -101,29 +101,16 @@ class Execution:
         self._store = store
         self._checkpoints = checkpoints
         self._preparation = preparation
+        self._artifacts = preparation.resolver.artifacts
         self._settings = settings
         self._needed = needed
-        self._shards = ThreadPoolExecutor(settings.workers, thread_name_prefix="shard")
-        # A thread of its own: what a cancelled search left running must not hold up anything else.
-        self._modules = ThreadPoolExecutor(1, thread_name_prefix="modules")
-        # Likewise; one at a time, since each limits the threads of BLAS and then lifts the limit.
-        self._comparisons = ThreadPoolExecutor(1, thread_name_prefix="stability")
-        self._cells = ThreadPoolExecutor(
-            settings.workers, thread_name_prefix="cell", initializer=single_threaded
-        )
-        # Influence jobs with a stopping rule look at labels while their next shards go on.
-        self._looks = ThreadPoolExecutor(1, "look", initializer=single_threaded)
-        self._one_blas_thread = OneBlasThread()
+        self._threads = ThreadPools(settings.workers)
         analyses = ("influence", "modules", "stability", "magnitude")
         self._lanes = {analysis: asyncio.Semaphore(1) for analysis in analyses}
 
     def close(self) -> None:
         """Ends the threads; a search that was dropped is not waited for."""
-        self._shards.shutdown()
-        self._modules.shutdown(wait=False, cancel_futures=True)
-        self._comparisons.shutdown(wait=False, cancel_futures=True)
-        self._cells.shutdown(wait=False, cancel_futures=True)
-        self._looks.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def run(self, live: Live) -> None:
         """Runs a job. Whatever happens, it ends in a state that watchers see."""
@@ -201,23 +188,17 @@ class Execution:
                 return await self._influence(live, spec)
 
     async def _find_modules(self, live: Live, spec: ModulesSpec) -> Result:
-        artifacts = self._preparation.resolver.artifacts
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._modules, run_modules, spec, artifacts, live.cancellation)
-        return await live.unless_cancelled(work)
+        arguments = (spec, self._artifacts, live.cancellation)
+        return await self._in(self._threads.modules, live, run_modules, *arguments)
 
     async def _stability(self, live: Live, spec: StabilitySpec) -> Result:
-        artifacts = self._preparation.resolver.artifacts
-        loop = asyncio.get_running_loop()
-        counter = Counter(_from_start(live), loop)
-        arguments = (spec, artifacts, self._cells, live.cancellation, counter.one_more)
-        work = loop.run_in_executor(
-            self._comparisons, run_stability, *arguments, self._one_blas_thread
+        threads, counter = self._threads, Counter(_from_start(live), asyncio.get_running_loop())
+        arguments = (spec, self._artifacts, threads.cells, live.cancellation, counter.one_more)
+        return await self._in(
+            threads.comparisons, live, run_stability, *arguments, threads.one_blas_thread
         )
-        return await live.unless_cancelled(work)
 
     async def _magnitude(self, live: Live, spec: MagnitudeSpec) -> Result:
-        resolver = self._preparation.resolver
         counter = Counter(_from_start(live), asyncio.get_running_loop())
         done = 0
 
@@ -230,8 +211,8 @@ class Execution:
             counter.reach(done)
             return result
 
-        generator = resolver.catalogue.by_digest(spec.model)
-        arguments = (spec, generator, resolver.artifacts, self._modules, live.cancellation)
+        generator = self._preparation.resolver.catalogue.by_digest(spec.model)
+        arguments = (spec, generator, self._artifacts, self._threads.modules, live.cancellation)
         return await live.unless_cancelled(run_magnitude(*arguments, influence))
 
     async def _influence(self, live: Live, spec: InfluenceSpec) -> Result:
@@ -239,38 +220,34 @@ class Execution:
         subject, source = await live.unless_cancelled(resolved)
         job = live.snapshot.job
         start = await asyncio.to_thread(self._load, job)
-        plan, rule = stored_plan(job.plan), rule_of(spec)
-        expected = partial(expected_shards, spec, rule)
-        every_s = self._settings.checkpoint_every_s
-        tracker = Tracker(live, self._save, len(subject), expected, start, every_s)
+        work = InfluenceWork(spec, subject, source, stored_plan(job.plan), live.cancellation)
+        tracker = Tracker(live, self._save, work, start, self._settings.checkpoint_every_s)
         sums = await run_shards(
-            subject,
-            source,
-            plan,
-            spec,
-            sums=start,
-            executor=self._shards,
-            workers=self._settings.workers,
-            cancellation=live.cancellation,
+            work,
+            start,
+            executor=self._threads.shards,
+            workers=self._threads.workers,
             on_sums=tracker.advance,
-            rule=rule,
-            look=partial(self._look, live, rule),
+            look=partial(self._look, live),
         )
-        artifacts = self._preparation.resolver.artifacts
-        arguments = (subject, source, plan, spec, sums, artifacts, live.cancellation, rule)
-        return await asyncio.to_thread(finish, *arguments)
+        return await asyncio.to_thread(finish, work, sums, self._artifacts)
 
-    async def _look(self, live: Live, rule: Rule | None, sums: Sums) -> Sums:
+    async def _look(self, live: Live, rule: Rule, sums: Sums) -> Sums:
         """Takes a rule's look in a thread of its own, the same bits whatever goes on beside it."""
-        if rule is None:
-            return sums
 
         def look() -> Sums:
-            with self._one_blas_thread:
+            with self._threads.one_blas_thread:
                 return rule.look(sums)
 
+        return await self._in(self._threads.looks, live, look)
+
+    @staticmethod
+    async def _in(
+        threads: Executor, live: Live, work: Callable[..., _Value], *arguments: object
+    ) -> _Value:
+        """The work's value, computed there unless the job is cancelled first."""
         loop = asyncio.get_running_loop()
-        return await live.unless_cancelled(loop.run_in_executor(self._looks, look))
+        return await live.unless_cancelled(loop.run_in_executor(threads, work, *arguments))
 
     def _load(self, job: Job) -> Sums | None:
         """The sums to go on from; a damaged checkpoint is said and left out."""

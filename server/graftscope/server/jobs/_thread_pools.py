@@ -1,9 +1,10 @@
-"""How many threads analyses take: one each, so that they go side by side and repeat bit by bit.
+"""The threads in which jobs compute: one each, so that they go side by side and repeat bit by bit.
 
 It must not know what the threads compute.
 """
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -56,3 +57,35 @@ class OneBlasThread:
             self._inside -= 1
             if not self._inside and self._limit is not None:
                 self._limit.restore_original_limits()
+
+
+class ThreadPools:
+    """Threads for each kind of work that must not hold up another.
+
+    Args:
+        workers: runs side by side.
+
+    Attributes:
+        workers: likewise.
+        shards: of influence.
+        modules: finds modules; what a cancelled search left running must not hold up anything else.
+        comparisons: starts comparisons of modules, one at a time: each limits the threads of BLAS.
+        cells: makes them, side by side.
+        looks: of stopping rules at labels, while the next shards go on.
+        one_blas_thread: limits BLAS while anything is compared or looked at.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.shards = ThreadPoolExecutor(workers, "shard")
+        self.modules = ThreadPoolExecutor(1, "modules")
+        self.comparisons = ThreadPoolExecutor(1, "stability")
+        self.cells = ThreadPoolExecutor(workers, "cell", initializer=single_threaded)
+        self.looks = ThreadPoolExecutor(1, "look", initializer=single_threaded)
+        self.one_blas_thread = OneBlasThread()
+
+    def close(self) -> None:
+        """Ends the threads; a search that was dropped is not waited for."""
+        self.shards.shutdown()
+        for pool in (self.modules, self.comparisons, self.cells, self.looks):
+            pool.shutdown(wait=False, cancel_futures=True)
