@@ -9,7 +9,12 @@ import pytest
 
 from graftscope.server.analysis import MapMoments
 from graftscope.server.errors import Corrupt
-from graftscope.server.jobs import Checkpoint, CheckpointFolder, Looks, Sums
+from graftscope.server.jobs import (
+    CheckpointFolder,
+    Sums,
+)
+from graftscope.server.jobs._store import Checkpoint
+from graftscope.server.jobs._sums import Looks
 
 RANDOM = np.random.default_rng(0)
 SUMS = Sums(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from graftscope.server.engine import SHARD_PAIRS
-from graftscope.server.errors import Conflict, NotFound, NotReady, Stopping
+from graftscope.server.errors import Conflict, NotFound, NotReady, ServerStopping
 from graftscope.server.jobs import ArrayRef, Job, JobState, JobStore
 from job_toys import PAIRS, SHARDS, Bench, bench, refs_of
 
@@ -434,9 +434,9 @@ async def test_a_server_that_stops_tells_its_watchers_and_starts_no_job(
         await here.reached(running, 1)
         await here.stop()
         for watcher in watching:
-            with pytest.raises(Stopping, match="goes on at its next start"):
+            with pytest.raises(ServerStopping, match="goes on at its next start"):
                 await watcher
-        with pytest.raises(Stopping):
+        with pytest.raises(ServerStopping):
             await here.create(seed=3)
 
 

@@ -23,11 +23,9 @@ from graftscope.server.jobs import (
     Spec,
     StabilitySpec,
     StableLabelsSpec,
-    canonical,
-    identity,
-    input_arrays,
     parse_spec,
 )
+from graftscope.server.jobs._specification import canonical, identity, input_arrays
 
 SHA = "0123456789abcdef" * 4
 OTHER_SHA = SHA[::-1]

@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_info
 
 from graftscope.server.engine import Cancellation
 from graftscope.server.jobs import ArtifactStore, StabilitySpec
-from graftscope.server.jobs._grouping import run_stability
+from graftscope.server.jobs._clustering import run_stability
 from graftscope.server.jobs._thread_pools import OneBlasThread, single_threaded
 
 def tell():

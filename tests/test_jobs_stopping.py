@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from graftscope.server.analysis import MapMoments, Method, features_of, find_modules
 from graftscope.server.engine import SHARD_PAIRS
 from graftscope.server.jobs import (
-    LEAST_PAIRS,
     LEAST_STABLE_PAIRS,
-    Looks,
     StableLabelsSpec,
     Sums,
 )
 from graftscope.server.jobs._stopping import (
+    LEAST_PAIRS,
     ErrorRule,
     LabelRule,
     is_scheduled,
@@ -26,6 +25,7 @@ from graftscope.server.jobs._stopping import (
     last_half,
     relative_error,
 )
+from graftscope.server.jobs._sums import Looks
 
 MAX_PAIRS = 20 * SHARD_PAIRS
 STABLE = StableLabelsSpec(k=2, method="nmf", seed=0, window=1, percentile=50.0)

@@ -13,14 +13,13 @@ import sqlalchemy as sa
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import (
     ArrayRef,
-    Checkpoint,
-    Estimate,
     Failure,
     Job,
     JobState,
     JobStore,
     Result,
 )
+from graftscope.server.jobs._store import Checkpoint, Estimate
 
 DATABASE_URL = os.environ.get("GRAFTSCOPE_TEST_DATABASE_URL")
 NO_DATABASE = "needs a database at GRAFTSCOPE_TEST_DATABASE_URL, whose table of jobs is dropped"

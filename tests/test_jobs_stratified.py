@@ -21,7 +21,6 @@ from graftscope.server.engine import (
     shard_effects,
 )
 from graftscope.server.jobs import (
-    LEAST_STRATIFIED_PAIRS,
     ArrayRef,
     Job,
     JobState,
@@ -29,7 +28,7 @@ from graftscope.server.jobs import (
     RelativeErrorSpec,
 )
 from graftscope.server.jobs._preparation import stored_plan
-from graftscope.server.jobs._stopping import rule_of
+from graftscope.server.jobs._stopping import LEAST_STRATIFIED_PAIRS, rule_of
 from job_toys import Bench, bench, refs_of
 
 SHARDS = 4

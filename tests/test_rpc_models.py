@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.server.engine import Batching, Cancellation, Catalogue, Device, SessionPool
-from graftscope.server.rpc import Making
+from graftscope.server.rpc import InteractiveRuns
 from graftscope.v1 import bundle_pb2, model_service_pb2, originals_pb2
 from job_toys import bench
 from request_toys import (
@@ -190,8 +190,8 @@ async def test_a_call_that_is_given_up_is_stopped(toy_vae_bundle: Path, tmp_path
     async with bench(toy_vae_bundle, tmp_path) as here:
         catalogue = Catalogue([here.generator.folder], SessionPool(Device.CPU, 4))
         with ThreadPoolExecutor(1) as executor:
-            making = Making(Batching(executor, 1, catalogue.turns), executor)
-            call = asyncio.ensure_future(making.run(compute))
+            runs = InteractiveRuns(Batching(executor, 1, catalogue.turns), executor)
+            call = asyncio.ensure_future(runs.run(compute))
             assert await asyncio.to_thread(started.wait, TIMEOUT_S)
             call.cancel()
             assert await asyncio.to_thread(stopped.wait, TIMEOUT_S)

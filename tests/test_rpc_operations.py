@@ -11,7 +11,7 @@ import pytest
 from google.longrunning import operations_pb2
 from google.protobuf import duration_pb2
 
-from graftscope.server.rpc._analyses import _shrink
+from graftscope.server.rpc._operations import _shrink
 from graftscope.v1 import analysis_service_pb2, precision_pb2
 from request_toys import CHANNELS, LAYER, MAPS, SIDE, VAE, influence, inline, modules, pairs
 from server_toys import (

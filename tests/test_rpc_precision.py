@@ -25,9 +25,12 @@ from graftscope.server.engine import (
 )
 from graftscope.server.engine._devices import openvino
 from graftscope.server.engine._precision import CPU
-from graftscope.server.jobs import Json, Result
-from graftscope.server.rpc import Making
-from graftscope.server.rpc._responses import execution, response
+from graftscope.server.jobs import (
+    Result,
+)
+from graftscope.server.jobs._store import Json
+from graftscope.server.rpc import InteractiveRuns
+from graftscope.server.rpc._replies import execution, response
 from graftscope.v1 import analysis_service_pb2, precision_pb2
 from request_toys import SIDE, channels, edit, encode, generate, hybridize, influence, inline, pairs
 from server_toys import Stubs, call_for, refused
@@ -130,10 +133,10 @@ async def test_what_is_made_while_one_waits_is_made_in_the_precision_that_is_ask
     swap = (Edit(layer.name, (0,), donor=ORIGINAL2),)
     images = np.random.default_rng(0).integers(0, 256, (6, SIDE, SIDE, 3), dtype=np.uint8)
     with ThreadPoolExecutor(2) as executor:
-        making = Making(Batching(executor, 2, generator.turns), executor)
-        samples = await making.samples(generator, wanted, source, range(6))
-        hybrids = await making.hybrids(generator, wanted, swap, source, range(6))
-        posterior = await making.posterior(generator, wanted, images)
+        runs = InteractiveRuns(Batching(executor, 2, generator.turns), executor)
+        samples = await runs.samples(generator, wanted, source, range(6))
+        hybrids = await runs.hybrids(generator, wanted, swap, source, range(6))
+        posterior = await runs.posterior(generator, wanted, images)
     for ran in (samples, hybrids, posterior):
         assert ran.backend == HALF
         assert ran.deviation is not None

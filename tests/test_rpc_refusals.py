@@ -143,9 +143,11 @@ def bad_until() -> Iterator[Bad]:
     yield labels(k, "k is 3; 2 to 2 is allowed", each_channel=some)
     pca = stable(method=analysis_service_pb2.METHOD_PCA)
     yield labels("until.stable_labels.method", "pca needs products", until=pca)
-    yield labels("window", "window is 4; odd numbers", until=stable(window=4))
-    yield labels("window", f"odd numbers up to {SIDE}", until=stable(window=SIDE + 1))
-    yield labels("percentile", "percentile is 100", until=stable(percentile=100.0))
+    yield labels("window", "window = 4 is not allowed; it is an odd number", until=stable(window=4))
+    yield labels(
+        "window", f"an odd number of pixels, at most {SIDE}", until=stable(window=SIDE + 1)
+    )
+    yield labels("percentile", "percentile = 100", until=stable(percentile=100.0))
     field = "until.stable_labels"
     yield labels(field, "maps of modules are asked for", each_module=inline(LABELS))
     both = each_of([edit(channels=channels(0))], [edit(channels=channels(1))])
@@ -255,21 +257,21 @@ def bad_arrays() -> Iterator[Bad]:
 
 def bad_modules() -> Iterator[Bad]:
     yield Bad("no maps", analysis_service_pb2.ModulesRequest(k=1), "maps is missing", "maps")
-    yield Bad("no k", modules(k=0), "k is 0; 1 to 4 is allowed", "k")
-    yield Bad("k too large", modules(k=5), "k is 5; 1 to 4 is allowed", "k")
+    yield Bad("no k", modules(k=0), "k = 0 is not allowed; it is 1 to 4", "k")
+    yield Bad("k too large", modules(k=5), "k = 5 is not allowed; it is 1 to 4", "k")
     yield Bad("flat maps", modules(maps=inline(MAPS[0])), r"of shape \(C, H, W\)", "maps")
     whole = modules(maps=inline(MAPS.astype(np.int64)))
     yield Bad("maps' type", whole, "INT64 of shape", "maps")
-    yield Bad("even window", modules(window=4), "window is 4; odd", "window")
+    yield Bad("even window", modules(window=4), "window = 4 is not allowed; it is an odd", "window")
     for value in (-1.0, 100.0, float("nan"), float("inf")):
-        said = "more than 0 and less than 100"
+        said = "between 0 and 100, both excluded"
         yield Bad(f"percentile {value}", modules(percentile=value), said, "percentile")
-    yield Bad("seed twice", modules(seeds=[1, 1]), "more than once", "seeds")
+    yield Bad("seed twice", modules(seeds=[1, 1]), "at least one, all different", "seeds")
 
 
 def bad_groupings() -> Iterator[Bad]:
     for value in (-0.1, 1.5, float("nan")):
-        said = "min_purity is .*; 0 to 1 is allowed"
+        said = "min_purity = .* is not allowed; it is 0 to 1"
         yield Bad(f"purity {value}", modules(min_purity=value), said, "min_purity")
     pca = analysis_service_pb2.METHOD_PCA
     without = modules(method=pca)
@@ -281,13 +283,16 @@ def bad_groupings() -> Iterator[Bad]:
     yield Bad("K of 1", stability(ks=[2, 1]), "k = 1 is not allowed; 2 to 4 is", "ks")
     yield Bad("K above", stability(ks=[5]), "k = 5 is not allowed; 2 to 4 is", "ks")
     twice = [analysis_service_pb2.METHOD_NMF, analysis_service_pb2.METHOD_NMF]
-    yield Bad(
-        "method twice", stability(methods=twice), "a method is named more than once", "methods"
-    )
-    yield Bad("K twice", stability(ks=[2, 2]), "a number more than once", "ks")
-    yield Bad("method twice", stability(methods=[0, 1]), "method is named more", "methods")
+    yield Bad("method twice", stability(methods=twice), "at least one, all different", "methods")
+    yield Bad("K twice", stability(ks=[2, 2]), "at least one, all different", "ks")
+    yield Bad("method twice", stability(methods=[0, 1]), "at least one, all different", "methods")
     yield Bad("repeats", stability(repeats=1001), "at most 1000 are allowed", "repeats")
-    yield Bad("stability's window", stability(window=2), "window is 2; odd", "window")
+    yield Bad(
+        "stability's window",
+        stability(window=2),
+        "window = 2 is not allowed; it is an odd",
+        "window",
+    )
     yield Bad("stability's maps", stability(maps=inline(MAPS[0])), r"\(C, H, W\)", "maps")
     lacking = stability(methods=[1, 4])
     yield Bad("stability's products", lacking, "method spectral needs products", "products")
@@ -302,7 +307,12 @@ def bad_magnitude() -> Iterator[Bad]:
     yield Bad("no pairs to measure", magnitude(pairs=pairs(count=0)), "1 to", "pairs.count")
     single = magnitude(pairs=latent_pairs(Z[:1], Z[:1]))
     yield Bad("one pair", single, "at least 2 are needed, one half", "pairs.originals")
-    yield Bad("magnitude's window", magnitude(window=2), "window is 2; odd", "window")
+    yield Bad(
+        "magnitude's window",
+        magnitude(window=2),
+        "window = 2 is not allowed; it is an odd",
+        "window",
+    )
     none = influence(each_intervention=each_of())
     yield Bad("no intervention", none, "each_intervention holds none", "each_intervention")
 

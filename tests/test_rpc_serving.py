@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from graftscope.server.errors import InvalidInput
-from graftscope.server.rpc._encodings import Encoding, encode_images, parse_encoding
+from graftscope.server.rpc._image_files import Encoding, encode_images, parse_encoding
 from graftscope.v1 import artifact_service_pb2, bundle_pb2, model_service_pb2, tensor_pb2
 from request_toys import (
     CHANNELS,

@@ -27,8 +27,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 import graftscope.server
 from graftscope.bundle import BundleError
 from graftscope.server import Settings, embedded_server, logs
-from graftscope.server._server import SERVICES, running_server
-from graftscope.server._state import locked_state
+from graftscope.server._server import SERVICES, locked_state, running_server
 from graftscope.server.errors import (
     AddressInUse,
     DeviceUnavailable,

@@ -10,8 +10,7 @@ Rooms: `engine` computes, `analysis` is arrays in and arrays out, `jobs` last, `
 server must not know torch or how generators are trained.
 """
 
-from graftscope.server._embedded import embedded_server
-from graftscope.server._serve import serve
+from graftscope.server._running import embedded_server, serve
 from graftscope.server.engine import Device
 from graftscope.server.settings import Settings, make_settings
 

@@ -1,6 +1,7 @@
 """Puts a server together and runs it: engine, jobs and gRPC are joined here and nowhere else."""
 
 import asyncio
+import fcntl
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,6 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from graftscope.bundle import shipped
-from graftscope.server._state import locked_state
 from graftscope.server.engine import (
     Batching,
     Catalogue,
@@ -24,7 +24,7 @@ from graftscope.server.engine import (
     find_bundles,
     open_bundles,
 )
-from graftscope.server.errors import AddressInUse, InvalidInput
+from graftscope.server.errors import AddressInUse, InvalidInput, StateInUse
 from graftscope.server.jobs import (
     ArtifactStore,
     CheckpointFolder,
@@ -40,12 +40,11 @@ from graftscope.server.rpc import (
     ArtifactServicer,
     ClusteringRequests,
     Guard,
-    Making,
+    InteractiveRuns,
     ModelServicer,
     OperationsServicer,
     Requests,
     describe_failure,
-    server_options,
 )
 from graftscope.server.settings import Settings
 from graftscope.v1 import (
@@ -73,6 +72,9 @@ SERVICES = (
     health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
 )
 
+MESSAGE_LIMIT_BYTES = 4 * 2**20
+"""gRPC's own default; what is larger travels as an artifact."""
+
 
 @asynccontextmanager
 async def running_server(settings: Settings) -> AsyncIterator[str]:
@@ -92,7 +94,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
         url = settings.jobs_url or f"sqlite:///{state / 'jobs.db'}"
         with (
             closing(JobStore(url)) as store,
-            _interactive(settings, catalogue) as making,
+            _interactive(settings, catalogue) as runs,
         ):
             runner = JobRunner(
                 store,
@@ -102,7 +104,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
             )
             server = grpc.aio.server(interceptors=[Guard()], options=server_options())
             address = _listen(server, settings.listen)
-            health_servicer = await _add_services(server, catalogue, runner, making)
+            health_servicer = await _add_services(server, catalogue, runner, runs)
             try:
                 await runner.start(resume=settings.resume)
                 await server.start()
@@ -128,23 +130,23 @@ def _open_catalogue(settings: Settings) -> Catalogue:
 
 
 @contextmanager
-def _interactive(settings: Settings, catalogue: Catalogue) -> Iterator[Making]:
+def _interactive(settings: Settings, catalogue: Catalogue) -> Iterator[InteractiveRuns]:
     """What answers calls while they wait, in threads of its own."""
     threads = max(_FEWEST_THREADS, settings.workers)
     # Half of them for runs of several calls, which under load leave no thread free.
     with ThreadPoolExecutor(2 * threads, "interactive") as executor:
-        yield Making(Batching(executor, threads, catalogue.turns), executor)
+        yield InteractiveRuns(Batching(executor, threads, catalogue.turns), executor)
 
 
 async def _add_services(
     server: grpc.aio.Server,
     catalogue: Catalogue,
     runner: JobRunner,
-    making: Making,
+    runs: InteractiveRuns,
 ) -> health.aio.HealthServicer:
     arrays = Arrays(runner)
     requests = Requests(catalogue, arrays)
-    models = ModelServicer(catalogue, arrays, making)
+    models = ModelServicer(catalogue, arrays, runs)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
     analyses = AnalysisServicer(runner, requests, ClusteringRequests(arrays))
     analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(analyses, server)
@@ -176,3 +178,49 @@ def _listen(server: grpc.aio.Server, address: str) -> str:
             "choose another with --listen HOST:PORT (port 0 takes any free one)"
         ) from error
     return f"{host}:{bound}"
+
+
+@contextmanager
+def locked_state(folder: Path) -> Iterator[Path]:
+    """Holds the folder, which is made if it is missing.
+
+    Raises:
+        StateInUse: another server holds it.
+        InvalidInput: it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise InvalidInput(
+            f"state folder {str(folder)!r} cannot be used: {error.strerror}; name one that can be "
+            "written to with --state",
+            field="state",
+        ) from error
+    with lock as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StateInUse(
+                f"state folder {str(folder)!r} is held by another server; stop it, or give this "
+                "one another folder with --state"
+            ) from error
+        yield folder
+
+
+def server_options() -> list[tuple[str, int]]:
+    """The options of `grpc.aio.server`."""
+    return [
+        # Said on both ends, so that no default of another version changes the contract.
+        ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
+        ("grpc.max_send_message_length", MESSAGE_LIMIT_BYTES),
+        # A port in use is an error, not a share of the traffic.
+        ("grpc.so_reuseport", 0),
+        # A watcher behind a proxy may be silent for minutes: let clients ping that often.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # Finds clients that vanished; the ping's own limit has to be set beside the interval.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.ping_timeout_ms", 20_000),
+    ]

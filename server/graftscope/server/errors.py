@@ -11,7 +11,7 @@
     ├── Corrupt                        stored or sent bytes that do not match their checksum
     ├── StateInUse                     a state folder that another server holds
     ├── AddressInUse                   a port that cannot be listened on
-    ├── Stopping                       the server stops; what was asked for can be asked again
+    ├── ServerStopping                 the server stops; what was asked for can be asked again
     └── Cancelled                      the job was cancelled while it ran
 
 Every error has a stable `reason`, which clients get in google.rpc.ErrorInfo.
@@ -93,7 +93,7 @@ class AddressInUse(ServerError):
     reason = "ADDRESS_IN_USE"
 
 
-class Stopping(ServerError):
+class ServerStopping(ServerError):
     """The server stops; jobs go on at its next start, and a client may ask again then."""
 
     reason = "SERVER_STOPPING"

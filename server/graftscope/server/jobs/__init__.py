@@ -30,41 +30,32 @@ from graftscope.server.jobs._specification import (
     StabilitySpec,
     StableLabelsSpec,
     UntilSpec,
-    canonical,
-    identity,
-    input_arrays,
     parse_spec,
 )
 from graftscope.server.jobs._stopping import (
-    LEAST_PAIRS,
     LEAST_STABLE_PAIRS,
-    LEAST_STRATIFIED_PAIRS,
     least_error_pairs,
 )
 from graftscope.server.jobs._store import (
-    Checkpoint,
-    Estimate,
     Failure,
     Job,
     JobState,
     JobStore,
-    Json,
     Result,
 )
-from graftscope.server.jobs._sums import CheckpointFolder, Looks, Sums
+from graftscope.server.jobs._sums import (
+    CheckpointFolder,
+    Sums,
+)
 
 __all__ = [
-    "LEAST_PAIRS",
     "LEAST_STABLE_PAIRS",
-    "LEAST_STRATIFIED_PAIRS",
     "ArrayRef",
     "ArtifactStore",
     "ArtifactWriter",
-    "Checkpoint",
     "CheckpointFolder",
     "DonorSpec",
     "EditSpec",
-    "Estimate",
     "Failure",
     "InfluenceSpec",
     "InterventionSpec",
@@ -73,9 +64,7 @@ __all__ = [
     "JobSettings",
     "JobState",
     "JobStore",
-    "Json",
     "LayerSpec",
-    "Looks",
     "MagnitudeSpec",
     "ModulesSpec",
     "OriginalsSpec",
@@ -90,11 +79,8 @@ __all__ = [
     "Sums",
     "UntilSpec",
     "array_bytes",
-    "canonical",
     "check_sha256",
     "decode_array",
-    "identity",
-    "input_arrays",
     "least_error_pairs",
     "parse_spec",
 ]

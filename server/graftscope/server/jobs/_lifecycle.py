@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from graftscope.server.errors import Cancelled, Corrupt
-from graftscope.server.jobs._grouping import run_modules, run_stability
+from graftscope.server.jobs._clustering import run_modules, run_stability
 from graftscope.server.jobs._influence import InfluenceWork, finish, run_shards, shard_count
 from graftscope.server.jobs._live_job import Counter, Live, Snapshot, Tracker
 from graftscope.server.jobs._magnitude import run_magnitude

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from graftscope.server.engine import Cancellation
-from graftscope.server.errors import Cancelled, Stopping
+from graftscope.server.errors import Cancelled, ServerStopping
 from graftscope.server.jobs._influence import InfluenceWork
 from graftscope.server.jobs._store import Job
 from graftscope.server.jobs._sums import Sums
@@ -94,11 +94,11 @@ class Live:
         """The snapshot, as soon as it is newer than `version`; -1 takes the present one.
 
         Raises:
-            Stopping: none will come, because the server stops.
+            ServerStopping: none will come, because the server stops.
         """
         while self._version <= version:
             if self._closed:
-                raise Stopping(
+                raise ServerStopping(
                     f"the server stops; operations/{self.snapshot.job.id} goes on at its next start"
                 )
             await self._changed.wait()

@@ -21,7 +21,7 @@ from graftscope.server.engine import (
     choose_close,
 )
 from graftscope.server.errors import Conflict, Corrupt, NotFound
-from graftscope.server.jobs._grouping import stability_shards
+from graftscope.server.jobs._clustering import stability_shards
 from graftscope.server.jobs._influence import InfluenceWork, estimate, shard_count
 from graftscope.server.jobs._magnitude import MAGNITUDE_ROW_BYTES, channels_spec
 from graftscope.server.jobs._resolver import Resolver

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from graftscope.server.errors import Cancelled, NotFound, NotReady, Stopping
+from graftscope.server.errors import Cancelled, NotFound, NotReady, ServerStopping
 from graftscope.server.jobs._artifacts import ArtifactStore
 from graftscope.server.jobs._expiry import forget_expired
 from graftscope.server.jobs._lifecycle import JobSettings, Lifecycle, NeededFailed, Outcome
@@ -99,7 +99,7 @@ class JobRunner:
 
         Raises:
             Conflict: the request_id was used for another specification.
-            Stopping: the server stops.
+            ServerStopping: the server stops.
         """
         # A caller who leaves in between must not leave a job that is stored and never launched.
         return await asyncio.shield(self._spawn(self._ask(spec, model, request_id)))
@@ -161,7 +161,7 @@ class JobRunner:
 
         Raises:
             NotFound: there is none of this id.
-            Stopping: the server stops before the job has ended.
+            ServerStopping: the server stops before the job has ended.
         """
         snapshot = await self.get(job_id)
         if not snapshot.job.state.ended and job_id not in self._live:
@@ -236,7 +236,7 @@ class JobRunner:
             job = await asyncio.shield(creating)
             async for snapshot in self.watch(job.id):
                 on_progress(snapshot)
-        except Stopping as error:
+        except ServerStopping as error:
             raise Cancelled(str(error)) from error
         except asyncio.CancelledError:
             self._spawn(self._cancel_needed(creating))
@@ -280,7 +280,7 @@ class JobRunner:
                 self._planning, self._preparation.prepare, spec, model
             )
         except Cancelled as error:
-            raise Stopping("the server stops; ask again when it is back") from error
+            raise ServerStopping("the server stops; ask again when it is back") from error
 
     def _launch(self, job: Job) -> Job:
         live = Live(job)

@@ -3,16 +3,14 @@
 It is the only room of the server that knows gRPC and protobuf's requests.
 """
 
-from graftscope.server.rpc._analyses import AnalysisServicer
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._artifacts import ArtifactServicer
 from graftscope.server.rpc._clustering import ClusteringRequests
 from graftscope.server.rpc._errors import describe_failure
 from graftscope.server.rpc._guard import Guard
-from graftscope.server.rpc._making import Making
+from graftscope.server.rpc._interactive_runs import InteractiveRuns
 from graftscope.server.rpc._models import ModelServicer
-from graftscope.server.rpc._operations import OperationsServicer
-from graftscope.server.rpc._options import server_options
+from graftscope.server.rpc._operations import AnalysisServicer, OperationsServicer
 from graftscope.server.rpc._requests import Requests
 
 __all__ = [
@@ -21,10 +19,9 @@ __all__ = [
     "ArtifactServicer",
     "ClusteringRequests",
     "Guard",
-    "Making",
+    "InteractiveRuns",
     "ModelServicer",
     "OperationsServicer",
     "Requests",
     "describe_failure",
-    "server_options",
 ]

@@ -23,7 +23,7 @@ from graftscope.server.jobs import (
     Scratch,
     decode_array,
 )
-from graftscope.server.rpc._names import job_id
+from graftscope.server.rpc._checks import job_id
 from graftscope.v1 import originals_pb2, tensor_pb2
 
 

@@ -1,20 +1,25 @@
 """Values that are not allowed, whatever the model: each refusal names the value and the field.
 
-It must not know models or arrays.
+What analyses themselves refuse stands with them. It must not know models or arrays.
 """
 
+import re
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.server.analysis import DEFAULT_PERCENTILE, DEFAULT_WINDOW, require_distinct
 from graftscope.server.errors import InvalidInput
-from graftscope.server.jobs import ModulesSpec, StabilitySpec
-from graftscope.v1 import bundle_pb2
+from graftscope.v1 import analysis_service_pb2, bundle_pb2
 
 MAX_REQUEST_ID = 128
-MAX_SEEDS = 100
-MAX_REPEATS = 1000
+
+_OPERATIONS = "operations/"
+
+_PAGE_LIMIT = 100
+_PAGE_TOKEN = re.compile(r"[0-9]{0,9}")
 
 
 def check_channels(
@@ -55,51 +60,32 @@ def module_channels(labels: NDArray[np.int64], index: int) -> NDArray[np.int64]:
     return channels
 
 
-def check_modules(spec: ModulesSpec) -> None:
-    """Checks what can be told without looking at the maps; the job itself finds the rest.
+class Smoothing(TypedDict):
+    """How maps are preprocessed: the fields of a specification that tell."""
 
-    Raises:
-        InvalidInput: K, a seed, the window, the percentile or the purity is not allowed.
-    """
-    channels = spec.maps.shape[0]
-    if not 1 <= spec.k <= channels:
-        raise InvalidInput(
-            f"k is {spec.k}; 1 to {channels} is allowed, the number of channels", field="k"
-        )
-    if len(spec.seeds) > MAX_SEEDS:
-        raise InvalidInput(
-            f"{len(spec.seeds)} seeds are named; at most {MAX_SEEDS} are allowed", field="seeds"
-        )
-    if len(set(spec.seeds)) < len(spec.seeds):
-        raise InvalidInput("a seed is named more than once", field="seeds")
-    if not 0 <= spec.min_purity <= 1:
-        raise InvalidInput(
-            f"min_purity is {spec.min_purity}; 0 to 1 is allowed", field="min_purity"
-        )
-    check_smoothing(spec.window, spec.percentile, max(spec.maps.shape[1:]))
+    window: int
+    percentile: float
 
 
-def check_stability(spec: StabilitySpec) -> None:
-    """Checks what can be told without looking at the maps; the job itself finds the rest.
-
-    Raises:
-        InvalidInput: a K, a method, the repeats, the window or the percentile is not allowed.
-    """
-    check_ks(spec.ks, spec.maps.shape[0])
-    if len(set(spec.methods)) < len(spec.methods):
-        raise InvalidInput("a method is named more than once", field="methods")
-    if spec.repeats > MAX_REPEATS:
-        raise InvalidInput(
-            f"repeats is {spec.repeats}; at most {MAX_REPEATS} are allowed", field="repeats"
-        )
-    check_smoothing(spec.window, spec.percentile, max(spec.maps.shape[1:]))
+def smoothing(
+    message: analysis_service_pb2.ModulesRequest
+    | analysis_service_pb2.StabilityRequest
+    | analysis_service_pb2.MagnitudeRequest
+    | analysis_service_pb2.StableLabels,
+) -> Smoothing:
+    """How maps are preprocessed, with defaults filled in; whether they can be is not checked."""
+    return {
+        "window": message.window or DEFAULT_WINDOW,
+        "percentile": message.percentile or DEFAULT_PERCENTILE,
+    }
 
 
 def check_ks(ks: Sequence[int], channels: int, least: int = 2) -> None:
     """Checks numbers of modules.
 
     Raises:
-        InvalidInput: one is below the least, above the number of channels, or named twice.
+        InvalidInput: one is below the least, or above the number of channels.
+        InvalidInputError: one is named twice.
     """
     outside = [k for k in ks if not least <= k <= channels]
     if outside:
@@ -107,33 +93,8 @@ def check_ks(ks: Sequence[int], channels: int, least: int = 2) -> None:
             f"k = {outside[0]} is not allowed; {least} to {channels} is, the number of channels",
             field="ks",
         )
-    if len(set(ks)) < len(ks):
-        raise InvalidInput("ks name a number more than once", field="ks")
-
-
-def check_smoothing(window: int, percentile: float, side: int) -> None:
-    """Checks how maps are preprocessed.
-
-    Args:
-        window: of the averaging, in pixels.
-        percentile: above which a pixel counts.
-        side: the maps' longest, in pixels.
-
-    Raises:
-        InvalidInput: the window is even or wider than the maps, or the percentile out of range.
-    """
-    if window > side:
-        raise InvalidInput(
-            f"window is {window}; odd numbers up to {side} are allowed, the maps' longest side",
-            field="window",
-        )
-    if window % 2 == 0:
-        raise InvalidInput(f"window is {window}; odd numbers are allowed", field="window")
-    if not 0 < percentile < 100:
-        raise InvalidInput(
-            f"percentile is {percentile}; more than 0 and less than 100 is allowed",
-            field="percentile",
-        )
+    if ks:
+        require_distinct("ks", ks)
 
 
 def check_request_id(request_id: str) -> None:
@@ -148,3 +109,36 @@ def check_request_id(request_id: str) -> None:
             "characters are",
             field="request_id",
         )
+
+
+def operation_name(job: str) -> str:
+    """operations/ID"""
+    return _OPERATIONS + job
+
+
+def job_id(name: str, field: str = "name") -> str:
+    """The ID of operations/ID.
+
+    Raises:
+        InvalidInput: the name is malformed.
+    """
+    identifier = name.removeprefix(_OPERATIONS)
+    if not name.startswith(_OPERATIONS) or not identifier or "/" in identifier:
+        raise InvalidInput(f"{field} {name!r} is malformed; operations/ID is needed", field=field)
+    return identifier
+
+
+def page(size: int, token: str) -> tuple[int, int]:
+    """How many entries a page has, and how many come before it.
+
+    Raises:
+        InvalidInput: the size is negative, or the token is not one that a page ended with.
+    """
+    if size < 0:
+        raise InvalidInput(f"page_size is {size}; 0 to {_PAGE_LIMIT} is allowed", field="page_size")
+    if not _PAGE_TOKEN.fullmatch(token):
+        raise InvalidInput(
+            f"page_token {token!r} is unknown; use next_page_token of the page before",
+            field="page_token",
+        )
+    return min(size or _PAGE_LIMIT, _PAGE_LIMIT), int(token or 0)

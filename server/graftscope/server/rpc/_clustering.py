@@ -7,17 +7,21 @@ from dataclasses import dataclass
 
 from graftscope.server.analysis import (
     DEFAULT_METHODS,
-    DEFAULT_PERCENTILE,
     DEFAULT_REPEATS,
-    DEFAULT_WINDOW,
     Method,
+    require_between,
+    require_distinct,
+    require_smoothing,
 )
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import ArrayRef, ModulesSpec, StabilitySpec
 from graftscope.server.rpc._arrays import Arrays
-from graftscope.server.rpc._checks import check_modules, check_stability
-from graftscope.server.rpc._unimplemented import method
+from graftscope.server.rpc._checks import check_ks, smoothing
+from graftscope.server.rpc._versions import method
 from graftscope.v1 import analysis_service_pb2, tensor_pb2
+
+MAX_SEEDS = 100
+MAX_REPEATS = 1000
 
 _FLOATS = ("FP32", "FP64")
 
@@ -43,12 +47,11 @@ class ClusteringRequests:
             k=request.k,
             method=chosen,
             seeds=tuple(request.seeds) or (0,),
-            window=request.window or DEFAULT_WINDOW,
-            percentile=request.percentile or DEFAULT_PERCENTILE,
+            **smoothing(request),
             products=await self._products(request.products, maps, (chosen,)),
             min_purity=request.min_purity,
         )
-        check_modules(spec)
+        _check_modules(spec)
         return spec
 
     async def stability(self, request: analysis_service_pb2.StabilityRequest) -> StabilitySpec:
@@ -62,11 +65,10 @@ class ClusteringRequests:
             methods=methods,
             repeats=request.repeats or DEFAULT_REPEATS,
             seed=request.seed,
-            window=request.window or DEFAULT_WINDOW,
-            percentile=request.percentile or DEFAULT_PERCENTILE,
+            **smoothing(request),
             products=await self._products(request.products, maps, methods),
         )
-        check_stability(spec)
+        _check_stability(spec)
         return spec
 
     async def _maps(self, array: tensor_pb2.Array) -> ArrayRef:
@@ -101,3 +103,26 @@ class ClusteringRequests:
                 field="products",
             )
         return products
+
+
+def _check_modules(spec: ModulesSpec) -> None:
+    """Refuses what can be told without looking at the maps; the job itself finds the rest."""
+    require_between("k", spec.k, 1, spec.maps.shape[0])
+    if len(spec.seeds) > MAX_SEEDS:
+        raise InvalidInput(
+            f"{len(spec.seeds)} seeds are named; at most {MAX_SEEDS} are allowed", field="seeds"
+        )
+    require_distinct("seeds", spec.seeds)
+    require_between("min_purity", spec.min_purity, 0, 1)
+    require_smoothing(spec.window, spec.percentile, max(spec.maps.shape[1:]))
+
+
+def _check_stability(spec: StabilitySpec) -> None:
+    """Likewise."""
+    check_ks(spec.ks, spec.maps.shape[0])
+    require_distinct("methods", spec.methods)
+    if spec.repeats > MAX_REPEATS:
+        raise InvalidInput(
+            f"repeats is {spec.repeats}; at most {MAX_REPEATS} are allowed", field="repeats"
+        )
+    require_smoothing(spec.window, spec.percentile, max(spec.maps.shape[1:]))

@@ -16,20 +16,24 @@ from graftscope.server.jobs import Failure
 
 DOMAIN = "graftscope"
 
+_STATUSES: dict[type[errors.ServerError], grpc.StatusCode] = {
+    errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.Unsupported: grpc.StatusCode.UNIMPLEMENTED,
+    errors.Conflict: grpc.StatusCode.ALREADY_EXISTS,
+    errors.NotReady: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.DeviceUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.PrecisionUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Corrupt: grpc.StatusCode.DATA_LOSS,
+    errors.StateInUse: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.AddressInUse: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ServerStopping: grpc.StatusCode.UNAVAILABLE,
+    errors.Cancelled: grpc.StatusCode.CANCELLED,
+}
+
 # From the special to the general: the first entry that fits decides.
 TABLE: tuple[tuple[type[Exception], grpc.StatusCode, str], ...] = (
-    (errors.InvalidInput, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_INPUT"),
-    (errors.NotFound, grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
-    (errors.Unsupported, grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED"),
-    (errors.Conflict, grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"),
-    (errors.NotReady, grpc.StatusCode.FAILED_PRECONDITION, "OPERATION_NOT_DONE"),
-    (errors.DeviceUnavailable, grpc.StatusCode.FAILED_PRECONDITION, "DEVICE_UNAVAILABLE"),
-    (errors.PrecisionUnavailable, grpc.StatusCode.FAILED_PRECONDITION, "PRECISION_UNAVAILABLE"),
-    (errors.Corrupt, grpc.StatusCode.DATA_LOSS, "CHECKSUM_MISMATCH"),
-    (errors.StateInUse, grpc.StatusCode.FAILED_PRECONDITION, "STATE_IN_USE"),
-    (errors.AddressInUse, grpc.StatusCode.FAILED_PRECONDITION, "ADDRESS_IN_USE"),
-    (errors.Stopping, grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING"),
-    (errors.Cancelled, grpc.StatusCode.CANCELLED, "CANCELLED"),
+    *((kind, status, kind.reason) for kind, status in _STATUSES.items()),
     (KTooLargeError, grpc.StatusCode.INVALID_ARGUMENT, "K_TOO_LARGE"),
     (InvalidInputError, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_INPUT"),
     (NotConvergedError, grpc.StatusCode.FAILED_PRECONDITION, "NOT_CONVERGED"),

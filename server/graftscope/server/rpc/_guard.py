@@ -16,7 +16,7 @@ from grpc_status import rpc_status
 from graftscope.server.errors import InvalidInput
 from graftscope.server.logs import get_logger
 from graftscope.server.rpc._errors import classify, status_of_error
-from graftscope.server.rpc._unimplemented import check_known
+from graftscope.server.rpc._versions import check_known
 
 VERSION_KEY = "graftscope-version"
 """Metadata that tell a client which version answers: trailing ones of a single reply, which cost

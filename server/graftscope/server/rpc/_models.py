@@ -10,13 +10,13 @@ from graftscope.server.engine import Catalogue, Generator, Intervention, PairSou
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import InterventionSpec, OriginalsSpec, Resolver
 from graftscope.server.rpc._arrays import Arrays
-from graftscope.server.rpc._encodings import Encoding, encode_images, parse_encoding
+from graftscope.server.rpc._checks import page
 from graftscope.server.rpc._guard import Context
-from graftscope.server.rpc._making import LateSource, Making
-from graftscope.server.rpc._paging import page
+from graftscope.server.rpc._image_files import Encoding, encode_images, parse_encoding
+from graftscope.server.rpc._interactive_runs import InteractiveRuns, LateSource
+from graftscope.server.rpc._replies import execution
 from graftscope.server.rpc._requests import Requests
-from graftscope.server.rpc._responses import execution
-from graftscope.server.rpc._unimplemented import precision
+from graftscope.server.rpc._versions import precision
 from graftscope.v1 import (
     model_service_pb2,
     model_service_pb2_grpc,
@@ -35,13 +35,13 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     Args:
         catalogue: the models.
         arrays: reads and writes arrays.
-        making: makes what is asked for.
+        runs: makes what is asked for.
     """
 
-    def __init__(self, catalogue: Catalogue, arrays: Arrays, making: Making) -> None:
+    def __init__(self, catalogue: Catalogue, arrays: Arrays, runs: InteractiveRuns) -> None:
         self._catalogue = catalogue
         self._arrays = arrays
-        self._making = making
+        self._runs = runs
 
     async def ListModels(
         self, request: model_service_pb2.ListModelsRequest, context: Context
@@ -68,7 +68,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         encoding = parse_encoding(request.encoding, generator.manifest.image)
         source, pairs = await self._call(generator).samples(request)
         _check_size(generator, len(pairs), images=1)
-        ran = await self._making.samples(generator, wanted, source, pairs)
+        ran = await self._runs.samples(generator, wanted, source, pairs)
         response = model_service_pb2.GenerateResponse(execution=_execution(generator, ran))
         await self._fill(response.images, ran.made.images, encoding, generator)
         await self._arrays.fill_latents(response.latents, ran.made.latents)
@@ -82,7 +82,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         generator = self._catalogue.find(request.model)
         name = generator.encoder().input
         images = await self._call(generator).images(request.images)
-        ran = await self._making.posterior(generator, wanted, images)
+        ran = await self._runs.posterior(generator, wanted, images)
         response = model_service_pb2.EncodeResponse(execution=_execution(generator, ran))
         for message, array in zip((response.mean, response.log_variance), ran.made, strict=True):
             await self._arrays.fill_latents(message, {name: array})
@@ -97,7 +97,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         encoding = parse_encoding(request.encoding, generator.manifest.image)
         intervention, source, pairs = await self._call(generator).hybrids(request)
         _check_size(generator, len(pairs), images=3)
-        ran = await self._making.hybrids(generator, wanted, intervention, source, pairs)
+        ran = await self._runs.hybrids(generator, wanted, intervention, source, pairs)
         response = model_service_pb2.HybridizeResponse(
             execution=_execution(generator, ran),
             distinct_images=await _distinct_images(source, pairs),
@@ -173,9 +173,9 @@ class _Call:
         return await asyncio.to_thread(resolve, self._generator, edits, originals)
 
     async def _pairs(self, message: originals_pb2.Pairs) -> tuple[OriginalsSpec, PairSource, range]:
-        originals, count, seed = await self._requests.pairs.pairs(self._generator, message)
-        pairs = range(message.first, message.first + count)
-        return originals, self._source(originals, seed), pairs
+        chosen = await self._requests.pairs.pairs(self._generator, message)
+        pairs = range(chosen.first, chosen.first + chosen.pairs)
+        return chosen.originals, self._source(chosen.originals, chosen.seed), pairs
 
     def _source(self, originals: OriginalsSpec, seed: int) -> PairSource:
         find = self._resolver.pairs

@@ -4,6 +4,7 @@ It must not know what is done with the pairs.
 """
 
 import asyncio
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,23 @@ MAX_PAIRS = 10_000_000
 _SPREADABLE = ("prior", "encoded")
 
 
+@dataclass(frozen=True)
+class ChosenPairs:
+    """The fields of a specification that tell which pairs are meant.
+
+    Attributes:
+        originals: where they come from.
+        seed: of the pairs; 0 where they are given.
+        first: index of the first.
+        pairs: how many.
+    """
+
+    originals: OriginalsSpec
+    seed: int
+    first: int
+    pairs: int
+
+
 class PairRequests:
     """Parses where pairs come from, and what they have in common.
 
@@ -37,10 +55,8 @@ class PairRequests:
     def __init__(self, arrays: Arrays) -> None:
         self._arrays = arrays
 
-    async def pairs(
-        self, generator: Generator, pairs: originals_pb2.Pairs
-    ) -> tuple[OriginalsSpec, int, int]:
-        """Where pairs come from, how many there are, and their seed.
+    async def pairs(self, generator: Generator, pairs: originals_pb2.Pairs) -> ChosenPairs:
+        """Which pairs are meant, and where they come from.
 
         Raises:
             InvalidInput: a value is not allowed.
@@ -60,7 +76,8 @@ class PairRequests:
         if pairs.stratified:
             _check_stratified(pairs, originals.kind)
         arrays = {**originals.arrays, **{f"fix/{name}": ref for name, ref in fix.items()}}
-        return OriginalsSpec(originals.kind, arrays, share, pairs.stratified), count, seed
+        originals = OriginalsSpec(originals.kind, arrays, share, pairs.stratified)
+        return ChosenPairs(originals, seed, pairs.first, count)
 
     async def latents(
         self,

@@ -1,15 +1,28 @@
-"""From jobs to operations: their state, what they compute, and how they end."""
+"""From jobs to operations: their state, what they compute, and how they end.
+
+A result keeps its scalars as JSON; here they become the contract's fields, by their names.
+"""
+
+from collections.abc import Mapping, Sequence
 
 from google.longrunning import operations_pb2
+from google.protobuf.message import Message
 
 from graftscope import codec
-from graftscope.server.jobs import JobState, Snapshot
+from graftscope.server.engine import Backend, Deviation
+from graftscope.server.jobs import JobState, Result, Snapshot
 from graftscope.server.rpc._arrays import describe
+from graftscope.server.rpc._checks import operation_name
 from graftscope.server.rpc._errors import cancelled_status, status_of_failure
-from graftscope.server.rpc._names import operation_name
-from graftscope.server.rpc._responses import response
-from graftscope.server.rpc._specified import specify
-from graftscope.v1 import analysis_service_pb2
+from graftscope.server.rpc._specifications import specify
+from graftscope.v1 import analysis_service_pb2, precision_pb2
+
+_RESPONSES: Mapping[str, type[Message]] = {
+    "influence": analysis_service_pb2.InfluenceResponse,
+    "modules": analysis_service_pb2.ModulesResponse,
+    "stability": analysis_service_pb2.StabilityResponse,
+    "magnitude": analysis_service_pb2.MagnitudeResponse,
+}
 
 
 def operation(snapshot: Snapshot) -> operations_pb2.Operation:
@@ -57,6 +70,35 @@ def progress(snapshot: Snapshot) -> analysis_service_pb2.Progress:
     return message
 
 
+def response(analysis: str, result: Result) -> Message:
+    """A result as the response of its operation."""
+    message = _RESPONSES[analysis]()
+    known = message.DESCRIPTOR.fields_by_name
+    # Arrays count: a scalar of an array's name is of the analysis that this one builds on.
+    said = {**result.scalars, "execution": _execution(result.scalars), **result.arrays}
+    codec.fill(message, {name: said[name] for name in said if name in known}, describe)
+    return message
+
+
+def execution(
+    digest: str,
+    backend: Backend,
+    rewrites: Sequence[str] = (),
+    deviation: Deviation | None = None,
+) -> precision_pb2.Execution:
+    """How numbers were computed.
+
+    Args:
+        digest: the model's.
+        backend: what ran.
+        rewrites: names of the graph rewrites that reorder arithmetic.
+        deviation: difference from the plain path in float32, unless that is what ran.
+    """
+    message = precision_pb2.Execution(model_digest=digest, rewrites=rewrites)
+    codec.fill(message, {**vars(backend), "deviation": deviation}, describe)
+    return message
+
+
 def _progress(snapshot: Snapshot) -> dict[str, object]:
     job = snapshot.job
     return {
@@ -66,3 +108,10 @@ def _progress(snapshot: Snapshot) -> dict[str, object]:
         "eta": snapshot.eta_s,
         "hybrids_per_second": snapshot.hybrids_per_s,
     }
+
+
+def _execution(scalars: Mapping[str, object]) -> dict[str, object]:
+    """What a result says of its arithmetic; those of earlier versions are of the plain path."""
+    names = ("model_digest", "provider", "rewrites", "deviation")
+    said = {name: scalars[name] for name in names if name in scalars}
+    return {**said, "precision": scalars.get("precision", "fp32")}

@@ -5,11 +5,12 @@ It must not know how jobs run.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from graftscope.server.analysis import DEFAULT_PERCENTILE, DEFAULT_WINDOW
+from graftscope.server.analysis import require_smoothing
 from graftscope.server.engine import ARITHMETIC_VERSION, Catalogue, Generator
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import InfluenceSpec, InterventionSpec, LayerSpec, MagnitudeSpec
@@ -17,13 +18,13 @@ from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._checks import (
     check_channels,
     check_ks,
-    check_smoothing,
     module_channels,
+    smoothing,
 )
 from graftscope.server.rpc._interventions import InterventionRequests
-from graftscope.server.rpc._pairs import PairRequests
-from graftscope.server.rpc._unimplemented import method, precision
-from graftscope.server.rpc._until import check_until, until
+from graftscope.server.rpc._pairs import ChosenPairs, PairRequests
+from graftscope.server.rpc._stopping_rules import check_until, until
+from graftscope.server.rpc._versions import method, precision
 from graftscope.v1 import analysis_service_pb2, bundle_pb2
 
 _Subject = dict[str, Any]
@@ -61,15 +62,12 @@ class Requests:
         generator = self._catalogue.find(request.model)
         generator.backends(wanted)  # Refused now where this machine cannot run it.
         subject = await self._subject(request, generator)
-        originals, count, seed = await self.pairs.pairs(generator, request.pairs)
+        pairs = await self.pairs.pairs(generator, request.pairs)
         spec = InfluenceSpec(
             model=generator.manifest.digest,
             **subject,
-            originals=originals,
-            seed=seed,
-            first=request.pairs.first,
-            pairs=count,
-            map_size=_longest_side(generator, request.map_size),
+            **vars(pairs),
+            map_size=max(generator.map_shape(request.map_size)),
             arithmetic=ARITHMETIC_VERSION,
             precision=wanted,
             products=request.products,
@@ -85,28 +83,22 @@ class Requests:
         layers = _magnitude_layers(generator, request.layers)
         for layer in layers:
             check_ks(request.ks, layer.channels, least=1)
-        originals, count, seed = await self.pairs.pairs(generator, request.pairs)
-        if originals.kind in ("latents", "image_pairs"):
-            count = _halved(count)
-        window = request.window or DEFAULT_WINDOW
-        percentile = request.percentile or DEFAULT_PERCENTILE
-        side = _longest_side(generator, request.map_size)
-        check_smoothing(window, percentile, side)
-        return MagnitudeSpec(
+        pairs = await self.pairs.pairs(generator, request.pairs)
+        if pairs.originals.kind in ("latents", "image_pairs"):
+            pairs = _halved(pairs)
+        spec = MagnitudeSpec(
             model=generator.manifest.digest,
             layers=tuple(layer.name for layer in layers),
             ks=tuple(sorted(request.ks)),
             method=chosen,
             method_seed=request.seed,
-            window=window,
-            percentile=percentile,
-            originals=originals,
-            seed=seed,
-            first=request.pairs.first,
-            pairs=count,
-            map_size=side,
+            **smoothing(request),
+            **vars(pairs),
+            map_size=max(generator.map_shape(request.map_size)),
             arithmetic=ARITHMETIC_VERSION,
         )
+        require_smoothing(spec.window, spec.percentile, spec.map_size)
+        return spec
 
     async def _subject(
         self, request: analysis_service_pb2.InfluenceRequest, generator: Generator
@@ -221,13 +213,6 @@ def _across(subject: str, indices: tuple[int, ...], layer: str = "", **given: ob
     return {"subject": subject, "indices": indices, **nothing, **given}
 
 
-def _longest_side(generator: Generator, map_size: int) -> int:
-    """The longest side of a map, in pixels."""
-    areas = generator.areas(map_size)
-    _, height, width = generator.image_shape
-    return max(-(-height // areas.height), -(-width // areas.width))
-
-
 def _magnitude_layers(generator: Generator, names: Sequence[str]) -> list[bundle_pb2.Layer]:
     """The named layers, or the last three maps (section 4.1)."""
     return _distinct_layers(generator, names) or _last_maps(generator)
@@ -255,12 +240,12 @@ def _last_maps(generator: Generator) -> list[bundle_pb2.Layer]:
     return maps[-3:]
 
 
-def _halved(count: int) -> int:
+def _halved(pairs: ChosenPairs) -> ChosenPairs:
     """Given pairs are all there are: the first half finds the modules, the second measures them."""
-    if count < 2:
+    if pairs.pairs < 2:
         raise InvalidInput(
             "1 pair is given; at least 2 are needed, one half to find modules and one to measure "
             "them",
             field="pairs.originals",
         )
-    return count // 2
+    return replace(pairs, pairs=pairs.pairs // 2)

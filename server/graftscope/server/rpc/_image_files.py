@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.server.errors import InvalidInput
-from graftscope.server.rpc._unimplemented import said
+from graftscope.server.rpc._versions import said
 from graftscope.v1 import bundle_pb2, model_service_pb2
 
 _CHANNELS = (1, 3, 4)

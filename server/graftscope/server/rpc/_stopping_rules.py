@@ -3,7 +3,7 @@
 It must not know how a rule is decided.
 """
 
-from graftscope.server.analysis import DEFAULT_PERCENTILE, DEFAULT_WINDOW, Method
+from graftscope.server.analysis import Method, require_smoothing
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import (
     LEAST_STABLE_PAIRS,
@@ -13,8 +13,8 @@ from graftscope.server.jobs import (
     UntilSpec,
     least_error_pairs,
 )
-from graftscope.server.rpc._checks import check_smoothing
-from graftscope.server.rpc._unimplemented import method
+from graftscope.server.rpc._checks import smoothing
+from graftscope.server.rpc._versions import method
 from graftscope.v1 import analysis_service_pb2
 
 _DEFAULT_K = 3
@@ -35,8 +35,7 @@ def until(message: analysis_service_pb2.StoppingRule) -> UntilSpec | None:
                 k=labels.k or _DEFAULT_K,
                 method=method(labels.method),
                 seed=labels.seed,
-                window=labels.window or DEFAULT_WINDOW,
-                percentile=labels.percentile or DEFAULT_PERCENTILE,
+                **smoothing(labels),
             )
         case None:
             return None
@@ -94,4 +93,4 @@ def _check_labels(spec: InfluenceSpec, labels: StableLabelsSpec) -> None:
             "`products` too",
             field="until.stable_labels.method",
         )
-    check_smoothing(labels.window, labels.percentile, spec.map_size)
+    require_smoothing(labels.window, labels.percentile, spec.map_size)

@@ -1,7 +1,8 @@
-"""A server inside the caller's process, on loopback, for as long as a block lasts."""
+"""A server for as long as it is wanted: until it is told to stop, or while a block lasts."""
 
 import asyncio
 import queue
+import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,23 @@ from pathlib import Path
 from graftscope.server._server import running_server
 from graftscope.server.engine import Device
 from graftscope.server.errors import StateInUse
+from graftscope.server.logs import log_to_stderr
 from graftscope.server.settings import Settings, default_state, default_workers, make_settings
+
+
+def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: None) -> None:
+    """Serves until SIGINT or SIGTERM; jobs that go on are taken up at the next start.
+
+    Args:
+        settings: what is served, where and how.
+        on_ready: called with HOST:PORT once calls are answered.
+
+    Raises:
+        ServerError: a missing folder, device or port, or a state folder in use.
+        BundleError: a damaged bundle.
+    """
+    log_to_stderr(settings.log_level)
+    asyncio.run(_until_told(settings, on_ready))
 
 
 @contextmanager
@@ -73,7 +90,8 @@ def _in_thread(settings: Settings) -> Iterator[str]:
     started: queue.Queue[str | Exception] = queue.Queue()
     stop = threading.Event()
     thread = threading.Thread(
-        target=lambda: asyncio.run(_serve(settings, started, stop)), name="graftscope-server"
+        target=lambda: asyncio.run(_serve_until_set(settings, started, stop)),
+        name="graftscope-server",
     )
     thread.start()
     try:
@@ -86,7 +104,7 @@ def _in_thread(settings: Settings) -> Iterator[str]:
         thread.join()
 
 
-async def _serve(
+async def _serve_until_set(
     settings: Settings, started: "queue.Queue[str | Exception]", stop: threading.Event
 ) -> None:
     try:
@@ -95,3 +113,13 @@ async def _serve(
             await asyncio.to_thread(stop.wait)
     except Exception as error:
         started.put(error)
+
+
+async def _until_told(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
+    async with running_server(settings) as address:
+        on_ready(address)
+        await told.wait()

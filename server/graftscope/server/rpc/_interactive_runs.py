@@ -66,7 +66,7 @@ class LateSource:
         return self._source.distinct_images(pairs)
 
 
-class Making:
+class InteractiveRuns:
     """Makes what is asked for; what nobody waits for any more is stopped.
 
     Args:
