@@ -1,11 +1,11 @@
 """The ways of grouping channels, none of which ends unsettled in silence.
 
 By their binary maps (section 3.3): NMF, k-means, Ward's clustering. And by what they do pair by
-pair, where images are not aligned: influence maps average over pairs, so they tell where a channel acts only if that
-is the same place in most images. Section 5 suggests principal components of the channels'
-counterfactuals themselves, and non-linear generalisations. Both need no more than the channels'
-products: channel c's effects in all pairs and pixels are one long vector, and its products with the
-others give every angle.
+pair, where images are not aligned: influence maps average over pairs, so they tell where a channel
+acts only if that is the same place in most images. Section 5 suggests principal components of the
+channels' counterfactuals themselves, and non-linear generalisations. Both need no more than the
+channels' products: channel c's effects in all pairs and pixels are one long vector, and its
+products with the others give every angle.
 
 Axes: C channels that are not empty, P pixels, K modules. This module must not know maps' shapes,
 pairs, or which channels were left out. scikit-learn takes a second to import, so it is imported by
