@@ -19,6 +19,7 @@ from graftscope.server.jobs._live_job import Counter, Live, Snapshot, Tracker
 from graftscope.server.jobs._magnitude import run_magnitude
 from graftscope.server.jobs._preparation import Preparation, stored_plan
 from graftscope.server.jobs._specification import (
+    ANALYSES,
     InfluenceSpec,
     MagnitudeSpec,
     ModulesSpec,
@@ -105,8 +106,7 @@ class Lifecycle:
         self._settings = settings
         self._needed = needed
         self._threads = ThreadPools(settings.workers)
-        analyses = ("influence", "modules", "stability", "magnitude")
-        self._lanes = {analysis: asyncio.Semaphore(1) for analysis in analyses}
+        self._lanes = {analysis: asyncio.Semaphore(1) for analysis in ANALYSES}
 
     def close(self) -> None:
         """Ends the threads; a search that was dropped is not waited for."""

@@ -28,7 +28,6 @@ from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._specification import (
     InfluenceSpec,
     MagnitudeSpec,
-    ModulesSpec,
     Spec,
     StabilitySpec,
     canonical,
@@ -112,7 +111,7 @@ class Preparation:
                 return replace(job, shards_total=stability_shards(spec)), None
             case MagnitudeSpec():
                 return self._magnitude(job, spec), None
-            case ModulesSpec():
+            case _:
                 return job, None
 
     def adopt(self, job: Job, sums: Sums | None, request_id: str | None) -> Job:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import accumulate
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from graftscope.server.engine import Donor, Edit
 from graftscope.server.jobs._artifacts import ArrayRef
@@ -250,9 +250,10 @@ class MagnitudeSpec:
 
 Spec = InfluenceSpec | ModulesSpec | StabilitySpec | MagnitudeSpec
 
-_KINDS: dict[str, type[InfluenceSpec | ModulesSpec | StabilitySpec | MagnitudeSpec]] = {
-    kind.analysis: kind for kind in (InfluenceSpec, ModulesSpec, StabilitySpec, MagnitudeSpec)
-}
+_KINDS: dict[str, type[Spec]] = {kind.analysis: kind for kind in get_args(Spec)}
+
+ANALYSES = tuple(_KINDS)
+"""The analyses that there are, by their names in specifications and in the contract."""
 
 
 def canonical(spec: Spec) -> str:

@@ -17,13 +17,6 @@ from graftscope.server.rpc._errors import cancelled_status, status_of_failure
 from graftscope.server.rpc._specifications import specify
 from graftscope.v1 import analysis_service_pb2, precision_pb2
 
-_RESPONSES: Mapping[str, type[Message]] = {
-    "influence": analysis_service_pb2.InfluenceResponse,
-    "modules": analysis_service_pb2.ModulesResponse,
-    "stability": analysis_service_pb2.StabilityResponse,
-    "magnitude": analysis_service_pb2.MagnitudeResponse,
-}
-
 
 def operation(snapshot: Snapshot) -> operations_pb2.Operation:
     """A job as a google.longrunning.Operation."""
@@ -72,7 +65,7 @@ def progress(snapshot: Snapshot) -> analysis_service_pb2.Progress:
 
 def response(analysis: str, result: Result) -> Message:
     """A result as the response of its operation."""
-    message = _RESPONSES[analysis]()
+    message: Message = getattr(analysis_service_pb2, f"{analysis.capitalize()}Response")()
     known = message.DESCRIPTOR.fields_by_name
     # Arrays count: a scalar of an array's name is of the analysis that this one builds on.
     said = {**result.scalars, "execution": _execution(result.scalars), **result.arrays}

@@ -15,10 +15,8 @@ from graftscope.server.jobs import (
     InfluenceSpec,
     Job,
     MagnitudeSpec,
-    ModulesSpec,
     OriginalsSpec,
     RelativeErrorSpec,
-    StabilitySpec,
     UntilSpec,
     parse_spec,
 )
@@ -33,16 +31,14 @@ def specify(message: analysis_service_pb2.AnalysisMetadata, job: Job) -> None:
     """States what a job computes: the request that would give it again."""
     spec = parse_spec(job.specification)
     match spec:
-        case ModulesSpec():
-            _fill(message.modules, _but(spec, *_INNER))
-        case StabilitySpec():
-            _fill(message.stability, _but(spec, *_INNER))
         case MagnitudeSpec():
             message.model_digest = spec.model
             _fill(message.magnitude, _magnitude(spec, job.model))
         case InfluenceSpec():
             message.model_digest = spec.model
             _fill(message.influence, _influence(spec, job.model))
+        case _:
+            _fill(getattr(message, spec.analysis), _but(spec, *_INNER))
 
 
 def _fill(message: Message, said: _Said) -> None:
