@@ -1,6 +1,7 @@
 """Jobs are interrupted, resumed, shared, watched and refused; their bits never depend on it."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -272,12 +273,14 @@ async def test_a_request_id_is_remembered_where_a_job_answered_that_was_there(he
             await here.runner.create(replace(spec, seed=9), model="m", request_id=name)
 
 
+@pytest.mark.parametrize("added", [{}, {"later": 1}], ids=["fields missing", "a later field"])
 async def test_a_job_that_this_version_cannot_read_is_forgotten(
-    toy_vae_bundle: Path, tmp_path: Path
+    toy_vae_bundle: Path, tmp_path: Path, added: dict[str, int]
 ) -> None:
     async with bench(toy_vae_bundle, tmp_path) as before:
         job = await before.done(await before.create())
-        before.store.update(replace(job, specification='{"analysis":"influence"}'))
+        known = json.loads(job.specification) if added else {"analysis": "influence"}
+        before.store.update(replace(job, specification=json.dumps({**known, **added})))
     async with bench(toy_vae_bundle, tmp_path) as after:
         assert await after.runner.page(10, 0) == []
         await after.done(await after.create())

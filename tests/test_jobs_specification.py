@@ -278,6 +278,37 @@ def test_any_part_of_a_stopping_rule_that_differs_gives_another_identity() -> No
     assert len({identity(each) for each in [INFLUENCE, *copies]}) == len(rules) + 1
 
 
+def dataclasses_in(value: Any) -> list[dict[str, Any]]:
+    """What JSON holds of dataclasses, at any depth: a mapping of arrays has names of its own."""
+    if isinstance(value, list):
+        return [found for each in value for found in dataclasses_in(each)]
+    if not isinstance(value, dict):
+        return []
+    inner = (
+        x for name, each in value.items() for x in (each.values() if name == "arrays" else [each])
+    )
+    return [value, *(found for each in inner for found in dataclasses_in(each))]
+
+
+RICH = replace(INFLUENCE, **INFLUENCE_CHANGES)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [RICH, replace(RICH, until=StableLabelsSpec(3, "nmf", 0, 3, 75.0)), MODULES, STABILITY],
+    ids=["influence", "stable labels", "modules", "stability"],
+)
+def test_a_specification_with_a_field_of_a_later_version_is_not_read_without_it(
+    spec: Spec,
+) -> None:
+    count = len(dataclasses_in(json.loads(canonical(spec))))
+    for at in range(count):
+        changed = json.loads(canonical(spec))
+        dataclasses_in(changed)[at]["later"] = 1
+        with pytest.raises(TypeError, match="later"):
+            parse_spec(json.dumps(changed))
+
+
 def test_a_job_without_a_stopping_rule_is_what_it_was_before_there_were_any() -> None:
     assert "until" not in canonical(INFLUENCE)
     known = "c68f36421d20668124d8a8a68f222a5d8aa3e78f852444d8236c9594bedd4ae3"

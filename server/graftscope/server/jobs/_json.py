@@ -21,6 +21,10 @@ def from_plain(kind: type[Value], value: Mapping[str, Any]) -> Value:
     Args:
         kind: the dataclass, with its parameters where it is generic.
         value: its fields by their names; those that are not there keep their defaults.
+
+    Raises:
+        TypeError: there is a field that the dataclass, or one inside it, does not have. Left out,
+            it would make another value that is taken for this one.
     """
     return cast(Value, _made(kind, value))
 
@@ -51,8 +55,10 @@ def _one_of(hints: Sequence[Any], value: Any) -> Any:
 def _dataclass(kind: Any, inner: Sequence[Any], value: Mapping[str, Any]) -> Any:
     bound = dict(zip(getattr(kind, "__parameters__", ()), inner, strict=False))
     hints = {name: _bound(hint, bound) for name, hint in get_type_hints(kind).items()}
-    known = [each.name for each in fields(kind) if each.name in value]
-    return kind(**{name: _made(hints[name], value[name]) for name in known})
+    unknown = set(value) - {each.name for each in fields(kind)}
+    if unknown:
+        raise TypeError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
+    return kind(**{name: _made(hints[name], each) for name, each in value.items()})
 
 
 def _bound(hint: Any, bound: Mapping[Any, Any]) -> Any:

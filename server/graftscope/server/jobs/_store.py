@@ -7,7 +7,7 @@ know what the jobs compute.
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from typing import Any, TypeAlias
 
@@ -113,6 +113,8 @@ class Job:
     ended_s: float | None = None
     expires_s: float | None = None
 
+
+_FIELDS = frozenset(each.name for each in fields(Job))
 
 _METADATA = sa.MetaData()
 _JOBS = sa.Table(
@@ -272,4 +274,4 @@ def _result_to_json(result: Result) -> dict[str, object]:
 
 def _from_body(body: str) -> Job:
     # What only another version keeps is left out.
-    return from_plain(Job, json.loads(body))
+    return from_plain(Job, {x: y for x, y in json.loads(body).items() if x in _FIELDS})
