@@ -1,0 +1,90 @@
+"""A job tells all of the request that would give it again: no field of the contract is left out."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+
+from graftscope.server.jobs import (
+    Job,
+    LayerSpec,
+    OriginalsSpec,
+    RelativeErrorSpec,
+    Spec,
+    StableLabelsSpec,
+)
+from graftscope.server.jobs._specification import canonical, identity
+from graftscope.server.jobs._store import Estimate
+from graftscope.server.rpc._specifications import specify
+from graftscope.v1 import analysis_service_pb2
+from test_jobs_specification import (
+    EDIT,
+    INFLUENCE,
+    LATENTS,
+    MAGNITUDE,
+    MODULES,
+    PRODUCTS,
+    STABILITY,
+)
+
+# How a caller names a call, and whether it starts anything, is not what a job computes.
+OF_THE_CALL = {"request_id", "dry_run"}
+
+# Originals with everything that can be said of them.
+ORIGINALS = OriginalsSpec("prior", {"fix/y": LATENTS}, share=("z",), stratified=True)
+RULES = (RelativeErrorSpec(0.1), StableLabelsSpec(3, "nmf", 1, 3, 75.0))
+WHOLE: dict[str, Any] = {"originals": ORIGINALS, "seed": 2, "first": 32, "pairs": 64}
+
+EVERY: list[list[Spec]] = [
+    [
+        replace(INFLUENCE, **WHOLE, products=True, precision="bf16", until=RULES[0]),
+        replace(INFLUENCE, subject="channels", until=RULES[1]),
+        replace(INFLUENCE, subject="layers", each_layer=(LayerSpec("conv1", 4),)),
+        replace(INFLUENCE, subject="interventions", interventions=((EDIT,),)),
+    ],
+    [replace(MODULES, products=PRODUCTS, min_purity=0.5)],
+    [replace(STABILITY, products=PRODUCTS, seed=3)],
+    [replace(MAGNITUDE, **WHOLE, method_seed=4, method="kmeans")],
+]
+
+
+def told(spec: Spec) -> Message:
+    """The request that a job of the specification tells of."""
+    job = Job(
+        id="1",
+        analysis=spec.analysis,
+        specification=canonical(spec),
+        identity=identity(spec),
+        model="toy",
+        plan={},
+        estimate=Estimate(0.0, 0, 0),
+        shards_total=1,
+    )
+    metadata = analysis_service_pb2.AnalysisMetadata()
+    specify(metadata, job)
+    request: Message = getattr(metadata, spec.analysis)
+    return request
+
+
+def unsaid(messages: list[Message]) -> set[str]:
+    """Fields that none of some messages of one kind has."""
+    said = {field.name for message in messages for field, _ in message.ListFields()}
+    return {field.name for field in messages[0].DESCRIPTOR.fields} - said
+
+
+@pytest.mark.parametrize("specs", EVERY, ids=lambda specs: str(specs[0].analysis))
+def test_a_job_tells_every_field_of_the_request_for_it(specs: list[Spec]) -> None:
+    assert unsaid([told(spec) for spec in specs]) <= OF_THE_CALL
+
+
+@pytest.mark.parametrize("spec", [EVERY[0][0], EVERY[3][0]], ids=["influence", "magnitude"])
+def test_a_job_tells_every_field_of_its_pairs(spec: Spec) -> None:
+    request = told(spec)
+    assert unsaid([request.pairs]) == set()  # type: ignore[attr-defined]
+
+
+def test_a_job_tells_every_field_of_its_stopping_rule() -> None:
+    rules = [told(spec).until for spec in EVERY[0][:2]]  # type: ignore[attr-defined]
+    assert unsaid(rules) == set()
+    assert unsaid([rules[1].stable_labels]) == set()
