@@ -171,7 +171,7 @@ def test_a_cancelled_job_has_no_result_and_the_same_request_resumes_it(client: C
         (
             lambda c: c.modules(np.random.default_rng(0).random((4, 8, 8)), k=5),
             InputError,
-            "k is 5; 1 to 4 is allowed",
+            "k = 5 is not allowed; it is 1 to 4",
         ),
         (lambda c: c.modules("operations/none"), NotFoundError, "none"),
     ],
