@@ -12,8 +12,8 @@
         )
 
 It must not import torch or ONNX Runtime; the server's room only to start an embedded one. What
-speaks gRPC is loaded when it is first used: the command line has to set up gRPC before gRPC is
-imported.
+speaks gRPC is loaded when it is first used, since the command line has to set up gRPC before it is
+imported; and so is what needs Pillow, which takes a while.
 """
 
 from importlib import import_module
@@ -42,7 +42,6 @@ from graftscope.client.interventions import (
     Swap,
 )
 from graftscope.client.models import ImageFormat, Input, Json, Layer, LayerKind, Model, TorchHook
-from graftscope.client.pictures import read_mask
 from graftscope.client.values import (
     AnalysisResult,
     Deviation,
@@ -91,6 +90,7 @@ if TYPE_CHECKING:
     from graftscope.client._async_client import AsyncClient
     from graftscope.client._client import Client
     from graftscope.client.calls import ADDRESS_VARIABLE
+    from graftscope.client.pictures import read_mask
 
 __all__ = [
     "ADDRESS_VARIABLE",
@@ -172,14 +172,19 @@ __all__ = [
     "rectangle_region",
 ]
 
-_SPEAKS_GRPC = {"ADDRESS_VARIABLE": "calls", "AsyncClient": "_async_client", "Client": "_client"}
+_LOADED_LATE = {
+    "ADDRESS_VARIABLE": "calls",
+    "AsyncClient": "_async_client",
+    "Client": "_client",
+    "read_mask": "pictures",
+}
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name that speaks gRPC from the module that defines it."""
-    if name not in _SPEAKS_GRPC:
+    """Load a public name that speaks gRPC, or reads pictures, from the module that defines it."""
+    if name not in _LOADED_LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_SPEAKS_GRPC[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_LOADED_LATE[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -37,7 +37,6 @@ from graftscope.client.finding import (
     find_channels,
     rectangle_region,
 )
-from graftscope.client.pictures import read_mask
 from graftscope.client.values import InfluenceResult, InfluenceTask
 
 Rectangle: TypeAlias = tuple[int, int, int, int]
@@ -265,6 +264,9 @@ def _parse_area(text: str) -> Area:
             f"--region {text!r} is neither a picture nor a rectangle TOP,LEFT,HEIGHT,WIDTH like"
             " 0,16,32,32"
         )
+    # Pillow takes a while to import.
+    from graftscope.client.pictures import read_mask
+
     return read_mask(text)
 
 

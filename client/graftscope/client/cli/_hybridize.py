@@ -39,7 +39,6 @@ from graftscope.client.cli._session import (
 from graftscope.client.errors import UsageError
 from graftscope.client.interventions import Intervention
 from graftscope.client.models import ImageFormat, Model
-from graftscope.client.pictures import image_grid_png
 from graftscope.client.values import (
     PAIRS,
     HybridFiles,
@@ -202,6 +201,9 @@ def _tell_files(
 
 def _write_hybrids(result: HybridResult, out: Path | None, image: ImageFormat) -> None:
     if out and out.suffix == ".png":
+        # Pillow takes a while to import.
+        from graftscope.client.pictures import image_grid_png
+
         rows = (result.original1, result.original2, result.hybrid)
         labels = ("original 1", "original 2", "hybrid")
         write_bytes(out, image_grid_png(rows, labels, image_range=image.range))

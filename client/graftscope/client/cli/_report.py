@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -23,11 +23,9 @@ from graftscope.client.cli._options import (
 )
 from graftscope.client.cli._output import duration, note, say, say_json
 from graftscope.client.cli._places import SHIPPED_MODEL, chosen_model
-from graftscope.client.cli._report_contents import ReportPlan, default_layers, gather
 from graftscope.client.cli._session import chosen_originals, opened
 from graftscope.client.errors import InputError, MissingExtraError
 from graftscope.client.models import Model
-from graftscope.client.report import render_report
 from graftscope.client.values import (
     InfluenceResult,
     InfluenceTask,
@@ -37,6 +35,9 @@ from graftscope.client.values import (
     StabilityResult,
     StabilityTask,
 )
+
+if TYPE_CHECKING:
+    from graftscope.client.cli._report_contents import ReportPlan
 
 DEFAULT_FOLDER = Path("graftscope-report")
 
@@ -150,7 +151,9 @@ def _plan(
     drawn: Given[InfluenceTask],
     grouping: Given[ModulesTask],
     layers: tuple[str, ...],
-) -> ReportPlan:
+) -> "ReportPlan":
+    from graftscope.client.cli._report_contents import ReportPlan, default_layers
+
     chosen = layers or default_layers(model)
     if grouping["method"] not in METHODS:
         raise InputError(
@@ -169,7 +172,11 @@ def _plan(
     )
 
 
-def _write(client: Client, model: Model, plan: ReportPlan, out: Path) -> Path:
+def _write(client: Client, model: Model, plan: "ReportPlan", out: Path) -> Path:
+    # Other verbs, and --help, need not wait for what draws.
+    from graftscope.client.cli._report_contents import gather
+    from graftscope.client.report import render_report
+
     data = gather(client, model, plan, _Attending(client), note)
     note(f"drawing the report, after {duration(data.run_time_s)} of work")
     with translated("graftscope."):

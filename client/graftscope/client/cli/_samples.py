@@ -28,7 +28,6 @@ from graftscope.client.cli._session import (
 )
 from graftscope.client.errors import UsageError
 from graftscope.client.models import Model
-from graftscope.client.pictures import image_grid_png, in_rows
 from graftscope.client.values import (
     HybridFiles,
     ImageEncoding,
@@ -78,6 +77,9 @@ def generate(
     if isinstance(made, SampleFiles):
         facts = saved(made, out)
     elif out and out.suffix == ".png":
+        # Pillow takes a while to import.
+        from graftscope.client.pictures import image_grid_png, in_rows
+
         write_bytes(out, image_grid_png(in_rows(made.images), (), image_range=model.image.range))
     elif out:
         made.save(out)

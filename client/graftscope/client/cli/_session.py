@@ -15,7 +15,6 @@ from graftscope.client.cli._options import ChannelOptions, OriginalsOptions, Ser
 from graftscope.client.cli._output import counted, note, tell_large
 from graftscope.client.errors import InputError, UsageError
 from graftscope.client.models import Model
-from graftscope.client.pictures import read_images
 from graftscope.client.values import Encoded, Images, LatentPairs, Originals, Prior
 
 _NAMED_SKIPPED = 5
@@ -90,6 +89,9 @@ def named_originals(name: str | None, model: Model) -> Originals | None:
 
 def read_pictures(path: Path, model: Model) -> NDArray[np.uint8]:
     """Read real images for a model's encoder; those that cannot be read are told of."""
+    # Pillow takes a while to import.
+    from graftscope.client.pictures import read_images
+
     read = read_images(path, model.image)
     if read.skipped:
         named = "; ".join(read.skipped[:_NAMED_SKIPPED])

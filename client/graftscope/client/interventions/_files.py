@@ -19,7 +19,6 @@ from graftscope.client.errors import InputError, NotFoundError
 from graftscope.client.interventions._edits import Edit
 from graftscope.client.interventions._messages import edits_of, inline, message_of, put_inline
 from graftscope.client.models import Json
-from graftscope.client.pictures import read_mask, read_picture
 from graftscope.v1 import intervention_pb2, tensor_pb2
 
 _ARRAY = tensor_pb2.Array.DESCRIPTOR.full_name
@@ -195,10 +194,11 @@ def _file(folder: Path, name: str, field: FieldDescriptor, array: str) -> NDArra
     if suffix in _ARRAYS:
         return read_values(path, named if insist else array, insist=insist)
     holder = "" if field.containing_type is None else field.containing_type.full_name
-    if suffix in _PICTURES and holder == _MASK:
-        return read_mask(path) >= _INSIDE
-    if suffix in _PICTURES and holder == _SWAP:
-        return read_picture(path)[None]
+    if suffix in _PICTURES and holder in (_MASK, _SWAP):
+        # Pillow takes a while to import.
+        from graftscope.client.pictures import read_mask, read_picture
+
+        return read_mask(path) >= _INSIDE if holder == _MASK else read_picture(path)[None]
     allowed = _ARRAYS + (_PICTURES if holder in (_MASK, _SWAP) else ())
     raise InputError(f"{name!r} is no file for {field.name!r}: it must end in {', '.join(allowed)}")
 

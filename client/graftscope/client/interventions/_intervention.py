@@ -17,7 +17,6 @@ from graftscope.client.interventions._actions import Action, Blend, Donor, Image
 from graftscope.client.interventions._edits import Edit, Mask, Rectangle, require
 from graftscope.client.interventions._files import read_file, read_json, to_json
 from graftscope.client.models import ImageFormat, Layer, LayerKind, Model
-from graftscope.client.pictures import fit_picture
 
 
 def fitted_edit(edit: Edit, model: Model, at: int) -> Edit:
@@ -49,6 +48,9 @@ def _fitted_donor(donor: Donor, image: ImageFormat) -> Donor:
     size = (image.height, image.width, image.channels)
     if not isinstance(donor, ImageDonor) or donor.image.shape == size:
         return donor
+    # Pillow takes a while to import.
+    from graftscope.client.pictures import fit_picture
+
     return ImageDonor(fit_picture(donor.image, image))
 
 
