@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export_toys import export_module
+from benchmarks.bundles import export_module
 from graftscope.bundle import read_bundle
 from graftscope.exporter import export
 from graftscope.server.engine import Device, Generator, GivenPairs, PriorPairs, SessionPool

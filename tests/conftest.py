@@ -16,7 +16,7 @@ import torch
 from _cli_shell import Shell
 from _either_client import opened
 from _fake_server import Faults, fake_server
-from export_toys import export_module
+from benchmarks.bundles import export_module
 from graftscope.bundle import Originals
 from graftscope.client import Client
 from graftscope.exporter.sources._checkpoint import EncoderModule

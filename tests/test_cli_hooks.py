@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from _cli_shell import Shell
 from architectures.biggan import make_generator
-from export_toys import export_module
+from benchmarks.bundles import export_module
 from graftscope.client import Client, LatentPairs
 from graftscope.client.arrays import write_npz
 from graftscope.client.cli import run

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export_toys import export_module
+from benchmarks.bundles import export_module
 from graftscope.bundle import Originals, read_bundle, read_originals
 from graftscope.exporter import (
     ExportProgress,

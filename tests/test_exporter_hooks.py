@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export_toys import export_module
+from benchmarks.bundles import export_module
 from graftscope.bundle import read_bundle
 from graftscope.exporter import SourceError
 from graftscope.exporter.sources._hooks import HookPlace, editing

@@ -8,7 +8,7 @@ import onnx
 import pytest
 import torch
 
-from export_toys import export_module
+from benchmarks.bundles import export_module
 from graftscope.bundle import Originals, manifest_from_json, read_bundle
 from graftscope.exporter import ProofError
 from graftscope.exporter._proof import BATCHES, Proof, prove_splicing
