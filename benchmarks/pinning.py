@@ -27,6 +27,7 @@ from graftscope.server.engine import (
     Plan,
     PriorPairs,
     SessionPool,
+    Trial,
     choose,
     shard_effects,
 )
@@ -86,7 +87,7 @@ def _subject(level: str) -> ChannelSets:
 def _plan(subject: ChannelSets) -> Plan:
     candidates = subject.candidates(subject.generator.backends("fp32"))
     source = PriorPairs(subject.generator, 0)
-    return choose(subject, source, range(SHARD_PAIRS), candidates, Cancellation())
+    return choose(Trial(subject, source, range(SHARD_PAIRS), Cancellation()), candidates)
 
 
 def _seconds(

@@ -32,11 +32,13 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+import onnx_ir as ir
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from numpy.typing import NDArray
 
 from benchmarks.machine import cores, this_machine
 from graftscope.bundle import read_bundle, shipped
+from graftscope.graph import HYBRIDS, ORIGINAL1, ORIGINAL2, SETS, splice
 from graftscope.server.engine import (
     SHARD_PAIRS,
     Cancellation,
@@ -93,14 +95,26 @@ class Bare:
         latents1, latents2 = PriorPairs(self.generator, 0).latents(pairs)
         sets = np.zeros((3, self.layer.channels), dtype=np.bool_)
         sets[1], sets[2, :CHANNELS] = True, True
+        session = self.generator.session(f"{self.layer.name}/hybrids", self._spliced)
 
         def run() -> NDArray[np.float32]:
             first = self.generator.record(self.layer, latents1)
             second = self.generator.record(self.layer, latents2)
-            return self.generator.hybrids(self.layer, (first, second), sets)
+            feeds = {
+                ORIGINAL1: first.activation,
+                ORIGINAL2: second.activation,
+                SETS: sets,
+                **first.carried,
+            }
+            hybrids: NDArray[np.float32] = session.run(feeds)[HYBRIDS].numpy()
+            return hybrids
 
         run()
         return run
+
+    def _spliced(self) -> ir.Model:
+        downstream = ir.load(self.generator.folder.path / self.layer.downstream)
+        return splice(downstream, activation=self.layer.tensor, channel_axis=1)
 
     def rate(self, batch: int, threads: int, seconds: float) -> tuple[float, float]:
         """Pairs a second of threads that do nothing else, and a pair's processor time (s)."""

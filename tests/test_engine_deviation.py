@@ -15,6 +15,7 @@ from graftscope.server.engine import (
     PairSource,
     Plan,
     Subject,
+    Trial,
     choose_close,
     deviation,
     is_plain,
@@ -70,8 +71,12 @@ class FakeBatch:
         return Effects(total, np.zeros_like(total), means)
 
 
+def trial_of(subject: FakeSubject, pairs: range, cancellation: Cancellation | None = None) -> Trial:
+    return Trial(cast(Subject, subject), NO_SOURCE, pairs, cancellation or Cancellation())
+
+
 def measured(subject: FakeSubject, plan: Plan, pairs: range = range(100, 1000)) -> Deviation:
-    return deviation(cast(Subject, subject), plan, NO_SOURCE, pairs, Cancellation())
+    return deviation(trial_of(subject, pairs), plan)
 
 
 def test_a_plan_that_gives_the_same_numbers_deviates_by_nothing() -> None:
@@ -137,21 +142,14 @@ def test_auto_takes_the_fastest_plan_that_is_close_to_float32(
 ) -> None:
     asked: list[list[Plan]] = []
 
-    def fastest(
-        subject: Subject,
-        source: PairSource,
-        pairs: range,
-        plans: Sequence[Plan],
-        cancellation: Cancellation,
-    ) -> Plan:
+    def fastest(_: Trial, plans: Sequence[Plan]) -> Plan:
         """The fewer bits the faster, and the plain path is the slowest."""
         asked.append(list(plans))
         return plans[1]
 
     subject = FakeSubject(16, {BF16: lambda _: bf16, TF32: lambda _: tf32})
     plans = (PLAIN, REWRITTEN, TF32, BF16)
-    arguments = (cast(Subject, subject), NO_SOURCE, range(8), plans, Cancellation())
-    assert choose_close(*arguments, choose=fastest) == chosen
+    assert choose_close(trial_of(subject, range(8)), plans, choose=fastest) == chosen
     assert asked[0] == [PLAIN, BF16, TF32, REWRITTEN]
 
 
@@ -183,4 +181,4 @@ def test_a_comparison_can_be_stopped() -> None:
     cancellation = Cancellation()
     cancellation.cancel()
     with pytest.raises(Cancelled):
-        deviation(cast(Subject, FakeSubject(4)), BF16, NO_SOURCE, range(8), cancellation)
+        deviation(trial_of(FakeSubject(4), range(8), cancellation), BF16)

@@ -21,6 +21,7 @@ from graftscope.server.engine import (
     Precision,
     PriorPairs,
     SessionPool,
+    Trial,
     deviation,
     shard_effects,
 )
@@ -66,5 +67,5 @@ def test_reduced_precisions_are_near_and_their_distance_is_measured(
 ) -> None:
     subject = subject_on(Device.CUDA, toy_vae_bundle)
     plan = plan_in(subject, precision)
-    found = deviation(subject, plan, PriorPairs(subject.generator, 0), PAIRS, Cancellation())
+    found = deviation(Trial(subject, PriorPairs(subject.generator, 0), PAIRS, Cancellation()), plan)
     assert 0 < found.worst < ROUNDED

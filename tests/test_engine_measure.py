@@ -18,6 +18,7 @@ from graftscope.server.engine import (
     Plan,
     PriorPairs,
     SessionPool,
+    Trial,
     choose,
 )
 from graftscope.server.engine._generator import Effects
@@ -67,7 +68,7 @@ class Timed:
 
     def choice(self, *plans: Plan, pairs: range = LONG) -> Plan:
         source = PriorPairs(self.generator, seed=0)
-        return choose(self, source, pairs, plans, Cancellation(), self.clock)
+        return choose(Trial(self, source, pairs, Cancellation()), plans, self.clock)
 
 
 @dataclass(frozen=True)

@@ -306,10 +306,12 @@ BAD = [
     ),
     Bad(
         [at("first", 0, constant=intervention_pb2.Constant())],
-        "the constant has no value",
+        "the action constant has no value",
         f"{FIELD}.constant",
     ),
-    Bad([at("first", 0, add=intervention_pb2.Add())], "added has no value", f"{FIELD}.add"),
+    Bad(
+        [at("first", 0, add=intervention_pb2.Add())], "the action add has no value", f"{FIELD}.add"
+    ),
     Bad(
         [at("first", 0, constant=constant(NAN))],
         r"shape \(4,\); floats of shape \(3, 4, 4\) .* or \(3,\) are needed",

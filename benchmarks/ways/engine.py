@@ -8,6 +8,7 @@ from graftscope.server.engine import (
     Cancellation,
     ChannelSets,
     Plan,
+    Trial,
     choose,
     shard_effects,
 )
@@ -55,7 +56,7 @@ def chosen_plan(setting: Setting, subject: ChannelSets, precision: str, provider
         raise NotHere(str(error).split(";")[0]) from error
     allowed = [x for x in backends if provider in ("", x.provider)]
     candidates = subject.candidates(allowed)
-    return choose(subject, setting.source, range(JOB_PAIRS), candidates, Cancellation())
+    return choose(Trial(subject, setting.source, range(JOB_PAIRS), Cancellation()), candidates)
 
 
 def described(plan: Plan) -> str:

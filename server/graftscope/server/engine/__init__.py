@@ -40,7 +40,7 @@ from graftscope.server.engine._inputs import (
     complete,
 )
 from graftscope.server.engine._layered import LayeredSets
-from graftscope.server.engine._measure import choose, seconds_a_pair
+from graftscope.server.engine._measure import Trial, choose, seconds_a_pair
 from graftscope.server.engine._originals import (
     ConstrainedPairs,
     DrawnImagePairs,
@@ -113,6 +113,7 @@ __all__ = [
     "SessionPool",
     "ShardEffects",
     "Subject",
+    "Trial",
     "Turns",
     "channel_set",
     "check_device",

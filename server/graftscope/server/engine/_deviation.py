@@ -12,12 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.server.engine._generator import Generator
-from graftscope.server.engine._measure import choose
-from graftscope.server.engine._originals import PairSource
+from graftscope.server.engine._measure import Trial, choose
 from graftscope.server.engine._plan import Plan
 from graftscope.server.engine._precision import AUTO, Backend, Precision
-from graftscope.server.engine._sessions import Cancellation
-from graftscope.server.engine._subjects import Subject
 
 SAMPLE_PAIRS, SAMPLE_SETS = 8, 16
 """Pairs of a sample of influence, and its sets, spread over all."""
@@ -36,7 +33,7 @@ INDIVIDUAL_MEDIAN = 0.005
 IMAGE_WORST = 0.02
 """What `auto` accepts of a pixel, as a share of the width of the range."""
 
-Chooser: TypeAlias = Callable[[Subject, PairSource, range, Sequence[Plan], Cancellation], Plan]
+Chooser: TypeAlias = Callable[[Trial, Sequence[Plan]], Plan]
 
 _BITS = {Precision.FP16: 16, Precision.BF16: 16, Precision.TF32: 19, Precision.FP32: 32}
 
@@ -102,32 +99,24 @@ def is_plain(generator: Generator, plan: Plan) -> bool:
 
 def plain(generator: Generator, plan: Plan) -> Plan:
     """The same size of runs on the plain path: the device's own provider in float32."""
-    precision = Precision.FP32.value
-    return replace(plan, provider=generator.provider, precision=precision, rewrites=())
+    return replace(plan.on(Backend(generator.provider)), rewrites=())
 
 
-def deviation(
-    subject: Subject, plan: Plan, source: PairSource, pairs: range, cancellation: Cancellation
-) -> Deviation:
+def deviation(trial: Trial, plan: Plan) -> Deviation:
     """Measures a plan against the plain path.
 
     Args:
-        subject: whose influence.
+        trial: what is compared.
         plan: what ran, or may run.
-        source: where the pairs come from.
-        pairs: the job's pairs, of which the first are the sample.
-        cancellation: what may stop it.
 
     Raises:
         Cancelled: it was stopped.
     """
     is_float32 = plan.precision == Precision.FP32.value
-    sample = pairs[: REORDERED_PAIRS if is_float32 else SAMPLE_PAIRS]
-    sets = _spread(len(subject), REORDERED_SETS if is_float32 else SAMPLE_SETS)
-    reference = plain(subject.generator, plan)
-    maps, plain_maps = (
-        _maps(subject, x, source, sample, sets, cancellation) for x in (plan, reference)
-    )
+    sample = trial.pairs[: REORDERED_PAIRS if is_float32 else SAMPLE_PAIRS]
+    sets = _spread(len(trial.subject), REORDERED_SETS if is_float32 else SAMPLE_SETS)
+    reference = plain(trial.subject.generator, plan)
+    maps, plain_maps = (_maps(trial, x, sample, sets) for x in (plan, reference))
     individual, expected = (x.mean(axis=(1, 2)) for x in (maps, plain_maps))
     floor = max(_LEAST_SHARE * expected.max(), np.finfo(np.float64).tiny)
     relative = np.abs(individual - expected) / np.maximum(expected, floor)
@@ -140,22 +129,12 @@ def deviation(
     )
 
 
-def choose_close(
-    subject: Subject,
-    source: PairSource,
-    pairs: range,
-    candidates: Sequence[Plan],
-    cancellation: Cancellation,
-    choose: Chooser = choose,
-) -> Plan:
+def choose_close(trial: Trial, candidates: Sequence[Plan], choose: Chooser = choose) -> Plan:
     """What `auto` takes: the fastest plan that is in float32 or close to it.
 
     Args:
-        subject: whose influence.
-        source: where the pairs come from.
-        pairs: the job's pairs, of which the first are the sample.
+        trial: what is measured and compared.
         candidates: plans, the plain one first.
-        cancellation: what may stop it.
         choose: finds the fastest of plans.
 
     Raises:
@@ -165,10 +144,10 @@ def choose_close(
     # Fewer bits are likelier to be fast, and the search ends at what is clearly faster.
     plans = [candidates[0], *left]
     while True:
-        chosen = choose(subject, source, pairs, plans, cancellation)
+        chosen = choose(trial, plans)
         if chosen.backend.precision is Precision.FP32:
             return chosen
-        if deviation(subject, chosen, source, pairs, cancellation).is_close:
+        if deviation(trial, chosen).is_close:
             return chosen
         plans = [plan for plan in plans if plan.backend != chosen.backend]
 
@@ -228,19 +207,12 @@ def _spread(count: int, most: int) -> list[int]:
     return spread
 
 
-def _maps(
-    subject: Subject,
-    plan: Plan,
-    source: PairSource,
-    pairs: range,
-    sets: Sequence[int],
-    cancellation: Cancellation,
-) -> NDArray[np.float64]:
+def _maps(trial: Trial, plan: Plan, pairs: range, sets: Sequence[int]) -> NDArray[np.float64]:
     """(E, h, w), means over the pairs."""
     total: NDArray[np.float64] | None = None
     for start in range(0, len(pairs), plan.batch):
         some = pairs[start : start + plan.batch]
-        batch = subject.record(source, some, plan, cancellation)
+        batch = trial.record(plan, some)
         sums = np.concatenate([batch.effects(range(e, e + 1)).total for e in sets])
         total = sums if total is None else total + sums
     assert total is not None

@@ -4,7 +4,7 @@ Letters: B pairs, E sets of channels, C channels of the layer, (c, H, W) the ima
 know jobs, gRPC or where latents come from.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from graftscope.bundle import BundleFolder
 from graftscope.graph import (
-    HYBRIDS,
     IMAGE1,
     MOMENT,
     ORIGINAL1,
@@ -43,6 +42,8 @@ LARGE_BYTES = 24 * 2**20
 """A tensor of one sample from this size on fills a core's cache by itself."""
 
 _FLOAT_BYTES = 4
+
+_SUMS = (TOTAL, MOMENT, PIXEL_MEANS)
 
 CHANNEL_AXES = {
     bundle_pb2.LAYER_KIND_MAP: 1,
@@ -78,6 +79,13 @@ class Effects:
 
     def __init__(self, total: Feed, moment: Feed, pixel_means: Feed) -> None:
         self.held: dict[str, Feed] = {TOTAL: total, MOMENT: moment, PIXEL_MEANS: pixel_means}
+
+    @classmethod
+    def joined(cls, parts: Sequence["Effects"]) -> "Effects":
+        """Those of several runs over the same pairs, one set after another."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(*(np.concatenate([doubles(x.held[name]) for x in parts]) for name in _SUMS))
 
     @cached_property
     def total(self) -> NDArray[np.float64]:
@@ -240,28 +248,6 @@ class Generator:
         feeds = {layer.tensor: recording.activation, **recording.carried}
         return session.run(feeds, cancellation)[session.outputs[0]]
 
-    def hybrids(
-        self,
-        layer: bundle_pb2.Layer,
-        recordings: tuple[Recording, Recording],
-        sets: NDArray[np.bool_],
-        cancellation: Cancellation | None = None,
-    ) -> NDArray[np.float32]:
-        """Hybrids of every pair for every set of channels (Definition 5).
-
-        Args:
-            layer: where to splice.
-            recordings: of originals 1 and 2; carried tensors are original 1's.
-            sets: (E, C), the channels that original 2 gives.
-            cancellation: what may stop it.
-
-        Returns:
-            (E, B, c, H, W).
-        """
-        session = self.session(f"{layer.name}/hybrids", lambda: self._build(layer, None))
-        outputs = session.run(_spliced_feeds(recordings, sets), cancellation)
-        return _array(outputs[HYBRIDS]).reshape(len(sets), -1, *self.image_shape)
-
     def effects(
         self,
         layer: bundle_pb2.Layer,
@@ -283,8 +269,16 @@ class Generator:
         """
         purpose = f"{layer.name}/effects{areas.height}x{areas.width}"
         session = self.session(purpose, lambda: self._build(layer, areas))
-        outputs = session.run({**_spliced_feeds(recordings, sets), IMAGE1: image1}, cancellation)
-        return Effects(*(outputs[name] for name in (TOTAL, MOMENT, PIXEL_MEANS)))
+        first, second = recordings
+        feeds: dict[str, Feed] = {
+            ORIGINAL1: first.activation,
+            ORIGINAL2: second.activation,
+            IMAGE1: image1,
+            SETS: sets,
+            **first.carried,
+        }
+        outputs = session.run(feeds, cancellation)
+        return Effects(*(outputs[name] for name in _SUMS))
 
     def widest_bytes(self, places: int = 0) -> int:
         """Size of the widest tensor of one sample that is known, layers and image, in bytes.
@@ -329,24 +323,12 @@ class Generator:
     def _file(self, name: str) -> Session:
         return self.session(name, lambda: self.folder.file(name))
 
-    def _build(self, layer: bundle_pb2.Layer, areas: Areas | None) -> ir.Model:
-        """The downstream half with the splice, and with the reduction where areas are given."""
+    def _build(self, layer: bundle_pb2.Layer, areas: Areas) -> ir.Model:
+        """The downstream half with the splice and the reduction."""
         downstream = ir.load(self.folder.path / layer.downstream)
         axis = CHANNEL_AXES[layer.kind]
         model = splice(downstream, activation=layer.tensor, channel_axis=axis)
-        return model if areas is None else reduce_effects(model, areas=areas)
-
-
-def _spliced_feeds(
-    recordings: tuple[Recording, Recording], sets: NDArray[np.bool_]
-) -> dict[str, ort.OrtValue | NDArray[np.generic]]:
-    first, second = recordings
-    return {
-        ORIGINAL1: first.activation,
-        ORIGINAL2: second.activation,
-        SETS: sets,
-        **first.carried,
-    }
+        return reduce_effects(model, areas=areas)
 
 
 def _output(outputs: Mapping[str, ort.OrtValue], name: str) -> ort.OrtValue:

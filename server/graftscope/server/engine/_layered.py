@@ -4,10 +4,9 @@ It must not know jobs, gRPC or workers.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 
-import numpy as np
 import onnx_ir as ir
 
 from graftscope.graph import upper_half
@@ -52,10 +51,7 @@ class LayeredSets:
 
     def candidates(self, backends: Sequence[Backend]) -> tuple[Plan, ...]:
         """As `Subject`: plain, and with all rewrites."""
-        plain = (
-            replace(self.plan(), provider=each.provider, precision=each.precision.value)
-            for each in backends
-        )
+        plain = (self.plan().on(backend) for backend in backends)
         return tuple(x for plan in plain for x in rewritten(self.generator, plan, single=True)[:2])
 
     def kinds(self, plan: Plan) -> list[tuple[range, int]]:
@@ -130,11 +126,7 @@ class _LayersBatch:
 
     def effects(self, some: range) -> Effects:
         """As `Batch`; a run that spans two layers is made in two."""
-        found = [self._of(i, within) for i, within in self._divided(some)]
-        if len(found) == 1:
-            return found[0]
-        names = ("total", "moment", "pixel_means")
-        return Effects(*(np.concatenate([getattr(x, name) for x in found]) for name in names))
+        return Effects.joined([self._of(i, within) for i, within in self._divided(some)])
 
     def _divided(self, some: range) -> list[tuple[int, range]]:
         """Which of each layer's own sets are among some of all."""

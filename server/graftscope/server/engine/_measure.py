@@ -43,24 +43,37 @@ class _Measured:
     seconds_a_pair: float
 
 
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Pairs of a job on which plans are tried.
+
+    Attributes:
+        subject: whose influence.
+        source: where the pairs come from.
+        pairs: the job's, of which the first are tried.
+        cancellation: what may stop it.
+    """
+
+    subject: Subject
+    source: PairSource
+    pairs: range
+    cancellation: Cancellation
+
+    def record(self, plan: Plan, pairs: range) -> Batch:
+        """Both originals of some of the pairs, as a plan says."""
+        return self.subject.record(self.source, pairs, plan, self.cancellation)
+
+
 def choose(
-    subject: Subject,
-    source: PairSource,
-    pairs: range,
-    candidates: Sequence[Plan],
-    cancellation: Cancellation,
-    clock: Callable[[], float] = time.perf_counter,
+    trial: Trial, candidates: Sequence[Plan], clock: Callable[[], float] = time.perf_counter
 ) -> Plan:
     """The plan that takes the least time for a pair.
 
     Args:
-        subject: whose influence.
-        source: where the pairs come from.
-        pairs: the job's pairs, of which the first are measured.
+        trial: what is measured.
         candidates: at least one plan, of every backend the likeliest first. The very first is
             taken where the whole job takes no longer than measuring would; no more of a backend
             are tried after one that is clearly faster.
-        cancellation: what may stop it.
         clock: seconds.
 
     Raises:
@@ -70,18 +83,17 @@ def choose(
         return candidates[0]
 
     def measure(plan: Plan) -> _Measured:
-        some = pairs[: plan.batch]
-        return _Measured(plan, seconds_a_pair(subject, source, some, plan, cancellation, clock))
+        return _Measured(plan, seconds_a_pair(trial, plan, clock))
 
     first = measure(candidates[0])
-    if first.seconds_a_pair * len(pairs) < WORTH_S:
+    if first.seconds_a_pair * len(trial.pairs) < WORTH_S:
         return first.plan
     best, settled = first, set[Backend]()
     for plan in candidates[1:]:
         other = None if plan.backend in settled else _try(measure, plan)
         if other is None or other.seconds_a_pair >= best.seconds_a_pair:
             continue
-        if _agrees(subject, source, pairs, (plan, first.plan), cancellation):
+        if _agrees(trial, plan, first.plan):
             best = other
         if best.seconds_a_pair * CLEARLY < first.seconds_a_pair:
             settled.add(plan.backend)
@@ -89,37 +101,28 @@ def choose(
 
 
 def seconds_a_pair(
-    subject: Subject,
-    source: PairSource,
-    pairs: range,
+    trial: Trial,
     plan: Plan,
-    cancellation: Cancellation,
     clock: Callable[[], float] = time.perf_counter,
     trials_s: float = _TRIALS_S,
 ) -> float:
     """How long a pair takes, by a batch's originals and one run of each kind.
 
     Args:
-        subject: whose influence.
-        source: where the pairs come from.
-        pairs: of one batch.
-        plan: how they are run.
-        cancellation: what may stop it.
+        trial: what is measured.
+        plan: how it is run.
         clock: seconds.
         trials_s: a run that takes longer than this is not repeated.
 
     Raises:
         Cancelled: it was stopped.
     """
-
-    def record() -> Batch:
-        return subject.record(source, pairs, plan, cancellation)
-
-    record()  # Opens the sessions, as the first run of each kind does.
+    pairs = trial.pairs[: plan.batch]
+    trial.record(plan, pairs)  # Opens the sessions, as the first run of each kind does.
     started = clock()
-    batch = record()
+    batch = trial.record(plan, pairs)
     total_s = clock() - started
-    for some, count in subject.kinds(plan):
+    for some, count in trial.subject.kinds(plan):
         run = partial(batch.effects, some)
         run()
         total_s += count * _seconds(run, clock, trials_s)
@@ -140,21 +143,15 @@ def _try(measure: Callable[[Plan], _Measured], plan: Plan) -> _Measured | None:
         return None
 
 
-def _agrees(
-    subject: Subject,
-    source: PairSource,
-    pairs: range,
-    plans: tuple[Plan, Plan],
-    cancellation: Cancellation,
-) -> bool:
+def _agrees(trial: Trial, plan: Plan, first: Plan) -> bool:
     """Whether a plan gives the maps of a first one, of that plan's first run."""
-    plan, first = plans
-    some, (run, _) = pairs[: min(plan.batch, _CHECKED_PAIRS)], subject.kinds(plan)[0]
+    some = trial.pairs[: min(plan.batch, _CHECKED_PAIRS)]
+    run, _ = trial.subject.kinds(plan)[0]
     rewritten, plain = (
-        subject.record(source, some, x, cancellation).effects(run).total
+        trial.record(x, some).effects(run).total
         for x in (plan, replace(first, batch=plan.batch, sets=plan.sets))
     )
-    image = subject.generator.manifest.image
+    image = trial.subject.generator.manifest.image
     difference = float(np.abs(rewritten - plain).max()) / len(some) / (image.high - image.low)
     if difference <= TOLERANCE or plan.precision != Precision.FP32.value:
         return True  # Of other precisions, every reply says how far they are.

@@ -61,6 +61,10 @@ class Plan:
         """What runs it."""
         return Backend(self.provider, Precision(self.precision))
 
+    def on(self, backend: Backend) -> "Plan":
+        """The same by another backend."""
+        return replace(self, provider=backend.provider, precision=backend.precision.value)
+
 
 def choose_plan(
     generator: Generator, layer: bundle_pb2.Layer, sets: int, *, one_pair: bool = False

@@ -97,7 +97,7 @@ class ChannelSets:
     def candidates(self, backends: Sequence[Backend]) -> tuple[Plan, ...]:
         """As `Subject`."""
         single = bool((self.sets.sum(axis=1) == 1).all())
-        plans = (_on(self.plan(), backend) for backend in backends)
+        plans = (self.plan().on(backend) for backend in backends)
         return tuple(x for plan in plans for x in rewritten(self.generator, plan, single=single))
 
     def kinds(self, plan: Plan) -> list[tuple[range, int]]:
@@ -197,7 +197,7 @@ class Interventions:
 
     def candidates(self, backends: Sequence[Backend]) -> tuple[Plan, ...]:
         """As `Subject`."""
-        return tuple(_on(self.plan(), backend) for backend in backends)
+        return tuple(self.plan().on(backend) for backend in backends)
 
     def kinds(self, plan: Plan) -> list[tuple[range, int]]:
         """As `Subject`: those of one form are alike."""
@@ -232,9 +232,7 @@ class _InterventionsBatch:
     _image1: ort.OrtValue | None = None
 
     def effects(self, some: range) -> Effects:
-        parts = [self._effects(i) for i in some]
-        names = ("total", "moment", "pixel_means")
-        return Effects(*(np.concatenate([getattr(x, name) for x in parts]) for name in names))
+        return Effects.joined([self._effects(i) for i in some])
 
     def _effects(self, index: int) -> Effects:
         intervention, form = self.subject.interventions[index], self.subject.form(index)
@@ -253,10 +251,6 @@ class _InterventionsBatch:
         nothing = form.nothing(intervention)
         self._image1 = form.images(self._above, nothing, self.cancellation)
         self._form = form
-
-
-def _on(plan: Plan, backend: Backend) -> Plan:
-    return replace(plan, provider=backend.provider, precision=backend.precision.value)
 
 
 def channel_set(layer: bundle_pb2.Layer, channels: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -21,6 +21,7 @@ from graftscope.server.engine import (
     Plan,
     ShardEffects,
     Subject,
+    Trial,
     deviation,
     is_plain,
     runs_side_by_side,
@@ -78,6 +79,10 @@ class InfluenceWork:
         most = shard_count(self.spec)
         return most if rule is None else -(-rule.expected_pairs(sums) // SHARD_PAIRS)
 
+    def trial(self, pairs: range) -> Trial:
+        """Some of its pairs, on which plans are tried."""
+        return Trial(self.subject, self.source, pairs, self.cancellation)
+
     def side_by_side(self, workers: int) -> int:
         """How many shards may go on at the same time."""
         return runs_side_by_side(self.subject.generator, workers)
@@ -97,9 +102,7 @@ def estimate(work: InfluenceWork, workers: int) -> Estimate:
     spec, plan = work.spec, work.plan
     batch = min(plan.batch, spec.pairs)
     pairs = range(spec.first, spec.first + batch)
-    pair_s = seconds_a_pair(
-        work.subject, work.source, pairs, plan, work.cancellation, trials_s=_TRIAL_S
-    )
+    pair_s = seconds_a_pair(work.trial(pairs), plan, trials_s=_TRIAL_S)
     sets, batches = len(work.subject), -(-spec.pairs // plan.batch)
     height, width = work.subject.generator.map_shape(spec.map_size)
     # A shard is not divided between workers.
@@ -225,8 +228,7 @@ def _how_it_ran(work: InfluenceWork, pairs: range) -> dict[str, Json]:
     }
     if is_plain(work.subject.generator, plan):
         return said
-    told = deviation(work.subject, plan, work.source, pairs, work.cancellation)
-    return {**said, "deviation": asdict(told)}
+    return {**said, "deviation": asdict(deviation(work.trial(pairs), plan))}
 
 
 def _stopping(work: InfluenceWork, sums: Sums) -> dict[str, Json]:

@@ -27,7 +27,7 @@ from graftscope.server.jobs._specification import (
     parse_spec,
 )
 from graftscope.server.jobs._stopping import Rule
-from graftscope.server.jobs._store import Failure, Job, JobState, JobStore, Result, end
+from graftscope.server.jobs._store import Failure, Job, JobState, JobStore, Outcome, Result, end
 from graftscope.server.jobs._sums import CheckpointFolder, Sums
 from graftscope.server.jobs._thread_pools import ThreadPools
 from graftscope.server.logs import get_logger
@@ -56,15 +56,6 @@ class JobSettings:
 
 Needed = Callable[[Live, InfluenceSpec, Callable[[Snapshot], None]], Awaitable[Result]]
 """Runs an influence job that another job needs to its end, and tells of its progress."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a job came to."""
-
-    state: JobState
-    result: Result | None = None
-    failure: Failure | None = None
 
 
 class NeededFailed(Exception):
@@ -120,13 +111,13 @@ class Lifecycle:
             # It could not be kept: the disk is full, or the database is gone.
             failure = self._settings.describe_failure(error)
             _log.error("job lost", job=live.snapshot.job.id, error=failure.message)
-            job = end(live.snapshot.job, JobState.FAILED, self._settings.keep_s, failure=failure)
+            outcome = Outcome(JobState.FAILED, failure=failure)
+            job = end(live.snapshot.job, outcome, self._settings.keep_s)
             live.publish(replace(live.snapshot, job=job, eta_s=None, sums=None))
 
     def end(self, job: Job, outcome: Outcome) -> Job:
         """Keeps the state that a job ends in; blocks."""
-        keep_s, result, failure = self._settings.keep_s, outcome.result, outcome.failure
-        ended = end(job, outcome.state, keep_s, result=result, failure=failure)
+        ended, result = end(job, outcome, self._settings.keep_s), outcome.result
         if result is not None:
             # With a stopping rule the total is a maximum.
             done = ended.shards_done if "stopping" in result.scalars else ended.shards_total

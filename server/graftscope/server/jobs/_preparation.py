@@ -17,6 +17,7 @@ from graftscope.server.engine import (
     PairSource,
     Plan,
     Subject,
+    Trial,
     choose,
     choose_close,
 )
@@ -179,7 +180,7 @@ class Preparation:
         pairs = range(spec.first, spec.first + spec.pairs)
         plans = subject.candidates(subject.generator.backends(spec.precision))
         chosen_by = choose_close if spec.precision == AUTO else choose
-        return chosen_by(subject, source, pairs, plans, self.cancellation)
+        return chosen_by(Trial(subject, source, pairs, self.cancellation), plans)
 
     def _magnitude(self, job: Job, spec: MagnitudeSpec) -> Job:
         """With the estimate of its influence jobs; those that are done already cost nothing."""

@@ -7,7 +7,7 @@ know what the jobs compute.
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import IntEnum
 from typing import Any, TypeAlias
 
@@ -70,6 +70,15 @@ class Failure:
 
     reason: str
     message: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job came to."""
+
+    state: JobState
+    result: Result | None = None
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True)
@@ -221,19 +230,10 @@ class JobStore:
             return [_from_body(row.body) for row in rows]
 
 
-def end(
-    job: Job,
-    state: JobState,
-    keep_s: float,
-    *,
-    result: Result | None = None,
-    failure: Failure | None = None,
-) -> Job:
+def end(job: Job, outcome: Outcome, keep_s: float) -> Job:
     """The job in its last state, with its times filled in."""
     now = time.time()
-    return replace(
-        job, state=state, result=result, failure=failure, ended_s=now, expires_s=now + keep_s
-    )
+    return replace(job, **vars(outcome), ended_s=now, expires_s=now + keep_s)
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
@@ -250,26 +250,14 @@ def _first(jobs: Sequence[Job]) -> Job | None:
 
 
 def _to_row(job: Job) -> dict[str, object]:
-    body = {
-        **job.__dict__,
-        "estimate": job.estimate.__dict__,
-        "checkpoint": job.checkpoint and job.checkpoint.__dict__,
-        "failure": job.failure and job.failure.__dict__,
-        "result": job.result and _result_to_json(job.result),
-    }
     return {
         "id": job.id,
         "identity": job.identity,
         "state": int(job.state),
         "created_s": job.created_s,
         "expires_s": job.expires_s,
-        "body": json.dumps(body),
+        "body": json.dumps(asdict(job)),
     }
-
-
-def _result_to_json(result: Result) -> dict[str, object]:
-    arrays = {name: ref.__dict__ for name, ref in result.arrays.items()}
-    return {"arrays": arrays, "scalars": result.scalars}
 
 
 def _from_body(body: str) -> Job:

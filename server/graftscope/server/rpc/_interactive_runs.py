@@ -85,15 +85,9 @@ class InteractiveRuns:
         def task(some: range) -> Callable[[], Latents]:
             return lambda: source.latents(some)[0]
 
-        if wanted == Precision.FP32.value:
-            parts = await self._together(sampling(generator), task, pairs)
-            return Ran(await _joined(parts, _join_samples), generator.backend)
-
-        def make(on: Generator, count: int | None, cancellation: Cancellation) -> Samples:
-            parts = _one_by_one(sampling(on), task, pairs[:count], cancellation)
-            return _join_samples(parts)
-
-        return await self._measured(generator, wanted, make, lambda made: (made.images,))
+        return await self._made(
+            generator, wanted, sampling, task, pairs, _join_samples, lambda made: (made.images,)
+        )
 
     async def hybrids(
         self,
@@ -108,16 +102,17 @@ class InteractiveRuns:
         def task(some: range) -> Graft:
             return Graft(intervention, lambda: source.latents(some))
 
-        if wanted == Precision.FP32.value:
-            parts = await self._together(grafting(generator, intervention), task, pairs)
-            return Ran(await _joined(parts, _join_hybrids), generator.backend)
+        def kind(on: Generator) -> Kind[Graft, Any, Hybrids]:
+            return grafting(on, intervention)
 
-        def make(on: Generator, count: int | None, cancellation: Cancellation) -> Hybrids:
-            kind = grafting(on, intervention)
-            return _join_hybrids(_one_by_one(kind, task, pairs[:count], cancellation))
-
-        return await self._measured(
-            generator, wanted, make, lambda made: (made.original1, made.original2, made.hybrid)
+        return await self._made(
+            generator,
+            wanted,
+            kind,
+            task,
+            pairs,
+            _join_hybrids,
+            lambda made: (made.original1, made.original2, made.hybrid),
         )
 
     async def posterior(
@@ -141,34 +136,37 @@ class InteractiveRuns:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._executor, work, cancellation)
 
-    async def _measured(
+    async def _made(
         self,
         generator: Generator,
         wanted: str,
-        make: Callable[[Generator, int | None, Cancellation], _Made],
+        kind_on: Callable[[Generator], Kind[_Task, Any, _Made]],
+        task: Callable[[range], _Task],
+        pairs: range,
+        join: Callable[[Sequence[_Made]], _Made],
         images_of: Callable[[_Made], Sequence[NDArray[np.float32]]],
     ) -> Ran[_Made]:
+        """Makes a call's pairs, a part at a time so that in float32 it leaves room for others."""
+        if wanted == Precision.FP32.value:
+            kind = kind_on(generator)
+            parts = [
+                await self._batching.make(kind, task(some), len(some))
+                for some in _parts(pairs, kind.limit)
+            ]
+            # One part as it is; several are copied, off the event loop.
+            made = parts[0] if len(parts) == 1 else await asyncio.to_thread(join, parts)
+            return Ran(made, generator.backend)
         image = generator.manifest.image
 
         def work(cancellation: Cancellation) -> Ran[_Made]:
-            return run_in(
-                generator,
-                wanted,
-                lambda on, count: make(on, count, cancellation),
-                images_of,
-                width=image.high - image.low,
-            )
+            def make(on: Generator, count: int | None) -> _Made:
+                kind = kind_on(on)
+                parts = _parts(pairs[:count], kind.limit)
+                return join([kind.make(task(some), cancellation) for some in parts])
+
+            return run_in(generator, wanted, make, images_of, width=image.high - image.low)
 
         return await self.run(work)
-
-    async def _together(
-        self, kind: Kind[_Task, Any, _Made], task: Callable[[range], _Task], pairs: range
-    ) -> list[_Made]:
-        """Makes a call's pairs, a part at a time so that it leaves room for others."""
-        return [
-            await self._batching.make(kind, task(some), len(some))
-            for some in _parts(pairs, kind.limit)
-        ]
 
 
 @contextmanager
@@ -182,22 +180,8 @@ def _until_given_up() -> Iterator[Cancellation]:
         raise
 
 
-def _one_by_one(
-    kind: Kind[_Task, Any, _Made],
-    task: Callable[[range], _Task],
-    pairs: range,
-    cancellation: Cancellation,
-) -> list[_Made]:
-    return [kind.make(task(some), cancellation) for some in _parts(pairs, kind.limit)]
-
-
 def _parts(pairs: range, size: int) -> list[range]:
     return [pairs[start : start + size] for start in range(0, len(pairs), size)]
-
-
-async def _joined(parts: list[_Made], join: Callable[[Sequence[_Made]], _Made]) -> _Made:
-    """One part as it is; several are copied, off the event loop."""
-    return parts[0] if len(parts) == 1 else await asyncio.to_thread(join, parts)
 
 
 def _join_samples(parts: Sequence[Samples]) -> Samples:

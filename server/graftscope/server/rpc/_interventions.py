@@ -142,12 +142,12 @@ class InterventionRequests:
     ) -> _Action:
         match edit.WhichOneof("action"):
             case "constant":
-                return await self._constant(edit.constant, layer)
+                return await self._valued("constant", edit.constant, layer)
             case "scale":
                 factor = _finite(edit.scale.factor, "scale.factor")
                 return {"action": "scale", "number": factor}
             case "add":
-                return await self._add(edit.add, layer)
+                return await self._valued("add", edit.add, layer)
             case "blend":
                 weight = _finite(edit.blend.weight, "blend.weight")
                 donor = await self._donor(generator, edit.blend.donor, fixed, "blend.donor")
@@ -156,34 +156,27 @@ class InterventionRequests:
                 donor = await self._donor(generator, edit.swap, fixed, "swap")
                 return {"action": "swap", "donor": donor}
 
-    async def _constant(
-        self, constant: intervention_pb2.Constant, layer: bundle_pb2.Layer
+    async def _valued(
+        self,
+        action: str,
+        value: intervention_pb2.Constant | intervention_pb2.Add,
+        layer: bundle_pb2.Layer,
     ) -> _Action:
-        match constant.WhichOneof("value"):
+        """What is assigned or added: a number, or an array."""
+        field = f"{_FIELD}.{action}"
+        match value.WhichOneof("value"):
             case "scalar":
-                return {"action": "constant", "number": _finite(constant.scalar, "constant.scalar")}
+                return {"action": action, "number": _finite(value.scalar, f"{action}.scalar")}
             case "prior_mean":
                 return {"action": "prior_mean"}
             case "array":
-                array = await self._values(constant.array, layer, f"{_FIELD}.constant.array")
-                return {"action": "constant", "array": array}
+                array = await self._values(value.array, layer, f"{field}.array")
+                return {"action": action, "array": array}
             case _:
+                kinds = [each.name for each in value.DESCRIPTOR.oneofs_by_name["value"].fields]
                 raise InvalidInput(
-                    "the constant has no value; a scalar, prior_mean or an array is needed",
-                    field=f"{_FIELD}.constant",
-                )
-
-    async def _add(self, add: intervention_pb2.Add, layer: bundle_pb2.Layer) -> _Action:
-        match add.WhichOneof("value"):
-            case "scalar":
-                return {"action": "add", "number": _finite(add.scalar, "add.scalar")}
-            case "array":
-                array = await self._values(add.array, layer, f"{_FIELD}.add.array")
-                return {"action": "add", "array": array}
-            case _:
-                raise InvalidInput(
-                    "what is to be added has no value; a scalar or an array is needed",
-                    field=f"{_FIELD}.add",
+                    f"the action {action} has no value; it is one of: {', '.join(kinds)}",
+                    field=field,
                 )
 
     async def _values(
