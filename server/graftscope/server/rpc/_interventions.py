@@ -5,7 +5,7 @@ how interventions are made.
 """
 
 import math
-from collections.abc import Collection
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, TypeAlias
 
@@ -33,30 +33,30 @@ _Action: TypeAlias = dict[str, Any]
 """What is assigned: the fields of an edit that tell."""
 
 
+@dataclass(frozen=True)
 class InterventionRequests:
     """Parses interventions against a model's layers.
 
-    Args:
+    Attributes:
+        generator: on which they are made.
         arrays: reads arrays.
-        pairs: parses donors' latents and images.
+        fixed: names of inputs that the request fixes, so that donors may leave them out.
     """
 
-    def __init__(self, arrays: Arrays, pairs: PairRequests) -> None:
-        self._arrays = arrays
-        self._pairs = pairs
+    generator: Generator
+    arrays: Arrays
+    fixed: frozenset[str] = frozenset()
+
+    @property
+    def pairs(self) -> PairRequests:
+        """Parses donors' latents and images."""
+        return PairRequests(self.generator, self.arrays)
 
     async def intervention(
         self,
-        generator: Generator,
         message: intervention_pb2.Intervention,
-        fixed: Collection[str] = (),
     ) -> InterventionSpec:
         """The edits of an intervention.
-
-        Args:
-            generator: on which it is made.
-            message: what is asked for.
-            fixed: names of inputs that the request fixes, so that donors may leave them out.
 
         Raises:
             InvalidInput: a value is not allowed, or two edits assign one channel at one place.
@@ -67,53 +67,29 @@ class InterventionRequests:
             raise InvalidInput(
                 f"the intervention has {count}; 1 to {MAX_EDITS} are allowed", field=_FIELD
             )
-        parsed = [
-            await self._numbered(generator, message, at, frozenset(fixed))
-            for at in range(len(message.edits))
-        ]
+        parsed = [await self._numbered(message, at) for at in range(len(message.edits))]
         _check_apart(parsed)
         return tuple(spec for spec, _ in parsed)
 
-    async def labels(
-        self, message: tensor_pb2.Array, layer: bundle_pb2.Layer, field: str
-    ) -> NDArray[np.int64]:
-        """The module of each channel of a layer, (C,); -1 for none. Raises as `intervention`."""
-        labels = await self._arrays.read(message, field)
-        if labels.shape != (layer.channels,) or labels.dtype.kind not in "iu":
-            raise InvalidInput(
-                f"{field} are {labels.dtype} of shape {labels.shape}; integers of shape "
-                f"({layer.channels},) are needed, one a channel of layer {layer.name!r}",
-                field=field,
-            )
-        return labels.astype(np.int64)
-
-    async def _numbered(
-        self,
-        generator: Generator,
-        message: intervention_pb2.Intervention,
-        at: int,
-        fixed: frozenset[str],
-    ) -> _Parsed:
+    async def _numbered(self, message: intervention_pb2.Intervention, at: int) -> _Parsed:
         """One edit; what is refused is said of its place where there are several."""
         try:
-            return await self._edit(generator, message.edits[at], fixed)
+            return await self._edit(message.edits[at])
         except InvalidInput as error:
             if len(message.edits) == 1:
                 raise
             raise InvalidInput(f"edit {at}: {error}", field=error.field) from error
 
-    async def _edit(
-        self, generator: Generator, edit: intervention_pb2.Edit, fixed: frozenset[str]
-    ) -> _Parsed:
-        layer = generator.layer(edit.layer)
+    async def _edit(self, edit: intervention_pb2.Edit) -> _Parsed:
+        layer = self.generator.layer(edit.layer)
         channels = np.sort(await self._channels(edit, layer))
-        action = await self._action(generator, edit, layer, fixed)
-        mask = await parse_mask(self._arrays, edit.mask, layer)
+        action = await self._action(edit, layer)
+        mask = await parse_mask(self.arrays, edit.mask, layer)
         spec = EditSpec(
             layer=layer.name,
             channels=tuple(channels.tolist()),
             **action,
-            mask=None if mask is None else await self._arrays.store(mask),
+            mask=None if mask is None else await self.arrays.store(mask),
         )
         return spec, mask
 
@@ -124,7 +100,7 @@ class InterventionRequests:
             case "channels":
                 return check_channels(layer, edit.channels.indices, "channels")
             case "module":
-                labels = await self.labels(edit.module.labels, layer, "module.labels")
+                labels = await read_labels(self.arrays, edit.module.labels, layer, "module.labels")
                 return module_channels(labels, edit.module.index)
             case _:
                 raise InvalidInput(
@@ -133,13 +109,7 @@ class InterventionRequests:
                     field=_FIELD,
                 )
 
-    async def _action(
-        self,
-        generator: Generator,
-        edit: intervention_pb2.Edit,
-        layer: bundle_pb2.Layer,
-        fixed: frozenset[str],
-    ) -> _Action:
+    async def _action(self, edit: intervention_pb2.Edit, layer: bundle_pb2.Layer) -> _Action:
         match edit.WhichOneof("action"):
             case "constant":
                 return await self._valued("constant", edit.constant, layer)
@@ -150,10 +120,10 @@ class InterventionRequests:
                 return await self._valued("add", edit.add, layer)
             case "blend":
                 weight = _finite(edit.blend.weight, "blend.weight")
-                donor = await self._donor(generator, edit.blend.donor, fixed, "blend.donor")
+                donor = await self._donor(edit.blend.donor, "blend.donor")
                 return {"action": "blend", "number": weight, "donor": donor}
             case _:  # The default is a swap from original 2.
-                donor = await self._donor(generator, edit.swap, fixed, "swap")
+                donor = await self._donor(edit.swap, "swap")
                 return {"action": "swap", "donor": donor}
 
     async def _valued(
@@ -183,7 +153,7 @@ class InterventionRequests:
         self, message: tensor_pb2.Array, layer: bundle_pb2.Layer, field: str
     ) -> ArrayRef:
         """Values of one sample's activation, FP32; one a channel, or what broadcasts."""
-        array = await self._arrays.read(message, field)
+        array = await self.arrays.read(message, field)
         whole = _extents(layer)
         fits = array.shape == (layer.channels,) or (
             array.ndim == len(whole)
@@ -201,39 +171,51 @@ class InterventionRequests:
                 f"{field} holds NaN or what is infinite in FP32; all values must be finite",
                 field=field,
             )
-        return await self._arrays.store(values)
+        return await self.arrays.store(values)
 
-    async def _donor(
-        self,
-        generator: Generator,
-        swap: intervention_pb2.Swap,
-        fixed: frozenset[str],
-        name: str,
-    ) -> DonorSpec:
+    async def _donor(self, swap: intervention_pb2.Swap, name: str) -> DonorSpec:
         field = f"{_FIELD}.{name}"
         match swap.WhichOneof("donor"):
             case "latents":
-                read = self._pairs.latents
-                refs, count = await read(generator, swap.latents, f"{field}.latents", fixed)
-                _check_single(count, "sample", f"{field}.latents")
+                field = f"{field}.latents"
+                refs, count = await self.pairs.latents(swap.latents, field, self.fixed)
+                _check_single(count, "sample", field)
                 return DonorSpec("latents", refs)
             case "image":
-                return await self._image(generator, swap.image, fixed, f"{field}.image")
+                return await self._image(swap.image, f"{field}.image")
             case _:
                 return ORIGINAL2
 
-    async def _image(
-        self, generator: Generator, image: tensor_pb2.Array, fixed: frozenset[str], field: str
-    ) -> DonorSpec:
-        if not generator.manifest.HasField("encoder"):
+    async def _image(self, image: tensor_pb2.Array, field: str) -> DonorSpec:
+        manifest = self.generator.manifest
+        if not manifest.HasField("encoder"):
             raise NotFound(
-                f"model {generator.manifest.name!r} has no encoder, so an image cannot be a donor; "
+                f"model {manifest.name!r} has no encoder, so an image cannot be a donor; "
                 "give the donor's latents",
                 field=field,
             )
-        images = await self._pairs.images(generator, image, field, fixed)
+        images = await self.pairs.images(image, field, self.fixed)
         _check_single(len(images), "image", field)
-        return DonorSpec("image", {"image": await self._arrays.refer(image, field)})
+        return DonorSpec("image", {"image": await self.arrays.refer(image, field)})
+
+
+async def read_labels(
+    arrays: Arrays, message: tensor_pb2.Array, layer: bundle_pb2.Layer, field: str
+) -> NDArray[np.int64]:
+    """The module of each channel of a layer, (C,); -1 for none.
+
+    Raises:
+        InvalidInput: they are not of that layer.
+        NotFound: the array does not exist.
+    """
+    labels = await arrays.read(message, field)
+    if labels.shape != (layer.channels,) or labels.dtype.kind not in "iu":
+        raise InvalidInput(
+            f"{field} are {labels.dtype} of shape {labels.shape}; integers of shape "
+            f"({layer.channels},) are needed, one a channel of layer {layer.name!r}",
+            field=field,
+        )
+    return labels.astype(np.int64)
 
 
 def _check_apart(parsed: list[_Parsed]) -> None:

@@ -14,8 +14,9 @@ from graftscope.server.rpc._checks import page
 from graftscope.server.rpc._guard import Context
 from graftscope.server.rpc._image_files import Encoding, encode_images, parse_encoding
 from graftscope.server.rpc._interactive_runs import InteractiveRuns, LateSource
+from graftscope.server.rpc._interventions import InterventionRequests
+from graftscope.server.rpc._pairs import PairRequests
 from graftscope.server.rpc._replies import execution
-from graftscope.server.rpc._requests import Requests
 from graftscope.server.rpc._versions import precision
 from graftscope.v1 import (
     model_service_pb2,
@@ -137,19 +138,20 @@ class _Call:
 
     def __init__(self, catalogue: Catalogue, generator: Generator, arrays: Arrays) -> None:
         self._generator = generator
-        self._requests = Requests(catalogue, arrays)
+        self._arrays = arrays
+        self._pair_requests = PairRequests(generator, arrays)
         self._resolver = Resolver(catalogue, arrays.store_of_call)
 
     async def images(self, message: tensor_pb2.Array) -> NDArray[np.uint8]:
         """Images to encode."""
-        return await self._requests.pairs.images(self._generator, message, "images")
+        return await self._pair_requests.images(message, "images")
 
     async def samples(self, request: model_service_pb2.GenerateRequest) -> tuple[PairSource, range]:
         """Pairs of which original 1 is wanted."""
         if request.WhichOneof("latents_source") != "latents":
             _, source, pairs = await self._pairs(request.samples)
             return source, pairs
-        given = await self._requests.pairs.latents(self._generator, request.latents, "latents")
+        given = await self._pair_requests.latents(request.latents, "latents")
         refs, count = given
         both = {f"{which}/{x}": refs[x] for x in refs for which in ("latents1", "latents2")}
         return self._source(OriginalsSpec("latents", both), 0), range(count)
@@ -158,8 +160,9 @@ class _Call:
         self, request: model_service_pb2.HybridizeRequest
     ) -> tuple[Intervention, PairSource, range]:
         """The intervention, and the pairs on which it is made."""
-        parse = self._requests.interventions.intervention
-        edits = await parse(self._generator, request.intervention, request.pairs.fix.inputs)
+        fixed = frozenset(request.pairs.fix.inputs)
+        requests = InterventionRequests(self._generator, self._arrays, fixed)
+        edits = await requests.intervention(request.intervention)
         originals, source, pairs = await self._pairs(request.pairs)
         return await self._intervention(edits, originals), source, pairs
 
@@ -173,7 +176,7 @@ class _Call:
         return await asyncio.to_thread(resolve, self._generator, edits, originals)
 
     async def _pairs(self, message: originals_pb2.Pairs) -> tuple[OriginalsSpec, PairSource, range]:
-        chosen = await self._requests.pairs.pairs(self._generator, message)
+        chosen = await self._pair_requests.pairs(message)
         pairs = range(chosen.first, chosen.first + chosen.pairs)
         return chosen.originals, self._source(chosen.originals, chosen.seed), pairs
 

@@ -45,33 +45,35 @@ class ChosenPairs:
     pairs: int
 
 
+@dataclass(frozen=True)
 class PairRequests:
-    """Parses where pairs come from, and what they have in common.
+    """Parses where a generator's pairs come from, and what they have in common.
 
-    Args:
+    Attributes:
+        generator: whose inputs.
         arrays: reads arrays.
     """
 
-    def __init__(self, arrays: Arrays) -> None:
-        self._arrays = arrays
+    generator: Generator
+    arrays: Arrays
 
-    async def pairs(self, generator: Generator, pairs: originals_pb2.Pairs) -> ChosenPairs:
+    async def pairs(self, pairs: originals_pb2.Pairs) -> ChosenPairs:
         """Which pairs are meant, and where they come from.
 
         Raises:
             InvalidInput: a value is not allowed.
             NotFound: an array does not exist, or the model has no encoder.
         """
-        share = _shared(generator, pairs)
-        fix = await self._fixed(generator, pairs.fix)
+        share = _shared(self.generator, pairs)
+        fix = await self._fixed(pairs.fix)
         _check_apart(share, fix)
         kind = pairs.originals.WhichOneof("source")
         if kind in ("latents", "image_pairs"):
-            originals, available = await self._given(generator, pairs, kind)
+            originals, available = await self._given(pairs, kind)
             count, seed = _rest(pairs, available), 0
         else:
             _check_count(pairs)
-            originals = await self._drawn(generator, pairs, kind)
+            originals = await self._drawn(pairs, kind)
             count, seed = pairs.count, pairs.seed
         if pairs.stratified:
             _check_stratified(pairs, originals.kind)
@@ -81,7 +83,6 @@ class PairRequests:
 
     async def latents(
         self,
-        generator: Generator,
         message: originals_pb2.Latents,
         field: str,
         optional: frozenset[str] = frozenset(),
@@ -89,7 +90,6 @@ class PairRequests:
         """Given latents by the input's name, and the number of samples.
 
         Args:
-            generator: whose inputs.
             message: what is given.
             field: what it is called in messages.
             optional: names of inputs that may be missing beside noise and what the bundle fixes.
@@ -98,16 +98,15 @@ class PairRequests:
             InvalidInput: names, shapes or types do not fit, or a value is not allowed.
             NotFound: an array does not exist.
         """
-        latents = await self._arrays.read_latents(message, field)
-        count = await asyncio.to_thread(check_latents, generator, latents, field, optional)
+        latents = await self.arrays.read_latents(message, field)
+        count = await asyncio.to_thread(check_latents, self.generator, latents, field, optional)
         refs = {
-            name: await self._arrays.refer(array, field) for name, array in message.inputs.items()
+            name: await self.arrays.refer(array, field) for name, array in message.inputs.items()
         }
         return refs, count
 
     async def images(
         self,
-        generator: Generator,
         message: tensor_pb2.Array,
         field: str,
         optional: frozenset[str] | None = None,
@@ -115,7 +114,6 @@ class PairRequests:
         """Images for the encoder, (B, H, W, c) UINT8.
 
         Args:
-            generator: one with an encoder.
             message: the images.
             field: what they are called in messages.
             optional: names of inputs that images need not tell, where samples are to be generated
@@ -125,23 +123,21 @@ class PairRequests:
             InvalidInput: they are not of the generator's size, or do not tell enough.
             NotFound: the array does not exist, or the model has no encoder.
         """
-        encoded = generator.encoder().input
+        encoded = self.generator.encoder().input
         if optional is not None:
-            check_missing(generator, {encoded}, field, optional)
-        images = await self._arrays.read(message, field)
+            check_missing(self.generator, {encoded}, field, optional)
+        images = await self.arrays.read(message, field)
         if images.ndim and not len(images):
             raise InvalidInput(f"{field} holds no image; at least 1 is needed", field=field)
         # One is enough to tell: all have one shape and type.
-        to_range(images[:1] if images.ndim else images, generator.manifest.image)  # type: ignore[arg-type]
+        to_range(images[:1] if images.ndim else images, self.generator.manifest.image)  # type: ignore[arg-type]
         return images  # type: ignore[return-value]
 
-    async def _fixed(
-        self, generator: Generator, message: originals_pb2.Latents
-    ) -> dict[str, ArrayRef]:
+    async def _fixed(self, message: originals_pb2.Latents) -> dict[str, ArrayRef]:
         """Inputs that are the same in every sample, (1, ...) each."""
-        latents = await self._arrays.read_latents(message, "pairs.fix")
-        check_names(generator, latents, "pairs.fix")
-        for value in generator.manifest.inputs:
+        latents = await self.arrays.read_latents(message, "pairs.fix")
+        check_names(self.generator, latents, "pairs.fix")
+        for value in self.generator.manifest.inputs:
             if value.name not in latents:
                 continue
             field, array = f"pairs.fix[{value.name}]", latents[value.name]
@@ -151,13 +147,11 @@ class PairRequests:
                     f"{field} holds {len(array)} values; one for all samples is needed", field=field
                 )
         return {
-            name: await self._arrays.refer(array, f"pairs.fix[{name}]")
+            name: await self.arrays.refer(array, f"pairs.fix[{name}]")
             for name, array in message.inputs.items()
         }
 
-    async def _given(
-        self, generator: Generator, pairs: originals_pb2.Pairs, kind: str
-    ) -> tuple[OriginalsSpec, int]:
+    async def _given(self, pairs: originals_pb2.Pairs, kind: str) -> tuple[OriginalsSpec, int]:
         """Pairs that are all in the request, and their number."""
         arrays: dict[str, ArrayRef] = {}
         counts = []
@@ -166,13 +160,13 @@ class PairRequests:
             if kind == "latents":
                 name = f"latents{which}"
                 message = getattr(pairs.originals.latents, name)
-                refs, count = await self.latents(generator, message, name, optional)
+                refs, count = await self.latents(message, name, optional)
                 arrays |= {f"{name}/{key}": ref for key, ref in refs.items()}
             else:
                 name = f"images{which}"
                 message = getattr(pairs.originals.image_pairs, name)
-                count = len(await self.images(generator, message, name, optional))
-                arrays[name] = await self._arrays.refer(message, name)
+                count = len(await self.images(message, name, optional))
+                arrays[name] = await self.arrays.refer(message, name)
             counts.append(count)
         if counts[0] != counts[1]:
             raise InvalidInput(
@@ -182,18 +176,16 @@ class PairRequests:
             )
         return OriginalsSpec(kind, arrays), counts[0]
 
-    async def _drawn(
-        self, generator: Generator, pairs: originals_pb2.Pairs, kind: str | None
-    ) -> OriginalsSpec:
+    async def _drawn(self, pairs: originals_pb2.Pairs, kind: str | None) -> OriginalsSpec:
         if kind == "images":
             images = pairs.originals.images.images
-            await self.images(generator, images, "images", frozenset(pairs.fix.inputs))
-            return OriginalsSpec("images", {"images": await self._arrays.refer(images, "images")})
-        has_encoder = generator.manifest.HasField("encoder")
-        usable = has_encoder and bool(generator.manifest.encoder.originals)
+            await self.images(images, "images", frozenset(pairs.fix.inputs))
+            return OriginalsSpec("images", {"images": await self.arrays.refer(images, "images")})
+        has_encoder = self.generator.manifest.HasField("encoder")
+        usable = has_encoder and bool(self.generator.manifest.encoder.originals)
         if kind == "encoded" and not usable:
             raise InvalidInput(
-                f"model {generator.manifest.name!r} has no encodings of training images; use "
+                f"model {self.generator.manifest.name!r} has no encodings of training images; use "
                 "originals from the prior",
                 field="pairs.originals",
             )

@@ -5,7 +5,7 @@ It must not know how jobs run.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from graftscope.server.rpc._checks import (
     module_channels,
     smoothing,
 )
-from graftscope.server.rpc._interventions import InterventionRequests
+from graftscope.server.rpc._interventions import InterventionRequests, read_labels
 from graftscope.server.rpc._pairs import ChosenPairs, PairRequests
 from graftscope.server.rpc._stopping_rules import check_until, until
 from graftscope.server.rpc._versions import method, precision
@@ -31,22 +31,17 @@ _Subject = dict[str, Any]
 """What the maps are of: the fields of `InfluenceSpec` that tell."""
 
 
+@dataclass(frozen=True)
 class Requests:
     """Parses requests against the models and arrays that there are.
 
-    Args:
+    Attributes:
         catalogue: the models.
         arrays: reads arrays.
-
-    Attributes:
-        pairs: parses where pairs come from.
-        interventions: parses what is assigned.
     """
 
-    def __init__(self, catalogue: Catalogue, arrays: Arrays) -> None:
-        self._catalogue = catalogue
-        self.pairs = PairRequests(arrays)
-        self.interventions = InterventionRequests(arrays, self.pairs)
+    catalogue: Catalogue
+    arrays: Arrays
 
     async def influence(self, request: analysis_service_pb2.InfluenceRequest) -> InfluenceSpec:
         """The specification of an influence job.
@@ -59,10 +54,10 @@ class Requests:
         """
         wanted = precision(request.precision)
         rule = until(request.until)
-        generator = self._catalogue.find(request.model)
+        generator = self.catalogue.find(request.model)
         generator.backends(wanted)  # Refused now where this machine cannot run it.
         subject = await self._subject(request, generator)
-        pairs = await self.pairs.pairs(generator, request.pairs)
+        pairs = await PairRequests(generator, self.arrays).pairs(request.pairs)
         spec = InfluenceSpec(
             model=generator.manifest.digest,
             **subject,
@@ -79,11 +74,11 @@ class Requests:
     async def magnitude(self, request: analysis_service_pb2.MagnitudeRequest) -> MagnitudeSpec:
         """The specification of a magnitude job. Raises as `influence`."""
         chosen = method(request.method)
-        generator = self._catalogue.find(request.model)
+        generator = self.catalogue.find(request.model)
         layers = _magnitude_layers(generator, request.layers)
         for layer in layers:
             check_ks(request.ks, layer.channels, least=1)
-        pairs = await self.pairs.pairs(generator, request.pairs)
+        pairs = await PairRequests(generator, self.arrays).pairs(request.pairs)
         if pairs.originals.kind in ("latents", "image_pairs"):
             pairs = _halved(pairs)
         spec = MagnitudeSpec(
@@ -120,7 +115,7 @@ class Requests:
     async def _modules(
         self, request: analysis_service_pb2.InfluenceRequest, layer: bundle_pb2.Layer
     ) -> _Subject:
-        labels = await self.interventions.labels(request.each_module, layer, "labels")
+        labels = await read_labels(self.arrays, request.each_module, layer, "labels")
         modules = tuple(int(m) for m in np.unique(labels[labels >= 0]))
         sets = tuple(tuple(module_channels(labels, m).tolist()) for m in modules)
         if not sets:
@@ -138,10 +133,11 @@ class Requests:
             raise InvalidInput("each_intervention holds none", field="each_intervention")
         if request.layer:
             generator.layer(request.layer)
-        fixed = request.pairs.fix.inputs
+        fixed = frozenset(request.pairs.fix.inputs)
+        requests = InterventionRequests(generator, self.arrays, fixed)
         parsed = []
         for i, message in enumerate(messages):
-            edits = await self.interventions.intervention(generator, message, fixed)
+            edits = await requests.intervention(message)
             if not all(edit.channels for edit in edits):
                 raise InvalidInput(
                     f"intervention {i} has an edit of no channels, so its E is empty",
