@@ -39,8 +39,9 @@ MAX_CHOICES = 2**32 - 1
 class Draws:
     """Draws for one original of some pairs.
 
-    Every method takes the name of the generator's input, gives a row a pair, and raises
-    `InvalidInputError` where its arguments or these are out of range.
+    Every method gives a row a pair; most take the name of the generator's input, and the shape of
+    one sample of it, without the batch. They raise `InvalidInputError` where an argument or one of
+    these is out of range.
 
     Attributes:
         seed: From 0 to 2^63 - 1.
@@ -55,15 +56,7 @@ class Draws:
     stratified: bool = False
 
     def normals(self, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        """Independent standard normals.
-
-        Args:
-            name: The generator's input.
-            shape: Shape of one sample of that input, without the batch.
-
-        Returns:
-            Shape (B, *shape), float32.
-        """
+        """Independent standard normals: (B, *shape), float32."""
         return self.normals64(name, shape).astype(np.float32)
 
     def normals64(self, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
@@ -76,15 +69,12 @@ class Draws:
         """Independent standard normals given that they lie within +-threshold.
 
         By the inverse distribution function of the truncated normal, from the words that `normals`
-        turns into its own draws.
+        turns into its own draws: (B, *shape), float32.
 
         Args:
             name: The generator's input.
-            shape: Shape of one sample of that input, without the batch.
+            shape: Of one sample.
             threshold: Above 0, finite.
-
-        Returns:
-            Shape (B, *shape), float32.
         """
         # Written so that NaN is refused too.
         if not 0 < threshold < math.inf:
@@ -98,16 +88,13 @@ class Draws:
     def uniforms(
         self, name: str, shape: tuple[int, ...], low: float = -1.0, high: float = 1.0
     ) -> npt.NDArray[np.float32]:
-        """Independent uniforms on [low, high].
+        """Independent uniforms on [low, high]: (B, *shape), float32.
 
         Args:
             name: The generator's input.
-            shape: Shape of one sample of that input, without the batch.
-            low: Lower end.
+            shape: Of one sample.
+            low: Lower end; rounding to float32 can reach either.
             high: Upper end, above `low`.
-
-        Returns:
-            Shape (B, *shape), float32; rounding to float32 can reach either end.
         """
         # Written so that NaN is refused too.
         if not (low < high and math.isfinite(low) and math.isfinite(high)):

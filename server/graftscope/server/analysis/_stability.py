@@ -182,11 +182,12 @@ def suggest_k(
     """
     excess = consistency - chance  # (n, R)
     mean = _nanmean(excess)
+    reason = ""
     if not np.isfinite(mean).any():
         reason = f"no number of modules: no run of {method.value} settled"
-        return SuggestedK(method, 0, math.nan, math.nan, math.nan, (), reason)
-    if np.nanmax(mean) <= _EQUAL:
+    elif np.nanmax(mean) <= _EQUAL:
         reason = f"no number of modules: consistency exceeds chance at no K of {ks[0]} to {ks[-1]}"
+    if reason:
         return SuggestedK(method, 0, math.nan, math.nan, math.nan, (), reason)
     best = int(np.flatnonzero(mean >= np.nanmax(mean) - _EQUAL)[0])
     stderr = _stderr(excess[best])

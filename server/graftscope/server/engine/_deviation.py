@@ -191,13 +191,20 @@ def run_in(
         PrecisionUnavailable: the precision cannot be run.
         Cancelled: `make` was stopped.
     """
+
+    def measured(backend: Backend, count: int | None) -> tuple[Ran[Made], Deviation]:
+        made = make(generator.on(backend), count)
+        plain = images_of(make(generator, SAMPLE_IMAGES))
+        of = max(float(np.abs(x).max()) for x in plain) if width is None else width
+        found = image_deviation(images_of(made), plain, of)
+        return Ran(made, backend, found), found
+
     offered = generator.backends(wanted)
     if wanted != AUTO and offered[0] != generator.backend:
-        return _measured(generator, offered[0], make, images_of, None, width)
+        return measured(offered[0], None)[0]
     for backend in _fastest_first(offered) if wanted == AUTO else ():
-        sample = _measured(generator, backend, make, images_of, SAMPLE_IMAGES, width)
-        if sample.deviation is not None and sample.deviation.is_close:
-            return _measured(generator, backend, make, images_of, None, width)
+        if measured(backend, SAMPLE_IMAGES)[1].is_close:
+            return measured(backend, None)[0]
     return Ran(make(generator, None), generator.backend)
 
 
@@ -227,18 +234,3 @@ def _share(difference: NDArray[np.floating], of: float) -> float:
 def _fastest_first(offered: Sequence[Backend]) -> list[Backend]:
     reduced = [x for x in offered if x.precision in _FASTEST_FIRST]
     return sorted(reduced, key=lambda x: _FASTEST_FIRST.index(x.precision))
-
-
-def _measured(
-    generator: Generator,
-    backend: Backend,
-    make: Callable[[Generator, int | None], Made],
-    images_of: Callable[[Made], Images],
-    count: int | None,
-    width: float | None,
-) -> Ran[Made]:
-    made = make(generator.on(backend), count)
-    plain = images_of(make(generator, SAMPLE_IMAGES))
-    if width is None:
-        width = max(float(np.abs(x).max()) for x in plain)
-    return Ran(made, backend, image_deviation(images_of(made), plain, width))
