@@ -11,7 +11,7 @@ from graftscope.server.analysis import (
     find_modules,
     seed_consensus,
 )
-from graftscope.server.analysis._consensus import AGREEMENT_THRESHOLD
+from graftscope.server.analysis._seed_consensus import AGREEMENT_THRESHOLD
 
 BOTH = pytest.mark.parametrize("method", [Method.NMF, Method.KMEANS])
 

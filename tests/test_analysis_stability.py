@@ -20,8 +20,8 @@ from graftscope.server.analysis import (
     find_modules,
     stability,
 )
+from graftscope.server.analysis._splits import Split, compare, random_split, smallest_run
 from graftscope.server.analysis._stability import Stability, suggest_k
-from graftscope.server.analysis._thirds import Split, compare, random_split, smallest_run
 
 Array = npt.NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from graftscope.graph import (
 )
 from graftscope.server.engine import Backend, Precision
 from graftscope.server.engine._devices import Graph
-from graftscope.server.engine._half import in_float16
+from graftscope.server.engine._float16 import in_float16
 from graftscope.server.engine._precision import CPU
 from graftscope.server.engine._sessions import Session
 

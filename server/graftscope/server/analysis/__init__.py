@@ -15,9 +15,6 @@
 This package must not know files, sessions, protobuf, gRPC or threads.
 """
 
-from graftscope.server.analysis._consensus import (
-    seed_consensus,
-)
 from graftscope.server.analysis._errors import (
     InvalidInputError,
     KTooLargeError,
@@ -57,6 +54,9 @@ from graftscope.server.analysis._moments import (
 from graftscope.server.analysis._random_words import (
     GROUP_PAIRS,
     Which,
+)
+from graftscope.server.analysis._seed_consensus import (
+    seed_consensus,
 )
 from graftscope.server.analysis._stability import (
     DEFAULT_KS,

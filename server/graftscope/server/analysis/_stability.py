@@ -23,7 +23,7 @@ from graftscope.server.analysis._errors import (
 )
 from graftscope.server.analysis._features import Features
 from graftscope.server.analysis._modules import MAX_CLUSTERING_SEED, Method, find_modules
-from graftscope.server.analysis._thirds import Split, compare, random_split, smallest_run
+from graftscope.server.analysis._splits import Split, compare, random_split, smallest_run
 
 DEFAULT_KS = tuple(range(2, 11))
 DEFAULT_REPEATS = 20

@@ -39,8 +39,7 @@ from graftscope.server.engine._inputs import (
     check_names,
     complete,
 )
-from graftscope.server.engine._layered import LayeredSets
-from graftscope.server.engine._measure import Trial, choose, seconds_a_pair
+from graftscope.server.engine._layered_sets import LayeredSets
 from graftscope.server.engine._originals import (
     ConstrainedPairs,
     DrawnImagePairs,
@@ -74,6 +73,7 @@ from graftscope.server.engine._subjects import (
     Subject,
     channel_set,
 )
+from graftscope.server.engine._trials import Trial, choose, seconds_a_pair
 from graftscope.server.engine._turns import PATIENCE_S, Turns
 
 __all__ = [

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.server.engine._generator import Generator
-from graftscope.server.engine._measure import Trial, choose
 from graftscope.server.engine._plan import Plan
 from graftscope.server.engine._precision import AUTO, Backend, Precision
+from graftscope.server.engine._trials import Trial, choose
 
 SAMPLE_PAIRS, SAMPLE_SETS = 8, 16
 """Pairs of a sample of influence, and its sets, spread over all."""

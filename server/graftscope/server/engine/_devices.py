@@ -11,7 +11,7 @@ from pathlib import Path
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
-from graftscope.server.engine._half import in_float16
+from graftscope.server.engine._float16 import in_float16
 from graftscope.server.engine._openvino import EpDevice, OpenVino, find_openvino, session_options
 from graftscope.server.engine._precision import (
     CPU,

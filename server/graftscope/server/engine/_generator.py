@@ -231,11 +231,7 @@ class Generator:
         outputs = upper.run(latents, cancellation) if upper else {}
         place = (upper or self._file(layer.downstream)).place
         inputs = {name: place(array) for name, array in latents.items()}
-        crossing = {**inputs, **outputs}
-        # The whole graph may ask for an input that nothing in it reads.
-        names = layer.carried if layer.upstream else [x for x in latents if x != layer.tensor]
-        carried = {name: _output(crossing, name) for name in names}
-        return Recording(_output(crossing, layer.tensor), carried)
+        return recorded(layer, latents, {**inputs, **outputs})
 
     def original(
         self,
@@ -329,6 +325,16 @@ class Generator:
         axis = CHANNEL_AXES[layer.kind]
         model = splice(downstream, activation=layer.tensor, channel_axis=axis)
         return reduce_effects(model, areas=areas)
+
+
+def recorded(
+    layer: bundle_pb2.Layer, latents: Latents, crossing: Mapping[str, ort.OrtValue]
+) -> Recording:
+    """What a layer holds, among the inputs and all that was computed above it."""
+    # The whole graph may ask for an input that nothing in it reads.
+    names = layer.carried if layer.upstream else [x for x in latents if x != layer.tensor]
+    carried = {name: _output(crossing, name) for name in names}
+    return Recording(_output(crossing, layer.tensor), carried)
 
 
 def _output(outputs: Mapping[str, ort.OrtValue], name: str) -> ort.OrtValue:

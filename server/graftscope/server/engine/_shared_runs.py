@@ -20,11 +20,17 @@ from graftscope.graph import DONORS, FIRST, HYBRIDS, SAMPLES, SETS, splice_sampl
 from graftscope.server.engine._batching import Kind
 from graftscope.server.engine._edits import Intervention, plain_swap
 from graftscope.server.engine._generator import CHANNEL_AXES, LARGE_BYTES, Generator, Latents
-from graftscope.server.engine._intervene import Donors, Feeds, Form, slots_of, stacked_slots
+from graftscope.server.engine._intervention_forms import (
+    Donors,
+    Feeds,
+    Form,
+    slots_of,
+    stacked_slots,
+)
 from graftscope.server.engine._sessions import Cancellation
 from graftscope.v1 import bundle_pb2
 
-Draw: TypeAlias = Callable[[], tuple[Latents, Latents]]
+DrawPairs: TypeAlias = Callable[[], tuple[Latents, Latents]]
 """Gives the latents of some pairs, by input's name, each (B, ...)."""
 
 # Pairs a run: more are hardly faster on a CPU, and let others wait for longer.
@@ -55,7 +61,7 @@ class Graft:
     """
 
     intervention: Intervention
-    draw: Draw
+    draw: DrawPairs
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from graftscope.graph import Areas
 from graftscope.server.engine._edits import Intervention
 from graftscope.server.engine._generator import Effects, Generator, Latents, Recording
-from graftscope.server.engine._intervene import Donors, Feeds, Form, slots_of
+from graftscope.server.engine._intervention_forms import Donors, Feeds, Form, slots_of
 from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan, choose_plan, rewritten
 from graftscope.server.engine._precision import Backend
-from graftscope.server.engine._rewritten import RewrittenLayer
+from graftscope.server.engine._rewritten_layers import RewrittenLayer
 from graftscope.server.engine._sessions import Cancellation
 from graftscope.v1 import bundle_pb2
 

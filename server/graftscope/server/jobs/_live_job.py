@@ -1,7 +1,7 @@
 """A job that goes on: its latest state, those who watch it, and how far it is.
 
 A slow watcher skips states and never holds the job up. It belongs to the event loop, and must not
-know what computes the shards or where sums are kept.
+know how shards are computed or where sums are kept.
 """
 
 import asyncio

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from graftscope.graph import upper_half
 from graftscope.graph.rewrites import rewrite
-from graftscope.server.engine._generator import Effects, Generator, Latents, Recording
+from graftscope.server.engine._generator import Effects, Generator, Latents, Recording, recorded
 from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan, choose_plan, rewritten
 from graftscope.server.engine._precision import Backend
@@ -91,14 +91,7 @@ class LayeredSets:
         upper = generator.session(f"upper/{purpose}", lambda: _upper(generator, tensors, plan))
         outputs = upper.run(latents, cancellation)
         crossing = {**{name: upper.place(array) for name, array in latents.items()}, **outputs}
-        found = []
-        for part in self.parts:
-            layer = part.layer
-            carried = layer.carried if layer.upstream else set(latents) - {layer.tensor}
-            found.append(
-                Recording(crossing[layer.tensor], {name: crossing[name] for name in carried})
-            )
-        return found
+        return [recorded(part.layer, latents, crossing) for part in self.parts]
 
 
 def _crossing(layers: Sequence[bundle_pb2.Layer], latents: Latents) -> list[str]:
