@@ -102,9 +102,9 @@ def features_of(
     """What the channels of a layer are grouped by.
 
     Args:
-        maps: Elementary influence maps, shape (C, H, W), finite.
-        window: Side of the box filter in pixels, odd.
-        percentile: Of each map, between 0 and 100, above which a pixel counts.
+        maps: Elementary influence maps, as in `preprocess`.
+        window: Likewise.
+        percentile: Likewise.
         products: Mean over pairs and pixels of the product of two channels' effects in the same
             pair, shape (C, C); some methods need them.
 

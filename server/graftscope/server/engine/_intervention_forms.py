@@ -161,52 +161,26 @@ class Donors:
         self._stored = [*self._stored[1 - _DONORS_KEPT :], (donor, layer.name, value)]
         return value
 
-    def of(self, rows: slice) -> "DonorsOf":
-        """The donors of some of the pairs."""
-        return DonorsOf(self, rows)
+    def of_some(
+        self, donor: Donor[NDArray[Any]], layer: bundle_pb2.Layer, rows: slice | None
+    ) -> Feed:
+        """As `activation`, of some of the pairs; None for all."""
+        value = self.activation(donor, layer)
+        # The whole is on the device already; a part of it has to go through the host.
+        if rows in (None, slice(0, value.shape()[0])) or not donor.is_original2:
+            return value
+        return value.numpy()[rows]
 
     def _record(self, latents: Latents, layer: bundle_pb2.Layer) -> ort.OrtValue:
         return self.generator.record(layer, latents, self.cancellation).activation
 
 
-@dataclass(frozen=True, eq=False)
-class DonorsOf:
-    """The donors of some of the pairs that others hold.
-
-    Attributes:
-        all: the donors of all pairs.
-        rows: which pairs.
-    """
-
-    all: Donors
-    rows: slice
-
-    @property
-    def generator(self) -> Generator:
-        """The generator."""
-        return self.all.generator
-
-    @property
-    def cancellation(self) -> Cancellation | None:
-        """What may stop the runs."""
-        return self.all.cancellation
-
-    def activation(self, donor: Donor[NDArray[Any]], layer: bundle_pb2.Layer) -> Feed:
-        """As `Donors.activation`, of these pairs."""
-        value = self.all.activation(donor, layer)
-        if not donor.is_original2:
-            return value
-        # The whole is on the device already; a part of it has to go through the host.
-        whole = self.rows == slice(0, value.shape()[0])
-        return value if whole else value.numpy()[self.rows]
-
-
-def slots_of(intervention: Intervention, donors: Donors | DonorsOf) -> Feeds:
-    """Where, what and by which factor every edit assigns."""
+def slots_of(intervention: Intervention, donors: Donors, rows: slice | None = None) -> Feeds:
+    """Where, what and by which factor every edit assigns, on some pairs or on all."""
     feeds: Feeds = {}
     for i, edit in enumerate(intervention):
         layer = donors.generator.layer(edit.layer)
-        value, factor = _value(layer, edit, donors), _factor(edit)
+        value, factor = _value(layer, edit, donors, rows), _factor(edit)
         scale = arranged(layer, np.full(1, factor, dtype=np.float32))
         feeds |= _slot(i, _assignment(edit), places(layer, edit), value, scale)
     return feeds
@@ -255,14 +229,16 @@ def _factor(edit: Edit[NDArray[Any]]) -> float:
     return {"scale": number, "blend": 1 - number}.get(edit.action, 1.0)
 
 
-def _value(layer: bundle_pb2.Layer, edit: Edit[NDArray[Any]], donors: Donors | DonorsOf) -> Feed:
+def _value(
+    layer: bundle_pb2.Layer, edit: Edit[NDArray[Any]], donors: Donors, rows: slice | None
+) -> Feed:
     number = edit.number or 0.0
     match edit.action:
         case "swap":
-            return donors.activation(edit.donor or ORIGINAL2, layer)
+            return donors.of_some(edit.donor or ORIGINAL2, layer, rows)
         case "blend":
             recorded: NDArray[np.float32] = _on_host(
-                donors.activation(edit.donor or ORIGINAL2, layer)
+                donors.of_some(edit.donor or ORIGINAL2, layer, rows)
             )
             return np.float32(number) * recorded
         case "prior_mean":

@@ -162,7 +162,7 @@ def _assign(form: Form, drawn: Sequence[Drawn], cancellation: Cancellation | Non
     above1, above2 = (form.above(x, cancellation) for x in (latents1, latents2))
     donors = Donors(form.generator, latents2, cancellation)
     slots = [
-        slots_of(each.intervention, donors.of(rows))
+        slots_of(each.intervention, donors, rows)
         for rows, each in zip(_rows(drawn), drawn, strict=True)
     ]
     nothing = form.nothing(drawn[0].intervention)

@@ -27,8 +27,8 @@ from graftscope.server.jobs._specification import (
     parse_spec,
 )
 from graftscope.server.jobs._stopping import Rule
-from graftscope.server.jobs._store import Failure, Job, JobState, JobStore, Outcome, Result, end
-from graftscope.server.jobs._sums import CheckpointFolder, Sums
+from graftscope.server.jobs._store import Failure, Job, JobState, Outcome, Result, end
+from graftscope.server.jobs._sums import Sums
 from graftscope.server.jobs._thread_pools import ThreadPools
 from graftscope.server.logs import get_logger
 
@@ -75,23 +75,13 @@ class Lifecycle:
     """Runs jobs to their end.
 
     Args:
-        store: where jobs are kept.
-        checkpoints: where sums over the first shards are kept.
-        preparation: from names and checksums to models and arrays.
+        preparation: where jobs are kept; from names and checksums to models and arrays.
         settings: how jobs are run.
         needed: runs influence jobs that other jobs need.
     """
 
-    def __init__(
-        self,
-        store: JobStore,
-        checkpoints: CheckpointFolder,
-        preparation: Preparation,
-        settings: JobSettings,
-        needed: Needed,
-    ) -> None:
-        self._store = store
-        self._checkpoints = checkpoints
+    def __init__(self, preparation: Preparation, settings: JobSettings, needed: Needed) -> None:
+        self._store, self._checkpoints = preparation.store, preparation.checkpoints
         self._preparation = preparation
         self._artifacts = preparation.resolver.artifacts
         self._settings = settings

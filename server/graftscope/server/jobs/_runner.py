@@ -49,9 +49,7 @@ class JobRunner:
         self._checkpoints = checkpoints
         self._settings = settings
         self._preparation = Preparation(store, checkpoints, resolver, settings.workers)
-        self._lifecycle = Lifecycle(
-            store, checkpoints, self._preparation, settings, self._run_needed
-        )
+        self._lifecycle = Lifecycle(self._preparation, settings, self._run_needed)
         self._live: dict[str, Live] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         # Threads of their own: estimates take a while and must not hold up look-ups.

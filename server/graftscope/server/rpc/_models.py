@@ -103,9 +103,8 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             execution=_execution(generator, ran),
             distinct_images=await _distinct_images(source, pairs),
         )
-        await self._fill(response.original1, ran.made.original1, encoding, generator)
-        await self._fill(response.original2, ran.made.original2, encoding, generator)
-        await self._fill(response.hybrid, ran.made.hybrid, encoding, generator)
+        for name, images in vars(ran.made).items():
+            await self._fill(getattr(response, name), images, encoding, generator)
         return response
 
     def _call(self, generator: Generator) -> "_Call":
