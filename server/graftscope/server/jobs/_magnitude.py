@@ -19,7 +19,6 @@ from graftscope.server.analysis import (
     KTooLargeError,
     Method,
     Modules,
-    Regression,
     features_of,
     find_modules,
     magnitude_lines,
@@ -27,7 +26,7 @@ from graftscope.server.analysis import (
 from graftscope.server.engine import Cancellation, Generator
 from graftscope.server.jobs._artifacts import ArtifactStore
 from graftscope.server.jobs._specification import InfluenceSpec, MagnitudeSpec
-from graftscope.server.jobs._store import Json, Result
+from graftscope.server.jobs._store import Result
 
 MAGNITUDE_ROW_BYTES = 7 * 8
 """Seven columns."""
@@ -152,8 +151,8 @@ def finish_magnitude(
             **measured[0].result.scalars,
             "layers": list(spec.layers),
             "method": spec.method,
-            "by_share": [_to_json(line) for line in lines.by_share],
-            "by_channels": [_to_json(line) for line in lines.by_channels],
+            "by_share": [asdict(line) for line in lines.by_share],
+            "by_channels": [asdict(line) for line in lines.by_channels],
         },
     )
 
@@ -209,7 +208,3 @@ def _rows_of(modules: Modules) -> list[Row]:
         Row(modules.k, int(module), tuple(np.flatnonzero(modules.labels == module).tolist()))
         for module in present
     ]
-
-
-def _to_json(line: Regression) -> Json:
-    return {**asdict(line)}
