@@ -13,8 +13,8 @@ from graftscope.server.jobs import (
     CheckpointFolder,
     Sums,
 )
+from graftscope.server.jobs._checkpoints import Looks
 from graftscope.server.jobs._store import Checkpoint
-from graftscope.server.jobs._sums import Looks
 
 RANDOM = np.random.default_rng(0)
 SUMS = Sums(

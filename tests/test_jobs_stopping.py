@@ -16,6 +16,7 @@ from graftscope.server.jobs import (
     StableLabelsSpec,
     Sums,
 )
+from graftscope.server.jobs._checkpoints import Looks
 from graftscope.server.jobs._stopping import (
     LEAST_PAIRS,
     ErrorRule,
@@ -25,7 +26,6 @@ from graftscope.server.jobs._stopping import (
     last_half,
     relative_error,
 )
-from graftscope.server.jobs._sums import Looks
 
 MAX_PAIRS = 20 * SHARD_PAIRS
 STABLE = StableLabelsSpec(k=2, method="nmf", seed=0, window=1, percentile=50.0)

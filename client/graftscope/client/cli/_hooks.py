@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from graftscope.client._client import Client
 from graftscope.client.arrays import module_labels, read_array
+from graftscope.client.cli._model_and_layer import chosen_place
 from graftscope.client.cli._output import say_code, say_json
-from graftscope.client.cli._places import chosen_place
 from graftscope.client.cli._torch_code import torch_code, torch_hook
 from graftscope.client.errors import InputError, UsageError
 from graftscope.client.models import Layer, Model

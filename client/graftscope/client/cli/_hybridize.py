@@ -16,8 +16,17 @@ from graftscope.client.cli._interventions import (
     meant_intervention,
     refuse_beside_intervene,
 )
-from graftscope.client.cli._offers import As, Given, Offer
-from graftscope.client.cli._options import (
+from graftscope.client.cli._model_and_layer import chosen_model
+from graftscope.client.cli._output import counted, say, say_json, tell_how, written
+from graftscope.client.cli._request_options import As, Given, Offer
+from graftscope.client.cli._samples import check_pictures, saved, tell_images
+from graftscope.client.cli._session import (
+    check_target,
+    chosen_originals,
+    opened,
+    read_pictures,
+)
+from graftscope.client.cli._shared_options import (
     CHANNELS,
     ChannelOptions,
     JsonOption,
@@ -26,15 +35,6 @@ from graftscope.client.cli._options import (
     OriginalsOptions,
     PictureOption,
     ServerOptions,
-)
-from graftscope.client.cli._output import counted, say, say_json, tell_how, written
-from graftscope.client.cli._places import chosen_model
-from graftscope.client.cli._samples import check_pictures, saved, tell_images
-from graftscope.client.cli._session import (
-    check_target,
-    chosen_originals,
-    opened,
-    read_pictures,
 )
 from graftscope.client.errors import UsageError
 from graftscope.client.interventions import Intervention

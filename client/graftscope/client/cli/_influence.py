@@ -15,8 +15,16 @@ from graftscope.client.cli._interventions import (
     EachInterveneOption,
     refuse_beside_intervene,
 )
-from graftscope.client.cli._offers import Given, split
-from graftscope.client.cli._options import (
+from graftscope.client.cli._model_and_layer import chosen_model, chosen_place
+from graftscope.client.cli._output import counted, say, say_json, table, tell_how, written
+from graftscope.client.cli._request_options import Given, split
+from graftscope.client.cli._session import (
+    check_target,
+    chosen_channels,
+    chosen_originals,
+    opened,
+)
+from graftscope.client.cli._shared_options import (
     ChannelOptions,
     DryRunOption,
     JsonOption,
@@ -24,14 +32,6 @@ from graftscope.client.cli._options import (
     NpzOption,
     OriginalsOptions,
     ServerOptions,
-)
-from graftscope.client.cli._output import counted, say, say_json, table, tell_how, written
-from graftscope.client.cli._places import chosen_model, chosen_place
-from graftscope.client.cli._session import (
-    check_target,
-    chosen_channels,
-    chosen_originals,
-    opened,
 )
 from graftscope.client.errors import UsageError
 from graftscope.client.interventions import Intervention

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from graftscope.client._client import Client
 from graftscope.client.arrays import module_labels
-from graftscope.client.cli._options import CHANNELS, ChannelOptions
-from graftscope.client.cli._places import chosen_place
+from graftscope.client.cli._model_and_layer import chosen_place
 from graftscope.client.cli._session import chosen_channels
+from graftscope.client.cli._shared_options import CHANNELS, ChannelOptions
 from graftscope.client.errors import UsageError
 from graftscope.client.interventions import Intervention
 from graftscope.client.models import Model

@@ -6,9 +6,9 @@ import typer
 
 from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import attend
-from graftscope.client.cli._options import JsonOption, NpzOption, ServerOptions
 from graftscope.client.cli._output import duration, say, say_json, size, table, when, written
 from graftscope.client.cli._session import check_target, opened
+from graftscope.client.cli._shared_options import JsonOption, NpzOption, ServerOptions
 from graftscope.client.values import Job
 
 JobArgument = Annotated[

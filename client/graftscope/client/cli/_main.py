@@ -15,7 +15,6 @@ from typer.main import get_command
 
 from graftscope.client.calls import foreign_error
 from graftscope.client.cli import (
-    _build,
     _find,
     _hybridize,
     _influence,
@@ -29,8 +28,9 @@ from graftscope.client.cli import (
     _samples,
     _serve,
     _stability,
+    _train_and_export,
 )
-from graftscope.client.cli._offers import expanded
+from graftscope.client.cli._request_options import expanded
 from graftscope.client.errors import EXIT_OK, EXIT_UNEXPECTED, GraftscopeError, StoppedError
 from graftscope.client.version import VersionWarning, client_version
 
@@ -96,14 +96,14 @@ def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
 _VERBS: tuple[tuple[Callable[..., None], str], ...] = (
     (_report.demo, "graftscope demo --out my-report"),
     (
-        _build.train,
+        _train_and_export.train,
         "graftscope train vae-celeba --data celeba.zip --out runs/faces --set epochs=10",
     ),
     (
         _measure.measure,
         "graftscope measure runs/faces --data celeba.zip --features faces.safetensors",
     ),
-    (_build.export, "graftscope export model.onnx --input z=normal --out bundles/mine"),
+    (_train_and_export.export, "graftscope export model.onnx --input z=normal --out bundles/mine"),
     (_models.inspect, "graftscope inspect bundles/faces --json"),
     (_serve.serve, "graftscope serve --bundles bundles --listen 0.0.0.0:50051"),
     (_models.models, "graftscope models --server localhost:50051"),

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from graftscope.client._client import Client
 from graftscope.client.arrays import read_array, read_npz, read_source, whole_number
 from graftscope.client.cli._following import compute
-from graftscope.client.cli._offers import As, Given, Offer
-from graftscope.client.cli._options import OriginalsOption
-from graftscope.client.cli._places import chosen_layer
+from graftscope.client.cli._model_and_layer import chosen_layer
+from graftscope.client.cli._request_options import As, Given, Offer
 from graftscope.client.cli._session import named_originals
+from graftscope.client.cli._shared_options import OriginalsOption
 from graftscope.client.errors import InputError, UsageError
 from graftscope.client.models import Model
 from graftscope.client.values import (

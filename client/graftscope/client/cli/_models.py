@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from graftscope.client.calls import import_room, translated
-from graftscope.client.cli._chain import DRAWN, PLAIN, draw_chain
-from graftscope.client.cli._options import JsonOption, ServerOptions
+from graftscope.client.cli._generator_drawing import DRAWN, PLAIN, draw_chain
 from graftscope.client.cli._output import say, say_json, say_lines, table
 from graftscope.client.cli._session import opened
+from graftscope.client.cli._shared_options import JsonOption, ServerOptions
 from graftscope.client.models import ImageFormat, Model
 from graftscope.client.wire import manifest_from, model_from
 from graftscope.v1 import bundle_pb2, model_service_pb2

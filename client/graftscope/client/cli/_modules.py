@@ -27,17 +27,17 @@ from graftscope.client.cli._maps import (
     given_maps,
     wanted_maps,
 )
-from graftscope.client.cli._offers import Given
-from graftscope.client.cli._options import (
+from graftscope.client.cli._model_and_layer import chosen_model
+from graftscope.client.cli._output import counted, note, say, say_json, table, written
+from graftscope.client.cli._request_options import Given
+from graftscope.client.cli._session import check_target, opened
+from graftscope.client.cli._shared_options import (
     DryRunOption,
     JsonOption,
     ModelOptions,
     NpzOption,
     ServerOptions,
 )
-from graftscope.client.cli._output import counted, note, say, say_json, table, written
-from graftscope.client.cli._places import chosen_model
-from graftscope.client.cli._session import check_target, opened
 from graftscope.client.values import ModulesResult, ModulesTask, StableLabels
 
 

@@ -13,17 +13,17 @@ from graftscope.client.arrays import prepare_folder
 from graftscope.client.calls import import_room, translated
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._maps import check_k
-from graftscope.client.cli._offers import As, Given, Offer
-from graftscope.client.cli._options import (
+from graftscope.client.cli._model_and_layer import SHIPPED_MODEL, chosen_model
+from graftscope.client.cli._output import duration, note, say, say_json
+from graftscope.client.cli._request_options import As, Given, Offer
+from graftscope.client.cli._session import chosen_originals, opened
+from graftscope.client.cli._shared_options import (
     DryRunOption,
     JsonOption,
     ModelOptions,
     OriginalsOptions,
     ServerOptions,
 )
-from graftscope.client.cli._output import duration, note, say, say_json
-from graftscope.client.cli._places import SHIPPED_MODEL, chosen_model
-from graftscope.client.cli._session import chosen_originals, opened
 from graftscope.client.errors import InputError, MissingExtraError
 from graftscope.client.models import Model
 from graftscope.client.values import (

@@ -10,10 +10,10 @@ import typer
 from graftscope.client._client import Client
 from graftscope.client.arrays import prepare_folder
 from graftscope.client.cli._following import compute
-from graftscope.client.cli._options import JsonOption, ServerOptions
 from graftscope.client.cli._output import note, say, say_json, table
 from graftscope.client.cli._report import require_report
 from graftscope.client.cli._session import opened
+from graftscope.client.cli._shared_options import JsonOption, ServerOptions
 from graftscope.client.errors import InputError
 from graftscope.client.version import client_version
 

@@ -9,22 +9,22 @@ import typer
 
 from graftscope.client.arrays import write_bytes
 from graftscope.client.cli._documents import head
-from graftscope.client.cli._offers import As, Given, Offer
-from graftscope.client.cli._options import (
-    JsonOption,
-    ModelOptions,
-    NpzOption,
-    PictureOption,
-    ServerOptions,
-)
+from graftscope.client.cli._model_and_layer import chosen_model
 from graftscope.client.cli._output import counted, say, say_json, tell_how, tell_large, written
-from graftscope.client.cli._places import chosen_model
+from graftscope.client.cli._request_options import As, Given, Offer
 from graftscope.client.cli._session import (
     check_target,
     named_originals,
     opened,
     read_latents,
     read_pictures,
+)
+from graftscope.client.cli._shared_options import (
+    JsonOption,
+    ModelOptions,
+    NpzOption,
+    PictureOption,
+    ServerOptions,
 )
 from graftscope.client.errors import UsageError
 from graftscope.client.models import Model

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from graftscope.client.calls import import_room, translated
-from graftscope.client.cli._options import JsonOption
 from graftscope.client.cli._output import note, say_json
+from graftscope.client.cli._shared_options import JsonOption
 
 
 def serve(

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from graftscope.client._client import Client
 from graftscope.client.arrays import Latents, check_writable, read_array, read_npz
-from graftscope.client.cli._offers import Given
-from graftscope.client.cli._options import ChannelOptions, OriginalsOptions, ServerOptions
 from graftscope.client.cli._output import counted, note, tell_large
+from graftscope.client.cli._request_options import Given
+from graftscope.client.cli._shared_options import ChannelOptions, OriginalsOptions, ServerOptions
 from graftscope.client.errors import InputError, UsageError
 from graftscope.client.models import Model
 from graftscope.client.values import Encoded, Images, LatentPairs, Originals, Prior

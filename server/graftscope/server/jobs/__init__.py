@@ -12,6 +12,10 @@ from graftscope.server.jobs._artifacts import (
     check_sha256,
     decode_array,
 )
+from graftscope.server.jobs._checkpoints import (
+    CheckpointFolder,
+    Sums,
+)
 from graftscope.server.jobs._lifecycle import JobSettings
 from graftscope.server.jobs._live_job import Snapshot
 from graftscope.server.jobs._resolver import Resolver
@@ -42,10 +46,6 @@ from graftscope.server.jobs._store import (
     JobState,
     JobStore,
     Result,
-)
-from graftscope.server.jobs._sums import (
-    CheckpointFolder,
-    Sums,
 )
 
 __all__ = [

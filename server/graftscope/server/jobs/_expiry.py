@@ -6,9 +6,9 @@ It must not know what the jobs compute.
 import time
 
 from graftscope.server.jobs._artifacts import ArtifactStore
+from graftscope.server.jobs._checkpoints import CheckpointFolder
 from graftscope.server.jobs._specification import input_arrays, parse_spec
 from graftscope.server.jobs._store import Job, JobStore
-from graftscope.server.jobs._sums import CheckpointFolder
 from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")

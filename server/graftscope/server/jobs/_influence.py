@@ -29,10 +29,10 @@ from graftscope.server.engine import (
     shard_effects,
 )
 from graftscope.server.jobs._artifacts import ArtifactStore
+from graftscope.server.jobs._checkpoints import Sums
 from graftscope.server.jobs._specification import InfluenceSpec
 from graftscope.server.jobs._stopping import Rule, rule_of
 from graftscope.server.jobs._store import Estimate, Json, Result
-from graftscope.server.jobs._sums import Sums
 
 Look = Callable[[Rule, Sums], Awaitable[Sums]]
 """Takes a stopping rule's look at sums, elsewhere: it takes a while."""

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from graftscope.server.errors import Cancelled, Corrupt
+from graftscope.server.jobs._checkpoints import Sums
 from graftscope.server.jobs._clustering import run_modules, run_stability
 from graftscope.server.jobs._influence import InfluenceWork, finish, run_shards, shard_count
 from graftscope.server.jobs._live_job import Counter, Live, Snapshot, Tracker
@@ -28,7 +29,6 @@ from graftscope.server.jobs._specification import (
 )
 from graftscope.server.jobs._stopping import Rule
 from graftscope.server.jobs._store import Failure, Job, JobState, Outcome, Result, end
-from graftscope.server.jobs._sums import Sums
 from graftscope.server.jobs._thread_pools import ThreadPools
 from graftscope.server.logs import get_logger
 

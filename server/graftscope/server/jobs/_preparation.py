@@ -22,6 +22,7 @@ from graftscope.server.engine import (
     choose_close,
 )
 from graftscope.server.errors import Conflict, Corrupt, NotFound
+from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
 from graftscope.server.jobs._clustering import stability_shards
 from graftscope.server.jobs._influence import InfluenceWork, estimate, shard_count
 from graftscope.server.jobs._magnitude import MAGNITUDE_ROW_BYTES, channels_spec
@@ -36,7 +37,6 @@ from graftscope.server.jobs._specification import (
     parse_spec,
 )
 from graftscope.server.jobs._store import Estimate, Job, JobState, JobStore
-from graftscope.server.jobs._sums import CheckpointFolder, Sums
 from graftscope.server.logs import get_logger
 
 UNENDED = (JobState.QUEUED, JobState.RUNNING)

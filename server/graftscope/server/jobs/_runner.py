@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from graftscope.server.errors import Cancelled, NotFound, NotReady, ServerStopping
 from graftscope.server.jobs._artifacts import ArtifactStore
+from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
 from graftscope.server.jobs._expiry import forget_expired
 from graftscope.server.jobs._lifecycle import JobSettings, Lifecycle, NeededFailed
 from graftscope.server.jobs._live_job import Live, Snapshot
@@ -20,7 +21,6 @@ from graftscope.server.jobs._preparation import UNENDED, Preparation
 from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._specification import InfluenceSpec, Spec, identity
 from graftscope.server.jobs._store import Job, JobState, JobStore, Outcome, Result
-from graftscope.server.jobs._sums import CheckpointFolder, Sums
 from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")

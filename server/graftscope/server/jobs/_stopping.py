@@ -23,8 +23,8 @@ from graftscope.server.analysis import (
     find_modules,
     match_labels,
 )
+from graftscope.server.jobs._checkpoints import Looks, Sums
 from graftscope.server.jobs._specification import InfluenceSpec, RelativeErrorSpec, StableLabelsSpec
-from graftscope.server.jobs._sums import Looks, Sums
 
 LEAST_PAIRS = 64
 """No rule looks at fewer: standard errors and labels of few pairs mislead."""

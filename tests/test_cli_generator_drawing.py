@@ -7,7 +7,7 @@ import pytest
 
 from graftscope.client import LayerKind, Model, TorchHook
 from graftscope.client.cli import run
-from graftscope.client.cli._chain import PLAIN, draw_chain
+from graftscope.client.cli._generator_drawing import PLAIN, draw_chain
 from graftscope.client.cli._output import rounded
 from graftscope.client.wire import model_from
 from graftscope.v1 import bundle_pb2, model_service_pb2

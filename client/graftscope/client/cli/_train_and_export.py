@@ -9,9 +9,9 @@ import typer
 from graftscope.client.arrays import finite_number
 from graftscope.client.calls import import_room, translated
 from graftscope.client.cli._models import model_of_manifest, say_chain
-from graftscope.client.cli._options import JsonOption
 from graftscope.client.cli._output import counted, note, say, say_json
 from graftscope.client.cli._progress import Advance, Shown, shown
+from graftscope.client.cli._shared_options import JsonOption
 from graftscope.client.errors import InputError, StoppedError
 
 if TYPE_CHECKING:
