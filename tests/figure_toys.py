@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from graftscope.client.figures import paper
-from graftscope.client.figures.paper import Estimate
+from graftscope.client.figures.paper import ErrorBars
 
 RANGE = (-1.0, 1.0)
 ROUNDING = 0.02
@@ -58,7 +58,7 @@ def of_magnitude() -> paper.Magnitude:
 
     def layer(name: str, total: int) -> paper.LayerMagnitude:
         influence = 0.1 * channels / total
-        estimate = Estimate(influence, 0.1 * influence)
+        estimate = ErrorBars(influence, 0.1 * influence)
         return paper.LayerMagnitude(
             name, total, k, channels, estimate, paper.Line(0.1 / total, 0.0, 0.875)
         )
@@ -78,7 +78,7 @@ def of_layer(level: str = "intermediate", count: int = 2) -> paper.LayerStabilit
 
 
 def of_purity() -> paper.Purity:
-    share = Estimate(np.array([1.0, 0.8, 0.5, np.nan]), np.array([0.02, 0.03, 0.04, np.nan]))
+    share = ErrorBars(np.array([1.0, 0.8, 0.5, np.nan]), np.array([0.02, 0.03, 0.04, np.nan]))
     modules = [paper.PureModule(np.array([20, 15, 6, 0]), share) for _ in range(4)]
     return paper.Purity(np.array([0.0, 0.3, 0.6, 0.9]), modules)
 
@@ -94,7 +94,7 @@ def of_levels(k: int = 3) -> paper.Levels:
 def of_sensitivity() -> paper.Sensitivity:
     def sweep(setting: paper.Setting, values: list[float], default: float) -> paper.Sweep:
         share = random(2, len(values))
-        estimate = Estimate(share, np.full(share.shape, 0.05))
+        estimate = ErrorBars(share, np.full(share.shape, 0.05))
         levels = ("intermediate", "image")
         return paper.Sweep(setting, np.array(values), default, levels, estimate, estimate)
 
@@ -109,8 +109,8 @@ def of_sensitivity() -> paper.Sensitivity:
 
 def of_originals() -> paper.Originals:
     values = np.array([[np.nan, np.nan], [0.95, 0.9], [0.7, 1.2]])
-    compared = Estimate(values, np.full(values.shape, 0.03))
-    own = Estimate(np.full((3, 2), 0.9), np.full((3, 2), 0.05))
+    compared = ErrorBars(values, np.full(values.shape, 0.03))
+    own = ErrorBars(np.full((3, 2), 0.9), np.full((3, 2), 0.05))
     sources = ("real", "encoded", "prior")
     levels = ("intermediate", "image")
     return paper.Originals(levels, sources, "real", compared, compared, compared, own, 3)
@@ -126,8 +126,8 @@ def of_table() -> paper.Table1:
 
 def of_beta(count: int = 6) -> paper.Beta:
     images = painted(RED, count), painted(GREEN, count), painted(BLUE, count)
-    sharp = Estimate(np.array([0.3, 0.5]), np.array([0.02, 0.03]))
-    return paper.Beta(*images, RANGE, sharp, Estimate(sharp.value / 10, sharp.error / 10))
+    sharp = ErrorBars(np.array([0.3, 0.5]), np.array([0.02, 0.03]))
+    return paper.Beta(*images, RANGE, sharp, ErrorBars(sharp.value / 10, sharp.error / 10))
 
 
 def of_seams() -> paper.Seams:

@@ -14,13 +14,10 @@ Example:
 """
 
 from graftscope.client.figures._canvas import PHOTO_SCALE, SCALE, ReportExtraError, figure_png
-from graftscope.client.figures._gallery import gallery_figure
 from graftscope.client.figures._graft import graft_figure
-from graftscope.client.figures._hybrids import hybrids_figure
-from graftscope.client.figures._individual import individual_figure
+from graftscope.client.figures._images import hybrids_figure, samples_figure
+from graftscope.client.figures._influence import gallery_figure, individual_figure, region_figure
 from graftscope.client.figures._palette import module_color
-from graftscope.client.figures._region import region_figure
-from graftscope.client.figures._samples import samples_figure
 from graftscope.client.figures._templates import seeds_figure, template_png, templates_figure
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 Every figure is laid out on one; this is the only module that imports matplotlib, and it does so
 when a sheet is made, never at import, so that the client runs without the extra ``report``.
-It must not know what it draws.
+It must not know which figure it is.
 """
 
 import io
@@ -13,15 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from graftscope.client.figures._palette import INK
+from graftscope.client.figures._palette import INK, TEMPLATE_COLORS, module_color
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import PowerNorm
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 DPI = 100
 """Layout pixels an inch: one layout pixel is one CSS pixel when shown at natural size."""
+
+WIDTH = 1080
+"""Layout pixels of a figure that fills the page."""
 
 SCALE = 2.0
 """Pixels of the PNG a layout pixel, for sharp print and dense screens."""
@@ -111,6 +115,18 @@ class Canvas:
             norm=_scale(high, gamma),
             zorder=1,
         )
+
+    def template(
+        self,
+        values: NDArray[np.floating],
+        box: Box,
+        module: int | None = None,
+        width: float = 2.5,
+    ) -> None:
+        """Draw an (H, W) template, 0 to its own maximum, in a frame of its module's colour."""
+        self.heat(values, box, TEMPLATE_COLORS, float(values.max()))
+        if module is not None:
+            self.frame(box, module_color(module), width)
 
     def frame(self, box: Box, color: str, width: float = 2.5) -> None:
         """Draw a frame around the box, outside of it; what fills the box covers the rest."""
@@ -237,17 +253,28 @@ def figure_png(figure: "Figure", scale: float = SCALE) -> bytes:
     Returns:
         The file; the same figure gives the same bytes.
     """
+    return opaque_png(figure, DPI * scale)
+
+
+def opaque_png(
+    figure: "Figure",
+    dpi: float,
+    area: "Bbox | None" = None,
+    resolution: tuple[int, int] | None = None,
+) -> bytes:
+    """Draw a figure, or an area around it, as a PNG that may state its resolution."""
     drawn = io.BytesIO()
     figure.savefig(
         drawn,
         format="png",
-        dpi=DPI * scale,
+        dpi=dpi,
+        bbox_inches=area,
         metadata={"Software": None},
         pil_kwargs={"compress_level": 1},
     )
     # The sheet is opaque: without alpha the file, and with it the report, is a quarter smaller.
     opaque = io.BytesIO()
-    Image.open(drawn).convert("RGB").save(opaque, format="PNG", compress_level=7)
+    Image.open(drawn).convert("RGB").save(opaque, format="PNG", dpi=resolution, compress_level=7)
     return opaque.getvalue()
 
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.figures._canvas import Box, Canvas, spread
+from graftscope.client.figures._canvas import WIDTH, Box, Canvas, spread
 from graftscope.client.figures._palette import INK, MAP_COLORS, MUTED, NO_MODULE, module_color
 from graftscope.client.pictures import to_pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_WIDTH = 1080
 _TOP = 66
 _SIDE = 132
 _LARGE = 190
@@ -56,7 +55,7 @@ def graft_figure(
     images = to_pixels(np.stack([original1, original2, hybrid]), image_range)
     change = np.abs(hybrid - original1).mean(axis=0, dtype=np.float64)  # (H, W)
     color = module_color(module)
-    canvas = Canvas(_WIDTH, _HEIGHT)
+    canvas = Canvas(WIDTH, _HEIGHT)
     _steps(canvas, int(np.sum(labels == module)), module)
     _originals(canvas, images, labels, module)
     _cells(

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from graftscope.client.figures._canvas import Box, Canvas, colored
+from graftscope.client.figures._canvas import WIDTH, Box, Canvas, colored
 from graftscope.client.figures._palette import MUTED, RULE, TEMPLATE_COLORS, module_color
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_WIDTH = 1080
 _LARGE = 218.0
 _GAP = 22
 _SMALL = 48.0
@@ -38,14 +37,13 @@ def templates_figure(templates: NDArray[np.floating], labels: NDArray[np.integer
         ReportExtraError: If matplotlib is not installed.
     """
     count = len(templates)
-    width = min(_LARGE, (_WIDTH - 6 - (count - 1) * _GAP) / count)
+    width = min(_LARGE, (WIDTH - 6 - (count - 1) * _GAP) / count)
     height = width * templates.shape[1] / templates.shape[2]
     canvas = Canvas(max(240, count * (width + _GAP) - _GAP + 6), 26 + height + 46)
     for module, template in enumerate(templates):
         box = Box(3 + module * (width + _GAP), 26, width, height)
         canvas.text(box.x, 9, f"Module {module}", size=14, bold=True)
-        canvas.heat(template, box, TEMPLATE_COLORS, float(template.max()))
-        canvas.frame(box, module_color(module), 3)
+        canvas.template(template, box, module, 3)
         _size_bar(canvas, box, module, labels)
     return canvas.figure
 
@@ -101,7 +99,7 @@ def seeds_figure(
     """
     count = templates.shape[1]
     left, right = 64, 56
-    width = min(_SMALL, (_WIDTH - left - right) / count - _SMALL_GAP)
+    width = min(_SMALL, (WIDTH - left - right) / count - _SMALL_GAP)
     height = width * templates.shape[2] / templates.shape[3]
     step = height + _SMALL_GAP
     canvas = Canvas(left + count * (width + _SMALL_GAP) + right, 26 + len(templates) * step)
@@ -116,5 +114,5 @@ def seeds_figure(
         canvas.text(canvas.width, middle, f"{agreement[row]:.0%}", size=12, align="right")
         for module, template in enumerate(templates[row]):
             box = Box(left + module * (width + _SMALL_GAP), 26 + row * step, width, height)
-            canvas.heat(template, box, TEMPLATE_COLORS, float(template.max()))
+            canvas.template(template, box)
     return canvas.figure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graftscope.client.figures.paper import (
-    Estimate,
+    ErrorBars,
     LayerMagnitude,
     LevelModules,
     Levels,
@@ -109,7 +109,7 @@ def magnitude_drawn(study: Study, found: MagnitudeResult) -> Magnitude:
                 total=layer.channels,
                 k=found.k[found.layer == layer.name],
                 channels=found.channels[found.layer == layer.name],
-                individual=Estimate(
+                individual=ErrorBars(
                     found.individual_share[found.layer == layer.name],
                     found.individual_stderr[found.layer == layer.name] / found.range_width,
                 ),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client.arrays import mean_of_known
-from graftscope.client.figures.paper import Beta, Estimate, Stability, beta, clusters, stability
+from graftscope.client.figures.paper import Beta, ErrorBars, Stability, beta, clusters, stability
 from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, Verdict, verdict
 from graftscope.client.reproduce._clustering import (
     Clustering,
@@ -177,8 +177,8 @@ def _ratio(over: NDArray[np.float64], under: NDArray[np.float64]) -> Measured:
     return Measured(ratio, left.stderr)
 
 
-def _bars(first: Measured, second: Measured) -> Estimate:
-    return Estimate(np.array([first.mean, second.mean]), np.array([first.stderr, second.stderr]))
+def _bars(first: Measured, second: Measured) -> ErrorBars:
+    return ErrorBars(np.array([first.mean, second.mean]), np.array([first.stderr, second.stderr]))
 
 
 def _sharper(found: Sharpness, against: str, *, of_real: bool) -> Claim:

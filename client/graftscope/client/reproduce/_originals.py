@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from graftscope.client.figures.paper import Estimate, Originals, originals
+from graftscope.client.figures.paper import ErrorBars, Originals, originals
 from graftscope.client.reproduce._claims import Picture, Reproduction
 from graftscope.client.reproduce._fig5 import consistency_at
 from graftscope.client.reproduce._measures import (
@@ -32,9 +32,9 @@ def compare_originals(study: Study) -> Reproduction:
         for level in levels
     }
 
-    def table(name: str) -> Estimate:
+    def table(name: str) -> ErrorBars:
         cells = [[rows[source, level][name] for level in levels] for source in sources]
-        return Estimate(
+        return ErrorBars(
             np.array([[cell.mean for cell in row] for row in cells]),
             np.array([[cell.stderr for cell in row] for row in cells]),
         )

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.figures.paper import Estimate, PureModule, Purity
+from graftscope.client.figures.paper import ErrorBars, PureModule, Purity
 from graftscope.client.reproduce._claims import Claim, verdict
 from graftscope.client.reproduce._clustering import Clustering
 from graftscope.client.reproduce._study import VAE, K, Study
@@ -37,7 +37,7 @@ def purity_cost(study: Study, clustering: Clustering) -> Purity:
         modules=[
             PureModule(
                 channels=np.array([count[module] for count in counts]),
-                share=Estimate(
+                share=ErrorBars(
                     np.array([share[module] for share in shares]),
                     np.array([error[module] for error in errors]),
                 ),

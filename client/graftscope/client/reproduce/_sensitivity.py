@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from graftscope.client.figures.paper import Estimate, Sensitivity, Setting, Sweep, sensitivity
+from graftscope.client.figures.paper import ErrorBars, Sensitivity, Setting, Sweep, sensitivity
 from graftscope.client.reproduce._claims import Picture, Reproduction
 from graftscope.client.reproduce._fig5 import consistency_at
 from graftscope.client.reproduce._measures import Measured, label_agreement
@@ -130,8 +130,8 @@ def _consistency(found: StabilityResult) -> Measured:
     return Measured(consistency_at(found, K).mean, float(found.consistency_sd[0, 0]))
 
 
-def _estimate(rows: list[list[Measured]]) -> Estimate:
-    return Estimate(
+def _estimate(rows: list[list[Measured]]) -> ErrorBars:
+    return ErrorBars(
         np.array([[cell.mean for cell in row] for row in rows]),
         np.array([[cell.stderr for cell in row] for row in rows]),
     )

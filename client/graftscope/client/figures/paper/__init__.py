@@ -20,23 +20,53 @@ R repeats, P pairs, c colours, h, w pixels of an image, H, W of a map.
     save(figure, Path("seams"))  # seams.png and seams.pdf
 """
 
-from graftscope.client.figures.paper._beta import Beta, beta
-from graftscope.client.figures.paper._clusters import ClusterModule, Clusters, clusters
+from graftscope.client.figures.paper._clusters import (
+    ClusterModule,
+    Clusters,
+    LevelModules,
+    Levels,
+    clusters,
+    levels,
+)
 from graftscope.client.figures.paper._examples import (
     InfluenceExamples,
     LevelExamples,
     influence_examples,
 )
-from graftscope.client.figures.paper._levels import LevelModules, Levels, levels
-from graftscope.client.figures.paper._magnitude import LayerMagnitude, Line, Magnitude, magnitude
-from graftscope.client.figures.paper._marks import LEVELS, METHODS, SOURCES, Estimate, Mark, mark_of
-from graftscope.client.figures.paper._methods import Methods, methods
-from graftscope.client.figures.paper._originals import Originals, originals
-from graftscope.client.figures.paper._purity import PureModule, Purity, purity
-from graftscope.client.figures.paper._save import save
-from graftscope.client.figures.paper._seams import ModuleSeams, Seams, seams
-from graftscope.client.figures.paper._sensitivity import Sensitivity, Setting, Sweep, sensitivity
-from graftscope.client.figures.paper._stability import LayerStability, Stability, stability
+from graftscope.client.figures.paper._hybrids import Beta, ModuleSeams, Seams, beta, seams
+from graftscope.client.figures.paper._magnitude import (
+    LayerMagnitude,
+    Line,
+    Magnitude,
+    PureModule,
+    Purity,
+    magnitude,
+    purity,
+)
+from graftscope.client.figures.paper._marks import (
+    LEVELS,
+    METHODS,
+    SOURCES,
+    ErrorBars,
+    Mark,
+    mark_of,
+)
+from graftscope.client.figures.paper._page import save
+from graftscope.client.figures.paper._sensitivity import (
+    Originals,
+    Sensitivity,
+    Setting,
+    Sweep,
+    originals,
+    sensitivity,
+)
+from graftscope.client.figures.paper._stability import (
+    LayerStability,
+    Methods,
+    Stability,
+    methods,
+    stability,
+)
 from graftscope.client.figures.paper._table import Cell, Table1, table1
 
 __all__ = [
@@ -47,7 +77,7 @@ __all__ = [
     "Cell",
     "ClusterModule",
     "Clusters",
-    "Estimate",
+    "ErrorBars",
     "InfluenceExamples",
     "LayerMagnitude",
     "LayerStability",

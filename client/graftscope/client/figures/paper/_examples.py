@@ -83,22 +83,15 @@ def influence_examples(examples: InfluenceExamples) -> "Figure":
 
 def _row(page: Page, level: LevelExamples, first: Box) -> None:
     middle = first.center[1]
-    page.write(0, middle - 2, level.level, bold=True, anchor="bottom")
-    page.write(0, middle + 2, f"{level.total} channels", points=SMALL, color=MUTED, anchor="top")
+    page.entitle(0, middle, level.level, f"{level.total} channels")
     high = 100 * float(level.maps.max())
     for i, channel in enumerate(level.channels.tolist()):
         box = first._replace(x=first.x + i * (first.width + GAP))
         page.heat(100 * level.maps[i], box, MAP_COLORS, high, _GAMMA)
         page.write(box.x, box.y - 3, str(channel), points=SMALL, anchor="bottom")
-        page.write(
-            box.x + box.width,
-            box.y - 3,
-            _percent(float(level.individual[i])),
-            points=SMALL,
-            color=MUTED,
-            align="right",
-            anchor="bottom",
-        )
+        share = _percent(float(level.individual[i]))
+        right, y = box.x + box.width, box.y - 3
+        page.write(right, y, share, points=SMALL, color=MUTED, align="right", anchor="bottom")
     bar = Box(DOUBLE - _BAR + 8, first.y, 7, first.height)
     page.scale(bar, MAP_COLORS, high, gamma=_GAMMA)
 

@@ -1,6 +1,7 @@
-"""How much modules change the image, and what that depends on (Fig. 3 right).
+"""How much modules change the image, what that depends on (Fig. 3 right), and what it costs to
+exclude impure channels (section 4.1).
 
-It must not know how influence is measured or lines are fitted.
+It must not know how influence is measured, lines are fitted or purity is found.
 """
 
 from collections.abc import Sequence
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graftscope.client.figures._canvas import Box
-from graftscope.client.figures._palette import INK
+from graftscope.client.figures._palette import INK, module_color
 from graftscope.client.figures.paper._marks import (
     LEVELS,
-    Estimate,
+    ErrorBars,
     Floats,
     Integers,
     Mark,
@@ -21,10 +22,13 @@ from graftscope.client.figures.paper._marks import (
     over_repeats,
 )
 from graftscope.client.figures.paper._page import (
+    KEY,
     SINGLE,
     Page,
     dodged,
     entry,
+    level_line,
+    points,
     points_with_errors,
     whole_ticks,
 )
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 
 _POOLED = Mark(INK, "", "all layers")
 _KEY = 46.0
+_MARKERS = "os^DvP"
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class LayerMagnitude:
     total: int
     k: Integers
     channels: Integers
-    individual: Estimate
+    individual: ErrorBars
     on_channels: Line
 
 
@@ -143,12 +148,12 @@ def _over_k(axes: "Axes", layer: LayerMagnitude, index: int, count: int) -> None
     mean = np.array([group.value for group in groups], dtype=np.float64)
     deviation = np.array([group.error for group in groups], dtype=np.float64)
     places = dodged(ks, index, count, 0.16)
-    points_with_errors(axes, places, Estimate(mean, deviation), mark_of(LEVELS, layer.level))
+    points_with_errors(axes, places, ErrorBars(mean, deviation), mark_of(LEVELS, layer.level))
 
 
 def _over_size(left: "Axes", right: "Axes", layer: LayerMagnitude) -> None:
     mark = mark_of(LEVELS, layer.level)
-    percent = Estimate(100 * layer.individual.value, 100 * layer.individual.error)
+    percent = layer.individual.times(100)
     share = 100 * layer.channels / layer.total
     points_with_errors(left, layer.channels, percent, mark, line=False, size=2.8)
     points_with_errors(right, share, percent, mark, line=False, size=2.8)
@@ -165,3 +170,66 @@ def _line(axes: "Axes", line: Line, units: float, end: float, color: str) -> Non
 
 def _longest_share(found: Magnitude) -> float:
     return max(100 * float(layer.channels.max()) / layer.total for layer in found.layers)
+
+
+@dataclass(frozen=True, eq=False)
+class PureModule:
+    """One module at every minimum purity.
+
+    Args:
+        channels: (n,) how many channels are left.
+        share: (n,) individual influence over that of the module with all its channels, with its
+            standard error; NaN where no channel is left.
+    """
+
+    channels: Integers
+    share: ErrorBars
+
+
+@dataclass(frozen=True, eq=False)
+class Purity:
+    """Input of `purity`.
+
+    Args:
+        minimum: (n,) the least share of its largest weight that a channel must have to stay.
+        modules: K of them.
+    """
+
+    minimum: Floats
+    modules: Sequence[PureModule]
+
+
+def purity(found: Purity) -> "Figure":
+    """Draw what excluding impure channels costs: a line a module.
+
+    Args:
+        found: Influence and number of channels at every minimum purity.
+
+    Returns:
+        A figure of one column's width. a: individual influence as a share of the module's own with
+        all channels, with standard errors; b: channels kept.
+
+    Raises:
+        ReportExtraError: If matplotlib is not installed.
+    """
+    page = Page(SINGLE, KEY + 160)
+    marks = [
+        Mark(module_color(i), _MARKERS[i % len(_MARKERS)], f"Module {i}")
+        for i in range(len(found.modules))
+    ]
+    page.key([entry(mark) for mark in marks], 6, 4, columns=4)
+    left = page.plot(Box(42, KEY + 12, 124, 112), "Minimum purity", "Influence kept (%)")
+    right = page.plot(Box(205, KEY + 12, 128, 112), "Minimum purity", "Channels kept")
+    step = 0.012 * float(found.minimum.max() - found.minimum.min())
+    for index, (module, mark) in enumerate(zip(found.modules, marks, strict=True)):
+        places = dodged(found.minimum.tolist(), index, len(marks), step)
+        points_with_errors(left, places, module.share.times(100), mark)
+        points(right, found.minimum, module.channels, mark, zorder=2)
+    level_line(left, 100.0)
+    for axes in (left, right):
+        axes.set_xlim(left.get_xlim())
+        axes.locator_params(axis="x", nbins=5)
+        axes.set_ylim(bottom=0)
+    page.letter(0, KEY + 8, "a")
+    page.letter(172, KEY + 8, "b")
+    return page.figure

@@ -20,7 +20,7 @@ Integers = NDArray[np.integer]
 
 
 @dataclass(frozen=True, eq=False)
-class Estimate:
+class ErrorBars:
     """Numbers, each with its error.
 
     Args:
@@ -31,8 +31,16 @@ class Estimate:
     value: Floats
     error: Floats
 
+    def __getitem__(self, row: int) -> "ErrorBars":
+        """One row of them."""
+        return ErrorBars(self.value[row], self.error[row])
 
-def over_repeats(values: Floats) -> Estimate:
+    def times(self, factor: float) -> "ErrorBars":
+        """All of them in a smaller unit."""
+        return ErrorBars(factor * self.value, factor * self.error)
+
+
+def over_repeats(values: Floats) -> ErrorBars:
     """Mean and standard deviation over the last axis, without what is NaN.
 
     Args:
@@ -42,7 +50,7 @@ def over_repeats(values: Floats) -> Estimate:
         (...) the mean, NaN where every repeat is, and the deviation (of a sample: R - 1), NaN
         where fewer than two are left.
     """
-    return Estimate(mean_of_known(values), deviation_of_known(values))
+    return ErrorBars(mean_of_known(values), deviation_of_known(values))
 
 
 class Mark(NamedTuple):

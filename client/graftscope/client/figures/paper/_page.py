@@ -1,20 +1,26 @@
-"""A page of a journal: column widths, sizes of type, and the strokes that its figures share.
+"""A page of a journal: column widths, sizes of type, the strokes that its figures share, and the
+two files that a journal takes.
 
-One layout pixel is a hundredth of an inch. It must not know what it draws.
+One layout pixel is a hundredth of an inch. It must not know which figure it is.
 """
 
+import io
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from graftscope.client.figures._canvas import DPI, Box, Canvas
+from graftscope.client.arrays import write_bytes
+from graftscope.client.figures._canvas import DPI, Box, Canvas, opaque_png
 from graftscope.client.figures._palette import INK, MUTED
-from graftscope.client.figures.paper._marks import Estimate, Floats, Integers, Mark
+from graftscope.client.figures.paper._marks import ErrorBars, Floats, Integers, Mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from matplotlib.transforms import Bbox
 
 SINGLE = 335.0
 """Width of one column, 3.35 inches."""
@@ -37,8 +43,19 @@ GAP = 4.0
 BLOCK = 16.0
 """Between blocks of images."""
 
+KEY = 22.0
+"""Above the panels, for a legend of one line."""
+
+FRAME = 1.6
+"""Around a picture, in the colour of its module."""
+
 _LINE = 0.7
 _PIXELS = DPI / 72
+PNG_DPI = 300
+"""Pixels an inch of the PNG, and of photographs and maps in the PDF."""
+
+MARGIN = 0.05
+"""Inches around a figure, so that nothing touches the edge."""
 
 
 class Page(Canvas):
@@ -64,6 +81,16 @@ class Page(Canvas):
         """Name a panel: its letter in bold, and a heading on the same baseline."""
         self.write(x, y, letter, points=LETTER, bold=True, anchor="baseline")
         self.write(x + 14, y, words, anchor="baseline")
+
+    def entitle(self, x: float, middle: float, name: str, note: str) -> None:
+        """Name a row of images: its name in bold above the middle, a note below."""
+        self.write(x, middle - 2, name, bold=True, anchor="bottom")
+        self.write(x, middle + 2, note, points=SMALL, color=MUTED, anchor="top")
+
+    def below(self, box: Box, words: str, distance: float = 7) -> None:
+        """Write a note in the middle below an image."""
+        y = box.y + box.height + distance
+        self.write(box.center[0], y, words, points=SMALL, color=MUTED, align="center")
 
     def plot(self, box: Box, x_label: str = "", y_label: str = "") -> "Axes":
         """Add axes with thin lines at the left and below, ticks outside, and names."""
@@ -132,46 +159,64 @@ class Page(Canvas):
         self.write(box.x, box.y - 4, label, points=SMALL, anchor="bottom")
 
 
-def points_with_errors(
+def points(
     axes: "Axes",
-    places: Floats | Integers,
-    estimate: Estimate,
+    x: Floats | Integers,
+    y: Floats | Integers,
     mark: Mark,
     *,
     line: bool = True,
     size: float = 3.4,
+    zorder: float = 3,
 ) -> None:
-    """Draw points with error bars upwards and downwards, joined by a line if asked for.
-
-    Args:
-        axes: Where.
-        places: (n,) on the x axis.
-        estimate: (n,) on the y axis.
-        mark: Colour and marker.
-        line: Whether to join them.
-        size: Of the marker, in points.
-    """
-    known = np.isfinite(estimate.value)
+    """Draw points, joined by a line if asked for; ``size`` of the marker is in points."""
     axes.plot(
-        places[known],
-        estimate.value[known],
+        x,
+        y,
         color=mark.color,
         marker=mark.marker,
         markersize=size,
         markeredgewidth=0,
         linewidth=1.0,
         linestyle="-" if line else "none",
-        zorder=3,
+        zorder=zorder,
     )
-    error_bars(axes, places, estimate, mark.color)
+
+
+def points_with_errors(
+    axes: "Axes",
+    places: Floats | Integers,
+    found: ErrorBars,
+    mark: Mark,
+    *,
+    line: bool = True,
+    size: float = 3.4,
+    across: bool = False,
+) -> None:
+    """Draw points with error bars upwards and downwards, joined by a line if asked for.
+
+    Args:
+        axes: Where.
+        places: (n,) on the x axis.
+        found: (n,) on the y axis.
+        mark: Colour and marker.
+        line: Whether to join them.
+        size: Of the marker, in points.
+        across: Whether to swap both axes.
+    """
+    known = np.isfinite(found.value)
+    place, value = places[known], found.value[known]
+    x, y = (value, place) if across else (place, value)
+    points(axes, x, y, mark, line=line, size=size)
+    error_bars(axes, places, found, mark.color, across=across)
 
 
 def error_bars(
-    axes: "Axes", places: Floats | Integers, estimate: Estimate, color: str, *, across: bool = False
+    axes: "Axes", places: Floats | Integers, found: ErrorBars, color: str, *, across: bool = False
 ) -> None:
     """Draw the error bars alone, upwards and downwards, or to both sides if ``across``."""
-    known = np.isfinite(estimate.value) & np.isfinite(estimate.error)
-    value, error = estimate.value[known], estimate.error[known]
+    known = np.isfinite(found.value) & np.isfinite(found.error)
+    value, error = found.value[known], found.error[known]
     axes.errorbar(
         value if across else places[known],
         places[known] if across else value,
@@ -223,15 +268,57 @@ def whole_ticks(axes: "Axes", values: Iterable[int]) -> None:
     axes.set_xlim(ticks[0] - 0.5, ticks[-1] + 0.5)
 
 
-def lowest_shown(estimates: Iterable[Estimate], highest: float = 0.9) -> float:
+def lowest_shown(shares: Iterable[ErrorBars], highest: float = 0.9) -> float:
     """Where an axis of shares may begin: a tenth below all points with their error bars.
 
     Args:
-        estimates: Of all panels that share the axis.
+        shares: Of all panels that share the axis.
         highest: It never begins above.
 
     Returns:
         A whole number of tenths, 0 or more.
     """
-    lows = [np.nanmin(one.value - np.nan_to_num(one.error)) for one in estimates]
+    lows = [np.nanmin(one.value - np.nan_to_num(one.error)) for one in shares]
     return float(np.clip(np.floor(10 * min(lows) - 0.2) / 10, 0.0, highest))
+
+
+def save(figure: "Figure", stem: Path) -> tuple[Path, Path]:
+    """Write a figure as PNG and as PDF; the same numbers give the same bytes.
+
+    Args:
+        figure: Any figure of this package.
+        stem: The path without the ending; its folder must exist. Files there are replaced.
+
+    Returns:
+        ``stem.png``, of 300 dpi without an alpha channel, and ``stem.pdf``, with TrueType fonts
+        embedded and no date.
+
+    Raises:
+        OutputError: If a file cannot be written.
+    """
+    from matplotlib.transforms import Bbox
+
+    width, height = figure.get_size_inches()
+    area = Bbox([[-MARGIN, -MARGIN], [width + MARGIN, height + MARGIN]])
+    png = stem.with_name(f"{stem.name}.png")
+    pdf = stem.with_name(f"{stem.name}.pdf")
+    write_bytes(png, opaque_png(figure, PNG_DPI, area, (PNG_DPI, PNG_DPI)))
+    write_bytes(pdf, _pdf(figure, area))
+    return png, pdf
+
+
+def _pdf(figure: "Figure", area: "Bbox") -> bytes:
+    from matplotlib import rc_context
+
+    drawn = io.BytesIO()
+    # 42 is TrueType: journals refuse the default, Type 3. Pictures stay apart, so that an editor
+    # can move them.
+    with rc_context({"pdf.fonttype": 42, "image.composite_image": False}):
+        figure.savefig(
+            drawn,
+            format="pdf",
+            dpi=PNG_DPI,
+            bbox_inches=area,
+            metadata={"CreationDate": None, "Creator": None, "Producer": None},
+        )
+    return drawn.getvalue()

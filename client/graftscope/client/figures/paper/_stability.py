@@ -1,6 +1,7 @@
-"""How far clusters depend on the channels they were found in (Fig. 5).
+"""How far modules depend on the channels they were found in (Fig. 5), by number and by way of
+clustering; and the templates of several ways, where images are not aligned (section 5).
 
-It must not know how stability is computed.
+It must not know how stability is computed, nor how any of them clusters.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graftscope.client.figures._canvas import Box
-from graftscope.client.figures._palette import INK, MUTED
+from graftscope.client.figures._palette import INK, MUTED, TEMPLATE_COLORS
 from graftscope.client.figures.paper._marks import (
     METHODS,
     Floats,
@@ -20,6 +21,8 @@ from graftscope.client.figures.paper._marks import (
     over_repeats,
 )
 from graftscope.client.figures.paper._page import (
+    DOUBLE,
+    GAP,
     SINGLE,
     Page,
     dodged,
@@ -38,6 +41,12 @@ _WIDE = 128.0
 _HIGH = 108.0
 _STEP = 146.0
 _KEY = 30.0
+_PLOT = Box(40, 52, 360, 172)
+_NAMES = 430.0
+_TEMPLATES = 492.0
+_TOP = 23.0
+_BAR = 40.0
+_LARGEST = 56.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,13 +134,13 @@ def draw_methods(
     """Draw a line a method, mean and standard deviation over repeats, from 0 to 1."""
     for index, method in enumerate(methods):
         mark = mark_of(METHODS, method)
-        estimate = over_repeats(values[index])
+        mean = over_repeats(values[index])
         places = dodged(k.tolist(), index, len(methods), 0.18)
-        points_with_errors(axes, places, estimate, mark)
+        points_with_errors(axes, places, mean, mark)
         chosen = k == suggested[index]
         axes.plot(
             places[chosen],
-            estimate.value[chosen],
+            mean.value[chosen],
             linestyle="none",
             marker="o",
             markersize=6.5,
@@ -150,3 +159,66 @@ def draw_chance(axes: "Axes", k: Integers, methods: Sequence[str], chance: Float
     for values, method in zip(chance, methods, strict=True):
         color = mark_of(METHODS, method).color
         axes.plot(k, values, color=color, linewidth=0.8, linestyle=(0, (3, 2)), zorder=2)
+
+
+@dataclass(frozen=True, eq=False)
+class Methods:
+    """Input of `methods`.
+
+    Args:
+        k: (n,) numbers of modules.
+        methods: M names out of nmf, kmeans, pca, spectral.
+        consistency: (M, n, R) share of channels with one label in both runs; NaN where a run did
+            not settle.
+        chance: (M, n) consistency of permuted labels.
+        suggested: (M,) the K that each method's consistency suggests.
+        templates: (M, K, H, W) of one K, not negative.
+        channels: (M, K) how many channels each module has.
+    """
+
+    k: Integers
+    methods: Sequence[str]
+    consistency: Floats
+    chance: Floats
+    suggested: Integers
+    templates: Floats
+    channels: Integers
+
+
+def methods(found: Methods) -> "Figure":
+    """Draw label consistency of several ways of clustering, and the templates that they find.
+
+    Args:
+        found: Consistency of every repeat, and templates of one K.
+
+    Returns:
+        A figure of two columns' width. a: as in `stability`; b: a row a method, each template as a
+        share of its maximum, its number of channels below.
+
+    Raises:
+        ReportExtraError: If matplotlib is not installed.
+        ValueError: If a method is not known.
+    """
+    count, k, height, width = found.templates.shape
+    step = (DOUBLE - _TEMPLATES - 2 + GAP) / k
+    side = min(step - GAP, _LARGEST)
+    row = side * height / width + 15
+    page = Page(DOUBLE, max(_TOP + count * row + _BAR, _PLOT.y + _PLOT.height + 32))
+    page.key(legend_of_methods(found.methods), 24, 4, columns=3)
+    page.letter(0, 14, "a")
+    plot = _PLOT._replace(height=page.height - _PLOT.y - 30)
+    axes = page.plot(plot, "Number of modules K", "Label consistency")
+    draw_methods(axes, found.k, found.methods, found.consistency, found.suggested)
+    draw_chance(axes, found.k, found.methods, found.chance)
+    page.letter(_NAMES, 14, "b", f"Templates, K = {k}")
+    for i, method in enumerate(found.methods):
+        y = _TOP + i * row
+        mark = mark_of(METHODS, method)
+        page.write(_NAMES, y + row / 2 - 6, mark.name, color=mark.color, bold=True)
+        for module in range(k):
+            box = Box(_TEMPLATES + module * (side + GAP + 2), y, side, row - 15)
+            page.template(found.templates[i, module], box, module, 1.4)
+            page.below(box, str(found.channels[i, module]), 6.5)
+    bar = Box(_TEMPLATES, page.height - 20, 120, 6)
+    page.scale(bar, TEMPLATE_COLORS, 1.0, "Share of the template's maximum")
+    return page.figure

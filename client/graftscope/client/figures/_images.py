@@ -1,6 +1,7 @@
-"""The hybrids of every module beside both originals (section 3.1, Fig. 3).
+"""Images of a generator side by side: samples, and the hybrids of every module beside their
+originals (section 3.1, Fig. 3).
 
-It must not know how hybrids are made.
+It must not know where they come from.
 """
 
 from typing import TYPE_CHECKING
@@ -8,11 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.figures._canvas import MAP_GAMMA, Box, Canvas
+from graftscope.client.figures._canvas import MAP_GAMMA, WIDTH, Box, Canvas
 from graftscope.client.figures._palette import (
     MAP_COLORS,
     MUTED,
-    TEMPLATE_COLORS,
     module_color,
 )
 from graftscope.client.pictures import to_pixels
@@ -20,11 +20,48 @@ from graftscope.client.pictures import to_pixels
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_WIDTH = 1080
+_SAMPLE_GAP = 5
 _LABEL = 132
 _GAP = 7
 _BREAK = 18
 _SCALE = 52
+
+
+def samples_figure(
+    images: NDArray[np.floating],
+    image_range: tuple[float, float],
+    *,
+    columns: int = 12,
+    limit: int = 36,
+) -> "Figure":
+    """Draw a grid of samples.
+
+    Args:
+        images: (N, c, H, W) in the generator's own range, c = 1, 3 or 4.
+        image_range: (low, high) of the images.
+        columns: Images a row; fewer when there are fewer.
+        limit: At most so many are drawn, the first ones.
+
+    Returns:
+        A matplotlib figure, 1,080 layout pixels wide.
+
+    Raises:
+        ValueError: If there is no image, or the shape is another one.
+        ReportExtraError: If matplotlib is not installed.
+    """
+    pixels = to_pixels(images[:limit], image_range)
+    if not len(pixels):
+        raise ValueError("there is no sample to draw")
+    columns = min(columns, max(len(pixels), 6))
+    width = (WIDTH - (columns - 1) * _SAMPLE_GAP) / columns
+    height = width * pixels.shape[1] / pixels.shape[2]
+    rows = -(-len(pixels) // columns)
+    canvas = Canvas(WIDTH, rows * (height + _SAMPLE_GAP) - _SAMPLE_GAP)
+    for i, image in enumerate(pixels):
+        row, column = divmod(i, columns)
+        x, y = column * (width + _SAMPLE_GAP), row * (height + _SAMPLE_GAP)
+        canvas.picture(image, Box(x, y, width, height))
+    return canvas.figure
 
 
 def hybrids_figure(
@@ -61,10 +98,10 @@ def hybrids_figure(
     first, second = original1[:limit], original2[:limit]
     grafted = hybrids[:, :limit]
     columns = max(len(first), 6) + 2  # a template before the pairs, a change map after them
-    width = (_WIDTH - _LABEL - 2 * _BREAK - (columns - 3) * _GAP - 6) / columns
+    width = (WIDTH - _LABEL - 2 * _BREAK - (columns - 3) * _GAP - 6) / columns
     height = width * first.shape[2] / first.shape[3]
     rows = 2 + len(hybrids)
-    canvas = Canvas(_WIDTH, rows * (height + _GAP) + _BREAK + _SCALE)
+    canvas = Canvas(WIDTH, rows * (height + _GAP) + _BREAK + _SCALE)
     sheet = _Sheet(canvas, width, height, len(first))
     sheet.pairs(0, to_pixels(first, image_range), "Original 1", "the sample that is changed")
     sheet.pairs(1, to_pixels(second, image_range), "Original 2", "the sample it takes from")
@@ -105,13 +142,9 @@ class _Sheet:
 
     def pairs(self, row: int, images: NDArray[np.uint8], name: str, note: str) -> None:
         """Draw a row of samples with its name and a note at the left."""
-        middle = self._top(row) + self._height / 2
-        self._canvas.text(
-            0 if row < 2 else 14, middle - 4, name, size=14, bold=True, anchor="bottom"
-        )
-        self._canvas.text(
-            0 if row < 2 else 14, middle + 2, note, size=11, color=MUTED, anchor="top"
-        )
+        left, middle = 0 if row < 2 else 14, self._top(row) + self._height / 2
+        self._canvas.text(left, middle - 4, name, size=14, bold=True, anchor="bottom")
+        self._canvas.text(left, middle + 2, note, size=11, color=MUTED, anchor="top")
         for column, image in enumerate(images):
             x = self._first + column * (self._width + _GAP)
             self._canvas.picture(image, self._box(x, row))
@@ -119,8 +152,7 @@ class _Sheet:
     def template(self, module: int, template: NDArray[np.floating]) -> None:
         """Draw a module's template, and its colour at the far left."""
         box = self._box(_LABEL, 2 + module)
-        self._canvas.heat(template, box, TEMPLATE_COLORS, float(template.max()))
-        self._canvas.frame(box, module_color(module))
+        self._canvas.template(template, box, module)
         self._canvas.block(Box(0, box.y, 5, box.height), module_color(module))
 
     def change(self, module: int, change: NDArray[np.floating]) -> None:
