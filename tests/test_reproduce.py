@@ -20,16 +20,16 @@ from graftscope.client.cli._reproduce import ALL, NAMES
 from graftscope.client.reproduce import (
     EXPERIMENTS,
     GENERATORS,
+    Effort,
     RealImages,
     Reproduction,
-    Scale,
     Study,
     write_page,
     write_reproduction,
 )
 from graftscope.client.values import AnalysisResult, Task
 
-SCALE = Scale(pairs=8, hybrids=6, shown=3, repeats=1, sweep=(4, 8))
+EFFORT = Effort(pairs=8, hybrids=6, shown=3, repeats=1, sweep=(4, 8))
 """As few as will do: facts about what is written, not about the paper."""
 
 RUN = ("table1", "fig2b", "fig3", "fig6", "fig8")
@@ -64,7 +64,7 @@ def study_of(client: Client, real: RealImages | None = None) -> Study:
     def answer(task: Task) -> AnalysisResult:
         return client.wait(client.start(task).name)
 
-    return Study(client, SCALE, answer, lambda line: None, real)
+    return Study(client, EFFORT, answer, lambda line: None, real)
 
 
 Written = tuple[Reproduction, list[Path], dict[str, Any]]
@@ -77,7 +77,7 @@ def written(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Callabl
     @cache
     def write(name: str) -> Written:
         found = EXPERIMENTS[name](study)
-        files = write_reproduction(found, {"pairs": SCALE.pairs, "seed": 0}, out)
+        files = write_reproduction(found, {"pairs": EFFORT.pairs, "seed": 0}, out)
         return found, files, strict_json(files[0].read_text("utf-8"))
 
     return write
@@ -120,7 +120,7 @@ def test_numbers_are_json_and_claims_say_what_counts(
     name: str, written: Callable[[str], Written]
 ) -> None:
     found, _, document = written(name)
-    assert (document["name"], document["context"]) == (name, {"pairs": SCALE.pairs, "seed": 0})
+    assert (document["name"], document["context"]) == (name, {"pairs": EFFORT.pairs, "seed": 0})
     assert document["numbers"]
     assert len(document["claims"]) == len(found.claims) > 0
     for claim in document["claims"]:
@@ -174,11 +174,11 @@ def test_the_page_shows_every_figure_and_claim(
     written: Callable[[str], Written], tmp_path: Path
 ) -> None:
     found = [written(name)[0] for name in ("table1", "fig2b")]
-    page = write_page(found, {"pairs": SCALE.pairs}, tmp_path).read_text("utf-8")
+    page = write_page(found, {"pairs": EFFORT.pairs}, tmp_path).read_text("utf-8")
     assert re.findall(r'<img src="([^"]*)"', page) == ["table1.png", "fig2b.png"]
     assert all(f'class="{claim.verdict}"' in page for each in found for claim in each.claims)
     assert page.count("<tr>") == 2 + sum(len(each.claims) for each in found)
-    assert f"pairs: {SCALE.pairs}" in page
+    assert f"pairs: {EFFORT.pairs}" in page
 
 
 def test_a_gan_draws_its_originals_from_the_prior_whatever_images_there_are(

@@ -8,9 +8,10 @@ import numpy.typing as npt
 import pytest
 
 from graftscope.client.reproduce import Study, Verdict
+from graftscope.client.reproduce._fig3 import kinds_claim
 from graftscope.client.reproduce._fig5 import stability_claims
-from graftscope.client.reproduce._magnitude_claims import magnitude_claims
-from graftscope.client.reproduce._parts import PARTS, kinds_claim
+from graftscope.client.reproduce._magnitude import magnitude_claims
+from graftscope.client.reproduce._measures import PARTS
 from graftscope.client.values import (
     Execution,
     MagnitudeResult,

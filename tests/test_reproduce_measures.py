@@ -14,19 +14,20 @@ from graftscope.client.reproduce._clustering import Clustering
 from graftscope.client.reproduce._fig2b import representative
 from graftscope.client.reproduce._fig6 import overlays
 from graftscope.client.reproduce._measures import (
+    PARTS,
     border,
     centre_ratio,
     gradient_energy,
     label_agreement,
     map_correlation,
     measured,
+    module_of_parts,
     off_mixture,
     overlay,
     regions,
 )
-from graftscope.client.reproduce._parts import PARTS, module_of_parts
+from graftscope.client.reproduce._reproduction import plain
 from graftscope.client.reproduce._seams import measure_seams, seam_claim
-from graftscope.client.reproduce._write import plain
 from graftscope.client.values import (
     Execution,
     HybridResult,

@@ -95,7 +95,7 @@ def _chosen(what: str) -> tuple[str, ...]:
 
 
 def _study(client: Client, data: Path | None, seed: int, *, quick: bool) -> "Study":
-    from graftscope.client.reproduce import QUICK, RealImages, Scale, Study
+    from graftscope.client.reproduce import QUICK, Effort, RealImages, Study
 
     real = None if data is None else RealImages(data)
     if real is not None:
@@ -103,7 +103,7 @@ def _study(client: Client, data: Path | None, seed: int, *, quick: bool) -> "Stu
         real.check()
     return Study(
         client=client,
-        scale=QUICK if quick else Scale(),
+        effort=QUICK if quick else Effort(),
         compute=lambda task: compute(client, task),
         say=note,
         real=real,
@@ -128,12 +128,12 @@ def _run(
 
 
 def _context(study: "Study") -> dict[str, object]:
-    scale = study.scale
+    effort = study.effort
     return {
         "graftscope": client_version(),
-        "pairs": scale.pairs,
-        "partitions": scale.repeats,
-        "hybrids measured": scale.hybrids,
+        "pairs": effort.pairs,
+        "partitions": effort.repeats,
+        "hybrids measured": effort.hybrids,
         "seed": study.seed,
         "originals of VAEs": "held-out real images" if study.real else "encoded",
         "date": datetime.now().astimezone().strftime("%Y-%m-%d"),

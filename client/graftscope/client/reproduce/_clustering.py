@@ -1,10 +1,16 @@
-"""A clustering at one level, as Figs. 3 and 6 to 8 show it: the part that they share."""
+"""A clustering at one level and the stability of modules, as Figs. 3 and 5 to 8 show them: the part
+that they share.
+"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from graftscope.client.figures.paper import ClusterModule, Clusters, LayerStability
+from graftscope.client.figures import paper
+from graftscope.client.reproduce._measures import Measured, measured
+from graftscope.client.reproduce._reproduction import Picture, Verdict, verdict_at
 from graftscope.client.reproduce._study import K, Study
 from graftscope.client.values import (
     HybridResult,
@@ -12,7 +18,11 @@ from graftscope.client.values import (
     Method,
     ModulesResult,
     StabilityResult,
+    SuggestedK,
 )
+
+LEVEL = "intermediate"
+"""The level that the paper shows, and of which it speaks."""
 
 _EXAMPLES = 4
 
@@ -41,52 +51,39 @@ def cluster(study: Study, name: str, level: str, method: Method = Method.NMF) ->
     maps = study.maps(name, level, products=method.needs_products)
     modules = study.modules(maps, method=method)
     hybrids = tuple(
-        study.hybrids(name, level, modules.members(module), study.scale.hybrids)
+        study.hybrids(name, level, modules.members(module), study.effort.hybrids)
         for module in range(K)
     )
     return Clustering(level, maps, modules, study.fresh(maps, modules.labels, name), hybrids)
 
 
-def clusters_caption(study: Study, name: str, level: str) -> str:
-    """Say what a picture of a clustering shows."""
-    return (
-        f"Modules of {name} at the {level} level (NMF, K = {K}): template and number of channels, "
-        "influence maps of its purest channels, and hybrids of pairs that no map has seen: "
-        "original 1 with the module's channels from original 2. Every map is drawn to its own "
-        f"maximum. Maps over {study.scale.pairs:,} pairs, originals from {study.source(name)}."
-    )
-
-
-def stability_caption(study: Study, name: str, where: str) -> str:
-    """Say what a picture of stabilities shows."""
-    return (
-        "Label consistency (left) and cosine similarity of matched templates (right) of the "
-        f"modules of {name}, {where}, against their number; mean and standard deviation over "
-        f"{study.scale.repeats} random partitions, the same for both methods. Dashed: the "
-        "consistency that permuted labels reach. Circled: the number whose consistency exceeds "
-        f"chance most. Maps over {study.scale.pairs:,} pairs, originals from {study.source(name)}."
-    )
-
-
-def drawn(clustering: Clustering, shown: int, image_range: tuple[float, float]) -> Clusters:
-    """Make the figure's input."""
-    modules, maps = clustering.modules, clustering.maps
-    first = clustering.hybrids[0]
-    return Clusters(
+def clusters_picture(study: Study, stem: str, found: Clustering) -> Picture:
+    """Show a clustering: its modules, and hybrids of a few pairs."""
+    name, modules, shown = found.maps.source.model, found.modules, study.effort.shown
+    first = found.hybrids[0]
+    drawn = paper.Clusters(
         modules=[
-            ClusterModule(
+            paper.ClusterModule(
                 channels=len(modules.members(module)),
                 template=modules.templates[module],
-                examples=maps.maps[_purest(modules, module)],
-                hybrids=clustering.hybrids[module].hybrid[:shown],
+                examples=found.maps.maps[_purest(modules, module)],
+                hybrids=found.hybrids[module].hybrid[:shown],
             )
             for module in range(K)
         ],
         total=len(modules.labels),
         original1=first.original1[:shown],
         original2=first.original2[:shown],
-        image_range=image_range,
+        image_range=study.model(name).image.range,
     )
+    caption = (
+        f"Modules of {name} at the {found.level} level (NMF, K = {K}): template and number of "
+        "channels, influence maps of its purest channels, and hybrids of pairs that no map has "
+        "seen: original 1 with the module's channels from original 2. Every map is drawn to its "
+        f"own maximum. Maps over {study.effort.pairs:,} pairs, originals from "
+        f"{study.source(name)}."
+    )
+    return Picture(stem, caption, partial(paper.clusters, drawn))
 
 
 def module_numbers(clustering: Clustering) -> list[dict[str, object]]:
@@ -109,17 +106,38 @@ def module_numbers(clustering: Clustering) -> list[dict[str, object]]:
     return found
 
 
-def stability_drawn(level: str, found: StabilityResult) -> LayerStability:
-    """Make the figure's input of one row."""
-    return LayerStability(
-        level=level,
-        k=found.k,
-        methods=[method.value for method in found.methods],
-        consistency=found.consistency,
-        cosine=found.cosine,
-        chance=found.chance,
-        suggested=np.array([each.k for each in found.suggested]),
+def stability_by_level(study: Study, name: str) -> dict[str, StabilityResult]:
+    """Ask how stable a model's modules are at every level."""
+    return {level: study.stability(study.maps(name, level)) for level in study.levels(name)}
+
+
+def stability_picture(
+    study: Study, stem: str, name: str, where: str, found: Mapping[str, StabilityResult]
+) -> Picture:
+    """Show the stability of a model's modules, a row a level."""
+    drawn = paper.Stability(
+        [
+            paper.LayerStability(
+                level=level,
+                k=each.k,
+                methods=[method.value for method in each.methods],
+                consistency=each.consistency,
+                cosine=each.cosine,
+                chance=each.chance,
+                suggested=np.array([one.k for one in each.suggested]),
+            )
+            for level, each in found.items()
+        ]
     )
+    caption = (
+        "Label consistency (left) and cosine similarity of matched templates (right) of the "
+        f"modules of {name}, {where}, against their number; mean and standard deviation over "
+        f"{study.effort.repeats} random partitions, the same for both methods. Dashed: the "
+        "consistency that permuted labels reach. Circled: the number whose consistency exceeds "
+        f"chance most. Maps over {study.effort.pairs:,} pairs, originals from "
+        f"{study.source(name)}."
+    )
+    return Picture(stem, caption, partial(paper.stability, drawn))
 
 
 def stability_numbers(found: StabilityResult) -> dict[str, object]:
@@ -142,6 +160,34 @@ def stability_numbers(found: StabilityResult) -> dict[str, object]:
             for i, method in enumerate(found.methods)
         },
     }
+
+
+def place_of(found: StabilityResult, k: int, method: Method = Method.NMF) -> tuple[int, int]:
+    """Where a method and a number of modules stand in a stability's arrays."""
+    return found.methods.index(method), int(np.flatnonzero(found.k == k)[0])
+
+
+def consistency_at(found: StabilityResult, k: int, method: Method = Method.NMF) -> Measured:
+    """Mean consistency at one number of modules, with its standard error over partitions."""
+    return measured(found.consistency[place_of(found, k, method)])
+
+
+def excess_at(found: StabilityResult, k: int, method: Method = Method.NMF) -> float:
+    """Mean consistency at one number of modules above what permuted labels reach."""
+    place = place_of(found, k, method)
+    return float(found.consistency_mean[place] - found.chance[place])
+
+
+def suggested_by(
+    found: Mapping[str, StabilityResult],
+) -> tuple[dict[str, SuggestedK], Verdict]:
+    """What NMF's stability suggests at each level, and whether that is the paper's number."""
+    suggested = {
+        level: each.suggested[each.methods.index(Method.NMF)] for level, each in found.items()
+    }
+    good = [level for level, each in suggested.items() if each.k == K]
+    near = [level for level, each in suggested.items() if K in each.rivals]
+    return suggested, verdict_at(LEVEL, good, near)
 
 
 def _purest(modules: ModulesResult, module: int) -> list[int]:

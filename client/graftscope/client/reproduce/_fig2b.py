@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.figures.paper import InfluenceExamples, LevelExamples, influence_examples
-from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, verdict
+from graftscope.client.figures import paper
 from graftscope.client.reproduce._measures import map_correlation
+from graftscope.client.reproduce._reproduction import Claim, Picture, Reproduction, verdict
 from graftscope.client.reproduce._study import VAE, Study
 from graftscope.client.values import InfluenceResult
 
@@ -20,12 +20,12 @@ def fig2b(study: Study) -> Reproduction:
     levels = study.levels(VAE)
     found = {level: study.maps(VAE, level) for level in levels}
     chosen = {level: representative(maps.maps, _SHOWN) for level, maps in found.items()}
-    examples = InfluenceExamples(
+    examples = paper.InfluenceExamples(
         [_examples(level, found[level], chosen[level]) for level in levels]
     )
     alike = {level: _alike(maps.maps) for level, maps in found.items()}
     caption = (
-        f"Influence maps of single channels of {VAE} at each level, {study.scale.pairs:,} pairs; "
+        f"Influence maps of single channels of {VAE} at each level, {study.effort.pairs:,} pairs; "
         f"originals from {study.source(VAE)}. Shown are {_SHOWN} channels a level that are least "
         "alike, in the order in which they were chosen; lighter pixels change more. The number "
         "above a map is its channel and its individual influence in % of the image range."
@@ -33,7 +33,7 @@ def fig2b(study: Study) -> Reproduction:
     return Reproduction(
         name="fig2b",
         title="Influence maps of single channels",
-        pictures=[Picture("fig2b", caption, lambda: influence_examples(examples))],
+        pictures=[Picture("fig2b", caption, lambda: paper.influence_examples(examples))],
         numbers={
             level: {
                 "channels_shown": chosen[level],
@@ -71,8 +71,10 @@ def representative(maps: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     return np.array(chosen, dtype=np.int64)
 
 
-def _examples(level: str, maps: InfluenceResult, channels: NDArray[np.int64]) -> LevelExamples:
-    return LevelExamples(
+def _examples(
+    level: str, maps: InfluenceResult, channels: NDArray[np.int64]
+) -> paper.LevelExamples:
+    return paper.LevelExamples(
         level=level,
         channels=channels,
         maps=maps.maps[channels] / maps.range_width,

@@ -1,70 +1,76 @@
-"""Fig. 3: the VAE's modules, hybrids, and how much modules change the image."""
+"""Fig. 3: the VAE's modules, hybrids, how much modules change the image, and what excluding impure
+channels costs in that (section 4.1, the paper's result not shown).
+"""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from graftscope.client.figures.paper import (
-    ErrorBars,
-    LayerMagnitude,
-    LevelModules,
-    Levels,
-    Line,
-    Magnitude,
-    clusters,
-    levels,
-    magnitude,
-    purity,
-    seams,
-)
-from graftscope.client.reproduce._claims import Picture, Reproduction
+from graftscope.client.figures import paper
 from graftscope.client.reproduce._clustering import (
+    LEVEL,
     Clustering,
     cluster,
-    clusters_caption,
-    drawn,
+    clusters_picture,
     module_numbers,
 )
-from graftscope.client.reproduce._magnitude_claims import magnitude_claims
-from graftscope.client.reproduce._parts import kinds_claim
-from graftscope.client.reproduce._purity import purity_claim, purity_cost, purity_numbers
+from graftscope.client.reproduce._magnitude import (
+    magnitude_claims,
+    magnitude_drawn,
+    magnitude_numbers,
+)
+from graftscope.client.reproduce._measures import module_of_parts, parts_told
+from graftscope.client.reproduce._reproduction import (
+    Claim,
+    Picture,
+    Reproduction,
+    verdict,
+    verdict_at,
+)
 from graftscope.client.reproduce._seams import measure_seams, seam_claim, seams_drawn
 from graftscope.client.reproduce._study import VAE, K, Study
-from graftscope.client.values import MagnitudeResult, Regression
+from graftscope.client.values import InfluenceResult, ModulesResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_LEVEL = "intermediate"
 _SHOWN_PAIR = 0
+_PURITIES = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_CLAIMED = 0.6
+
+_KINDS = ("sides", "cheeks and nose", "top of the head")
+"""Where background, face and hair lie, if anywhere."""
 
 
 def fig3(study: Study) -> Reproduction:
     """Run the whole procedure at every level, measure magnitudes, seams and purity."""
-    image_range = study.model(VAE).image.range
     found = {level: cluster(study, VAE, level) for level in study.levels(VAE)}
-    main = found[_LEVEL]
+    main = found[LEVEL]
     sizes = study.magnitude(VAE)
     cost = purity_cost(study, main)
     borders = measure_seams(main)
     drawings: dict[str, Callable[[], Figure]] = {
-        "clusters": partial(clusters, drawn(main, study.scale.shown, image_range)),
-        "magnitude": partial(magnitude, magnitude_drawn(study, sizes)),
-        "levels": partial(levels, _levels_drawn(found, image_range)),
-        "purity": partial(purity, cost),
+        "magnitude": partial(paper.magnitude, magnitude_drawn(study, sizes)),
+        "levels": partial(paper.levels, _levels_drawn(found, study.model(VAE).image.range)),
+        "purity": partial(paper.purity, cost),
     }
     if borders:
-        drawings["seams"] = partial(seams, seams_drawn(borders))
+        drawings["seams"] = partial(paper.seams, seams_drawn(borders))
     captions = _captions(study)
     return Reproduction(
         name="fig3",
         title="Modules, hybrids and magnitudes of the VAE",
-        pictures=[Picture(f"fig3-{name}", captions[name], draw) for name, draw in drawings.items()],
+        pictures=[
+            clusters_picture(study, "fig3-clusters", main),
+            *(Picture(f"fig3-{name}", captions[name], draw) for name, draw in drawings.items()),
+        ],
         numbers={
             "levels": {level: module_numbers(each) for level, each in found.items()},
-            "magnitude": _magnitude_numbers(sizes),
+            "magnitude": magnitude_numbers(sizes),
             "purity": purity_numbers(cost),
             "seams": [vars(each) for each in borders],
         },
@@ -78,9 +84,8 @@ def fig3(study: Study) -> Reproduction:
 
 
 def _captions(study: Study) -> dict[str, str]:
-    pairs, source = f"{study.scale.pairs:,} pairs", study.source(VAE)
+    pairs, source = f"{study.effort.pairs:,} pairs", study.source(VAE)
     return {
-        "clusters": clusters_caption(study, VAE, _LEVEL),
         "magnitude": f"Individual influence of modules of {VAE} at the last three levels, K = 1 to "
         "10. Top: mean over modules and standard deviation. Bottom: each module with its standard "
         "error, against the number of its channels (a line a level) and against their share of the "
@@ -90,42 +95,41 @@ def _captions(study: Study) -> dict[str, str]:
         f"hybrids of one pair. Maps over {pairs}, originals from {source}.",
         "purity": "What excluding impure channels costs (the paper's result not shown): individual "
         "influence of each module without the channels below a purity, as a share of that with "
-        f"all of them, on {pairs} that found neither; and how many stay. {VAE}, {_LEVEL} level, "
+        f"all of them, on {pairs} that found neither; and how many stay. {VAE}, {LEVEL} level, "
         f"originals from {source}.",
         "seams": "Gradient energy along the border of each module's region, hybrids against the "
-        f"mean of their originals, {study.scale.hybrids} pairs; bars are 95 % intervals of the "
-        f"ratio. {VAE}, {_LEVEL} level, originals from {source}.",
+        f"mean of their originals, {study.effort.hybrids} pairs; bars are 95 % intervals of the "
+        f"ratio. {VAE}, {LEVEL} level, originals from {source}.",
     }
 
 
-def magnitude_drawn(study: Study, found: MagnitudeResult) -> Magnitude:
-    """Make the figure's input."""
-    model = study.model(found.model.partition("@")[0])
-    rows = [model.layer(name) for name in found.layers]
-    return Magnitude(
-        layers=[
-            LayerMagnitude(
-                level=layer.level or layer.name,
-                total=layer.channels,
-                k=found.k[found.layer == layer.name],
-                channels=found.channels[found.layer == layer.name],
-                individual=ErrorBars(
-                    found.individual_share[found.layer == layer.name],
-                    found.individual_stderr[found.layer == layer.name] / found.range_width,
-                ),
-                on_channels=_line(line, found.range_width),
-            )
-            for layer, line in zip(rows, found.by_channels, strict=False)
-        ],
-        pooled=_line(found.by_share[-1], found.range_width),
+def kinds_claim(found: Mapping[str, NDArray[np.float64]]) -> Claim:
+    """Lay the claim that modules are background, face and hair beside every level's templates.
+
+    Args:
+        found: Templates (K, H, W) by level.
+    """
+    modules = {level: module_of_parts(each) for level, each in found.items()}
+    apart = {level: [parts[kind]["module"] for kind in _KINDS] for level, parts in modules.items()}
+    good = [level for level, each in apart.items() if len(set(each)) == len(_KINDS)]
+    face = [level for level, (sides, cheeks, _) in apart.items() if cheeks != sides]
+    return Claim(
+        section="4.1, Fig. 3",
+        claim="With 3 clusters the templates are interpretable: one is associated to the "
+        "background, one to the face and one to the hair.",
+        measured=f"Module whose template is strongest in each part: {parts_told(modules)}.",
+        criterion="Sides of the image, cheeks with nose, and top of the head are in three modules "
+        "at the intermediate level; partly if there the face is in another than the sides, or at "
+        "another level all three are apart.",
+        verdict=verdict_at(LEVEL, good, face),
     )
 
 
-def _levels_drawn(found: dict[str, Clustering], image_range: tuple[float, float]) -> Levels:
+def _levels_drawn(found: dict[str, Clustering], image_range: tuple[float, float]) -> paper.Levels:
     first = next(iter(found.values())).hybrids[0]
-    return Levels(
+    return paper.Levels(
         levels=[
-            LevelModules(
+            paper.LevelModules(
                 level=level,
                 total=len(each.modules.labels),
                 channels=np.array([len(each.modules.members(j)) for j in range(K)]),
@@ -140,23 +144,92 @@ def _levels_drawn(found: dict[str, Clustering], image_range: tuple[float, float]
     )
 
 
-def _line(line: Regression, width: float) -> Line:
-    return Line(line.slope / width, line.intercept / width, line.r2)
+def purity_cost(study: Study, clustering: Clustering) -> paper.Purity:
+    """Measure modules without their impure channels, on pairs that found neither.
+
+    The share's standard error is that of what is left, over the whole module's influence: the
+    pairs are the same, so the share itself varies less.
+    """
+    shares: list[NDArray[np.float64]] = []
+    errors: list[NDArray[np.float64]] = []
+    counts: list[list[int]] = []
+    whole = _of_modules(clustering.fresh)
+    for least in _PURITIES:
+        kept = study.modules(clustering.maps, min_purity=least)
+        counts.append([len(kept.members(module)) for module in range(K)])
+        values, stderr = _measured_of(study, clustering, kept)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shares.append(values / whole[0])
+            errors.append(stderr / whole[0])
+    return paper.Purity(
+        minimum=np.array(_PURITIES),
+        modules=[
+            paper.PureModule(
+                channels=np.array([count[module] for count in counts]),
+                share=paper.ErrorBars(
+                    np.array([share[module] for share in shares]),
+                    np.array([error[module] for error in errors]),
+                ),
+            )
+            for module in range(K)
+        ],
+    )
 
 
-def _magnitude_numbers(found: MagnitudeResult) -> dict[str, object]:
+def purity_numbers(found: paper.Purity) -> dict[str, object]:
+    """Make the numbers ready for JSON."""
     return {
-        "layers": found.layers,
-        "range_width": found.range_width,
-        "rows": {
-            "layer": found.layer,
-            "k": found.k,
-            "module": found.module,
-            "channels": found.channels,
-            "share": found.share,
-            "individual": found.individual,
-            "individual_stderr": found.individual_stderr,
-        },
-        "by_share": [vars(line) for line in found.by_share],
-        "by_channels": [vars(line) for line in found.by_channels],
+        "min_purity": found.minimum,
+        "modules": [
+            {
+                "channels": module.channels,
+                "share_of_influence": module.share.value,
+                "stderr": module.share.error,
+            }
+            for module in found.modules
+        ],
     }
+
+
+def purity_claim(found: paper.Purity) -> Claim:
+    """Lay the paper's result not shown beside what was measured, at one purity."""
+    at = _PURITIES.index(_CLAIMED)
+    values = [
+        (m.channels[at], m.channels[0], m.share.value[at], m.share.error[at]) for m in found.modules
+    ]
+    told = "; ".join(
+        f"module {j}: {kept} of {total} channels keep {100 * share:.0f} ± {100 * error:.0f} %"
+        if math.isfinite(share)
+        else f"module {j}: no channel of {total} is left"
+        for j, (kept, total, share, error) in enumerate(values)
+    )
+    lost = [
+        not math.isfinite(share) or share < 1 - 2 * error
+        for kept, total, share, error in values
+        if kept < total
+    ]
+    return Claim(
+        section="4.1",
+        claim="Excluding maps that are not pure reduces the influence of interventions on modules "
+        "(result not shown).",
+        measured=f"Without channels of purity below {_CLAIMED}: {told}.",
+        criterion="Every module that loses channels loses influence, by more than two standard "
+        "errors; partly if some do.",
+        verdict=verdict(agrees=bool(lost) and all(lost), partly=any(lost)),
+    )
+
+
+def _measured_of(
+    study: Study, clustering: Clustering, kept: ModulesResult
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if (kept.labels < 0).all():
+        return np.full(K, np.nan), np.full(K, np.nan)
+    return _of_modules(study.fresh(clustering.maps, kept.labels, VAE))
+
+
+def _of_modules(found: InfluenceResult) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Individual influence (K,) and its standard error (K,); NaN for a module without channels."""
+    values, errors = np.full(K, np.nan), np.full(K, np.nan)
+    values[found.channels] = found.individual
+    errors[found.channels] = found.individual_stderr
+    return values, errors

@@ -1,16 +1,17 @@
 """Fig. 5: how stable modules are, by number and method, at every level of the VAE."""
 
-import numpy as np
-
 from graftscope.client.arrays import mean_of_known
-from graftscope.client.figures.paper import Stability, stability
-from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, verdict
 from graftscope.client.reproduce._clustering import (
-    stability_caption,
-    stability_drawn,
+    LEVEL,
+    consistency_at,
+    place_of,
+    stability_by_level,
     stability_numbers,
+    stability_picture,
+    suggested_by,
 )
 from graftscope.client.reproduce._measures import Measured, measured
+from graftscope.client.reproduce._reproduction import Claim, Reproduction, verdict, verdict_at
 from graftscope.client.reproduce._study import VAE, K, Study
 from graftscope.client.values import Method, StabilityResult
 
@@ -22,14 +23,11 @@ _ERRORS = 2.0
 
 def fig5(study: Study) -> Reproduction:
     """Compare NMF and k-means for K = 2 to 10 at each level."""
-    levels = study.levels(VAE)
-    found = {level: study.stability(study.maps(VAE, level)) for level in levels}
-    figure = Stability([stability_drawn(level, found[level]) for level in levels])
-    caption = stability_caption(study, VAE, "each level")
+    found = stability_by_level(study, VAE)
     return Reproduction(
         name="fig5",
         title="Stability of modules",
-        pictures=[Picture("fig5", caption, lambda: stability(figure))],
+        pictures=[stability_picture(study, "fig5", VAE, "each level", found)],
         numbers={level: stability_numbers(each) for level, each in found.items()},
         claims=stability_claims(found),
     )
@@ -46,22 +44,9 @@ def stability_claims(found: dict[str, StabilityResult]) -> list[Claim]:
     ]
 
 
-def consistency_at(found: StabilityResult, k: int, method: Method = Method.NMF) -> Measured:
-    """Mean consistency at one number of modules, with its standard error over partitions."""
-    row = found.methods.index(method)
-    return measured(found.consistency[row, int(np.flatnonzero(found.k == k)[0])])
-
-
-def excess_at(found: StabilityResult, k: int, method: Method = Method.NMF) -> float:
-    """Mean consistency at one number of modules above what permuted labels reach."""
-    row, at = found.methods.index(method), int(np.flatnonzero(found.k == k)[0])
-    return float(found.consistency_mean[row, at] - found.chance[row, at])
-
-
 def drop_after(found: StabilityResult, k: int) -> Measured:
     """How much NMF's consistency falls from K to K + 1, paired by partition."""
-    row = found.methods.index(Method.NMF)
-    at = int(np.flatnonzero(found.k == k)[0])
+    row, at = place_of(found, k)
     return measured(found.consistency[row, at] - found.consistency[row, at + 1])
 
 
@@ -73,7 +58,7 @@ def _three_is_large(found: dict[str, StabilityResult]) -> Claim:
         claim="With 3 clusters label consistency is large, above 90 %.",
         measured=f"NMF at K = 3: {_told(values)}.",
         criterion="The mean is above 0.9 at the intermediate level; partly if at another only.",
-        verdict=verdict(agrees="intermediate" in good, partly=bool(good)),
+        verdict=verdict_at(LEVEL, good),
     )
 
 
@@ -90,7 +75,7 @@ def _four_drops(found: dict[str, StabilityResult]) -> Claim:
         measured=f"NMF, K = 3 minus K = 4, paired: {_told(values)}.",
         criterion="The drop is above 0.05 and above two standard errors at the intermediate level; "
         "partly if at another only.",
-        verdict=verdict(agrees="intermediate" in good, partly=bool(good)),
+        verdict=verdict_at(LEVEL, good),
     )
 
 
@@ -112,26 +97,19 @@ def _nmf_above_kmeans(found: dict[str, StabilityResult]) -> Claim:
 
 
 def _cosine_at_three(found: dict[str, StabilityResult]) -> Claim:
-    values = {}
-    for level, each in found.items():
-        row, at = each.methods.index(Method.NMF), int(np.flatnonzero(each.k == K)[0])
-        values[level] = measured(each.cosine[row, at])
+    values = {level: measured(each.cosine[place_of(each, K)]) for level, each in found.items()}
     good = [level for level, value in values.items() if value.mean >= _COSINE]
     return Claim(
         section="4.1, Fig. 5",
         claim="With 3 clusters the average cosine similarity of matched templates is 0.9.",
         measured=f"NMF at K = 3: {_told(values)}.",
         criterion="0.85 or more at the intermediate level; partly if at another only.",
-        verdict=verdict(agrees="intermediate" in good, partly=bool(good)),
+        verdict=verdict_at(LEVEL, good),
     )
 
 
 def _three_is_suggested(found: dict[str, StabilityResult]) -> Claim:
-    suggested = {
-        level: each.suggested[each.methods.index(Method.NMF)] for level, each in found.items()
-    }
-    good = [level for level, each in suggested.items() if each.k == K]
-    rivals = [level for level, each in suggested.items() if K in each.rivals]
+    suggested, agreement = suggested_by(found)
     told = "; ".join(f"{level}: {each.reason}" for level, each in suggested.items())
     return Claim(
         section="4.1",
@@ -139,13 +117,9 @@ def _three_is_suggested(found: dict[str, StabilityResult]) -> Claim:
         measured=f"{told}.",
         criterion="K = 3 has the largest excess over chance at the intermediate level; partly if "
         "there it cannot be told from the largest, or has it at another level.",
-        verdict=verdict(
-            agrees="intermediate" in good, partly=bool(good or "intermediate" in rivals)
-        ),
+        verdict=agreement,
     )
 
 
 def _told(values: dict[str, Measured]) -> str:
-    return ", ".join(
-        f"{level} {value.mean:.3f} ± {value.stderr:.3f}" for level, value in values.items()
-    )
+    return ", ".join(f"{level} {value:.3f}" for level, value in values.items())

@@ -6,37 +6,23 @@ from functools import partial
 
 import numpy as np
 
-from graftscope.client.figures.paper import (
-    Methods,
-    Stability,
-    clusters,
-    methods,
-    stability,
-)
-from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, verdict
+from graftscope.client.figures import paper
 from graftscope.client.reproduce._clustering import (
-    Clustering,
+    LEVEL,
     cluster,
-    clusters_caption,
-    drawn,
+    clusters_picture,
+    consistency_at,
+    excess_at,
     module_numbers,
-    stability_caption,
-    stability_drawn,
+    stability_by_level,
     stability_numbers,
+    stability_picture,
 )
-from graftscope.client.reproduce._fig5 import consistency_at, excess_at
 from graftscope.client.reproduce._measures import centre_ratio, label_agreement
-from graftscope.client.reproduce._study import (
-    GAN,
-    GAN_CIFAR,
-    VAE,
-    VAE_CIFAR,
-    K,
-    Study,
-)
+from graftscope.client.reproduce._reproduction import Claim, Picture, Reproduction, verdict
+from graftscope.client.reproduce._study import GAN, GAN_CIFAR, VAE, VAE_CIFAR, K, Study
 from graftscope.client.values import Method, ModulesResult, StabilityResult
 
-_LEVEL = "intermediate"
 _METHODS = tuple(Method)
 _FOREGROUND, _BACKGROUND = 1.25, 0.8
 _SOME = 0.1
@@ -63,29 +49,25 @@ def fig8(study: Study) -> Reproduction:
     kinds: dict[str, dict[str, Kinds]] = {}
     stable: dict[str, StabilityResult] = {}
     faces: dict[str, StabilityResult] = {}
-    for name in (GAN_CIFAR, VAE_CIFAR):
-        maps = study.maps(name, _LEVEL, products=True)
+    for name, short in ((GAN_CIFAR, "gan"), (VAE_CIFAR, "vae")):
+        maps = study.maps(name, LEVEL, products=True)
         found = {method: study.modules(maps, method=method) for method in _METHODS}
         stable[name] = study.stability(maps, methods=_METHODS)
-        faces[name] = study.stability(study.maps(_PAIRED[name], _LEVEL))
+        faces[name] = study.stability(study.maps(_PAIRED[name], LEVEL))
         kinds[name] = _kinds(study, name)
-        main = cluster(study, name, _LEVEL)
-        pictures += _pictures(study, main, found, stable[name])
+        main = cluster(study, name, LEVEL)
+        pictures += [
+            clusters_picture(study, f"fig8-{short}-clusters", main),
+            _methods_picture(study, f"fig8-{short}-methods", name, found, stable[name]),
+        ]
         numbers[name] = {
             "foreground_and_background": {x: vars(each) for x, each in kinds[name].items()},
             "stability": stability_numbers(stable[name]),
             "suggested_by_method": {x.method.value: x.k for x in stable[name].suggested},
             "modules": module_numbers(main),
         }
-    levels = study.levels(GAN_CIFAR)
-    others = {level: study.stability(study.maps(GAN_CIFAR, level)) for level in levels}
-    pictures.append(
-        Picture(
-            "fig8-stability",
-            stability_caption(study, GAN_CIFAR, "each level"),
-            partial(stability, Stability([stability_drawn(x, others[x]) for x in levels])),
-        )
-    )
+    others = stability_by_level(study, GAN_CIFAR)
+    pictures.append(stability_picture(study, "fig8-stability", GAN_CIFAR, "each level", others))
     numbers["levels"] = {level: stability_numbers(each) for level, each in others.items()}
     return Reproduction(
         name="fig8",
@@ -96,18 +78,15 @@ def fig8(study: Study) -> Reproduction:
     )
 
 
-def _pictures(
+def _methods_picture(
     study: Study,
-    main: Clustering,
+    stem: str,
+    name: str,
     found: Mapping[Method, ModulesResult],
     stable: StabilityResult,
-) -> list[Picture]:
-    name = main.maps.source.model
-    image_range = study.model(name).image.range
-    short = "gan" if name == GAN_CIFAR else "vae"
-    behind = f"{study.scale.pairs:,} pairs, originals from {study.source(name)}"
+) -> Picture:
     orders = {method: _as_nmf(found, method) for method in _METHODS}
-    compared = Methods(
+    compared = paper.Methods(
         k=stable.k,
         methods=[method.value for method in _METHODS],
         consistency=stable.consistency,
@@ -118,24 +97,17 @@ def _pictures(
             [[len(found[method].members(j)) for j in orders[method]] for method in _METHODS]
         ),
     )
-    return [
-        Picture(
-            f"fig8-{short}-clusters",
-            clusters_caption(study, name, _LEVEL),
-            partial(clusters, drawn(main, study.scale.shown, image_range)),
-        ),
-        Picture(
-            f"fig8-{short}-methods",
-            f"Four methods on {name}, {_LEVEL} level: NMF and k-means on influence maps, principal "
-            "components and a spectral embedding on the channels' effects pair by pair, which need "
-            f"no alignment. Left: consistency, mean and standard deviation over "
-            f"{study.scale.repeats} partitions, chance dashed, circled where it exceeds chance "
-            "most; points lie beside each other so that bars can be seen. Right: templates at "
-            f"K = {K}, in the order of those of NMF that share most channels, with the number of "
-            f"their channels. Maps over {behind}.",
-            partial(methods, compared),
-        ),
-    ]
+    caption = (
+        f"Four methods on {name}, {LEVEL} level: NMF and k-means on influence maps, principal "
+        "components and a spectral embedding on the channels' effects pair by pair, which need no "
+        "alignment. Left: consistency, mean and standard deviation over "
+        f"{study.effort.repeats} partitions, chance dashed, circled where it exceeds chance most; "
+        "points lie beside each other so that bars can be seen. Right: templates at "
+        f"K = {K}, in the order of those of NMF that share most channels, with the number of "
+        f"their channels. Maps over {study.effort.pairs:,} pairs, originals from "
+        f"{study.source(name)}."
+    )
+    return Picture(stem, caption, partial(paper.methods, compared))
 
 
 def _as_nmf(found: Mapping[Method, ModulesResult], method: Method) -> list[int]:
@@ -189,16 +161,15 @@ def _less_stable(
     told, good = [], []
     for name, each in found.items():
         here, there = consistency_at(each, K), consistency_at(faces[name], K)
-        good.append(there.mean - here.mean > 2 * np.hypot(here.stderr, there.stderr))
+        good.append(there.exceeds(here))
         told.append(
-            f"{name} {here.mean:.3f} ± {here.stderr:.3f} against {_PAIRED[name]} "
-            f"{there.mean:.3f} ± {there.stderr:.3f} (above chance {excess_at(each, K):.2f} against "
-            f"{excess_at(faces[name], K):.2f})"
+            f"{name} {here:.3f} against {_PAIRED[name]} {there:.3f} (above chance "
+            f"{excess_at(each, K):.2f} against {excess_at(faces[name], K):.2f})"
         )
     return Claim(
         section="4.2, Fig. 8",
         claim="On CIFAR-10 the clustering is more challenging to adjust.",
-        measured=f"Label consistency of NMF at K = 3, {_LEVEL} level: {'; '.join(told)}.",
+        measured=f"Label consistency of NMF at K = 3, {LEVEL} level: {'; '.join(told)}.",
         criterion="Lower than for faces by more than two standard errors, for both kinds of "
         "generator; partly if for one.",
         verdict=verdict(agrees=all(good), partly=any(good)),
@@ -219,7 +190,7 @@ def _other_methods(found: Mapping[str, StabilityResult]) -> Claim:
         claim="Principal components, and non-linear generalisations, of the channels' "
         "counterfactuals may give modules where images are not spatially aligned (a suggestion of "
         "the paper's).",
-        measured=f"Consistency at K = 3 above chance, {_LEVEL} level: {'; '.join(told)}.",
+        measured=f"Consistency at K = 3 above chance, {LEVEL} level: {'; '.join(told)}.",
         criterion="One of them exceeds chance by more than NMF does, for both generators; partly "
         "if for one.",
         verdict=verdict(agrees=all(good), partly=any(good)),

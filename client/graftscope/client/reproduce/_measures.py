@@ -4,6 +4,7 @@ Axes: P pairs, K modules, c colours, H, W pixels. It must not know clients, mode
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -18,6 +19,18 @@ Masks = NDArray[np.bool_]
 _MOST_MODULES = 7
 """Up to so many modules every renaming is tried."""
 
+# Where parts of an aligned face lie, as shares of the image's height and width: CelebA's mean
+# landmarks (eyes 69 and 108, 111; mouth 73 to 105, 152 of 178 x 218), through the crop of the
+# central 148 x 148.
+PARTS: Mapping[str, tuple[tuple[float, float], tuple[float, float]]] = {
+    "eyes": ((0.46, 0.57), (0.30, 0.70)),
+    "mouth": ((0.73, 0.85), (0.38, 0.62)),
+    "top of the head": ((0.02, 0.15), (0.35, 0.65)),
+    "cheeks and nose": ((0.58, 0.70), (0.35, 0.65)),
+    "sides": ((0.10, 0.90), (0.00, 0.12)),
+}
+"""Rows (from, to) and columns (from, to)."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -31,12 +44,28 @@ class Measured:
     mean: float
     stderr: float
 
+    def __format__(self, number: str) -> str:
+        """Both in one format of numbers, such as ``0.912 ± 0.003``."""
+        return f"{self.mean:{number}} ± {self.stderr:{number}}"
+
+    def exceeds(self, other: "Measured") -> bool:
+        """Whether it is above another by more than two standard errors of the difference."""
+        return self.mean - other.mean > 2 * math.hypot(self.stderr, other.stderr)
+
 
 def measured(values: Floats) -> Measured:
     """Average what is known of (P,) values."""
     count = int(np.isfinite(values).sum())
     spread = float(deviation_of_known(values)) / math.sqrt(max(count, 1))
     return Measured(float(mean_of_known(values)), spread)
+
+
+def means_and_errors(
+    table: Sequence[Sequence[Measured]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Part a table into its means and their standard errors."""
+    parts = np.array([[(cell.mean, cell.stderr) for cell in row] for row in table], np.float64)
+    return parts[..., 0], parts[..., 1]
 
 
 def gradient_energy(images: Floats) -> NDArray[np.float64]:
@@ -160,6 +189,12 @@ def label_agreement(
     return share(best), best
 
 
+def agreement(labels_a: NDArray[np.integer], labels_b: NDArray[np.integer], k: int) -> Measured:
+    """The share of `label_agreement`, with the standard error of a proportion of C channels."""
+    share, _ = label_agreement(labels_a, labels_b, k)
+    return Measured(share, math.sqrt(share * (1 - share) / len(labels_a)))
+
+
 def map_correlation(maps_a: Floats, maps_b: Floats) -> NDArray[np.float64]:
     """Pearson's correlation over pixels of each channel's two maps, (C,)."""
     a, b = (x.reshape(len(x), -1) - x.mean(axis=(1, 2))[:, None] for x in (maps_a, maps_b))
@@ -179,6 +214,38 @@ def centre_ratio(maps: Floats) -> NDArray[np.float64]:
     return np.asarray(
         maps[:, inside].mean(axis=1) / np.where(outside > 0, outside, np.nan), np.float64
     )
+
+
+def module_of_parts(templates: NDArray[np.float64]) -> dict[str, dict[str, object]]:
+    """Tell which module paints each part of a face most.
+
+    Args:
+        templates: (K, H, W).
+
+    Returns:
+        For each part, `module` and every module's `strength` there: the template's mean in the
+        part over its mean in the image.
+    """
+    height, width = templates.shape[1:]
+    means = templates.mean(axis=(1, 2))
+    found: dict[str, dict[str, object]] = {}
+    for name, (rows, columns) in PARTS.items():
+        part = templates[:, _part(rows, height), _part(columns, width)]
+        strength = part.mean(axis=(1, 2)) / np.where(means > 0, means, 1.0)
+        found[name] = {"module": int(strength.argmax()), "strength": strength}
+    return found
+
+
+def parts_told(found: Mapping[str, Mapping[str, Mapping[str, object]]]) -> str:
+    """Say for every level which module paints each part most."""
+    return "; ".join(
+        f"{level}: " + ", ".join(f"{name} {part['module']}" for name, part in parts.items())
+        for level, parts in found.items()
+    )
+
+
+def _part(part: tuple[float, float], length: int) -> slice:
+    return slice(round(part[0] * length), max(round(part[1] * length), round(part[0] * length) + 1))
 
 
 def _middle(length: int) -> slice:

@@ -3,25 +3,26 @@
 import math
 from functools import partial
 
-import numpy as np
-
-from graftscope.client.figures.paper import ErrorBars, Originals, originals
-from graftscope.client.reproduce._claims import Picture, Reproduction
-from graftscope.client.reproduce._fig5 import consistency_at
+from graftscope.client.figures import paper
+from graftscope.client.reproduce._clustering import consistency_at
 from graftscope.client.reproduce._measures import (
     Measured,
-    label_agreement,
+    agreement,
     map_correlation,
+    means_and_errors,
     measured,
 )
+from graftscope.client.reproduce._reproduction import Picture, Reproduction
 from graftscope.client.reproduce._study import VAE, K, Study
-from graftscope.client.values import Encoded, InfluenceResult, Prior
-from graftscope.client.values import Originals as Source
+from graftscope.client.values import Encoded, Originals, Prior
+
+_COMPARED = ("correlation", "ratio", "agreement")
+"""What is measured against the reference, which has none of it."""
 
 
 def compare_originals(study: Study) -> Reproduction:
     """Compare maps, labels and stability of the VAE between sources of originals."""
-    sources: dict[str, Source] = {"encoded": Encoded(), "prior": Prior()}
+    sources: dict[str, Originals] = {"encoded": Encoded(), "prior": Prior()}
     if study.real is not None:
         sources = {"real": study.images(VAE), **sources}
     reference = next(iter(sources))
@@ -32,14 +33,14 @@ def compare_originals(study: Study) -> Reproduction:
         for level in levels
     }
 
-    def table(name: str) -> ErrorBars:
-        cells = [[rows[source, level][name] for level in levels] for source in sources]
-        return ErrorBars(
-            np.array([[cell.mean for cell in row] for row in cells]),
-            np.array([[cell.stderr for cell in row] for row in cells]),
+    def table(name: str) -> paper.ErrorBars:
+        return paper.ErrorBars(
+            *means_and_errors(
+                [[rows[source, level][name] for level in levels] for source in sources]
+            )
         )
 
-    figure = Originals(
+    figure = paper.Originals(
         levels=levels,
         sources=list(sources),
         reference=reference,
@@ -59,9 +60,9 @@ def compare_originals(study: Study) -> Reproduction:
                 f"{'held-out real images' if reference == 'real' else 'a Gaussian of encodings'}: "
                 "correlation of each channel's maps, ratio of individual influences, share of "
                 f"channels with the same label, and label consistency (NMF, K = {K}); "
-                f"{study.scale.pairs:,} pairs. Bars are standard errors over channels, or over "
+                f"{study.effort.pairs:,} pairs. Bars are standard errors over channels, or over "
                 "partitions for consistency.",
-                partial(originals, figure),
+                partial(paper.originals, figure),
             )
         ],
         numbers={
@@ -74,33 +75,17 @@ def compare_originals(study: Study) -> Reproduction:
     )
 
 
-def _row(study: Study, level: str, where: Source, reference: Source) -> dict[str, Measured]:
+def _row(study: Study, level: str, where: Originals, reference: Originals) -> dict[str, Measured]:
     maps = study.maps(VAE, level, originals=where)
-    consistency = consistency_at(study.stability(maps, ks=(K, K + 1)), K)
+    consistency = {"consistency": consistency_at(study.stability(maps, ks=(K, K + 1)), K)}
     if where is reference:
-        nothing = Measured(math.nan, math.nan)
-        return {
-            "correlation": nothing,
-            "ratio": nothing,
-            "agreement": nothing,
-            "consistency": consistency,
-        }
+        return dict.fromkeys(_COMPARED, Measured(math.nan, math.nan)) | consistency
     others = study.maps(VAE, level, originals=reference)
-    return {
-        "correlation": measured(map_correlation(others.maps, maps.maps)),
-        "ratio": _ratio(others, maps),
-        "agreement": _agreement(study, others, maps),
-        "consistency": consistency,
-    }
-
-
-def _ratio(reference: InfluenceResult, other: InfluenceResult) -> Measured:
-    known = reference.individual > 0
-    return measured(other.individual[known] / reference.individual[known])
-
-
-def _agreement(study: Study, reference: InfluenceResult, other: InfluenceResult) -> Measured:
-    labels = [study.modules(maps).labels for maps in (reference, other)]
-    share, _ = label_agreement(labels[0], labels[1], K)
-    # A share of C channels has the standard error of a proportion.
-    return Measured(share, math.sqrt(share * (1 - share) / len(labels[0])))
+    known = others.individual > 0
+    labels, usual = study.modules(maps).labels, study.modules(others).labels
+    values = (
+        measured(map_correlation(others.maps, maps.maps)),
+        measured(maps.individual[known] / others.individual[known]),
+        agreement(usual, labels, K),
+    )
+    return dict(zip(_COMPARED, values, strict=True)) | consistency

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.figures.paper import ModuleSeams, Seams
-from graftscope.client.reproduce._claims import Claim, Verdict, verdict
+from graftscope.client.figures import paper
 from graftscope.client.reproduce._clustering import Clustering
 from graftscope.client.reproduce._measures import border, gradient_energy, pasted, regions
+from graftscope.client.reproduce._reproduction import Claim, Verdict, verdict
 
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
@@ -76,11 +76,11 @@ def measure_seams(clustering: Clustering) -> list[SeamNumbers]:
     return found
 
 
-def seams_drawn(found: list[SeamNumbers]) -> Seams:
+def seams_drawn(found: list[SeamNumbers]) -> paper.Seams:
     """Make the figure's input."""
-    return Seams(
+    return paper.Seams(
         [
-            ModuleSeams(
+            paper.ModuleSeams(
                 np.array(each.originals),
                 np.array(each.hybrids),
                 each.ratio,

@@ -44,7 +44,7 @@ K = 3
 
 
 @dataclass(frozen=True)
-class Scale:
+class Effort:
     """How much is computed.
 
     Args:
@@ -62,7 +62,7 @@ class Scale:
     sweep: tuple[int, ...] = (100, 300, 1000, 5000)
 
 
-QUICK = Scale(pairs=200, hybrids=100, sweep=(50, 100, 200))
+QUICK = Effort(pairs=200, hybrids=100, sweep=(50, 100, 200))
 """For a look in a few minutes; claims want 1,000 pairs."""
 
 
@@ -72,7 +72,7 @@ class Study:
 
     Args:
         client: The server's.
-        scale: How much is computed.
+        effort: How much is computed.
         compute: Runs a task to its end, with progress.
         say: Hears of each step before it is done.
         real: Where real images are; None where `Encoded` stands in for them.
@@ -80,7 +80,7 @@ class Study:
     """
 
     client: Client
-    scale: Scale
+    effort: Effort
     compute: Callable[[Task], AnalysisResult]
     say: Callable[[str], None]
     real: RealImages | None = None
@@ -139,7 +139,7 @@ class Study:
         products: bool = False,
     ) -> InfluenceResult:
         """Ask for the maps of every channel of a level."""
-        count = self.scale.pairs if pairs is None else pairs
+        count = self.effort.pairs if pairs is None else pairs
         self.say(f"{name}, {level}: influence of every channel, {count:,} pairs")
         task = InfluenceTask(
             name,
@@ -158,9 +158,9 @@ class Study:
             name,
             maps.layer,
             labels=labels,
-            pairs=self.scale.pairs,
+            pairs=self.effort.pairs,
             seed=self.seed,
-            first=self.scale.pairs,
+            first=self.effort.pairs,
             originals=self.originals(name),
         )
         return cast(InfluenceResult, self.compute(task))
@@ -197,12 +197,12 @@ class Study:
         percentile: float = 75.0,
     ) -> StabilityResult:
         """Ask how far modules depend on which channels they are found in."""
-        self.say(f"{maps.model}, {maps.layer}: stability over {self.scale.repeats} partitions")
+        self.say(f"{maps.model}, {maps.layer}: stability over {self.effort.repeats} partitions")
         task = StabilityTask(
             maps.operation,
             ks=None if ks is None else tuple(ks),
             methods=tuple(methods),
-            repeats=self.scale.repeats,
+            repeats=self.effort.repeats,
             seed=self.seed,
             window=window,
             percentile=percentile,
@@ -216,7 +216,7 @@ class Study:
             name,
             ks=tuple(range(1, 11)),
             seed=self.seed,
-            pairs=self.scale.pairs,
+            pairs=self.effort.pairs,
             pairs_seed=self.seed,
             originals=self.originals(name),
         )
@@ -230,7 +230,7 @@ class Study:
             list(channels),
             pairs=pairs,
             seed=self.seed,
-            first=2 * self.scale.pairs,
+            first=2 * self.effort.pairs,
             originals=self.originals(name),
         )
 

@@ -6,7 +6,7 @@ from math import prod
 
 from graftscope.client.figures.paper import Cell, Table1, table1
 from graftscope.client.models import Model
-from graftscope.client.reproduce._claims import Claim, Picture, Reproduction, verdict
+from graftscope.client.reproduce._reproduction import Claim, Picture, Reproduction, verdict
 from graftscope.client.reproduce._study import (
     GAN,
     GAN_CIFAR,

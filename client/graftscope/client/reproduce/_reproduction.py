@@ -1,22 +1,101 @@
-"""What an experiment leaves behind: figures, numbers as JSON, claims, and a page of them all.
+"""What an experiment gives: figures, numbers, and claims of the paper beside what was measured; and
+what it leaves behind: files of all these, and a page.
 
 It must not know how anything was measured.
 """
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from graftscope.client.arrays import write_bytes
 from graftscope.client.figures.paper import save
-from graftscope.client.reproduce._claims import Reproduction
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _TEMPLATE = "page.html.jinja"
+
+
+class Verdict(StrEnum):
+    """Whether what was measured agrees with the paper."""
+
+    AGREES = "agrees"
+    PARTLY = "partly"
+    DIFFERS = "differs"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of the paper, in our words, and our number.
+
+    Args:
+        section: Where the paper says it.
+        claim: What it says.
+        measured: What was measured, with its error.
+        criterion: What would count as agreement, settled before the numbers were known.
+        verdict: Whether it does.
+    """
+
+    section: str
+    claim: str
+    measured: str
+    criterion: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure and its caption.
+
+    Args:
+        stem: Of its files' names.
+        caption: One paragraph: what is shown, how many pairs, where originals come from.
+        draw: Makes the matplotlib figure; drawing is left to the end.
+    """
+
+    stem: str
+    caption: str
+    draw: Callable[[], "Figure"]
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What one command gives.
+
+    Args:
+        name: The command's.
+        title: What it is about.
+        pictures: Figures, at least one.
+        numbers: Everything that the figures show, ready for JSON.
+        claims: Claims of the paper that it bears on.
+    """
+
+    name: str
+    title: str
+    pictures: Sequence[Picture]
+    numbers: Mapping[str, object]
+    claims: Sequence[Claim] = ()
+
+
+def verdict(*, agrees: bool, partly: bool = False) -> Verdict:
+    """Choose between agreement, partial agreement and difference."""
+    if agrees:
+        return Verdict.AGREES
+    return Verdict.PARTLY if partly else Verdict.DIFFERS
+
+
+def verdict_at(level: str, good: Collection[str], near: Collection[str] = ()) -> Verdict:
+    """Agreement where a claim holds at the level; partial where at another, or nearly there."""
+    return verdict(agrees=level in good, partly=bool(good) or level in near)
 
 
 def write_reproduction(found: Reproduction, context: Mapping[str, object], out: Path) -> list[Path]:

@@ -1,16 +1,63 @@
-"""What section 4.1 says of magnitudes, laid beside a magnitude analysis."""
+"""How much modules change the image (Fig. 3 right): what is drawn, and what section 4.1 says."""
 
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.reproduce._claims import Claim, verdict
+from graftscope.client.figures import paper
+from graftscope.client.reproduce._reproduction import Claim, verdict
 from graftscope.client.reproduce._study import Study
-from graftscope.client.values import MagnitudeResult
+from graftscope.client.values import MagnitudeResult, Regression
 
 _FIT = 0.5
 _LITTLE = 2.0
+
+
+def magnitude_drawn(study: Study, found: MagnitudeResult) -> paper.Magnitude:
+    """Make the figure's input."""
+    model = study.model(found.model.partition("@")[0])
+    rows = [model.layer(name) for name in found.layers]
+    return paper.Magnitude(
+        layers=[
+            paper.LayerMagnitude(
+                level=layer.level or layer.name,
+                total=layer.channels,
+                k=found.k[found.layer == layer.name],
+                channels=found.channels[found.layer == layer.name],
+                individual=paper.ErrorBars(
+                    found.individual_share[found.layer == layer.name],
+                    found.individual_stderr[found.layer == layer.name] / found.range_width,
+                ),
+                on_channels=_line(line, found.range_width),
+            )
+            for layer, line in zip(rows, found.by_channels, strict=False)
+        ],
+        pooled=_line(found.by_share[-1], found.range_width),
+    )
+
+
+def _line(line: Regression, width: float) -> paper.Line:
+    return paper.Line(line.slope / width, line.intercept / width, line.r2)
+
+
+def magnitude_numbers(found: MagnitudeResult) -> dict[str, object]:
+    """Make the numbers ready for JSON."""
+    return {
+        "layers": found.layers,
+        "range_width": found.range_width,
+        "rows": {
+            "layer": found.layer,
+            "k": found.k,
+            "module": found.module,
+            "channels": found.channels,
+            "share": found.share,
+            "individual": found.individual,
+            "individual_stderr": found.individual_stderr,
+        },
+        "by_share": [vars(line) for line in found.by_share],
+        "by_channels": [vars(line) for line in found.by_channels],
+    }
 
 
 def magnitude_claims(study: Study, found: MagnitudeResult) -> list[Claim]:
