@@ -112,7 +112,7 @@ class Canvas:
             aspect="auto",
             interpolation="nearest",
             cmap=colors,
-            norm=_scale(high, gamma),
+            norm=scale_of(high, gamma),
             zorder=1,
         )
 
@@ -210,22 +210,32 @@ class Canvas:
 
     def color_bar(self, box: Box, colors: str, high: float, label: str, gamma: float = 1.0) -> None:
         """Draw a horizontal scale from 0 to ``high`` with its label above."""
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+        from matplotlib.ticker import MaxNLocator
 
-        norm = _scale(high, gamma)
+        norm = scale_of(high, gamma)
         top = norm.vmax or 1.0
+        ticks = [tick for tick in MaxNLocator(4).tick_values(0.0, top) if tick <= top]
+        bar = self._bar(box, colors, norm, ticks, "{x:g}")
+        bar.tick_params(labelsize=10.5 * _POINTS, length=3, width=0.7, color=INK, pad=2)
+        self.text(box.x, box.y - 5, label, size=11, anchor="bottom")
+
+    def _bar(
+        self, box: Box, colors: str, norm: "PowerNorm", ticks: Sequence[float], numbers: str
+    ) -> "Axes":
+        """Add a bare colour bar, upright if its box is."""
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.ticker import StrMethodFormatter
+
         bar = self.figure.colorbar(
             ScalarMappable(norm, cmap=colors),
             cax=self.axes(box),
-            orientation="horizontal",
-            ticks=[tick for tick in MaxNLocator(4).tick_values(0.0, top) if tick <= top],
-            format=StrMethodFormatter("{x:g}"),
+            orientation="vertical" if box.height > box.width else "horizontal",
+            ticks=ticks,
+            format=StrMethodFormatter(numbers),
         )
         bar.outline.set_linewidth(0)
         bar.minorticks_off()
-        bar.ax.tick_params(labelsize=10.5 * _POINTS, length=3, width=0.7, color=INK, pad=2)
-        self.text(box.x, box.y - 5, label, size=11, anchor="bottom")
+        return bar.ax
 
 
 def colored(values: NDArray[np.floating], colors: str, high: float) -> NDArray[np.uint8]:
@@ -300,7 +310,8 @@ def _runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2)
 
 
-def _scale(high: float, gamma: float) -> "PowerNorm":
+def scale_of(high: float, gamma: float) -> "PowerNorm":
+    """Colours of 0 to ``high``, or to 1 where everything is 0."""
     from matplotlib.colors import PowerNorm
 
     return PowerNorm(gamma, vmin=0.0, vmax=high if high > 0 else 1.0, clip=True)

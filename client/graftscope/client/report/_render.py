@@ -4,6 +4,7 @@ The file holds everything it shows: no script, no font, no picture is loaded fro
 """
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,8 +15,6 @@ from graftscope.client.report import _wording
 from graftscope.client.report._data import LayerSection, ReportData
 from graftscope.client.report._drawings import (
     SAMPLES_SHOWN,
-    LayerPictures,
-    Picture,
     choose_example,
     draw_example,
     draw_layer,
@@ -24,6 +23,9 @@ from graftscope.client.report._drawings import (
 from graftscope.client.report._page import describe_metrics, describe_originals, layer_page
 from graftscope.client.report._wording import doubts, slug
 from graftscope.client.report._zones import EVEN_MARGIN
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,6 @@ def taken_along(section: LayerSection, place: int) -> tuple[Taken, ...]:
         for module, text in enumerate(section.interventions)
         if text
     )
-
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 
 def render_report(data: ReportData, out_dir: Path) -> Path:
@@ -94,8 +92,10 @@ def render_report(data: ReportData, out_dir: Path) -> Path:
         ],
         taken=taken,
     )
-    _write_pictures(out_dir / "figures", [samples, graft], layers)
-    _write_taken(out_dir / "interventions", [each for layer in taken for each in layer])
+    pictures = [samples, graft, *(picture for layer in layers for picture in layer.all)]
+    _write(out_dir / "figures", {each.file: each.png for each in pictures})
+    interventions = {each.file: each.text.encode() for layer in taken for each in layer}
+    _write(out_dir / "interventions", interventions)
     index = out_dir / "index.html"
     index.write_text(html, encoding="utf-8")
     return index
@@ -129,14 +129,8 @@ def _text(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _write_pictures(folder: Path, shared: list[Picture], layers: list[LayerPictures]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for picture in shared + [picture for layer in layers for picture in layer.all]:
-        (folder / picture.file).write_bytes(picture.png)
-
-
-def _write_taken(folder: Path, files: list[Taken]) -> None:
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     if files:
         folder.mkdir(parents=True, exist_ok=True)
-    for each in files:
-        (folder / each.file).write_text(each.text, encoding="utf-8")
+    for name, content in files.items():
+        (folder / name).write_bytes(content)

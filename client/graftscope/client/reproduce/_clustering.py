@@ -2,11 +2,13 @@
 that they share.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graftscope.client.figures import paper
 from graftscope.client.reproduce._measures import Measured, measured
@@ -86,21 +88,30 @@ def clusters_picture(study: Study, stem: str, found: Clustering) -> Picture:
     return Picture(stem, caption, partial(paper.clusters, drawn))
 
 
+def influence_of_modules(
+    found: InfluenceResult, absent: float = math.nan
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Individual influence (K,) and its standard error (K,); ``absent`` without channels."""
+    values, errors = np.full(K, absent), np.full(K, absent)
+    values[found.channels] = found.individual
+    errors[found.channels] = found.individual_stderr
+    return values, errors
+
+
 def module_numbers(clustering: Clustering) -> list[dict[str, object]]:
     """Make the numbers of each module, ready for JSON."""
     modules, fresh = clustering.modules, clustering.fresh
+    # A module without channels changes nothing.
+    values, errors = influence_of_modules(fresh, absent=0.0)
     found: list[dict[str, object]] = []
     for module in range(K):
-        members = modules.members(module)
-        at = np.flatnonzero(fresh.channels == module)
+        members = list(modules.members(module))
         found.append(
             {
-                "channels": list(members),
-                "mean_purity": float(modules.purity[list(members)].mean()) if members else None,
-                "individual_share": float(fresh.individual_share[at[0]]) if at.size else 0.0,
-                "individual_share_stderr": float(fresh.individual_stderr[at[0]] / fresh.range_width)
-                if at.size
-                else 0.0,
+                "channels": members,
+                "mean_purity": float(modules.purity[members].mean()) if members else None,
+                "individual_share": float(values[module] / fresh.range_width),
+                "individual_share_stderr": float(errors[module] / fresh.range_width),
             }
         )
     return found

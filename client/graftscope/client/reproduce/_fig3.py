@@ -16,6 +16,7 @@ from graftscope.client.reproduce._clustering import (
     Clustering,
     cluster,
     clusters_picture,
+    influence_of_modules,
     module_numbers,
 )
 from graftscope.client.reproduce._magnitude import (
@@ -33,7 +34,7 @@ from graftscope.client.reproduce._reproduction import (
 )
 from graftscope.client.reproduce._seams import measure_seams, seam_claim, seams_drawn
 from graftscope.client.reproduce._study import VAE, K, Study
-from graftscope.client.values import InfluenceResult, ModulesResult
+from graftscope.client.values import ModulesResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -150,28 +151,19 @@ def purity_cost(study: Study, clustering: Clustering) -> paper.Purity:
     The share's standard error is that of what is left, over the whole module's influence: the
     pairs are the same, so the share itself varies less.
     """
-    shares: list[NDArray[np.float64]] = []
-    errors: list[NDArray[np.float64]] = []
-    counts: list[list[int]] = []
-    whole = _of_modules(clustering.fresh)
+    counts, left = [], []
     for least in _PURITIES:
         kept = study.modules(clustering.maps, min_purity=least)
         counts.append([len(kept.members(module)) for module in range(K)])
-        values, stderr = _measured_of(study, clustering, kept)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            shares.append(values / whole[0])
-            errors.append(stderr / whole[0])
+        left.append(_measured_of(study, clustering, kept))
+    whole, _ = influence_of_modules(clustering.fresh)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = np.array(left) / whole  # (purities, value and error, K)
     return paper.Purity(
         minimum=np.array(_PURITIES),
         modules=[
-            paper.PureModule(
-                channels=np.array([count[module] for count in counts]),
-                share=paper.ErrorBars(
-                    np.array([share[module] for share in shares]),
-                    np.array([error[module] for error in errors]),
-                ),
-            )
-            for module in range(K)
+            paper.PureModule(np.array(channels), paper.ErrorBars(*share))
+            for channels, share in zip(zip(*counts, strict=True), shares.T, strict=True)
         ],
     )
 
@@ -224,12 +216,4 @@ def _measured_of(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if (kept.labels < 0).all():
         return np.full(K, np.nan), np.full(K, np.nan)
-    return _of_modules(study.fresh(clustering.maps, kept.labels, VAE))
-
-
-def _of_modules(found: InfluenceResult) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Individual influence (K,) and its standard error (K,); NaN for a module without channels."""
-    values, errors = np.full(K, np.nan), np.full(K, np.nan)
-    values[found.channels] = found.individual
-    errors[found.channels] = found.individual_stderr
-    return values, errors
+    return influence_of_modules(study.fresh(clustering.maps, kept.labels, VAE))

@@ -12,6 +12,7 @@ from graftscope.client.values import MagnitudeResult, Regression
 
 _FIT = 0.5
 _LITTLE = 2.0
+_ROWS = ("layer", "k", "module", "channels", "share", "individual", "individual_stderr")
 
 
 def magnitude_drawn(study: Study, found: MagnitudeResult) -> paper.Magnitude:
@@ -46,15 +47,7 @@ def magnitude_numbers(found: MagnitudeResult) -> dict[str, object]:
     return {
         "layers": found.layers,
         "range_width": found.range_width,
-        "rows": {
-            "layer": found.layer,
-            "k": found.k,
-            "module": found.module,
-            "channels": found.channels,
-            "share": found.share,
-            "individual": found.individual,
-            "individual_stderr": found.individual_stderr,
-        },
+        "rows": {name: getattr(found, name) for name in _ROWS},
         "by_share": [vars(line) for line in found.by_share],
         "by_channels": [vars(line) for line in found.by_channels],
     }

@@ -169,7 +169,6 @@ class Study:
         self,
         maps: InfluenceResult,
         *,
-        k: int = K,
         method: Method = Method.NMF,
         window: int = 3,
         percentile: float = 75.0,
@@ -178,7 +177,7 @@ class Study:
         """Ask for modules of maps."""
         task = ModulesTask(
             maps.operation,
-            k=k,
+            k=K,
             method=method,
             seeds=(self.seed,),
             window=window,

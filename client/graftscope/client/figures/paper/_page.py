@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from graftscope.client.arrays import write_bytes
-from graftscope.client.figures._canvas import DPI, Box, Canvas, opaque_png
+from graftscope.client.figures._canvas import DPI, Box, Canvas, opaque_png, scale_of
 from graftscope.client.figures._palette import INK, MUTED
 from graftscope.client.figures.paper._marks import ErrorBars, Floats, Integers, Mark
 
@@ -107,14 +107,7 @@ class Page(Canvas):
         axes.set_ylabel(y_label, fontsize=BODY, color=INK, labelpad=3)
         return axes
 
-    def key(
-        self,
-        entries: Sequence["Line2D"],
-        x: float,
-        y: float,
-        columns: int = 1,
-        points: float = BODY,
-    ) -> None:
+    def key(self, entries: Sequence["Line2D"], x: float, y: float, columns: int) -> None:
         """Draw a legend with its upper left corner at (x, y)."""
         self.figure.legend(
             handles=entries,
@@ -122,7 +115,7 @@ class Page(Canvas):
             bbox_to_anchor=(x / self.width, 1 - y / self.height),
             ncols=columns,
             frameon=False,
-            fontsize=points,
+            fontsize=BODY,
             labelcolor=INK,
             borderaxespad=0,
             borderpad=0,
@@ -139,21 +132,10 @@ class Page(Canvas):
 
         Its ticks are both ends and the middle colour.
         """
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import PowerNorm
-        from matplotlib.ticker import StrMethodFormatter
-
-        top = high if high > 0 else 1.0
-        bar = self.figure.colorbar(
-            ScalarMappable(PowerNorm(gamma, 0.0, top), cmap=colors),
-            cax=self.axes(box),
-            orientation="vertical" if box.height > box.width else "horizontal",
-            ticks=[0.0, top * 0.5 ** (1 / gamma), top],
-            format=StrMethodFormatter("{x:.2g}"),
-        )
-        bar.outline.set_linewidth(0)
-        bar.minorticks_off()
-        bar.ax.tick_params(
+        norm = scale_of(high, gamma)
+        top = norm.vmax or 1.0
+        bar = self._bar(box, colors, norm, [0.0, top * 0.5 ** (1 / gamma), top], "{x:.2g}")
+        bar.tick_params(
             labelsize=SMALL, length=2, width=_LINE, pad=1.5, color=MUTED, labelcolor=INK
         )
         self.write(box.x, box.y - 4, label, points=SMALL, anchor="bottom")
@@ -268,18 +250,17 @@ def whole_ticks(axes: "Axes", values: Iterable[int]) -> None:
     axes.set_xlim(ticks[0] - 0.5, ticks[-1] + 0.5)
 
 
-def lowest_shown(shares: Iterable[ErrorBars], highest: float = 0.9) -> float:
+def lowest_shown(shares: Iterable[ErrorBars]) -> float:
     """Where an axis of shares may begin: a tenth below all points with their error bars.
 
     Args:
         shares: Of all panels that share the axis.
-        highest: It never begins above.
 
     Returns:
-        A whole number of tenths, 0 or more.
+        A whole number of tenths, 0 to 0.9.
     """
     lows = [np.nanmin(one.value - np.nan_to_num(one.error)) for one in shares]
-    return float(np.clip(np.floor(10 * min(lows) - 0.2) / 10, 0.0, highest))
+    return float(np.clip(np.floor(10 * min(lows) - 0.2) / 10, 0.0, 0.9))
 
 
 def save(figure: "Figure", stem: Path) -> tuple[Path, Path]:
