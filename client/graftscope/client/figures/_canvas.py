@@ -64,6 +64,10 @@ class Box(NamedTuple):
         """The point in its middle."""
         return self.x + self.width / 2, self.y + self.height / 2
 
+    def beside(self, columns: int, gap: float) -> "Box":
+        """The box so many columns further to the right."""
+        return self._replace(x=self.x + columns * (self.width + gap))
+
 
 class Canvas:
     """One figure, and the few strokes that all pictures of Graftscope are made of."""

@@ -146,8 +146,7 @@ class _Sheet:
         self._canvas.text(left, middle - 4, name, size=14, bold=True, anchor="bottom")
         self._canvas.text(left, middle + 2, note, size=11, color=MUTED, anchor="top")
         for column, image in enumerate(images):
-            x = self._first + column * (self._width + _GAP)
-            self._canvas.picture(image, self._box(x, row))
+            self._canvas.picture(image, self._box(self._first, row).beside(column, _GAP))
 
     def template(self, module: int, template: NDArray[np.floating]) -> None:
         """Draw a module's template, and its colour at the far left."""

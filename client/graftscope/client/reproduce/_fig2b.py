@@ -17,11 +17,19 @@ _BEYOND = 2.0
 
 def fig2b(study: Study) -> Reproduction:
     """Compute maps of every channel and show those that are least alike."""
-    levels = study.levels(VAE)
-    found = {level: study.maps(VAE, level) for level in levels}
+    found = {level: study.maps(VAE, level) for level in study.levels(VAE)}
     chosen = {level: representative(maps.maps, _SHOWN) for level, maps in found.items()}
     examples = paper.InfluenceExamples(
-        [_examples(level, found[level], chosen[level]) for level in levels]
+        [
+            paper.LevelExamples(
+                level=level,
+                channels=chosen[level],
+                maps=maps.maps[chosen[level]] / maps.range_width,
+                individual=maps.individual_share[chosen[level]],
+                total=len(maps.maps),
+            )
+            for level, maps in found.items()
+        ]
     )
     alike = {level: _alike(maps.maps) for level, maps in found.items()}
     caption = (
@@ -69,18 +77,6 @@ def representative(maps: NDArray[np.float64], count: int) -> NDArray[np.int64]:
         nearest[chosen] = np.inf
         chosen.append(int(nearest.argmin()))
     return np.array(chosen, dtype=np.int64)
-
-
-def _examples(
-    level: str, maps: InfluenceResult, channels: NDArray[np.int64]
-) -> paper.LevelExamples:
-    return paper.LevelExamples(
-        level=level,
-        channels=channels,
-        maps=maps.maps[channels] / maps.range_width,
-        individual=maps.individual_share[channels],
-        total=len(maps.maps),
-    )
 
 
 def _alike(maps: NDArray[np.float64]) -> float:

@@ -127,7 +127,16 @@ class Study:
 
     def source(self, name: str) -> str:
         """Say for a caption where a model's originals come from."""
-        return source_words(self.originals(name))
+        match self.originals(name):
+            case Images(images=images):
+                return f"{len(images):,} held-out real images, passed through the encoder"
+            case Encoded():
+                return (
+                    "a Gaussian with the mean and covariance of the training images' encodings, "
+                    "which stands in for real images"
+                )
+            case _:
+                return "the prior"
 
     def maps(
         self,
@@ -232,17 +241,3 @@ class Study:
             first=2 * self.effort.pairs,
             originals=self.originals(name),
         )
-
-
-def source_words(originals: Originals) -> str:
-    """Say where originals come from."""
-    match originals:
-        case Images(images=images):
-            return f"{len(images):,} held-out real images, passed through the encoder"
-        case Encoded():
-            return (
-                "a Gaussian with the mean and covariance of the training images' encodings, which "
-                "stands in for real images"
-            )
-        case _:
-            return "the prior"

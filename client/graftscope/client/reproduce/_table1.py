@@ -1,6 +1,6 @@
 """Table 1: the paper's hyperparameters beside those of the generators that come along."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from math import prod
 
@@ -140,8 +140,7 @@ def _cell(ours: str, paper: str) -> Cell:
 
 def _setting(model: Model, key: str) -> str:
     provenance = _provenance(model)
-    settings = provenance.get("settings")
-    found = settings.get(key) if isinstance(settings, dict) else None
+    found = _mapping(provenance.get("settings")).get(key)
     value = provenance.get(key) if found is None else found
     return "not stated" if value is None else str(value)
 
@@ -167,14 +166,16 @@ def _metric(model: Model, key: str) -> str:
 
 
 def _metrics(model: Model) -> dict[str, float]:
-    found = _provenance(model).get("metrics")
-    pairs: Sequence[tuple[str, object]] = list(found.items()) if isinstance(found, dict) else []
-    return {name: float(value) for name, value in pairs if isinstance(value, int | float)}
+    found = _mapping(_provenance(model).get("metrics"))
+    return {name: float(each) for name, each in found.items() if isinstance(each, int | float)}
 
 
-def _provenance(model: Model) -> dict[str, object]:
-    found = model.manifest.get("provenance")
-    return dict(found) if isinstance(found, dict) else {}
+def _provenance(model: Model) -> Mapping[str, object]:
+    return _mapping(model.manifest.get("provenance"))
+
+
+def _mapping(found: object) -> Mapping[str, object]:
+    return found if isinstance(found, dict) else {}
 
 
 def _as_in_the_paper(ours: Mapping[str, Mapping[str, str]]) -> Claim:

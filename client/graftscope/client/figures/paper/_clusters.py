@@ -117,13 +117,13 @@ class _Grid:
     def _top(self, row: int) -> float:
         return _HEAD + row * (self._height + GAP) + (_BETWEEN if row > 1 else 0)
 
-    def _box(self, x: float, row: int, column: int = 0) -> Box:
-        return Box(x + column * (self._width + GAP), self._top(row), self._width, self._height)
+    def _box(self, x: float, row: int) -> Box:
+        return Box(x, self._top(row), self._width, self._height)
 
     def pairs(self, row: int, images: Floats, image_range: tuple[float, float]) -> None:
         """Draw one image of every pair."""
         for column, pixels in enumerate(to_pixels(images, image_range)):
-            self.page.picture(pixels, self._box(self._pairs, row, column))
+            self.page.picture(pixels, self._box(self._pairs, row).beside(column, GAP))
 
     def name(self, row: int, words: str) -> None:
         """Write at the left of a row of pairs."""
@@ -138,7 +138,7 @@ class _Grid:
         self.page.entitle(8, middle, f"Module {module}", f"{values.channels} of {total}")
         self.page.template(values.template, template, module, FRAME)
         for column, example in enumerate(values.examples):
-            box = self._box(self._examples, 2 + module, column)
+            box = self._box(self._examples, 2 + module).beside(column, GAP)
             self.page.heat(example, box, MAP_COLORS, float(example.max()))
 
     def headings(self) -> None:
@@ -227,7 +227,7 @@ def levels(found: Levels) -> "Figure":
 def _originals(page: Page, found: Levels, first: Box) -> None:
     pair = to_pixels(np.stack([found.original1, found.original2]), found.image_range)
     for i, pixels in enumerate(pair):
-        box = _column(first, i)
+        box = first.beside(i, GAP)
         page.picture(pixels, box)
         page.write(box.center[0], 10, str(i + 1), align="center", anchor="baseline")
     page.write(first.x - 6, first.center[1], "Originals", align="right")
@@ -235,17 +235,13 @@ def _originals(page: Page, found: Levels, first: Box) -> None:
 
 def _templates(page: Page, level: LevelModules, first: Box) -> None:
     for module, template in enumerate(level.templates):
-        box = _column(first, module)
+        box = first.beside(module, GAP)
         page.template(template, box, module, FRAME)
         page.below(box, str(level.channels[module]))
 
 
 def _hybrids(page: Page, level: LevelModules, image_range: tuple[float, float], first: Box) -> None:
     for module, pixels in enumerate(to_pixels(level.hybrids, image_range)):
-        box = _column(first, module)
+        box = first.beside(module, GAP)
         page.frame(box, module_color(module), FRAME)
         page.picture(pixels, box)
-
-
-def _column(first: Box, column: int) -> Box:
-    return first._replace(x=first.x + column * (first.width + GAP))

@@ -86,7 +86,7 @@ def _row(page: Page, level: LevelExamples, first: Box) -> None:
     page.entitle(0, middle, level.level, f"{level.total} channels")
     high = 100 * float(level.maps.max())
     for i, channel in enumerate(level.channels.tolist()):
-        box = first._replace(x=first.x + i * (first.width + GAP))
+        box = first.beside(i, GAP)
         page.heat(100 * level.maps[i], box, MAP_COLORS, high, _GAMMA)
         page.write(box.x, box.y - 3, str(channel), points=SMALL, anchor="bottom")
         share = _percent(float(level.individual[i]))

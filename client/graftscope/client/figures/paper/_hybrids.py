@@ -185,7 +185,7 @@ def beta(found: Beta) -> "Figure":
         y = _HEAD + row * (height + GAP)
         page.write(0, y + height / 2, name)
         for column, pixels in enumerate(to_pixels(images, found.image_range)):
-            page.picture(pixels, Box(_LEFT + column * (side + GAP), y, side, height))
+            page.picture(pixels, Box(_LEFT, y, side, height).beside(column, GAP))
     left = DOUBLE - _PLOTS + 62
     one = "β" if found.images is None else "real"
     plots = ((f"Sharpness, {one} = 1", found.sharpness), ("Overlay score", found.overlay))

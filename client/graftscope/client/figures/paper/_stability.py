@@ -113,9 +113,8 @@ def _row(page: Page, layer: LayerStability, y: float, *, first: int, last: bool)
     names = ("Label consistency", "Cosine similarity")
     boxes = [Box(x, y + 8, _WIDE, _HIGH) for x in (_LEFT, SINGLE - _WIDE - 2)]
     left, right = (page.plot(box, x_label, name) for box, name in zip(boxes, names, strict=True))
-    draw_methods(left, layer.k, layer.methods, layer.consistency, layer.suggested)
+    draw_methods(left, layer.k, layer.methods, layer.consistency, layer.suggested, layer.chance)
     draw_methods(right, layer.k, layer.methods, layer.cosine, layer.suggested)
-    draw_chance(left, layer.k, layer.methods, layer.chance)
     for panel, box in enumerate(boxes, first):
         page.letter(box.x - 36, y + 4, chr(ord("a") + panel))
 
@@ -129,9 +128,17 @@ def legend_of_methods(methods: Sequence[str]) -> list["Line2D"]:
 
 
 def draw_methods(
-    axes: "Axes", k: Integers, methods: Sequence[str], values: Floats, suggested: Integers
+    axes: "Axes",
+    k: Integers,
+    methods: Sequence[str],
+    values: Floats,
+    suggested: Integers,
+    chance: Floats | None = None,
 ) -> None:
-    """Draw a line a method, mean and standard deviation over repeats, from 0 to 1."""
+    """Draw a line a method, mean and standard deviation over repeats, from 0 to 1.
+
+    With what chance gives, (M, n), a dashed line a method too.
+    """
     for index, method in enumerate(methods):
         mark = mark_of(METHODS, method)
         mean = over_repeats(values[index])
@@ -149,16 +156,12 @@ def draw_methods(
             markeredgewidth=0.9,
             zorder=4,
         )
+        if chance is not None:
+            dashes = (0, (3, 2))
+            axes.plot(k, chance[index], color=mark.color, linewidth=0.8, linestyle=dashes, zorder=2)
     whole_ticks(axes, k.tolist())
     axes.set_ylim(0, 1.05)
     axes.set_yticks(np.linspace(0, 1, 6))
-
-
-def draw_chance(axes: "Axes", k: Integers, methods: Sequence[str], chance: Floats) -> None:
-    """Draw a dashed line a method."""
-    for values, method in zip(chance, methods, strict=True):
-        color = mark_of(METHODS, method).color
-        axes.plot(k, values, color=color, linewidth=0.8, linestyle=(0, (3, 2)), zorder=2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,8 +211,7 @@ def methods(found: Methods) -> "Figure":
     page.letter(0, 14, "a")
     plot = _PLOT._replace(height=page.height - _PLOT.y - 30)
     axes = page.plot(plot, "Number of modules K", "Label consistency")
-    draw_methods(axes, found.k, found.methods, found.consistency, found.suggested)
-    draw_chance(axes, found.k, found.methods, found.chance)
+    draw_methods(axes, found.k, found.methods, found.consistency, found.suggested, found.chance)
     page.letter(_NAMES, 14, "b", f"Templates, K = {k}")
     for i, method in enumerate(found.methods):
         y = _TOP + i * row
