@@ -15,6 +15,23 @@ from graftscope.server.errors import StateInUse
 from graftscope.server.logs import log_to_stderr
 from graftscope.server.settings import Settings, default_state, default_workers, make_settings
 
+_RUNNING: dict[threading.Thread, threading.Event] = {}
+"""Embedded servers' threads, and what ends each."""
+
+
+def _end_all() -> None:
+    """Ends the servers that nobody has ended, at the end of the program."""
+    for thread, stop in tuple(_RUNNING.items()):
+        stop.set()
+        thread.join()
+
+
+# At its end Python waits for threads, and a server's ends only when it is told to. `atexit` comes
+# after that wait. What is registered here comes before it, and before executors refuse work, which
+# a server that puts its jobs away still has for them: they registered earlier, so they are called
+# later. There is no public way to say this.
+threading._register_atexit(_end_all)  # type: ignore[attr-defined]
+
 
 def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: None) -> None:
     """Serves until SIGINT or SIGTERM; jobs that go on are taken up at the next start.
@@ -94,6 +111,7 @@ def _in_thread(settings: Settings) -> Iterator[str]:
         name="graftscope-server",
     )
     thread.start()
+    _RUNNING[thread] = stop
     try:
         answer = started.get()
         if isinstance(answer, Exception):
@@ -102,6 +120,7 @@ def _in_thread(settings: Settings) -> Iterator[str]:
     finally:
         stop.set()
         thread.join()
+        _RUNNING.pop(thread, None)
 
 
 async def _serve_until_set(

@@ -1,0 +1,50 @@
+"""A program ends by itself, whether or not it closed the client that has a server of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+OPEN = """
+import sys
+from graftscope.client import Client, InfluenceTask
+client = Client(bundles=[sys.argv[1]], state=sys.argv[2])
+layer = client.model("toy-vae").layers[0].name
+"""
+OPEN_ASYNC = """
+import asyncio, sys
+from graftscope.client import AsyncClient
+async def main():
+    client = await AsyncClient(bundles=[sys.argv[1]], state=sys.argv[2]).__aenter__()
+    await client.models()
+asyncio.run(main())
+"""
+START = 'print(client.start(InfluenceTask("toy-vae", layer, pairs=10_000_000)).name)\n'
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        (OPEN, 0),
+        (OPEN + "raise SystemExit(3)\n", 3),
+        (OPEN + "1 / 0\n", 1),
+        (OPEN + START, 0),
+        (OPEN_ASYNC, 0),
+    ],
+    ids=["open", "exit", "exception", "job", "async"],
+)
+def test_a_program_that_leaves_its_client_open_ends(
+    toy_vae_bundle: Path, tmp_path: Path, script: str, code: int
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(toy_vae_bundle), str(tmp_path)],
+        timeout=60,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == code, ended.stderr
+    # A server that was cut off while it put its jobs away would say so.
+    assert "after shutdown" not in ended.stderr
+    assert "interpreter shutdown" not in ended.stderr
