@@ -27,7 +27,7 @@ from graftscope.server.engine import (
     SessionPool,
     grafting,
 )
-from graftscope.server.engine._shared_runs import Drawn
+from graftscope.server.engine._samples_and_hybrids import Drawn
 from graftscope.v1 import bundle_pb2
 from onnx_toys import parse
 

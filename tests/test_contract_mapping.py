@@ -1,4 +1,4 @@
-"""Every field of the contract is said by some value, on both sides: none is mapped nowhere.
+"""Every field of the contract is said by some value of the client: none is mapped nowhere.
 
 What is left out is named here with its reason, so that a new field fails until somebody maps it.
 """

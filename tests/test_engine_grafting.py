@@ -24,7 +24,7 @@ from graftscope.server.engine import (
     grafting,
     sampling,
 )
-from graftscope.server.engine._shared_runs import Drawn, Grafting, grafting_by_form
+from graftscope.server.engine._samples_and_hybrids import Drawn, Grafting, grafting_by_form
 from intervention_toys import (
     Assigned,
     add,
@@ -179,7 +179,9 @@ def test_samples_made_together_are_those_made_alone(vae: Generator) -> None:
 def test_large_images_are_made_one_at_a_time(
     vae: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graftscope.server.engine._shared_runs.LARGE_BYTES", vae.widest_bytes())
+    monkeypatch.setattr(
+        "graftscope.server.engine._samples_and_hybrids.LARGE_BYTES", vae.widest_bytes()
+    )
     each = graft(vae, "image", [0, 1], range(1))
     other = Generator(vae.folder, SessionPool(Device.CPU, 8))
     kind = grafting(other, each.intervention)

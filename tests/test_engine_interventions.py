@@ -22,7 +22,7 @@ from graftscope.server.engine import (
 )
 from graftscope.server.engine._intervention_forms import Donors, Form, slots_of
 from graftscope.server.engine._originals import prior_mean
-from graftscope.server.engine._shared_runs import Drawn, grafting_by_form
+from graftscope.server.engine._samples_and_hybrids import Drawn, grafting_by_form
 from intervention_toys import (
     CHANNELS,
     LAYERS,

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FOLDER = Path("graftscope-report")
 
-METHODS = (Method.NMF, Method.KMEANS)
+METHODS = tuple(method for method in Method if not method.needs_products)
 """A report explains templates, which say where channels act: methods that group by just that."""
 
 OutFolder = Annotated[

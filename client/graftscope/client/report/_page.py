@@ -21,7 +21,11 @@ from graftscope.client.report._wording import (
 )
 from graftscope.client.report._zones import Place, describe_template, locate_template
 
-_METHODS = {"nmf": "non-negative matrix factorisation", "kmeans": "k-means"}
+_METHODS = {
+    "nmf": "non-negative matrix factorisation",
+    "kmeans": "k-means",
+    "agglomerative": "agglomerative clustering",
+}
 _ORIGINALS = {
     "prior": "latents drawn from the generator's prior",
     "encoded": (

@@ -1,10 +1,9 @@
 """How channels are grouped into modules, and what of a map counts."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
-from graftscope.client.arrays import Checked, Flag, Real, Whole, Word
+from graftscope.client.arrays import Flag, Real, Whole, Word
 
 MAPS = "Influence maps"
 """The heading of the command line's options."""
@@ -61,16 +60,3 @@ Percentile: TypeAlias = Annotated[
         MAPS,
     ),
 ]
-
-
-@dataclass(frozen=True)
-class Smoothing(Checked):
-    """What of a map counts (section 3.3).
-
-    Args:
-        window: Side of the averaging window in pixels, odd.
-        percentile: Above which a pixel of a map counts, between 0 and 100, both excluded.
-    """
-
-    window: Window = 3
-    percentile: Percentile = 75.0

@@ -58,6 +58,13 @@ from graftscope.server.engine._plan import (
     runs_side_by_side,
 )
 from graftscope.server.engine._precision import AUTO, Backend, Precision
+from graftscope.server.engine._samples_and_hybrids import (
+    Graft,
+    Hybrids,
+    Samples,
+    grafting,
+    sampling,
+)
 from graftscope.server.engine._sessions import (
     Cancellation,
     SessionPool,
@@ -66,7 +73,6 @@ from graftscope.server.engine._shards import (
     ShardEffects,
     shard_effects,
 )
-from graftscope.server.engine._shared_runs import Graft, Hybrids, Samples, grafting, sampling
 from graftscope.server.engine._subjects import (
     ChannelSets,
     Interventions,

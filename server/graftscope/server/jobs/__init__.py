@@ -3,7 +3,7 @@
 It knows the engine and the analyses; it must not know gRPC or protobuf.
 """
 
-from graftscope.server.jobs._artifacts import (
+from graftscope.server.jobs._artifact_store import (
     ArrayRef,
     ArtifactStore,
     ArtifactWriter,

@@ -21,7 +21,7 @@ from graftscope.server.analysis import (
     without_impure,
 )
 from graftscope.server.engine import Cancellation
-from graftscope.server.jobs._artifacts import ArtifactStore
+from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._specification import ModulesSpec, StabilitySpec
 from graftscope.server.jobs._store import Json, Result
 

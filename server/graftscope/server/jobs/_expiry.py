@@ -5,7 +5,7 @@ It must not know what the jobs compute.
 
 import time
 
-from graftscope.server.jobs._artifacts import ArtifactStore
+from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._checkpoints import CheckpointFolder
 from graftscope.server.jobs._specification import input_arrays, parse_spec
 from graftscope.server.jobs._store import Job, JobStore

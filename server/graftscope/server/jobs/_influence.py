@@ -28,7 +28,7 @@ from graftscope.server.engine import (
     seconds_a_pair,
     shard_effects,
 )
-from graftscope.server.jobs._artifacts import ArtifactStore
+from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._checkpoints import Sums
 from graftscope.server.jobs._specification import InfluenceSpec
 from graftscope.server.jobs._stopping import Rule, rule_of

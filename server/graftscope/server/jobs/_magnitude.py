@@ -24,7 +24,7 @@ from graftscope.server.analysis import (
     magnitude_lines,
 )
 from graftscope.server.engine import Cancellation, Generator
-from graftscope.server.jobs._artifacts import ArtifactStore
+from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._specification import InfluenceSpec, MagnitudeSpec
 from graftscope.server.jobs._store import Result
 

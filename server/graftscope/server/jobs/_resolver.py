@@ -34,7 +34,7 @@ from graftscope.server.engine import (
     complete,
     encode,
 )
-from graftscope.server.jobs._artifacts import ArrayRef, ArtifactStore
+from graftscope.server.jobs._artifact_store import ArrayRef, ArtifactStore
 from graftscope.server.jobs._specification import (
     EditSpec,
     InfluenceSpec,

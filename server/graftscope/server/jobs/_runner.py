@@ -12,7 +12,7 @@ from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from graftscope.server.errors import Cancelled, NotFound, NotReady, ServerStopping
-from graftscope.server.jobs._artifacts import ArtifactStore
+from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
 from graftscope.server.jobs._expiry import forget_expired
 from graftscope.server.jobs._lifecycle import JobSettings, Lifecycle, NeededFailed

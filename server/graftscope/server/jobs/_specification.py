@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import TypeAlias, get_args
 
 from graftscope.server.engine import Donor, Edit
-from graftscope.server.jobs._artifacts import ArrayRef
+from graftscope.server.jobs._artifact_store import ArrayRef
 from graftscope.server.jobs._json import from_plain
 
 # Absent from the canonical form where they are empty, so that what was specified before there was
@@ -40,7 +40,7 @@ class StableLabelsSpec:
 
     Attributes:
         k: number of modules, at least 2.
-        method: nmf, kmeans, pca or spectral.
+        method: a word of `analysis.Method`.
         seed: of the method.
         window: side of the averaging window in pixels, odd.
         percentile: between 0 and 100.
@@ -161,7 +161,7 @@ class ModulesSpec:
     Attributes:
         maps: (C, H, W).
         k: number of modules.
-        method: nmf, kmeans, pca or spectral.
+        method: a word of `analysis.Method`.
         seeds: the first gives the modules; the others tell how far they depend on it.
         window: side of the averaging window in pixels, odd.
         percentile: between 0 and 100.

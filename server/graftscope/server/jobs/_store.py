@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 
 from graftscope.server.errors import InvalidInput
-from graftscope.server.jobs._artifacts import ArrayRef
+from graftscope.server.jobs._artifact_store import ArrayRef
 from graftscope.server.jobs._json import from_plain
 
 Json: TypeAlias = "str | int | float | list[Json] | dict[str, Json]"

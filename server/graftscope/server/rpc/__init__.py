@@ -4,7 +4,7 @@ It is the only room of the server that knows gRPC and protobuf's requests.
 """
 
 from graftscope.server.rpc._arrays import Arrays
-from graftscope.server.rpc._artifacts import ArtifactServicer
+from graftscope.server.rpc._artifact_service import ArtifactServicer
 from graftscope.server.rpc._clustering import ClusteringRequests
 from graftscope.server.rpc._errors import describe_failure
 from graftscope.server.rpc._guard import Guard
