@@ -274,6 +274,29 @@ def test_modules_made_by_hand_are_used_where_one_says(shell: Shell, tmp_path: Pa
     assert shell.json(*given, "--layer", "conv1")["layer"] == "conv1"
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--pairs", 7),
+        ("--pairs-seed", 4),
+        ("--map-size", 4),
+        ("--originals", "prior"),
+        ("--share", "q"),
+        ("--until", "stable"),
+    ],
+    ids=lambda option: str(option[0]),
+)
+@pytest.mark.parametrize("verb", ["modules", "stability"])
+def test_what_is_of_pairs_is_refused_beside_maps_that_are_given(
+    shell: Shell, tmp_path: Path, verb: str, option: tuple[str, object]
+) -> None:
+    maps = tmp_path / "maps.npz"
+    write_npz(maps, {"maps": np.random.default_rng(0).random((6, 4, 4))})
+    code, line = shell.refused(verb, "--maps", maps, *option)
+    assert code == 2
+    assert f"{option[0]} is of maps that are computed: leave out --maps, or it" in line
+
+
 def test_modules_without_a_choice_are_asked_which(shell: Shell, modules_file: Path) -> None:
     code, line = shell.refused("hybridize", "--modules", modules_file)
     assert (code, line) == (2, "graftscope: say which module: --module 0 to 2\n")

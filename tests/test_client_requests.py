@@ -106,11 +106,35 @@ def test_latents_drawn_in_double_precision_are_sent_in_single() -> None:
         ({"min_purity": 1.5}, "min_purity 1.5 is not allowed: it must be from 0 to 1"),
         ({"min_purity": float("nan")}, "min_purity nan"),
         ({"maps": ""}, "operation's name is empty"),
+        ({"k": None}, "k None is not an integer"),
+        ({"window": None}, "window None is not an integer"),
+        ({"method": None}, "method None is unknown"),
+        ({"maps": None}, "maps: arrays of object cannot be sent; allowed: bool"),
     ],
 )
 def test_modules_refuse(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         modules(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": "x"}, "each_module: arrays of <U1 cannot be sent"),
+        ({"layer": "", "interventions": [3]}, "edits: 3 is not a list"),
+        ({"layer": 3}, "layer 3 is not allowed"),
+        ({"seed": None}, "seed None is not an integer"),
+        ({"precision": None}, "precision None is unknown"),
+    ],
+)
+def test_influence_refuses_what_is_of_another_type(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        request_of(InfluenceTask(**{"model": "toy", "layer": "conv1", **changes}), Outbox())
+
+
+def test_what_is_no_request_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(InputError, match="3 is no request; there are: SamplesTask, "):
+        request_of(3, Outbox())  # type: ignore[arg-type]
 
 
 def test_modules_of_an_operation_name_its_maps() -> None:

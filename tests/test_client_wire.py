@@ -6,9 +6,9 @@ import google_crc32c
 import numpy as np
 import pytest
 
-from graftscope.client.errors import InputError, IntegrityError, ReplyError
+from graftscope.client.errors import IntegrityError, ReplyError
 from graftscope.client.wire import Assembly, Outbox, Packed, unpack, upload_requests
-from graftscope.codec import DATATYPES
+from graftscope.codec import DATATYPES, CodecError
 from graftscope.v1 import artifact_service_pb2, tensor_pb2
 
 MIB = 1 << 20
@@ -38,7 +38,7 @@ def test_an_array_that_was_read_can_be_changed() -> None:
 
 
 def test_an_element_type_that_the_contract_lacks_is_refused_by_name() -> None:
-    with pytest.raises(InputError, match=r"complex64 cannot be sent; allowed: bool, uint8, int32"):
+    with pytest.raises(CodecError, match=r"complex64 cannot be sent; allowed: bool, uint8, int32"):
         Packed(np.zeros(2, np.complex64))
 
 

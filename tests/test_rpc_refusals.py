@@ -257,6 +257,8 @@ def bad_arrays() -> Iterator[Bad]:
 
 def bad_modules() -> Iterator[Bad]:
     yield Bad("no maps", analysis_service_pb2.ModulesRequest(k=1), "maps is missing", "maps")
+    nothing = modules(maps=inline(np.zeros((0, 8, 8))))
+    yield Bad("maps of nothing", nothing, r"maps of shape \[0, 8, 8\] hold no map", "maps")
     yield Bad("no k", modules(k=0), "k = 0 is not allowed; it is 1 to 4", "k")
     yield Bad("k too large", modules(k=5), "k = 5 is not allowed; it is 1 to 4", "k")
     yield Bad("flat maps", modules(maps=inline(MAPS[0])), r"of shape \(C, H, W\)", "maps")

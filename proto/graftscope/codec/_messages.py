@@ -17,8 +17,9 @@ What is not there is the default, or None. A value's field that the message lack
 whoever wrote the value, unless it is named as left out: nothing is dropped in silence.
 """
 
+import reprlib
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -149,9 +150,19 @@ class _Writer:
     def _set(self, message: Message, field: _Field, value: Any) -> None:
         if value is None:
             return
+        try:
+            self._set_said(message, field, value)
+        except CodecError as error:
+            if error.field:
+                raise
+            raise CodecError(f"{field.name}: {error}", field.name) from error
+
+    def _set_said(self, message: Message, field: _Field, value: Any) -> None:
         if _is_map(field):
             self._set_map(getattr(message, field.name), field, value)
         elif field.is_repeated and field.message_type is not None:
+            if isinstance(value, str) or not isinstance(value, Iterable):
+                raise CodecError(f"{reprlib.repr(value)} is not a list")
             for each in value:
                 self._write(getattr(message, field.name).add(), each)
         elif field.message_type is not None:
@@ -287,7 +298,8 @@ class _Reader:
 def _items(value: object) -> Mapping[str, object]:
     if isinstance(value, Mapping):
         return value
-    assert is_dataclass(value), value
+    if not is_dataclass(value):
+        raise CodecError(f"{reprlib.repr(value)} is not allowed here")
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 

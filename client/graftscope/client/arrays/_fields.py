@@ -177,7 +177,7 @@ class Checked:
         """Check every field that is said, and keep it as its rule wants it."""
         for name, rule in rules(type(self)).items():
             value = getattr(self, name)
-            if value is not None:
+            if value is not None or name not in _may_be_none(cast(Hashable, type(self))):
                 object.__setattr__(self, name, rule.checked(name, value))
 
 
@@ -233,6 +233,13 @@ def check_axes(value: object) -> None:
                     f"the server sent {name!r} of shape {array.shape}, which does not go with"
                     f" {first!r}: {letter} is {known} there"
                 )
+
+
+@cache
+def _may_be_none(kind: Any) -> frozenset[str]:
+    """The fields of a value that may be None."""
+    hints = get_type_hints(kind)
+    return frozenset(name for name, hint in hints.items() if type(None) in get_args(hint))
 
 
 def axes_of(kind: type) -> dict[str, Axes]:

@@ -24,7 +24,6 @@ from graftscope.client.values import (
     InfluenceTask,
     Maps,
     Method,
-    Precision,
     StableLabels,
 )
 
@@ -98,12 +97,10 @@ def given_maps(
         raise UsageError("--maps are of a model's layer already: leave out --model, --layer")
     if dry_run:
         raise UsageError("--dry-run tells what maps would take: leave out --maps")
-    if asked["until"] is not None:
-        raise UsageError("--until ends maps that are computed: leave out --maps, or --until")
-    if asked["stratified"]:
-        raise UsageError("--stratified is of maps that are computed: leave out --maps, or it")
-    if asked["precision"] is not Precision.FP32:
-        raise UsageError("--precision is of maps that are computed: leave out --maps, or it")
+    said = asked.changed()
+    if said or options.originals is not None:
+        flag = asked.flags[said[0]].name if said else "--originals"
+        raise UsageError(f"{flag} is of maps that are computed: leave out --maps, or it")
     maps = _floats(read_array(options.maps, "maps"))
     _check_of_channels(options.maps)
     return Maps(maps, _products(options.maps, methods), read_source(options.maps))

@@ -97,6 +97,7 @@ class Given(Generic[Request]):
         kind: The request's class.
         said: Checked values by the fields' names; what was not said is not there.
         texts: What was said, as it was read.
+        flags: How the verb asks for each field.
     """
 
     def __init__(
@@ -104,10 +105,12 @@ class Given(Generic[Request]):
         kind: type[Request],
         said: Mapping[str, Any] | None = None,
         texts: Mapping[str, Any] | None = None,
+        flags: Mapping[str, Flag] | None = None,
     ) -> None:
         self._kind = kind
         self.said = dict(said or {})
         self.texts = dict(texts or {})
+        self.flags = dict(flags or {})
         if self.said.get("stratified") and "pairs" not in self.said:
             self.said["pairs"] = STRATIFIED_PAIRS
 
@@ -117,8 +120,15 @@ class Given(Generic[Request]):
 
     def __getitem__(self, name: str) -> Any:
         """A field as it was said, or its default."""
-        defaults = {each.name: each.default for each in fields(self._kind)}  # type: ignore[arg-type]
-        return self.said.get(name, defaults[name])
+        return self.said.get(name, self._defaults()[name])
+
+    def changed(self) -> list[str]:
+        """The fields that were said, and otherwise than by default."""
+        defaults = self._defaults()
+        return [name for name, value in self.said.items() if value != defaults[name]]
+
+    def _defaults(self) -> dict[str, Any]:
+        return {each.name: each.default for each in fields(self._kind)}  # type: ignore[arg-type]
 
 
 def expanded(verb: Callable[..., None]) -> Callable[..., None]:
@@ -211,7 +221,7 @@ def _of_request(group: str, kind: type, offer: Offer) -> _Made:
             for name, text in texts.items()
             if text is not None
         }
-        return Given(kind, said, texts)
+        return Given(kind, said, texts, offered)
 
     return parameters, take
 

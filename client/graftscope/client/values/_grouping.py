@@ -31,7 +31,7 @@ GroupingMethod: TypeAlias = Annotated[
     Word(Method),
     Flag(
         "--method",
-        "|".join(Method),
+        "METHOD",
         "How channels are grouped: nmf, kmeans, agglomerative by where their maps are large; pca, "
         "spectral by what they do in every pair, for images that are not aligned in space.",
     ),

@@ -50,9 +50,9 @@ class StabilityTask(Checked):
         Several(Word(Method)),
         Flag(
             "--method",
-            ",".join(Method),
-            "How channels are grouped; several with commas are compared on the same thirds. pca "
-            "and spectral need maps with --products.",
+            "METHOD,...",
+            f"How channels are grouped: {', '.join(Method)}. Several with commas are compared on "
+            "the same thirds. pca and spectral need maps with --products.",
         ),
     ] = (Method.NMF, Method.KMEANS)
     repeats: Annotated[

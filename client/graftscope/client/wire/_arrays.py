@@ -36,12 +36,9 @@ class Packed:
         """Turn the array into bytes.
 
         Raises:
-            InputError: If the contract has no such element type.
+            CodecError: If the contract has no such element type.
         """
-        try:
-            datatype, data = codec.encode(self.array)
-        except codec.CodecError as error:
-            raise InputError(str(error)) from error
+        datatype, data = codec.encode(self.array)
         object.__setattr__(self, "datatype", datatype)
         object.__setattr__(self, "data", data)
         object.__setattr__(self, "sha256", hashlib.sha256(data).hexdigest())

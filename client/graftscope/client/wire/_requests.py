@@ -71,6 +71,9 @@ def request_of(task: AnyTask, outbox: Outbox, *, dry_run: bool = False) -> Any:
     Raises:
         InputError: If the contract cannot say a value.
     """
+    if type(task) not in REQUESTS:
+        known = ", ".join(kind.__name__ for kind in REQUESTS)
+        raise InputError(f"{task!r} is no request; there are: {known}")
     message = REQUESTS[type(task)]()
     said = task.request()
     if "model" in said:

@@ -79,6 +79,11 @@ class ClusteringRequests:
                 "(C, H, W) is needed",
                 field="maps",
             )
+        if 0 in maps.shape:
+            raise InvalidInput(
+                f"maps of shape {list(maps.shape)} hold no map; at least one is needed",
+                field="maps",
+            )
         return maps
 
     async def _products(
