@@ -244,8 +244,8 @@ def test_what_has_no_hook_is_one_line(
 ) -> None:
     write_npz(tmp_path / "modules.npz", {"labels": np.array([0, 0, 1, 1, -1, 0])})
     where = ("--model", name, "--layer", layer_of(client, name, place))
-    form = ("--modules", tmp_path / "modules.npz", "--as", "torch")
-    told = shell.refused("modules", *where, *form, *asked)
+    form = () if "--as" in asked else ("--as", "torch")
+    told = shell.refused("modules", *where, "--modules", tmp_path / "modules.npz", *form, *asked)
     assert told[0] == code
     assert said in told[1]
 

@@ -274,6 +274,23 @@ def test_modules_made_by_hand_are_used_where_one_says(shell: Shell, tmp_path: Pa
     assert shell.json(*given, "--layer", "conv1")["layer"] == "conv1"
 
 
+def test_a_list_may_be_given_piece_by_piece(shell: Shell) -> None:
+    apart = shell.json("influence", "--channels", 4, "--pairs", 3, "--channels", "1,2")
+    assert (
+        apart["channels"]
+        == shell.json("influence", "--channels", "4,1,2", "--pairs", 3)["channels"]
+    )
+    code, line = shell.refused("influence", "--layer", "conv1", "--layer", "conv1")
+    assert code == 4
+    assert "--layer: 'conv1' is named more than once" in line
+
+
+def test_one_value_given_twice_is_refused_with_both(shell: Shell) -> None:
+    code, line = shell.refused("influence", "--pairs", 3, "--model", "toy", "--model", "other")
+    assert code == 2
+    assert "--model is given 2 times, and takes one value: toy, other" in line
+
+
 @pytest.mark.parametrize(
     "option",
     [

@@ -8,9 +8,10 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperOption
 from typer.main import get_command
 
 from graftscope.client.calls import foreign_error
@@ -31,7 +32,13 @@ from graftscope.client.cli import (
     _train_and_export,
 )
 from graftscope.client.cli._request_options import expanded
-from graftscope.client.errors import EXIT_OK, EXIT_UNEXPECTED, GraftscopeError, StoppedError
+from graftscope.client.errors import (
+    EXIT_OK,
+    EXIT_UNEXPECTED,
+    GraftscopeError,
+    StoppedError,
+    UsageError,
+)
 from graftscope.client.version import VersionWarning, client_version
 
 DEBUG_VARIABLE = "GRAFTSCOPE_DEBUG"
@@ -69,7 +76,45 @@ def build() -> typer.Typer:
 
 def _add(app: typer.Typer, verb: Callable[..., None], name: str, example: str) -> None:
     told = _unwrapped(verb.__doc__ or "")
-    app.command(name, help=told, epilog=f"Example: {example}")(expanded(_stoppable(verb)))
+    made = app.command(name, cls=_NothingDropped, help=told, epilog=f"Example: {example}")
+    made(expanded(_stoppable(verb)))
+
+
+class _NothingDropped(TyperCommand):
+    """A command that drops no value: an option that is given twice is a list, or refused."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Join lists that were given piece by piece, before anything is read."""
+        single = [
+            each
+            for each in self.params
+            if isinstance(each, TyperOption) and not (each.multiple or each.is_flag or each.count)
+        ]
+        for option in single:
+            option.multiple = True  # The parser then keeps every value.
+        try:
+            given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        finally:
+            for option in single:
+                option.multiple = False
+        joined = []
+        for option in single:
+            values = given.get(option.name) or ()
+            if len(values) > 1 and not _is_list(option):
+                raise UsageError(
+                    f"{option.opts[-1]} is given {len(values)} times, and takes one value:"
+                    f" {', '.join(values)}"
+                )
+            if len(values) > 1:
+                joined += [option.opts[-1], ",".join(values)]
+        # The last one counts, and what follows a double dash is no option.
+        end = args.index("--") if "--" in args else len(args)
+        return super().parse_args(ctx, [*args[:end], *joined, *args[end:]])
+
+
+def _is_list(option: TyperOption) -> bool:
+    """Whether an option takes several values with commas, as its help says."""
+    return "commas" in (option.help or "") or ",..." in (option.metavar or "")
 
 
 def _unwrapped(text: str) -> str:

@@ -1,6 +1,7 @@
 """Verbs that tell the whole story: report, demo."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +16,7 @@ from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._maps import check_k
 from graftscope.client.cli._model_and_layer import SHIPPED_MODEL, chosen_model
 from graftscope.client.cli._output import duration, note, say, say_json
-from graftscope.client.cli._request_options import As, Given, Offer
+from graftscope.client.cli._request_options import As, Given, Offer, split
 from graftscope.client.cli._session import chosen_originals, opened
 from graftscope.client.cli._shared_options import (
     DryRunOption,
@@ -83,8 +84,8 @@ def report(
         typer.Option(
             "--layer",
             metavar="NAME",
-            help="A layer's or a level's name; may be repeated. Default: coarse and intermediate, "
-            "where the model has levels.",
+            help="A layer's or a level's name; may be repeated, or several with commas. Default: "
+            "coarse and intermediate, where the model has levels.",
         ),
     ] = None,
     dry_run: DryRunOption = False,
@@ -97,7 +98,7 @@ def report(
         prepare_folder(out)
     with opened(server) as client:
         model = chosen_model(client, which.model)
-        plan = _plan(model, originals, drawn, grouping, tuple(layers or ()))
+        plan = _plan(model, originals, drawn, grouping, _each(layers))
         if dry_run:
             tell_dry_run(client, plan.influence_tasks(model), json)
             return
@@ -143,6 +144,11 @@ def require_report() -> None:
             f"a report needs {missing[0]}, which is not installed;"
             " install it with: pip install 'graftscope[report]'"
         )
+
+
+def _each(layers: Sequence[str] | None) -> tuple[str, ...]:
+    """The layers, given one by one or with commas."""
+    return tuple(name for given in layers or () for name in split(given))
 
 
 def _plan(
