@@ -6,6 +6,8 @@ import grpc
 import numpy as np
 import pytest
 from PIL import Image
+from typer.core import TyperOption
+from typer.main import get_command
 
 from _cli_shell import Shell, arrays
 from _fake_model import CHANNELS, SIDE, draw
@@ -13,6 +15,7 @@ from _fake_server import Faults
 from graftscope.client import Client, Source
 from graftscope.client.arrays import write_npz
 from graftscope.client.cli import run
+from graftscope.client.cli._main import build, is_list
 
 
 def save_image(path: Path, value: int, size: tuple[int, int] = (SIDE, SIDE)) -> Path:
@@ -283,6 +286,19 @@ def test_a_list_may_be_given_piece_by_piece(shell: Shell) -> None:
     code, line = shell.refused("influence", "--layer", "conv1", "--layer", "conv1")
     assert code == 4
     assert "--layer: 'conv1' is named more than once" in line
+
+
+def test_options_that_take_lists_are_these_whatever_their_help_says_of_commas() -> None:
+    lists = {
+        option.opts[-1]
+        for command in get_command(build()).commands.values()  # type: ignore[attr-defined]
+        for option in command.params
+        if isinstance(option, TyperOption) and not option.multiple and is_list(option)
+    }
+    assert lists == {
+        *("--channels", "--k", "--layer", "--layers", "--method"),
+        *("--seed", "--seeds", "--share"),
+    }
 
 
 def test_one_value_given_twice_is_refused_with_both(shell: Shell) -> None:

@@ -100,7 +100,7 @@ class _NothingDropped(TyperCommand):
         joined = []
         for option in single:
             values = given.get(option.name) or ()
-            if len(values) > 1 and not _is_list(option):
+            if len(values) > 1 and not is_list(option):
                 raise UsageError(
                     f"{option.opts[-1]} is given {len(values)} times, and takes one value:"
                     f" {', '.join(values)}"
@@ -112,7 +112,7 @@ class _NothingDropped(TyperCommand):
         return super().parse_args(ctx, [*args[:end], *joined, *args[end:]])
 
 
-def _is_list(option: TyperOption) -> bool:
+def is_list(option: TyperOption) -> bool:
     """Whether an option takes several values with commas, as its help says."""
     return "commas" in (option.help or "") or ",..." in (option.metavar or "")
 
