@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from graftscope.training.errors import TrainingError
     from graftscope.training.loop import TrainResult, train
     from graftscope.training.networks import Discriminator, Encoder, Generator
+    from graftscope.training.photographs import Photographs, open_photographs
     from graftscope.training.progress import ProgressCallback, Stage, TrainProgress
     from graftscope.training.quality import Quality, load_quality, measure
     from graftscope.training.recipes import RECIPES, Recipe
@@ -43,6 +44,7 @@ __all__ = [
     "Layer",
     "Metrics",
     "Originals",
+    "Photographs",
     "ProgressCallback",
     "Quality",
     "Recipe",
@@ -54,6 +56,7 @@ __all__ = [
     "load_checkpoint",
     "load_quality",
     "measure",
+    "open_photographs",
     "train",
 ]
 
@@ -64,6 +67,7 @@ _HOMES = {
     "errors": ("TrainingError",),
     "loop": ("TrainResult", "train"),
     "networks": ("Discriminator", "Encoder", "Generator"),
+    "photographs": ("Photographs", "open_photographs"),
     "progress": ("ProgressCallback", "Stage", "TrainProgress"),
     "quality": ("Quality", "load_quality", "measure"),
     "recipes": ("RECIPES", "Recipe"),

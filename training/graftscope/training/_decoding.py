@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -56,6 +56,23 @@ def decode_image(
     Returns:
         Pixels (size, size, 3), or why there are none.
     """
+    return decoded(
+        encoded, lambda image: _square(in_eight_bits(image).convert("RGB"), size, crop_share)
+    )
+
+
+def decoded(
+    encoded: EncodedImage, fit: Callable[[Image.Image], Image.Image]
+) -> Pixels | UnreadableImage:
+    """Open an image and fit it to a network.
+
+    Args:
+        encoded: What a source yields.
+        fit: Gives the image another size and other colours; a ValueError says why it cannot.
+
+    Returns:
+        The pixels of what `fit` gave, or why there are none.
+    """
     if isinstance(encoded, UnreadableImage):
         return encoded
     try:
@@ -63,7 +80,7 @@ def decode_image(
             # Pillow only warns of an image large enough to be an attack on the memory.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with _open(encoded) as image:
-                return np.asarray(_square(_to_rgb(image), size, crop_share))
+                return np.asarray(fit(image))
     except UnidentifiedImageError:
         return UnreadableImage("not an image of a known format")
     # Pillow's readers raise all of these for damaged files.
@@ -84,15 +101,19 @@ def _open(encoded: bytes | NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(encoded))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert to 8-bit RGB; Pillow alone would clip 16-bit greys at 255 instead of scaling."""
+def in_eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit greys to 8 bits; Pillow's own conversion clips them at 255 instead.
+
+    Raises:
+        ValueError: If nobody can tell what its pixels' range is.
+    """
     if image.mode in ("I", "F"):
         kind = "32-bit integers" if image.mode == "I" else "floating-point numbers"
         raise ValueError(f"its pixels are {kind}, whose range is unknown; 8 or 16 bits are allowed")
-    if image.mode.startswith("I;16"):
-        scaled = np.rint(np.asarray(image, np.float64) / _SIXTEEN_TO_EIGHT)
-        image = Image.fromarray(scaled.astype(np.uint8))
-    return image.convert("RGB")
+    if not image.mode.startswith("I;16"):
+        return image
+    scaled = np.rint(np.asarray(image, np.float64) / _SIXTEEN_TO_EIGHT)
+    return Image.fromarray(scaled.astype(np.uint8))
 
 
 def _square(image: Image.Image, size: int, crop_share: float) -> Image.Image:
