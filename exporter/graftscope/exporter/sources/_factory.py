@@ -46,7 +46,7 @@ def subject_from_factory(source: str, licence: str | None, options: Options) -> 
         RandomGraphError: If what it draws by itself cannot become an input.
     """
     made = make(source)
-    notes = _filled(made, options.weights)
+    notes = (*_unwrapped_notes(made), *_filled(made, options.weights))
     arguments = find_arguments(made, options)
     chosen = make_inputs(arguments.known, arguments.choices)
     drawn = draw_latents(chosen.inputs, chosen.stored, _EXAMPLE_BATCH)
@@ -75,6 +75,13 @@ def subject_from_factory(source: str, licence: str | None, options: Options) -> 
         notes=(*notes, *arguments.notes, *map(_noise_note, noise), *pixels.notes),
         find_hooks=partial(find_hooks, call, run, root=made.method == "forward"),
     )
+
+
+def _unwrapped_notes(made: Made) -> tuple[str, ...]:
+    if not made.wrappers:
+        return ()
+    around = ", ".join(made.wrappers)
+    return (f"taken out of {around}: {type(made.module).__name__}, which PyTorch's hooks are of",)
 
 
 def _filled(made: Made, weights: Path | None) -> tuple[str, ...]:

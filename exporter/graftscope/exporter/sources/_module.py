@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from graftscope.exporter.errors import SourceError, SourceNotFoundError, one_line
+from graftscope.exporter.sources._wrapped import unwrapped
 
 _FACTORY: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _RETURNS: Final = (
@@ -48,12 +49,14 @@ class Made:
         method: The method that generates images.
         keywords: Keyword arguments that the method is always given.
         select: Which part of its result is the image; None if that is all of it.
+        wrappers: Classes that were around the module, such as DataParallel; the outermost first.
     """
 
     module: nn.Module
     method: str = "forward"
     keywords: Mapping[str, object] = field(default_factory=dict)
     select: Selector | None = None
+    wrappers: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -90,6 +93,8 @@ def make(source: str) -> Made:
     # What a user's code prints must not mix with a document on standard output.
     with _current_folder_importable(), redirect_stdout(sys.stderr):
         made = _read(source, _called(source, _function(source, module, function)))
+    module_inside, wrappers = unwrapped(made.module)
+    made = replace(made, module=module_inside, wrappers=wrappers)
     if isinstance(made.module, torch.jit.ScriptModule):
         raise SourceError(
             f"factory {source!r} returns a ScriptModule, which cannot be traced; return the module "
