@@ -21,6 +21,27 @@ async def main():
 asyncio.run(main())
 """
 START = 'print(client.start(InfluenceTask("toy-vae", layer, pairs=10_000_000)).name)\n'
+WATCHED = """
+import threading
+heard = threading.Event()
+def watch():
+    client.influence("toy-vae", layer, pairs=10_000_000, on_progress=lambda job: heard.set())
+threading.Thread(target=watch).start()
+heard.wait()
+"""
+FORKED = """
+import multiprocessing
+child = multiprocessing.get_context("fork").Process(target=print, args=("from the child",))
+child.start()
+child.join()
+raise SystemExit(child.exitcode)
+"""
+SPAWNED = """
+import concurrent.futures, multiprocessing, operator
+spawn = multiprocessing.get_context("spawn")
+with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
+    raise SystemExit(pool.submit(operator.add, 2, 3).result())
+"""
 
 
 @pytest.mark.parametrize(
@@ -30,9 +51,12 @@ START = 'print(client.start(InfluenceTask("toy-vae", layer, pairs=10_000_000)).n
         (OPEN + "raise SystemExit(3)\n", 3),
         (OPEN + "1 / 0\n", 1),
         (OPEN + START, 0),
+        (OPEN + WATCHED, 0),
+        (OPEN + FORKED, 0),
+        (OPEN + SPAWNED, 5),
         (OPEN_ASYNC, 0),
     ],
-    ids=["open", "exit", "exception", "job", "async"],
+    ids=["open", "exit", "exception", "job", "watched", "forked", "spawned", "async"],
 )
 def test_a_program_that_leaves_its_client_open_ends(
     toy_vae_bundle: Path, tmp_path: Path, script: str, code: int

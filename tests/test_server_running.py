@@ -26,6 +26,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 import graftscope.server
 from graftscope.bundle import BundleError
+from graftscope.client import AsyncClient
 from graftscope.server import Settings, embedded_server, logs
 from graftscope.server._server import SERVICES, locked_state, running_server
 from graftscope.server.errors import (
@@ -135,13 +136,51 @@ async def test_a_port_in_use_is_an_error(toy_vae_bundle: Path, tmp_path: Path) -
     assert (await start(settings(toy_vae_bundle, tmp_path, listen=address))) == address
 
 
-@pytest.mark.parametrize("listen", ["", "here", ":1", "127.0.0.1:port", "127.0.0.1:99999"])
+@pytest.mark.parametrize("listen", ["", "here", "127.0.0.1:port", "127.0.0.1:99999"])
 async def test_an_address_that_is_none_is_an_error(
     toy_vae_bundle: Path, tmp_path: Path, listen: str
 ) -> None:
     with pytest.raises(InvalidInput, match="is malformed; HOST:PORT") as caught:
         await start(settings(toy_vae_bundle, tmp_path, listen=listen))
     assert caught.value.field == "listen"
+
+
+async def test_a_port_alone_is_loopbacks(toy_vae_bundle: Path, tmp_path: Path) -> None:
+    for listen in ("0", ":0"):
+        address = await start(settings(toy_vae_bundle, tmp_path, listen=listen))
+        assert address.startswith("127.0.0.1:")
+
+
+async def test_a_unix_socket_serves_one_server_at_a_time(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "graftscope.sock"
+    here = settings(toy_vae_bundle, tmp_path / "state", listen=f"unix:{path}")
+    # What a server left that was killed.
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    async with running_server(here) as address:
+        assert address == f"unix:{path}"
+        async with AsyncClient(address) as client:
+            assert [model.name for model in await client.models()] == ["toy-vae"]
+            other = settings(toy_vae_bundle, tmp_path / "other", listen=f"unix://{path}")
+            with pytest.raises(AddressInUse, match="a server listens there already"):
+                await start(other)
+            assert await client.models()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("x" * 120, "1 to 107 bytes"), ("missing/x", "its folder is missing"), ("file", "no socket")],
+)
+async def test_a_path_that_no_socket_can_have_is_an_error(
+    toy_vae_bundle: Path, tmp_path: Path, name: str, message: str
+) -> None:
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(InvalidInput, match=message):
+        await start(settings(toy_vae_bundle, tmp_path, listen=f"unix:{tmp_path / name}"))
+    assert (tmp_path / "file").read_text() == "kept"
 
 
 async def test_a_host_that_is_another_machines_is_an_error(

@@ -5,10 +5,16 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from graftscope.client._async_methods import AsyncMethods
-from graftscope.client.calls import DEFAULT_TIMEOUT_S, AsyncDriver, ServerChoice, reached
+from graftscope.client.calls import (
+    DEFAULT_TIMEOUT_S,
+    AsyncDriver,
+    ServerChoice,
+    reached,
+    refuse_pickling,
+)
 from graftscope.client.errors import UsageError
 
 
@@ -54,6 +60,10 @@ class AsyncClient(AsyncMethods):
         """HOST:PORT of the server; of an embedded one, empty until the client is entered."""
         self.keeps_results = True
         """As of `Client`, once the client is entered."""
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied, and say what to do instead."""
+        refuse_pickling(AsyncClient.__name__, self.address)
 
     async def __aenter__(self) -> Self:
         """Connect, and start the embedded server where there is no other."""

@@ -4,10 +4,17 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from graftscope.client._sync_methods import Methods
-from graftscope.client.calls import DEFAULT_TIMEOUT_S, ServerChoice, SyncDriver, reached
+from graftscope.client.calls import (
+    DEFAULT_TIMEOUT_S,
+    ServerChoice,
+    SyncDriver,
+    close_at_exit,
+    reached,
+    refuse_pickling,
+)
 
 
 class Client(Methods):
@@ -22,8 +29,8 @@ class Client(Methods):
     Every method raises errors of `graftscope.client.errors`.
 
     Args:
-        address: HOST:PORT of a server; None for the environment variable GRAFTSCOPE_SERVER, or
-            else an embedded server.
+        address: HOST:PORT of a server, a port alone for one of this machine, or unix:PATH; None
+            for the environment variable GRAFTSCOPE_SERVER, or else an embedded server.
         bundles: Bundle folders of the embedded server; None for those that come with the package.
         workers: Runs side by side in the embedded server; None for one a core.
         device: Where the embedded server computes: ``cpu`` or ``cuda``.
@@ -59,11 +66,17 @@ class Client(Methods):
             found the default state folder in use; the logger `graftscope.client` warns of it."""
             self._driver = SyncDriver(self.address, timeout_s)
             stack.callback(self._driver.close)
+            if self.embedded:
+                close_at_exit(self._driver)
             self._resources = stack.pop_all()
 
     def close(self) -> None:
         """Close the connection, and end the embedded server."""
         self._resources.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied, and say what to do instead."""
+        refuse_pickling(Client.__name__, self.address)
 
     def __enter__(self) -> Self:
         """Return the client."""

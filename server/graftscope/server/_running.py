@@ -1,7 +1,9 @@
 """A server for as long as it is wanted: until it is told to stop, or while a block lasts."""
 
 import asyncio
+import os
 import queue
+import shutil
 import signal
 import tempfile
 import threading
@@ -96,10 +98,21 @@ def embedded_server(
             f"state folder {str(settings.state)!r} is held by another server, so nothing of this "
             "one is kept; ask the other one with --server, or name a folder with --state"
         )
-    with tempfile.TemporaryDirectory(prefix="graftscope-") as folder:
-        elsewhere = settings.model_copy(update={"state": Path(folder)})
+    with _temporary_folder() as folder:
+        elsewhere = settings.model_copy(update={"state": folder})
         with _in_thread(elsewhere) as address:
             yield address
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder that is removed at the end, by the process that made it and by no child of it."""
+    folder, mine = tempfile.mkdtemp(prefix="graftscope-"), os.getpid()
+    try:
+        yield Path(folder)
+    finally:
+        if os.getpid() == mine:
+            shutil.rmtree(folder)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -14,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from graftscope.bundle import shipped
+from graftscope.server._listening import listen
 from graftscope.server.engine import (
     Batching,
     Catalogue,
@@ -24,7 +24,7 @@ from graftscope.server.engine import (
     find_bundles,
     open_bundles,
 )
-from graftscope.server.errors import AddressInUse, InvalidInput, StateInUse
+from graftscope.server.errors import InvalidInput, StateInUse
 from graftscope.server.jobs import (
     ArtifactStore,
     CheckpointFolder,
@@ -58,7 +58,6 @@ from graftscope.v1 import (
 
 _DAY_S = 86_400.0
 _GRACE_S = 2.0
-_LAST_PORT = 65_535
 # A short call need not wait for a long one, on however few cores.
 _FEWEST_THREADS = 2
 
@@ -81,7 +80,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
     """Serves until the block is left.
 
     Yields:
-        HOST:PORT that is listened on.
+        HOST:PORT or unix:PATH that is listened on.
 
     Raises:
         ServerError: a missing folder, device or port, or a state folder in use.
@@ -103,7 +102,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
                 JobSettings(settings.workers, settings.keep_days * _DAY_S, describe_failure),
             )
             server = grpc.aio.server(interceptors=[Guard()], options=server_options())
-            address = _listen(server, settings.listen)
+            address = listen(server, settings.listen)
             health_servicer = await _add_services(server, catalogue, runner, runs)
             try:
                 await runner.start(resume=settings.resume)
@@ -159,25 +158,6 @@ async def _add_services(
         await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
     reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], server)
     return health_servicer
-
-
-def _listen(server: grpc.aio.Server, address: str) -> str:
-    host, _, port = address.rpartition(":")
-    # gRPC takes larger ports modulo 65536.
-    if not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > _LAST_PORT:
-        raise InvalidInput(
-            f"address {address!r} is malformed; HOST:PORT with a port from 0 to {_LAST_PORT} is "
-            "needed",
-            field="listen",
-        )
-    try:
-        bound = server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise AddressInUse(
-            f"cannot listen on {address!r}: the port is in use or the host is not this machine's; "
-            "choose another with --listen HOST:PORT (port 0 takes any free one)"
-        ) from error
-    return f"{host}:{bound}"
 
 
 @contextmanager

@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     Attributes:
         bundles: folders of bundles, each a bundle or with bundles right below it; none means the
             bundles that ship with the package.
-        listen: HOST:PORT; port 0 takes any free one.
+        listen: HOST:PORT, where port 0 takes any free one; a port alone; or unix:PATH.
         device: cpu or cuda; one that is not there is an error.
         workers: single-threaded runs side by side, 1 to 256; all cores by default.
         sessions: how many ONNX Runtime sessions stay open, 4 to 1024.

@@ -3,6 +3,10 @@
 It must not know what is done with the answers.
 """
 
+# Before gRPC is imported, which reads once whether it is to survive a fork.
+from graftscope.client.calls._forks import refuse_pickling
+
+# isort: split
 from graftscope.client.calls import _analyses as analyses
 from graftscope.client.calls import _models as models
 from graftscope.client.calls import _operations as operations
@@ -11,6 +15,7 @@ from graftscope.client.calls._channel import DEFAULT_TIMEOUT_S
 from graftscope.client.calls._embedded import (
     ADDRESS_VARIABLE,
     ServerChoice,
+    close_at_exit,
     foreign_error,
     import_room,
     reached,
@@ -25,10 +30,12 @@ __all__ = [
     "ServerChoice",
     "SyncDriver",
     "analyses",
+    "close_at_exit",
     "foreign_error",
     "import_room",
     "models",
     "operations",
     "reached",
+    "refuse_pickling",
     "translated",
 ]

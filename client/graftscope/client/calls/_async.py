@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from graftscope.client.calls._channel import Stubs, channel_options, deadline
 from graftscope.client.calls._flow import Call, Finished, Flow, Open, Receive, Sleep, Tell, resume
+from graftscope.client.calls._forks import refuse_entered, this_process
 from graftscope.client.calls._peer import Peer
 from graftscope.client.errors import GraftscopeError, UnavailableError
 from graftscope.client.values import Job
@@ -33,7 +34,8 @@ class AsyncDriver:
     def __init__(self, address: str, timeout_s: float | None) -> None:
         self._timeout_s = deadline(timeout_s)
         self._peer = Peer(address)
-        self._channel = grpc.aio.insecure_channel(address, options=channel_options())
+        self._process = this_process()
+        self._channel = grpc.aio.insecure_channel(address, options=channel_options(address))
         self._stubs = Stubs.on(self._channel)
 
     async def close(self) -> None:
@@ -58,6 +60,8 @@ class AsyncDriver:
                     yield outcome
 
     async def _perform(self, flow: Flow[T]) -> AsyncGenerator[Job | Finished[T], None]:
+        if self._process != this_process():
+            refuse_entered(self._process)
         performer = _Performer(self._stubs, self._peer, self._timeout_s)
         value: object = None
         error: GraftscopeError | None = None

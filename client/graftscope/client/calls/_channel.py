@@ -8,6 +8,7 @@ import grpc
 import grpc.aio
 from google.longrunning.operations_pb2_grpc import OperationsStub
 
+from graftscope.client.calls._addresses import proxy_to
 from graftscope.client.errors import InputError
 from graftscope.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from graftscope.v1.artifact_service_pb2_grpc import ArtifactServiceStub
@@ -22,13 +23,15 @@ LONGEST_TIMEOUT_S = 1e9
 """A timeout this long, some thirty years, means none."""
 
 
-def channel_options() -> Options:
-    """Choose the options of every channel, each for its reason.
+def channel_options(address: str) -> Options:
+    """Choose the options of a channel to an address, each for its reason.
 
     The message limit is not among them: gRPC's 4 MiB are kept, and larger arrays travel as
     artifacts, so that neither side ever needs to hold a message of unknown size.
     """
     return [
+        # Of itself gRPC sends calls to this machine through a proxy too, which cannot answer them.
+        ("grpc.enable_http_proxy", int(proxy_to(address) is not None)),
         # A server that froze or whose machine vanished sends nothing, not even a reset: ask it.
         # Not more often than servers tolerate.
         ("grpc.keepalive_time_ms", 30_000),
@@ -65,31 +68,6 @@ def deadline(timeout_s: float | None) -> float | None:
             f"timeout_s {timeout_s:g} is not allowed: it must be above 0, or None for no timeout"
         )
     return timeout_s
-
-
-def check_address(address: str) -> str:
-    """Check that an address can be one of a server.
-
-    Args:
-        address: ``HOST:PORT``, or one of gRPC's names such as ``unix:PATH``.
-
-    Returns:
-        The address.
-
-    Raises:
-        InputError: If it is a URL, or has no port.
-    """
-    if "://" in address and address.split("://", maxsplit=1)[0] in ("http", "https"):
-        raise InputError(f"server {address!r} is a web address; HOST:PORT is needed")
-    scheme, colon, port = address.rpartition(":")
-    if scheme.startswith(("unix", "dns", "ipv4", "ipv6")):
-        return address
-    if not (scheme and colon and port.isdecimal() and 0 < int(port) < 65536):
-        raise InputError(
-            f"server {address!r} is not HOST:PORT with a port from 1 to 65535,"
-            " such as localhost:50051"
-        )
-    return address
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,18 @@ The only place of the library that imports another room, and only when it is ask
 import importlib
 import logging
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
+from weakref import WeakSet
 
 from graftscope.client.arrays import whole_number
-from graftscope.client.calls._channel import check_address
+from graftscope.client.calls._addresses import check_address, proxy_to
+from graftscope.client.calls._forks import embedded_server_lives_here, refuse_stranded
+from graftscope.client.calls._sync import SyncDriver
 from graftscope.client.errors import (
     GraftscopeError,
     InputError,
@@ -91,6 +95,26 @@ def foreign_error(error: Exception, room: str = "graftscope.") -> GraftscopeErro
     return kind(" ".join(str(error).split()), reason=reason)
 
 
+_open_drivers: WeakSet[SyncDriver] = WeakSet()
+
+
+def close_at_exit(driver: SyncDriver) -> None:
+    """Close the way to an embedded server at the end of the program, if nobody has closed it.
+
+    A thread that waits for a job of that server would otherwise look for the server for a while.
+    """
+    _open_drivers.add(driver)
+
+
+def _close_drivers() -> None:
+    for driver in tuple(_open_drivers):
+        driver.close()
+
+
+# Before Python waits for threads, which `atexit` comes after; there is no public way to say this.
+threading._register_atexit(_close_drivers)  # type: ignore[attr-defined]
+
+
 @dataclass(frozen=True)
 class ServerChoice:
     """Which server a client speaks to.
@@ -157,11 +181,16 @@ def reached(choice: ServerChoice) -> Iterator[Reached]:
         MissingExtraError: If the server is not installed.
     """
     if choice.address:
-        yield Reached(check_address(choice.address))
+        refuse_stranded()
+        address = check_address(choice.address)
+        if proxy := proxy_to(address):
+            _log.warning("the server at %s is reached %s", address, proxy)
+        yield Reached(address)
         return
     server = import_room("graftscope.server", "server")
     notices: list[str] = []
     with ExitStack() as stack:
+        stack.enter_context(embedded_server_lives_here())
         with translated("graftscope."):
             embedded = server.embedded_server(
                 bundles=_bundle_paths(choice.bundles),

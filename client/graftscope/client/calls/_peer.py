@@ -6,6 +6,7 @@ from typing import Protocol
 
 import grpc
 
+from graftscope.client.calls._addresses import proxy_to
 from graftscope.client.errors import GraftscopeError, VersionError
 from graftscope.client.version import METADATA_KEY, VersionWarning, client_version, differs
 from graftscope.client.wire import DETAILS_KEY, ErrorDetails, error_class
@@ -90,7 +91,9 @@ class Peer:
         """Say what a status of gRPC itself means here."""
         match status:
             case grpc.StatusCode.UNAVAILABLE:
-                return f"{self._why_unavailable(message)} ({_last_part(message)})"
+                proxy = proxy_to(self.address)
+                way = f"; it was called {proxy}" if proxy else ""
+                return f"{self._why_unavailable(message)} ({_last_part(message)}){way}"
             case grpc.StatusCode.DEADLINE_EXCEEDED:
                 return (
                     f"the server at {self.address} did not answer in time;"

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from graftscope.client.calls._channel import Stubs, channel_options, deadline
 from graftscope.client.calls._flow import Call, Finished, Flow, Open, Receive, Sleep, Tell, resume
+from graftscope.client.calls._forks import refuse_fork, this_process
 from graftscope.client.calls._peer import Peer
 from graftscope.client.errors import GraftscopeError
 from graftscope.client.values import Job
@@ -29,12 +30,19 @@ class SyncDriver:
 
     def __init__(self, address: str, timeout_s: float | None) -> None:
         self._timeout_s = deadline(timeout_s)
+        self._address = address
         self._peer = Peer(address)
-        self._channel = grpc.insecure_channel(address, options=channel_options())
+        self._connect()
+
+    def _connect(self) -> None:
+        self._process = this_process()
+        self._channel = grpc.insecure_channel(self._address, options=channel_options(self._address))
         self._stubs = Stubs.on(self._channel)
 
     def close(self) -> None:
-        """Close the channel."""
+        """Close the channel, if it is this process's."""
+        if self._process != this_process():
+            return
         # gRPC waits for its open calls, and one whose start was interrupted never ends.
         closing = threading.Thread(target=self._channel.close, daemon=True)
         closing.start()
@@ -61,6 +69,9 @@ class SyncDriver:
 
     def iterate(self, flow: Flow[T]) -> Generator[Job, None, T]:
         """Perform a flow, giving the states of the job that it follows as they come."""
+        if self._process != this_process():
+            refuse_fork(self._process)
+            self._connect()
         performer = _Performer(self._stubs, self._peer, self._timeout_s)
         value: object = None
         error: GraftscopeError | None = None

@@ -27,7 +27,8 @@ def serve(
         typer.Option(
             "--listen",
             metavar="HOST:PORT",
-            help="Where to listen; port 0 takes any free one. Default: 127.0.0.1:50051.",
+            help="Where to listen: port 0 takes any free one, a port alone is this machine's "
+            "own, and unix:PATH a socket's. Default: 127.0.0.1:50051.",
         ),
     ] = None,
     device: Annotated[

@@ -58,8 +58,8 @@ class ServerOptions:
         typer.Option(
             "--server",
             metavar="HOST:PORT",
-            help="A running server. Default: $GRAFTSCOPE_SERVER, or else a server inside this "
-            "process.",
+            help="A running server; a port alone is one of this machine, and unix:PATH a "
+            "socket's. Default: $GRAFTSCOPE_SERVER, or else a server inside this process.",
             rich_help_panel=SERVER,
         ),
     ] = None

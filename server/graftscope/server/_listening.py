@@ -1,0 +1,85 @@
+"""Where a server listens: a port of this machine's network, or a unix socket."""
+
+import re
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import grpc.aio
+
+from graftscope.server.errors import AddressInUse, InvalidInput
+
+_LOOPBACK = "127.0.0.1"
+_LAST_PORT = 65_535
+_UNIX = "unix:"
+_LONGEST_PATH = 107
+"""Bytes that the system has for a socket's path, on Linux."""
+
+
+def listen(server: grpc.aio.Server, address: str) -> str:
+    """Lets a server listen.
+
+    Args:
+        server: not yet started.
+        address: HOST:PORT, where port 0 takes any free one; a port alone, which is loopback's;
+            or unix:PATH.
+
+    Returns:
+        HOST:PORT or unix:PATH, by which clients find it.
+
+    Raises:
+        InvalidInput: the address is malformed, or its path cannot be a socket's.
+        AddressInUse: somebody listens there already, or the host is not this machine's.
+    """
+    if address.startswith(_UNIX):
+        return _listen_on_socket(server, Path(address.removeprefix(_UNIX).removeprefix("//")))
+    host, _, port = address.rpartition(":")
+    # gRPC takes larger ports modulo 65536.
+    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > _LAST_PORT:
+        raise InvalidInput(
+            f"address {address!r} is malformed; HOST:PORT with a port from 0 to {_LAST_PORT} is "
+            "needed, or a port alone, or unix:PATH",
+            field="listen",
+        )
+    host = host or _LOOPBACK
+    try:
+        bound = server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:
+        raise AddressInUse(
+            f"cannot listen on {address!r}: the port is in use or the host is not this machine's; "
+            "choose another with --listen HOST:PORT (port 0 takes any free one)"
+        ) from error
+    return f"{host}:{bound}"
+
+
+def _listen_on_socket(server: grpc.aio.Server, path: Path) -> str:
+    if not path.name or len(bytes(path)) > _LONGEST_PATH:
+        raise InvalidInput(
+            f"address {_UNIX + str(path)!r} cannot be a socket: unix:PATH needs a path of 1 to "
+            f"{_LONGEST_PATH} bytes",
+            field="listen",
+        )
+    # gRPC would take a socket away from whoever listens there.
+    if _answers(path):
+        raise AddressInUse(
+            f"cannot listen on {_UNIX}{path}: a server listens there already; stop it, or choose "
+            "another path with --listen unix:PATH"
+        )
+    try:
+        server.add_insecure_port(f"{_UNIX}{path}")
+    except RuntimeError as error:
+        raise InvalidInput(
+            f"cannot listen on {_UNIX}{path}: its folder is missing or cannot be written to, or a "
+            "file of that name is there that is no socket",
+            field="listen",
+        ) from error
+    return f"{_UNIX}{path}"
+
+
+def _answers(path: Path) -> bool:
+    with closing(socket.socket(socket.AF_UNIX)) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
