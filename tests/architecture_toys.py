@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from graftscope.exporter import Exported
-from graftscope.exporter.sources._factory import load_weights
 from graftscope.exporter.sources._module import MethodModule, make
 from graftscope.exporter.sources._trace import reference
+from graftscope.exporter.sources._weights import load_weights
 from graftscope.v1 import bundle_pb2
 
 Arrays = dict[str, NDArray[np.generic]]

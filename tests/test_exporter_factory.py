@@ -1,6 +1,5 @@
 """Facts about bringing generators from Python factories."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import factory_toys
-from graftscope.exporter import Exported, ExportError, SourceError, SourceNotFoundError, export
+from graftscope.exporter import Exported, ExportError, SourceError, export
 from graftscope.exporter._inputs import KnownInput
 from graftscope.exporter._options import Options, parse_inputs, parse_shapes
 from graftscope.exporter._samples import draw_latents
 from graftscope.exporter._sessions import CpuSession
 from graftscope.exporter.sources._arguments import Arguments, find_arguments
-from graftscope.exporter.sources._factory import load_weights
 from graftscope.exporter.sources._module import MethodModule, make
 from graftscope.v1 import bundle_pb2
 
@@ -60,7 +58,7 @@ def test_what_is_guessed_is_said(tmp_path: Path) -> None:
     found = exported("decoder", tmp_path)
     assert states(found.manifest) == [("z", "FP32", (5,), "normal")]
     assert found.notes == (
-        "weights: those that the factory gave; load others with --weights FILE.safetensors",
+        "weights: those that the factory gave; load others with --weights FILE",
         "input 'z' (5,): normal, guessed; change it with --input z=... and --shape z=...",
     )
 
@@ -168,52 +166,6 @@ def test_weights_are_loaded_from_a_file(tmp_path: Path) -> None:
         torch.testing.assert_close(images(tmp_path, z=torch.ones(1, 5)), decoder(torch.ones(1, 5)))
     assert found.manifest.provenance.recipe.endswith("with decoder.safetensors")
     assert not any(note.startswith("weights") for note in found.notes)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"fc.bias": None}, "missing: fc.bias$"),
-        ({"extra": torch.ones(1)}, "unexpected: extra$"),
-        ({"fc.bias": torch.ones(3)}, r"of another shape: fc\.bias \(3,\) instead of \(64,\)$"),
-        (
-            dict.fromkeys(["fc.bias", "fc.weight", "colours.bias", "colours.weight"]),
-            "missing: fc.weight, fc.bias, colours.weight and 1 more$",
-        ),
-    ],
-)
-def test_weights_that_do_not_fit_are_named(
-    tmp_path: Path, change: dict[str, Tensor | None], message: str
-) -> None:
-    state = {**factory_toys.decoder().state_dict(), **change}
-    path = tmp_path / "decoder.safetensors"
-    save_file({name: tensor for name, tensor in state.items() if tensor is not None}, path)
-    with pytest.raises(SourceError, match=rf"do not fit Decoder; {message}"):
-        load_weights(factory_toys.decoder(), path)
-
-
-@pytest.mark.parametrize("suffix", [".pt", ".pth", ".ckpt", ".bin", ".pkl"])
-def test_a_pickle_is_refused_with_the_line_that_converts_it(
-    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pickle, converted = (tmp_path / f"decoder{each}" for each in (suffix, ".safetensors"))
-    decoder = factory_toys.decoder()
-    torch.save({"state_dict": decoder.state_dict()}, pickle)
-    with pytest.raises(SourceError, match=r"are a pickle, .* convert it: python -c") as refused:
-        load_weights(decoder, pickle)
-    assert "\n" not in str(refused.value)
-    _, code, paths = str(refused.value).split('"')
-    monkeypatch.setattr(sys, "argv", ["-c", *paths.split()])
-    exec(code, {})
-    load_weights(decoder, converted)
-
-
-def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceNotFoundError, match=r"none\.safetensors' do not exist"):
-        load_weights(factory_toys.decoder(), tmp_path / "none.safetensors")
-    (tmp_path / "bad.safetensors").write_bytes(b"nothing of the kind")
-    with pytest.raises(SourceError, match=r"bad\.safetensors' are no Safetensors file: "):
-        load_weights(factory_toys.decoder(), tmp_path / "bad.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def export(
     shapes: Sequence[str] = (),
     output: str | None = None,
     image_range: tuple[float, float] | None = None,
-    weights: Path | None = None,
+    weights: str | Path | None = None,
     overwrite: bool = False,
     on_progress: ExportCallback | None = None,
 ) -> Exported:
@@ -70,7 +70,9 @@ def export(
         output: Which of several outputs is the image; None takes the only image there is.
         image_range: The least and the largest value of an image's pixel; None takes what the
             graph tells, or guesses it from samples.
-        weights: Weights for what a factory makes; other sources hold their own.
+        weights: Weights for what a factory makes; other sources hold their own. `FILE` or
+            `FILE:KEY`, a Safetensors file or one of `torch.save`, and the dictionary in it, or
+            what the names of its tensors begin with.
         overwrite: Whether a bundle that is there already is replaced.
         on_progress: Hears of every step.
 
@@ -89,7 +91,13 @@ def export(
     target, report = Path(out), on_progress or ignore_progress
     require_target(target, overwrite=overwrite)
     name = _require_name(target.name if name is None else name)
-    options = Options(parse_inputs(inputs), parse_shapes(shapes), output, image_range, weights)
+    options = Options(
+        parse_inputs(inputs),
+        parse_shapes(shapes),
+        output,
+        image_range,
+        None if weights is None else str(weights),
+    )
     report(ExportProgress(ExportStage.TRACING, 0, 1))
     subject = read_subject(str(source), name, licence, options)
     report(ExportProgress(ExportStage.TRACING, 1, 1))

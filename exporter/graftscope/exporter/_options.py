@@ -79,14 +79,14 @@ class Options:
         shapes: Shapes behind the batch by the input's name; may be empty.
         output: The output that is the image; None leaves it to the source.
         image_range: The least and the largest value of an image's pixel; None likewise.
-        weights: A file of weights; None where the source holds its own.
+        weights: FILE or FILE:KEY of weights; None where the source holds its own.
     """
 
     inputs: Mapping[str, InputChoice] = field(default_factory=dict)
     shapes: Mapping[str, Shape] = field(default_factory=dict)
     output: str | None = None
     image_range: tuple[float, float] | None = None
-    weights: Path | None = None
+    weights: str | None = None
 
     def refuse(self, source: str, *options: str) -> None:
         """Refuse what a kind of source has no use for.

@@ -184,11 +184,13 @@ def export(
         ),
     ] = None,
     weights: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--weights",
-            metavar="FILE.safetensors",
-            help="Weights for the PyTorch module.",
+            metavar="FILE[:KEY]",
+            help="Weights for the PyTorch module: .safetensors, or a .pt, .pth or .ckpt file, of "
+            "which only tensors are read. KEY: the dictionary in it that is meant, such as g_ema, "
+            "or what the names of its tensors begin with. Default: the one that fits.",
         ),
     ] = None,
     overwrite: Annotated[

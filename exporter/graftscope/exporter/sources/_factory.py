@@ -1,35 +1,28 @@
 """Python factories as what is exported: a module is made, filled with weights, and traced.
 
-Weights come from the factory, or from a Safetensors file: every tensor, and no other. Pickles are
-refused, since reading one runs whatever it holds.
+Weights come from the factory, or from a file.
 """
 
-from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
 
 from graftscope.exporter._inputs import make_inputs
 from graftscope.exporter._options import Options
 from graftscope.exporter._samples import draw_latents, sample_images
 from graftscope.exporter._subject import GeneratorSubject
-from graftscope.exporter.errors import SourceError, SourceNotFoundError
 from graftscope.exporter.sources._arguments import find_arguments
 from graftscope.exporter.sources._hooks import find_hooks
 from graftscope.exporter.sources._image import find_range, require_image
 from graftscope.exporter.sources._module import Made, MethodModule, make
 from graftscope.exporter.sources._trace import IMAGE, reference, trace, versions
+from graftscope.exporter.sources._weights import load_weights
 from graftscope.graph import Noise, image_of, inputs_for_randomness, refuse_unfit
 from graftscope.v1 import bundle_pb2
 
 _EXAMPLE_BATCH: Final = 2
-_PICKLES: Final = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
-_SHOWN: Final = 3
 
 
 def subject_from_factory(source: str, licence: str | None, options: Options) -> GeneratorSubject:
@@ -84,11 +77,10 @@ def _unwrapped_notes(made: Made) -> tuple[str, ...]:
     return (f"taken out of {around}: {type(made.module).__name__}, which PyTorch's hooks are of",)
 
 
-def _filled(made: Made, weights: Path | None) -> tuple[str, ...]:
+def _filled(made: Made, weights: str | None) -> tuple[str, ...]:
     if weights is not None:
-        load_weights(made.module, weights)
-        return ()
-    return ("weights: those that the factory gave; load others with --weights FILE.safetensors",)
+        return load_weights(made.module, weights)
+    return ("weights: those that the factory gave; load others with --weights FILE",)
 
 
 def _noise_input(noise: Noise) -> bundle_pb2.Input:
@@ -105,73 +97,10 @@ def _noise_note(stated: bundle_pb2.Input) -> str:
     return f"input {stated.name!r} {tuple(stated.shape)}: was drawn inside the module; {drawn}"
 
 
-def _provenance(source: str, weights: Path | None, licence: str | None) -> bundle_pb2.Provenance:
-    beside = "" if weights is None else f" with {weights.name}"
+def _provenance(source: str, weights: str | None, licence: str | None) -> bundle_pb2.Provenance:
+    beside = "" if weights is None else f" with {Path(weights).name}"
     return bundle_pb2.Provenance(
         recipe=f"made by {source}{beside}",
         licence=licence or "",
         versions=versions(),
     )
-
-
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Fill a module's parameters and buffers, in place.
-
-    Args:
-        module: The module.
-        path: A Safetensors file with a tensor for each.
-
-    Raises:
-        SourceNotFoundError: If there is no such file.
-        SourceError: If it is of another kind or damaged, or its tensors are not the module's; the
-            message names the first of those that are missing, unexpected or of another shape.
-    """
-    if path.suffix in _PICKLES:
-        raise SourceError(
-            f"weights {str(path)!r} are a pickle, which may run code when it is read; if you trust "
-            f"it, convert it: {_conversion(path)}"
-        )
-    if not path.is_file():
-        raise SourceNotFoundError(f"weights {str(path)!r} do not exist")
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise SourceError(f"weights {str(path)!r} are no Safetensors file: {error}") from error
-    _require_same(path, module, module.state_dict(), tensors)
-    module.load_state_dict(tensors)
-
-
-def _conversion(path: Path) -> str:
-    """Return the one line that makes a Safetensors file of a pickle."""
-    code = (
-        "import sys, torch; from safetensors.torch import save_file; "
-        "s = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
-        "save_file({k: v.clone() for k, v in s.get('state_dict', s).items()}, sys.argv[2])"
-    )
-    return f'python -c "{code}" {path} {path.with_suffix(".safetensors")}'
-
-
-def _require_same(
-    path: Path, module: nn.Module, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]
-) -> None:
-    other = [
-        f"{name} {tuple(given[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if name in given and given[name].shape != tensor.shape
-    ]
-    problems = {
-        "missing": [name for name in wanted if name not in given],
-        "unexpected": [name for name in given if name not in wanted],
-        "of another shape": other,
-    }
-    told = [f"{what}: {_first(names)}" for what, names in problems.items() if names]
-    if told:
-        raise SourceError(
-            f"weights {str(path)!r} do not fit {type(module).__name__}; {'; '.join(told)}"
-        )
-
-
-def _first(names: Iterable[str]) -> str:
-    shown = list(names)
-    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return ", ".join(shown[:_SHOWN]) + more
