@@ -7,6 +7,7 @@ settings, becomes an empty stand-in. It knows no module.
 
 import re
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -26,8 +27,8 @@ _MOST_CLASSES: Final = 200
 Tensors = Mapping[str, Tensor]
 
 
-class _StandIn(dict[str, object]):
-    """An object of a class that is not known: it takes anything, and keeps what dictionaries do."""
+class _StandIn:
+    """An object of a class that is not known: it takes anything, and does nothing."""
 
     def __init__(self, *_: object, **__: object) -> None:
         pass
@@ -73,19 +74,25 @@ def read_tensors(path: Path) -> dict[str, Tensors]:
 
 
 def _unpickled(path: Path) -> object:
-    foreign: list[Callable[..., object] | tuple[Callable[..., object], str]] = []
+    kind: type = _StandIn
+    foreign: list[str] = []
     while True:
+        stand_ins: list[Callable[..., object] | tuple[Callable[..., object], str]]
+        stand_ins = [(kind, name) for name in foreign]
         try:
             with (
                 warnings.catch_warnings(action="ignore"),  # of other pickle protocols
-                torch.serialization.safe_globals(foreign),
+                torch.serialization.safe_globals(stand_ins),
             ):
                 return torch.load(path, map_location="cpu", weights_only=True)
         except UnpicklingError as error:
             named = _FOREIGN.search(str(error))
-            if named is None or len(foreign) == _MOST_CLASSES:
+            if named is not None and len(foreign) < _MOST_CLASSES:
+                foreign.append(named[1])
+            elif kind is _StandIn and _StandIn.__name__ in str(error):
+                kind = OrderedDict  # some of them are dictionaries
+            else:
                 raise _unreadable(path, error) from error
-            foreign.append((_StandIn, named[1]))
         except (RuntimeError, ValueError, LookupError, OSError, EOFError, TypeError) as error:
             raise _unreadable(path, error) from error
 
@@ -109,7 +116,7 @@ def _dictionaries(content: object, key: str = "") -> Iterator[tuple[str, Tensors
 
 def _without_tensors(path: Path, content: object) -> SourceError:
     if isinstance(content, _StandIn):
-        return _unreadable(path, "it is a module that was saved whole, not its state dict")
+        return _unreadable(path, ValueError("a module that was saved whole, not its state dict"))
     held = ", ".join(map(repr, content)) if isinstance(content, Mapping) else type(content).__name__
     return SourceError(
         f"weights {str(path)!r} hold no tensors by name, but {held or 'nothing'}; a state dict is "
@@ -117,10 +124,11 @@ def _without_tensors(path: Path, content: object) -> SourceError:
     )
 
 
-def _unreadable(path: Path, reason: BaseException | str) -> SourceError:
-    text = reason if isinstance(reason, str) else one_line(reason)[:200]
+def _unreadable(path: Path, reason: BaseException) -> SourceError:
+    # PyTorch's own advice stands around it.
+    text = one_line(reason).rpartition("WeightsUnpickler error: ")[2].partition(" Check the ")[0]
     return SourceError(
-        f"weights {str(path)!r} cannot be read without running what they hold: {text}; if you "
-        "trust the file, let the factory load it, with torch.load(FILE, weights_only=False) or "
+        f"weights {str(path)!r} cannot be read without running what they hold: {text[:200]}; if "
+        "you trust the file, let the factory load it, with torch.load(FILE, weights_only=False) or "
         "pickle.load"
     )
