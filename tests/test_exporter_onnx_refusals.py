@@ -26,7 +26,8 @@ from onnx_cases import (
 from onnx_toys import CHAIN, SKIP
 
 NO_GENERATOR = (
-    "this is no generator of images: an image is FLOAT (B, C, H, W) with 1, 3 or 4 channels C, not "
+    "this is no generator of images: an image is float or uint8, (B, C, H, W) or (B, H, W, C), "
+    "with 1, 3 or 4 channels C, not "
 )
 FORMS = (
     "NAME=normal, NAME=uniform:LOW,HIGH, NAME=truncated:T, NAME=classes:N, NAME=constant:FILE or "
@@ -55,11 +56,11 @@ def refusal(source: Path, out: Path, **options: object) -> str:
             NO_GENERATOR + "'image' FLOAT [batch,17,8,8]",
         ),
         (
-            CHAIN.replace("float[batch, 3, 8, 8]", "uint8[batch, 3, 8, 8]").replace(
-                "image = Tanh(colours)", "curve = Tanh(colours)\n    image = Cast<to = 2>(curve)"
+            CHAIN.replace("float[batch, 3, 8, 8]", "int32[batch, 3, 8, 8]").replace(
+                "image = Tanh(colours)", "curve = Tanh(colours)\n    image = Cast<to = 6>(curve)"
             ),
             {},
-            NO_GENERATOR + "'image' UINT8 [batch,3,8,8]",
+            NO_GENERATOR + "'image' INT32 [batch,3,8,8]",
         ),
         (
             TWO_IMAGES,
@@ -93,11 +94,11 @@ def refusal(source: Path, out: Path, **options: object) -> str:
             "psi=constant:FILE",
         ),
         (
-            CHAIN.replace("float[batch, 8] z", "float16[batch, 8] half").replace(
-                "flat = Gemm", "z = Cast<to = 1>(half)\n    flat = Gemm"
+            CHAIN.replace("float[batch, 8] z", "int8[batch, 8] short").replace(
+                "flat = Gemm", "z = Cast<to = 1>(short)\n    flat = Gemm"
             ),
             {},
-            "input 'half' is FLOAT16; allowed are BOOL, DOUBLE, FLOAT, INT32, INT64, UINT8",
+            "input 'short' is INT8; allowed are BOOL, DOUBLE, FLOAT, INT32, INT64, UINT8",
         ),
         (
             CHAIN.replace("image = Tanh(colours)", "image = Identity(colours)"),

@@ -7,7 +7,13 @@ from pathlib import Path
 import onnx_ir as ir
 
 from graftscope.bundle import MANIFEST_FILE, NAME_RULE, is_bundle_name, manifest_to_json
-from graftscope.exporter._files import make_manifest, seal, write_files
+from graftscope.exporter._files import (
+    agreement_notes,
+    make_manifest,
+    seal,
+    state_agreement,
+    write_files,
+)
 from graftscope.exporter._folder import CARD_FILE, new_folder, require_target
 from graftscope.exporter._inputs import constant_names, latent_names
 from graftscope.exporter._options import Options, parse_inputs, parse_shapes
@@ -132,14 +138,15 @@ def write_bundle(
         write_files(folder, subject, cuts)
         seal(manifest, folder)
         on_progress(ExportProgress(ExportStage.WRITING, 1, 1))
-        _prove(folder, manifest, subject, on_progress)
+        found = _prove(folder, manifest, subject, on_progress)
+        state_agreement(manifest.provenance, subject, found)
         if subject.find_hooks is not None:
             for layer, hook in subject.find_hooks(folder, manifest).items():
                 manifest.provenance.torch_hooks[layer].CopyFrom(hook)
         (folder / MANIFEST_FILE).write_text(manifest_to_json(manifest), encoding="utf-8")
         if subject.card:
             (folder / CARD_FILE).write_text(subject.card, encoding="utf-8")
-    return Exported(manifest, (*subject.notes, *left_out))
+    return Exported(manifest, (*subject.notes, *left_out, *agreement_notes(manifest.provenance)))
 
 
 def _require_name(name: str) -> str:
@@ -194,9 +201,9 @@ def _prove(
     manifest: bundle_pb2.Bundle,
     subject: GeneratorSubject,
     on_progress: ExportCallback,
-) -> None:
+) -> float:
     encoder = subject.encoder.reference if subject.encoder is not None else None
-    proof = Proof(folder, manifest, subject.reference, encoder, subject.bounded)
+    proof = Proof(folder, manifest, subject.reference, encoder, subject.bounded, subject.agreement)
     done = 0
 
     def report() -> None:
@@ -205,4 +212,4 @@ def _prove(
         on_progress(ExportProgress(ExportStage.PROVING, done, proof.steps))
 
     on_progress(ExportProgress(ExportStage.PROVING, 0, proof.steps))
-    proof.run(report)
+    return proof.run(report)

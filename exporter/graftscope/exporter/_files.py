@@ -15,7 +15,7 @@ import onnx_ir as ir
 from safetensors.numpy import save
 
 from graftscope.bundle import FORMAT, digest, file_sha256, write_originals
-from graftscope.exporter._subject import EncoderSubject, GeneratorSubject
+from graftscope.exporter._subject import TOLERANCE, Agreement, EncoderSubject, GeneratorSubject
 from graftscope.exporter.errors import SourceError
 from graftscope.graph import (
     Cost,
@@ -79,6 +79,39 @@ def seal(manifest: bundle_pb2.Bundle, folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         manifest.files.add(name=path.name, sha256=file_sha256(path))
     manifest.digest = digest(manifest)
+
+
+def state_agreement(
+    provenance: bundle_pb2.Provenance, subject: GeneratorSubject, found: float
+) -> None:
+    """Enter how far images may be apart, where that is more than float32's last digits; in place.
+
+    Args:
+        provenance: The manifest's.
+        subject: What is exported.
+        found: How far they were from those of what it was made from, as a share of the range.
+    """
+    provenance.changes[:] = subject.changes
+    if subject.agreement != Agreement():
+        provenance.agreement.source_allowed = subject.agreement.source
+        provenance.agreement.source_found = found
+        provenance.agreement.halves_allowed = subject.agreement.halves
+
+
+def agreement_notes(provenance: bundle_pb2.Provenance) -> tuple[str, ...]:
+    """Say what `state_agreement` entered; one line each."""
+    if not provenance.HasField("agreement"):
+        return ()
+    stated = provenance.agreement
+    return (
+        f"images are within {stated.source_found:.2g} of the range of the source's; allowed: "
+        f"{stated.source_allowed:.2g}, since it rounds on the way",
+        *(
+            [f"halves may give images that are {stated.halves_allowed:.2g} of the range apart"]
+            if stated.halves_allowed > TOLERANCE
+            else []
+        ),
+    )
 
 
 def _image(subject: GeneratorSubject) -> bundle_pb2.Image:

@@ -6,11 +6,12 @@ On random latents, for several batches, from the written files alone:
 2. Images have the stated shape and, where the generator bounds them, lie in the stated range; a
    sample does not depend on the others of its batch.
 3. At every layer, downstream after upstream gives the whole graph's image: exactly where ONNX
-   Runtime leaves the graphs as they are, within `TOLERANCE` where it optimises them.
+   Runtime leaves the graphs as they are, within `Agreement.halves` where it optimises them.
 4. At every layer, splicing nothing gives original 1, as a hybrid and as an effect of 0: by the very
    graphs that are run later, so that no bundle is written that cannot be edited.
-5. Generator and encoder give what they were made from gives, within `TOLERANCE`. Where the
-   source draws random numbers by itself, all noise is held at one value in both.
+5. The generator gives what it was made from gives, within `Agreement.source`, and an encoder
+   within `TOLERANCE`. Where the source draws random numbers by itself, all noise is held at one
+   value in both.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from graftscope.exporter._samples import draw_latents, held, read_stored
 from graftscope.exporter._sessions import CpuSession
-from graftscope.exporter._subject import Arrays, Reference
+from graftscope.exporter._subject import TOLERANCE, Agreement, Arrays, Reference
 from graftscope.exporter.errors import ProofError
 from graftscope.graph import (
     HYBRIDS,
@@ -39,9 +40,6 @@ from graftscope.graph import (
     splice,
 )
 from graftscope.v1 import bundle_pb2
-
-TOLERANCE: Final = 1e-5
-"""Largest difference, as a share of the image range's width: float32 sums in another order."""
 
 BATCHES: Final = (1, 3)
 _BATCHES_IF_EXPENSIVE: Final = (1, 2)
@@ -66,6 +64,7 @@ class Proof:
         generator: What the generator was made from; None if there is nothing to compare with.
         encoder: What the encoder was made from, likewise.
         bounded: Whether no image may leave the stated range; else it is where most pixels lie.
+        agreement: How far images may be apart.
     """
 
     folder: Path
@@ -73,6 +72,7 @@ class Proof:
     generator: Reference | None
     encoder: Reference | None
     bounded: bool = True
+    agreement: Agreement = Agreement()
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -88,13 +88,21 @@ class Proof:
     @property
     def allowed(self) -> float:
         """Largest difference between images where arithmetic may be reordered."""
-        return TOLERANCE * (self.manifest.image.high - self.manifest.image.low)
+        return self.agreement.halves * self._width
 
-    def run(self, report: Callable[[], None]) -> None:
+    @property
+    def _width(self) -> float:
+        return self.manifest.image.high - self.manifest.image.low
+
+    def run(self, report: Callable[[], None]) -> float:
         """Prove it all.
 
         Args:
             report: Called after each step.
+
+        Returns:
+            The largest difference from what the generator was made from, as a share of the width
+            of the images' range; 0 where there is nothing to compare it with.
 
         Raises:
             ProofError: At the first thing that is not so; it says where and by how much.
@@ -102,8 +110,10 @@ class Proof:
         self._check_files()
         inputs = self.manifest.inputs
         latents = draw_latents(inputs, read_stored(self.folder, inputs), self.batches[-1])
+        apart = 0.0
         for optimised in (False, True):
-            images = self._prove_generator(latents, optimised)
+            images, found = self._prove_generator(latents, optimised)
+            apart = max(apart, found)
             self._prove_encoder(images[self.batches[-1]], optimised)
             report()
             for layer in self.manifest.layers:
@@ -112,6 +122,7 @@ class Proof:
                     whole = images[self.batches[-1]]
                     prove_splicing(self.folder, layer, crossing, whole, self.allowed)
                 report()
+        return apart / self._width
 
     def _check_files(self) -> None:
         for file in self.manifest.files:
@@ -124,7 +135,10 @@ class Proof:
                     f"{file.name} is no valid ONNX graph: {_first_line(error)}"
                 ) from error
 
-    def _prove_generator(self, latents: Arrays, optimised: bool) -> dict[int, NDArray[np.float32]]:
+    def _prove_generator(
+        self, latents: Arrays, optimised: bool
+    ) -> tuple[dict[int, NDArray[np.float32]], float]:
+        """Return images by the size of their batch, and how far the source's are from them."""
         session = CpuSession(self.folder / self.manifest.generator, optimised=optimised)
         images = {
             batch: session.run(_first(latents, batch))[session.outputs[0]] for batch in self.batches
@@ -134,15 +148,15 @@ class Proof:
             where = f"the generator's images, of a batch of {batch},"
             whole = images[self.batches[-1]][:batch]
             _compare(f"{where} against those of {self.batches[-1]}", image, whole, self.allowed)
-        self._compare_with_source(session, latents, images)
-        return images
+        return images, self._compare_with_source(session, latents, images)
 
     def _compare_with_source(
         self, session: CpuSession, latents: Arrays, images: Mapping[int, NDArray[np.float32]]
-    ) -> None:
+    ) -> float:
         """Compare with what the generator was made from, its own random numbers held."""
+        apart = 0.0
         if self.generator is None:
-            return
+            return apart
         draws = any(each.noise for each in self.manifest.inputs)
         steady = held(self.manifest.inputs, latents)
         for batch in self.batches:
@@ -151,7 +165,10 @@ class Proof:
             (expected,) = self.generator(given)
             where = f"the generator's images, of a batch of {batch},"
             noise = " with all noise held at one value" if draws else ""
-            _compare(f"{where} against its source's{noise}", image, expected, self.allowed)
+            allowed = self.agreement.source * self._width
+            found = _compare(f"{where} against its source's{noise}", image, expected, allowed)
+            apart = max(apart, found)
+        return apart
 
     def _check_image(self, image: NDArray[np.float32], batch: int) -> None:
         stated = self.manifest.image
@@ -269,7 +286,7 @@ def _compare_encodings(
 
 def _compare(
     what: str, found: NDArray[np.floating], expected: NDArray[np.floating], allowed: float
-) -> None:
+) -> float:
     """Refuse numbers that are further apart than allowed.
 
     Args:
@@ -277,6 +294,9 @@ def _compare(
         found: The numbers.
         expected: What they should be, of the same shape.
         allowed: The largest difference.
+
+    Returns:
+        The largest difference that there is.
 
     Raises:
         ProofError: If the shapes differ, or a difference is larger or not a number.
@@ -287,6 +307,7 @@ def _compare(
     # Written so that a difference that is not a number is refused too.
     if not difference <= allowed:
         raise ProofError(f"{what} is off by {difference:.3g}; allowed: {allowed:.3g}")
+    return difference
 
 
 def _first(tensors: Arrays, count: int) -> dict[str, NDArray[np.generic]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import onnx_ir as ir
@@ -15,6 +15,23 @@ from graftscope.v1 import bundle_pb2
 Arrays = Mapping[str, NDArray[np.generic]]
 Stored = Mapping[str, Arrays]
 """Arrays (1, ...) or (count, ...) by the bundle's file and the input's name."""
+
+
+TOLERANCE: Final = 1e-5
+"""Largest difference, as a share of the image range's width: float32 sums in another order."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far images may be apart, as shares of the width of their range.
+
+    Attributes:
+        source: The generator's from those of what it was made from.
+        halves: Those of halves from the generator's, where arithmetic may be reordered.
+    """
+
+    source: float = TOLERANCE
+    halves: float = TOLERANCE
 
 
 class Reference(Protocol):
@@ -66,6 +83,9 @@ class GeneratorSubject:
         bounded: Whether no image may leave the range from low to high; else that is where most
             pixels lie.
         notes: What was guessed, and what a user should know beside; one line each.
+        agreement: How far images may be apart; more than the last digits where what it was made
+            from rounds on the way.
+        changes: How the graph differs from what it was made from, in form; one line each.
         find_hooks: Finds where PyTorch computes the layers; None where it comes from elsewhere.
     """
 
@@ -81,4 +101,6 @@ class GeneratorSubject:
     stored: Stored = field(default_factory=dict)
     bounded: bool = True
     notes: tuple[str, ...] = ()
+    agreement: Agreement = Agreement()
+    changes: tuple[str, ...] = ()
     find_hooks: HookFinder | None = None

@@ -8,11 +8,21 @@
 It works on graphs alone, with onnx-ir; it must not know torch, gRPC or sessions.
 """
 
+from graftscope.graph._channel_axes import is_channels_last
 from graftscope.graph._cost import Cost, cost_of
 from graftscope.graph._cut import Cut, cut
+from graftscope.graph._dither import dither, rounds
 from graftscope.graph._fitness import refuse_unfit
+from graftscope.graph._float32 import compute_in_float32
 from graftscope.graph._free_batch import free_batch
 from graftscope.graph._halves import upper_half
+from graftscope.graph._image_form import (
+    before_rounding,
+    image_channels_first,
+    image_in_float32,
+    image_without_rounding,
+    input_channels_first,
+)
 from graftscope.graph._intervention import (
     Assignment,
     Intervened,
@@ -98,18 +108,27 @@ __all__ = [
     "TrainingModeError",
     "UnknownTensorError",
     "accumulate",
+    "before_rounding",
+    "compute_in_float32",
     "cost_of",
     "cut",
+    "dither",
     "factor_name",
     "find_layers",
     "free_batch",
     "has_batch_axis",
+    "image_channels_first",
+    "image_in_float32",
     "image_of",
+    "image_without_rounding",
+    "input_channels_first",
     "inputs_for_randomness",
     "intervene",
+    "is_channels_last",
     "normalise",
     "reduce_effects",
     "refuse_unfit",
+    "rounds",
     "splice",
     "splice_samples",
     "static_extents",

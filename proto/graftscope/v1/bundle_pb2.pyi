@@ -591,6 +591,8 @@ class Provenance(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
     TORCH_HOOKS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    AGREEMENT_FIELD_NUMBER: _builtins.int
     recipe: _builtins.str
     data: _builtins.str
     licence: _builtins.str
@@ -612,6 +614,16 @@ class Provenance(_message.Message):
     def torch_hooks(self) -> _containers.MessageMap[_builtins.str, Global___TorchHook]:
         """By layer's name; only where the generator came from PyTorch."""
 
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """How the graphs differ in form from what they were made from, such as "image: channels last; taken
+        as (B, C, H, W)"; one line each.
+        """
+
+    @_builtins.property
+    def agreement(self) -> Global___Agreement:
+        """Absent where images agree within 1e-5 of their range."""
+
     def __init__(
         self,
         *,
@@ -624,11 +636,44 @@ class Provenance(_message.Message):
         steps: _builtins.int = ...,
         settings: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         torch_hooks: _abc.Mapping[_builtins.str, Global___TorchHook] | None = ...,
+        changes: _abc.Iterable[_builtins.str] | None = ...,
+        agreement: Global___Agreement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "licence", b"licence", "metrics", b"metrics", "recipe", b"recipe", "seed", b"seed", "settings", b"settings", "steps", b"steps", "torch_hooks", b"torch_hooks", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "changes", b"changes", "data", b"data", "licence", b"licence", "metrics", b"metrics", "recipe", b"recipe", "seed", b"seed", "settings", b"settings", "steps", b"steps", "torch_hooks", b"torch_hooks", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Provenance: _TypeAlias = Provenance  # noqa: Y015
+
+@_typing.final
+class Agreement(_message.Message):
+    """How far images may be apart where a generator rounds on the way, as in float16 or in whole numbers.
+    Shares of the width of the images' range.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_ALLOWED_FIELD_NUMBER: _builtins.int
+    SOURCE_FOUND_FIELD_NUMBER: _builtins.int
+    HALVES_ALLOWED_FIELD_NUMBER: _builtins.int
+    source_allowed: _builtins.float
+    """The generator's from those of what it was made from: allowed, and the largest that was found."""
+    source_found: _builtins.float
+    halves_allowed: _builtins.float
+    """Halves' from the whole generator's, where ONNX Runtime optimises the graphs."""
+    def __init__(
+        self,
+        *,
+        source_allowed: _builtins.float = ...,
+        source_found: _builtins.float = ...,
+        halves_allowed: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["halves_allowed", b"halves_allowed", "source_allowed", b"source_allowed", "source_found", b"source_found"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Agreement: _TypeAlias = Agreement  # noqa: Y015

@@ -18,7 +18,10 @@ from graftscope.exporter.errors import SourceError
 CHANNELS: Final = (1, 3, 4)
 """Grey, colours, colours with opacity."""
 
-_ALLOWED: Final = "an image is FLOAT (B, C, H, W) with 1, 3 or 4 channels C"
+_TYPES: Final = (None, ir.DataType.FLOAT, ir.DataType.UINT8)
+_ALLOWED: Final = (
+    "an image is float or uint8, (B, C, H, W) or (B, H, W, C), with 1, 3 or 4 channels C"
+)
 
 _COMMON_RANGES: Final = ((-1.0, 1.0), (0.0, 1.0), (0.0, 255.0))
 _NOT_UNIT: Final = 16.0
@@ -33,6 +36,7 @@ _BOUNDED: Final = {
     "Softsign": (-1.0, 1.0),
     "Tanh": (-1.0, 1.0),
 }
+_BYTES: Final = (0.0, 255.0)
 _KEEPS_VALUES: Final = frozenset(
     {"DepthToSpace", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
 )
@@ -92,12 +96,13 @@ def choose_output(graph: ir.Graph, wanted: str | None) -> tuple[str, ...]:
 
 
 def require_image(value: ir.Value) -> None:
-    """Refuse an output whose shape is known and is no image's."""
+    """Refuse an output in plain form that is no image (B, C, H, W) with all but the batch fixed."""
     dims = () if value.shape is None else value.shape.dims
     if (
         len(dims) != 4
         or not all(isinstance(dim, int) for dim in dims[1:])
-        or not _may_be_image(value)
+        or dims[1] not in CHANNELS
+        or value.dtype is not ir.DataType.FLOAT
     ):
         raise SourceError(f"this is no generator of images: {_ALLOWED}, not {_listed([value])}")
 
@@ -119,7 +124,7 @@ def find_range(
     """
     if wanted is not None and not wanted[0] < wanted[1]:
         raise SourceError(f"--range {wanted[0]:g},{wanted[1]:g} is empty: LOW must be below HIGH")
-    told = _interval_of(image)
+    told = interval_of(image)
     if told is not None and wanted in (None, told):
         return ImageRange(*told, bounded=True)
     if told is not None and wanted is not None and wanted[0] <= told[0] and told[1] <= wanted[1]:
@@ -139,14 +144,14 @@ def find_range(
 
 def _may_be_image(value: ir.Value) -> bool:
     """Tell whether nothing that is known of an output keeps it from being an image."""
-    if value.dtype not in (None, ir.DataType.FLOAT):
+    if value.dtype not in _TYPES:
         return False
     if value.shape is None:
         return True
     if len(value.shape) != 4:
         return False
-    channels = value.shape[1]
-    return not isinstance(channels, int) or channels in CHANNELS
+    ends = value.shape[1], value.shape[3]
+    return any(not isinstance(channels, int) or channels in CHANNELS for channels in ends)
 
 
 def _listed(values: Iterable[ir.Value]) -> str:
@@ -181,7 +186,7 @@ def _guess(images: NDArray[np.float32]) -> tuple[float, float]:
     return chosen
 
 
-def _interval_of(value: ir.Value) -> Interval | None:
+def interval_of(value: ir.Value) -> Interval | None:
     """Return the bounds that the end of a graph puts on a tensor.
 
     Args:
@@ -191,28 +196,30 @@ def _interval_of(value: ir.Value) -> Interval | None:
         The least and the largest value that it can have; None where nothing bounds it.
     """
     node = value.producer()
-    if node is None:
-        return None
+    if node is None or value.dtype is ir.DataType.UINT8:
+        return _BYTES if value.dtype is ir.DataType.UINT8 else None
     if node.op_type in _BOUNDED:
         return _BOUNDED[node.op_type]
     data = node.inputs[0] if node.inputs else None
     if data is None:
         return None
-    if node.op_type in _KEEPS_VALUES or (node.op_type == "Cast" and _is_float(data)):
-        return _interval_of(data)
+    if node.op_type in _KEEPS_VALUES or (node.op_type == "Cast" and _keeps_numbers(data)):
+        return interval_of(data)
     if node.op_type == "Clip":
         return _clipped(node)
     return _rescaled(node) if node.op_type in _AFFINE else None
 
 
-def _is_float(value: ir.Value) -> bool:
-    return value.dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16)
+def _keeps_numbers(value: ir.Value) -> bool:
+    """Tell whether a Cast of that tensor, to a type that an image has, lets its numbers be."""
+    floats = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+    return value.dtype in (*floats, ir.DataType.UINT8)
 
 
 def _clipped(node: ir.Node) -> Interval | None:
     data, *bounds = node.inputs
     assert data is not None
-    given = _interval_of(data) or (-np.inf, np.inf)
+    given = interval_of(data) or (-np.inf, np.inf)
     numbers = [_number(each) for each in bounds]
     low, high = (*numbers, None, None)[:2]
     least = given[0] if low is None else max(given[0], low)
@@ -225,7 +232,7 @@ def _rescaled(node: ir.Node) -> Interval | None:
     first, second = node.inputs
     swapped = _number(second) is None
     number, data = (_number(first), second) if swapped else (_number(second), first)
-    given = None if data is None or number is None else _interval_of(data)
+    given = None if data is None or number is None else interval_of(data)
     if given is None or number is None:
         return None
     ends = [_applied(node.op_type, end, number, swapped) for end in given]

@@ -15,16 +15,19 @@ from numpy.typing import NDArray
 
 from graftscope.exporter._inputs import ChosenInputs, make_inputs
 from graftscope.exporter._options import InputChoice, InputKind, Options, Shape
+from graftscope.exporter._rounding import measure_agreement
 from graftscope.exporter._samples import sample_images
 from graftscope.exporter._sessions import CpuSession
-from graftscope.exporter._subject import Arrays, GeneratorSubject
+from graftscope.exporter._subject import GeneratorSubject
 from graftscope.exporter.errors import ProofError, SourceError
 from graftscope.exporter.progress import quiet
 from graftscope.exporter.sources._image import choose_output, find_range, require_image
 from graftscope.exporter.sources._onnx_file import file_reference, read_onnx
 from graftscope.exporter.sources._onnx_inputs import build_in_numbers, guess_choices, known_inputs
+from graftscope.exporter.sources._plain_ends import plain_ends, type_changes
 from graftscope.graph import (
     Noise,
+    compute_in_float32,
     free_batch,
     image_of,
     inputs_for_randomness,
@@ -59,6 +62,7 @@ def subject_from_onnx(path: Path, licence: str | None, options: Options) -> Gene
 
 def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject:
     model = read_onnx(path)
+    types = compute_in_float32(model)
     notes = choose_output(model.graph, options.output)
     model, left_out = _without_unused(model)
     _fix_shapes(model, options.shapes)
@@ -67,22 +71,41 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
     refuse_unfit(model)
     known_inputs(model.graph)  # refuses what could not be run to learn shapes
     _observe_shapes(model, path)
+    ends = plain_ends(model)
     require_image(image_of(model.graph))
     noise = inputs_for_randomness(model)
     free_batch(model)
     chosen, guessed = _choose(model.graph, noise, choices)
     image = image_of(model.graph)
-    found = find_range(image, options.image_range, lambda: _sample(path, model, chosen, numbers))
+    source = file_reference(path, image.name or "", numbers, hold_noise=False)
+    found = find_range(
+        image,
+        options.image_range or ends.range,
+        lambda: sample_images(model, chosen.inputs, chosen.stored, ends.reference(source)),
+    )
+    if noise:
+        source = file_reference(path, image.name or "", numbers, hold_noise=True)
+    changes = (*type_changes(types), *ends.notes)
+    agreement = measure_agreement(
+        model,
+        chosen.inputs,
+        chosen.stored,
+        types,
+        width=found.high - found.low,
+        folder=path.parent,
+    )
     return GeneratorSubject(
         model,
         chosen.inputs,
         found.low,
         found.high,
-        file_reference(path, image.name or "", numbers, hold_noise=bool(noise)),
+        ends.reference(source),
         provenance=_provenance(path, licence),
         stored=chosen.stored,
         bounded=found.bounded,
-        notes=(*notes, *left_out, *guessed, *found.notes),
+        notes=(*notes, *left_out, *changes, *guessed, *found.notes),
+        agreement=ends.agreement(agreement, found.high - found.low),
+        changes=changes,
     )
 
 
@@ -140,14 +163,6 @@ def _own_choice(noise: Noise) -> InputChoice:
     if noise.bounds is None:
         return InputChoice(noise.name, InputKind.NORMAL)
     return InputChoice(noise.name, InputKind.UNIFORM, noise.bounds)
-
-
-def _sample(
-    path: Path, model: ir.Model, chosen: ChosenInputs, numbers: Arrays
-) -> NDArray[np.float32]:
-    """Draw images from the prior with the file itself."""
-    compute = file_reference(path, image_of(model.graph).name or "", numbers, hold_noise=False)
-    return sample_images(model, chosen.inputs, chosen.stored, compute)
 
 
 def _provenance(path: Path, licence: str | None) -> bundle_pb2.Provenance:

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from graftscope.exporter._evaluator import Evaluator, runnable
 from graftscope.exporter._samples import held_value
 from graftscope.exporter._sessions import CpuSession
 from graftscope.exporter._subject import Arrays, Reference
@@ -69,7 +70,7 @@ def file_reference(path: Path, output: str, numbers: Arrays, *, hold_noise: bool
     """
     try:
         content = _with_held_noise(path) if hold_noise else None
-        session = CpuSession(path, optimised=False, content=content)
+        session = runnable(path, content)
     except ProofError as error:
         raise SourceError(f"source {str(path)!r}: {error}") from error
 
@@ -182,14 +183,19 @@ def _reason(error: Exception) -> str:
     return one_line(error).rpartition("failed: ")[-1]
 
 
-def _run(session: CpuSession, inputs: Arrays, numbers: Arrays) -> Mapping[str, NDArray[np.float32]]:
-    """Run the file, with zeros for the inputs that do not reach the image."""
+def _run(
+    session: CpuSession | Evaluator, inputs: Arrays, numbers: Arrays
+) -> Mapping[str, NDArray[np.float32]]:
+    """Run the file in its own types, with zeros for the inputs that do not reach the image."""
     count = len(next(iter(inputs.values())))
+    types = session.input_types
     zeros = {
         name: np.zeros((count, *shape[1:]) if shape else (), dtype)
-        for name, (shape, dtype) in session.input_types.items()
+        for name, (shape, dtype) in types.items()
     }
-    return session.run({**zeros, **inputs, **numbers})
+    given = {name: array for name, array in {**inputs, **numbers}.items() if name in types}
+    own = {name: array.astype(types[name][1], copy=False) for name, array in given.items()}
+    return session.run({**zeros, **own})
 
 
 def _with_held_noise(path: Path) -> bytes:

@@ -1,0 +1,71 @@
+"""How far rounding on the way moves a generator's images, and so how far two of them may be apart.
+
+A generator in float16, or a quantised one, rounds what its layers give. The same network computed
+in another order, or without the rounding, gives images that differ by more than the last digits;
+by how much is measured: what is rounded is moved at random, by up to half a step, and the
+largest move of a pixel counts. What is allowed is a multiple of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+
+from graftscope.exporter._samples import draw_latents
+from graftscope.exporter._sessions import CpuSession
+from graftscope.exporter._subject import TOLERANCE, Agreement, Stored
+from graftscope.graph import dither, rounds
+from graftscope.v1 import bundle_pb2
+
+_SAMPLES: Final = 2
+_MOVES: Final = 3
+_FACTOR: Final = 4.0
+"""Over the largest of a few random moves, which is no bound by itself."""
+
+_SHARES: Final = {
+    ir.DataType.FLOAT16: 2.0**-11,
+    ir.DataType.BFLOAT16: 2.0**-8,
+}
+"""Half a step of a type, as a share of the number; float64 rounds less than float32."""
+
+
+def measure_agreement(
+    model: ir.Model,
+    inputs: Sequence[bundle_pb2.Input],
+    stored: Stored,
+    types: Mapping[str, ir.DataType],
+    *,
+    width: float,
+    folder: Path = Path(),
+) -> Agreement:
+    """Measure how far images may be apart.
+
+    Args:
+        model: The generator's graph.
+        inputs: What it takes.
+        stored: Values of inputs that lie in files.
+        types: What its source computes in other floating-point types, by the tensor's name.
+        width: Of the images' range.
+        folder: Where its external weights lie.
+    """
+    shares = {name: _SHARES[dtype] for name, dtype in types.items() if dtype in _SHARES}
+    if not shares and not rounds(model):
+        return Agreement()
+    latents = draw_latents(inputs, stored, _SAMPLES, seed=2)
+
+    def move(moved: Mapping[str, float]) -> float:
+        (image,) = _session(model, folder).run(latents).values()
+        copies = (dither(model, moved, seed) for seed in range(_MOVES))
+        images = [next(iter(_session(copy, folder).run(latents).values())) for copy in copies]
+        apart = max(float(np.abs(each.astype(np.float64) - image).max()) for each in images)
+        return max(TOLERANCE, _FACTOR * apart / width)
+
+    halves = move({}) if rounds(model) else TOLERANCE
+    return Agreement(max(move(shares), halves) if shares else halves, halves)
+
+
+def _session(model: ir.Model, folder: Path) -> CpuSession:
+    content = ir.to_proto(model).SerializeToString()
+    return CpuSession(folder / "generator.onnx", optimised=False, content=content)
