@@ -14,6 +14,7 @@ from graftscope.graph._cut import Cut, cut
 from graftscope.graph._dither import dither, rounds
 from graftscope.graph._fitness import refuse_unfit
 from graftscope.graph._float32 import compute_in_float32
+from graftscope.graph._foreign import foreign_operations
 from graftscope.graph._free_batch import free_batch
 from graftscope.graph._halves import upper_half
 from graftscope.graph._image_form import (
@@ -33,6 +34,7 @@ from graftscope.graph._intervention import (
     where_name,
 )
 from graftscope.graph._layers import Layer, find_layers
+from graftscope.graph._operations import operation
 from graftscope.graph._plain_form import normalise, strip_metadata
 from graftscope.graph._randomness import Noise, inputs_for_randomness
 from graftscope.graph._reduction import (
@@ -65,6 +67,7 @@ from graftscope.graph._tensors import image_of
 from graftscope.graph.errors import (
     CutError,
     FixedBatchError,
+    ForeignLayoutError,
     GraphError,
     LoopError,
     NoLayersError,
@@ -96,6 +99,7 @@ __all__ = [
     "Cut",
     "CutError",
     "FixedBatchError",
+    "ForeignLayoutError",
     "GraphError",
     "Intervened",
     "Layer",
@@ -115,6 +119,7 @@ __all__ = [
     "dither",
     "factor_name",
     "find_layers",
+    "foreign_operations",
     "free_batch",
     "has_batch_axis",
     "image_channels_first",
@@ -126,6 +131,7 @@ __all__ = [
     "intervene",
     "is_channels_last",
     "normalise",
+    "operation",
     "reduce_effects",
     "refuse_unfit",
     "rounds",

@@ -19,6 +19,7 @@ from typing import Final
 
 import onnx_ir as ir
 
+from graftscope.graph._operations import operation
 from graftscope.graph._tensors import title
 from graftscope.graph.errors import FixedBatchError
 
@@ -53,13 +54,13 @@ def axis_behind(node: ir.Node, axes: Axes) -> int:
     Raises:
         FixedBatchError: If the node does not keep samples apart, or is not known to.
     """
-    if node.op_type in _ELEMENTWISE:
+    if operation(node) in _ELEMENTWISE:
         return _broadcast(node, axes)
-    if node.op_type in _SAMPLE_BY_SAMPLE:
+    if operation(node) in _SAMPLE_BY_SAMPLE:
         return _sample_by_sample(node, axes)
-    if node.op_type.startswith("Reduce"):
+    if operation(node).startswith("Reduce"):
         return _reduced(node, axes)
-    rule = _RULES.get(node.op_type)
+    rule = _RULES.get(operation(node))
     if rule is None:
         raise in_the_way(node, "it is not known to keep samples apart")
     return rule(node, axes)

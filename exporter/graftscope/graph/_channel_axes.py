@@ -16,6 +16,7 @@ from typing import Final
 
 import onnx_ir as ir
 
+from graftscope.graph._operations import operation
 from graftscope.graph._tensors import constants_of, inputs_of
 
 FIRST: Final = 1
@@ -63,7 +64,7 @@ def _spread(node: ir.Node, axes: dict[ir.Value, int]) -> None:
         if len(maps) == 2 and len(order) == 4:
             _take_along(order, node, axes)
         return
-    if node.domain or node.op_type in _MOVES | _ON_MAPS:
+    if node.domain or operation(node) in _MOVES | _ON_MAPS:
         return
     told = next((axes[value] for value in maps if value in axes), None)
     if told is not None:
@@ -96,7 +97,7 @@ def _reads_last(node: ir.Node, same: Container[ir.Value]) -> bool:
 
 
 def _is(node: ir.Node, operations: frozenset[str]) -> bool:
-    return not node.domain and node.op_type in operations
+    return operation(node) in operations
 
 
 def is_channels_last(graph: ir.Graph, value: ir.Value, counts: Collection[int]) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from graftscope.graph._operations import operation
 from graftscope.graph._shapes import infer_missing_shapes
 
 _PRODUCTS = frozenset({"Gemm", "MatMul"})
@@ -44,11 +45,11 @@ def cost_of(model: ir.Model) -> Cost:
 
 
 def _operations(node: ir.Node) -> int:
-    if node.op_type == "Conv":
+    if operation(node) == "Conv":
         return 2 * _elements(node.outputs[0]) * math.prod(_extents(node.inputs[1])[1:])
-    if node.op_type == "ConvTranspose":
+    if operation(node) == "ConvTranspose":
         return 2 * _elements(node.inputs[0]) * math.prod(_extents(node.inputs[1])[1:])
-    if node.op_type in _PRODUCTS:
+    if operation(node) in _PRODUCTS:
         shared = _extents(node.inputs[0])
         first = bool(node.attributes.get_int("transA", 0))
         return 2 * _elements(node.outputs[0]) * (shared[0 if first else -1] if shared else 0)

@@ -21,7 +21,9 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from graftscope.graph._fitness import CHOICES
+from graftscope.graph._foreign import foreign_operations, foreign_tensors
 from graftscope.graph._halves import half_above, lower_half, what_is_below
+from graftscope.graph._operations import operation
 from graftscope.graph._randomness import RANDOM
 from graftscope.graph._shapes import has_batch_axis, infer_missing_shapes
 from graftscope.graph._tensors import (
@@ -126,9 +128,9 @@ def cut_through(model: ir.Model, activations: Sequence[ir.Value]) -> Halves:
 
 def _refuse_randomness(graph: ir.Graph) -> None:
     for node in ir.traversal.RecursiveGraphIterator(graph):
-        if node.op_type in _DRAWS:
+        if operation(node) in _DRAWS:
             raise RandomGraphError(
-                f"node {node.name!r} ({node.op_type}) draws random numbers inside the graph; "
+                f"node {node.name!r} ({operation(node)}) draws random numbers inside the graph; "
                 "they must come from an input, so that an original and its hybrid share them"
             )
 
@@ -141,6 +143,8 @@ def _refuse_unless_inside(graph: ir.Graph, value: ir.Value) -> None:
         reason = "is the same for every latent"
     elif value not in needed_for([image]):
         reason = f"does not reach the image {name_of(image)!r}"
+    elif value in foreign_tensors(graph):
+        reason = f"is made or read by {foreign_operations(graph)}"
     else:
         return
     raise CutError(f"tensor {name_of(value)!r} cannot be cut at: it {reason}")

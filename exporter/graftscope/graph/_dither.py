@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
+from graftscope.graph._operations import operation
 from graftscope.graph._tensors import affected_by, name_of, tensors_of
 from graftscope.graph._values import free_name, initializer, insert
 
@@ -48,9 +49,12 @@ def dither(model: ir.Model, shares: Mapping[str, float], seed: int) -> ir.Model:
     return copy
 
 
+_QUANTISE: Final = frozenset({"QuantizeLinear", "com.microsoft::QuantizeLinear"})
+
+
 def _quantised(graph: ir.Graph) -> list[ir.Node]:
     behind = affected_by(graph, graph.inputs)
-    return [node for node in graph if node.op_type == "QuantizeLinear" and node.inputs[0] in behind]
+    return [node for node in graph if operation(node) in _QUANTISE and node.inputs[0] in behind]
 
 
 def _move(graph: ir.Graph, value: ir.Value, share: float, seed: int) -> None:

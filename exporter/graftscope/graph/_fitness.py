@@ -1,4 +1,4 @@
-"""What a generator's graph must not hold: loops, training mode, random choices that are discrete.
+"""What a generator's graph must not hold: loops, training mode, discrete choices, blocked maps.
 
 A graph that passes computes the same for one sample and for many, so it can be cut and edited. It
 must not know layers or cuts.
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
+from graftscope.graph._foreign import refuse_blocks
+from graftscope.graph._operations import operation
 from graftscope.graph._tensors import affected_by, image_of, needed_for, title
 from graftscope.graph.errors import LoopError, RandomGraphError, TrainingModeError
 
@@ -26,19 +28,21 @@ def refuse_unfit(model: ir.Model) -> None:
         LoopError: If a loop lies between the inputs and the image.
         TrainingModeError: If a node computes as in training.
         RandomGraphError: If a node draws random choices.
+        ForeignLayoutError: If its maps are laid out for one processor.
         GraphError: If there is not exactly one output.
     """
+    refuse_blocks(model.graph)
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
         _refuse_training(node)
-        if node.op_type in CHOICES:
+        if operation(node) in CHOICES:
             raise RandomGraphError(
                 f"node {title(node)} draws random choices inside the graph, which cannot become "
                 "an input; export the generator without them"
             )
-        if node.op_type == "Dropout":
+        if operation(node) == "Dropout":
             _drop(node)
     for node in _between(model.graph):
-        if node.op_type in _LOOPS:
+        if operation(node) in _LOOPS:
             raise LoopError(
                 f"node {title(node)} is a loop between the inputs and the image; a generator "
                 "with a loop cannot be cut: export it with the loop unrolled"
@@ -60,9 +64,9 @@ def _refuse_training(node: ir.Node) -> None:
 
 
 def _in_training(node: ir.Node) -> bool:
-    if node.op_type == "BatchNormalization":
+    if operation(node) == "BatchNormalization":
         return bool(node.attributes.get_int("training_mode", 0))
-    if node.op_type != "Dropout" or len(node.inputs) < 3 or node.inputs[2] is None:
+    if operation(node) != "Dropout" or len(node.inputs) < 3 or node.inputs[2] is None:
         return False
     mode = node.inputs[2].const_value
     # A mode that is only known when the graph runs may be training.

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
+from graftscope.graph._operations import operation
 from graftscope.graph._tensors import affected_by, name_of, tensors_of
 
 _HALF: Final = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
@@ -60,7 +61,7 @@ def compute_in_float32(model: ir.Model) -> dict[str, ir.DataType]:
 def _needs_narrowing(graph: ir.Graph) -> bool:
     """Tell whether the image, or a linear operation behind the inputs, is in float64."""
     behind = affected_by(graph, graph.inputs)
-    linear = [node for node in graph if node.op_type in _LINEAR and not node.domain]
+    linear = [node for node in graph if operation(node) in _LINEAR]
     computed = [value for node in linear for value in node.outputs if value in behind]
     return any(value.dtype is ir.DataType.DOUBLE for value in (*computed, *graph.outputs))
 
@@ -94,7 +95,7 @@ def _change_attributes(node: ir.Node, types: Collection[ir.DataType | None]) -> 
 def _drop_casts(graph: ir.Graph) -> None:
     """Take out the casts from float32 to float32; one that makes the image passes it on."""
     for node in list(graph):
-        data = node.inputs[0] if node.op_type in ("Cast", "CastLike") and not node.domain else None
+        data = node.inputs[0] if operation(node) in ("Cast", "CastLike") else None
         if data is None or data.dtype is not ir.DataType.FLOAT:
             continue
         result = node.outputs[0]

@@ -17,6 +17,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graftscope.graph._batch_axis import axis_behind, extents_of, in_the_way, place_behind_reshape
+from graftscope.graph._operations import operation
 from graftscope.graph._shapes import has_batch_axis, infer_missing_shapes
 from graftscope.graph._tensors import image_of, inputs_of, name_of, tensors_of
 from graftscope.graph._values import free_name, initializer, insert
@@ -109,19 +110,19 @@ def _follow(graph: ir.Graph) -> dict[ir.Value, int]:
     outers = dict.fromkeys(graph.inputs, 1)
     for node in list(graph):
         batched = [value for value in inputs_of(node) if value in axes]
-        if not batched or node.op_type in _ASK_FOR_SHAPE:
+        if not batched or operation(node) in _ASK_FOR_SHAPE:
             continue
         if len({outers[value] for value in batched}) != 1:
             raise in_the_way(node, "it brings together tensors that have the batch elsewhere")
         outer = outers[batched[0]]
-        if node.op_type == "Reshape":
+        if operation(node) == "Reshape":
             axis, outer = place_behind_reshape(node, axes, outer)
         else:
             axis = axis_behind(node, axes)
         axes.update(dict.fromkeys(node.outputs, axis))
         outers.update(dict.fromkeys(node.outputs, outer))
         _let_be(graph, node, axis)
-        if node.op_type == "Concat":
+        if operation(node) == "Concat":
             _repeat_constants(graph, node, axes)
     return axes
 
@@ -146,13 +147,13 @@ def _free(value: ir.Value, axis: int) -> None:
 
 def _let_be(graph: ir.Graph, node: ir.Node, axis: int) -> None:
     """Take the batch's extent out of what a node is told to make."""
-    made = list(extents_of(node.outputs[0], node)) if node.op_type in _TELLS_EXTENTS else []
-    if node.op_type == "Reshape":
+    made = list(extents_of(node.outputs[0], node)) if operation(node) in _TELLS_EXTENTS else []
+    if operation(node) == "Reshape":
         node.replace_input_with(1, _ints(graph, node, [*made[:axis], -1, *made[axis + 1 :]]))
         node.attributes.pop("allowzero", None)
-    elif node.op_type == "Expand":
+    elif operation(node) == "Expand":
         node.replace_input_with(1, _ints(graph, node, [*made[:axis], 1, *made[axis + 1 :]]))
-    elif node.op_type == "Resize" and len(node.inputs) > 3 and node.inputs[3] is not None:
+    elif operation(node) == "Resize" and len(node.inputs) > 3 and node.inputs[3] is not None:
         data = node.inputs[0]
         assert data is not None
         first, rest = _extent(graph, node, data, 0), _ints(graph, node, made[1:])

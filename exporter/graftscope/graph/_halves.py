@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from graftscope.graph._operations import operation
 from graftscope.graph._shapes import infer_missing_shapes, static_extents
 from graftscope.graph._tensors import (
     affected_by,
@@ -135,7 +136,7 @@ def _part(
 
 def _asks_for_batch(node: ir.Node, graph: ir.Graph) -> bool:
     """Tell whether a node reads the shape of a tensor of which only the batch is not fixed."""
-    value = node.inputs[0] if node.op_type == "Shape" else None
+    value = node.inputs[0] if operation(node) == "Shape" else None
     if value is None or not value.shape or static_extents(value) is None:
         return False
     batch = _batch_of(graph)

@@ -9,6 +9,7 @@ from typing import Final
 
 import onnx_ir as ir
 
+from graftscope.graph._operations import operation
 from graftscope.graph._tensors import image_of, name_of
 from graftscope.graph._values import free_name, insert, typed_input
 
@@ -24,8 +25,7 @@ def rearranges(node: ir.Node | None, order: tuple[int, ...]) -> bool:
     """Tell whether a node puts the axes of a tensor into that order."""
     return (
         node is not None
-        and node.op_type == "Transpose"
-        and not node.domain
+        and operation(node) == "Transpose"
         and tuple(node.attributes.get_ints("perm", ())) == order
     )
 
@@ -62,7 +62,7 @@ def before_rounding(graph: ir.Graph) -> ir.Value | None:
     """Return what an image of whole numbers is before it is rounded; None where nothing tells."""
     value: ir.Value | None = image_of(graph)
     while value is not None and (node := value.producer()) is not None:
-        if node.domain or node.op_type not in _MOVES | {"Cast"}:
+        if operation(node) not in _MOVES | {"Cast"}:
             return None
         value = node.inputs[0]
         if value is not None and value.dtype is ir.DataType.FLOAT:
@@ -76,7 +76,7 @@ def image_without_rounding(graph: ir.Graph) -> None:
     path: list[ir.Value] = []
     value: ir.Value | None = image
     while value is not None and (node := value.producer()) is not None:
-        if node.domain or node.op_type not in _MOVES | _ROUNDS | {"Clip"}:
+        if operation(node) not in _MOVES | _ROUNDS | {"Clip"}:
             break
         path.append(value)
         value = node.inputs[0]
@@ -85,7 +85,7 @@ def image_without_rounding(graph: ir.Graph) -> None:
     for each in reversed(path):
         node = each.producer()
         assert node is not None
-        if node.op_type in _ROUNDS and not node.domain:
+        if operation(node) in _ROUNDS:
             _bypass(graph, node)
 
 
@@ -116,10 +116,10 @@ def _replace_input(graph: ir.Graph, old: ir.Value, new: ir.Value, node: ir.Node)
     return inner
 
 
-def _append(graph: ir.Graph, operation: str, value: ir.Value, attributes: object) -> ir.Value:
-    node = ir.node(operation, [value], attributes)  # type: ignore[arg-type]  # checked by onnx-ir
+def _append(graph: ir.Graph, kind: str, value: ir.Value, attributes: object) -> ir.Value:
+    node = ir.node(kind, [value], attributes)  # type: ignore[arg-type]  # checked by onnx-ir
     graph.append(node)
-    node.name = free_name(graph, f"{name_of(value)}_{operation.lower()}")
+    node.name = free_name(graph, f"{name_of(value)}_{kind.lower()}")
     return node.outputs[0]
 
 

@@ -14,6 +14,7 @@ Rules
 5. They are ordered as the graph computes them, from the latents to the image; latents are the
    first layers (Definition 3), whatever reads them.
 6. All extents but the batch are fixed.
+7. What operations of foreign domains make or read is none, for they may arrange it in another way.
 
 Axes: B batch, C channels, H and W pixels, N tokens.
 """
@@ -24,7 +25,9 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
+from graftscope.graph._foreign import foreign_operations, foreign_tensors
 from graftscope.graph._layer_names import layer_names
+from graftscope.graph._operations import operation
 from graftscope.graph._shapes import LayerKind, infer_missing_shapes, kind_of, static_extents
 from graftscope.graph._tensors import (
     affected_by,
@@ -96,10 +99,12 @@ def find_layers(
 
 def _require_fixed_extents(graph: ir.Graph, inner: Sequence[ir.Value]) -> None:
     if not inner:
-        operations = ", ".join(sorted({node.op_type for node in graph})) or "none"
+        operations = ", ".join(sorted({operation(node) for node in graph})) or "none"
+        foreign = foreign_operations(graph)
         raise NoLayersError(
             f"no layer found: a layer feeds one of {', '.join(sorted(_LINEAR))} and lies behind "
             f"another of them; the graph's operations: {operations}"
+            + (f"; layers may hide behind {foreign}" if foreign else "")
         )
     if all(kind_of(value) is None for value in inner):
         value = inner[0]
@@ -135,12 +140,14 @@ def _points(graph: ir.Graph, constant: Collection[str]) -> list[ir.Value]:
     Raises:
         GraphError: If there is not exactly one output.
     """
-    linear = [out for node in graph if node.op_type in _LINEAR for out in node.outputs]
+    linear = [
+        out for node in graph if operation(node) in _LINEAR or node.domain for out in node.outputs
+    ]
     same = constants_of(graph, [value for value in graph.inputs if value.name in constant])
     behind = affected_by(graph, linear) - same
     feeding = [*_read_values(graph, same), *_joined_parts(graph)]
     read = {each for value in feeding for each in _before_resampling(value, same)}
-    wanted = (read | {*_sums(graph, same)}) & behind
+    wanted = ((read | {*_sums(graph, same)}) & behind) - foreign_tensors(graph)
     return [value for node in graph for value in node.outputs if value in wanted]
 
 
@@ -155,9 +162,9 @@ def _read_values(graph: ir.Graph, same: set[ir.Value]) -> Iterator[ir.Value]:
 
 def _reads_data(node: ir.Node, same: set[ir.Value]) -> bool:
     """Tell whether a node multiplies data, not weights, by weights that mix channels."""
-    if node.op_type in _CONVOLUTIONS:
+    if operation(node) in _CONVOLUTIONS:
         return not _is_blur(node)
-    return node.op_type in _PRODUCTS and node.inputs[1] in same and node.inputs[0] not in same
+    return operation(node) in _PRODUCTS and node.inputs[1] in same and node.inputs[0] not in same
 
 
 def _is_blur(node: ir.Node) -> bool:
@@ -175,7 +182,7 @@ def _joined_parts(graph: ir.Graph) -> Iterator[ir.Value]:
     needed = needed_for([image_of(graph)]) - {image_of(graph)}
     axes = {(LayerKind.MAP, 1), (LayerKind.MAP, -3), (LayerKind.TOKENS, 2), (LayerKind.TOKENS, -1)}
     for node in graph:
-        if node.op_type == "Concat" and node.outputs[0] in needed:
+        if operation(node) == "Concat" and node.outputs[0] in needed:
             axis = node.attributes.get_int("axis", 0)
             yield from (each for each in inputs_of(node) if (kind_of(each), axis) in axes)
 
@@ -189,7 +196,7 @@ def _sums(graph: ir.Graph, same: set[ir.Value]) -> Iterator[ir.Value]:
     needed = needed_for([image]) - {image}
     for node in graph:
         joined = node.outputs[0]
-        if node.op_type != "Add" or joined not in needed or not same.isdisjoint(inputs_of(node)):
+        if operation(node) != "Add" or joined not in needed or not same.isdisjoint(inputs_of(node)):
             continue
         shapes = {str(value.shape) for value in (*inputs_of(node), joined)}
         if len(shapes) == 1 and _channels(joined) != _channels(image):
@@ -217,14 +224,14 @@ def _source(node: ir.Node, value: ir.Value) -> ir.Value | None:
     data = node.inputs[0] if node.inputs else None
     if data is None:
         return None
-    if node.op_type in ("Reshape", "Flatten"):
+    if operation(node) in ("Reshape", "Flatten"):
         flattened = kind_of(data) is LayerKind.MAP and kind_of(value) is LayerKind.VECTOR
         return data if flattened else None
-    squared = node.op_type == "Pow" or (node.op_type == "Mul" and data is node.inputs[1])
+    squared = operation(node) == "Pow" or (operation(node) == "Mul" and data is node.inputs[1])
     if squared and kind_of(value) is LayerKind.VECTOR:
         return data
-    apart = node.op_type in _KEEPS_CHANNELS_APART
-    if not apart and not (node.op_type in _CONVOLUTIONS and _is_blur(node)):
+    apart = operation(node) in _KEEPS_CHANNELS_APART
+    if not apart and not (operation(node) in _CONVOLUTIONS and _is_blur(node)):
         return None
     return data if _channels(data) == _channels(value) else None
 
@@ -236,7 +243,7 @@ class _Scaled(NamedTuple):
 
 def _scaled_by_style(node: ir.Node, same: set[ir.Value]) -> _Scaled | None:
     """Tell a product of a map (B, C, H, W) and a sample's own style (B, C, 1, 1) apart."""
-    for data, style in (node.inputs, node.inputs[::-1]) if node.op_type == "Mul" else ():
+    for data, style in (node.inputs, node.inputs[::-1]) if operation(node) == "Mul" else ():
         if data is None or style is None or style in same or kind_of(data) is not LayerKind.MAP:
             continue
         channels = _channels(data)
@@ -249,7 +256,7 @@ def _scaled_by_style(node: ir.Node, same: set[ir.Value]) -> _Scaled | None:
 def _before_unsqueezing(style: ir.Value) -> ir.Value:
     """Return the vector that a style (B, C, 1, 1) is made of, if it is made of one."""
     node = style.producer()
-    while node is not None and node.op_type in ("Unsqueeze", "Reshape"):
+    while node is not None and operation(node) in ("Unsqueeze", "Reshape"):
         source = node.inputs[0]
         if source is None or _channels(source) != _channels(style):
             break

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from graftscope.graph._operations import operation
 from graftscope.graph._shapes import infer_missing_shapes
 from graftscope.graph._tensors import affected_by, title
 from graftscope.graph._values import free_name, initializer, insert, typed_input
@@ -66,7 +67,7 @@ def inputs_for_randomness(model: ir.Model) -> tuple[Noise, ...]:
 
 
 def _is_random(node: ir.Node) -> bool:
-    return node.op_type in RANDOM
+    return operation(node) in RANDOM
 
 
 def _replace(graph: ir.Graph, node: ir.Node) -> Noise:
@@ -79,7 +80,7 @@ def _replace(graph: ir.Graph, node: ir.Node) -> Noise:
     graph.inputs.append(value)
     node.outputs[0].replace_all_uses_with(_arranged(graph, node, value), replace_graph_outputs=True)
     graph.remove(node, safe=True)
-    uniform = node.op_type in _UNIFORM
+    uniform = operation(node) in _UNIFORM
     return Noise(name, shape, _bounds(node) if uniform else None)
 
 
@@ -93,15 +94,15 @@ def _bounds(node: ir.Node) -> tuple[float, float]:
 def _arranged(graph: ir.Graph, node: ir.Node, value: ir.Value) -> ir.Value:
     """Put scale, mean and datatype of a random node behind its input."""
     steps = []
-    if node.op_type in _NORMAL:
+    if operation(node) in _NORMAL:
         scale = node.attributes.get_float("scale", 1.0)
         mean = node.attributes.get_float("mean", 0.0)
         steps += [("Mul", scale)] if scale != 1 else []
         steps += [("Add", mean)] if mean != 0 else []
-    for operation, number in steps:
-        step = f"{value.name}_{operation.lower()}"
+    for rescaling, number in steps:
+        step = f"{value.name}_{rescaling.lower()}"
         constant = initializer(graph, f"{step}_by", np.array(number, dtype=np.float32))
-        value = insert(graph, node, ir.node(operation, [value, constant]), step)
+        value = insert(graph, node, ir.node(rescaling, [value, constant]), step)
     if (dtype := _datatype(node)) != ir.DataType.FLOAT:
         cast = ir.node("Cast", [value], {"to": int(dtype)})
         value = insert(graph, node, cast, f"{value.name}_cast")
@@ -141,7 +142,7 @@ def _shape_behind_batch(graph: ir.Graph, node: ir.Node) -> tuple[int, ...]:
 
 def _drawn_shape(node: ir.Node) -> tuple[int | None, ...]:
     """Return the shape that a random node draws; None for a free extent."""
-    if not node.op_type.endswith("Like"):
+    if not operation(node).endswith("Like"):
         return tuple(node.attributes.get_ints("shape", ()))
     # What is drawn may be known better than what it is drawn like, such as a computed constant.
     like = node.outputs[0] if node.outputs[0].shape is not None else node.inputs[0]
@@ -170,14 +171,14 @@ def _until_joined(value: ir.Value, joined: set[ir.Value]) -> tuple[list[ir.Value
 
 def _results(value: ir.Value) -> Iterator[ir.Value]:
     for use in value.uses():
-        if use.node.op_type in _BROADCASTS:
+        if operation(use.node) in _BROADCASTS:
             yield use.node.outputs[0]
 
 
 def _require_only_broadcast(node: ir.Node, between: list[ir.Value]) -> None:
     for value in (node.outputs[0], *between):
         for use in value.uses():
-            if use.node.op_type not in _BROADCASTS:
+            if operation(use.node) not in _BROADCASTS:
                 raise _refusal(node, f"draws no batch, and {title(use.node)} does more than add")
 
 

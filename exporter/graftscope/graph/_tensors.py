@@ -8,6 +8,7 @@ from collections.abc import Container, Iterable, Iterator
 
 import onnx_ir as ir
 
+from graftscope.graph._operations import operation
 from graftscope.graph.errors import GraphError, UnknownTensorError
 
 _TENSORS_SHOWN = 12
@@ -103,7 +104,7 @@ def name_of(value: ir.Value) -> str:
 
 def title(node: ir.Node) -> str:
     """Return a node's name, or its first output's where it has none, and its operation."""
-    return f"{node.name or node.outputs[0].name or ''!r} ({node.op_type})"
+    return f"{node.name or node.outputs[0].name or ''!r} ({operation(node)})"
 
 
 def _bodies(attribute: ir.Attr) -> Iterable[ir.Graph]:

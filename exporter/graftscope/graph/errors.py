@@ -9,6 +9,7 @@
     ├── RandomGraphError                  the graph draws random numbers by itself
     ├── TrainingModeError                 a node computes as in training
     ├── LoopError                         a loop lies between the inputs and the image
+    ├── ForeignLayoutError                tensors are laid out for one processor alone
     └── FixedBatchError                   the graph computes one sample at a time
 
 It knows no library, so that every module of the room may import it.
@@ -41,6 +42,10 @@ class TrainingModeError(GraphError):
 
 class LoopError(GraphError):
     """A loop lies between the inputs and the image."""
+
+
+class ForeignLayoutError(GraphError):
+    """Tensors of the graph are laid out for one kind of processor, as its optimiser wrote them."""
 
 
 class FixedBatchError(GraphError):

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graftscope.exporter.errors import SourceError
+from graftscope.graph import operation
 
 CHANNELS: Final = (1, 3, 4)
 """Grey, colours, colours with opacity."""
@@ -198,16 +199,16 @@ def interval_of(value: ir.Value) -> Interval | None:
     node = value.producer()
     if node is None or value.dtype is ir.DataType.UINT8:
         return _BYTES if value.dtype is ir.DataType.UINT8 else None
-    if node.op_type in _BOUNDED:
-        return _BOUNDED[node.op_type]
+    if operation(node) in _BOUNDED:
+        return _BOUNDED[operation(node)]
     data = node.inputs[0] if node.inputs else None
     if data is None:
         return None
-    if node.op_type in _KEEPS_VALUES or (node.op_type == "Cast" and _keeps_numbers(data)):
+    if operation(node) in _KEEPS_VALUES or (operation(node) == "Cast" and _keeps_numbers(data)):
         return interval_of(data)
-    if node.op_type == "Clip":
+    if operation(node) == "Clip":
         return _clipped(node)
-    return _rescaled(node) if node.op_type in _AFFINE else None
+    return _rescaled(node) if operation(node) in _AFFINE else None
 
 
 def _keeps_numbers(value: ir.Value) -> bool:
@@ -235,17 +236,17 @@ def _rescaled(node: ir.Node) -> Interval | None:
     given = None if data is None or number is None else interval_of(data)
     if given is None or number is None:
         return None
-    ends = [_applied(node.op_type, end, number, swapped) for end in given]
+    ends = [_applied(operation(node), end, number, swapped) for end in given]
     known = sorted(end for end in ends if end is not None)
     return (known[0], known[1]) if len(known) == 2 and known[0] < known[1] else None
 
 
-def _applied(operation: str, end: float, number: float, swapped: bool) -> float | None:
+def _applied(kind: str, end: float, number: float, swapped: bool) -> float | None:
     first, second = (number, end) if swapped else (end, number)
-    if operation == "Div":
+    if kind == "Div":
         return first / second if not swapped and second else None
     results = {"Add": first + second, "Mul": first * second, "Sub": first - second}
-    return results[operation]
+    return results[kind]
 
 
 def _number(value: ir.Value | None) -> float | None:

@@ -28,6 +28,7 @@ from graftscope.exporter.sources._plain_ends import plain_ends, type_changes
 from graftscope.graph import (
     Noise,
     compute_in_float32,
+    foreign_operations,
     free_batch,
     image_of,
     inputs_for_randomness,
@@ -103,10 +104,15 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
         provenance=_provenance(path, licence),
         stored=chosen.stored,
         bounded=found.bounded,
-        notes=(*notes, *left_out, *changes, *guessed, *found.notes),
+        notes=(*notes, *left_out, *_foreign_note(model.graph), *changes, *guessed, *found.notes),
         agreement=ends.agreement(agreement, found.high - found.low),
         changes=changes,
     )
+
+
+def _foreign_note(graph: ir.Graph) -> tuple[str, ...]:
+    found = foreign_operations(graph)
+    return (f"no tensor is a layer that is made or read by {found}",) if found else ()
 
 
 def _without_unused(model: ir.Model) -> tuple[ir.Model, tuple[str, ...]]:

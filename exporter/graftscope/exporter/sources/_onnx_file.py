@@ -203,6 +203,8 @@ def _with_held_noise(path: Path) -> bytes:
     proto = onnx.load(path, load_external_data=False)
     nodes = [*proto.graph.node, *(node for each in proto.functions for node in each.node)]
     for node in nodes:
+        if node.domain not in ("", "ai.onnx"):
+            continue
         if node.op_type in _NORMAL:
             mean, scale = _attribute(node, "mean", 0.0), _attribute(node, "scale", 1.0)
             normal = bundle_pb2.Input(normal=bundle_pb2.Normal())

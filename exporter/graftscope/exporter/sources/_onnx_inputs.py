@@ -13,6 +13,7 @@ from graftscope.codec import DATATYPES
 from graftscope.exporter._inputs import KnownInput, read_values
 from graftscope.exporter._options import InputChoice, InputKind
 from graftscope.exporter.errors import SourceError
+from graftscope.graph import operation
 
 _DATATYPES: Final = {ir.DataType.from_numpy(dtype): name for name, dtype in DATATYPES.items()}
 _PASSES_LABELS_ON: Final = frozenset(
@@ -161,13 +162,13 @@ def _classes(value: ir.Value) -> int | None:
 def _counts(value: ir.Value) -> Iterator[int]:
     for use in value.uses():
         node = use.node
-        if node.op_type == "Gather" and use.idx == 1:
+        if operation(node) == "Gather" and use.idx == 1:
             yield from _rows(node)
-        elif node.op_type == "OneHot" and use.idx == 0:
+        elif operation(node) == "OneHot" and use.idx == 0:
             yield from _numbers(node.inputs[1])
-        elif node.op_type == "Equal":
+        elif operation(node) == "Equal":
             yield from _compared(node.inputs[1 - use.idx])
-        elif node.op_type in _PASSES_LABELS_ON and use.idx == 0:
+        elif operation(node) in _PASSES_LABELS_ON and use.idx == 0:
             yield from _counts(node.outputs[0])
 
 

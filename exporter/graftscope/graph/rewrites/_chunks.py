@@ -13,6 +13,7 @@ readers.
 import onnx_ir as ir
 from onnx_ir.tape import Tape
 
+from graftscope.graph._operations import operation
 from graftscope.graph.rewrites._nodes import (
     clean,
     extents,
@@ -54,7 +55,10 @@ def _in_chunks(graph: ir.Graph, node: ir.Node) -> None:
     if shape is None or producer is None or only_use(producer.outputs[0]) is not node:
         return
     tape = Tape(graph)
-    if producer.op_type == "Transpose" and tuple(producer.attributes.get_ints("perm")) == _TO_FRONT:
+    if (
+        operation(producer) == "Transpose"
+        and tuple(producer.attributes.get_ints("perm")) == _TO_FRONT
+    ):
         pixels = _split(tape, producer.inputs[0], shape, stride)
     else:
         phases = joined(producer.outputs[0])

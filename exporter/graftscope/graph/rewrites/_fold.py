@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.tape import Tape
 
+from graftscope.graph._operations import operation
 from graftscope.graph.rewrites._nodes import clean, floats, only_use, replace, weights
 
 
@@ -23,7 +24,7 @@ def fold_normalisation(model: ir.Model) -> ir.Model:
         The same model.
     """
     for node in list(model.graph):
-        if node.op_type in ("Conv", "ConvTranspose") and not node.domain:
+        if operation(node) in ("Conv", "ConvTranspose"):
             _fold(model.graph, node)
     clean(model)
     return model
@@ -31,7 +32,7 @@ def fold_normalisation(model: ir.Model) -> ir.Model:
 
 def _fold(graph: ir.Graph, node: ir.Node) -> None:
     norm = only_use(node.outputs[0])
-    if norm is None or norm.op_type != "BatchNormalization" or len(norm.outputs) != 1:
+    if norm is None or operation(norm) != "BatchNormalization" or len(norm.outputs) != 1:
         return
     kernel = weights(node.inputs[1])
     has_bias = len(node.inputs) > 2 and node.inputs[2] is not None
@@ -42,7 +43,7 @@ def _fold(graph: ir.Graph, node: ir.Node) -> None:
     if mean is None or variance is None:
         return
     scale = gain / np.sqrt(variance.astype(np.float64) + norm.attributes.get_float("epsilon", 1e-5))
-    turned = node.op_type == "ConvTranspose"
+    turned = operation(node) == "ConvTranspose"
     groups = node.attributes.get_int("group", 1)
     if turned and groups != 1:
         return

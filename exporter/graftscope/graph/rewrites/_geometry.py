@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from graftscope.graph._operations import operation
 from graftscope.graph.rewrites._nodes import extents, weights
 
 
@@ -67,7 +68,7 @@ class Convolution:
     @classmethod
     def of(cls, node: ir.Node | None) -> Self | None:
         """What a node is; None where it is something else, or its phases are uneven."""
-        if node is None or node.domain or node.op_type not in ("Conv", "ConvTranspose"):
+        if node is None or operation(node) not in ("Conv", "ConvTranspose"):
             return None
         kernel = weights(node.inputs[1])
         shapes = extents(node.inputs[0], 4), extents(node.outputs[0], 4)
@@ -78,7 +79,7 @@ class Convolution:
             return None
         if has_bias and bias is None:
             return None
-        turned = node.op_type == "ConvTranspose"
+        turned = operation(node) == "ConvTranspose"
         kernel = kernel.transpose(1, 0, 2, 3) if turned else kernel
         axes = tuple(_axis(node, i, kernel.shape[2 + i], turned) for i in range(2))
         if axes[0] is None or axes[1] is None:

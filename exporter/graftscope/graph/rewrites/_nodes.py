@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 from onnx_ir.tape import Tape
 
+from graftscope.graph._operations import operation
 from graftscope.graph._values import ints
 
 # Elementwise operations of one input: where they come does not matter to a change of layout.
@@ -45,7 +46,7 @@ def weights(value: ir.Value | None) -> NDArray[np.float32] | None:
     if value.const_value is not None:
         return np.asarray(value.const_value.numpy())
     node = value.producer()
-    if node is None or node.op_type != "Constant" or "value" not in node.attributes:
+    if node is None or operation(node) != "Constant" or "value" not in node.attributes:
         return None
     return np.asarray(node.attributes["value"].as_tensor().numpy())
 
@@ -126,8 +127,7 @@ def is_unary(node: ir.Node | None) -> bool:
     """Whether a node works on each element by itself: what else it reads are constants."""
     return (
         node is not None
-        and node.domain == ""
-        and node.op_type in UNARY
+        and operation(node) in UNARY
         and len(node.outputs) == 1
         and all(weights(x) is not None for x in node.inputs[1:] if x is not None)
     )

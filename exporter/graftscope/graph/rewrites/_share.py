@@ -23,6 +23,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
+from graftscope.graph._operations import operation
 from graftscope.graph._values import ints
 from graftscope.graph.rewrites._defer import phase_kernel, phase_pads
 from graftscope.graph.rewrites._geometry import Convolution
@@ -178,7 +179,7 @@ def _unfold(
 
 def _rows(node: ir.Node) -> NDArray[np.float32] | None:
     """A product's weights, (C, O); None where it is none that can be shared."""
-    if node.domain or node.op_type not in ("Gemm", "MatMul"):
+    if operation(node) not in ("Gemm", "MatMul"):
         return None
     matrix = weights(node.inputs[1])
     if any(weights(x) is None for x in node.inputs[1:] if x is not None):

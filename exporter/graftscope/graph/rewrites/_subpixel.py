@@ -16,6 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.tape import Tape
 
+from graftscope.graph._operations import operation
 from graftscope.graph.rewrites._geometry import Convolution
 from graftscope.graph.rewrites._nodes import (
     clean,
@@ -42,7 +43,7 @@ def subpixel(model: ir.Model) -> ir.Model:
         The same model.
     """
     for node in list(model.graph):
-        convolution = Convolution.of(node) if node.op_type == "ConvTranspose" else None
+        convolution = Convolution.of(node) if operation(node) == "ConvTranspose" else None
         if convolution is not None and (convolution.stride != (1, 1) or _is_wide(convolution)):
             _in_phases(model.graph, convolution)
     clean(model)
@@ -88,7 +89,7 @@ def interleave(tape: Tape, stacked: ir.Value, stride: int) -> ir.Value:
 def interleaved(value: ir.Value) -> tuple[ir.Value, int] | None:
     """The phases that a value interleaves, and their stride; None where it is something else."""
     node = value.producer()
-    if node is None or node.op_type != "DepthToSpace" or node.domain:
+    if node is None or operation(node) != "DepthToSpace":
         return None
     stacked = node.inputs[0]
     if node.attributes.get_string("mode", "DCR") != "DCR" or stacked is None:
@@ -99,7 +100,7 @@ def interleaved(value: ir.Value) -> tuple[ir.Value, int] | None:
 def joined(value: ir.Value) -> list[ir.Value] | None:
     """What a value puts together along its channels; None where it is something else."""
     node = value.producer()
-    if node is None or node.op_type != "Concat" or node.attributes.get_int("axis") != 1:
+    if node is None or operation(node) != "Concat" or node.attributes.get_int("axis") != 1:
         return None
     parts = [part for part in node.inputs if part is not None]
     return parts if all(extents(part, 4) is not None for part in parts) else None

@@ -48,14 +48,18 @@ def _compared(graph: onnx.GraphProto) -> set[str]:
     """The nodes that read original 1's image or subtract it, and all that read what they give."""
     if PIXEL_MEANS not in {output.name for output in graph.output}:
         return set()
-    distances = {x for node in graph.node if node.op_type == "Abs" for x in node.input}
+    distances = {x for node in graph.node if _is(node, "Abs") for x in node.input}
     reached, found = {IMAGE1}, set()
     for node in graph.node:  # In topological order.
-        subtracts = node.op_type == "Sub" and not distances.isdisjoint(node.output)
+        subtracts = _is(node, "Sub") and not distances.isdisjoint(node.output)
         if subtracts or not reached.isdisjoint(node.input):
             reached.update(node.output)
             found.add(node.name)
     return found
+
+
+def _is(node: onnx.NodeProto, operation: str) -> bool:
+    return node.op_type == operation and node.domain in ("", "ai.onnx")
 
 
 def _part(proto: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> onnx.ModelProto:
