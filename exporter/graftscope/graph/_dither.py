@@ -49,7 +49,7 @@ def dither(model: ir.Model, shares: Mapping[str, float], seed: int) -> ir.Model:
     return copy
 
 
-_QUANTISE: Final = frozenset({"QuantizeLinear", "com.microsoft::QuantizeLinear"})
+_QUANTISE = frozenset({"QuantizeLinear", "com.microsoft::QuantizeLinear"})
 
 
 def _quantised(graph: ir.Graph) -> list[ir.Node]:
