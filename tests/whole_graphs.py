@@ -17,6 +17,16 @@ from onnx.reference import ReferenceEvaluator
 from graftscope.bundle import read_bundle
 from graftscope.exporter._sessions import CpuSession
 from graftscope.graph import HYBRIDS, ORIGINAL1, ORIGINAL2, SETS, splice
+from graftscope.server.engine import (
+    Cancellation,
+    ChannelSets,
+    Device,
+    Generator,
+    GivenPairs,
+    Plan,
+    SessionPool,
+    shard_effects,
+)
 from graftscope.v1 import bundle_pb2
 
 Array = NDArray[np.generic]
@@ -121,3 +131,15 @@ def in_type(model: onnx.ModelProto, kind: int) -> onnx.ModelProto:
             value.type.tensor_type.elem_type = kind
     del model.graph.value_info[:]
     return model
+
+
+def engine_influence(
+    folder: Path, layer: bundle_pb2.Layer, originals: tuple[dict[str, Array], dict[str, Array]]
+) -> Numbers:
+    """The influence maps (C, H, W) of a layer's channels, as a job computes them of given pairs."""
+    generator = Generator(read_bundle(folder), SessionPool(Device.CPU, 8))
+    subject = ChannelSets(generator, layer, np.eye(layer.channels, dtype=bool), generator.areas(0))
+    pairs = range(len(next(iter(originals[0].values()))))
+    plan = Plan(batch=2, sets=3, provider=generator.provider)
+    effects = shard_effects(subject, plan, GivenPairs(*originals), pairs, Cancellation())
+    return np.asarray(effects.moments.mean, np.float64)

@@ -11,23 +11,28 @@ Rules
 4. A layer lies behind a linear operation, so a constant is none; and the image depends on what
    reads it, so it is not the image. It differs between samples: what only constants and inputs
    that are the same in every sample decide is none.
-5. They are ordered as the graph computes them, from the latents to the image; latents are the
+5. Channels of a map are its first axis behind the batch or its last, as `channel_axes` tells. What
+   only turns the one into the other keeps them apart; a layer is (B, C, H, W) in either case.
+6. They are ordered as the graph computes them, from the latents to the image; latents are the
    first layers (Definition 3), whatever reads them.
-6. All extents but the batch are fixed.
-7. What operations of foreign domains make or read is none, for they may arrange it in another way.
+7. All extents but the batch are fixed.
+8. What operations of foreign domains make or read is none, for they may arrange it in another way.
 
 Axes: B batch, C channels, H and W pixels, N tokens.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import onnx_ir as ir
 
+from graftscope.graph._channel_axes import FIRST, LAST, channel_axes
 from graftscope.graph._foreign import foreign_operations, foreign_tensors
+from graftscope.graph._image_form import TO_FIRST, TO_LAST, rearranges
 from graftscope.graph._layer_names import layer_names
 from graftscope.graph._operations import operation
+from graftscope.graph._plain_layers import channels_first
 from graftscope.graph._shapes import LayerKind, infer_missing_shapes, kind_of, static_extents
 from graftscope.graph._tensors import (
     affected_by,
@@ -43,6 +48,8 @@ _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 _PRODUCTS = frozenset({"Gemm", "MatMul"})
 _LINEAR = _CONVOLUTIONS | _PRODUCTS | {"Einsum"}
 _KEEPS_CHANNELS_APART = frozenset({"Identity", "Dropout", "Pad", "Resize", "Upsample"})
+
+_Axes: TypeAlias = Mapping[ir.Value, int]
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,8 @@ def find_layers(
     """Find the layers of a generator, from the latents to the image.
 
     Args:
-        model: A generator with one output. Shapes that are missing are inferred and kept.
+        model: A generator with one output. Shapes that are missing are inferred and kept, and maps
+            with channels last that are layers are turned to the front and back.
         latents: Names of the inputs that are layers themselves, such as all that are drawn from
             a continuous distribution.
         constant: Names of the inputs that are the same in every sample.
@@ -88,12 +96,16 @@ def find_layers(
     """
     infer_missing_shapes(model)
     graph = model.graph
-    inner = _points(graph, constant)
+    axes = channel_axes(graph)
+    inner = _points(graph, constant, axes)
     _require_fixed_extents(graph, inner)
     fitting = [value for value in inner if kind_of(value) is not None]
     inputs = [value for value in graph.inputs if value.name in latents and kind_of(value)]
     names = layer_names(fitting, taken=[name_of(value) for value in inputs])
-    named = [*zip(map(name_of, inputs), inputs, strict=True), *zip(names, fitting, strict=True)]
+    plain = [
+        channels_first(graph, value) if axes.get(value) == LAST else value for value in fitting
+    ]
+    named = [*zip(map(name_of, inputs), inputs, strict=True), *zip(names, plain, strict=True)]
     return tuple(_describe(name, value) for name, value in named)
 
 
@@ -130,12 +142,13 @@ def _arranged(kind: LayerKind, extents: tuple[int, ...]) -> tuple[int, int, int]
     return (extents[0], *extents[1:], 1, 1)[:3]  # type: ignore[return-value]  # three of them
 
 
-def _points(graph: ir.Graph, constant: Collection[str]) -> list[ir.Value]:
+def _points(graph: ir.Graph, constant: Collection[str], axes: _Axes) -> list[ir.Value]:
     """Return the tensors of the layers behind the latents, in the graph's order.
 
     Args:
         graph: A generator's, with one output.
         constant: Names of the inputs that are the same in every sample.
+        axes: Of the channels of maps.
 
     Raises:
         GraphError: If there is not exactly one output.
@@ -145,9 +158,9 @@ def _points(graph: ir.Graph, constant: Collection[str]) -> list[ir.Value]:
     ]
     same = constants_of(graph, [value for value in graph.inputs if value.name in constant])
     behind = affected_by(graph, linear) - same
-    feeding = [*_read_values(graph, same), *_joined_parts(graph)]
-    read = {each for value in feeding for each in _before_resampling(value, same)}
-    wanted = ((read | {*_sums(graph, same)}) & behind) - foreign_tensors(graph)
+    feeding = [*_read_values(graph, same), *_joined_parts(graph, axes)]
+    read = {each for value in feeding for each in _before_resampling(value, same, axes)}
+    wanted = ((read | {*_sums(graph, same, axes)}) & behind) - foreign_tensors(graph)
     return [value for node in graph for value in node.outputs if value in wanted]
 
 
@@ -177,17 +190,20 @@ def _is_blur(node: ir.Node) -> bool:
     return bool((filters == filters[:1]).all())
 
 
-def _joined_parts(graph: ir.Graph) -> Iterator[ir.Value]:
+def _joined_parts(graph: ir.Graph, axes: _Axes) -> Iterator[ir.Value]:
     """Yield the maps and tokens that are joined channel by channel."""
     needed = needed_for([image_of(graph)]) - {image_of(graph)}
-    axes = {(LayerKind.MAP, 1), (LayerKind.MAP, -3), (LayerKind.TOKENS, 2), (LayerKind.TOKENS, -1)}
     for node in graph:
         if operation(node) == "Concat" and node.outputs[0] in needed:
             axis = node.attributes.get_int("axis", 0)
-            yield from (each for each in inputs_of(node) if (kind_of(each), axis) in axes)
+            for each in inputs_of(node):
+                own = {LayerKind.MAP: axes.get(each, FIRST), LayerKind.TOKENS: 2}
+                kind = kind_of(each)
+                if kind in own and axis % kind.value == own[kind]:
+                    yield each
 
 
-def _sums(graph: ir.Graph, same: set[ir.Value]) -> Iterator[ir.Value]:
+def _sums(graph: ir.Graph, same: set[ir.Value], axes: _Axes) -> Iterator[ir.Value]:
     """Yield the sums of two activations of one shape, but those of two partial images.
 
     Where one of them is read elsewhere too, the skip connection starts there: it comes first.
@@ -199,27 +215,27 @@ def _sums(graph: ir.Graph, same: set[ir.Value]) -> Iterator[ir.Value]:
         if operation(node) != "Add" or joined not in needed or not same.isdisjoint(inputs_of(node)):
             continue
         shapes = {str(value.shape) for value in (*inputs_of(node), joined)}
-        if len(shapes) == 1 and _channels(joined) != _channels(image):
+        if len(shapes) == 1 and _channels(joined, axes) != _channels(image, axes):
             # The side of a sum that is read elsewhere too is what its skip connection skips with.
             yield from (value for value in inputs_of(node) if len(value.uses()) > 1)
             yield joined
 
 
-def _before_resampling(value: ir.Value, same: set[ir.Value]) -> Iterator[ir.Value]:
+def _before_resampling(value: ir.Value, same: set[ir.Value], axes: _Axes) -> Iterator[ir.Value]:
     """Yield what a tensor is before its channels are only kept apart, and the styles on the way."""
     node = value.producer()
     while node is not None:
-        scaled = _scaled_by_style(node, same)
-        source = _source(node, value) if scaled is None else scaled.data
+        scaled = _scaled_by_style(node, same, axes)
+        source = _source(node, value, axes) if scaled is None else scaled.data
         if source is None:
             break
         if scaled is not None:
-            yield _before_unsqueezing(scaled.style)
+            yield _before_unsqueezing(scaled.style, axes)
         value, node = source, source.producer()
     yield value
 
 
-def _source(node: ir.Node, value: ir.Value) -> ir.Value | None:
+def _source(node: ir.Node, value: ir.Value, axes: _Axes) -> ir.Value | None:
     """Return what a node reads whose result holds the same channels; None for other nodes."""
     data = node.inputs[0] if node.inputs else None
     if data is None:
@@ -230,10 +246,19 @@ def _source(node: ir.Node, value: ir.Value) -> ir.Value | None:
     squared = operation(node) == "Pow" or (operation(node) == "Mul" and data is node.inputs[1])
     if squared and kind_of(value) is LayerKind.VECTOR:
         return data
-    apart = operation(node) in _KEEPS_CHANNELS_APART
+    apart = operation(node) in _KEEPS_CHANNELS_APART or _turns(node, axes)
     if not apart and not (operation(node) in _CONVOLUTIONS and _is_blur(node)):
         return None
-    return data if _channels(data) == _channels(value) else None
+    return data if _channels(data, axes) == _channels(value, axes) else None
+
+
+def _turns(node: ir.Node, axes: _Axes) -> bool:
+    """Tell whether a node turns a map with channels first into one with channels last, or back."""
+    before = node.inputs[0] if node.inputs else None
+    told = (None if before is None else axes.get(before), axes.get(node.outputs[0]))
+    return (told == (FIRST, LAST) and rearranges(node, TO_LAST)) or (
+        told == (LAST, FIRST) and rearranges(node, TO_FIRST)
+    )
 
 
 class _Scaled(NamedTuple):
@@ -241,28 +266,30 @@ class _Scaled(NamedTuple):
     style: ir.Value
 
 
-def _scaled_by_style(node: ir.Node, same: set[ir.Value]) -> _Scaled | None:
+def _scaled_by_style(node: ir.Node, same: set[ir.Value], axes: _Axes) -> _Scaled | None:
     """Tell a product of a map (B, C, H, W) and a sample's own style (B, C, 1, 1) apart."""
     for data, style in (node.inputs, node.inputs[::-1]) if operation(node) == "Mul" else ():
         if data is None or style is None or style in same or kind_of(data) is not LayerKind.MAP:
             continue
-        channels = _channels(data)
-        whole = static_extents(data) != (channels, 1, 1)
-        if whole and static_extents(style) == (channels, 1, 1):
+        channels = _channels(data, axes)
+        alone = (1, 1, channels) if axes.get(data) == LAST else (channels, 1, 1)
+        if static_extents(data) != alone == static_extents(style):
             return _Scaled(data, style)
     return None
 
 
-def _before_unsqueezing(style: ir.Value) -> ir.Value:
+def _before_unsqueezing(style: ir.Value, axes: _Axes) -> ir.Value:
     """Return the vector that a style (B, C, 1, 1) is made of, if it is made of one."""
     node = style.producer()
     while node is not None and operation(node) in ("Unsqueeze", "Reshape"):
         source = node.inputs[0]
-        if source is None or _channels(source) != _channels(style):
+        if source is None or _channels(source, axes) != _channels(style, axes):
             break
         style, node = source, source.producer()
     return style
 
 
-def _channels(value: ir.Value) -> object:
-    return None if value.shape is None or len(value.shape) < 2 else value.shape[1]
+def _channels(value: ir.Value, axes: _Axes) -> object:
+    if value.shape is None or len(value.shape) < 2:
+        return None
+    return value.shape[axes.get(value, FIRST)]
