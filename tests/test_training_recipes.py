@@ -66,7 +66,7 @@ def test_none_takes_a_setting_away_where_that_is_allowed() -> None:
         ("objective=gan", "'objective' is not a setting"),
         ("batch_size=8.5", r"batch_size cannot be '8\.5'; it must be a whole number"),
         ("learning_rate=fast", "learning_rate cannot be 'fast'; it must be a number"),
-        ("precision=half", "precision cannot be 'half'; allowed are: float32, bfloat16"),
+        ("precision=half", "precision cannot be 'half'; allowed are: auto, float32, bfloat16"),
         ("channels_last=1", "channels_last cannot be '1'; allowed are: true, false"),
         ("architecture.channels=8,x", "architecture.channels cannot be 'x'"),
         ("architecture.channels=none", "architecture.channels cannot be 'none'"),

@@ -28,7 +28,13 @@ if TYPE_CHECKING:
     from graftscope.training.loop import TrainResult, train
     from graftscope.training.networks import Discriminator, Encoder, Generator
     from graftscope.training.photographs import Photographs, open_photographs
-    from graftscope.training.progress import ProgressCallback, Stage, TrainProgress
+    from graftscope.training.progress import (
+        PlanCallback,
+        ProgressCallback,
+        Stage,
+        TrainPlan,
+        TrainProgress,
+    )
     from graftscope.training.quality import Quality, load_quality, measure
     from graftscope.training.recipes import RECIPES, Recipe
 
@@ -45,11 +51,13 @@ __all__ = [
     "Metrics",
     "Originals",
     "Photographs",
+    "PlanCallback",
     "ProgressCallback",
     "Quality",
     "Recipe",
     "SkippedImage",
     "Stage",
+    "TrainPlan",
     "TrainProgress",
     "TrainResult",
     "TrainingError",
@@ -68,7 +76,7 @@ _HOMES = {
     "loop": ("TrainResult", "train"),
     "networks": ("Discriminator", "Encoder", "Generator"),
     "photographs": ("Photographs", "open_photographs"),
-    "progress": ("ProgressCallback", "Stage", "TrainProgress"),
+    "progress": ("PlanCallback", "ProgressCallback", "Stage", "TrainPlan", "TrainProgress"),
     "quality": ("Quality", "load_quality", "measure"),
     "recipes": ("RECIPES", "Recipe"),
 }

@@ -1,9 +1,11 @@
 """Where a training computes and in which precision: the only module that knows accelerate."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 
 from graftscope.training.errors import TrainingError
@@ -28,8 +30,54 @@ class TrainingDevice(Protocol):
         """Compute the gradients of a loss."""
 
 
+@dataclass(frozen=True)
+class ChosenPrecision:
+    """A precision, and why it is this one.
+
+    Attributes:
+        precision: Never `Precision.AUTO`.
+        reason: In a few words.
+    """
+
+    precision: Precision
+    reason: str
+
+
+def choose_precision() -> ChosenPrecision:
+    """Choose bfloat16 where the device that accelerate chooses has instructions for it."""
+    kind = PartialState().device.type
+    if kind == "cpu":
+        # Older releases of PyTorch cannot tell.
+        return choose_for_processor(getattr(torch.cpu, "get_capabilities", dict)())
+    if kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return ChosenPrecision(Precision.BFLOAT16, "this GPU computes in it")
+    return ChosenPrecision(Precision.FLOAT32, f"this device ({kind}) is not known to do bfloat16")
+
+
+def choose_for_processor(capabilities: Mapping[str, object]) -> ChosenPrecision:
+    """Choose bfloat16 where a processor has instructions for it, such as AVX512-BF16 or AMX.
+
+    PyTorch computes in bfloat16 on any processor; one that must emulate it takes some ten times as
+    long as in float32.
+
+    Args:
+        capabilities: As `torch.cpu.get_capabilities` tells them; empty where it cannot.
+    """
+    having = sorted(name for name, has in capabilities.items() if "bf16" in name and has is True)
+    if having:
+        return ChosenPrecision(Precision.BFLOAT16, f"this processor has {', '.join(having)}")
+    if capabilities:
+        return ChosenPrecision(Precision.FLOAT32, "this processor has no instructions for bfloat16")
+    return ChosenPrecision(
+        Precision.FLOAT32, "this PyTorch cannot tell whether the processor has bfloat16"
+    )
+
+
 def open_device(precision: Precision) -> TrainingDevice:
     """Choose the device that accelerate chooses: a GPU where there is one, else the CPU.
+
+    Args:
+        precision: Any but `Precision.AUTO`.
 
     Raises:
         TrainingError: If a distributed launcher has started several processes.

@@ -21,6 +21,7 @@ from graftscope.training.checkpoint import STATE_FILE, CheckpointConfig
 from graftscope.training.data import ImageData
 from graftscope.training.errors import CheckpointError, ResumeMismatchError
 from graftscope.training.progress import ProgressCallback, Stage, TrainProgress
+from graftscope.training.recipes import Precision
 
 _IN_WORDS = {"step": "the number of steps (--steps)"}
 _LENGTH_IS_FIXED = (
@@ -108,6 +109,21 @@ def save_state(
         "losses": json.dumps(dict(position.losses)),
     }
     write_tensors(folder / STATE_FILE, tensors, metadata)
+
+
+def saved_precision(folder: Path) -> Precision:
+    """Return the arithmetic of the training whose state is in the folder.
+
+    Raises:
+        CheckpointNotFoundError: If there is no state to resume.
+        CheckpointError: If it is damaged.
+    """
+    path = folder / STATE_FILE
+    _, metadata = read_tensors(path)
+    try:
+        return Precision(json.loads(metadata["identity"])["recipe"]["precision"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: its description cannot be read") from error
 
 
 def restore_state(folder: Path, identity: Mapping[str, object], learner: Learner) -> Position:

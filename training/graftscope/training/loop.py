@@ -4,12 +4,18 @@ It brings the room's parts together: images, networks, one step, schedule, files
 nothing of who asked for the training or how its progress is shown.
 """
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graftscope.training._curves import open_curves
-from graftscope.training._device import open_device
+from graftscope.training._device import (
+    ChosenPrecision,
+    TrainingDevice,
+    choose_precision,
+    open_device,
+)
 from graftscope.training._evaluation import finish
 from graftscope.training._files import write_csv
 from graftscope.training._learners import (
@@ -20,7 +26,14 @@ from graftscope.training._learners import (
 )
 from graftscope.training._pictures import to_images, write_samples
 from graftscope.training._randomness import Purpose, batch_positions, randomness
-from graftscope.training._state import Clock, Position, Training, restore_state, save_state
+from graftscope.training._state import (
+    Clock,
+    Position,
+    Training,
+    restore_state,
+    save_state,
+    saved_precision,
+)
 from graftscope.training.checkpoint import (
     CONFIG_FILE,
     STATE_FILE,
@@ -35,11 +48,22 @@ from graftscope.training.errors import (
     CheckpointNotFoundError,
     RecipeError,
 )
-from graftscope.training.progress import ProgressCallback, TrainProgress, ignore_progress
-from graftscope.training.recipes import find_recipe
+from graftscope.training.progress import (
+    PlanCallback,
+    ProgressCallback,
+    TrainPlan,
+    TrainProgress,
+    ignore_plan,
+    ignore_progress,
+)
+from graftscope.training.recipes import Precision, find_recipe
 from graftscope.training.settings import apply_overrides
 
 SKIPPED_FILE = "skipped.csv"
+
+# The first step also prepares kernels.
+_TRIAL_STEPS = 2
+_FEWEST_STEPS_TO_TIME = 50
 
 
 @dataclass(frozen=True)
@@ -66,6 +90,7 @@ def train(
     seed: int = 0,
     resume: bool = False,
     overrides: Sequence[str] = (),
+    on_plan: PlanCallback = ignore_plan,
     on_progress: ProgressCallback | None = None,
 ) -> TrainResult:
     """Train the networks of a recipe, or continue to train them.
@@ -81,6 +106,8 @@ def train(
         seed: Seed of weights, order and noise, at least 0.
         resume: Whether to continue the training in `out` from its last state.
         overrides: Settings to change, as `KEY=VALUE`; see `Recipe` for the keys.
+        on_plan: Hears, before the first step, where and in which arithmetic the training computes
+            and how long it is expected to take.
         on_progress: Hears of progress: while training, at the start and after every step.
 
     Returns:
@@ -106,6 +133,8 @@ def train(
     if images.skipped:
         _write_skipped(folder, images.skipped)
     steps = steps or recipe.epochs * (len(images.training) // recipe.batch_size)
+    arithmetic = _chosen_precision(recipe.precision, folder if resume else None)
+    recipe = replace(recipe, precision=arithmetic.precision)
     config = CheckpointConfig(recipe, images.description, seed, steps)
     device = open_device(recipe.precision)
     learner = create_learner(recipe, seed, device)
@@ -114,8 +143,40 @@ def train(
     identity, start = config_to_plain(config), Position(0, 0.0, {})
     if resume:
         start = restore_state(folder, identity, learner)
+    left = steps - start.step
+    on_plan(
+        TrainPlan(
+            device=str(device.device),
+            precision=arithmetic.precision.value,
+            reason=arithmetic.reason,
+            steps=left,
+            expected_s=_expected_s(training, device, left),
+        )
+    )
     end = _run(training, identity, start)
     return TrainResult(folder, finish(training, end), images.skipped)
+
+
+def _chosen_precision(wanted: Precision, resumed: Path | None) -> ChosenPrecision:
+    if wanted is not Precision.AUTO:
+        return ChosenPrecision(wanted, "as was asked")
+    if resumed is not None:
+        # Another processor would choose otherwise, and end with other weights.
+        return ChosenPrecision(saved_precision(resumed), "as the training began")
+    return choose_precision()
+
+
+def _expected_s(training: Training, device: TrainingDevice, steps: int) -> float | None:
+    """Time a step of networks that are thrown away, and return the seconds of so many."""
+    if steps < _FEWEST_STEPS_TO_TIME:
+        return None
+    recipe, pixels = training.config.recipe, training.images.training
+    learner = create_learner(recipe, training.config.seed, device)
+    batch = to_images(pixels[: recipe.batch_size], training.device)  # (B, 3, H, W)
+    for attempt in range(_TRIAL_STEPS):
+        began = time.perf_counter()
+        learner.update(batch, randomness(training.config.seed, Purpose.NOISE, attempt))
+    return (time.perf_counter() - began) * steps
 
 
 def _run(training: Training, identity: Mapping[str, object], position: Position) -> Position:

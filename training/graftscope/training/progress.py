@@ -43,6 +43,33 @@ class TrainProgress:
     saved_step: int | None = None
 
 
+@dataclass(frozen=True)
+class TrainPlan:
+    """What is known of a training before its first step.
+
+    Attributes:
+        device: Where it computes, in torch's words.
+        precision: In which arithmetic: ``float32`` or ``bfloat16``.
+        reason: Why in that one, in a few words.
+        steps: Optimiser steps from here to the end.
+        expected_s: Seconds that they will take, from a step tried on networks that were thrown
+            away; None where there are too few to try one.
+    """
+
+    device: str
+    precision: str
+    reason: str
+    steps: int
+    expected_s: float | None
+
+
+class PlanCallback(Protocol):
+    """What a caller supplies to hear of the plan; an exception it raises stops the training."""
+
+    def __call__(self, plan: TrainPlan, /) -> None:
+        """Take the plan, once, before the first step."""
+
+
 class ProgressCallback(Protocol):
     """What a caller supplies to hear of progress; an exception it raises stops the training.
 
@@ -51,6 +78,10 @@ class ProgressCallback(Protocol):
 
     def __call__(self, progress: TrainProgress, /) -> None:
         """Take one report."""
+
+
+def ignore_plan(plan: TrainPlan, /) -> None:
+    """Take a plan and do nothing."""
 
 
 def ignore_progress(progress: TrainProgress, /) -> None:

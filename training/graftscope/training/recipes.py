@@ -35,6 +35,7 @@ class HeldOutRule(Enum):
 class Precision(Enum):
     """The arithmetic of the networks' forward and backward passes."""
 
+    AUTO = "auto"
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
 
@@ -71,7 +72,9 @@ class Recipe:
         schedule: How the learning rates change.
         beta: Weight of the divergence in the VAE's loss; only a VAE uses it.
         real_label: The discriminator's label of real images, in (0, 1]; only a GAN uses it.
-        precision: The arithmetic of the networks; weights and sums stay in float32.
+        precision: The arithmetic of the networks; weights and sums stay in float32. `AUTO` is
+            bfloat16 where the processor or GPU has instructions for it; a checkpoint's recipe
+            tells which it was.
         channels_last: Whether activations lie in memory pixel by pixel, which is faster.
         report_every: Steps from one row of the curves to the next.
         sample_every: Steps from one grid of samples to the next.
@@ -96,7 +99,7 @@ class Recipe:
     schedule: Schedule = Schedule.COSINE
     beta: float = 0.0005
     real_label: float = 0.9
-    precision: Precision = Precision.BFLOAT16
+    precision: Precision = Precision.AUTO
     channels_last: bool = True
     report_every: int = 20
     sample_every: int = 500

@@ -9,7 +9,7 @@ import typer
 from graftscope.client.arrays import finite_number
 from graftscope.client.calls import import_room, translated
 from graftscope.client.cli._models import model_of_manifest, say_chain
-from graftscope.client.cli._output import counted, note, say, say_json
+from graftscope.client.cli._output import counted, duration, note, say, say_json
 from graftscope.client.cli._progress import Advance, Shown, shown
 from graftscope.client.cli._shared_options import JsonOption
 from graftscope.client.errors import InputError, StoppedError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from graftscope.exporter import ExportProgress
-    from graftscope.training import TrainProgress, TrainResult
+    from graftscope.training import TrainPlan, TrainProgress, TrainResult
 
 OutFolder = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write.")]
 
@@ -69,6 +69,7 @@ def train(
             seed=seed,
             resume=resume,
             overrides=changes or [],
+            on_plan=_say_plan,
             on_progress=follow,
         )
     for skipped in result.skipped[:5]:
@@ -79,6 +80,14 @@ def train(
         say_json({"checkpoint": result.checkpoint, "skipped": len(result.skipped)})
     else:
         say(f"trained {recipe} -> {result.checkpoint}")
+
+
+def _say_plan(plan: "TrainPlan") -> None:
+    expected = "" if plan.expected_s is None else f", about {duration(plan.expected_s)}"
+    note(
+        f"training on {plan.device} in {plan.precision} ({plan.reason}):"
+        f" {counted(plan.steps, 'step')}{expected}"
+    )
 
 
 @contextmanager

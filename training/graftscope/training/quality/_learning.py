@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.optim import Adam
 
-from graftscope.training._device import TrainingDevice, open_device
+from graftscope.training._device import TrainingDevice, choose_precision, open_device
 from graftscope.training._learners import minimise, require_finite_values, set_learning_rate
 from graftscope.training._pictures import batches, to_images
 from graftscope.training._randomness import Purpose, batch_positions, randomness
@@ -27,7 +27,7 @@ from graftscope.training.quality._features import (
     write_features,
 )
 from graftscope.training.quality._labels import FeatureTask, Labelled, find_labelled, open_labels
-from graftscope.training.recipes import Precision, Schedule
+from graftscope.training.recipes import Schedule
 
 BATCH: Final = 64
 EPOCHS: Final = {FeatureTask.CELEBA: 12, FeatureTask.CIFAR10: 5}
@@ -66,7 +66,7 @@ def learn_features(
     network = FeatureNetwork(size, len(book.outputs))
     initialise(network, randomness(seed, Purpose.FEATURE_WEIGHTS))
     to_channels_last(network)
-    device = open_device(Precision.BFLOAT16)
+    device = open_device(choose_precision().precision)
     pixels = images.training[known.positions]
     trained = _train(network, task, pixels, known.labels, seed, device, on_progress)
     plain = FeatureNetwork(size, len(book.outputs))
