@@ -295,6 +295,7 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
 
     def Modules(self, request, context):  # type: ignore[no-untyped-def]
         self.enter("Modules", context)
+        self.faults.asked.append(request)
         maps = self.read(request.maps, context)
         self._check_products(request, [request.method], context)
         metadata = analysis_service_pb2.AnalysisMetadata(modules=request)
@@ -303,6 +304,7 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
 
     def Stability(self, request, context):  # type: ignore[no-untyped-def]
         self.enter("Stability", context)
+        self.faults.asked.append(request)
         maps = self.read(request.maps, context)
         self._check_products(request, request.methods, context)
         metadata = analysis_service_pb2.AnalysisMetadata(stability=request)

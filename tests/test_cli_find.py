@@ -83,7 +83,7 @@ def test_the_library_finds_what_the_command_finds(shell: Shell, bumps: Client, m
 def test_maps_that_are_not_given_are_computed(shell: Shell) -> None:
     asked = ("find", "--layer", "fc", "--pairs", 40, "--region", quarter(2))
     assert sorted(shell.json(*asked)["channels"]) == members(2)
-    assert "estimate" in shell.json(*asked, "--pairs-seed", 9, "--dry-run")
+    assert "estimate" in shell.json(*asked, "--seed", 9, "--dry-run")
 
 
 def test_hybrids_of_what_was_found_change_only_inside(

@@ -10,7 +10,7 @@ from graftscope.client.arrays import read_source
 
 
 def test_magnitude_prints_a_row_a_layer_and_k_then_the_lines(shell: Shell) -> None:
-    code, out, err = shell("magnitude", "--layers", "coarse,conv2", "--k", "1,4", "--pairs", 7)
+    code, out, err = shell("magnitude", "--layer", "coarse,conv2", "--k", "1,4", "--pairs", 7)
     assert code == 0
     assert err.startswith("600 hybrids, about 12 s")
     lines = [line.split() for line in out.splitlines()]
@@ -57,7 +57,7 @@ def test_a_dry_run_of_magnitude_tells_the_cost_and_starts_nothing(shell: Shell) 
 
 def test_options_reach_the_server(shell: Shell) -> None:
     document = shell.json(
-        *("magnitude", "--layers", "conv1", "--method", "kmeans", "--originals", "prior"),
+        *("magnitude", "--layer", "conv1", "--method", "kmeans", "--originals", "prior"),
         *("--pairs", 9, "--pairs-seed", 2, "--seed", 1, "--window", 5, "--percentile", 60),
     )
     assert (document["layers"], document["method"]) == (["conv1"], "kmeans")
@@ -67,7 +67,7 @@ def test_options_reach_the_server(shell: Shell) -> None:
 def test_a_magnitude_job_is_listed_with_its_layers_and_watched(
     shell: Shell, tmp_path: Path
 ) -> None:
-    shell("magnitude", "--layers", "conv1,conv2")
+    shell("magnitude", "--layer", "conv1,conv2")
     assert "magnitude  toy    conv1, conv2" in shell("jobs", "list")[1]
     assert "toy@dddddddddddd, conv1, conv2" in shell("jobs", "show", "1")[1]
     out = tmp_path / "again.npz"
@@ -78,9 +78,9 @@ def test_a_magnitude_job_is_listed_with_its_layers_and_watched(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--layers", "conv1,,conv2"), 4, "--layers: '' is not a name"),
-        (("--layers", "conv1,conv1"), 4, "--layers: 'conv1' is named more than once"),
-        (("--layers", "conv9"), 4, "layer 'conv9' is not in model 'toy'"),
+        (("--layer", "conv1,,conv2"), 4, "--layer: '' is not a name"),
+        (("--layer", "conv1,conv1"), 4, "--layer: 'conv1' is named more than once"),
+        (("--layer", "conv9"), 4, "layer 'conv9' is not in model 'toy'"),
         (("--k", "0-3"), 4, "k 0 is not allowed: it must be from 1"),
         (("--method", "ward"), 4, "--method 'ward' is unknown"),
         (("--pairs", 0), 4, "pairs 0 is not allowed"),

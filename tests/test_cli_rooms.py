@@ -281,7 +281,7 @@ def test_serve_leaves_to_the_server_what_is_not_given(
     room(monkeypatch, "server", serve=serve, make_settings=SimpleNamespace)
     assert run(["serve", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"address": "127.0.0.1:0"}
-    options = ["--bundles", "a", "--listen", "h:1", "--workers", "2", "--state", "s"]
+    options = ["--bundle", "a", "--listen", "h:1", "--workers", "2", "--state", "s"]
     assert run(["serve", *options, "--device", "cuda", "--log-level", "debug"]) == 0
     assert capsys.readouterr().err.splitlines() == [
         "serving at 127.0.0.1:6",
@@ -293,7 +293,7 @@ def test_what_runs_and_where_a_server_serves_are_said_once_at_the_default_log_le
     toy_vae_bundle: Path, tmp_path: Path
 ) -> None:
     code = "from graftscope.client.cli import main; main()"
-    where = ["--listen", "127.0.0.1:0", "--bundles", str(toy_vae_bundle), "--state", str(tmp_path)]
+    where = ["--listen", "127.0.0.1:0", "--bundle", str(toy_vae_bundle), "--state", str(tmp_path)]
     command = [sys.executable, "-c", code, "serve", *where]
     with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True) as process:
         assert process.stderr is not None
@@ -319,7 +319,7 @@ def test_a_port_in_use_is_one_line(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        options = ["--bundles", str(toy_vae_bundle), "--state", str(tmp_path)]
+        options = ["--bundle", str(toy_vae_bundle), "--state", str(tmp_path)]
         assert run(["serve", "--listen", address, *options, "--log-level", "error"]) == 5
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("graftscope")]
     (line,) = said

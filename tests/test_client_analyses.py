@@ -131,7 +131,7 @@ def test_the_verbs_work_on_the_server_inside_the_process(
     methods = ("--k", "2", "--method", "nmf,kmeans,pca,spectral", "--repeats", "2")
     assert run(["stability", "--maps", str(maps), *methods, "--out", str(out), *here]) == 0
     assert arrays(out)["method"].tolist() == ["nmf", "kmeans", "pca", "spectral"]
-    assert run(["magnitude", "--layers", "fc", "--pairs", "33", "--out", str(out), *here]) == 0
+    assert run(["magnitude", "--layer", "fc", "--pairs", "33", "--out", str(out), *here]) == 0
     assert arrays(out)["regression"].tolist() == ["fc", "pooled"]
     documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [each.get("layers", each.get("methods")) for each in documents][-1] == ["fc"]

@@ -150,7 +150,7 @@ def test_the_report_verb_prints_the_page_that_it_wrote(
 ) -> None:
     out = tmp_path / "new" / "report"
     arguments = ["report", "--server", client.address, "--pairs", "10", "--layer", "coarse"]
-    assert run([*arguments, "--seeds", "0,1", "--out", str(out)]) == 0
+    assert run([*arguments, "--clustering-seed", "0,1", "--out", str(out)]) == 0
     told = capsys.readouterr()
     assert told.out == f"{out / 'index.html'}\n"
     assert "coarse layer: influence maps of 6 channels over 10 pairs" in told.err

@@ -177,7 +177,10 @@ def test_jobs_tell_the_rule_and_that_the_total_is_a_maximum(shell: Shell) -> Non
 @pytest.mark.parametrize(
     ("verb", "expected"),
     [
-        (("modules", "--k", 2, "--method", "kmeans", "--seed", "4,5"), (2, Method.KMEANS, 4)),
+        (
+            ("modules", "--k", 2, "--method", "kmeans", "--clustering-seed", "4,5"),
+            (2, Method.KMEANS, 4),
+        ),
         (("stability", "--k", 2), (3, Method.NMF, 0)),
     ],
 )

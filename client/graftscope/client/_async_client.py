@@ -46,7 +46,7 @@ class AsyncClient(AsyncMethods):
         *,
         bundles: Sequence[str | Path] | None = None,
         workers: int | None = None,
-        device: str = "cpu",
+        device: str | None = None,
         state: str | Path | None = None,
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
     ) -> None:

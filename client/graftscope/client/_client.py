@@ -33,7 +33,7 @@ class Client(Methods):
             for the environment variable GRAFTSCOPE_SERVER, or else an embedded server.
         bundles: Bundle folders of the embedded server; None for those that come with the package.
         workers: Runs side by side in the embedded server; None for one a core.
-        device: Where the embedded server computes: ``cpu`` or ``cuda``.
+        device: Where the embedded server computes: ``cpu`` or ``cuda``; None for cpu.
         state: Folder for the embedded server's jobs and results; None for its default.
         timeout_s: Seconds that a call may take; None for no limit. Jobs have none.
 
@@ -50,7 +50,7 @@ class Client(Methods):
         *,
         bundles: Sequence[str | Path] | None = None,
         workers: int | None = None,
-        device: str = "cpu",
+        device: str | None = None,
         state: str | Path | None = None,
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
     ) -> None:

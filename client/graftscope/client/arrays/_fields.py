@@ -98,11 +98,16 @@ class Word:
             ) from None
 
 
+class Listed:
+    """A rule about a list: the command line takes one with commas, piece by piece, or both."""
+
+
 @dataclass(frozen=True)
-class Several:
-    """At least one of something, kept as a tuple: on the wire none would be the default."""
+class Several(Listed):
+    """Some of something, kept as a tuple; at least one, where none would be the default."""
 
     each: Check
+    least: int = 1
 
     def checked(self, name: str, value: Any) -> tuple[Any, ...]:
         """As `Check`."""
@@ -110,13 +115,13 @@ class Several:
             raise InputError(f"{name} {value!r} is not a list", field=name)
         single = name.removesuffix("s")
         kept = tuple(self.each.checked(single, each) for each in value)
-        if not kept:
+        if len(kept) < self.least:
             raise InputError(f"no {name}: name at least one", field=name)
         return kept
 
 
 @dataclass(frozen=True)
-class Names:
+class Names(Listed):
     """Names in a list, none twice, kept as a tuple; `least` of them."""
 
     least: int = 0
@@ -139,7 +144,6 @@ class Flag:
         help: What it is, in the command line's words.
         panel: Under which heading of the help; empty for none.
         repeated: Whether it may be given several times.
-        refused_early: Whether a negative number is a mistake in the command itself.
     """
 
     name: str
@@ -147,7 +151,6 @@ class Flag:
     help: str
     panel: str = ""
     repeated: bool = False
-    refused_early: bool = False
 
 
 @dataclass(frozen=True)
@@ -207,6 +210,13 @@ def rules(kind: type) -> dict[str, Check]:
 def flags(kind: type) -> dict[str, Flag]:
     """How the command line asks for a value's fields, by their names."""
     return {name: extra for name, extra in _extras(kind) if isinstance(extra, Flag)}
+
+
+def annotated(hint: object) -> tuple[Flag | None, Check | None]:
+    """How the command line asks for what is annotated so, and its rule, where there are any."""
+    extras = _annotations(hint)
+    flag = next((extra for extra in extras if isinstance(extra, Flag)), None)
+    return flag, next((extra for extra in extras if isinstance(extra, Check)), None)
 
 
 def check_axes(value: object) -> None:

@@ -124,14 +124,14 @@ class ServerChoice:
             embedded server.
         bundles: Bundles of the embedded server; None for those that come with the package.
         workers: How many runs go on side by side in it; None for one a core.
-        device: Where it computes: cpu or cuda.
+        device: Where it computes: cpu or cuda; None for cpu.
         state: Folder where it keeps jobs and results; None for its own choice.
     """
 
     address: str | None = None
     bundles: Sequence[str | Path] | None = None
     workers: int | None = None
-    device: str = "cpu"
+    device: str | None = None
     state: str | Path | None = None
 
     def resolved(self) -> "ServerChoice":
@@ -143,7 +143,7 @@ class ServerChoice:
         """
         if self.workers is not None:
             whole_number("workers", self.workers, low=1, high=256)
-        if self.device not in DEVICES:
+        if self.device is not None and self.device not in DEVICES:
             allowed = ", ".join(DEVICES)
             raise InputError(f"device {self.device!r} is unknown; there are: {allowed}")
         if self.address and self.bundles is not None:
@@ -195,7 +195,7 @@ def reached(choice: ServerChoice) -> Iterator[Reached]:
             embedded = server.embedded_server(
                 bundles=_bundle_paths(choice.bundles),
                 workers=choice.workers,
-                device=choice.device,
+                device=choice.device or "cpu",
                 state=Path(choice.state) if choice.state else None,
                 # It has one thing to say: that a temporary folder stands in for the default one.
                 on_notice=notices.append,

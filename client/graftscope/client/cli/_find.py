@@ -16,7 +16,7 @@ from graftscope.client._client import Client
 from graftscope.client.arrays import Source, read_array, read_npz, read_source, write_bytes
 from graftscope.client.cli._documents import found_document
 from graftscope.client.cli._following import compute, tell_dry_run
-from graftscope.client.cli._maps import Computed, MapsOptions, given_maps, wanted_maps
+from graftscope.client.cli._maps import ComputedAlone, MapsOptions, given_maps, wanted_maps
 from graftscope.client.cli._model_and_layer import chosen_model
 from graftscope.client.cli._output import counted, note, say, say_json, table, written
 from graftscope.client.cli._request_options import Given
@@ -96,7 +96,7 @@ def find(
     server: ServerOptions,
     which: ModelOptions,
     chosen: MapsOptions,
-    computed: Computed,
+    computed: ComputedAlone,
     region: RegionOption,
     modules: RankedModulesOption = None,
     at_least: AtLeastOption = None,

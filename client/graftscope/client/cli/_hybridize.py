@@ -121,7 +121,7 @@ def hybridize(
             originals, model, asked
         )
         made = client.hybridize(
-            model.name, intervention=intervention, originals=drawn, **asked.said
+            model.name, intervention=intervention, originals=drawn, **asked.values
         )
     if save_intervention:
         intervention.spelled_out().save(save_intervention)
@@ -222,6 +222,6 @@ def _image_pairs(
         return None
     if image1 is None or image2 is None:
         raise UsageError("--image1 and --image2 go together: a pair needs both originals")
-    if originals != OriginalsOptions() or asked.texts["pairs"] is not None or asked["seed"]:
+    if originals != OriginalsOptions() or asked.options("pairs", "seed"):
         raise UsageError("--image1 and --image2 are all the pairs: leave out other originals")
     return ImagePairs(read_pictures(image1, model), read_pictures(image2, model))

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import numpy as np
-import typer
 
 from graftscope.client._client import Client
-from graftscope.client.arrays import names
+from graftscope.client.arrays import Flag, Names, Whole
 from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._interventions import (
@@ -17,7 +16,7 @@ from graftscope.client.cli._interventions import (
 )
 from graftscope.client.cli._model_and_layer import chosen_model, chosen_place
 from graftscope.client.cli._output import counted, say, say_json, table, tell_how, written
-from graftscope.client.cli._request_options import Given, split
+from graftscope.client.cli._request_options import Given
 from graftscope.client.cli._session import (
     check_target,
     chosen_channels,
@@ -25,6 +24,7 @@ from graftscope.client.cli._session import (
     opened,
 )
 from graftscope.client.cli._shared_options import (
+    LAYER,
     ChannelOptions,
     DryRunOption,
     JsonOption,
@@ -38,24 +38,25 @@ from graftscope.client.interventions import Intervention
 from graftscope.client.models import Model
 from graftscope.client.values import InfluenceResult, InfluenceTask, LayersResult, layer_path
 
-LayersOption = Annotated[
-    str | None,
-    typer.Option(
+EachLayerOption = Annotated[
+    Sequence[str] | None,
+    Names(1),
+    Flag(
         "--layer",
-        metavar="NAME[,NAME...]",
-        help="A layer's name, or a level's: coarse, intermediate, fine, image. Default: that of "
-        "--modules, or else intermediate, where the model has levels. Several with commas are "
-        "computed in one pass; --out maps.npz then writes a file a layer: maps.coarse.npz.",
+        "NAME,...",
+        f"{LAYER} Several, with commas or one by one, are computed in one pass; --out maps.npz "
+        "then writes a file a layer: maps.coarse.npz. Default: that of --modules, or else "
+        "intermediate, where the model has levels.",
     ),
 ]
 
 TopOption = Annotated[
     int | None,
-    typer.Option(
+    Whole(1),
+    Flag(
         "--top",
-        metavar="N",
-        min=1,
-        help="Show only the N maps of the largest individual influence, and what share of the sum "
+        "N",
+        "Show only the N maps of the largest individual influence, and what share of the sum "
         "of all of them that is. --json and --out have all maps in any case.",
     ),
 ]
@@ -67,7 +68,7 @@ def influence(
     chosen: ChannelOptions,
     originals: OriginalsOptions,
     asked: Given[InfluenceTask],
-    layer: LayersOption = None,
+    layer: EachLayerOption = None,
     intervene: EachInterveneOption = None,
     top: TopOption = None,
     dry_run: DryRunOption = False,
@@ -80,14 +81,14 @@ def influence(
     interventions of any kind, which may be at several layers (--intervene). Several layers
     (--layer coarse,fine) are computed in one pass, every channel of each.
     """
-    layers = _several(layer, chosen)
+    layers, place = _divided(layer, chosen)
     for path in _targets(out, layers):
         check_target(path, ".npz")
     if intervene:
-        refuse_beside_intervene(chosen, layer)
+        refuse_beside_intervene(chosen, place)
     given = [Intervention.load(path) for path in intervene or ()]
     with opened(server) as client:
-        model, subject = _subject(client, which.model, given, chosen, layer, layers)
+        model, subject = _subject(client, which.model, given, chosen, place, layers)
         drawn = chosen_originals(originals, model, asked)
         task = asked(model=model.name, originals=drawn, **subject)
         if dry_run:
@@ -107,16 +108,18 @@ def influence(
         say_json({"layers": documents} if layers else documents[0])
 
 
-def _several(layer: str | None, chosen: ChannelOptions) -> tuple[str, ...]:
-    """Read the names of several layers; none where one is named, or none at all."""
-    if layer is None or "," not in layer:
-        return ()
+def _divided(
+    named: Sequence[str] | None, chosen: ChannelOptions
+) -> tuple[tuple[str, ...], str | None]:
+    """Tell several layers from one, or none at all."""
+    if named is None or len(named) == 1:
+        return (), named[0] if named else None
     if chosen != ChannelOptions():
         raise UsageError(
             "several layers are computed with every channel of each: leave out --channels and"
             " --modules, or name one layer"
         )
-    return names("--layer", split(layer))
+    return tuple(named), None
 
 
 def _targets(out: Path | None, layers: Sequence[str]) -> list[Path | None]:

@@ -26,6 +26,7 @@ from graftscope.client.cli._shared_options import (
     ModelOptions,
     NpzOption,
     OriginalsOption,
+    SeedOption,
     ServerOptions,
 )
 from graftscope.client.values import MagnitudeResult, MagnitudeTask, Regression
@@ -38,6 +39,7 @@ def magnitude(
     which: ModelOptions,
     asked: Annotated[Given[MagnitudeTask], Offer(changed={"pairs": As(help=_TWICE)})],
     originals: OriginalsOption = None,
+    seed: SeedOption = None,
     dry_run: DryRunOption = False,
     out: NpzOption = None,
     json: JsonOption = False,
@@ -50,6 +52,7 @@ def magnitude(
     modules' differences that a line explains.
     """
     check_target(out, ".npz")
+    asked = asked.unless_said(seed=seed, pairs_seed=seed)
     with opened(server) as client:
         model = chosen_model(client, which.model)
         task = asked(model=model.name, originals=named_originals(originals, model))

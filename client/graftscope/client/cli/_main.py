@@ -81,10 +81,10 @@ def _add(app: typer.Typer, verb: Callable[..., None], name: str, example: str) -
 
 
 class _NothingDropped(TyperCommand):
-    """A command that drops no value: an option that is given twice is a list, or refused."""
+    """A command that drops no value: an option that takes one is refused where it has several."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Join lists that were given piece by piece, before anything is read."""
+        """Look at every value that was given, before anything is read."""
         single = [
             each
             for each in self.params
@@ -97,24 +97,14 @@ class _NothingDropped(TyperCommand):
         finally:
             for option in single:
                 option.multiple = False
-        joined = []
         for option in single:
             values = given.get(option.name) or ()
-            if len(values) > 1 and not is_list(option):
+            if len(values) > 1:
                 raise UsageError(
                     f"{option.opts[-1]} is given {len(values)} times, and takes one value:"
                     f" {', '.join(values)}"
                 )
-            if len(values) > 1:
-                joined += [option.opts[-1], ",".join(values)]
-        # The last one counts, and what follows a double dash is no option.
-        end = args.index("--") if "--" in args else len(args)
-        return super().parse_args(ctx, [*args[:end], *joined, *args[end:]])
-
-
-def is_list(option: TyperOption) -> bool:
-    """Whether an option takes several values with commas, as its help says."""
-    return "commas" in (option.help or "") or ",..." in (option.metavar or "")
+        return super().parse_args(ctx, args)
 
 
 def _unwrapped(text: str) -> str:
@@ -150,7 +140,7 @@ _VERBS: tuple[tuple[Callable[..., None], str], ...] = (
     ),
     (_train_and_export.export, "graftscope export model.onnx --input z=normal --out bundles/mine"),
     (_models.inspect, "graftscope inspect bundles/faces --json"),
-    (_serve.serve, "graftscope serve --bundles bundles --listen 0.0.0.0:50051"),
+    (_serve.serve, "graftscope serve --bundle bundles --listen 0.0.0.0:50051"),
     (_models.models, "graftscope models --server localhost:50051"),
     (_samples.generate, "graftscope generate --count 32 --seed 7 --out samples.png"),
     (_samples.encode, "graftscope encode my-photos --bundle bundles/faces --out latents.npz"),
@@ -165,7 +155,7 @@ _VERBS: tuple[tuple[Callable[..., None], str], ...] = (
         "graftscope find --maps maps.npz --region 8,16,20,32 --out found.npz --picture found.png",
     ),
     (_stability.stability, "graftscope stability --maps maps.npz --k 2-10 --method nmf,kmeans"),
-    (_magnitude.magnitude, "graftscope magnitude --layers coarse,intermediate --k 2-10"),
+    (_magnitude.magnitude, "graftscope magnitude --layer coarse,intermediate --k 2-10"),
     (_report.report, "graftscope report --bundle bundles/faces --layer fine --out my-report"),
     (_reproduce.reproduce, "graftscope reproduce fig5 --quick --out figures"),
 )

@@ -10,12 +10,12 @@ import typer
 from numpy.typing import NDArray
 
 from graftscope.client._client import Client
-from graftscope.client.arrays import read_array, read_npz, read_source, whole_number
+from graftscope.client.arrays import Flag, read_array, read_npz, read_source, whole_number
 from graftscope.client.cli._following import compute
 from graftscope.client.cli._model_and_layer import chosen_layer
 from graftscope.client.cli._request_options import As, Given, Offer
 from graftscope.client.cli._session import named_originals
-from graftscope.client.cli._shared_options import OriginalsOption
+from graftscope.client.cli._shared_options import LAYER, OneLayer, OriginalsOption
 from graftscope.client.errors import InputError, UsageError
 from graftscope.client.models import Model
 from graftscope.client.values import (
@@ -27,17 +27,19 @@ from graftscope.client.values import (
     StableLabels,
 )
 
-Computed: TypeAlias = Annotated[
-    Given[InfluenceTask],
-    Offer(
-        without=("products",),
-        changed={
-            "pairs": As(help="Pairs of computed maps, at least 1. Default: 1000."),
-            "seed": As("--pairs-seed", help="Decides the pairs, 0 to 4294967295."),
-        },
-    ),
+_PAIRS = As(help="Pairs of computed maps, at least 1. Default: 1000.")
+_PAIRS_SEED = As("--pairs-seed", help="Decides the pairs alone, 0 to 4294967295. Default: --seed.")
+
+ComputedAlone: TypeAlias = Annotated[
+    Given[InfluenceTask], Offer(without=("products",), changed={"pairs": _PAIRS})
 ]
 """Maps that are computed where none are given: all that can be said of them."""
+
+Computed: TypeAlias = Annotated[
+    Given[InfluenceTask],
+    Offer(without=("products",), changed={"pairs": _PAIRS, "seed": _PAIRS_SEED}),
+]
+"""The same, where their pairs are not all that is drawn."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,12 @@ class MapsOptions:
     ] = None
     layer: Annotated[
         str | None,
-        typer.Option(
+        OneLayer(),
+        Flag(
             "--layer",
-            metavar="NAME",
-            help="A layer's name, or a level's: coarse, intermediate, fine, image. Default: "
-            "intermediate, where the model has levels.",
-            rich_help_panel=MAPS,
+            "NAME",
+            f"{LAYER} Default: intermediate, where the model has levels.",
+            MAPS,
         ),
     ] = None
     originals: OriginalsOption = None
@@ -97,9 +99,9 @@ def given_maps(
         raise UsageError("--maps are of a model's layer already: leave out --model, --layer")
     if dry_run:
         raise UsageError("--dry-run tells what maps would take: leave out --maps")
-    said = asked.changed()
-    if said or options.originals is not None:
-        flag = asked.flags[said[0]].name if said else "--originals"
+    said = [*asked.options(), *(["--originals"] if options.originals is not None else [])]
+    if said:
+        flag = said[0]
         raise UsageError(f"{flag} is of maps that are computed: leave out --maps, or it")
     maps = _floats(read_array(options.maps, "maps"))
     _check_of_channels(options.maps)
@@ -147,7 +149,7 @@ def wanted_maps(
         methods: What groups the maps.
         modules: What has to stay the same for a bare ``--until stable``; None for the default.
     """
-    is_bare = asked.texts["until"] == "stable"
+    is_bare = asked.texts.get("until") == "stable"
     return asked(
         model=model.name,
         layer=chosen_layer(model, options.layer),

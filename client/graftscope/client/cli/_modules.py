@@ -36,6 +36,7 @@ from graftscope.client.cli._shared_options import (
     JsonOption,
     ModelOptions,
     NpzOption,
+    SeedOption,
     ServerOptions,
 )
 from graftscope.client.values import ModulesResult, ModulesTask, StableLabels
@@ -47,6 +48,7 @@ def modules(
     chosen: MapsOptions,
     computed: Computed,
     asked: Given[ModulesTask],
+    seed: SeedOption = None,
     stored: StoredOption = None,
     form: AsOption = None,
     dry_run: DryRunOption = False,
@@ -65,7 +67,7 @@ def modules(
             model, at = hooked_place(client, which.model, chosen.layer, stored)
         tell_torch(model, at, stored_members(stored, at), json)
         return
-    method = asked["method"]
+    method, asked = asked["method"], asked.unless_said(seeds=None if seed is None else (seed,))
     given = given_maps(chosen, which.model, [method], dry_run, computed)
     with opened(server) as client:
         hooked = form and hooked_place(client, which.model, chosen.layer, chosen.maps)
@@ -79,7 +81,8 @@ def modules(
                 asked["window"],
                 asked["percentile"],
             )
-            wanted = wanted_maps(model, chosen, computed, [method], watched)
+            drawn = computed.unless_said(seed=seed)
+            wanted = wanted_maps(model, chosen, drawn, [method], watched)
             check_k(asked["k"], model, wanted.layer)
             if dry_run:
                 tell_dry_run(client, [wanted], json)

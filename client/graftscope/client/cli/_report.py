@@ -1,7 +1,6 @@
 """Verbs that tell the whole story: report, demo."""
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,19 +9,21 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from graftscope.client._client import Client
-from graftscope.client.arrays import prepare_folder
+from graftscope.client.arrays import UINT32_MAX, prepare_folder
 from graftscope.client.calls import import_room, translated
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._maps import check_k
 from graftscope.client.cli._model_and_layer import SHIPPED_MODEL, chosen_model
 from graftscope.client.cli._output import duration, note, say, say_json
-from graftscope.client.cli._request_options import As, Given, Offer, split
+from graftscope.client.cli._request_options import As, Given, Offer
 from graftscope.client.cli._session import chosen_originals, opened
 from graftscope.client.cli._shared_options import (
     DryRunOption,
     JsonOption,
+    LayersOption,
     ModelOptions,
     OriginalsOptions,
+    SeedOption,
     ServerOptions,
 )
 from graftscope.client.errors import InputError, MissingExtraError
@@ -53,7 +54,17 @@ OutFolder = Annotated[
 ]
 
 
-_Maps = Annotated[Given[InfluenceTask], Offer(without=("map_size", "products", "until"))]
+_Maps = Annotated[
+    Given[InfluenceTask],
+    Offer(
+        without=("map_size", "products", "until"),
+        changed={
+            "seed": As(
+                "--pairs-seed", help="Decides the pairs and the samples alone. Default: --seed."
+            )
+        },
+    ),
+]
 _Grouping = Annotated[
     Given[ModulesTask],
     Offer(
@@ -62,11 +73,9 @@ _Grouping = Annotated[
             "k": As(help="How many modules, at least 1."),
             "method": As(metavar="|".join(METHODS), help="How channels are grouped."),
             "seeds": As(
-                "--seeds",
-                "S,S,...",
-                "Of the grouping: the first one is shown, the others tell how far the modules "
-                "depend on it.",
-                "0,1,2,3,4",
+                help="Of the grouping alone, with commas or one by one: the first one is shown, "
+                "the others tell how far the modules depend on it. Default: --seed and the four "
+                "that follow it.",
             ),
         },
     ),
@@ -79,15 +88,8 @@ def report(
     originals: OriginalsOptions,
     drawn: _Maps,
     grouping: _Grouping,
-    layers: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--layer",
-            metavar="NAME",
-            help="A layer's or a level's name; may be repeated, or several with commas. Default: "
-            "coarse and intermediate, where the model has levels.",
-        ),
-    ] = None,
+    layers: LayersOption = None,
+    seed: SeedOption = None,
     dry_run: DryRunOption = False,
     out: OutFolder = DEFAULT_FOLDER,
     json: JsonOption = False,
@@ -98,7 +100,9 @@ def report(
         prepare_folder(out)
     with opened(server) as client:
         model = chosen_model(client, which.model)
-        plan = _plan(model, originals, drawn, grouping, _each(layers))
+        drawn = drawn.unless_said(seed=seed)
+        grouping = grouping.unless_said(seeds=_seeds(seed or 0))
+        plan = _plan(model, originals, drawn, grouping, tuple(layers or ()))
         if dry_run:
             tell_dry_run(client, plan.influence_tasks(model), json)
             return
@@ -121,11 +125,11 @@ def demo(
         bundle = import_room("graftscope.bundle", "server").find_shipped(SHIPPED_MODEL)
     report(
         # Named, so that the demo happens here whatever server the environment names.
-        server=ServerOptions(bundle=bundle),
+        server=ServerOptions(bundle=[bundle]),
         which=ModelOptions(),
         originals=OriginalsOptions(),
         drawn=Given(InfluenceTask),
-        grouping=Given(ModulesTask, {"seeds": (0, 1, 2, 3, 4)}),
+        grouping=Given(ModulesTask),
         dry_run=dry_run,
         out=out,
         json=json,
@@ -146,9 +150,9 @@ def require_report() -> None:
         )
 
 
-def _each(layers: Sequence[str] | None) -> tuple[str, ...]:
-    """The layers, given one by one or with commas."""
-    return tuple(name for given in layers or () for name in split(given))
+def _seeds(first: int) -> tuple[int, ...]:
+    """Five seeds of the grouping, after the largest the smallest again."""
+    return tuple((first + i) % (UINT32_MAX + 1) for i in range(5))
 
 
 def _plan(

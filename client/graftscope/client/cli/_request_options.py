@@ -1,46 +1,30 @@
 """Options from values: what the command line offers of a request, and what a user said of it.
 
-A verb's argument may be a group of options, a frozen dataclass, or `Given[Request]`: then the
-request's own fields say which options there are, by the flags they were declared with. typer, which
-knows neither, sees single options::
+A verb's argument may be an option, declared by its rule and its flag like a request's field; a
+group of options, a frozen dataclass; or `Given[Request]`: then the request's own fields say which
+options there are, by the flags they were declared with. typer, which knows none of these, sees
+single options of text::
 
     def stability(asked: Given[StabilityTask], ...):       # --k, --method, --repeats, ...
         task = asked(maps=maps)                            # a StabilityTask
 
-Every field is checked as soon as it is read, before any work.
+What every option was given is read and checked by its rule, before any work. A rule about a list
+(`Listed`) makes an option that takes its values with commas, piece by piece, or both.
 """
 
 import inspect
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Generic, Self, TypeVar, get_args, get_origin, get_type_hints
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
-from graftscope.client.arrays import (
-    Flag,
-    Names,
-    Several,
-    Whole,
-    check_field,
-    flags,
-    names,
-    read_values,
-    rule_of,
-    whole_number,
-)
-from graftscope.client.errors import InputError
+from graftscope.client.arrays import Check, Flag, Listed, annotated, flags, rule_of
+from graftscope.client.cli._option_texts import read_option
 from graftscope.client.values import STRATIFIED_PAIRS
 
 Request = TypeVar("Request")
-
-MOST_MODULES = 10_000
-"""No layer has more channels: a range of numbers of modules ends here."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +35,13 @@ class As:
         name: Of the option; None as declared, and so the others.
         metavar: What stands for its value.
         help: What it is.
-        default: As text.
+        default: The field's value where none is said.
     """
 
     name: str | None = None
     metavar: str | None = None
     help: str | None = None
-    default: str | int | None = None
+    default: Any = None
 
     def over(self, flag: Flag) -> Flag:
         """Change what was declared."""
@@ -89,6 +73,11 @@ class Offer:
         wanted = [name for name in self.only or declared if name not in self.without]
         return {name: self.changed.get(name, As()).over(declared[name]) for name in wanted}
 
+    def usual(self) -> dict[str, Any]:
+        """The values of fields where none is said and the request's own defaults do not hold."""
+        given = {name: as_.default for name, as_ in self.changed.items()}
+        return {name: value for name, value in given.items() if value is not None}
+
 
 class Given(Generic[Request]):
     """What a user said of a request: checked, but not yet whole.
@@ -96,6 +85,7 @@ class Given(Generic[Request]):
     Args:
         kind: The request's class.
         said: Checked values by the fields' names; what was not said is not there.
+        usual: Values of what was not said, where the request's own defaults do not hold.
         texts: What was said, as it was read.
         flags: How the verb asks for each field.
     """
@@ -104,42 +94,52 @@ class Given(Generic[Request]):
         self,
         kind: type[Request],
         said: Mapping[str, Any] | None = None,
+        usual: Mapping[str, Any] | None = None,
         texts: Mapping[str, Any] | None = None,
         flags: Mapping[str, Flag] | None = None,
     ) -> None:
         self._kind = kind
         self.said = dict(said or {})
+        self._usual = dict(usual or {})
         self.texts = dict(texts or {})
         self.flags = dict(flags or {})
-        if self.said.get("stratified") and "pairs" not in self.said:
-            self.said["pairs"] = STRATIFIED_PAIRS
+        if self.said.get("stratified"):
+            self._usual["pairs"] = STRATIFIED_PAIRS
 
     def __call__(self, **rest: Any) -> Request:
         """Make the request with what the verb knows beside."""
-        return self._kind(**{**self.said, **rest})
+        return self._kind(**{**self.values, **rest})
 
     def __getitem__(self, name: str) -> Any:
         """A field as it was said, or its default."""
-        return self.said.get(name, self._defaults()[name])
+        defaults = {each.name: each.default for each in fields(self._kind)}  # type: ignore[arg-type]
+        return self.values.get(name, defaults[name])
 
-    def changed(self) -> list[str]:
-        """The fields that were said, and otherwise than by default."""
-        defaults = self._defaults()
-        return [name for name, value in self.said.items() if value != defaults[name]]
+    @property
+    def values(self) -> dict[str, Any]:
+        """All fields that differ, or may differ, from the request's own defaults."""
+        return {**self._usual, **self.said}
 
-    def _defaults(self) -> dict[str, Any]:
-        return {each.name: each.default for each in fields(self._kind)}  # type: ignore[arg-type]
+    def unless_said(self, **usual: Any) -> Self:
+        """Give fields another value where none is said; None leaves a field as it is."""
+        given = {name: value for name, value in usual.items() if value is not None}
+        return type(self)(self._kind, self.said, {**self._usual, **given}, self.texts, self.flags)
+
+    def options(self, *names: str) -> list[str]:
+        """The options that were said, of these fields or of all, as the user knows them."""
+        return [self.flags[name].name for name in self.said if not names or name in names]
 
 
 def expanded(verb: Callable[..., None]) -> Callable[..., None]:
-    """Replace a function's arguments that stand for several options by those.
+    """Replace a function's arguments that stand for options by what typer makes options of.
 
     Args:
-        verb: Its arguments' annotations are types, dataclasses whose fields are options, or
-            `Given[Request]`, which `Annotated[..., Offer(...)]` may narrow.
+        verb: Its arguments' annotations are types; types annotated with a rule and a `Flag`;
+            dataclasses whose fields are such; or `Given[Request]`, which
+            `Annotated[..., Offer(...)]` may narrow.
 
     Returns:
-        A function of the single options that calls `verb` with the groups.
+        A function of the single options that calls `verb` with what they mean.
     """
     signature = inspect.signature(verb, eval_str=True)
     takers: dict[str, Callable[[dict[str, Any]], object]] = {}
@@ -151,14 +151,12 @@ def expanded(verb: Callable[..., None]) -> Callable[..., None]:
         elif is_dataclass(parameter.annotation):
             made, take = _of_group(parameter.annotation)  # type: ignore[arg-type]
         else:
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-            continue
+            made, take = _of_one(parameter.name, parameter.annotation, parameter.default)
         parameters += made
         takers[parameter.name] = take
 
     def call(**values: Any) -> None:
-        given = {name: take(values) for name, take in takers.items()}
-        verb(**given, **values)
+        verb(**{name: take(values) for name, take in takers.items()})
 
     call.__name__, call.__doc__, call.__module__ = verb.__name__, verb.__doc__, verb.__module__
     call.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -179,51 +177,81 @@ def _asked(annotation: Any) -> tuple[type | None, Offer]:
     return (get_args(annotation)[0], offer) if get_origin(annotation) is Given else (None, offer)
 
 
+def _of_one(name: str, annotation: Any, default: Any) -> _Made:
+    """One option, by its rule and its flag; what has no flag is typer's own matter."""
+    flag, rule = annotated(annotation)
+    if flag is None:
+        return [_parameter(name, annotation, default)], lambda values: values.pop(name)
+    required = default is inspect.Parameter.empty
+
+    def take(values: dict[str, Any]) -> object:
+        said = values.pop(name)
+        return default if said in (None, False) else read_option(flag, rule, said)
+
+    return [_option(name, flag, rule, annotation, None if required else default, required)], take
+
+
 def _of_group(group: type) -> _Made:
     """The options of a dataclass."""
     hints = get_type_hints(group, include_extras=True)
-    listed = fields(group)
+    made = {
+        each.name: _of_one(
+            each.name,
+            hints[each.name],
+            inspect.Parameter.empty if each.default is MISSING else each.default,
+        )
+        for each in fields(group)
+    }
 
     def take(values: dict[str, Any]) -> object:
-        return group(**{each.name: values.pop(each.name) for each in listed})
+        return group(**{name: take_one(values) for name, (_, take_one) in made.items()})
 
-    return [_parameter(each.name, hints[each.name], _default(each)) for each in listed], take
+    return [parameter for parameters, _ in made.values() for parameter in parameters], take
 
 
 def _of_request(group: str, kind: type, offer: Offer) -> _Made:
     """The options of a request's fields; their names here are the group's and the field's."""
-    offered, by_name = offer.of(kind), {each.name: each for each in fields(kind)}
-    hints = get_type_hints(kind)
-    parameters = []
-    for name, flag in offered.items():
-        default = offer.changed.get(name, As()).default
-        if default is None and name != "pairs":  # how many are usual depends on other options
-            default = _shown(by_name[name].default)
-        rule = rule_of(kind, name)
-        is_number = isinstance(rule, Whole) or hints[name] in (bool, float)
-        kept = int if isinstance(rule, Whole) else hints[name] if is_number else str
-        if flag.repeated:
-            kept = list[str]
-        option = typer.Option(
-            flag.name,
-            metavar=flag.metavar or None,
-            help=flag.help,
-            rich_help_panel=flag.panel or None,
-            min=0 if flag.refused_early else None,
-        )
-        wanted: Any = kept if default is not None else kept | None
-        parameters.append(_parameter(f"{group}_{name}", Annotated[wanted, option], default))
+    offered, hints = offer.of(kind), get_type_hints(kind)
+    usual = {each.name: each.default for each in fields(kind)} | offer.usual()
+    parameters = [
+        _option(f"{group}_{name}", flag, rule_of(kind, name), hints[name], usual[name])
+        for name, flag in offered.items()
+    ]
 
     def take(values: dict[str, Any]) -> object:
         texts = {name: values.pop(f"{group}_{name}") for name in offered}
         said = {
-            name: _checked(kind, name, offered[name], text)
+            name: read_option(offered[name], rule_of(kind, name), text)
             for name, text in texts.items()
-            if text is not None
+            if text not in (None, False)
         }
-        return Given(kind, said, texts, offered)
+        return Given(kind, said, offer.usual(), texts, offered)
 
     return parameters, take
+
+
+def _option(
+    name: str, flag: Flag, rule: Check | None, hint: Any, usual: Any, required: bool = False
+) -> inspect.Parameter:
+    """Make what typer makes an option of: text, texts, or a switch."""
+    switch = hint is bool or (get_origin(hint) is Annotated and get_args(hint)[0] is bool)
+    kept: Any = bool if switch else list[str] if _is_list(flag, rule) else str
+    # A help that says more of the default than its value has said it.
+    told = "" if switch or "Default: " in flag.help else _told(usual)
+    option = typer.Option(
+        flag.name,
+        metavar=flag.metavar,
+        help=flag.help + (f" Default: {told}." if told else ""),
+        rich_help_panel=flag.panel or None,
+    )
+    if required:
+        return _parameter(name, Annotated[kept, option], inspect.Parameter.empty)
+    default = False if switch else None
+    return _parameter(name, Annotated[kept if switch else kept | None, option], default)
+
+
+def _is_list(flag: Flag, rule: Check | None) -> bool:
+    return flag.repeated or isinstance(rule, Listed)
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
@@ -231,84 +259,10 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 
-def _default(each: "Field[Any]") -> object:
-    return inspect.Parameter.empty if each.default is MISSING else each.default
-
-
-def _shown(default: object) -> Any:
-    """A default as a user would write it."""
-    if isinstance(default, StrEnum):
-        return default.value
-    if isinstance(default, tuple):
-        return ",".join(map(str, default)) or None
-    return default
-
-
-def _checked(kind: type, name: str, flag: Flag, text: Any) -> Any:
-    """Read an option and check it under its own name."""
-    rule = rule_of(kind, name)
-    value: Any = text
-    if flag.repeated:
-        return parse_fix(text)
-    if isinstance(rule, Names):
-        value = split(text)
-    elif isinstance(rule, Several):
-        several = isinstance(rule.each, Whole)
-        value = _numbers(flag, text) if several else split(text)
-    return check_field(kind, name, value, flag.name)
-
-
-def split(text: str) -> list[str]:
-    """Take apart what stands between commas."""
-    return [part.strip() for part in text.split(",")]
-
-
-def _numbers(flag: Flag, text: str) -> Sequence[int]:
-    """Read integers with commas, and ranges where the option takes them."""
-    if "-" in flag.metavar:
-        return [number for part in split(text) for number in _range(flag.name, part, text)]
-    if not all(part.isdecimal() for part in split(text)):
-        raise InputError(f"{flag.name} {text!r} is not integers from 0 with commas, like 0,1,2")
-    return [int(part) for part in split(text)]
-
-
-def _range(option: str, part: str, text: str) -> range:
-    found = re.fullmatch(r"(\d+)\s*(?:-\s*(\d+))?", part)
-    if found is None:
-        raise InputError(f"{option} {text!r} is not a range like 2-10, nor integers like 2,3,4")
-    low, high = (
-        whole_number(option, int(each or found[1]), high=MOST_MODULES) for each in found.groups()
-    )
-    if low > high:
-        raise InputError(f"{option} {text!r}: the range {part} ends before it begins")
-    return range(low, high + 1)
-
-
-def parse_fix(texts: Iterable[str]) -> dict[str, float | NDArray[np.generic]] | None:
-    """Read the values that `--fix` gives, by the inputs' names.
-
-    Raises:
-        NotFoundError: If a file that is named is not there.
-        InputError: If a text is not NAME=VALUE, or a name is given twice.
-    """
-    pairs = [_named(text) for text in texts]
-    names("--fix", [name for name, _ in pairs])
-    return {name: _fixed(name, value) for name, value in pairs} or None
-
-
-def _named(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise InputError(f"--fix {text!r} is not NAME=VALUE, such as label=3 or z=FILE.npy")
-    return name, value
-
-
-def _fixed(name: str, value: str) -> float | NDArray[np.generic]:
-    if Path(value).suffix in (".npy", ".npz"):
-        return read_values(value, name)
-    try:
-        return float(value)
-    except ValueError:
-        raise InputError(
-            f"--fix {name}={value}: {value!r} is neither a number nor a file ending in .npy or .npz"
-        ) from None
+def _told(usual: object) -> str:
+    """A default as a user would write it; empty where there is none to tell."""
+    if isinstance(usual, StrEnum):
+        return usual.value
+    if isinstance(usual, tuple):
+        return ",".join(map(str, usual))
+    return "" if usual is None else f"{usual:g}" if isinstance(usual, float) else str(usual)

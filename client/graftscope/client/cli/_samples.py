@@ -72,7 +72,7 @@ def generate(
         tell_images(model, asked["count"])
         given = None if latents is None else read_latents(latents, model)
         drawn = named_originals(originals, model)
-        made = client.generate(model.name, originals=drawn, latents=given, **asked.said)
+        made = client.generate(model.name, originals=drawn, latents=given, **asked.values)
     facts: Mapping[str, object] = {"out": out}
     if isinstance(made, SampleFiles):
         facts = saved(made, out)
@@ -115,7 +115,7 @@ def encode(
     with opened(server) as client:
         model = chosen_model(client, which.model)
         pictures = read_pictures(images, model)
-        posterior = client.encode(model.name, pictures, **asked.said)
+        posterior = client.encode(model.name, pictures, **asked.values)
     if out:
         posterior.save(out)
     shapes = {name: list(array.shape) for name, array in posterior.mean.items()}

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from graftscope.client.arrays import Flag, Whole
 from graftscope.client.calls import import_room, translated
 from graftscope.client.cli._output import note, say_json
 from graftscope.client.cli._shared_options import JsonOption
@@ -16,8 +17,8 @@ def serve(
     bundles: Annotated[
         list[Path] | None,
         typer.Option(
-            "--bundles",
-            metavar="DIR",
+            "--bundle",
+            metavar="PATH",
             help="A bundle, or a folder of bundles; may be repeated. Default: the bundles that "
             "come with the package.",
         ),
@@ -37,13 +38,8 @@ def serve(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            min=1,
-            max=256,
-            help="Runs side by side, 1 to 256. Default: one a core.",
-        ),
+        Whole(1, 256),
+        Flag("--workers", "N", "Runs side by side, 1 to 256. Default: one a core."),
     ] = None,
     state: Annotated[
         Path | None,

@@ -27,7 +27,7 @@ def opened(options: ServerOptions) -> Iterator[Client]:
         raise UsageError("--bundle is for the server inside this process: leave out --server")
     with Client(
         options.server,
-        bundles=None if options.bundle is None else [options.bundle],
+        bundles=options.bundle or None,
         workers=options.workers,
         device=options.device,
         state=options.state,
@@ -67,7 +67,7 @@ def chosen_originals(
         return named_originals(options.originals, model)
     if options.latents1 is None or options.latents2 is None:
         raise UsageError("--latents1 and --latents2 go together: a pair needs both originals")
-    if options.originals is not None or asked.texts["pairs"] is not None:
+    if options.originals is not None or "pairs" in asked.said:
         raise UsageError(
             "--latents1 and --latents2 are all the pairs: leave out --originals, --pairs"
         )
@@ -123,19 +123,6 @@ def read_latents(path: Path, model: Model) -> Latents:
     return latents
 
 
-def parse_channels(text: str | None) -> tuple[int, ...] | None:
-    """Read channels: integers with commas; an empty text is no channel at all."""
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")] if text.strip() else []
-    for part in parts:
-        if not part.removeprefix("-").isdecimal():
-            raise InputError(
-                f"--channels {text!r}: {part!r} is not an integer; channels are given like 1,5,9"
-            )
-    return tuple(int(part) for part in parts)
-
-
 def chosen_channels(
     options: ChannelOptions,
 ) -> tuple[tuple[int, ...] | None, NDArray[np.integer] | None]:
@@ -143,4 +130,5 @@ def chosen_channels(
     if options.channels is not None and options.modules is not None:
         raise UsageError("give either --channels or --modules")
     labels = None if options.modules is None else read_array(options.modules, "labels")
-    return parse_channels(options.channels), labels  # type: ignore[return-value]  # checked later
+    channels = None if options.channels is None else tuple(options.channels)
+    return channels, labels  # type: ignore[return-value]  # checked later

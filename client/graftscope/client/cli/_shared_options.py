@@ -1,12 +1,16 @@
 """The options that verbs share: their names, ranges, defaults and help."""
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from graftscope.client.arrays import Flag, Listed, Names, Real, Several, Whole, names
 from graftscope.client.calls import DEFAULT_TIMEOUT_S
+from graftscope.client.errors import UsageError
 from graftscope.client.values import PAIRS
 
 SERVER = "Server"
@@ -18,13 +22,52 @@ JsonOption = Annotated[
     typer.Option("--json", help="Print one JSON document on standard output, and nothing else."),
 ]
 
+LAYER = "A layer's name, or a level's: coarse, intermediate, fine, image."
+
+
+@dataclass(frozen=True)
+class OneLayer(Listed):
+    """One layer's name: a verb that works at one refuses several, however they are given."""
+
+    def checked(self, name: str, value: Iterable[str]) -> str:
+        """As `Check`."""
+        first, *more = names(name, value)
+        if more:
+            raise UsageError(
+                f"{name} {','.join([first, *more])}: this verb works at one layer at a time"
+            )
+        return first
+
+
 ModulesLayerOption = Annotated[
     str | None,
-    typer.Option(
+    OneLayer(),
+    Flag(
         "--layer",
-        metavar="NAME",
-        help="A layer's name, or a level's: coarse, intermediate, fine, image. Default: that of "
-        "--modules, or else intermediate, where the model has levels.",
+        "NAME",
+        f"{LAYER} Default: that of --modules, or else intermediate, where the model has levels.",
+    ),
+]
+
+LayersOption = Annotated[
+    Sequence[str] | None,
+    Names(1),
+    Flag(
+        "--layer",
+        "NAME,...",
+        f"{LAYER} Several with commas or one by one. Default: coarse and intermediate, where the "
+        "model has levels.",
+    ),
+]
+
+SeedOption = Annotated[
+    int | None,
+    Whole(),
+    Flag(
+        "--seed",
+        "S",
+        "Of everything that is drawn, 0 to 4294967295; options named --...-seed set one thing "
+        "apart. Default: 0.",
     ),
 ]
 
@@ -64,34 +107,32 @@ class ServerOptions:
         ),
     ] = None
     bundle: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--bundle",
             metavar="PATH",
-            help="A bundle for the server inside this process. Default: the bundles that come "
-            "with the package.",
+            help="A bundle, or a folder of bundles, for the server inside this process; may be "
+            "repeated. Default: the bundles that come with the package.",
             rich_help_panel=SERVER,
         ),
     ] = None
     device: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--device",
             metavar="cpu|cuda",
-            help="Where the server inside this process computes.",
+            help="Where the server inside this process computes. Default: cpu.",
             rich_help_panel=SERVER,
         ),
-    ] = "cpu"
+    ] = None
     workers: Annotated[
         int | None,
-        typer.Option(
+        Whole(1, 256),
+        Flag(
             "--workers",
-            metavar="N",
-            min=1,
-            max=256,
-            help="Runs side by side in the server inside this process, 1 to 256. Default: one a "
-            "core.",
-            rich_help_panel=SERVER,
+            "N",
+            "Runs side by side in the server inside this process, 1 to 256. Default: one a core.",
+            SERVER,
         ),
     ] = None
     state: Annotated[
@@ -106,11 +147,12 @@ class ServerOptions:
     ] = None
     timeout: Annotated[
         float,
-        typer.Option(
+        Real(0, math.inf, inside=True),
+        Flag(
             "--timeout",
-            metavar="S",
-            help="Seconds that one call may take, above 0; jobs have no limit.",
-            rich_help_panel=SERVER,
+            "S",
+            "Seconds that one call may take, above 0; jobs have no limit.",
+            SERVER,
         ),
     ] = DEFAULT_TIMEOUT_S
 
@@ -181,12 +223,13 @@ class ChannelOptions:
     """Which channels, or which module."""
 
     channels: Annotated[
-        str | None,
-        typer.Option(
+        Sequence[int] | None,
+        Several(Whole(), least=0),
+        Flag(
             "--channels",
-            metavar="1,5,9",
-            help="Channels of the layer, counted from 0, with commas.",
-            rich_help_panel=CHANNELS,
+            "1,5,9",
+            "Channels of the layer, counted from 0, with commas or one by one.",
+            CHANNELS,
         ),
     ] = None
     modules: Annotated[

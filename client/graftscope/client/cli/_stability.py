@@ -32,6 +32,7 @@ from graftscope.client.cli._shared_options import (
     JsonOption,
     ModelOptions,
     NpzOption,
+    SeedOption,
     ServerOptions,
 )
 from graftscope.client.errors import InputError
@@ -45,6 +46,7 @@ def stability(
     chosen: MapsOptions,
     computed: Computed,
     asked: Given[StabilityTask],
+    seed: SeedOption = None,
     dry_run: DryRunOption = False,
     out: NpzOption = None,
     json: JsonOption = False,
@@ -58,13 +60,14 @@ def stability(
     most.
     """
     check_target(out, ".npz")
-    methods = asked["methods"]
+    methods, asked = asked["methods"], asked.unless_said(seed=seed)
     given = given_maps(chosen, which.model, methods, dry_run, computed)
     with opened(server) as client:
         if given is None:
             model = chosen_model(client, which.model)
             watched = partial(StableLabels, window=asked["window"], percentile=asked["percentile"])
-            wanted = wanted_maps(model, chosen, computed, methods, watched)
+            drawn = computed.unless_said(seed=seed)
+            wanted = wanted_maps(model, chosen, drawn, methods, watched)
             _check_ks(asked["ks"], model.layer(wanted.layer))
             if dry_run:
                 tell_dry_run(client, [wanted], json)

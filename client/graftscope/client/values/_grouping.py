@@ -37,7 +37,9 @@ GroupingMethod: TypeAlias = Annotated[
     ),
 ]
 GroupingSeed: TypeAlias = Annotated[
-    int, Whole(), Flag("--seed", "S", "Of the grouping, 0 to 4294967295.")
+    int,
+    Whole(),
+    Flag("--clustering-seed", "S", "Of the grouping alone, 0 to 4294967295. Default: --seed."),
 ]
 KS_FLAG = Flag(
     "--k",

@@ -47,7 +47,6 @@ MapSize: TypeAlias = Annotated[
         "N",
         "Average the maps over areas so that no side is longer than N pixels; "
         "0: the image's size up to 128.",
-        refused_early=True,
     ),
 ]
 

@@ -71,9 +71,9 @@ class MagnitudeTask(Checked):
         Sequence[str] | None,
         Names(1),
         Flag(
-            "--layers",
-            "NAME,NAME,...",
-            "Layers' or levels' names, with commas. Default: the last three.",
+            "--layer",
+            "NAME,...",
+            "Layers' or levels' names, with commas or one by one. Default: the last three.",
         ),
     ] = None
     ks: Annotated[Sequence[int] | None, Several(Whole(1)), KS_FLAG] = None
@@ -81,7 +81,14 @@ class MagnitudeTask(Checked):
     seed: GroupingSeed = 0
     pairs: PairCount = 1000
     pairs_seed: Annotated[
-        int, Whole(), Flag("--pairs-seed", "S", "Decides the pairs, 0 to 4294967295.", PAIRS)
+        int,
+        Whole(),
+        Flag(
+            "--pairs-seed",
+            "S",
+            "Decides the pairs alone, 0 to 4294967295. Default: --seed.",
+            PAIRS,
+        ),
     ] = 0
     first: FirstPair = 0
     originals: Originals | None = None

@@ -77,10 +77,10 @@ class ModulesTask(Checked):
         Sequence[int],
         Several(Whole()),
         Flag(
-            "--seed",
-            "S",
-            "Of the grouping, 0 to 4294967295. Several with commas: the first gives the modules, "
-            "the others tell how far they depend on it.",
+            "--clustering-seed",
+            "S,...",
+            "Of the grouping alone, 0 to 4294967295. Several with commas or one by one: the first "
+            "gives the modules, the others tell how far they depend on it. Default: --seed.",
         ),
     ] = (0,)
     window: Window = 3

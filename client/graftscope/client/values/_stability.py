@@ -51,15 +51,21 @@ class StabilityTask(Checked):
         Flag(
             "--method",
             "METHOD,...",
-            f"How channels are grouped: {', '.join(Method)}. Several with commas are compared on "
-            "the same thirds. pca and spectral need maps with --products.",
+            f"How channels are grouped: {', '.join(Method)}. Several are compared on the "
+            "same thirds. pca and spectral need maps with --products.",
         ),
     ] = (Method.NMF, Method.KMEANS)
     repeats: Annotated[
         int, Whole(1), Flag("--repeats", "R", "Random cuts into thirds, at least 1.")
     ] = 20
     seed: Annotated[
-        int, Whole(), Flag("--seed", "S", "Of the cuts and of the grouping, 0 to 4294967295.")
+        int,
+        Whole(),
+        Flag(
+            "--cut-seed",
+            "S",
+            "Of the cuts, and of the grouping in them, alone, 0 to 4294967295. Default: --seed.",
+        ),
     ] = 0
     window: Window = 3
     percentile: Percentile = 75.0
