@@ -10,8 +10,9 @@ from torch import Tensor
 
 import factory_toys
 from graftscope.exporter import Exported, ExportError, SourceError, export
-from graftscope.exporter._inputs import KnownInput
-from graftscope.exporter._options import Options, parse_inputs, parse_shapes
+from graftscope.exporter._input_choices import parse_inputs
+from graftscope.exporter._known_input import KnownInput
+from graftscope.exporter._options import Options, parse_shapes
 from graftscope.exporter._samples import draw_latents
 from graftscope.exporter._sessions import CpuSession
 from graftscope.exporter.sources._arguments import Arguments, find_arguments

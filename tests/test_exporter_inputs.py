@@ -7,8 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from graftscope.exporter import SourceError
-from graftscope.exporter._inputs import KnownInput, constant_names, latent_names, make_inputs
-from graftscope.exporter._options import InputChoice, InputKind, parse_input, parse_inputs
+from graftscope.exporter._input_choices import (
+    InputChoice,
+    InputKind,
+    parse_input,
+    parse_inputs,
+)
+from graftscope.exporter._inputs import constant_names, latent_names, make_inputs
+from graftscope.exporter._known_input import KnownInput
 
 Z = KnownInput("z", "FP32", (3,))
 LABEL = KnownInput("label", "INT64", (), classes=10)
@@ -18,7 +24,14 @@ LABEL = KnownInput("label", "INT64", (), classes=10)
     ("text", "choice"),
     [
         ("z=normal", InputChoice("z", InputKind.NORMAL)),
+        ("z=normal:0,80", InputChoice("z", InputKind.NORMAL, (0.0, 80.0))),
         ("z=uniform:-1,0.25", InputChoice("z", InputKind.UNIFORM, (-1.0, 0.25))),
+        ("t=choice:0.5,1,80", InputChoice("t", InputKind.CHOICE, (0.5, 1.0, 80.0))),
+        ("label=onehot:10", InputChoice("label", InputKind.ONE_HOT, (10.0,))),
+        ("t=constant:0.5", InputChoice("t", InputKind.CONSTANT, (0.5,))),
+        ("t=constant:1e-05", InputChoice("t", InputKind.CONSTANT, (1e-5,))),
+        ("x=images:a,b.zip,-1,1", InputChoice("x", InputKind.IMAGES, (-1.0, 1.0), Path("a,b.zip"))),
+        ("x=images:hf:a/b,0,1", InputChoice("x", InputKind.IMAGES, (0.0, 1.0), Path("hf:a/b"))),
         ("z=truncated:0.7", InputChoice("z", InputKind.TRUNCATED, (0.7,))),
         ("label=classes:1000000", InputChoice("label", InputKind.CLASSES, (1e6,))),
         ("t=constant:a=b.npz", InputChoice("t", InputKind.CONSTANT, path=Path("a=b.npz"))),
@@ -36,7 +49,20 @@ def test_every_form_is_read_and_written_again(text: str, choice: InputChoice) ->
         ("z", "it names no input"),
         ("=normal", "it names no input"),
         ("z=gauss", "there is no distribution 'gauss'"),
-        ("z=normal:1", "'normal' takes 0 numbers, not 1"),
+        ("z=normal:1", "'normal' takes 0 or 2 numbers, not 1"),
+        ("z=normal:0,0", "DEVIATION must be greater than 0, not 0"),
+        ("z=choice", "'choice' takes 1 to 10000 numbers, not 0"),
+        ("z=choice:3..2", "'choice' takes 1 to 10000 numbers, not 0"),
+        ("z=choice:0..99999999999", "'choice' takes 1 to 10000 numbers, not 10001"),
+        ("z=choice:0.5..2", "'0.5..2' is no list of numbers"),
+        ("z=onehot:0", "N must be a whole number from 1 to 2147483647, not 0"),
+        ("z=constant:w.txt", "'w.txt' is no list of numbers"),
+        (
+            "z=images:faces",
+            "it must say which numbers black and white are, such as images:faces,-1,1 or "
+            "faces,0,255",
+        ),
+        ("z=images:faces,1,1", "LOW must be less than HIGH, but 1 is not less than 1"),
         ("z=uniform:1", "'uniform' takes 2 numbers, not 1"),
         ("z=uniform:1,1", "LOW must be less than HIGH, but 1 is not less than 1"),
         ("z=uniform:a,b", "'a,b' is no list of numbers"),
@@ -51,8 +77,9 @@ def test_another_form_is_refused_with_what_is_wrong_and_all_forms(text: str, pro
         parse_input(text)
     assert str(refused.value) == (
         f"--input {text!r} cannot be read: {problem}; allowed: NAME=normal, "
-        "NAME=uniform:LOW,HIGH, NAME=truncated:T, NAME=classes:N, NAME=constant:FILE or "
-        "NAME=file:FILE (FILE: .npz or .npy)"
+        "NAME=normal:MEAN,DEVIATION, NAME=uniform:LOW,HIGH, NAME=truncated:T, "
+        "NAME=choice:V1,V2,FIRST..LAST, NAME=classes:N, NAME=onehot:N, NAME=constant:NUMBER, "
+        "NAME=constant:FILE, NAME=file:FILE (FILE: .npz or .npy) or NAME=images:FOLDER,LOW,HIGH"
     )
 
 

@@ -30,8 +30,9 @@ NO_GENERATOR = (
     "with 1, 3 or 4 channels C, not "
 )
 FORMS = (
-    "NAME=normal, NAME=uniform:LOW,HIGH, NAME=truncated:T, NAME=classes:N, NAME=constant:FILE or "
-    "NAME=file:FILE (FILE: .npz or .npy)"
+    "NAME=normal, NAME=normal:MEAN,DEVIATION, NAME=uniform:LOW,HIGH, NAME=truncated:T, "
+    "NAME=choice:V1,V2,FIRST..LAST, NAME=classes:N, NAME=onehot:N, NAME=constant:NUMBER, "
+    "NAME=constant:FILE, NAME=file:FILE (FILE: .npz or .npy) or NAME=images:FOLDER,LOW,HIGH"
 )
 TWO_IMAGES = CHAIN.replace("8, 8] image)", "8, 8] image, float[batch, 3, 8, 8] colours)")
 SEVENTEEN = {"w_out": np.zeros((17, 6, 3, 3), np.float32)}
@@ -91,7 +92,7 @@ def refusal(source: Path, out: Path, **options: object) -> str:
             ),
             {},
             "input 'psi' FLOAT is one number for all samples; give it with --input "
-            "psi=constant:FILE",
+            "psi=constant:NUMBER",
         ),
         (
             CHAIN.replace("float[batch, 8] z", "int8[batch, 8] short").replace(

@@ -92,9 +92,11 @@ class Input:
         name: Its name, under which latents are given.
         datatype: Element type in the contract's words, such as FP32.
         shape: Extents after the batch axis.
-        distribution: normal, uniform, classes, truncated_normal, fixed or stored.
+        distribution: normal, uniform, classes, truncated_normal, fixed, stored, choice, one_hot or
+            pictures.
         noise: Whether it is randomness from inside the graph.
         drawn: The distribution in words, with its numbers: uniform [-1, 1), classes 10.
+        classes: How many classes there are, where it is a label, an integer or one-hot; else 0.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Input:
     distribution: str
     noise: bool
     drawn: str = ""
+    classes: int = 0
 
 
 @dataclass(frozen=True)

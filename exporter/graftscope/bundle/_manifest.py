@@ -15,6 +15,7 @@ itself are not part of it, so the same model exported twice has one digest.
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -157,7 +158,7 @@ def _files_used(manifest: bundle_pb2.Bundle) -> Iterator[tuple[str, str]]:
         yield "encoder", manifest.encoder.file
         yield "originals", manifest.encoder.originals
     for each in manifest.inputs:
-        for kind in ("fixed", "stored"):
+        for kind in ("fixed", "stored", "pictures"):
             if each.HasField(kind):
                 yield f"input {each.name!r}: {kind} values", getattr(each, kind).file
 
@@ -175,9 +176,23 @@ def _input_problems(manifest: bundle_pb2.Bundle) -> Iterator[str]:
             yield f"input {each.name!r} has no distribution"
         if 0 in each.shape:
             yield f"input {each.name!r} has an extent of 0: {list(each.shape)}"
+        for problem in _distribution_problems(each):
+            yield f"input {each.name!r}: {problem}"
     inferred = manifest.encoder.input
     if manifest.HasField("encoder") and inferred not in names:
         yield f"the encoder infers input {inferred!r}; the inputs: {', '.join(names)}"
+
+
+def _distribution_problems(value: bundle_pb2.Input) -> Iterator[str]:
+    normal, choice, pictures = value.normal, value.choice, value.pictures
+    if not (math.isfinite(normal.mean) and 0 <= normal.deviation < math.inf):
+        yield f"normal of mean {normal.mean} and deviation {normal.deviation}"
+    if value.HasField("choice") and not (choice.values and all(map(math.isfinite, choice.values))):
+        yield f"choice of {list(choice.values)}; allowed are finite numbers, at least one"
+    if value.HasField("one_hot") and value.one_hot.count not in value.shape:
+        yield f"one-hot of {value.one_hot.count} classes, an extent that {list(value.shape)} lacks"
+    if value.HasField("pictures") and not (pictures.count and pictures.low < pictures.high):
+        yield f"{pictures.count} pictures in [{pictures.low}, {pictures.high}]"
 
 
 def _image_problems(image: bundle_pb2.Image) -> Iterator[str]:

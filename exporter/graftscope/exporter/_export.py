@@ -15,8 +15,9 @@ from graftscope.exporter._files import (
     write_files,
 )
 from graftscope.exporter._folder import CARD_FILE, new_folder, require_target
+from graftscope.exporter._input_choices import parse_inputs
 from graftscope.exporter._inputs import constant_names, latent_names
-from graftscope.exporter._options import Options, parse_inputs, parse_shapes
+from graftscope.exporter._options import Options, parse_shapes
 from graftscope.exporter._proof import Proof
 from graftscope.exporter._subject import GeneratorSubject
 from graftscope.exporter.errors import SourceError

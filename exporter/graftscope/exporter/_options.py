@@ -5,22 +5,13 @@
 It knows neither graphs nor PyTorch.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
-from pathlib import Path
 from typing import Final
 
+from graftscope.exporter._input_choices import InputChoice
 from graftscope.exporter.errors import SourceError
 
-FORMS: Final = (
-    "NAME=normal, NAME=uniform:LOW,HIGH, NAME=truncated:T, NAME=classes:N, NAME=constant:FILE or "
-    "NAME=file:FILE (FILE: .npz or .npy)"
-)
-"""What may follow --input, for messages."""
-
-_MOST_CLASSES: Final = 2**31 - 1
 _OPTIONS: Final = {
     "inputs": "--input",
     "shapes": "--shape",
@@ -31,43 +22,6 @@ _OPTIONS: Final = {
 
 Shape = tuple[int, ...]
 """Extents behind the batch."""
-
-
-class InputKind(Enum):
-    """How an input's values come about; the values are the words after NAME=."""
-
-    NORMAL = "normal"
-    UNIFORM = "uniform"
-    TRUNCATED = "truncated"
-    CLASSES = "classes"
-    CONSTANT = "constant"
-    FILE = "file"
-
-
-_COUNTS: Final = {InputKind.UNIFORM: 2, InputKind.TRUNCATED: 1, InputKind.CLASSES: 1}
-
-
-@dataclass(frozen=True)
-class InputChoice:
-    """The distribution of one input.
-
-    Attributes:
-        name: The input's name.
-        kind: Which distribution.
-        numbers: Bounds (low, high), a threshold (T,) or a number of classes (N,); else empty.
-        path: The file of a constant or of stored values; else None.
-    """
-
-    name: str
-    kind: InputKind
-    numbers: tuple[float, ...] = ()
-    path: Path | None = None
-
-    def __str__(self) -> str:
-        """Return the form that `parse_input` reads."""
-        numbers = (int(each) if each.is_integer() else each for each in self.numbers)
-        given = self.path or ",".join(map(str, numbers))
-        return f"{self.name}={self.kind.value}" + (f":{given}" if given else "")
 
 
 @dataclass(frozen=True)
@@ -103,55 +57,6 @@ class Options:
             raise SourceError(f"{', '.join(given)} cannot be given for {source}, which tells it")
 
 
-def parse_inputs(texts: Sequence[str]) -> dict[str, InputChoice]:
-    """Read what a user says of several inputs.
-
-    Args:
-        texts: Each of the form that `parse_input` reads.
-
-    Returns:
-        Choices by the input's name.
-
-    Raises:
-        SourceError: If one cannot be read, or an input is named twice.
-    """
-    choices: dict[str, InputChoice] = {}
-    for text in texts:
-        choice = parse_input(text)
-        if choice.name in choices:
-            raise SourceError(f"--input is given twice for {choice.name!r}; once is allowed")
-        choices[choice.name] = choice
-    return choices
-
-
-def parse_input(text: str) -> InputChoice:
-    """Read what a user says of one input.
-
-    Args:
-        text: `NAME=normal`, `NAME=uniform:LOW,HIGH`, `NAME=truncated:T`, `NAME=classes:N`,
-            `NAME=constant:FILE` or `NAME=file:FILE`.
-
-    Raises:
-        SourceError: If it has another form; it says what is wrong and which forms there are.
-    """
-    name, equals, distribution = text.partition("=")
-    word, colon, rest = distribution.partition(":")
-    if not (name and equals):
-        raise _unreadable(text, "it names no input")
-    try:
-        kind = InputKind(word)
-    except ValueError as error:
-        raise _unreadable(text, f"there is no distribution {word!r}") from error
-    if kind in (InputKind.CONSTANT, InputKind.FILE):
-        if Path(rest).suffix not in (".npz", ".npy"):
-            raise _unreadable(text, f"{rest!r} is no .npz or .npy file")
-        return InputChoice(name, kind, path=Path(rest))
-    numbers = _numbers(text, rest) if colon else ()
-    if problem := _problem(kind, numbers):
-        raise _unreadable(text, problem)
-    return InputChoice(name, kind, numbers)
-
-
 def parse_shapes(texts: Sequence[str]) -> dict[str, Shape]:
     """Read what a user says of shapes.
 
@@ -176,32 +81,3 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, Shape]:
             raise SourceError(f"--shape is given twice for {name!r}; once is allowed")
         shapes[name] = tuple(map(int, extents))
     return shapes
-
-
-def _unreadable(text: str, problem: str) -> SourceError:
-    return SourceError(f"--input {text!r} cannot be read: {problem}; allowed: {FORMS}")
-
-
-def _numbers(text: str, rest: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in rest.split(","))
-    except ValueError as error:
-        raise _unreadable(text, f"{rest!r} is no list of numbers") from error
-
-
-def _problem(kind: InputKind, numbers: tuple[float, ...]) -> str:
-    """Say what is wrong with a distribution's numbers; empty where nothing is."""
-    wanted = _COUNTS.get(kind, 0)
-    if len(numbers) != wanted:
-        return f"{kind.value!r} takes {wanted} numbers, not {len(numbers)}"
-    if not all(math.isfinite(number) for number in numbers):
-        return "its numbers must be finite"
-    if kind is InputKind.UNIFORM and not numbers[0] < numbers[1]:
-        return f"LOW must be less than HIGH, but {numbers[0]:g} is not less than {numbers[1]:g}"
-    if kind is InputKind.TRUNCATED and not numbers[0] > 0:
-        return f"T must be greater than 0, not {numbers[0]:g}"
-    if kind is InputKind.CLASSES and not (
-        numbers[0].is_integer() and 1 <= numbers[0] <= _MOST_CLASSES
-    ):
-        return f"N must be a whole number from 1 to {_MOST_CLASSES}, not {numbers[0]:g}"
-    return ""

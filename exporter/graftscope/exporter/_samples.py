@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from graftscope.codec import DATATYPES
+from graftscope.codec import DATATYPES, deviation, in_range, one_hot
 from graftscope.exporter._subject import Reference, Stored
 from graftscope.graph import cost_of
 from graftscope.v1 import bundle_pb2
@@ -44,11 +44,10 @@ def draw_latents(
     """
     randomness = np.random.default_rng(seed)
     rows = {each.stored.file: each.stored.count for each in inputs if each.HasField("stored")}
+    rows |= {x.pictures.file: x.pictures.count for x in inputs if x.HasField("pictures")}
     chosen = {file: randomness.integers(count, size=batch) for file, count in rows.items()}
     return {
-        each.name: _draw(each, stored, chosen, (batch, *each.shape), randomness).astype(
-            DATATYPES[each.datatype], copy=False
-        )
+        each.name: _typed(each, _draw(each, stored, chosen, (batch, *each.shape), randomness))
         for each in inputs
     }
 
@@ -76,7 +75,7 @@ def sample_images(
 
 def read_stored(folder: Path, inputs: Sequence[bundle_pb2.Input]) -> Stored:
     """Read the values of inputs that lie in a bundle's files."""
-    files = {each.fixed.file or each.stored.file for each in inputs} - {""}
+    files = {x.fixed.file or x.stored.file or x.pictures.file for x in inputs} - {""}
     return {file: load_file(folder / file) for file in sorted(files)}
 
 
@@ -112,20 +111,46 @@ def _draw(
     randomness: np.random.Generator,
 ) -> NDArray[np.generic]:
     match each.WhichOneof("distribution"):
+        case "fixed":
+            return np.broadcast_to(stored[each.fixed.file][each.name], shape)
+        case "stored":
+            return stored[each.stored.file][each.name][chosen[each.stored.file]]
+        case "pictures":
+            stated = each.pictures
+            pixels = stored[stated.file][each.name][chosen[stated.file]]
+            return in_range(pixels, stated.low, stated.high)
+        case _:
+            return _in_closed_form(each, shape, randomness)
+
+
+def _in_closed_form(
+    each: bundle_pb2.Input, shape: tuple[int, ...], randomness: np.random.Generator
+) -> NDArray[np.generic]:
+    """Draw what needs no file."""
+    match each.WhichOneof("distribution"):
         case "normal":
-            return randomness.standard_normal(shape)
+            normal = each.normal
+            return normal.mean + deviation(normal) * randomness.standard_normal(shape)
         case "uniform":
             return randomness.uniform(each.uniform.low, each.uniform.high, shape)
         case "truncated_normal":
             return _truncated(randomness, each.truncated_normal.threshold, shape)
         case "classes":
             return randomness.integers(each.classes.count, size=shape)
-        case "fixed":
-            return np.broadcast_to(stored[each.fixed.file][each.name], shape)
-        case "stored":
-            return stored[each.stored.file][each.name][chosen[each.stored.file]]
+        case "choice":
+            values = randomness.choice(each.choice.values, shape[0])
+            return np.broadcast_to(values.reshape(-1, *[1] * (len(shape) - 1)), shape)
+        case "one_hot":
+            labels = randomness.integers(each.one_hot.count, size=shape[0])
+            return one_hot(labels, each.one_hot.count, tuple(each.shape))
         case unknown:
             raise ValueError(f"input {each.name!r} has no distribution that is known: {unknown}")
+
+
+def _typed(each: bundle_pb2.Input, values: NDArray[np.generic]) -> NDArray[np.generic]:
+    dtype = DATATYPES[each.datatype]
+    whole = np.rint(values) if each.HasField("pictures") and dtype.kind != "f" else values
+    return whole.astype(dtype, copy=False)
 
 
 def _truncated(

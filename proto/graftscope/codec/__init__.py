@@ -26,6 +26,7 @@ from graftscope.codec._arrays import (
     tensor,
 )
 from graftscope.codec._errors import CodecError, UnknownNumberError, UnknownWordError
+from graftscope.codec._inputs import deviation, in_range, one_hot
 from graftscope.codec._messages import Get, Put, Unions, fill, made, unmapped
 from graftscope.codec._words import number_of, word_of, words_of
 
@@ -44,12 +45,15 @@ __all__ = [
     "datatype_of",
     "decode",
     "decode_files",
+    "deviation",
     "encode",
     "encode_files",
     "fill",
     "fill_tensor",
+    "in_range",
     "made",
     "number_of",
+    "one_hot",
     "size_bytes",
     "tensor",
     "unmapped",

@@ -146,6 +146,9 @@ class Input(_message.Message):
     TRUNCATED_NORMAL_FIELD_NUMBER: _builtins.int
     FIXED_FIELD_NUMBER: _builtins.int
     STORED_FIELD_NUMBER: _builtins.int
+    CHOICE_FIELD_NUMBER: _builtins.int
+    ONE_HOT_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
     NOISE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     datatype: _builtins.str
@@ -167,6 +170,12 @@ class Input(_message.Message):
     def fixed(self) -> Global___Fixed: ...
     @_builtins.property
     def stored(self) -> Global___Stored: ...
+    @_builtins.property
+    def choice(self) -> Global___Choice: ...
+    @_builtins.property
+    def one_hot(self) -> Global___OneHot: ...
+    @_builtins.property
+    def pictures(self) -> Global___Pictures: ...
     def __init__(
         self,
         *,
@@ -179,13 +188,16 @@ class Input(_message.Message):
         truncated_normal: Global___TruncatedNormal | None = ...,
         fixed: Global___Fixed | None = ...,
         stored: Global___Stored | None = ...,
+        choice: Global___Choice | None = ...,
+        one_hot: Global___OneHot | None = ...,
+        pictures: Global___Pictures | None = ...,
         noise: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "distribution", b"distribution", "fixed", b"fixed", "normal", b"normal", "stored", b"stored", "truncated_normal", b"truncated_normal", "uniform", b"uniform"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "classes", b"classes", "distribution", b"distribution", "fixed", b"fixed", "normal", b"normal", "one_hot", b"one_hot", "pictures", b"pictures", "stored", b"stored", "truncated_normal", b"truncated_normal", "uniform", b"uniform"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "datatype", b"datatype", "distribution", b"distribution", "fixed", b"fixed", "name", b"name", "noise", b"noise", "normal", b"normal", "shape", b"shape", "stored", b"stored", "truncated_normal", b"truncated_normal", "uniform", b"uniform"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "classes", b"classes", "datatype", b"datatype", "distribution", b"distribution", "fixed", b"fixed", "name", b"name", "noise", b"noise", "normal", b"normal", "one_hot", b"one_hot", "pictures", b"pictures", "shape", b"shape", "stored", b"stored", "truncated_normal", b"truncated_normal", "uniform", b"uniform"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_distribution: _TypeAlias = _typing.Literal["normal", "uniform", "classes", "truncated_normal", "fixed", "stored"]  # noqa: Y015
+    _WhichOneofReturnType_distribution: _TypeAlias = _typing.Literal["normal", "uniform", "classes", "truncated_normal", "fixed", "stored", "choice", "one_hot", "pictures"]  # noqa: Y015
     _WhichOneofArgType_distribution: _TypeAlias = _typing.Literal["distribution", b"distribution"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_distribution) -> _WhichOneofReturnType_distribution | None: ...
 
@@ -193,16 +205,24 @@ Global___Input: _TypeAlias = Input  # noqa: Y015
 
 @_typing.final
 class Normal(_message.Message):
-    """Standard normal, independent elements."""
+    """Normal, independent elements; standard normal where nothing is said."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    MEAN_FIELD_NUMBER: _builtins.int
+    DEVIATION_FIELD_NUMBER: _builtins.int
+    mean: _builtins.float
+    deviation: _builtins.float
+    """Standard deviation; 0 stands for 1."""
     def __init__(
         self,
+        *,
+        mean: _builtins.float = ...,
+        deviation: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deviation", b"deviation", "mean", b"mean"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -322,6 +342,84 @@ class Stored(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Stored: _TypeAlias = Stored  # noqa: Y015
+
+@_typing.final
+class Choice(_message.Message):
+    """One of these numbers with equal chance, which fills the input."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def __init__(
+        self,
+        *,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Choice: _TypeAlias = Choice  # noqa: Y015
+
+@_typing.final
+class OneHot(_message.Message):
+    """A class in [0, count) with equal chance: 1 at its place and 0 at the others, along the input's
+    first axis of `count`; the same along every other axis.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OneHot: _TypeAlias = OneHot  # noqa: Y015
+
+@_typing.final
+class Pictures(_message.Message):
+    """One of `count` pictures, drawn with replacement, stored in a file of the bundle: Safetensors, a
+    UINT8 tensor (count, ...) of the input's name, whose 0 to 255 stand for `low` to `high`. Inputs
+    of one file take the same row.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    file: _builtins.str
+    count: _builtins.int
+    low: _builtins.float
+    high: _builtins.float
+    def __init__(
+        self,
+        *,
+        file: _builtins.str = ...,
+        count: _builtins.int = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "file", b"file", "high", b"high", "low", b"low"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pictures: _TypeAlias = Pictures  # noqa: Y015
 
 @_typing.final
 class Image(_message.Message):

@@ -163,10 +163,13 @@ def export(
         typer.Option(
             "--input",
             metavar="NAME=DISTRIBUTION",
-            help="How an input's values come about: normal, uniform:LOW,HIGH, truncated:T, "
-            "classes:N, constant:FILE (the same in every sample) or file:FILE (one of its rows "
-            "each sample); FILE: .npz or .npy. May be repeated. Default: guessed where the graph "
-            "tells.",
+            help="How an input's values come about: normal, normal:MEAN,DEVIATION, "
+            "uniform:LOW,HIGH, truncated:T; choice:0.5,1,80 or choice:1..100 (one of these "
+            "numbers), classes:N (a label, 0 to N - 1), onehot:N (the same as 1 among zeros); "
+            "constant:NUMBER or constant:FILE (the same in every sample), file:FILE (one of its "
+            "rows each sample; FILE: .npz or .npy), images:FOLDER,LOW,HIGH (an image of a folder "
+            "or zip, black as LOW and white as HIGH). May be repeated. Default: guessed where the "
+            "graph tells.",
         ),
     ] = None,
     shapes: Annotated[

@@ -123,7 +123,8 @@ FixedInputs: TypeAlias = Annotated[
         "--fix",
         "NAME=VALUE",
         "An input that is the same in every sample; may be repeated. VALUE: a number, or an "
-        "array in FILE.npy or FILE.npz. label=3 makes all samples of class 3.",
+        "array in FILE.npy or FILE.npz. label=3 makes all samples of class 3, also where labels "
+        "are one-hot.",
         PAIRS,
         repeated=True,
     ),
@@ -219,8 +220,9 @@ def fixed_values(fix: Fixed, model: Model) -> dict[str, NDArray[np.generic]]:
     """Give values the type and the shape of a model's inputs.
 
     Args:
-        fix: A number, which fills the whole input, or an array of the input's shape with or
-            without an axis of one sample in front; by the input's name.
+        fix: A number, which fills the whole input, or is the class of a one-hot label; or an
+            array of the input's shape with or without an axis of one sample in front; by the
+            input's name.
         model: Which generator.
 
     Returns:
@@ -241,6 +243,8 @@ def fixed_values(fix: Fixed, model: Model) -> dict[str, NDArray[np.generic]]:
 
 def _value(wanted: Input, value: ArrayLike) -> NDArray[np.generic]:
     array = finite(f"fix {wanted.name!r}", np.asarray(value))
+    if wanted.distribution == "one_hot" and not array.ndim:
+        return _class(wanted, array)
     shape = (1, *wanted.shape)
     if array.ndim and array.shape not in (shape, wanted.shape):
         raise InputError(
@@ -249,6 +253,18 @@ def _value(wanted: Input, value: ArrayLike) -> NDArray[np.generic]:
             field="fix",
         )
     return np.ascontiguousarray(np.broadcast_to(_typed(wanted, array), shape))
+
+
+def _class(wanted: Input, label: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Write a class as a one-hot label."""
+    if label not in range(wanted.classes):
+        raise InputError(
+            f"fix {wanted.name!r} is {label}; input {wanted.name!r} takes a class from 0 to"
+            f" {wanted.classes - 1}, or an array of shape {wanted.shape}",
+            field="fix",
+        )
+    hot = codec.one_hot(label.reshape(1).astype(np.int64), wanted.classes, wanted.shape)
+    return _typed(wanted, hot)
 
 
 def _typed(wanted: Input, array: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -1,13 +1,18 @@
 """Models: from the contract's messages to the client's values."""
 
+from collections.abc import Callable, Mapping
 from typing import cast
 
 from google.protobuf import json_format
 
+from graftscope import codec
 from graftscope.client.errors import ReplyError
 from graftscope.client.models import ImageFormat, Input, Json, Layer, Model, TorchHook
 from graftscope.client.wire._operations import made
 from graftscope.v1 import bundle_pb2, model_service_pb2
+
+_LISTED = 4
+"""Numbers of a choice that are named; of more, the first and the last."""
 
 
 def model_from(message: model_service_pb2.Model) -> Model:
@@ -44,24 +49,46 @@ def manifest_from(bundle: bundle_pb2.Bundle) -> dict[str, Json]:
 
 def _input(message: bundle_pb2.Input) -> Input:
     distribution = message.WhichOneof("distribution") or ""
-    return made(message, Input, distribution=distribution, drawn=_drawn(message))
+    classes = message.classes.count or message.one_hot.count
+    return made(message, Input, distribution=distribution, drawn=_drawn(message), classes=classes)
 
 
 def _drawn(message: bundle_pb2.Input) -> str:
     """The distribution in words; one that this client does not know by its name alone."""
-    match word := message.WhichOneof("distribution"):
-        case "uniform":
-            return f"uniform [{message.uniform.low:g}, {message.uniform.high:g})"
-        case "classes":
-            return f"classes {message.classes.count}"
-        case "truncated_normal":
-            return f"truncated {message.truncated_normal.threshold:g}"
-        case "fixed":
-            return "constant"
-        case "stored":
-            return f"stored {message.stored.count:,} rows"
-        case _:
-            return word or ""
+    word = message.WhichOneof("distribution") or ""
+    return _WORDS[word](message) if word in _WORDS else word
+
+
+def _normal(message: bundle_pb2.Input) -> str:
+    normal = message.normal
+    if normal == bundle_pb2.Normal():
+        return "normal"
+    return f"normal {normal.mean:g} ± {codec.deviation(normal):g}"
+
+
+def _choice(message: bundle_pb2.Input) -> str:
+    values = [f"{each:g}" for each in message.choice.values]
+    if len(values) > _LISTED:
+        return f"one of {len(values):,} numbers, {values[0]} to {values[-1]}"
+    return f"one of {', '.join(values)}"
+
+
+def _pictures(message: bundle_pb2.Input) -> str:
+    pictures = message.pictures
+    return f"{pictures.count:,} images, {pictures.low:g} to {pictures.high:g}"
+
+
+_WORDS: Mapping[str, Callable[[bundle_pb2.Input], str]] = {
+    "normal": _normal,
+    "uniform": lambda each: f"uniform [{each.uniform.low:g}, {each.uniform.high:g})",
+    "classes": lambda each: f"classes {each.classes.count}",
+    "truncated_normal": lambda each: f"truncated {each.truncated_normal.threshold:g}",
+    "choice": _choice,
+    "one_hot": lambda each: f"one-hot {each.one_hot.count}",
+    "fixed": lambda each: "constant",
+    "stored": lambda each: f"stored {each.stored.count:,} rows",
+    "pictures": _pictures,
+}
 
 
 def _hook(layer: str, provenance: bundle_pb2.Provenance) -> TorchHook | None:

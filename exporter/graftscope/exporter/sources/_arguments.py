@@ -23,8 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from graftscope.codec import DATATYPES
-from graftscope.exporter._inputs import KnownInput, load_array
-from graftscope.exporter._options import FORMS, InputChoice, InputKind, Options, Shape
+from graftscope.exporter._input_choices import FORMS, InputChoice, InputKind
+from graftscope.exporter._input_values import load_array
+from graftscope.exporter._known_input import KnownInput
+from graftscope.exporter._options import Options, Shape
 from graftscope.exporter.errors import SourceError, one_line
 from graftscope.exporter.sources._module import Made, MethodModule
 
@@ -122,14 +124,42 @@ def _candidates(
         for classes in _class_counts(module) if not shape else []:
             label = InputChoice(name, InputKind.CLASSES, (float(classes),))
             yield _Candidate(KnownInput(name, "INT64", (), classes), label, guessed=True)
-    elif choice.path is not None:
-        yield _Candidate(_known_from_file(choice, choice.path, shape), choice, guessed=False)
-    elif choice.kind is InputKind.CLASSES:
-        known = KnownInput(name, "INT64", shape or (), int(choice.numbers[0]))
-        yield _Candidate(known, choice, guessed=False)
     else:
-        for tried in (*_float_shapes(module), ()) if shape is None else [shape]:
-            yield _Candidate(KnownInput(name, "FP32", tried), choice, guessed=False)
+        for known in _known(module, name, choice, shape):
+            yield _Candidate(known, choice, guessed=False)
+
+
+def _known(
+    module: nn.Module, name: str, choice: InputChoice, shape: Shape | None
+) -> Iterator[KnownInput]:
+    """Yield what an input may be whose distribution is said, the likeliest first."""
+    match choice.kind:
+        case InputKind.IMAGES:
+            yield KnownInput(name, "FP32", _image_shape(name, shape))
+        case InputKind.CONSTANT | InputKind.FILE if choice.path is not None:
+            yield _known_from_file(choice, choice.path, shape)
+        case InputKind.CLASSES:
+            yield KnownInput(name, "INT64", shape or (), int(choice.numbers[0]))
+        case InputKind.ONE_HOT:
+            count = int(choice.numbers[0])
+            for tried in [(count,), (count, 1, 1)] if shape is None else [shape]:
+                yield KnownInput(name, "FP32", tried)
+        case InputKind.CHOICE | InputKind.CONSTANT:
+            yield KnownInput(name, "FP32", shape or ())
+            if all(map(float.is_integer, choice.numbers)):
+                yield KnownInput(name, "INT64", shape or ())
+        case _:
+            for tried in (*_float_shapes(module), ()) if shape is None else [shape]:
+                yield KnownInput(name, "FP32", tried)
+
+
+def _image_shape(name: str, shape: Shape | None) -> Shape:
+    if shape is None:
+        raise SourceError(
+            f"input {name!r} takes images, of a size that must be said: --shape {name}=C,H,W, such "
+            f"as --shape {name}=3,64,64"
+        )
+    return shape
 
 
 def _float_shapes(module: nn.Module) -> tuple[Shape, ...]:

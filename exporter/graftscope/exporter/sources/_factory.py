@@ -65,7 +65,7 @@ def subject_from_factory(source: str, licence: str | None, options: Options) -> 
         provenance=_provenance(source, options.weights, licence),
         stored=chosen.stored,
         bounded=pixels.bounded,
-        notes=(*notes, *arguments.notes, *map(_noise_note, noise), *pixels.notes),
+        notes=(*notes, *arguments.notes, *chosen.notes, *map(_noise_note, noise), *pixels.notes),
         find_hooks=partial(find_hooks, call, run, root=made.method == "forward"),
     )
 

@@ -13,8 +13,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from graftscope.exporter._input_choices import InputChoice, InputKind
 from graftscope.exporter._inputs import ChosenInputs, make_inputs
-from graftscope.exporter._options import InputChoice, InputKind, Options, Shape
+from graftscope.exporter._options import Options, Shape
 from graftscope.exporter._rounding import measure_agreement
 from graftscope.exporter._samples import sample_images
 from graftscope.exporter._sessions import CpuSession
@@ -104,7 +105,10 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
         provenance=_provenance(path, licence),
         stored=chosen.stored,
         bounded=found.bounded,
-        notes=(*notes, *left_out, *_foreign_note(model.graph), *changes, *guessed, *found.notes),
+        notes=(
+            *(*notes, *left_out, *_foreign_note(model.graph), *changes),
+            *(*guessed, *chosen.notes, *found.notes),
+        ),
         agreement=ends.agreement(agreement, found.high - found.low),
         changes=changes,
     )

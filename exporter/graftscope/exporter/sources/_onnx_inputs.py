@@ -10,8 +10,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graftscope.codec import DATATYPES
-from graftscope.exporter._inputs import KnownInput, read_values
-from graftscope.exporter._options import InputChoice, InputKind
+from graftscope.exporter._input_choices import InputChoice, InputKind
+from graftscope.exporter._input_values import constant_value
+from graftscope.exporter._known_input import KnownInput
 from graftscope.exporter.errors import SourceError
 from graftscope.graph import operation
 
@@ -88,11 +89,11 @@ def build_in_numbers(
     for value in list(graph.inputs):
         choice = choices.get(value.name or "")
         scalar = value.shape is not None and len(value.shape) == 0
-        if choice is None or choice.path is None or not scalar or value.dtype is None:
+        if choice is None or not scalar or value.dtype is None:
             continue
         if choice.kind is InputKind.CONSTANT and value.dtype in _DATATYPES:
             known = KnownInput(choice.name, _DATATYPES[value.dtype], ())
-            numbers[choice.name] = read_values(known, choice.path, constant=True).reshape(())
+            numbers[choice.name] = constant_value(known, choice).reshape(())
             graph.inputs.remove(value)
             value.const_value = ir.tensor(numbers[choice.name], name=choice.name)
             graph.register_initializer(value)
@@ -114,7 +115,7 @@ def _known(value: ir.Value) -> KnownInput:
     if len(value.shape) == 0:
         raise SourceError(
             f"input {name!r} {value.dtype} is one number for all samples; give it with --input "
-            f"{name}=constant:FILE"
+            f"{name}=constant:NUMBER"
         )
     extents = tuple(dim for dim in value.shape[1:] if isinstance(dim, int))
     if len(extents) != len(value.shape) - 1:

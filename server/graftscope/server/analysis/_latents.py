@@ -10,6 +10,7 @@ Axes: B pairs, Z an input's flattened size. This module must not know generators
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,12 +56,31 @@ class Draws:
     which: Which
     stratified: bool = False
 
-    def normals(self, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        """Independent standard normals: (B, *shape), float32."""
-        return self.normals64(name, shape).astype(np.float32)
+    def normals(
+        self, name: str, shape: tuple[int, ...], mean: float = 0.0, deviation: float = 1.0
+    ) -> npt.NDArray[np.float32]:
+        """Independent normals: (B, *shape), float32, rounded after they are scaled and shifted.
+
+        Args:
+            name: The generator's input.
+            shape: Of one sample.
+            mean: Finite.
+            deviation: Standard deviation, above 0 and finite.
+        """
+        # Written so that NaN is refused too.
+        if not (0 < deviation < math.inf and math.isfinite(mean)):
+            raise InvalidInputError(
+                f"mean = {mean} and deviation = {deviation} are not allowed; both are finite, and "
+                "the deviation is above 0",
+                "deviation",
+            )
+        return (mean + deviation * self.normals64(name, shape)).astype(np.float32)
 
     def normals64(self, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-        """The same before they are rounded, by the inverse of their distribution function."""
+        """Independent standard normals in float64: (B, *shape).
+
+        By the inverse of their distribution function.
+        """
         return np.asarray(ndtri(self._uniforms(name, shape)), dtype=np.float64)
 
     def truncated_normals(
@@ -113,6 +133,16 @@ class Draws:
         """
         require_between("classes", classes, 1, MAX_CHOICES)
         return self._choices(LATENT_DOMAIN, name, classes)
+
+    def numbers(self, name: str, numbers: Sequence[float]) -> npt.NDArray[np.float64]:
+        """Some of these numbers, each with equal probability: (B,), float64.
+
+        Args:
+            name: The generator's input.
+            numbers: From 1 to 2^32 - 1 of them.
+        """
+        require_between("numbers", len(numbers), 1, MAX_CHOICES)
+        return np.asarray(numbers, np.float64)[self._choices(LATENT_DOMAIN, name, len(numbers))]
 
     def images(self, number_of_images: int) -> npt.NDArray[np.int64]:
         """Indices of real images to encode, independent and with replacement: (B,).

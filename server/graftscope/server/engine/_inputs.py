@@ -1,4 +1,4 @@
-"""The generator's inputs: drawn from their distributions, and checked where clients give them.
+"""The generator's inputs: completed by draws, and checked where clients give them.
 
 It must not know which pairs an analysis takes, jobs or gRPC.
 """
@@ -7,12 +7,12 @@ from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
 from graftscope.codec import DATATYPES
 from graftscope.server.analysis import Draws
+from graftscope.server.engine._distributions import describe_input, draw
 from graftscope.server.engine._generator import Generator, Latents
-from graftscope.server.errors import Corrupt, InvalidInput
+from graftscope.server.errors import InvalidInput
 from graftscope.v1 import bundle_pb2
 
 
@@ -30,9 +30,7 @@ def complete(
         Corrupt: a file of the bundle does not hold what the manifest says.
     """
     return {
-        value.name: latents[value.name]
-        if value.name in latents
-        else _draw(generator, value, draws).astype(DATATYPES[value.datatype], copy=False)
+        value.name: latents[value.name] if value.name in latents else draw(generator, value, draws)
         for value in generator.manifest.inputs
     }
 
@@ -118,7 +116,7 @@ def check_input(value: bundle_pb2.Input, array: NDArray[np.generic], field: str)
     if array.dtype != dtype or array.shape[1:] != shape or array.ndim != len(shape) + 1:
         raise InvalidInput(
             f"{field} is {array.dtype} of shape {array.shape}; {dtype} of shape "
-            f"({', '.join(['B', *map(str, shape)])}) is needed",
+            f"({', '.join(['B', *map(str, shape)])}) is needed{_hint(value)}",
             field=field,
         )
     if dtype.kind == "f" and not np.isfinite(array).all():
@@ -136,61 +134,11 @@ def check_input(value: bundle_pb2.Input, array: NDArray[np.generic], field: str)
             )
 
 
-def describe_input(value: bundle_pb2.Input) -> str:
-    """An input's distribution in a few words, such as `classes 0 to 9`."""
-    match value.WhichOneof("distribution"):
-        case "normal":
-            return "standard normal"
-        case "truncated_normal":
-            return f"normal within +-{value.truncated_normal.threshold:g}"
-        case "uniform":
-            return f"uniform from {value.uniform.low:g} to {value.uniform.high:g}"
-        case "classes":
-            return f"classes 0 to {value.classes.count - 1}"
-        case "stored":
-            return f"one of {value.stored.count} stored values"
-        case _:
-            return "fixed"
+def _hint(value: bundle_pb2.Input) -> str:
+    """How to write labels that are one-hot: a class as a number has another shape."""
+    return f" ({describe_input(value)}, 1 at the label)" if value.HasField("one_hot") else ""
 
 
 def _known(generator: Generator) -> str:
     names = ", ".join(value.name for value in generator.manifest.inputs)
     return f"the inputs of model {generator.manifest.name!r} are: {names}"
-
-
-def _draw(generator: Generator, value: bundle_pb2.Input, draws: Draws) -> NDArray[np.generic]:
-    """One input from its distribution: (B, ...)."""
-    shape, name, count = tuple(value.shape), value.name, len(draws.pairs)
-    match value.WhichOneof("distribution"):
-        case "normal":
-            return draws.normals(name, shape)
-        case "truncated_normal":
-            return draws.truncated_normals(name, shape, value.truncated_normal.threshold)
-        case "uniform":
-            return draws.uniforms(name, shape, value.uniform.low, value.uniform.high)
-        case "classes":
-            labels = draws.classes(name, value.classes.count)
-            return np.broadcast_to(labels.reshape(-1, *([1] * len(shape))), (count, *shape))
-        case "stored":
-            stored = value.stored
-            rows = draws.stored_rows(stored.file, stored.count)
-            return _kept(generator, value, stored.file, stored.count)[rows]
-        case _:
-            return np.repeat(_kept(generator, value, value.fixed.file, 1), count, axis=0)
-
-
-def _kept(
-    generator: Generator, value: bundle_pb2.Input, file: str, count: int
-) -> NDArray[np.generic]:
-    """What the bundle stores for an input, (count, ...); read once a generator."""
-    path = generator.folder.file(file)
-    arrays = generator.memo.get(f"stored/{file}", lambda: load_file(path))
-    array = arrays.get(value.name)
-    wanted = (count, *value.shape)
-    if array is None or array.shape != wanted or array.dtype != DATATYPES[value.datatype]:
-        found = "nothing" if array is None else f"{array.dtype} of shape {array.shape}"
-        raise Corrupt(
-            f"file {file!r} of model {generator.manifest.name!r} holds {found} for input "
-            f"{value.name!r}; its manifest says {value.datatype} of shape {wanted}"
-        )
-    return array

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.codec import in_range
 from graftscope.server.analysis import Draws, Gaussian
 from graftscope.server.engine._generator import CHANNEL_AXES, Generator, Latents
 from graftscope.server.engine._inputs import complete
@@ -224,8 +225,8 @@ def to_range(images: NDArray[np.uint8], image: bundle_pb2.Image) -> NDArray[np.f
             f"(B, {', '.join(map(str, wanted))}) is needed",
             field="images",
         )
-    unit = images.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
-    return np.ascontiguousarray(unit * np.float32(image.high - image.low) + np.float32(image.low))
+    planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    return in_range(planes, image.low, image.high)
 
 
 def prior_mean(
