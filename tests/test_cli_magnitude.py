@@ -32,11 +32,11 @@ def test_magnitude_writes_exactly_the_arrays_of_the_format(shell: Shell, tmp_pat
     document = shell.json("magnitude", "--k", "2-3", "--out", out)
     written = arrays(out)
     columns = ("layer", "k", "module", "channels", "share", "individual", "individual_stderr")
-    lines = ("regression", "slope", "intercept", "r2", "slope_stderr")
-    on_channels = ("slope_channels", "intercept_channels", "r2_channels", "slope_stderr_channels")
+    numbers = ("slope", "intercept", "r2", "slope_stderr", "residual", "rows")
+    lines = ("regression", *numbers, *(f"{name}_channels" for name in numbers))
     assert {name: array.shape for name, array in written.items()} == {
         **dict.fromkeys(columns, (10,)),
-        **dict.fromkeys((*lines, *on_channels), (3,)),
+        **dict.fromkeys(lines, (3,)),
         "range_width": (),
     }
     assert written["layer"].tolist() == document["layer"] == ["conv1"] * 5 + ["conv2"] * 5

@@ -194,9 +194,11 @@ def test_modules_of_written_maps_and_of_computed_ones_are_the_same(
     assert (document["seeds"], document["seeds_agreeing"]) == ([0, 7], 2)
     assert shell("modules", "--pairs", 20, "--out", again)[0] == 0
     first, second = arrays(out), arrays(again)
-    assert set(first) == set(second) == {"labels", "templates", "weights"}
-    for name, array in first.items():
-        np.testing.assert_allclose(array, second[name])
+    names = {"labels", "templates", "weights", "purity"}
+    by_seed = {"seeds", "seed_labels", "seed_templates", "agreement", "cosine"}
+    assert set(first) == set(second) == names | by_seed
+    for name in names:
+        np.testing.assert_allclose(first[name], second[name])
 
 
 def test_modules_print_their_channels(shell: Shell) -> None:

@@ -42,7 +42,8 @@ def test_samples_come_as_files(client: Any, encoding: str) -> None:
     files = client.generate(MODEL, count=3, seed=5, encoding=encoding)
     assert far(files.images, arrays.images) <= HALF_A_LEVEL
     np.testing.assert_array_equal(files.latents["z"], arrays.latents["z"])
-    assert repr(files) == f"<SampleFiles: 3 images, {encoding}>"
+    version = f"{arrays.model}@{arrays.execution.model_digest[:12]}"
+    assert repr(files) == f"<SampleFiles of {version}: 3 images, {encoding}>"
 
 
 def test_hybrids_come_as_files(client: Any) -> None:
@@ -50,7 +51,8 @@ def test_hybrids_come_as_files(client: Any) -> None:
     files = client.hybridize(MODEL, "coarse", [0, 2], pairs=2, seed=5, encoding="png")
     for name in ("original1", "original2", "hybrid"):
         assert far(getattr(files, name), getattr(arrays, name)) <= HALF_A_LEVEL
-    assert repr(files) == "<HybridFiles: 2 pairs, png>"
+    version = f"{arrays.model}@{arrays.execution.model_digest[:12]}"
+    assert repr(files) == f"<HybridFiles of {version}: 2 pairs, png>"
 
 
 def test_more_files_than_a_message_holds_are_read_as_an_artifact(client: Any) -> None:
@@ -88,7 +90,8 @@ def test_hybridize_writes_both_originals_and_the_hybrid(shell: Shell, tmp_path: 
     document = shell.json(*given, "--encoding", "png", "--out", tmp_path / "pairs")
     names = ["0000-hybrid.png", "0000-original1.png", "0000-original2.png"]
     assert document["files"] == names
-    assert sorted(path.name for path in (tmp_path / "pairs").iterdir()) == names
+    there = sorted(path.name for path in (tmp_path / "pairs").iterdir())
+    assert there == [*names, "hybrids.npz"]
     code, said, _ = shell(*given, "--encoding", "png", "--out", tmp_path / "pairs")
     assert (code, "with both originals -> " in said) == (0, True)
 

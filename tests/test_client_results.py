@@ -93,7 +93,7 @@ MAGNITUDE = MagnitudeResult(
     execution=CPU,
 )
 PIXELS = np.zeros((1, 3, 2, 2), np.float32)
-HYBRIDS = HybridResult(PIXELS, PIXELS, PIXELS, 0, CPU)
+HYBRIDS = HybridResult(PIXELS, PIXELS, PIXELS, 0, CPU, "toy")
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,18 @@ HYBRIDS = HybridResult(PIXELS, PIXELS, PIXELS, 0, CPU)
             dataclasses.replace(INFLUENCE, products=np.eye(2)),
             {"maps", "stderr", "individual", "individual_stderr", "channels", "products"},
         ),
-        (MODULES, {"labels", "templates", "weights"}),
+        (
+            MODULES,
+            {"labels", "templates", "weights", "purity", "agreement", "cosine"}
+            | {"seeds", "seed_labels", "seed_templates"},
+        ),
         (STABILITY, {"k", "method", "consistency", "cosine", "chance", "suggested"}),
         (
             MAGNITUDE,
             {"layer", "k", "module", "channels", "share", "individual", "individual_stderr"}
             | {"regression", "slope", "intercept", "r2", "slope_stderr", "range_width"}
-            | {"slope_channels", "intercept_channels", "r2_channels", "slope_stderr_channels"},
+            | {"slope_channels", "intercept_channels", "r2_channels", "slope_stderr_channels"}
+            | {"residual", "rows", "residual_channels", "rows_channels"},
         ),
         (
             HYBRIDS,
@@ -175,7 +180,7 @@ def test_a_comment_of_other_make_says_nothing(comment: bytes) -> None:
         (MODULES, "<ModulesResult of given maps: labels (3,), templates (2, 3, 3), nmf>"),
         (STABILITY, "<StabilityResult of given maps: K 2, 3, 4, nmf, spectral, 5 repeats>"),
         (MAGNITUDE, "<MagnitudeResult of layer conv1 of toy@digest: 2 modules, nmf>"),
-        (HYBRIDS, "<HybridResult of model @digest: 1 pairs, hybrid (1, 3, 2, 2)>"),
+        (HYBRIDS, "<HybridResult of toy@digest: 1 pairs, hybrid (1, 3, 2, 2)>"),
     ],
 )
 def test_a_result_is_told_in_a_line(result: object, words: str) -> None:

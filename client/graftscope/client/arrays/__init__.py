@@ -6,6 +6,7 @@ It must not know models, interventions, protobuf or gRPC.
 from graftscope.client.arrays._checks import (
     UINT32_MAX,
     Latents,
+    file_name,
     finite,
     finite_number,
     influence_maps,
@@ -37,17 +38,31 @@ from graftscope.client.arrays._npz import (
     check_writable,
     prepare_folder,
     read_array,
+    read_bytes,
     read_comment,
     read_npz,
     read_values,
     write_bytes,
     write_npz,
 )
-from graftscope.client.arrays._source import Source, read_source, source_from_comment
+from graftscope.client.arrays._saved import (
+    About,
+    Arrays,
+    Saved,
+    naming,
+    read_about,
+    taken,
+    typed,
+    write_saved,
+)
+from graftscope.client.arrays._source import SHOWN_DIGITS, Source, read_source, source_from_comment
 from graftscope.client.arrays._statistics import deviation_of_known, mean_of_known
 
 __all__ = [
+    "SHOWN_DIGITS",
     "UINT32_MAX",
+    "About",
+    "Arrays",
     "Axes",
     "ByValue",
     "Check",
@@ -57,6 +72,7 @@ __all__ = [
     "Listed",
     "Names",
     "Real",
+    "Saved",
     "Several",
     "Source",
     "Whole",
@@ -67,6 +83,7 @@ __all__ = [
     "check_field",
     "check_writable",
     "deviation_of_known",
+    "file_name",
     "finite",
     "finite_number",
     "flags",
@@ -76,15 +93,21 @@ __all__ = [
     "mean_of_known",
     "module_labels",
     "names",
+    "naming",
     "prepare_folder",
+    "read_about",
     "read_array",
+    "read_bytes",
     "read_comment",
     "read_npz",
     "read_source",
     "read_values",
     "rule_of",
     "source_from_comment",
+    "taken",
+    "typed",
     "whole_number",
     "write_bytes",
     "write_npz",
+    "write_saved",
 ]

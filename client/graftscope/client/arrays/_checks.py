@@ -6,7 +6,9 @@ the server to refuse.
 
 import math
 import operator
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -42,6 +44,16 @@ def finite_number(name: str, value: object) -> float:
     if not math.isfinite(number):
         raise InputError(f"{name} {number} is not allowed: it must be finite", field=name)
     return number
+
+
+def file_name(path: object, *suffixes: str) -> Path:
+    """Check that a value is a path, whose name ends in one of some ways; in any way without."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"path {path!r} is not a path: say it as a text or a pathlib.Path")
+    target = Path(path)
+    if suffixes and target.suffix not in suffixes:
+        raise InputError(f"cannot write {path}: its name must end in {' or '.join(suffixes)}")
+    return target
 
 
 def finite(name: str, array: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -220,29 +220,34 @@ def annotated(hint: object) -> tuple[Flag | None, Check | None]:
 
 
 def check_axes(value: object) -> None:
-    """Check that a result's arrays have their axes, and that these agree.
+    """Check that a reply's arrays have their axes, and that these agree.
 
     Raises:
         ReplyError: If one does not.
     """
+    if problem := misfit(value):
+        raise ReplyError(f"the server's reply does not hold together: {problem}")
+
+
+def misfit(value: object) -> str:
+    """Say which array of a result lacks its axes, or has others than the rest; empty if none."""
     sizes: dict[str, tuple[int, str]] = {}
     for name, axes in axes_of(type(value)).items():
         array: NDArray[np.generic] | None = getattr(value, name)
         if array is None:
             if axes.optional:
                 continue
-            raise ReplyError(f"the server's reply has no array {name!r}")
+            return f"there is no array {name!r}"
         if array.ndim != len(axes.names):
-            raise ReplyError(
-                f"the server sent {name!r} with {array.ndim} axes, not {len(axes.names)}"
-            )
+            return f"{name!r} has {array.ndim} axes, not {len(axes.names)}"
         for letter, size in zip(axes.names, array.shape, strict=True):
             known, first = sizes.setdefault(letter, (size, name))
             if size != known:
-                raise ReplyError(
-                    f"the server sent {name!r} of shape {array.shape}, which does not go with"
-                    f" {first!r}: {letter} is {known} there"
+                return (
+                    f"{name!r} of shape {array.shape} does not go with {first!r}: {letter} is"
+                    f" {known} there"
                 )
+    return ""
 
 
 @cache

@@ -3,6 +3,7 @@
 Dataclasses compare arrays element by element, which gives no truth value.
 """
 
+import math
 from collections.abc import Hashable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import TypeVar
@@ -41,10 +42,12 @@ def contents(value: object) -> Hashable:
         return value.dtype.str, value.shape, value.tobytes()
     if isinstance(value, Mapping):
         return tuple(sorted((name, contents(each)) for name, each in value.items()))
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return tuple(contents(each) for each in value)
     if is_dataclass(value):
         return type(value), tuple(contents(getattr(value, each.name)) for each in fields(value))
+    if isinstance(value, float) and math.isnan(value):
+        return "NaN"  # What is not known is as unknown elsewhere.
     assert isinstance(value, Hashable)
     return value
 

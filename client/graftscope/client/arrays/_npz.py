@@ -39,8 +39,13 @@ def write_npz(
         comment: What the archive says beside them, at most 65,535 bytes.
 
     Raises:
-        OutputError: If the file cannot be written.
+        OutputError: If the file cannot be written, or the comment is longer.
     """
+    if len(comment) > zipfile.ZIP_MAX_COMMENT:
+        raise OutputError(
+            f"cannot write {path}: {len(comment):,} bytes are said beside the arrays, and an .npz"
+            f" file holds {zipfile.ZIP_MAX_COMMENT:,}"
+        )
 
     def fill(file: BinaryIO) -> None:
         np.savez(file, allow_pickle=False, **arrays)
@@ -62,6 +67,21 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         OutputError: If the file cannot be written.
     """
     _write(Path(path), lambda file: file.write(data))
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        NotFoundError: If there is no such file.
+        InputError: If it cannot be read.
+    """
+    if not os.path.isfile(path):
+        raise NotFoundError(f"there is no file {path}")
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _write(target: Path, fill: Callable[[BinaryIO], object]) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from graftscope.client.arrays._npz import read_comment
 
-_SHOWN_DIGITS = 12
+SHOWN_DIGITS = 12
+"""Of a digest, where people read it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Source:
     def __str__(self) -> str:
         """Name the layer, the model and the beginning of its digest."""
         what = f"layer {self.layer}" if self.layer else "several layers"
-        return f"{what} of {self.model}@{self.model_digest[:_SHOWN_DIGITS]}"
+        return f"{what} of {self.model}@{self.model_digest[:SHOWN_DIGITS]}"
 
     def to_comment(self) -> bytes:
         """Make an archive's comment: JSON."""

@@ -151,5 +151,5 @@ def size(count: float) -> str:
 
 def tell_how(execution: Execution) -> None:
     """Say what ran, where that was not float32."""
-    if execution.precision is not Precision.FP32:
+    if execution.precision not in (None, Precision.FP32):
         say(f"computed in {execution.precision} by {execution.provider}: {execution.deviation}")

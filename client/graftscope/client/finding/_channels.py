@@ -6,18 +6,21 @@ Axis letters: C channels, K modules, H, W pixels of the image, h, w pixels of it
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client.arrays import (
+    Arrays,
+    Axes,
+    Saved,
     Source,
     finite,
     influence_maps,
     module_labels,
+    taken,
     whole_number,
-    write_npz,
 )
 from graftscope.client.errors import InputError
 from graftscope.client.finding._regions import Contrast, contrast, region_at, sums_by_module
@@ -30,7 +33,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FoundChannels:
+class FoundChannels(Saved):
     """Channels ranked by their influence inside a region over outside, and which were found.
 
     Args:
@@ -42,11 +45,13 @@ class FoundChannels:
         source: Which model and layer the maps are of, if that is known.
     """
 
-    labels: NDArray[np.int64]
+    labels: Annotated[NDArray[np.int64], Axes("C")]
     contrast: Contrast
-    region: FloatArray
-    maps: FloatArray
+    region: Annotated[FloatArray, Axes("h w")]
+    maps: Annotated[FloatArray, Axes("C h w")]
     source: Source | None = None
+
+    IN_ARRAYS: ClassVar = ("contrast",)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -92,28 +97,38 @@ class FoundChannels:
             )
         return contrast(sums_by_module(self.maps, checked), None, self.region)
 
-    def save(self, path: str | Path) -> None:
-        """Write a file that whatever takes a file of modules takes.
+    def arrays(self) -> Arrays:
+        """What a file of modules holds, so that whatever takes one takes this, and the rest.
 
-        `labels` (C,), `templates` (1, h, w) and `weights` (C, 1) as `ModulesResult.save` writes
-        them (the template is `found_map`, of unit length), `scores`, `inside`, `outside` (C,) and
-        `region` (h, w). The archive's comment holds `source` as JSON, if it is known.
-
-        Raises:
-            OutputError: If the file cannot be written.
+        `labels` (C,), `templates` (1, h, w) and `weights` (C, 1) as those of `ModulesResult` (the
+        template is `found_map`, of unit length), `scores`, `inside`, `outside`, `certain` (C,),
+        `region` (h, w) and `maps` (C, h, w).
         """
         found = self.found_map
         length = float(np.linalg.norm(found))
-        arrays = {
-            "labels": self.labels,
+        return {
+            **super().arrays(),
             "templates": found[np.newaxis] / (length or 1.0),
             "weights": (self.labels == 0).astype(np.float64)[:, np.newaxis],
             "scores": self.contrast.score,
             "inside": self.contrast.inside,
             "outside": self.contrast.outside,
-            "region": self.region,
+            "certain": self.contrast.certain,
         }
-        write_npz(path, arrays, b"" if self.source is None else self.source.to_comment())
+
+    @classmethod
+    def _of_arrays(cls, arrays: Arrays) -> dict[str, Any]:
+        labels = module_labels(taken(arrays, "labels"))
+        region = taken(arrays, "region")
+        # An earlier version kept no maps, and of certainty what was found.
+        unknown = {"maps": np.full((len(labels), *region.shape), np.nan), "certain": labels == 0}
+        arrays = {**unknown, **arrays}
+        columns = [taken(arrays, name) for name in ("inside", "outside", "scores", "certain")]
+        return {**super()._of_arrays(arrays), "contrast": Contrast(*columns)}
+
+    @classmethod
+    def _not_said(cls, arrays: Arrays, source: Source | None) -> dict[str, Any]:
+        return {"source": source}
 
 
 def find_channels(

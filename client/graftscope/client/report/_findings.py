@@ -112,6 +112,7 @@ def report_data(
         The report's values.
     """
     influence = found[0].influence
+    precision = influence.execution.precision
     return ReportData(
         title=f"The modules of {model.name}",
         model=model.name,
@@ -123,7 +124,7 @@ def report_data(
         image_range=model.image.range,
         pairs=influence.pairs,
         seed=seed,
-        precision=influence.execution.precision.kind,
+        precision=precision.kind if precision else "a precision that is not known",
         provider=influence.execution.provider,
         rewrites=influence.execution.rewrites,
         deviations=tuple(_deviations(found)),
@@ -157,7 +158,7 @@ def _section(found: LayerFindings) -> LayerSection:
         individual=influence.individual,
         individual_stderr=influence.individual_stderr,
         channel_indices=influence.channels,
-        method=modules.method.value,
+        method=modules.method or "",
         seeds=modules.seeds,
         labels=modules.seed_labels,
         templates=modules.seed_templates,

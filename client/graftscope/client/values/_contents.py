@@ -6,7 +6,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.arrays import Source
+from graftscope.client.arrays import SHOWN_DIGITS, Source
 from graftscope.client.values._execution import Execution
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -49,3 +49,13 @@ def source_of(result: Computed, layer: str) -> Source:
     """Say which model and layer a result is of."""
     model = result.model.partition("@")[0]
     return Source(model, result.execution.model_digest, layer, result.operation)
+
+
+def model_version(model: str, execution: Execution) -> str:
+    """Name a model and the beginning of its digest, for what is printed."""
+    return f"{model.partition('@')[0] or 'a model'}@{execution.model_digest[:SHOWN_DIGITS]}"
+
+
+def of_older(source: Source | None) -> Source:
+    """What an earlier version's file says of its arrays, empty where it says nothing."""
+    return Source("", "", "", "") if source is None else source

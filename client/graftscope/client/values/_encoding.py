@@ -1,12 +1,27 @@
 """Images as files: 8 bits a channel, encoded by the server."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, ClassVar, Self, TypeAlias
 
-from graftscope.client.arrays import Flag, Word, write_bytes
-from graftscope.client.errors import OutputError
+from graftscope.client.arrays import (
+    About,
+    Flag,
+    Saved,
+    Word,
+    file_name,
+    naming,
+    read_about,
+    read_bytes,
+    read_npz,
+    write_bytes,
+    write_saved,
+)
+from graftscope.client.errors import InputError, NotFoundError, OutputError
+
+_COUNT = "count"
+"""Where a folder's file says how many images of a kind there are."""
 
 
 class ImageEncoding(StrEnum):
@@ -29,27 +44,90 @@ WantedEncoding: TypeAlias = Annotated[
 """A format of files, or None for arrays."""
 
 
-def save_files(
-    folder: str | Path, files: Mapping[str, Sequence[bytes]], encoding: ImageEncoding
-) -> list[Path]:
-    """Write files into a folder, which is made if it is missing.
+class SavedFiles(Saved):
+    """A base for results that are files: they are saved in a folder, and come back from it."""
 
-    Args:
-        folder: Where to.
-        files: The files by what their names end in, before the suffix.
-        encoding: Their format.
+    FILES: ClassVar[Mapping[str, str]] = {}
+    """Fields that are lists of files, and what those files' names end in, before the suffix."""
+    BESIDE: ClassVar[str]
+    """The `.npz` file of the folder that says the rest."""
 
-    Raises:
-        OutputError: If a file cannot be written.
-    """
-    target = Path(folder)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"folder {str(folder)!r} cannot be made: {error.strerror}") from error
-    paths = []
-    for ending, contents in files.items():
-        for i, content in enumerate(contents):
-            paths.append(target / f"{i:04d}{ending}.{encoding}")
-            write_bytes(paths[-1], content)
-    return sorted(paths)
+    encoding: ImageEncoding
+
+    def save(self, path: str | Path) -> list[Path]:  # type: ignore[override]  # names the files
+        """Write the images, ``0000.png`` and so on, and an `.npz` file that says the rest.
+
+        Args:
+            path: The folder; it is made if it is missing.
+
+        Returns:
+            The images' paths.
+
+        Raises:
+            OutputError: If a file cannot be written.
+        """
+        folder = file_name(path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"folder {str(path)!r} cannot be made: {error.strerror}") from error
+        files = {
+            folder / f"{at:04d}{ending}.{self.encoding}": content
+            for name, ending in self.FILES.items()
+            for at, content in enumerate(getattr(self, name))
+        }
+        for each, content in files.items():
+            write_bytes(each, content)
+        write_saved(self, folder / self.BESIDE, {_COUNT: len(files) // len(self.FILES)})
+        return sorted(files)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a folder of `save`.
+
+        A folder of an earlier version holds images alone: latents are none then, and the rest is
+        told as not known.
+
+        Args:
+            path: The folder.
+
+        Returns:
+            The result, equal to the one that was saved.
+
+        Raises:
+            NotFoundError: If there is no such folder, or one of its files is missing.
+            InputError: If it holds something else, or is damaged.
+        """
+        folder = file_name(path)
+        if not folder.is_dir():
+            raise NotFoundError(f"there is no folder {folder}")
+        beside = folder / cls.BESIDE
+        if not beside.is_file():
+            return cls._loaded({}, About(), **cls._found(folder))
+        about = read_about(beside)
+        about.require(cls.__name__, beside)
+        with naming(beside):
+            count, encoding = about.told.get(_COUNT, 0), about.told.get("encoding", "")
+            return cls._loaded(read_npz(beside), about, **cls._named(folder, count, encoding))
+
+    @classmethod
+    def _named(cls, folder: Path, count: int, encoding: str) -> dict[str, list[bytes]]:
+        """Read so many files of each field."""
+        return {
+            name: [read_bytes(folder / f"{at:04d}{ending}.{encoding}") for at in range(count)]
+            for name, ending in cls.FILES.items()
+        }
+
+    @classmethod
+    def _found(cls, folder: Path) -> dict[str, Any]:
+        """Read what a folder has, which does not say how many there should be."""
+        first = next(iter(cls.FILES.values()))
+        for encoding in ImageEncoding:
+            count = len([each for each in folder.glob(f"*{first}.{encoding}") if _is_one(each)])
+            if count:
+                return {"encoding": encoding, **cls._named(folder, count, encoding)}
+        raise InputError(f"{folder} holds no images such as 0000{first}.png")
+
+
+def _is_one(path: Path) -> bool:
+    return path.stem.partition("-")[0].isdecimal()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, Self, TypeAlias
 
 from graftscope.client.arrays import Flag, Word
 
@@ -79,22 +79,23 @@ class Execution:
 
     Args:
         model_digest: The model's version.
-        precision: Of the arithmetic; never `Precision.AUTO`.
-        provider: ONNX Runtime's name of the execution provider.
+        precision: Of the arithmetic; never `Precision.AUTO`. None where a file of an earlier
+            version does not say.
+        provider: ONNX Runtime's name of the execution provider; empty likewise.
         rewrites: Names of the graph rewrites that reorder arithmetic for speed.
         deviation: Difference from the plain path in float32; None where that is what ran.
     """
 
     model_digest: str
-    precision: Precision
+    precision: Precision | None
     provider: str
     rewrites: tuple[str, ...] = ()
     deviation: Deviation | None = None
 
-    @property
-    def version(self) -> str:
-        """The model's version in a few words, for what is printed."""
-        return f"model @{self.model_digest[:12]}"
+    @classmethod
+    def not_said(cls, model_digest: str = "") -> Self:
+        """What is known where a file does not say what computed its arrays."""
+        return cls(model_digest, None, "")
 
 
 def _percent(share: float) -> str:

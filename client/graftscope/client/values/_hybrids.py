@@ -5,16 +5,16 @@ Axis letters: B pairs, C channels, c colours, H, W pixels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.arrays import Axes, Checked, write_npz
+from graftscope.client.arrays import Arrays, Axes, Checked, Saved, Source
 from graftscope.client.errors import UsageError
 from graftscope.client.interventions import Edit, Intervention, ModuleOf
-from graftscope.client.values._encoding import ImageEncoding, WantedEncoding, save_files
+from graftscope.client.values._contents import model_version
+from graftscope.client.values._encoding import ImageEncoding, SavedFiles, WantedEncoding
 from graftscope.client.values._execution import Execution, Precision, WantedPrecision
 from graftscope.client.values._pairs import (
     FirstPair,
@@ -104,7 +104,7 @@ class HybridsTask(Checked):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class HybridResult:
+class HybridResult(Saved):
     """Both originals and the hybrid of every pair (section 3.1, Definition 5).
 
     Args:
@@ -113,6 +113,7 @@ class HybridResult:
         hybrid: Original 1 with the chosen channels' values from original 2.
         distinct_images: How many different real images were used; 0 where none were.
         execution: What computed them.
+        model: The model's name.
     """
 
     original1: Annotated[NDArray[np.float32], Axes("B c H W")]
@@ -120,24 +121,20 @@ class HybridResult:
     hybrid: Annotated[NDArray[np.float32], Axes("B c H W")]
     distinct_images: int
     execution: Execution
+    model: str = ""
 
     def __repr__(self) -> str:
         """Tell what it is, without its numbers."""
-        shape = self.hybrid.shape
-        return f"<HybridResult of {self.execution.version}: {shape[0]} pairs, hybrid {shape}>"
+        shape, of = self.hybrid.shape, model_version(self.model, self.execution)
+        return f"<HybridResult of {of}: {shape[0]} pairs, hybrid {shape}>"
 
-    def save(self, path: str | Path) -> None:
-        """Write `original1`, `original2` and `hybrid` to an `.npz` file.
-
-        Raises:
-            OutputError: If the file cannot be written.
-        """
-        names = ("original1", "original2", "hybrid")
-        write_npz(path, {name: getattr(self, name) for name in names})
+    @classmethod
+    def _not_said(cls, arrays: Arrays, source: Source | None) -> dict[str, Any]:
+        return {"distinct_images": 0, "execution": Execution.not_said()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class HybridFiles:
+class HybridFiles(SavedFiles):
     """Both originals and the hybrid of every pair, as files.
 
     Args:
@@ -147,6 +144,7 @@ class HybridFiles:
         encoding: Their format.
         distinct_images: How many different real images were used; 0 where none were.
         execution: What computed them.
+        model: The model's name.
     """
 
     original1: list[bytes]
@@ -155,21 +153,17 @@ class HybridFiles:
     encoding: ImageEncoding
     distinct_images: int
     execution: Execution
+    model: str = ""
+
+    FILES: ClassVar = {"original1": "-original1", "original2": "-original2", "hybrid": "-hybrid"}
+    BESIDE: ClassVar = "hybrids.npz"
+    IN_ARRAYS: ClassVar = ("original1", "original2", "hybrid")
 
     def __repr__(self) -> str:
         """Tell what it is, without its bytes."""
-        return f"<HybridFiles: {len(self.hybrid)} pairs, {self.encoding}>"
+        of = model_version(self.model, self.execution)
+        return f"<HybridFiles of {of}: {len(self.hybrid)} pairs, {self.encoding}>"
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Write ``0000-original1.png``, ``0000-original2.png``, ``0000-hybrid.png`` and so on.
-
-        Args:
-            folder: Where to; it is made if it is missing.
-
-        Raises:
-            OutputError: If a file cannot be written.
-        """
-        names = ("original1", "original2", "hybrid")
-        return save_files(
-            folder, {f"-{name}": getattr(self, name) for name in names}, self.encoding
-        )
+    @classmethod
+    def _not_said(cls, arrays: Arrays, source: Source | None) -> dict[str, Any]:
+        return {"distinct_images": 0, "execution": Execution.not_said()}

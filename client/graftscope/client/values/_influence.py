@@ -3,29 +3,42 @@
 Axis letters: E sets of channels, C channels, H, W pixels.
 """
 
+import glob
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client.arrays import (
+    Arrays,
     Axes,
+    ByValue,
     Checked,
     Flag,
     Names,
+    Saved,
     Several,
     Source,
     Whole,
-    write_npz,
+    file_name,
+    influence_maps,
+    read_about,
+    write_saved,
 )
-from graftscope.client.errors import InputError, UsageError
+from graftscope.client.errors import InputError, NotFoundError, UsageError
 from graftscope.client.interventions import Intervention
-from graftscope.client.values._contents import FloatArray, IntArray, contents_but, source_of
+from graftscope.client.values._contents import (
+    FloatArray,
+    IntArray,
+    contents_but,
+    of_older,
+    source_of,
+)
 from graftscope.client.values._execution import Execution, Precision, WantedPrecision
 from graftscope.client.values._pairs import (
     FirstPair,
@@ -38,6 +51,9 @@ from graftscope.client.values._pairs import (
     Stratified,
 )
 from graftscope.client.values._stopping import RelativeError, StableLabels, Stopping, StoppingRule
+
+_LAYERS = "layers"
+"""Where a layer's file names all layers that belong together."""
 
 MapSize: TypeAlias = Annotated[
     int,
@@ -152,7 +168,7 @@ class InfluenceTask(Checked):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class InfluenceResult:
+class InfluenceResult(Saved):
     """Influence maps (section 3.2, equation 3) of E sets of channels.
 
     Args:
@@ -163,7 +179,7 @@ class InfluenceResult:
         individual_stderr: (E,) its standard error, from the pairs' own pixel means.
         channels: (E,) int64: the channel, or the module, that each map belongs to; of
             interventions their places in `interventions`.
-        range_width: Width of the image's range.
+        range_width: Width of the image's range; NaN where a file does not say.
         pairs: Pairs of originals behind the maps: with a stopping rule those that were needed.
         distinct_images: How many different real images were used; 0 where none were.
         originals: prior, encoded, images, latents or image_pairs.
@@ -198,6 +214,7 @@ class InfluenceResult:
     stratified: bool = False
 
     BESIDE: ClassVar = ("map_shape",)
+    IN_ARRAYS: ClassVar = ("interventions",)
 
     @property
     def map_shape(self) -> tuple[int, ...]:
@@ -218,26 +235,37 @@ class InfluenceResult:
         """Tell what it is, without its numbers."""
         return f"<InfluenceResult of {self.source}: maps {self.maps.shape}, {self.pairs} pairs>"
 
-    def save(self, path: str | Path) -> None:
-        """Write maps, stderr, individual, individual_stderr and channels to an `.npz` file.
-
-        And products, where there are any; and (E,) interventions as JSON, where maps are of those.
-        The archive's comment holds `source` as JSON.
-
-        Raises:
-            OutputError: If the file cannot be written.
-        """
-        names = ("maps", "stderr", "individual", "individual_stderr", "channels")
-        arrays = {name: getattr(self, name) for name in names}
-        if self.products is not None:
-            arrays["products"] = self.products
+    def arrays(self) -> Arrays:
+        """As `Saved.arrays`; interventions as JSON, where the maps are of those."""
+        found = super().arrays()
         if self.interventions:
-            arrays["interventions"] = np.array([each.to_json() for each in self.interventions])
-        write_npz(path, arrays, self.source.to_comment())
+            found["interventions"] = np.array([each.to_json() for each in self.interventions])
+        return found
+
+    @classmethod
+    def _of_arrays(cls, arrays: Arrays) -> dict[str, Any]:
+        found = super()._of_arrays(arrays)
+        influence_maps(found["maps"])
+        texts = arrays.get("interventions", np.array([], np.str_)).tolist()
+        return {**found, "interventions": tuple(map(Intervention.from_json, texts))}
+
+    @classmethod
+    def _not_said(cls, arrays: Arrays, source: Source | None) -> dict[str, Any]:
+        of = of_older(source)
+        return {
+            "range_width": math.nan,
+            "pairs": 0,
+            "distinct_images": 0,
+            "originals": "",
+            "model": of.model,
+            "layer": of.layer,
+            "operation": of.operation,
+            "execution": Execution.not_said(of.model_digest),
+        }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LayersResult:
+class LayersResult(ByValue):
     """Influence maps of every channel of several layers.
 
     Args:
@@ -263,10 +291,45 @@ class LayersResult:
             path: Such as ``maps.npz``.
 
         Raises:
+            InputError: If its name does not end in ``.npz``.
             OutputError: If a file cannot be written.
         """
+        file_name(path, ".npz")
         for name, result in self.layers.items():
-            result.save(layer_path(path, name))
+            write_saved(result, layer_path(path, name), {_LAYERS: list(self.layers)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read the files of `save`, one a layer.
+
+        Args:
+            path: The one that `save` was given, such as ``maps.npz``.
+
+        Returns:
+            The layers' maps, equal to those that were saved.
+
+        Raises:
+            NotFoundError: If there is no such file, or a layer's is missing.
+            InputError: If there are files of several results under these names.
+        """
+        whole = file_name(path)
+        pattern = f"{glob.escape(whole.stem)}.*{glob.escape(whole.suffix)}"
+        files = {each: read_about(each) for each in sorted(whole.parent.glob(pattern))}
+        if not files:
+            raise NotFoundError(f"there is no file {layer_path(path, 'LAYER')}")
+        found = {each: InfluenceResult.load(each) for each in files}
+        operations = sorted({each.operation for each in found.values()})
+        if len(operations) > 1:
+            raise InputError(
+                f"{whole.with_name(pattern)} are files of several results: {', '.join(operations)};"
+                " load one layer's by InfluenceResult.load"
+            )
+        said = next((about.told.get(_LAYERS) for about in files.values()), None)
+        layers = {each.layer: each for each in found.values()}
+        missing = [layer_path(path, name) for name in said or () if name not in layers]
+        if missing:
+            raise NotFoundError(f"there is no file {missing[0]}, which belongs to {whole}")
+        return cls({name: layers[name] for name in said or layers}, operations[0])
 
 
 def layer_path(path: str | Path, name: str) -> Path:

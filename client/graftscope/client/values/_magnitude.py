@@ -3,16 +3,33 @@
 Axis letters: N modules of all layers and all numbers of modules together, L layers.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.arrays import Axes, Checked, Flag, Names, Several, Source, Whole, write_npz
-from graftscope.client.values._contents import FloatArray, IntArray, contents_but, source_of
+from graftscope.client.arrays import (
+    Arrays,
+    Axes,
+    Checked,
+    Flag,
+    Names,
+    Saved,
+    Several,
+    Source,
+    Whole,
+    taken,
+)
+from graftscope.client.values._contents import (
+    FloatArray,
+    IntArray,
+    contents_but,
+    of_older,
+    source_of,
+)
 from graftscope.client.values._execution import Execution
 from graftscope.client.values._grouping import (
     KS_FLAG,
@@ -39,6 +56,16 @@ COLUMNS = ("layer", "k", "module", "channels", "share", "individual", "individua
 
 POOLED = "pooled"
 """What the regression over all layers together is called in files."""
+
+_LINE = {
+    "slope": np.float64,
+    "intercept": np.float64,
+    "r2": np.float64,
+    "slope_stderr": np.float64,
+    "residual": np.float64,
+    "rows": np.int64,
+}
+"""The numbers of a regression, as files hold them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +158,7 @@ class Regression:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MagnitudeResult:
+class MagnitudeResult(Saved):
     """How much modules change the image as their number grows (section 4.1, Fig. 3).
 
     The columns have N rows, one a module of every layer and every number of modules.
@@ -152,14 +179,14 @@ class MagnitudeResult:
         pairs: Pairs that found the modules, and as many that measured them.
         distinct_images: How many different real images were used; 0 where none were.
         originals: prior, encoded, images, latents or image_pairs.
-        method: How modules were found.
+        method: How modules were found; None where a file of an earlier version does not say.
         model: The model's name.
         operation: The operation that computed it.
         execution: What computed it.
     """
 
     layers: tuple[str, ...]
-    layer: NDArray[np.str_]
+    layer: Annotated[NDArray[np.str_], Axes("N")]
     k: Annotated[IntArray, Axes("N")]
     module: Annotated[IntArray, Axes("N")]
     channels: Annotated[IntArray, Axes("N")]
@@ -172,12 +199,13 @@ class MagnitudeResult:
     pairs: int
     distinct_images: int
     originals: str
-    method: Method
+    method: Method | None
     model: str
     operation: str
     execution: Execution
 
     BESIDE: ClassVar = ()
+    IN_ARRAYS: ClassVar = ("layers", "by_share", "by_channels")
 
     @property
     def individual_share(self) -> FloatArray:
@@ -193,30 +221,62 @@ class MagnitudeResult:
         """Tell what it is, without its numbers."""
         return f"<MagnitudeResult of {self.source}: {len(self.k)} modules, {self.method}>"
 
-    def save(self, path: str | Path) -> None:
-        """Write the columns and both kinds of regression to an `.npz` file.
+    def arrays(self) -> Arrays:
+        """As `Saved.arrays`; with both kinds of regression.
 
-        The columns by their names. `regression` (L + 1,): a layer's name or, last, "pooled";
-        `slope`, `intercept` and `r2` of each on the share; the same three on the number of
-        channels with the suffix `_channels`; `slope_stderr` beside both. `range_width` (): divide
-        by it for shares of the image's range. The archive's comment holds `source` as JSON.
-
-        Raises:
-            OutputError: If the file cannot be written.
+        `regression` (L + 1,): a layer's name or, last, "pooled"; `slope`, `intercept`, `r2`,
+        `slope_stderr`, `residual` and `rows` of each on the share; the same on the number of
+        channels with the suffix `_channels`. `range_width` (): divide by it for shares of the
+        image's range.
         """
-        arrays = {
-            **{name: getattr(self, name) for name in COLUMNS},
+        return {
+            **super().arrays(),
             "regression": np.array([each.layer or POOLED for each in self.by_share], np.str_),
             **_lines(self.by_share, ""),
             **_lines(self.by_channels, "_channels"),
-            "range_width": np.float64(self.range_width),
+            "range_width": np.array(self.range_width),
         }
-        write_npz(path, arrays, self.source.to_comment())
+
+    @classmethod
+    def _of_arrays(cls, arrays: Arrays) -> dict[str, Any]:
+        names = taken(arrays, "regression").tolist()
+        return {
+            **super()._of_arrays(arrays),
+            "layers": tuple(names[:-1]),
+            "by_share": _regressions(arrays, ""),
+            "by_channels": _regressions(arrays, "_channels"),
+        }
+
+    @classmethod
+    def _not_said(cls, arrays: Arrays, source: Source | None) -> dict[str, Any]:
+        of = of_older(source)
+        return {
+            "range_width": float(taken(arrays, "range_width")),
+            "pairs": 0,
+            "distinct_images": 0,
+            "originals": "",
+            "method": None,
+            "model": of.model,
+            "operation": of.operation,
+            "execution": Execution.not_said(of.model_digest),
+        }
 
 
-def _lines(regressions: Sequence[Regression], suffix: str) -> dict[str, FloatArray]:
-    names = ("slope", "intercept", "r2", "slope_stderr")
+def _lines(regressions: Sequence[Regression], suffix: str) -> Arrays:
     return {
-        f"{name}{suffix}": np.array([getattr(each, name) for each in regressions], np.float64)
-        for name in names
+        f"{name}{suffix}": np.array([getattr(each, name) for each in regressions], kind)
+        for name, kind in _LINE.items()
     }
+
+
+def _regressions(arrays: Arrays, suffix: str) -> tuple[Regression, ...]:
+    """Read the lines; an earlier version wrote neither residuals nor rows."""
+    names = taken(arrays, "regression").tolist()
+    unknown = {"residual": np.full(len(names), math.nan), "rows": np.zeros(len(names), np.int64)}
+    held = {**{f"{name}{suffix}": array for name, array in unknown.items()}, **arrays}
+    columns = [taken(held, f"{name}{suffix}").tolist() for name in _LINE]
+    layers = [*names[:-1], None]
+    return tuple(
+        Regression(layer, **dict(zip(_LINE, row, strict=True)))
+        for layer, *row in zip(layers, *columns, strict=True)
+    )

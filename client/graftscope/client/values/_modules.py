@@ -5,24 +5,26 @@ Axis letters: C channels, K modules, S seeds, H, W pixels.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client.arrays import (
+    Arrays,
     Axes,
     Checked,
     Flag,
     Real,
+    Saved,
     Several,
     Source,
     Whole,
-    write_npz,
+    module_labels,
+    taken,
 )
 from graftscope.client.errors import InputError
-from graftscope.client.values._contents import FloatArray, IntArray
+from graftscope.client.values._contents import FloatArray, IntArray, of_older
 from graftscope.client.values._grouping import GroupingMethod, Method, Percentile, Window
 from graftscope.client.values._influence import InfluenceResult
 
@@ -103,7 +105,7 @@ class ModulesTask(Checked):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ModulesResult:
+class ModulesResult(Saved):
     """Modules found in influence maps (section 3.3).
 
     Args:
@@ -112,14 +114,15 @@ class ModulesResult:
         templates: (K, H, W) float64.
         weights: (C, K) float64.
         purity: (C,) the share of a channel's largest weight, NaN where its map is flat.
-        seeds: S seeds; the first gave labels, templates and weights.
+        seeds: S seeds; the first gave labels, templates and weights. None at all where a file of an
+            earlier version does not say.
         seed_labels: (S, C) labels of every seed, matched to the first.
         seed_templates: (S, K, H, W) templates of every seed, matched to the first.
         agreement: (S,) share of channels with the first seed's label.
         cosine: (S,) mean cosine with the first seed's templates.
         seeds_agreeing: How many seeds agree with the first in at least 0.9 of the channels, the
             first included.
-        method: How they were found.
+        method: How they were found; None where a file does not say.
         operation: The operation that found them.
         impure: How many channels are in no module because they are less pure than was asked for.
         source: Which model and layer the maps are of; None where only arrays were given, or the
@@ -136,12 +139,13 @@ class ModulesResult:
     agreement: Annotated[FloatArray, Axes("S")]
     cosine: Annotated[FloatArray, Axes("S")]
     seeds_agreeing: int
-    method: Method
+    method: Method | None
     operation: str
     impure: int = 0
     source: Source | None = None
 
     BESIDE: ClassVar = ("k",)
+    IN_ARRAYS: ClassVar = ("seeds",)
 
     @property
     def k(self) -> int:
@@ -158,17 +162,36 @@ class ModulesResult:
         shapes = f"labels {self.labels.shape}, templates {self.templates.shape}"
         return f"<ModulesResult of {source}: {shapes}, {self.method}>"
 
-    def save(self, path: str | Path) -> None:
-        """Write labels, templates and weights to an `.npz` file.
+    def arrays(self) -> Arrays:
+        """As `Saved.arrays`; with the seeds."""
+        return {**super().arrays(), "seeds": np.array(self.seeds, np.int64)}
 
-        The archive's comment holds `source` as JSON, if it is known.
+    @classmethod
+    def _of_arrays(cls, arrays: Arrays) -> dict[str, Any]:
+        module_labels(taken(arrays, "labels"))
+        if "seeds" not in arrays:
+            arrays = {**arrays, **_of_no_seeds(taken(arrays, "weights"), arrays)}
+        found = super()._of_arrays(arrays)
+        return {**found, "seeds": tuple(arrays["seeds"].tolist())}
 
-        Raises:
-            OutputError: If the file cannot be written.
-        """
-        names = ("labels", "templates", "weights")
-        comment = b"" if self.source is None else self.source.to_comment()
-        write_npz(path, {name: getattr(self, name) for name in names}, comment)
+    @classmethod
+    def _not_said(cls, arrays: Arrays, source: Source | None) -> dict[str, Any]:
+        operation = of_older(source).operation
+        return {"seeds_agreeing": 0, "method": None, "operation": operation, "source": source}
+
+
+def _of_no_seeds(weights: NDArray[np.floating], arrays: Arrays) -> Arrays:
+    """What a file of an earlier version leaves out: it tells of no seed."""
+    total = weights.sum(axis=1)
+    largest = weights.max(axis=1, initial=0.0)
+    return {
+        "purity": np.where(total > 0, largest / np.where(total > 0, total, 1.0), np.nan),
+        "seeds": np.empty(0, np.int64),
+        "seed_labels": np.empty((0, len(weights)), np.int64),
+        "seed_templates": np.empty((0, *taken(arrays, "templates").shape)),
+        "agreement": np.empty(0),
+        "cosine": np.empty(0),
+    }
 
 
 def maps_and_products(

@@ -5,14 +5,25 @@ Axis letters: B samples, c colours, H, W pixels.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.arrays import Axes, Checked, Flag, Latents, Whole, write_npz
-from graftscope.client.values._encoding import ImageEncoding, WantedEncoding, save_files
+from graftscope.client.arrays import (
+    Arrays,
+    Axes,
+    Checked,
+    Flag,
+    Latents,
+    Saved,
+    Source,
+    Whole,
+    taken,
+)
+from graftscope.client.errors import InputError
+from graftscope.client.values._contents import model_version
+from graftscope.client.values._encoding import ImageEncoding, SavedFiles, WantedEncoding
 from graftscope.client.values._execution import Execution, Precision, WantedPrecision
 from graftscope.client.values._pairs import (
     FirstPair,
@@ -21,6 +32,9 @@ from graftscope.client.values._pairs import (
     Pairs,
     single,
 )
+
+_SPREAD = "_log_variance"
+"""What a posterior's second array is called after its first, in files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,34 +96,50 @@ class PosteriorTask(Checked):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Samples:
+class Samples(Saved):
     """Images of the generator.
+
+    In a file `images`, and every latent by its name; where an input is itself called ``images``,
+    the generator's are called ``samples``.
 
     Args:
         images: (B, c, H, W) float32 in the generator's own range.
         latents: What they were made from, by the input's name.
         execution: What computed them.
+        model: The model's name.
     """
 
     images: Annotated[NDArray[np.float32], Axes("B c H W")]
     latents: Mapping[str, NDArray[np.generic]]
     execution: Execution
+    model: str = ""
+
+    IN_ARRAYS: ClassVar = ("latents",)
 
     def __repr__(self) -> str:
         """Tell what it is, without its numbers."""
-        return f"<Samples of {self.execution.version}: images {self.images.shape}>"
+        of = model_version(self.model, self.execution)
+        return f"<Samples of {of}: images {self.images.shape}>"
 
-    def save(self, path: str | Path) -> None:
-        """Write `images` and every latent by its name to an `.npz` file.
+    def arrays(self) -> Arrays:
+        """As `Saved.arrays`; with the latents."""
+        name = "samples" if "images" in self.latents else "images"
+        return {name: self.images, **self.latents}
 
-        Raises:
-            OutputError: If the file cannot be written.
-        """
-        write_npz(path, {"images": self.images, **self.latents})
+    @classmethod
+    def _of_arrays(cls, arrays: Arrays) -> dict[str, Any]:
+        name = "samples" if "samples" in arrays and "images" in arrays else "images"
+        latents = {each: array for each, array in arrays.items() if each != name}
+        images = super()._of_arrays({"images": taken(arrays, name)})
+        return {**images, "latents": latents}
+
+    @classmethod
+    def _not_said(cls, arrays: Arrays, source: Source | None) -> dict[str, Any]:
+        return {"execution": Execution.not_said()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SampleFiles:
+class SampleFiles(SavedFiles):
     """Images of the generator, as files.
 
     Args:
@@ -117,50 +147,80 @@ class SampleFiles:
         encoding: Their format.
         latents: What they were made from, by the input's name.
         execution: What computed them.
+        model: The model's name.
     """
 
     images: list[bytes]
     encoding: ImageEncoding
     latents: Mapping[str, NDArray[np.generic]]
     execution: Execution
+    model: str = ""
+
+    FILES: ClassVar = {"images": ""}
+    BESIDE: ClassVar = "samples.npz"
+    IN_ARRAYS: ClassVar = ("images", "latents")
 
     def __repr__(self) -> str:
         """Tell what it is, without its bytes."""
-        return f"<SampleFiles: {len(self.images)} images, {self.encoding}>"
+        of = model_version(self.model, self.execution)
+        return f"<SampleFiles of {of}: {len(self.images)} images, {self.encoding}>"
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Write ``0000.png`` and so on into a folder, which is made if it is missing.
+    def arrays(self) -> Arrays:
+        """The latents."""
+        return dict(self.latents)
 
-        Raises:
-            OutputError: If a file cannot be written.
-        """
-        return save_files(folder, {"": self.images}, self.encoding)
+    @classmethod
+    def _of_arrays(cls, arrays: Arrays) -> dict[str, Any]:
+        return {"latents": arrays}
+
+    @classmethod
+    def _not_said(cls, arrays: Arrays, source: Source | None) -> dict[str, Any]:
+        return {"execution": Execution.not_said()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Posterior:
+class Posterior(Saved):
     """What the encoder infers from images.
+
+    In a file the means by their names, and each ``NAME_log_variance``.
 
     Args:
         mean: (B, ...) by the input's name.
         log_variance: The same shapes.
         execution: What computed it.
+        model: The model's name.
     """
 
     mean: Mapping[str, NDArray[np.generic]]
     log_variance: Mapping[str, NDArray[np.generic]]
     execution: Execution
+    model: str = ""
+
+    IN_ARRAYS: ClassVar = ("mean", "log_variance")
 
     def __repr__(self) -> str:
         """Tell what it is, without its numbers."""
         shapes = ", ".join(f"{name} {array.shape}" for name, array in self.mean.items())
-        return f"<Posterior of {self.execution.version}: {shapes}>"
+        return f"<Posterior of {model_version(self.model, self.execution)}: {shapes}>"
 
-    def save(self, path: str | Path) -> None:
-        """Write the means by their names, and each ``NAME_log_variance``, to an `.npz` file.
+    def arrays(self) -> Arrays:
+        """The means by their names, and each ``NAME_log_variance``."""
+        spread = {f"{name}{_SPREAD}": array for name, array in self.log_variance.items()}
+        if both := sorted(set(self.mean) & set(spread)):
+            raise InputError(f"inputs whose arrays are both called {both[0]!r} have no file")
+        return {**self.mean, **spread}
 
-        Raises:
-            OutputError: If the file cannot be written.
-        """
-        spread = {f"{name}_log_variance": array for name, array in self.log_variance.items()}
-        write_npz(path, {**self.mean, **spread})
+    @classmethod
+    def _of_arrays(cls, arrays: Arrays) -> dict[str, Any]:
+        # An input may be called so itself: what has a mean of its own is no spread.
+        names = [name for name in arrays if f"{name}{_SPREAD}" in arrays]
+        if not names:
+            raise InputError(f"no array NAME{_SPREAD}; it has: {', '.join(arrays) or 'no arrays'}")
+        return {
+            "mean": {name: arrays[name] for name in names},
+            "log_variance": {name: arrays[f"{name}{_SPREAD}"] for name in names},
+        }
+
+    @classmethod
+    def _not_said(cls, arrays: Arrays, source: Source | None) -> dict[str, Any]:
+        return {"execution": Execution.not_said()}

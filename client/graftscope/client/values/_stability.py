@@ -3,27 +3,29 @@
 Axis letters: C channels, n numbers of modules, M methods, R repeats.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client.arrays import (
+    Arrays,
     Axes,
     Checked,
     Flag,
+    Saved,
     Several,
     Source,
     Whole,
     Word,
     deviation_of_known,
     mean_of_known,
-    write_npz,
+    taken,
 )
-from graftscope.client.values._contents import FloatArray, IntArray
+from graftscope.client.values._contents import FloatArray, IntArray, of_older
 from graftscope.client.values._grouping import KS_FLAG, Method, Percentile, Window
 from graftscope.client.values._modules import maps_and_products
 
@@ -101,7 +103,7 @@ class SuggestedK:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StabilityResult:
+class StabilityResult(Saved):
     """How far modules depend on which channels they were found in (section 4.1, Fig. 5).
 
     The channels are cut at random into three thirds, and modules are found twice, in two thirds
@@ -115,7 +117,8 @@ class StabilityResult:
         cosine: (M, n, R) cosine of matched templates, averaged over modules; 1 for equal ones.
         chance: (M, n) the consistency that permuted labels reach.
         suggested: One a method.
-        channels: How many channels took part: those whose map is not flat.
+        channels: How many channels took part: those whose map is not flat; 0 where a file does not
+            say.
         operation: The operation that computed it.
         source: Which model and layer the maps are of; None where only arrays were given, or the
             result was read by the operation's name.
@@ -178,20 +181,30 @@ class StabilityResult:
         numbers = ", ".join(map(str, self.k))
         return f"<StabilityResult of {source}: K {numbers}, {methods}, {repeats} repeats>"
 
-    def save(self, path: str | Path) -> None:
-        """Write k, method, consistency, cosine, chance and suggested to an `.npz` file.
-
-        The archive's comment holds `source` as JSON, if it is known.
-
-        Raises:
-            OutputError: If the file cannot be written.
-        """
-        arrays = {
-            "k": self.k,
+    def arrays(self) -> Arrays:
+        """As `Saved.arrays`; with the methods and the suggested numbers of modules."""
+        beside = {
             "method": np.array(self.methods, np.str_),
-            "consistency": self.consistency,
-            "cosine": self.cosine,
-            "chance": self.chance,
             "suggested": np.array([each.k for each in self.suggested], np.int64),
         }
-        write_npz(path, arrays, b"" if self.source is None else self.source.to_comment())
+        return {**super().arrays(), **beside}
+
+    @classmethod
+    def _not_said(cls, arrays: Arrays, source: Source | None) -> dict[str, Any]:
+        methods = tuple(map(Method, taken(arrays, "method").tolist()))
+        suggested = zip(methods, taken(arrays, "suggested").tolist(), strict=True)
+        return {
+            "methods": methods,
+            "suggested": tuple(_suggested(arrays, at, *each) for at, each in enumerate(suggested)),
+            "channels": 0,
+            "operation": of_older(source).operation,
+            "source": source,
+        }
+
+
+def _suggested(arrays: Arrays, at: int, method: Method, k: int) -> SuggestedK:
+    """What the arrays of an earlier version's file tell of a suggestion."""
+    place = taken(arrays, "k").tolist().index(k)
+    consistency = mean_of_known(taken(arrays, "consistency")[at, place])
+    chance = float(taken(arrays, "chance")[at, place])
+    return SuggestedK(method, k, float(consistency), chance, math.nan, (), "")

@@ -52,17 +52,18 @@ def images_from(
         arrays: Its arrays, which were read.
         task: What was asked for.
     """
+    model = task.model.partition("@")[0]
     match task:
         case PosteriorTask():
-            return made(reply, Posterior, arrays)
+            return made(reply, Posterior, arrays, model=model)
         case SamplesTask(encoding=None):
-            return made(reply, Samples, arrays)
+            return made(reply, Samples, arrays, model=model)
         case SamplesTask():
-            return made(reply, SampleFiles, arrays, encoding=task.encoding)
+            return made(reply, SampleFiles, arrays, encoding=task.encoding, model=model)
         case HybridsTask(encoding=None):
-            return made(reply, HybridResult, arrays)
+            return made(reply, HybridResult, arrays, model=model)
         case HybridsTask():
-            return made(reply, HybridFiles, arrays, encoding=task.encoding)
+            return made(reply, HybridFiles, arrays, encoding=task.encoding, model=model)
 
 
 def response_of(operation: operations_pb2.Operation) -> Message:

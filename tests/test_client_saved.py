@@ -1,0 +1,474 @@
+"""Facts about results that are saved and come back, also from files of other versions."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graftscope.client import (
+    Constant,
+    Deviation,
+    Edit,
+    Execution,
+    FoundChannels,
+    HybridFiles,
+    HybridResult,
+    ImageEncoding,
+    InfluenceResult,
+    Intervention,
+    LayersResult,
+    MagnitudeResult,
+    Method,
+    ModulesResult,
+    Posterior,
+    Precision,
+    Regression,
+    RelativeError,
+    SampleFiles,
+    Samples,
+    Source,
+    StabilityResult,
+    StableLabels,
+    Stopping,
+    SuggestedK,
+    find_channels,
+    rectangle_region,
+)
+from graftscope.client.arrays import read_comment, read_npz, write_npz
+from graftscope.client.errors import InputError, NotFoundError
+
+RANDOM = np.random.default_rng(0)
+CPU = Execution("0123456789abcdef", Precision.FP32, "CPUExecutionProvider")
+AMX = Execution(
+    "0123456789abcdef",
+    Precision.BF16,
+    "OpenVINOExecutionProvider",
+    ("shared-first", "phases"),
+    Deviation(32, 4, 0.001, 1 / 3, math.nan),
+)
+SOURCE = Source("toy", "0123456789abcdef", "conv1", "operations/1")
+INFLUENCE = InfluenceResult(
+    maps=RANDOM.random((4, 3, 5)),
+    stderr=np.full((4, 3, 5), np.nan),
+    individual=RANDOM.random(4),
+    individual_stderr=np.full(4, np.nan),
+    channels=np.arange(4),
+    range_width=2.0,
+    pairs=1,
+    distinct_images=7,
+    originals="images",
+    model="toy@0123456789abcdef",
+    layer="conv1",
+    operation="operations/1",
+    execution=AMX,
+    products=RANDOM.random((4, 4)),
+    stopping=Stopping(StableLabels(k=4, percentile=200 / 3), False, 1000, math.nan, 0.75),
+    stratified=True,
+)
+OF_INTERVENTIONS = replace(
+    INFLUENCE,
+    products=None,
+    layer="",
+    stopping=Stopping(RelativeError(1 / 7), True, 1000, 0.1, math.nan),
+    interventions=tuple(
+        Intervention([Edit("conv1", [i], action=Constant(np.arange(4.0)))]) for i in range(4)
+    ),
+)
+MODULES = ModulesResult(
+    labels=np.array([0, 1, -1, 1]),
+    templates=RANDOM.random((2, 3, 5)),
+    weights=RANDOM.random((4, 2)),
+    purity=np.array([0.5, 0.75, np.nan, 1.0]),
+    seeds=(3, 4294967295),
+    seed_labels=np.array([[0, 1, -1, 1], [0, 0, -1, 1]]),
+    seed_templates=RANDOM.random((2, 2, 3, 5)),
+    agreement=np.array([1.0, 2 / 3]),
+    cosine=np.array([1.0, 0.9]),
+    seeds_agreeing=1,
+    method=Method.KMEANS,
+    operation="operations/2",
+    impure=1,
+    source=SOURCE,
+)
+STABILITY = StabilityResult(
+    k=np.array([2, 3]),
+    methods=(Method.NMF, Method.SPECTRAL),
+    consistency=np.array([[[0.5, 0.75], [1.0, 0.5]], [[0.25, np.nan], [1.0, 1.0]]]),
+    cosine=RANDOM.random((2, 2, 2)),
+    chance=np.array([[0.5, 0.3], [0.5, 0.25]]),
+    suggested=(
+        SuggestedK(Method.NMF, 3, 0.75, 0.3, 0.1, (2,), "Why not: “3”."),
+        SuggestedK(Method.SPECTRAL, 3, 1.0, 0.25, math.nan, (), "Why not."),
+    ),
+    channels=4,
+    operation="operations/3",
+    source=SOURCE,
+)
+LINES = (
+    Regression("conv1", 0.5, 0.1, 0.9, 0.01, 0.02, 2),
+    Regression("conv2", math.nan, math.nan, math.nan, math.nan, math.nan, 2),
+    Regression(None, 0.25, 0.2, 0.8, 0.03, 0.04, 4),
+)
+MAGNITUDE = MagnitudeResult(
+    layers=("conv1", "conv2"),
+    layer=np.array(["conv1", "conv1", "conv2", "conv2"]),
+    k=np.array([2, 2, 2, 2]),
+    module=np.array([0, 1, 0, 1]),
+    channels=np.array([4, 2, 3, 3]),
+    share=np.array([4, 2, 3, 3]) / 6,
+    individual=RANDOM.random(4),
+    individual_stderr=RANDOM.random(4),
+    by_share=LINES,
+    by_channels=tuple(replace(line, slope=line.slope / 6) for line in LINES),
+    range_width=2.0,
+    pairs=10,
+    distinct_images=0,
+    originals="prior",
+    method=Method.NMF,
+    model="toy",
+    operation="operations/4",
+    execution=CPU,
+)
+PIXELS = RANDOM.random((2, 3, 2, 2)).astype(np.float32)
+LATENTS = {"z": RANDOM.random((2, 4)).astype(np.float32), "label": np.array([3, 1])}
+HYBRIDS = HybridResult(PIXELS, -PIXELS, PIXELS[::-1].copy(), 5, AMX, "toy")
+SAMPLES = Samples(PIXELS, LATENTS, CPU, "toy")
+FROM_IMAGES = Samples(PIXELS, {"images": -PIXELS}, CPU, "toy")
+POSTERIOR = Posterior(
+    {"z": np.ones((2, 4), np.float32), "w": np.zeros((2, 3))},
+    {"z": np.zeros((2, 4), np.float32), "w": np.full((2, 3), -1.0)},
+    CPU,
+    "toy",
+)
+FOUND = find_channels(
+    replace(INFLUENCE, products=None),
+    rectangle_region(0, 0, 3, 2, image_height=3, image_width=5),
+    at_least=0.5,
+)
+FILES = [b"first", b"second"]
+SAMPLE_FILES = SampleFiles(FILES, ImageEncoding.WEBP, LATENTS, CPU, "toy")
+HYBRID_FILES = HybridFiles(FILES, FILES[::-1], FILES, ImageEncoding.PNG, 5, AMX, "toy")
+
+ALL: list[Any] = [
+    INFLUENCE,
+    OF_INTERVENTIONS,
+    MODULES,
+    replace(MODULES, source=None),
+    STABILITY,
+    MAGNITUDE,
+    HYBRIDS,
+    SAMPLES,
+    FROM_IMAGES,
+    POSTERIOR,
+    FOUND,
+]
+
+
+@pytest.mark.parametrize("result", ALL, ids=lambda each: type(each).__name__)
+def test_what_is_saved_comes_back_equal(result: Any, tmp_path: Path) -> None:
+    result.save(tmp_path / "result.npz")
+    back = type(result).load(tmp_path / "result.npz")
+    assert back == result
+    assert hash(back) == hash(result)
+    assert repr(back) == repr(result)
+
+
+@pytest.mark.parametrize("result", [SAMPLE_FILES, HYBRID_FILES], ids=["samples", "hybrids"])
+def test_folders_of_files_come_back_equal(result: Any, tmp_path: Path) -> None:
+    longer = replace(result, **{name: [b""] * 5 for name in result.FILES})
+    longer.save(tmp_path)
+    paths = result.save(tmp_path)
+    assert {path.suffix for path in paths} == {f".{result.encoding}"}
+    assert type(result).load(tmp_path) == result
+
+
+def test_layers_come_back_in_the_order_in_which_they_were_asked_for(tmp_path: Path) -> None:
+    both = LayersResult(
+        {"up/2": replace(INFLUENCE, layer="up/2"), "conv1": INFLUENCE}, "operations/1"
+    )
+    both.save(tmp_path / "maps.npz")
+    back = LayersResult.load(tmp_path / "maps.npz")
+    assert back == both
+    assert list(back.layers) == ["up/2", "conv1"]
+    assert InfluenceResult.load(tmp_path / "maps.conv1.npz") == INFLUENCE
+    (tmp_path / "maps.conv1.npz").unlink()
+    with pytest.raises(NotFoundError, match=r"no file .*maps\.conv1\.npz, which belongs to"):
+        LayersResult.load(tmp_path / "maps.npz")
+    replace(INFLUENCE, operation="operations/2").save(tmp_path / "maps.conv1.npz")
+    with pytest.raises(InputError, match=r"several results: operations/1, operations/2"):
+        LayersResult.load(tmp_path / "maps.npz")
+    with pytest.raises(NotFoundError, match=r"there is no file .*other\.LAYER\.npz"):
+        LayersResult.load(tmp_path / "other.npz")
+
+
+def test_results_that_differ_in_one_number_differ() -> None:
+    maps = INFLUENCE.maps.copy()
+    maps[-1, -1, -1] = np.nextafter(maps[-1, -1, -1], 1)
+    assert replace(INFLUENCE, maps=maps) != INFLUENCE
+    assert replace(INFLUENCE, pairs=2) != INFLUENCE
+    assert replace(HYBRID_FILES, hybrid=FILES[::-1]) != HYBRID_FILES
+    assert len({INFLUENCE, replace(INFLUENCE), STABILITY, MODULES}) == 3
+
+
+NOT_SAID = Execution("0123456789abcdef", None, "")
+
+
+def older(path: Path, comment: bytes = SOURCE.to_comment(), **arrays: Any) -> Path:
+    """Write a file as versions did that said no more than what the arrays are of."""
+    write_npz(path, {name: np.asarray(array) for name, array in arrays.items()}, comment)
+    return path
+
+
+def old_influence(path: Path) -> InfluenceResult:
+    names = ("maps", "stderr", "individual", "individual_stderr", "channels", "products")
+    older(path, **{name: getattr(INFLUENCE, name) for name in names})
+    return replace(
+        INFLUENCE,
+        model="toy",
+        execution=NOT_SAID,
+        range_width=math.nan,
+        pairs=0,
+        distinct_images=0,
+        originals="",
+        stopping=None,
+        stratified=False,
+    )
+
+
+def old_modules(path: Path) -> ModulesResult:
+    weights = np.array([[3.0, 1.0], [0.0, 2.0], [0.0, 0.0], [1.0, 1.0]])
+    older(path, labels=MODULES.labels, templates=MODULES.templates, weights=weights)
+    return replace(
+        MODULES,
+        weights=weights,
+        purity=np.array([0.75, 1.0, np.nan, 0.5]),
+        seeds=(),
+        seed_labels=np.empty((0, 4), np.int64),
+        seed_templates=np.empty((0, 2, 3, 5)),
+        agreement=np.empty(0),
+        cosine=np.empty(0),
+        seeds_agreeing=0,
+        method=None,
+        operation="operations/1",
+        impure=0,
+    )
+
+
+def old_stability(path: Path) -> StabilityResult:
+    names = ("k", "consistency", "cosine", "chance")
+    arrays = {name: getattr(STABILITY, name) for name in names}
+    older(path, **arrays, method=["nmf", "spectral"], suggested=[3, 3])
+    unsaid: dict[str, Any] = {"excess_stderr": math.nan, "rivals": (), "reason": ""}
+    suggested = tuple(replace(each, **unsaid) for each in STABILITY.suggested)
+    return replace(STABILITY, suggested=suggested, channels=0, operation="operations/1")
+
+
+def old_magnitude(path: Path) -> MagnitudeResult:
+    columns = ("layer", "k", "module", "channels", "share", "individual", "individual_stderr")
+    names = ("slope", "intercept", "r2", "slope_stderr")
+    lines: dict[str, Any] = {
+        f"{name}{suffix}": [getattr(each, name) for each in of]
+        for name in names
+        for suffix, of in (("", MAGNITUDE.by_share), ("_channels", MAGNITUDE.by_channels))
+    }
+    arrays: dict[str, Any] = {name: getattr(MAGNITUDE, name) for name in columns}
+    older(path, **(arrays | lines), regression=["conv1", "conv2", "pooled"], range_width=2.0)
+
+    def known(line: Regression) -> Regression:
+        return replace(line, residual=math.nan, rows=0)
+
+    return replace(
+        MAGNITUDE,
+        by_share=tuple(map(known, MAGNITUDE.by_share)),
+        by_channels=tuple(map(known, MAGNITUDE.by_channels)),
+        pairs=0,
+        originals="",
+        method=None,
+        operation="operations/1",
+        execution=NOT_SAID,
+    )
+
+
+def old_hybrids(path: Path) -> HybridResult:
+    names = ("original1", "original2", "hybrid")
+    older(path, b"", **{name: getattr(HYBRIDS, name) for name in names})
+    return replace(HYBRIDS, distinct_images=0, model="", execution=Execution("", None, ""))
+
+
+def old_samples(path: Path) -> Samples:
+    older(path, b"", images=PIXELS, **LATENTS)
+    return replace(SAMPLES, model="", execution=Execution("", None, ""))
+
+
+def old_posterior(path: Path) -> Posterior:
+    spread = {f"{name}_log_variance": array for name, array in POSTERIOR.log_variance.items()}
+    older(path, b"", **POSTERIOR.mean, **spread)
+    return replace(POSTERIOR, model="", execution=Execution("", None, ""))
+
+
+def old_found(path: Path) -> FoundChannels:
+    contrast = FOUND.contrast
+    older(
+        path,
+        labels=FOUND.labels,
+        templates=FOUND.found_map[None],
+        weights=np.ones((4, 1)),
+        scores=contrast.score,
+        inside=contrast.inside,
+        outside=contrast.outside,
+        region=FOUND.region,
+    )
+    return replace(
+        FOUND,
+        contrast=replace(contrast, certain=FOUND.labels == 0),
+        maps=np.full((4, 3, 5), np.nan),
+        source=SOURCE,
+    )
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        old_influence,
+        old_modules,
+        old_stability,
+        old_magnitude,
+        old_hybrids,
+        old_samples,
+        old_posterior,
+        old_found,
+    ],
+)
+def test_a_file_of_an_earlier_version_is_read_and_invents_nothing(
+    write: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    expected = write(tmp_path / "old.npz")
+    found = type(expected).load(tmp_path / "old.npz")
+    assert found == expected
+    found.save(tmp_path / "new.npz")
+    assert type(expected).load(tmp_path / "new.npz") == expected
+
+
+def test_folders_of_an_earlier_version_hold_images_alone(tmp_path: Path) -> None:
+    for at, data in enumerate(FILES):
+        (tmp_path / f"{at:04d}.webp").write_bytes(data)
+    found = SampleFiles.load(tmp_path)
+    assert (found.images, found.encoding, found.latents) == (FILES, ImageEncoding.WEBP, {})
+    with pytest.raises(InputError, match=r"holds no images such as 0000-original1\.png"):
+        HybridFiles.load(tmp_path)
+    with pytest.raises(NotFoundError, match="there is no folder"):
+        SampleFiles.load(tmp_path / "none")
+
+
+def test_old_layers_come_back_by_their_names(tmp_path: Path) -> None:
+    for layer in ("conv1", "conv2"):
+        (tmp_path / layer).mkdir()
+        old = old_influence(tmp_path / f"maps.{layer}.npz")
+        comment = replace(SOURCE, layer=layer).to_comment()
+        write_npz(tmp_path / f"maps.{layer}.npz", old.arrays(), comment)
+    found = LayersResult.load(tmp_path / "maps.npz")
+    assert list(found.layers) == ["conv1", "conv2"]
+    assert found.operation == "operations/1"
+
+
+def resaved(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Write a file again as another version would."""
+    arrays, document = read_npz(path), json.loads(read_comment(path))
+    change(document)
+    write_npz(path, arrays, json.dumps(document).encode())
+    return path
+
+
+def test_what_a_later_version_says_beside_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "maps.npz"
+    INFLUENCE.save(path)
+
+    def add(document: dict[str, Any]) -> None:
+        document["weather"] = "fair"
+        document["result"]["mood"] = {"kind": "Mood", "value": 3}
+        document["result"]["execution"]["machine"] = "abacus"
+
+    assert InfluenceResult.load(resaved(path, add)) == INFLUENCE
+
+
+def test_what_an_earlier_version_did_not_say_yet_takes_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "maps.npz"
+    INFLUENCE.save(path)
+
+    def leave_out(document: dict[str, Any]) -> None:
+        del document["result"]["stratified"], document["result"]["stopping"]
+
+    plain = replace(INFLUENCE, stratified=False, stopping=None)
+    assert InfluenceResult.load(resaved(path, leave_out)) == plain
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda said: said.update(format=2), "is of format 2, and this version reads up to 1"),
+        (lambda said: said.update(kind="ModulesResult"), "read it with ModulesResult.load"),
+        (lambda said: said["result"].pop("pairs"), "it does not say 'pairs'"),
+        (lambda said: said["result"].update(pairs="many"), "it says 'many', which is no int"),
+        (lambda said: said["result"].update(pairs=True), "it says True, which is no int"),
+        (
+            lambda said: said["result"]["execution"].update(precision="fp8"),
+            "'fp8' is not a valid Precision",
+        ),
+        (
+            lambda said: said["result"]["stopping"]["until"].update(kind="Enough"),
+            "'Enough' is not known to this version",
+        ),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_with_the_files_name(
+    change: Callable[[dict[str, Any]], object], words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "maps.npz"
+    INFLUENCE.save(path)
+    with pytest.raises(InputError, match=r"maps\.npz") as refused:
+        InfluenceResult.load(resaved(path, change))
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"maps": None}, "no array 'maps'; it has: stderr, individual"),
+        ({"maps": np.ones((4, 3))}, "they must be (C, H, W)"),
+        ({"maps": np.full((4, 3, 5), np.nan)}, "60 of 60 values are NaN or infinite"),
+        ({"stderr": np.ones((4, 3, 6))}, "'stderr' of shape (4, 3, 6) does not go with 'maps'"),
+        ({"individual": np.ones((4, 1))}, "'individual' has 2 axes, not 1"),
+        ({"channels": np.ones(4)}, "array 'channels' is of type float64, not int64"),
+        ({"individual": np.array(["a"] * 4)}, "array 'individual' is of type <U1, not float64"),
+    ],
+)
+def test_a_bad_array_is_refused_with_its_files_name(
+    arrays: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "maps.npz"
+    held = {
+        name: array for name, array in (INFLUENCE.arrays() | arrays).items() if array is not None
+    }
+    write_npz(path, held, INFLUENCE.about().to_comment())
+    with pytest.raises(InputError, match=r"maps\.npz: ") as refused:
+        InfluenceResult.load(path)
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x", "x.json", "x.npy"])
+def test_arrays_go_to_files_that_say_so(name: str, tmp_path: Path) -> None:
+    for result in (*ALL, LayersResult({"conv1": INFLUENCE}, "operations/1")):
+        with pytest.raises(InputError, match=rf"cannot write .*{name}: its name must end in \.npz"):
+            result.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_number_is_a_path() -> None:
+    for call in (INFLUENCE.save, InfluenceResult.load, LayersResult.load, SAMPLE_FILES.save):
+        with pytest.raises(InputError, match="path 3 is not a path"):
+            call(3)  # type: ignore[arg-type]
