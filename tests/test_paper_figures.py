@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
@@ -34,6 +34,7 @@ from figure_toys import (
     of_sensitivity,
     of_table,
     overlap,
+    painted,
     plots,
     scales,
     texts,
@@ -96,6 +97,31 @@ def test_numbers_at_ticks_stand_beside_the_name_of_their_axis(name: str) -> None
         assert any(axes.get_ylabel() for axes in row) or name == "originals"  # its rows are levels
     for column in by_column.values():
         assert any(axes.get_xlabel() for axes in column) or name == "beta"  # its bars are named
+
+
+@every_figure
+def test_no_error_bar_is_cut_off(name: str) -> None:
+    for axes in plots(figure_of(name)):
+        for bar in bars(axes):
+            for ends, limits in zip(bar.T, (axes.get_xlim(), axes.get_ylim()), strict=True):
+                assert min(limits) <= ends.min() <= ends.max() <= max(limits), (bar, limits)
+
+
+def test_stability_of_several_layers_lies_in_landscape_and_begins_at_four_tenths() -> None:
+    high = np.full((2, 4, 20), 0.8)
+    high[..., ::2] = 1.0
+    layers = [
+        replace(of_layer(level), consistency=high, cosine=high, chance=np.full((2, 4), 0.42))
+        for level in ("coarse", "intermediate", "fine", "image")
+    ]
+    figure = paper.stability(paper.Stability(layers))
+    width, height = figure.get_size_inches()
+    assert width > 1.5 * height
+    assert {axes.get_ylim()[0] for axes in plots(figure)} == {0.4}
+    assert len({axes.get_ylim()[1] for axes in plots(figure)}) == 1
+    lower = replace(layers[0], chance=np.full((2, 4), 0.31))
+    figure = paper.stability(paper.Stability([*layers[1:], lower]))
+    assert {round(axes.get_ylim()[0], 6) for axes in plots(figure)} == {0.3}
 
 
 @every_figure
@@ -165,12 +191,12 @@ def test_clusters_draw_originals_templates_examples_and_hybrids() -> None:
 
 
 def test_a_row_of_hybrids_is_its_modules(tmp_path: Path) -> None:
-    figure = paper.clusters(of_clusters())
+    figure = paper.clusters(replace(of_clusters(), original1=painted((1, 1, -1), 7)))
     pixels = np.asarray(Image.open(paper.save(figure, tmp_path / "f")[0]))
-    column = pixels[:, -40]  # through the last pair: original 2, original 1, then the modules
+    column = pixels[:, -40]  # through the last pair: original 1, original 2, then the modules
     seen = [tuple(int(value) for value in pixel) for pixel in column]
     order = [color for i, color in enumerate(seen) if i == 0 or color != seen[i - 1]]
-    expected = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    expected = [(255, 255, 0), (0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
     assert [color for color in order if color in expected] == expected
 
 
@@ -317,6 +343,50 @@ def test_series_differ_by_colour_and_by_marker(marks: dict[str, paper.Mark]) -> 
     assert len({mark.color for mark in marks.values()}) == len(marks)
     assert len({mark.marker for mark in marks.values()}) == len(marks)
     assert not {mark.color for mark in marks.values()} & {module_color(i) for i in range(8)}
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB: what is seen without the cones
+# for long, middle and short waves.
+SIGHTS = {
+    "normal": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+TO_XYZ = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+WHITE = np.array([0.9505, 1.0, 1.089])
+
+
+def lab(color: str, sight: str) -> np.ndarray:
+    """A colour as it is seen, in CIELAB."""
+    coded = np.array(to_rgb(color))
+    linear = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
+    xyz = np.array(TO_XYZ) @ np.clip(np.array(SIGHTS[sight]) @ linear, 0, 1) / WHITE
+    f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+@pytest.mark.parametrize("marks", [paper.METHODS, paper.LEVELS, paper.SOURCES])
+def test_colours_of_series_are_told_apart_with_every_sight(
+    marks: dict[str, paper.Mark], sight: str
+) -> None:
+    # A difference of 2 is just seen side by side; small marks want about ten times that.
+    for one, two in combinations(marks.values(), 2):
+        difference = float(np.linalg.norm(lab(one.color, sight) - lab(two.color, sight)))
+        assert difference > 20, (one.name, two.name, difference)
 
 
 def test_levels_grow_lighter_towards_the_image() -> None:

@@ -141,7 +141,7 @@ def stability_picture(
         ]
     )
     caption = (
-        "Label consistency (left) and cosine similarity of matched templates (right) of the "
+        "Label consistency and cosine similarity of matched templates of the "
         f"modules of {name}, {where}, against their number; mean and standard deviation over "
         f"{study.effort.repeats} random partitions, the same for both methods. Dashed: the "
         "consistency that permuted labels reach. Circled: the number whose consistency exceeds "

@@ -74,7 +74,7 @@ class Clusters:
 def clusters(found: Clusters) -> "Figure":
     """Draw a row a module (Fig. 3 left): template, exemplary influence maps, hybrids.
 
-    A column of the hybrids is one pair, with original 2 and original 1 above. Templates and maps
+    A column of the hybrids is one pair, with original 1 and original 2 above. Templates and maps
     show where, not how much: each is drawn as a share of its own maximum, so that one scale serves
     a panel (the clustering sees no more than that: it thresholds each map by itself).
 
@@ -89,7 +89,7 @@ def clusters(found: Clusters) -> "Figure":
         ReportExtraError: If matplotlib is not installed.
     """
     grid = _Grid(found)
-    originals = (("Original 2", found.original2), ("Original 1", found.original1))
+    originals = (("Original 1", found.original1), ("Original 2", found.original2))
     for row, (name, images) in enumerate(originals):
         grid.pairs(row, images, found.image_range)
         grid.name(row, name)
@@ -146,7 +146,7 @@ class _Grid:
         below = self._top(2) - 6
         self.page.letter(_LEFT, below, "a", "Template")
         self.page.letter(self._examples, below, "b", "Exemplary influence maps")
-        self.page.letter(self._pairs, 10, "c", "Hybrids (module from original 2, rest from 1)")
+        self.page.letter(self._pairs, 10, "c", "Hybrids (original 1 with a module from 2)")
         self.page.write(0, 10, "Share of the map's maximum", points=SMALL, anchor="baseline")
         for y, colors, words in ((24, TEMPLATE_COLORS, "template"), (50, MAP_COLORS, "influence")):
             self.page.scale(Box(6, y, 74, 6), colors, 1.0)

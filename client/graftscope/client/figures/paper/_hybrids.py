@@ -20,6 +20,7 @@ from graftscope.client.figures.paper._page import (
     SINGLE,
     Page,
     error_bars,
+    hold_bars,
     level_line,
 )
 from graftscope.client.pictures import to_pixels
@@ -207,3 +208,4 @@ def _bars(page: Page, box: Box, name: str, shown: ErrorBars, *, one: bool) -> No
     if one:
         level_line(axes, 1.0)
         axes.set_ylim(0, max(1.08, axes.get_ylim()[1]))
+    hold_bars(axes)

@@ -27,6 +27,7 @@ from graftscope.client.figures.paper._page import (
     Page,
     dodged,
     entry,
+    hold_bars,
     level_line,
     points,
     points_with_errors,
@@ -124,6 +125,9 @@ def magnitude(found: Magnitude) -> "Figure":
         axes.set_ylim(0, highest)
     right.tick_params(labelleft=False)
     top.set_ylim(bottom=0)
+    for axes in (top, left, right):
+        hold_bars(axes)
+    right.set_ylim(left.get_ylim())
     for x, y, letter in ((0, _KEY, "a"), (0, _KEY + 162, "b"), (186, _KEY + 162, "c")):
         page.letter(x, y, letter)
     return page.figure
@@ -230,6 +234,7 @@ def purity(found: Purity) -> "Figure":
         axes.set_xlim(left.get_xlim())
         axes.locator_params(axis="x", nbins=5)
         axes.set_ylim(bottom=0)
+        hold_bars(axes)
     page.letter(0, KEY + 8, "a")
     page.letter(172, KEY + 8, "b")
     return page.figure

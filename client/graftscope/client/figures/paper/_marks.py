@@ -1,8 +1,9 @@
 """What figures are drawn from: numbers with their errors; and one colour and one marker for each
 method, level and source of originals, in every figure.
 
-It must not know any drawing library. Lines are told apart by their markers too, so that they can
-be read in grey. Modules have the colours of `graftscope.client.figures.module_color`.
+It must not know any drawing library. Colours of one kind can be told apart with every common kind
+of colour blindness; markers differ too, so that lines can be read in grey. Modules have the colours
+of `graftscope.client.figures.module_color`.
 """
 
 from collections.abc import Mapping
@@ -64,20 +65,20 @@ class Mark(NamedTuple):
 METHODS: Mapping[str, Mark] = MappingProxyType(
     {
         "nmf": Mark("#004488", "o", "NMF"),
-        "kmeans": Mark("#bb5566", "s", "k-means"),
-        "pca": Mark("#c8940f", "^", "PCA"),
-        "spectral": Mark("#6f6f6f", "D", "spectral"),
-        "agglomerative": Mark("#228833", "v", "agglomerative"),
+        "kmeans": Mark("#8f2432", "s", "k-means"),
+        "pca": Mark("#ce9d00", "^", "PCA"),
+        "spectral": Mark("#8d8d8d", "D", "spectral"),
+        "agglomerative": Mark("#3bb868", "v", "agglomerative"),
     }
 )
 """Ways of clustering, by their names on the command line."""
 
 LEVELS: Mapping[str, Mark] = MappingProxyType(
     {
-        "coarse": Mark("#440f63", "D", "coarse"),
-        "intermediate": Mark("#2a788e", "o", "intermediate"),
-        "fine": Mark("#1fa67f", "s", "fine"),
-        "image": Mark("#95b81f", "^", "image"),
+        "coarse": Mark("#2b1a6b", "D", "coarse"),
+        "intermediate": Mark("#c2401c", "o", "intermediate"),
+        "fine": Mark("#2f9fd0", "s", "fine"),
+        "image": Mark("#e0b000", "^", "image"),
     }
 )
 """Levels of Fig. 4, from the latents to the image: lighter the nearer to the image."""

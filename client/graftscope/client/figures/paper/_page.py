@@ -213,6 +213,27 @@ def error_bars(
     )
 
 
+def hold_bars(axes: "Axes") -> None:
+    """Widen the limits of axes until no error bar is cut off."""
+    from matplotlib.collections import LineCollection
+
+    ends = [
+        segment
+        for each in axes.collections
+        if isinstance(each, LineCollection)
+        for segment in each.get_segments()
+    ]
+    if not ends:
+        return
+    x, y = np.concatenate(ends).T
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    wide, high = 0.02 * abs(right - left), 0.02 * abs(top - bottom)
+    if x.min() < left or x.max() > right:
+        axes.set_xlim(min(left, x.min() - wide), max(right, x.max() + wide))
+    if y.min() < min(bottom, top) or y.max() > max(bottom, top):
+        axes.set_ylim(min(bottom, y.min() - high), max(top, y.max() + high))
+
+
 def level_line(axes: "Axes", height: float, color: str = MUTED) -> None:
     """Draw a thin dashed line across, for a value that needs no axis of its own."""
     axes.axhline(height, color=color, linewidth=_LINE, linestyle=(0, (4, 3)), zorder=1)
@@ -250,17 +271,22 @@ def whole_ticks(axes: "Axes", values: Iterable[int]) -> None:
     axes.set_xlim(ticks[0] - 0.5, ticks[-1] + 0.5)
 
 
-def lowest_shown(shares: Iterable[ErrorBars]) -> float:
-    """Where an axis of shares may begin: a tenth below all points with their error bars.
+def range_shown(shares: Iterable[ErrorBars]) -> tuple[float, float]:
+    """From where to where an axis of shares must reach, so that no error bar is cut off.
 
     Args:
         shares: Of all panels that share the axis.
 
     Returns:
-        A whole number of tenths, 0 to 0.9.
+        A whole number of tenths, up to 0.9, below all points with their error bars; and a little
+        above 1 and all of them.
     """
-    lows = [np.nanmin(one.value - np.nan_to_num(one.error)) for one in shares]
-    return float(np.clip(np.floor(10 * min(lows) - 0.2) / 10, 0.0, 0.9))
+    given = list(shares)
+    lows = [np.nanmin(one.value - np.nan_to_num(one.error)) for one in given]
+    highs = [np.nanmax(one.value + np.nan_to_num(one.error)) for one in given]
+    low = min(0.9, float(np.floor(10 * min(lows) - 0.2) / 10))
+    top = max(1.0, float(max(highs)))
+    return low, top + (top - low) / 15
 
 
 def save(figure: "Figure", stem: Path) -> tuple[Path, Path]:

@@ -20,8 +20,8 @@ from graftscope.client.figures.paper._page import (
     KEY,
     Page,
     entry,
-    lowest_shown,
     points_with_errors,
+    range_shown,
 )
 
 if TYPE_CHECKING:
@@ -106,10 +106,10 @@ def sensitivity(found: Sensitivity) -> "Figure":
             sweep.setting.value,
             "Label consistency" if first else "",
         )
-        _lines(upper, sweep, sweep.agreement, lowest_shown(one.agreement for one in found.sweeps))
-        _lines(
-            lower, sweep, sweep.consistency, lowest_shown(one.consistency for one in found.sweeps)
-        )
+        _lines(upper, sweep, sweep.agreement)
+        _lines(lower, sweep, sweep.consistency)
+        upper.set_ylim(range_shown(one.agreement for one in found.sweeps))
+        lower.set_ylim(range_shown(one.consistency for one in found.sweeps))
         upper.tick_params(labelbottom=False, labelleft=first)
         lower.tick_params(labelleft=first)
         for row in range(2):
@@ -118,11 +118,10 @@ def sensitivity(found: Sensitivity) -> "Figure":
     return page.figure
 
 
-def _lines(axes: "Axes", sweep: Sweep, shares: ErrorBars, low: float) -> None:
+def _lines(axes: "Axes", sweep: Sweep, shares: ErrorBars) -> None:
     axes.axvline(sweep.default, color=MUTED, linewidth=0.9, linestyle=":", zorder=1)
     for i, level in enumerate(sweep.levels):
         points_with_errors(axes, sweep.values, shares[i], mark_of(LEVELS, level))
-    axes.set_ylim(low, 1 + (1 - low) / 15)
     if sweep.setting is Setting.PAIRS:
         axes.set_xscale("log")
         axes.minorticks_off()
@@ -191,9 +190,7 @@ def originals(found: Originals) -> "Figure":
         _rows(axes, found.levels, named=column == 0)
         if compared:
             axes.axvline(1, color=reference.color, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-        low = lowest_shown([shares])
-        top = max(1.0, float(np.nanmax(shares.value + np.nan_to_num(shares.error))))
-        axes.set_xlim(low, top + (top - low) / 15)
+        axes.set_xlim(range_shown([shares]))
         axes.locator_params(axis="x", nbins=4)
     return page.figure
 

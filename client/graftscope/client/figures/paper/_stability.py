@@ -38,9 +38,13 @@ if TYPE_CHECKING:
 
 _LEFT = 38.0
 _WIDE = 128.0
-_HIGH = 108.0
-_STEP = 146.0
-_KEY = 30.0
+_HIGH = 112.0
+_KEY = 26.0
+_HEADING = 16.0
+_LOWER = 34.0
+_APART = 14.0
+_FLOOR = 0.4
+_ROOM = 0.02
 _PLOT = Box(40, 52, 360, 172)
 _NAMES = 430.0
 _TEMPLATES = 492.0
@@ -85,38 +89,85 @@ class Stability:
 
 
 def stability(found: Stability) -> "Figure":
-    """Draw label consistency and cosine similarity against K (Fig. 5), a row a layer.
+    """Draw label consistency and cosine similarity against K (Fig. 5), a column a layer.
 
     Args:
         found: Consistency and cosine of every repeat.
 
     Returns:
-        A figure of one column's width: mean over repeats, error bars the standard deviation;
+        A figure of two columns' width, consistency above and cosine below; of one column's width,
+        both side by side, for one layer. Mean over repeats, error bars the standard deviation;
         dashed in the method's colour the consistency of chance; a ring around the suggested K.
+        All panels share one axis, from 0.4 (lower where something lies lower) to 1 and more.
 
     Raises:
         ReportExtraError: If matplotlib is not installed.
         ValueError: If a method is not known.
     """
-    page = Page(SINGLE, _KEY + _STEP * len(found.layers) + 4)
+    page, rows = _single() if len(found.layers) == 1 else _landscape(found.layers)
     page.key(legend_of_methods(found.layers[0].methods), 6, 4, columns=4)
-    for row, layer in enumerate(found.layers):
-        last = row == len(found.layers) - 1
-        _row(page, layer, _KEY + row * _STEP, first=2 * row, last=last)
-        if len(found.layers) > 1:
-            page.write(SINGLE, _KEY + row * _STEP + 1, layer.level, bold=True, align="right")
+    lowest, highest = _range(
+        [each for one in found.layers for each in (one.consistency, one.cosine)],
+        [layer.chance for layer in found.layers],
+    )
+    for (above, below), layer in zip(rows, found.layers, strict=True):
+        draw_methods(above, layer.k, layer.methods, layer.consistency, layer.suggested)
+        draw_chance(above, layer.k, layer.methods, layer.chance)
+        draw_methods(below, layer.k, layer.methods, layer.cosine, layer.suggested)
+        for axes in (above, below):
+            _shares(axes, lowest, highest)
     return page.figure
 
 
-def _row(page: Page, layer: LayerStability, y: float, *, first: int, last: bool) -> None:
-    x_label = "Number of modules K" if last else ""
-    names = ("Label consistency", "Cosine similarity")
-    boxes = [Box(x, y + 8, _WIDE, _HIGH) for x in (_LEFT, SINGLE - _WIDE - 2)]
-    left, right = (page.plot(box, x_label, name) for box, name in zip(boxes, names, strict=True))
-    draw_methods(left, layer.k, layer.methods, layer.consistency, layer.suggested, layer.chance)
-    draw_methods(right, layer.k, layer.methods, layer.cosine, layer.suggested)
-    for panel, box in enumerate(boxes, first):
-        page.letter(box.x - 36, y + 4, chr(ord("a") + panel))
+def _single() -> tuple[Page, list[tuple["Axes", "Axes"]]]:
+    """Two panels side by side on one column."""
+    page = Page(SINGLE, _KEY + 14 + _HIGH + 30)
+    boxes = [Box(x, _KEY + 14, _WIDE, _HIGH) for x in (_LEFT, SINGLE - _WIDE - 2)]
+    for letter, box in zip("ab", boxes, strict=True):
+        page.letter(box.x - 36, _KEY + 8, letter)
+    left, right = (
+        page.plot(box, "Number of modules K", name)
+        for box, name in zip(boxes, ("Label consistency", "Cosine similarity"), strict=True)
+    )
+    return page, [(left, right)]
+
+
+def _landscape(layers: Sequence[LayerStability]) -> tuple[Page, list[tuple["Axes", "Axes"]]]:
+    """Consistency above cosine, a column a layer, with the numbers of one axis at the left."""
+    top = _KEY + _HEADING
+    page = Page(DOUBLE, top + 2 * _HIGH + _LOWER + 30)
+    width = (DOUBLE - _LEFT - (len(layers) - 1) * _APART - 2) / len(layers)
+    found = []
+    for column, layer in enumerate(layers):
+        above = Box(_LEFT + column * (width + _APART), top, width, _HIGH)
+        below = above._replace(y=top + _HIGH + _LOWER)
+        names = ("Label consistency", "Cosine similarity") if column == 0 else ("", "")
+        panels = (
+            page.plot(above, "", names[0]),
+            page.plot(below, "Number of modules K", names[1]),
+        )
+        for row, (axes, box) in enumerate(zip(panels, (above, below), strict=True)):
+            axes.tick_params(labelleft=column == 0)
+            page.letter(box.x, box.y - 6, chr(ord("a") + row * len(layers) + column))
+        page.write(above.x + 14, above.y - 6, layer.level, bold=True, anchor="baseline")
+        found.append(panels)
+    return page, found
+
+
+def _range(values: Sequence[Floats], chance: Sequence[Floats]) -> tuple[float, float]:
+    """From where to where an axis of shares must reach, so that no error bar is cut off."""
+    bars = [over_repeats(each) for each in values]
+    lows = [np.nanmin(one.value - np.nan_to_num(one.error), initial=_FLOOR) for one in bars]
+    lows += [np.nanmin(one, initial=_FLOOR) for one in chance]
+    highs = [np.nanmax(one.value + np.nan_to_num(one.error), initial=1.0) for one in bars]
+    return float(np.floor(10 * min(lows)) / 10), float(max(highs)) + _ROOM
+
+
+def _shares(axes: "Axes", lowest: float, highest: float) -> None:
+    """Limits, and ticks up to 1; none above, where only error bars reach."""
+    step = 0.1 if lowest >= _FLOOR else 0.2
+    axes.set_ylim(lowest, highest)
+    axes.set_yticks(step * np.arange(np.ceil(lowest / step - _ROOM), round(1 / step) + 1))
 
 
 def legend_of_methods(methods: Sequence[str]) -> list["Line2D"]:
@@ -128,17 +179,9 @@ def legend_of_methods(methods: Sequence[str]) -> list["Line2D"]:
 
 
 def draw_methods(
-    axes: "Axes",
-    k: Integers,
-    methods: Sequence[str],
-    values: Floats,
-    suggested: Integers,
-    chance: Floats | None = None,
+    axes: "Axes", k: Integers, methods: Sequence[str], values: Floats, suggested: Integers
 ) -> None:
-    """Draw a line a method, mean and standard deviation over repeats, from 0 to 1.
-
-    With what chance gives, (M, n), a dashed line a method too.
-    """
+    """Draw a line a method, mean and standard deviation over repeats, and ring what it suggests."""
     for index, method in enumerate(methods):
         mark = mark_of(METHODS, method)
         mean = over_repeats(values[index])
@@ -156,12 +199,14 @@ def draw_methods(
             markeredgewidth=0.9,
             zorder=4,
         )
-        if chance is not None:
-            dashes = (0, (3, 2))
-            axes.plot(k, chance[index], color=mark.color, linewidth=0.8, linestyle=dashes, zorder=2)
     whole_ticks(axes, k.tolist())
-    axes.set_ylim(0, 1.05)
-    axes.set_yticks(np.linspace(0, 1, 6))
+
+
+def draw_chance(axes: "Axes", k: Integers, methods: Sequence[str], chance: Floats) -> None:
+    """Draw what chance gives, (M, n), as a dashed line a method."""
+    for method, values in zip(methods, chance, strict=True):
+        color, dashes = mark_of(METHODS, method).color, (0, (3, 2))
+        axes.plot(k, values, color=color, linewidth=0.8, linestyle=dashes, zorder=2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +256,9 @@ def methods(found: Methods) -> "Figure":
     page.letter(0, 14, "a")
     plot = _PLOT._replace(height=page.height - _PLOT.y - 30)
     axes = page.plot(plot, "Number of modules K", "Label consistency")
-    draw_methods(axes, found.k, found.methods, found.consistency, found.suggested, found.chance)
+    draw_methods(axes, found.k, found.methods, found.consistency, found.suggested)
+    draw_chance(axes, found.k, found.methods, found.chance)
+    _shares(axes, *_range([found.consistency], [found.chance]))
     page.letter(_NAMES, 14, "b", f"Templates, K = {k}")
     for i, method in enumerate(found.methods):
         y = _TOP + i * row
