@@ -156,7 +156,8 @@ def _files_used(manifest: bundle_pb2.Bundle) -> Iterator[tuple[str, str]]:
         yield f"layer {layer.name!r}: downstream", layer.downstream
     if manifest.HasField("encoder"):
         yield "encoder", manifest.encoder.file
-        yield "originals", manifest.encoder.originals
+        if manifest.encoder.originals:
+            yield "originals", manifest.encoder.originals
     for each in manifest.inputs:
         for kind in ("fixed", "stored", "pictures"):
             if each.HasField(kind):

@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from graftscope.bundle import MANIFEST_FILE, NAME_RULE, is_bundle_name, manifest_to_json
+from graftscope.exporter._encoder_choice import encoder_choice
 from graftscope.exporter._files import (
     agreement_notes,
     make_manifest,
@@ -28,7 +29,7 @@ from graftscope.exporter.progress import (
     ignore_progress,
     quiet,
 )
-from graftscope.exporter.sources import read_subject
+from graftscope.exporter.sources import read_subject, with_encoder
 from graftscope.graph import Cut, CutError, Layer, cut, find_layers, strip_metadata
 from graftscope.v1 import bundle_pb2
 
@@ -58,6 +59,11 @@ def export(
     output: str | None = None,
     image_range: tuple[float, float] | None = None,
     weights: str | Path | None = None,
+    encoder: str | Path | None = None,
+    encoder_outputs: Sequence[str] = (),
+    encoder_range: tuple[float, float] | None = None,
+    encoder_weights: str | Path | None = None,
+    data: str | Path | None = None,
     overwrite: bool = False,
     on_progress: ExportCallback | None = None,
 ) -> Exported:
@@ -80,6 +86,16 @@ def export(
         weights: Weights for what a factory makes; other sources hold their own. `FILE` or
             `FILE:KEY`, a Safetensors file or one of `torch.save`, and the dictionary in it, or
             what the names of its tensors begin with.
+        encoder: The encoder that belongs to the generator, an .onnx file or
+            `package.module:function`: images to the posterior's mean, or to mean and log-variance
+            (two outputs, or one twice as wide). A checkpoint brings its own.
+        encoder_outputs: The names of the mean, or of the mean and the log-variance, where several
+            outputs may be meant.
+        encoder_range: Between which values the encoder expects pixels; None for the generator's
+            range.
+        encoder_weights: Weights for the encoder that a factory makes, as `weights`.
+        data: Photographs (a folder or zip of images, an .npz, ...) whose encodings' mean and
+            covariance become originals; None for none.
         overwrite: Whether a bundle that is there already is replaced.
         on_progress: Hears of every step.
 
@@ -98,15 +114,16 @@ def export(
     target, report = Path(out), on_progress or ignore_progress
     require_target(target, overwrite=overwrite)
     name = _require_name(target.name if name is None else name)
+    choice = encoder_choice(
+        _text(encoder), encoder_outputs, encoder_range, _text(encoder_weights), _text(data)
+    )
     options = Options(
-        parse_inputs(inputs),
-        parse_shapes(shapes),
-        output,
-        image_range,
-        None if weights is None else str(weights),
+        parse_inputs(inputs), parse_shapes(shapes), output, image_range, _text(weights)
     )
     report(ExportProgress(ExportStage.TRACING, 0, 1))
     subject = read_subject(str(source), name, licence, options)
+    if choice is not None:
+        subject = with_encoder(subject, choice, report)
     report(ExportProgress(ExportStage.TRACING, 1, 1))
     return write_bundle(subject, name, target, overwrite=overwrite, on_progress=report)
 
@@ -148,6 +165,10 @@ def write_bundle(
         if subject.card:
             (folder / CARD_FILE).write_text(subject.card, encoding="utf-8")
     return Exported(manifest, (*subject.notes, *left_out, *agreement_notes(manifest.provenance)))
+
+
+def _text(given: str | Path | None) -> str | None:
+    return None if given is None else str(given)
 
 
 def _require_name(name: str) -> str:

@@ -69,7 +69,7 @@ def make_manifest(
         generator=GENERATOR_FILE,
     )
     if subject.encoder is not None:
-        manifest.encoder.CopyFrom(_encoder(subject.encoder, subject.inputs[0].name))
+        manifest.encoder.CopyFrom(_encoder(subject.encoder))
     return manifest
 
 
@@ -150,15 +150,15 @@ def _layer(layer: Layer, cut: Cut, levels: Mapping[str, str]) -> bundle_pb2.Laye
     )
 
 
-def _encoder(encoder: EncoderSubject, infers: str) -> bundle_pb2.Encoder:
-    mean, log_variance = (_name(value) for value in encoder.model.graph.outputs)
+def _encoder(encoder: EncoderSubject) -> bundle_pb2.Encoder:
+    mean, *log_variance = (_name(value) for value in encoder.model.graph.outputs)
     return bundle_pb2.Encoder(
         file=ENCODER_FILE,
-        input=infers,
+        input=encoder.infers,
         image=_name(encoder.model.graph.inputs[0]),
         mean=mean,
-        log_variance=log_variance,
-        originals=ORIGINALS_FILE,
+        log_variance="".join(log_variance),
+        originals="" if encoder.originals is None else ORIGINALS_FILE,
     )
 
 
@@ -190,7 +190,8 @@ def write_files(folder: Path, subject: GeneratorSubject, cuts: Mapping[Layer, Cu
     if subject.encoder is not None:
         strip_metadata(subject.encoder.model)
         graphs[ENCODER_FILE] = subject.encoder.model
-        write_originals(folder / ORIGINALS_FILE, subject.encoder.originals)
+        if subject.encoder.originals is not None:
+            write_originals(folder / ORIGINALS_FILE, subject.encoder.originals)
     for file, arrays in subject.stored.items():
         # The library itself would write a file that its owner alone may read.
         (folder / file).write_bytes(save({name: np.asarray(each) for name, each in arrays.items()}))

@@ -52,16 +52,19 @@ class HookFinder(Protocol):
 
 @dataclass(frozen=True)
 class EncoderSubject:
-    """An encoder: images to the posterior over the generator's only input.
+    """An encoder: images to the posterior over an input of the generator.
 
     Attributes:
-        model: A graph with one input and two outputs, the posterior's mean and log-variance.
-        originals: What encodings of training images look like.
+        model: A graph that takes images in the generator's form and range, and gives the
+            posterior's mean, and its log-variance where the encoder tells it.
+        infers: The generator's input, whose shape both have.
+        originals: What encodings of training images look like; None where nobody knows.
         reference: What the graph was made from.
     """
 
     model: ir.Model
-    originals: Originals
+    infers: str
+    originals: Originals | None
     reference: Reference | None
 
 

@@ -15,6 +15,7 @@ class ExportStage(Enum):
     """What an export is doing."""
 
     TRACING = "tracing"
+    ENCODING = "encoding"
     CUTTING = "cutting"
     WRITING = "writing"
     PROVING = "proving"

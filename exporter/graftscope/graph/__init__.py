@@ -12,6 +12,7 @@ from graftscope.graph._channel_axes import is_channels_last
 from graftscope.graph._cost import Cost, cost_of
 from graftscope.graph._cut import Cut, cut
 from graftscope.graph._dither import dither, rounds
+from graftscope.graph._encoder_form import EncoderForm, to_encoder_form
 from graftscope.graph._fitness import refuse_unfit
 from graftscope.graph._float32 import compute_in_float32
 from graftscope.graph._foreign import foreign_operations
@@ -98,6 +99,7 @@ __all__ = [
     "Cost",
     "Cut",
     "CutError",
+    "EncoderForm",
     "FixedBatchError",
     "ForeignLayoutError",
     "GraphError",
@@ -139,6 +141,7 @@ __all__ = [
     "splice_samples",
     "static_extents",
     "strip_metadata",
+    "to_encoder_form",
     "upper_half",
     "value_name",
     "where_name",

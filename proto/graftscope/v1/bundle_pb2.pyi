@@ -570,11 +570,16 @@ class Encoder(_message.Message):
     input: _builtins.str
     """The generator's input that the encoder infers."""
     image: _builtins.str
-    """Names of the encoder graph's input and outputs."""
+    """Names of the encoder graph's input, (B, C, H, W) FP32 in the generator's range, and of its outputs,
+    each of the inferred input's shape.
+    """
     mean: _builtins.str
     log_variance: _builtins.str
+    """Empty where the encoder tells the mean alone."""
     originals: _builtins.str
-    """Safetensors file with `mean` (Z,) and `covariance` (Z, Z) of the training images' encodings."""
+    """Safetensors file with `mean` (Z,) and `covariance` (Z, Z) of the training images' encodings; empty
+    where nobody knows those: `encoded` originals are not available then.
+    """
     def __init__(
         self,
         *,

@@ -264,7 +264,9 @@ class EncodeResponse(_message.Message):
         """The posterior's mean, by the input's name."""
 
     @_builtins.property
-    def log_variance(self) -> _originals_pb2.Latents: ...
+    def log_variance(self) -> _originals_pb2.Latents:
+        """Without inputs where the encoder tells the mean alone."""
+
     @_builtins.property
     def execution(self) -> _precision_pb2.Execution: ...
     def __init__(

@@ -50,8 +50,9 @@ def inspect(
         say_json(manifest_from(manifest))
         return
     model = model_of_manifest(manifest)
-    encoder = "with" if model.has_encoder else "without"
-    say(f"{model.name}, digest {model.digest}, {encoder} encoder")
+    say(f"{model.name}, digest {model.digest}, {_encoder(manifest)}")
+    if told := manifest.provenance.settings.get("originals"):
+        say(f"originals: {told}")
     say("")
     say_chain(model)
 
@@ -68,6 +69,12 @@ def say_chain(model: Model, *, carried: bool = True) -> None:
             model, width, DRAWN if more_than_ascii else PLAIN, carried=carried
         )
     )
+
+
+def _encoder(manifest: bundle_pb2.Bundle) -> str:
+    if not manifest.HasField("encoder"):
+        return "without encoder"
+    return f"with encoder{' and' if manifest.encoder.originals else ', without'} originals"
 
 
 def _shape(image: ImageFormat) -> str:

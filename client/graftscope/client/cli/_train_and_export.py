@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from graftscope.exporter import ExportProgress
     from graftscope.training import TrainPlan, TrainProgress, TrainResult
 
+ENCODER = "The encoder"
+"""The heading of options."""
+
 OutFolder = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write.")]
 
 
@@ -205,6 +208,58 @@ def export(
             "or what the names of its tensors begin with. Default: the one that fits.",
         ),
     ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--encoder",
+            metavar="SOURCE",
+            help="The encoder that belongs to the generator: an .onnx file, or "
+            "package.module:function as of SOURCE. It takes one input, images of the generator's "
+            "size, and gives the posterior's mean, or mean and log-variance (two outputs, or one "
+            "twice as wide); which was taken for which is said. A checkpoint brings its own.",
+            rich_help_panel=ENCODER,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="Photographs whose encodings' mean and covariance become the bundle's originals "
+            "(--originals encoded): a folder or zip of images, an .npz or hf:DATASET_ID. Each is "
+            "cut to its centre in the image's proportions and resized (Lanczos), as `graftscope "
+            "encode` does it.",
+            rich_help_panel=ENCODER,
+        ),
+    ] = None,
+    encoder_outputs: Annotated[
+        str | None,
+        typer.Option(
+            "--encoder-outputs",
+            metavar="MEAN[,LOG_VARIANCE]",
+            help="The names of the encoder's outputs, where they do not tell.",
+            rich_help_panel=ENCODER,
+        ),
+    ] = None,
+    encoder_range: Annotated[
+        str | None,
+        typer.Option(
+            "--encoder-range",
+            metavar="LOW,HIGH",
+            help="Between which values the encoder expects pixels; images are rescaled inside its "
+            "graph. Default: the generator's range.",
+            rich_help_panel=ENCODER,
+        ),
+    ] = None,
+    encoder_weights: Annotated[
+        str | None,
+        typer.Option(
+            "--encoder-weights",
+            metavar="FILE[:KEY]",
+            help="Weights for the PyTorch encoder, as --weights; may be the same file.",
+            rich_help_panel=ENCODER,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a bundle that is there already.")
     ] = False,
@@ -212,6 +267,9 @@ def export(
 ) -> None:
     """Split a generator at its layers and write it as a bundle, with proof that the parts fit."""
     wide = None if image_range is None else parse_range(image_range)
+    expected = None
+    if encoder_range is not None:
+        expected = parse_range(encoder_range, "--encoder-range")
     room = import_room("graftscope.exporter", "export")
     with translated("graftscope."), shown("export", "done") as show:
         exported = room.export(
@@ -224,6 +282,11 @@ def export(
             output=output,
             image_range=wide,
             weights=weights,
+            encoder=encoder,
+            encoder_outputs=[] if encoder_outputs is None else encoder_outputs.split(","),
+            encoder_range=expected,
+            encoder_weights=encoder_weights,
+            data=data,
             overwrite=overwrite,
             on_progress=lambda progress: show(_of_export(progress)),
         )
@@ -241,18 +304,22 @@ def export(
     say_chain(model_of_manifest(manifest), carried=False)
 
 
-def parse_range(text: str) -> tuple[float, float]:
+def parse_range(text: str, option: str = "--range") -> tuple[float, float]:
     """Read the range of an image's pixels.
+
+    Args:
+        text: Two numbers with a comma.
+        option: The option that they were given with, for messages.
 
     Raises:
         InputError: If it is not two numbers, the first of them lower.
     """
     try:
-        low, high = (finite_number("--range", part) for part in text.split(","))
+        low, high = (finite_number(option, part) for part in text.split(","))
     except ValueError as error:
-        raise InputError(f"--range {text!r} is not two numbers with a comma, like -1,1") from error
+        raise InputError(f"{option} {text!r} is not two numbers with a comma, like -1,1") from error
     if not low < high:
-        raise InputError(f"--range {text!r} is empty: the first number must be the lower one")
+        raise InputError(f"{option} {text!r} is empty: the first number must be the lower one")
     return low, high
 
 

@@ -186,7 +186,7 @@ class Posterior(Saved):
 
     Args:
         mean: (B, ...) by the input's name.
-        log_variance: The same shapes.
+        log_variance: The same shapes; empty where the encoder tells the mean alone.
         execution: What computed it.
         model: The model's name.
     """

@@ -9,11 +9,12 @@ from graftscope.exporter._options import Options
 from graftscope.exporter._subject import GeneratorSubject
 from graftscope.exporter.errors import SourceError, SourceNotFoundError
 from graftscope.exporter.sources._checkpoint import subject_from_checkpoint
+from graftscope.exporter.sources._encoder import with_encoder
 from graftscope.exporter.sources._factory import subject_from_factory
 from graftscope.exporter.sources._module import is_factory
 from graftscope.exporter.sources._onnx import subject_from_onnx
 
-__all__ = ["read_subject"]
+__all__ = ["read_subject", "with_encoder"]
 
 
 def read_subject(source: str, name: str, licence: str | None, options: Options) -> GeneratorSubject:

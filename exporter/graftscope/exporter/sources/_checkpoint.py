@@ -117,7 +117,8 @@ def subject_from_modules(
         with torch.no_grad():
             image = generator(*examples.values())
         graph = trace(encoder.module, {IMAGE: image}, [MEAN, LOG_VARIANCE])
-        traced = EncoderSubject(graph, encoder.originals, reference(encoder.module))
+        (infers,) = examples
+        traced = EncoderSubject(graph, infers, encoder.originals, reference(encoder.module))
     run = reference(generator)
     hooks = partial(find_hooks, generator, run)
     return GeneratorSubject(model, inputs, low, high, run, encoder=traced, find_hooks=hooks)

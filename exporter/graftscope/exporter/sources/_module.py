@@ -134,10 +134,14 @@ class MethodModule(nn.Module):
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """Generate images from one tensor for each of the inputs."""
+        return _image(self._made, self.result(*tensors))
+
+    def result(self, *tensors: Tensor) -> object:
+        """Call the method; returns what is selected of what it gives."""
         values = dict(zip(self._inputs, tensors, strict=True))
         positional = [values.pop(name) for name in self._positional]
         result = self._compute(*positional, **values, **self._made.keywords)
-        return _image(self._made, _selected(self._made, result))
+        return _selected(self._made, result)
 
 
 def _selected(made: Made, result: object) -> object:

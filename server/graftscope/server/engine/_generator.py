@@ -178,7 +178,7 @@ class Generator:
 
     def encode(
         self, images: NDArray[np.float32], cancellation: Cancellation | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.float32], ...]:
         """Images to the posterior over the encoder's latent input.
 
         Args:
@@ -186,17 +186,15 @@ class Generator:
             cancellation: what may stop it.
 
         Returns:
-            Mean and logarithm of the variance, each (B, ...).
+            Mean, and logarithm of the variance where the encoder tells it, each (B, ...).
 
         Raises:
             NotFound: the model has no encoder.
         """
         encoder = self.encoder()
         outputs = self._file(encoder.file).run({encoder.image: images}, cancellation)
-        mean, log_variance = (
-            _array(_output(outputs, name)) for name in (encoder.mean, encoder.log_variance)
-        )
-        return mean, log_variance
+        names = [name for name in (encoder.mean, encoder.log_variance) if name]
+        return tuple(_array(_output(outputs, name)) for name in names)
 
     def encoder(self) -> bundle_pb2.Encoder:
         """The encoder's description.

@@ -208,7 +208,7 @@ def encode(generator: Generator, images: NDArray[np.uint8]) -> Latents:
     Returns:
         The encoder's latent input; others are left out.
     """
-    mean, _ = generator.encode(to_range(images, generator.manifest.image))
+    mean, *_ = generator.encode(to_range(images, generator.manifest.image))
     return {generator.encoder().input: mean}
 
 

@@ -35,7 +35,7 @@ from graftscope.server.engine import (
 
 _Task = TypeVar("_Task")
 _Made = TypeVar("_Made")
-_Posterior = tuple[NDArray[np.float32], NDArray[np.float32]]
+_Posterior = tuple[NDArray[np.float32], ...]
 
 # Images a run of the encoder.
 _BATCH = 32
@@ -118,7 +118,7 @@ class InteractiveRuns:
     async def posterior(
         self, generator: Generator, wanted: str, images: NDArray[np.uint8]
     ) -> Ran[_Posterior]:
-        """Mean and logarithm of the variance of every image, in a precision."""
+        """Mean, and logarithm of the variance if told, of every image, in a precision."""
 
         def make(cancellation: Cancellation) -> Ran[_Posterior]:
             return run_in(
@@ -203,5 +203,4 @@ def _encode(
     image = generator.manifest.image
     batches = [images[i : i + _BATCH] for i in range(0, len(images), _BATCH)]
     parts = [generator.encode(to_range(batch, image), cancellation) for batch in batches]
-    mean, log_variance = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return mean, log_variance
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))

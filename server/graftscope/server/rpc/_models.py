@@ -85,8 +85,9 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         images = await self._call(generator).images(request.images)
         ran = await self._runs.posterior(generator, wanted, images)
         response = model_service_pb2.EncodeResponse(execution=_execution(generator, ran))
-        for message, array in zip((response.mean, response.log_variance), ran.made, strict=True):
-            await self._arrays.fill_latents(message, {name: array})
+        response.log_variance.SetInParent()
+        for field, array in zip(("mean", "log_variance"), ran.made, strict=False):
+            await self._arrays.fill_latents(getattr(response, field), {name: array})
         return response
 
     async def Hybridize(
