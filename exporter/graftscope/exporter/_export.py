@@ -225,7 +225,15 @@ def _prove(
     on_progress: ExportCallback,
 ) -> float:
     encoder = subject.encoder.reference if subject.encoder is not None else None
-    proof = Proof(folder, manifest, subject.reference, encoder, subject.bounded, subject.agreement)
+    proof = Proof(
+        folder,
+        manifest,
+        subject.reference,
+        encoder,
+        subject.bounded,
+        subject.agreement,
+        subject.suspect,
+    )
     done = 0
 
     def report() -> None:

@@ -65,6 +65,7 @@ class Proof:
         encoder: What the encoder was made from, likewise.
         bounded: Whether no image may leave the stated range; else it is where most pixels lie.
         agreement: How far images may be apart.
+        suspect: What may be the cause where the generator is not what it was made from.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class Proof:
     encoder: Reference | None
     bounded: bool = True
     agreement: Agreement = Agreement()
+    suspect: str = ""
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -166,8 +168,8 @@ class Proof:
             where = f"the generator's images, of a batch of {batch},"
             noise = " with all noise held at one value" if draws else ""
             allowed = self.agreement.source * self._width
-            found = _compare(f"{where} against its source's{noise}", image, expected, allowed)
-            apart = max(apart, found)
+            what = f"{where} against its source's{noise}"
+            apart = max(apart, _compare(what, image, expected, allowed, self.suspect))
         return apart
 
     def _check_image(self, image: NDArray[np.float32], batch: int) -> None:
@@ -285,7 +287,11 @@ def _compare_encodings(
 
 
 def _compare(
-    what: str, found: NDArray[np.floating], expected: NDArray[np.floating], allowed: float
+    what: str,
+    found: NDArray[np.floating],
+    expected: NDArray[np.floating],
+    allowed: float,
+    suspect: str = "",
 ) -> float:
     """Refuse numbers that are further apart than allowed.
 
@@ -294,6 +300,7 @@ def _compare(
         found: The numbers.
         expected: What they should be, of the same shape.
         allowed: The largest difference.
+        suspect: What may be the cause; ends the message.
 
     Returns:
         The largest difference that there is.
@@ -301,12 +308,13 @@ def _compare(
     Raises:
         ProofError: If the shapes differ, or a difference is larger or not a number.
     """
+    cause = f"; {suspect}" if suspect else ""
     if found.shape != expected.shape:
-        raise ProofError(f"{what} has shape {found.shape}, not {expected.shape}")
+        raise ProofError(f"{what} has shape {found.shape}, not {expected.shape}{cause}")
     difference = float(np.abs(found.astype(np.float64) - expected).max())
     # Written so that a difference that is not a number is refused too.
     if not difference <= allowed:
-        raise ProofError(f"{what} is off by {difference:.3g}; allowed: {allowed:.3g}")
+        raise ProofError(f"{what} is off by {difference:.3g}; allowed: {allowed:.3g}{cause}")
     return difference
 
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from graftscope.exporter.errors import ProofError
 
-_ERRORS_ONLY = 3
+_NOTHING = 4
+"""What goes wrong is raised."""
 _DTYPES = {
     "tensor(bool)": "bool",
     "tensor(double)": "float64",
@@ -40,7 +41,7 @@ class CpuSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _NOTHING
         options.graph_optimization_level = (
             levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
         )

@@ -89,6 +89,8 @@ class GeneratorSubject:
         agreement: How far images may be apart; more than the last digits where what it was made
             from rounds on the way.
         changes: How the graph differs from what it was made from, in form; one line each.
+        suspect: What may have changed its numbers on the way from what it was made from, and what
+            to do about it; a clause for the proof's refusal.
         find_hooks: Finds where PyTorch computes the layers; None where it comes from elsewhere.
     """
 
@@ -106,4 +108,5 @@ class GeneratorSubject:
     notes: tuple[str, ...] = ()
     agreement: Agreement = Agreement()
     changes: tuple[str, ...] = ()
+    suspect: str = ""
     find_hooks: HookFinder | None = None

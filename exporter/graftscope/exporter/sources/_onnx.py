@@ -22,8 +22,9 @@ from graftscope.exporter._sessions import CpuSession
 from graftscope.exporter._subject import GeneratorSubject
 from graftscope.exporter.errors import ProofError, SourceError
 from graftscope.exporter.progress import quiet
+from graftscope.exporter.sources._constants import fold_constants, fold_shapes
 from graftscope.exporter.sources._image import choose_output, find_range, require_image
-from graftscope.exporter.sources._onnx_file import file_reference, read_onnx
+from graftscope.exporter.sources._onnx_file import conversion_of, file_reference, read_onnx
 from graftscope.exporter.sources._onnx_inputs import build_in_numbers, guess_choices, known_inputs
 from graftscope.exporter.sources._plain_ends import plain_ends, type_changes
 from graftscope.graph import (
@@ -73,6 +74,9 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
     refuse_unfit(model)
     known_inputs(model.graph)  # refuses what could not be run to learn shapes
     _observe_shapes(model, path)
+    if not any(_has_free_batch(value) for value in model.graph.inputs):
+        fold_shapes(model)
+        fold_constants(model, path)
     ends = plain_ends(model)
     require_image(image_of(model.graph))
     noise = inputs_for_randomness(model)
@@ -111,6 +115,7 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
         ),
         agreement=ends.agreement(agreement, found.high - found.low),
         changes=changes,
+        suspect=conversion_of(path),
     )
 
 

@@ -20,6 +20,8 @@ from graftscope.exporter._samples import held_value
 from graftscope.exporter._sessions import CpuSession
 from graftscope.exporter._subject import Arrays, Reference
 from graftscope.exporter.errors import ProofError, SourceError, one_line
+from graftscope.exporter.sources._constants import fold_constants
+from graftscope.exporter.sources._old_resizing import keep_resizing, old_resizing
 from graftscope.graph import OPSET_FLOOR, normalise
 from graftscope.v1 import bundle_pb2
 
@@ -28,6 +30,8 @@ _IR_VERSION: Final = 8
 
 _LARGE_BYTES: Final = 4096
 """Constants that a conversion reads, such as shapes and scales, are smaller."""
+
+_OWN_DOMAINS: Final = ("", "ai.onnx")
 
 _NORMAL = frozenset({"RandomNormal", "RandomNormalLike"})
 _UNIFORM = frozenset({"RandomUniform", "RandomUniformLike"})
@@ -49,7 +53,9 @@ def read_onnx(path: Path) -> ir.Model:
     model = _load(path)
     _require_weights(path, model)
     try:
-        return raise_opset(normalise(model))
+        model = normalise(model)
+        fold_constants(model, path)
+        return raise_opset(model)
     except SourceError:
         raise
     except Exception as error:  # passes have no common base of what they raise
@@ -103,9 +109,23 @@ def raise_opset(model: ir.Model) -> ir.Model:
         return model
     model.ir_version = max(model.ir_version, _IR_VERSION)
     weights = _set_aside(model)
+    resized = old_resizing(model, opset)
     converted = ir.from_proto(_convert(model, opset))
+    keep_resizing(converted, resized)
     _put_back(converted, weights)
     return normalise(converted)
+
+
+def conversion_of(path: Path) -> str:
+    """Say what `raise_opset` does to a file; empty where it lets it be."""
+    opsets = onnx.load(path, load_external_data=False).opset_import
+    opset = next((each.version for each in opsets if each.domain in _OWN_DOMAINS), OPSET_FLOOR)
+    if opset >= OPSET_FLOOR:
+        return ""
+    return (
+        f"the file was converted from operation set {opset} to {OPSET_FLOOR}, which is the likely "
+        f"cause: export it with operation set {OPSET_FLOOR} or newer"
+    )
 
 
 def _load(path: Path) -> ir.Model:
@@ -203,7 +223,7 @@ def _with_held_noise(path: Path) -> bytes:
     proto = onnx.load(path, load_external_data=False)
     nodes = [*proto.graph.node, *(node for each in proto.functions for node in each.node)]
     for node in nodes:
-        if node.domain not in ("", "ai.onnx"):
+        if node.domain not in _OWN_DOMAINS:
             continue
         if node.op_type in _NORMAL:
             mean, scale = _attribute(node, "mean", 0.0), _attribute(node, "scale", 1.0)
