@@ -10,8 +10,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from benchmarks.bundles import export_module
+from benchmarks.residual import LATENTS, LEVELS, residual_decoder
 from graftscope.bundle import read_bundle
 from graftscope.exporter import export
 from graftscope.server.engine import Device, Generator, GivenPairs, PriorPairs, SessionPool
@@ -34,7 +36,8 @@ NETWORKS = {
     "gan-cifar10": GAN_CIFAR10,
 }
 DCGAN = "celeba64_dcgan"
-MODELS = (*NETWORKS, DCGAN)
+RESIDUAL = "residual"
+MODELS = (*NETWORKS, RESIDUAL, DCGAN)
 MAIN = "vae-celeba"
 """Looked at more thoroughly than the others."""
 
@@ -54,7 +57,7 @@ class Model:
     """A generator, as a module of PyTorch where there is one and as a bundle."""
 
     name: str
-    network: TorchGenerator | None
+    network: nn.Module | None
     generator: Generator
     folder: Path
 
@@ -90,7 +93,7 @@ class Setting:
         return GivenPairs(self.first, self.second)
 
     @property
-    def network(self) -> TorchGenerator:
+    def network(self) -> nn.Module:
         """The module.
 
         Raises:
@@ -108,12 +111,17 @@ def opened(name: str, workers: int) -> Iterator[Model]:
     Raises:
         NotHere: its file is not on this machine.
     """
-    if name != DCGAN:
+    if name in NETWORKS:
         with opened_network(NETWORKS[name], workers, name) as model:
             yield model
         return
     with TemporaryDirectory() as folder:
         place = Path(folder) / name
+        if name == RESIDUAL:
+            decoder = residual_decoder()
+            export_module(decoder, {"z": torch.randn(2, LATENTS)}, place, levels=LEVELS)
+            yield _model(name, decoder, place, workers)
+            return
         export(str(_dcgan_file()), str(place), image_range=(-1.0, 1.0))
         yield _model(name, None, place, workers)
 
@@ -162,7 +170,7 @@ def export_network(network: TorchGenerator, place: Path) -> None:
     export_module(network, {"z": latents}, place, levels=levels)
 
 
-def _model(name: str, network: TorchGenerator | None, place: Path, workers: int) -> Model:
+def _model(name: str, network: nn.Module | None, place: Path, workers: int) -> Model:
     pool = SessionPool(Device.CPU, _SESSIONS, streams=workers)
     return Model(name, network, Generator(read_bundle(place), pool), place)
 

@@ -17,6 +17,7 @@ from benchmarks.influence import deviation
 from benchmarks.machine import field_of
 from benchmarks.profiled import last_runs, node_times, short_name, weight_shapes
 from benchmarks.rows import BFLOAT16, Row, best_hooks
+from benchmarks.setting import RESIDUAL, opened
 from benchmarks.ways._way import Loop
 from graftscope.bundle import read_bundle, shipped
 from graftscope.server.engine import Plan
@@ -53,6 +54,17 @@ def test_a_hybrid_needs_one_channels_share_of_the_first_operation_and_all_that_f
 
 def test_the_intermediate_level_of_the_celeba_vae_needs_eighteen_million() -> None:
     assert needed_at("intermediate") == pytest.approx(18.2e6, rel=0.01)
+
+
+def test_the_residual_decoder_is_cut_where_table_1s_vae_is() -> None:
+    with opened(RESIDUAL, workers=1) as model:
+        found = {x.level: (x.channels, x.height) for x in model.generator.manifest.layers}
+        assert model.levels() == [x.level for x in VAE_CELEBA.layers]
+        # PyTorch's ways hook the module that the layer is called by.
+        assert model.network is not None
+        for level in model.levels():
+            model.network.get_submodule(model.generator.layer(level).name)
+    assert {x.level: (x.channels, x.size) for x in VAE_CELEBA.layers}.items() <= found.items()
 
 
 def test_a_first_operation_behind_a_reshape_is_shared_too() -> None:
