@@ -69,6 +69,11 @@ INFLUENCE = InfluenceResult(
     products=RANDOM.random((4, 4)),
     stopping=Stopping(StableLabels(k=4, percentile=200 / 3), False, 1000, math.nan, 0.75),
     stratified=True,
+    subject="channels",
+    seed=4294967295,
+    first=64,
+    share=("label",),
+    fixed=("noise", "w"),
 )
 OF_INTERVENTIONS = replace(
     INFLUENCE,
@@ -197,11 +202,14 @@ def test_layers_come_back_in_the_order_in_which_they_were_asked_for(tmp_path: Pa
     assert list(back.layers) == ["up/2", "conv1"]
     assert InfluenceResult.load(tmp_path / "maps.conv1.npz") == INFLUENCE
     (tmp_path / "maps.conv1.npz").unlink()
-    with pytest.raises(NotFoundError, match=r"no file .*maps\.conv1\.npz, which belongs to"):
+    with pytest.raises(NotFoundError, match="no file of layer 'conv1', which belongs to"):
         LayersResult.load(tmp_path / "maps.npz")
     replace(INFLUENCE, operation="operations/2").save(tmp_path / "maps.conv1.npz")
     with pytest.raises(InputError, match=r"several results: operations/1, operations/2"):
         LayersResult.load(tmp_path / "maps.npz")
+    both.save(tmp_path / "named.npz", ["fine", "coarse"])
+    assert (tmp_path / "named.fine.npz").is_file()
+    assert LayersResult.load(tmp_path / "named.npz") == both
     with pytest.raises(NotFoundError, match=r"there is no file .*other\.LAYER\.npz"):
         LayersResult.load(tmp_path / "other.npz")
 
@@ -237,6 +245,11 @@ def old_influence(path: Path) -> InfluenceResult:
         originals="",
         stopping=None,
         stratified=False,
+        subject="",
+        seed=None,
+        first=None,
+        share=(),
+        fixed=(),
     )
 
 

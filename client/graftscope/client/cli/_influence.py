@@ -98,9 +98,11 @@ def influence(
     results = list(found.layers.values()) if isinstance(found, LayersResult) else [found]
     whole = cast(list[InfluenceResult], results)
     documents = []
+    if out and isinstance(found, LayersResult):
+        found.save(out, layers)
+    elif out:
+        whole[0].save(out)
     for result, path in zip(whole, _targets(out, layers), strict=True):
-        if path:
-            result.save(path)
         if not json:
             _tell(result, "channel" if task.labels is None else "module", top, path)
         documents.append({**document_of(result), "out": path})

@@ -10,7 +10,14 @@ import typer
 from numpy.typing import NDArray
 
 from graftscope.client._client import Client
-from graftscope.client.arrays import Flag, read_array, read_npz, read_source, whole_number
+from graftscope.client.arrays import (
+    Flag,
+    read_about,
+    read_array,
+    read_npz,
+    read_source,
+    whole_number,
+)
 from graftscope.client.cli._following import compute
 from graftscope.client.cli._model_and_layer import chosen_layer
 from graftscope.client.cli._request_options import As, Given, Offer
@@ -109,6 +116,11 @@ def given_maps(
 
 
 def _check_of_channels(path: Path) -> None:
+    if read_about(path).told.get("subject") == "modules":
+        raise InputError(
+            f"{path} holds maps of modules, and channels are what is grouped: compute maps with"
+            " `graftscope influence` without --modules"
+        )
     if "interventions" in read_npz(path):
         raise InputError(
             f"{path} holds maps of interventions, and channels are what is grouped: compute maps"

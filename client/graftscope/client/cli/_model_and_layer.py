@@ -56,12 +56,7 @@ def chosen_place(
     if modules is None or source is None:
         model = chosen_model(client, name)
         return model, chosen_layer(model, layer)
-    model = client.model(name) if name else _model_of(client, source, modules)
-    if model.digest != source.model_digest:
-        raise InputError(
-            f"{modules} is of {source}, which is another version than"
-            f" {model.name}@{model.digest[:12]} of this server"
-        )
+    model = model_of(client, source, modules, name)
     if layer is not None and model.layer(layer) != model.layer(source.layer):
         raise UsageError(
             f"{modules} is of {source}, not of layer {layer}: leave out --layer, or find modules"
@@ -70,11 +65,31 @@ def chosen_place(
     return model, layer or source.layer
 
 
-def _model_of(client: Client, source: Source, path: Path) -> Model:
-    models = {model.name: model for model in client.models()}
-    if source.model not in models:
+def model_of(client: Client, source: Source, path: Path, name: str | None = None) -> Model:
+    """Find the model that a file is of, in the same version.
+
+    Args:
+        client: The server's.
+        source: What the file is of.
+        path: The file, for messages.
+        name: The model's, if it was named.
+
+    Raises:
+        InputError: If the server does not have it, or in another version.
+    """
+    if name:
+        model = client.model(name)
+    else:
+        models = {model.name: model for model in client.models()}
+        if source.model not in models:
+            raise InputError(
+                f"{path} is of {source}, which this server does not have; it has:"
+                f" {', '.join(models) or 'none'}"
+            )
+        model = models[source.model]
+    if model.digest != source.model_digest:
         raise InputError(
-            f"{path} is of {source}, which this server does not have; it has:"
-            f" {', '.join(models) or 'none'}"
+            f"{path} is of {source}, which is another version than"
+            f" {model.name}@{model.digest[:12]} of this server"
         )
-    return models[source.model]
+    return model

@@ -1,6 +1,7 @@
 """Verbs that tell the whole story: report, demo."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,8 +14,16 @@ from graftscope.client.arrays import UINT32_MAX, prepare_folder
 from graftscope.client.calls import import_room, translated
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._maps import check_k
-from graftscope.client.cli._model_and_layer import SHIPPED_MODEL, chosen_model
+from graftscope.client.cli._model_and_layer import SHIPPED_MODEL, chosen_model, model_of
 from graftscope.client.cli._output import duration, note, say, say_json
+from graftscope.client.cli._report_given import (
+    METHODS,
+    Before,
+    GivenOptions,
+    check_originals,
+    read_before,
+    refuse_beside,
+)
 from graftscope.client.cli._request_options import As, Given, Offer
 from graftscope.client.cli._session import chosen_originals, opened
 from graftscope.client.cli._shared_options import (
@@ -29,11 +38,12 @@ from graftscope.client.cli._shared_options import (
 from graftscope.client.errors import InputError, MissingExtraError
 from graftscope.client.models import Model
 from graftscope.client.values import (
+    Encoded,
     InfluenceResult,
     InfluenceTask,
-    Method,
     ModulesResult,
     ModulesTask,
+    Prior,
     StabilityResult,
     StabilityTask,
 )
@@ -42,9 +52,6 @@ if TYPE_CHECKING:
     from graftscope.client.cli._report_contents import ReportPlan
 
 DEFAULT_FOLDER = Path("graftscope-report")
-
-METHODS = tuple(method for method in Method if not method.needs_products)
-"""A report explains templates, which say where channels act: methods that group by just that."""
 
 OutFolder = Annotated[
     Path,
@@ -88,21 +95,32 @@ def report(
     originals: OriginalsOptions,
     drawn: _Maps,
     grouping: _Grouping,
+    files: GivenOptions,
     layers: LayersOption = None,
     seed: SeedOption = None,
     dry_run: DryRunOption = False,
     out: OutFolder = DEFAULT_FOLDER,
     json: JsonOption = False,
 ) -> None:
-    """Write a report that opens in a browser: samples, maps, modules and hybrids, explained."""
+    """Write a report that opens in a browser: samples, maps, modules and hybrids, explained.
+
+    With --maps, and with --modules, it starts from what was computed before.
+    """
     require_report()
+    before = read_before(files)
+    if before:
+        refuse_beside(before, which.model, layers, dry_run, drawn, grouping)
     if not dry_run:
         prepare_folder(out)
     with opened(server) as client:
-        model = chosen_model(client, which.model)
-        drawn = drawn.unless_said(seed=seed)
         grouping = grouping.unless_said(seeds=_seeds(seed or 0))
-        plan = _plan(model, originals, drawn, grouping, tuple(layers or ()))
+        if before:
+            model = model_of(client, before.first.source, before.path)
+            plan = _plan_from(before, model, originals, drawn, grouping)
+        else:
+            model = chosen_model(client, which.model)
+            drawn = drawn.unless_said(seed=seed)
+            plan = _plan(model, originals, drawn, grouping, tuple(layers or ()))
         if dry_run:
             tell_dry_run(client, plan.influence_tasks(model), json)
             return
@@ -130,6 +148,7 @@ def demo(
         originals=OriginalsOptions(),
         drawn=Given(InfluenceTask),
         grouping=Given(ModulesTask),
+        files=GivenOptions(),
         dry_run=dry_run,
         out=out,
         json=json,
@@ -165,12 +184,7 @@ def _plan(
     from graftscope.client.cli._report_contents import ReportPlan, default_layers
 
     chosen = layers or default_layers(model)
-    if grouping["method"] not in METHODS:
-        raise InputError(
-            f"--method {str(grouping['method'])!r} is unknown; there are: {', '.join(METHODS)}"
-        )
-    for layer in chosen:
-        check_k(grouping["k"], model, layer)
+    _check_grouping(grouping, model, chosen)
     given = chosen_originals(originals, model, drawn)
     return ReportPlan(
         layers=chosen,
@@ -178,8 +192,47 @@ def _plan(
         k=grouping["k"],
         method=grouping["method"],
         seeds=grouping["seeds"],
-        command=" ".join(["graftscope", *sys.argv[1:]]),
+        command=_command(),
     )
+
+
+def _plan_from(
+    before: Before,
+    model: Model,
+    originals: OriginalsOptions,
+    drawn: Given[InfluenceTask],
+    grouping: Given[ModulesTask],
+) -> "ReportPlan":
+    """Plan what is left to do of a report whose maps are known."""
+    from graftscope.client.cli._report_contents import ReportPlan
+
+    _check_grouping(grouping, model, [name for name in before.maps if name not in before.modules])
+    given = chosen_originals(originals, model, drawn)
+    check_originals(before, given)
+    known = {"prior": Prior(), "encoded": Encoded()}.get(before.first.originals)
+    return ReportPlan(
+        layers=tuple(before.maps),
+        maps=before.task(drawn, given or known),
+        k=grouping["k"],
+        method=grouping["method"],
+        seeds=grouping["seeds"],
+        command=_command(),
+        maps_before=before.maps,
+        modules_before=before.modules,
+    )
+
+
+def _check_grouping(grouping: Given[ModulesTask], model: Model, layers: Sequence[str]) -> None:
+    if grouping["method"] not in METHODS:
+        raise InputError(
+            f"--method {str(grouping['method'])!r} is unknown; there are: {', '.join(METHODS)}"
+        )
+    for layer in layers:
+        check_k(grouping["k"], model, layer)
+
+
+def _command() -> str:
+    return " ".join(["graftscope", *sys.argv[1:]])
 
 
 def _write(client: Client, model: Model, plan: "ReportPlan", out: Path) -> Path:

@@ -4,8 +4,8 @@ It must not know how a report is drawn, nor how progress is shown.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -60,6 +60,8 @@ class ReportPlan:
         shown_pairs: Pairs in the grid of hybrids, B.
         samples: Samples shown, N.
         command: The command line, for the page.
+        maps_before: Maps that were computed before, by their layers' names.
+        modules_before: Modules that were found in those, likewise.
     """
 
     layers: tuple[str, ...]
@@ -70,6 +72,8 @@ class ReportPlan:
     shown_pairs: int = 8
     samples: int = 24
     command: str = ""
+    maps_before: Mapping[str, InfluenceResult] = field(default_factory=dict)
+    modules_before: Mapping[str, ModulesResult] = field(default_factory=dict)
 
     def influence_task(self, model: Model, layer: Layer) -> InfluenceTask:
         """Make the task of one layer's influence maps."""
@@ -150,14 +154,19 @@ def _layer(
     say: Callable[[str], None],
 ) -> LayerFindings:
     layer = model.layer(name)
-    say(f"{name} layer: influence maps of {layer.channels} channels over {plan.maps.pairs:,} pairs")
-    influence = analyst.influence(plan.influence_task(model, layer))
-    say(f"{name} layer: {plan.k} modules, with {len(plan.seeds)} seeds")
-    modules = analyst.modules(
-        ModulesTask(influence.maps, k=plan.k, method=plan.method, seeds=plan.seeds)
-    )
+    influence = plan.maps_before.get(layer.name)
+    if influence is None:
+        pairs = f"{plan.maps.pairs:,} pairs"
+        say(f"{name} layer: influence maps of {layer.channels} channels over {pairs}")
+        influence = analyst.influence(plan.influence_task(model, layer))
+    modules = plan.modules_before.get(layer.name)
+    if modules is None:
+        say(f"{name} layer: {plan.k} modules, with {len(plan.seeds)} seeds")
+        modules = analyst.modules(
+            ModulesTask(influence.maps, k=plan.k, method=plan.method, seeds=plan.seeds)
+        )
     say(f"{name} layer: how far the modules depend on which channels they are found in")
-    stability = _stability(plan, influence, modules, analyst)
+    stability = _stability(influence, modules, analyst)
     say(f"{name} layer: each whole module, over further pairs")
     check = _check(layer, plan, influence, modules, analyst)
     say(f"{name} layer: hybrids of each module")
@@ -166,14 +175,14 @@ def _layer(
 
 
 def _stability(
-    plan: ReportPlan, influence: InfluenceResult, modules: ModulesResult, analyst: Analyst
+    influence: InfluenceResult, modules: ModulesResult, analyst: Analyst
 ) -> StabilityResult | None:
-    """Stability at the plan's number of modules, where two thirds of the channels have so many."""
-    channels = int(np.count_nonzero(modules.labels >= 0))
-    if plan.k < 2 or channels < 3 or plan.k > channels - -(-channels // 3):
+    """Stability at this number of modules, where two thirds of the channels have so many."""
+    k, channels = modules.k, int(np.count_nonzero(modules.labels >= 0))
+    if k < 2 or channels < 3 or k > channels - -(-channels // 3) or modules.method is None:
         return None
     return analyst.stability(
-        StabilityTask(influence.maps, ks=(plan.k,), methods=(plan.method,), seed=plan.seeds[0])
+        StabilityTask(influence.maps, ks=(k,), methods=(modules.method,), seed=modules.seeds[0])
     )
 
 
@@ -197,7 +206,7 @@ def _check(
             labels=labels,
             pairs=min(plan.maps.pairs, CHECK_PAIRS),
             # Given pairs are all there are: then the modules are measured on them again.
-            first=0 if plan.gives_pairs else plan.maps.pairs,
+            first=0 if plan.gives_pairs else plan.maps.first + influence.pairs,
             stratified=False,
         )
     )
@@ -223,5 +232,5 @@ def _hybrids(
             fix=plan.maps.fix,
             precision=plan.maps.precision,
         )
-        for module in range(plan.k)
+        for module in range(modules.k)
     )

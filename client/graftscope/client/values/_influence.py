@@ -193,6 +193,12 @@ class InfluenceResult(Saved):
         interventions: What each map is of, where that is no channel and no module; else none.
         stopping: What came of a stopping rule; None where there was none.
         stratified: Whether every 32 pairs were spread evenly over each dimension of the latents.
+        subject: What each map is of: channels, modules or interventions; empty where a file of an
+            earlier version does not say.
+        seed: Decided the pairs; None where a file does not say, and so `first`.
+        first: Index of the first pair.
+        share: Names of inputs of which original 2 took original 1's value.
+        fixed: Names of inputs that were the same in every sample.
     """
 
     maps: Annotated[FloatArray, Axes("E H W", in_files=True)]
@@ -212,6 +218,11 @@ class InfluenceResult(Saved):
     interventions: tuple[Intervention, ...] = ()
     stopping: Stopping | None = None
     stratified: bool = False
+    subject: str = ""
+    seed: int | None = None
+    first: int | None = None
+    share: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
 
     BESIDE: ClassVar = ("map_shape",)
     IN_ARRAYS: ClassVar = ("interventions",)
@@ -284,18 +295,19 @@ class LayersResult(ByValue):
         """Tell what it is, without its numbers."""
         return f"<LayersResult of {', '.join(self.layers)}: {self.operation}>"
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, names: Sequence[str] | None = None) -> None:
         """Write an `.npz` file a layer, with its name before the suffix: ``maps.deconv1.npz``.
 
         Args:
             path: Such as ``maps.npz``.
+            names: What the files are called after, in the order of the layers; None for those.
 
         Raises:
             InputError: If its name does not end in ``.npz``.
             OutputError: If a file cannot be written.
         """
         file_name(path, ".npz")
-        for name, result in self.layers.items():
+        for name, result in zip(names or self.layers, self.layers.values(), strict=True):
             write_saved(result, layer_path(path, name), {_LAYERS: list(self.layers)})
 
     @classmethod
@@ -326,9 +338,11 @@ class LayersResult(ByValue):
             )
         said = next((about.told.get(_LAYERS) for about in files.values()), None)
         layers = {each.layer: each for each in found.values()}
-        missing = [layer_path(path, name) for name in said or () if name not in layers]
+        missing = [name for name in said or () if name not in layers]
         if missing:
-            raise NotFoundError(f"there is no file {missing[0]}, which belongs to {whole}")
+            raise NotFoundError(
+                f"there is no file of layer {missing[0]!r}, which belongs to {whole}"
+            )
         return cls({name: layers[name] for name in said or layers}, operations[0])
 
 

@@ -145,8 +145,22 @@ def _influence_from(
         operation=operation.name,
         interventions=tuple(Intervention(edits_of(each, get)) for each in _asked(operation)),
         stopping=_stopping_from(operation, response),
+        **_asked_of(metadata_of(operation).influence),
     )
     return _divided(found, response, arrays) if response.layers else found
+
+
+def _asked_of(request: analysis_service_pb2.InfluenceRequest) -> dict[str, Any]:
+    """What the request said that the response does not tell again."""
+    subjects = {"each_module": "modules", "each_intervention": "interventions"}
+    pairs = request.pairs
+    return {
+        "subject": subjects.get(request.WhichOneof("subject") or "", "channels"),
+        "seed": pairs.seed,
+        "first": pairs.first,
+        "share": tuple(pairs.share),
+        "fixed": tuple(sorted(pairs.fix.inputs)),
+    }
 
 
 def _asked(operation: operations_pb2.Operation) -> Iterable[intervention_pb2.Intervention]:
