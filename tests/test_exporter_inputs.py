@@ -79,7 +79,8 @@ def test_another_form_is_refused_with_what_is_wrong_and_all_forms(text: str, pro
         f"--input {text!r} cannot be read: {problem}; allowed: NAME=normal, "
         "NAME=normal:MEAN,DEVIATION, NAME=uniform:LOW,HIGH, NAME=truncated:T, "
         "NAME=choice:V1,V2,FIRST..LAST, NAME=classes:N, NAME=onehot:N, NAME=constant:NUMBER, "
-        "NAME=constant:FILE, NAME=file:FILE (FILE: .npz or .npy) or NAME=images:FOLDER,LOW,HIGH"
+        "NAME=constant:FILE, NAME=file:FILE (FILE: .npz or .npy), NAME=images:FOLDER,LOW,HIGH or "
+        "NAME=count"
     )
 
 

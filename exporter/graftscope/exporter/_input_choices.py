@@ -18,7 +18,8 @@ from graftscope.exporter.errors import SourceError
 FORMS: Final = (
     "NAME=normal, NAME=normal:MEAN,DEVIATION, NAME=uniform:LOW,HIGH, NAME=truncated:T, "
     "NAME=choice:V1,V2,FIRST..LAST, NAME=classes:N, NAME=onehot:N, NAME=constant:NUMBER, "
-    "NAME=constant:FILE, NAME=file:FILE (FILE: .npz or .npy) or NAME=images:FOLDER,LOW,HIGH"
+    "NAME=constant:FILE, NAME=file:FILE (FILE: .npz or .npy), NAME=images:FOLDER,LOW,HIGH or "
+    "NAME=count"
 )
 """What may follow --input, for messages."""
 
@@ -40,6 +41,7 @@ class InputKind(Enum):
     CONSTANT = "constant"
     FILE = "file"
     IMAGES = "images"
+    COUNT = "count"
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ _COUNTS: Final[Mapping[InputKind, tuple[int, ...]]] = {
     InputKind.CLASSES: (1,),
     InputKind.ONE_HOT: (1,),
     InputKind.IMAGES: (2,),
+    InputKind.COUNT: (0,),
 }
 """How many numbers each takes; what is not listed takes at least one."""
 

@@ -130,6 +130,11 @@ def _stated(known: KnownInput, choices: Mapping[str, InputChoice], kept: _Kept) 
     )
     choice = choices[known.name]
     match choice.kind:
+        case InputKind.COUNT:
+            raise SourceError(
+                f"{known} cannot be 'count', which is for an argument of a PyTorch method that is "
+                "the number of samples"
+            )
         case InputKind.CONSTANT | InputKind.FILE | InputKind.IMAGES:
             _keep(message, known, choice, kept)
         case InputKind.CLASSES | InputKind.ONE_HOT | InputKind.CHOICE:

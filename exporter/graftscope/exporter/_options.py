@@ -62,7 +62,7 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, Shape]:
 
     Args:
         texts: Each `NAME=EXTENT,EXTENT`, such as `z=100,1,1`, without the batch; `NAME=` for an
-            input of one number a sample.
+            input of one number a sample; `NAME=0` for labels of no width, which are no input.
 
     Raises:
         SourceError: If one has another form, or an input is named twice.
@@ -71,7 +71,9 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, Shape]:
     for text in texts:
         name, equals, rest = text.partition("=")
         extents = rest.split(",") if rest else []
-        fitting = all(each.isascii() and each.isdigit() and int(each) > 0 for each in extents)
+        fitting = extents == ["0"] or all(
+            each.isascii() and each.isdigit() and int(each) > 0 for each in extents
+        )
         if not (name and equals and fitting):
             raise SourceError(
                 f"--shape {text!r} cannot be read; allowed: NAME=EXTENT,EXTENT without the batch, "

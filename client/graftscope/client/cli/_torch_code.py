@@ -3,6 +3,7 @@
 It must not know files or servers; it writes code and never runs any.
 """
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 
@@ -64,7 +65,7 @@ def torch_code(model: Model, layer: Layer, modules: Mapping[int, Sequence[int]])
     """
     hook = torch_hook(model, layer)
     # Noise is what the module draws by itself.
-    given = [each.name for each in model.inputs if not each.noise]
+    given = [re.sub(r"\W", "_", each.name) for each in model.inputs if not each.noise]
     facts = {
         "layer": layer.name,
         "model": f"{model.name}@{model.digest[:12]}",

@@ -171,8 +171,9 @@ def export(
             "numbers), classes:N (a label, 0 to N - 1), onehot:N (the same as 1 among zeros); "
             "constant:NUMBER or constant:FILE (the same in every sample), file:FILE (one of its "
             "rows each sample; FILE: .npz or .npy), images:FOLDER,LOW,HIGH (an image of a folder "
-            "or zip, black as LOW and white as HIGH). May be repeated. Default: guessed where the "
-            "graph tells.",
+            "or zip, black as LOW and white as HIGH). Of a PyTorch method: styles.0=normal is the "
+            "first of a list, n=count the number of samples. May be repeated. Default: guessed "
+            "where the graph tells.",
         ),
     ] = None,
     shapes: Annotated[

@@ -44,7 +44,7 @@ def subject_from_factory(source: str, licence: str | None, options: Options) -> 
     chosen = make_inputs(arguments.known, arguments.choices)
     drawn = draw_latents(chosen.inputs, chosen.stored, _EXAMPLE_BATCH)
     examples = {name: torch.tensor(array) for name, array in drawn.items()}
-    call = MethodModule(made, tuple(examples))
+    call = MethodModule(made, tuple(examples), arguments.forms, arguments.latent)
     model = trace(call, examples, [IMAGE], title=made.title)
     require_image(image_of(model.graph))
     refuse_unfit(model)

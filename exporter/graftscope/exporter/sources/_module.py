@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from graftscope.exporter.errors import SourceError, SourceNotFoundError, one_line
+from graftscope.exporter.sources._forms import BatchDraw, Form, argument, parameter_of
 from graftscope.exporter.sources._wrapped import unwrapped
 
 _FACTORY: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -115,21 +116,33 @@ class MethodModule(nn.Module):
     them is said of the module.
     """
 
-    def __init__(self, made: Made, inputs: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        made: Made,
+        inputs: tuple[str, ...],
+        forms: Mapping[str, Form] | None = None,
+        latent: str | None = None,
+    ) -> None:
         """Wrap what a factory returned.
 
         Args:
             made: The module and how it is called; the module itself stays as it is.
-            inputs: The parameters that get a tensor each, in the order of the call's arguments.
+            inputs: What gets a tensor each, in the order of the call's arguments: parameters, and
+                elements of parameters that take lists.
+            forms: How parameters get their tensors that do not get just one, by name.
+            latent: The input that stands for what the method draws.
         """
         super().__init__()
         for registry in _REGISTRIES:
             vars(self)[registry] = vars(made.module)[registry]
-        self._made, self._inputs = made, inputs
+        self._made, self._inputs, self._latent = made, inputs, latent
         self._compute = getattr(made.module, made.method)
+        self._forms = dict(forms or {})
         known = {parameter.name: parameter.kind for parameter in made.parameters()}
+        given = (*(parameter_of(each, known) for each in inputs if each != latent), *self._forms)
+        self._taken = [name for name in known if name in given]
         self._positional = [
-            name for name in inputs if known[name] is inspect.Parameter.POSITIONAL_ONLY
+            name for name in self._taken if known[name] is inspect.Parameter.POSITIONAL_ONLY
         ]
 
     def forward(self, *tensors: Tensor) -> Tensor:
@@ -138,9 +151,28 @@ class MethodModule(nn.Module):
 
     def result(self, *tensors: Tensor) -> object:
         """Call the method; returns what is selected of what it gives."""
-        values = dict(zip(self._inputs, tensors, strict=True))
-        positional = [values.pop(name) for name in self._positional]
-        result = self._compute(*positional, **values, **self._made.keywords)
+        values, batch = dict(zip(self._inputs, tensors, strict=True)), tensors[0].shape[0]
+        if self._latent is None:
+            return self._called(values, batch)
+        with BatchDraw(batch, values.pop(self._latent)):
+            return self._called(values, batch)
+
+    def generate(self, values: Mapping[str, Tensor], batch: int) -> Tensor:
+        """Generate images.
+
+        Args:
+            values: A tensor (B, ...) for each of the inputs but the latent, by name.
+            batch: B.
+        """
+        return _image(self._made, self._called(values, batch))
+
+    def _called(self, values: Mapping[str, Tensor], batch: int) -> object:
+        arguments = {
+            name: argument(name, self._forms.get(name, Form.TENSOR), values, batch)
+            for name in self._taken
+        }
+        positional = [arguments.pop(name) for name in self._positional]
+        result = self._compute(*positional, **arguments, **self._made.keywords)
         return _selected(self._made, result)
 
 

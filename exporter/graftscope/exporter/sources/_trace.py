@@ -6,8 +6,8 @@ be compared with the graph must use the same ones.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from inspect import Parameter, signature
 from typing import Any, Final
@@ -58,8 +58,7 @@ def trace(
     title = title or type(module).__name__
     _require_evaluation_mode(module, title)
     try:
-        with quiet(*_CHATTY), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet(*_CHATTY), warnings.catch_warnings(action="ignore"), _unchecked():
             program = torch.onnx.export(
                 module,
                 tuple(examples.values()),
@@ -156,6 +155,18 @@ class Replay(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
 def versions() -> dict[str, str]:
     """Return the versions of what a graph is traced with."""
     return {package: version(package) for package in _MADE_WITH}
+
+
+@contextmanager
+def _unchecked() -> Iterator[None]:
+    """Let distributions take any parameters: their checks ask for values, and a graph has none."""
+    kind = torch.distributions.Distribution
+    before = kind._validate_args
+    kind.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        kind.set_default_validate_args(before)
 
 
 def _dynamic_shapes(module: nn.Module, count: int) -> tuple[object, ...]:
