@@ -103,6 +103,9 @@ class GatedPairs:
     def distinct_images(self, pairs: range) -> int:
         return self.inner.distinct_images(pairs)
 
+    def photographs1(self, pairs: range) -> NDArray[np.uint8] | None:
+        return self.inner.photographs1(pairs)
+
 
 @dataclass(frozen=True, eq=False)
 class PlainSets(ChannelSets):

@@ -177,6 +177,7 @@ class AsyncMethods:
         share: Sequence[str] = (),
         fix: Fixed | None = None,
         precision: Precision = Precision.FP32,
+        keep_photo: bool = False,
         encoding: None = None,
     ) -> HybridResult: ...
 
@@ -197,6 +198,7 @@ class AsyncMethods:
         share: Sequence[str] = (),
         fix: Fixed | None = None,
         precision: Precision = Precision.FP32,
+        keep_photo: bool = False,
         encoding: ImageEncoding | str,
     ) -> HybridFiles: ...
 
@@ -217,6 +219,7 @@ class AsyncMethods:
         fix: Fixed | None = None,
         precision: Precision = Precision.FP32,
         encoding: ImageEncoding | str | None = None,
+        keep_photo: bool = False,
     ) -> HybridResult | HybridFiles:
         """Make hybrids: original 1 with some channels' values from original 2 (Definition 5).
 
@@ -240,6 +243,9 @@ class AsyncMethods:
                 or arrays of the input's shape.
             precision: As of `generate`.
             encoding: As of `generate`.
+            keep_photo: Whether `HybridResult.edited` is wanted too: original 1's photograph +
+                (hybrid - original 1). Originals 1 must be photographs then, `Images` or
+                `ImagePairs`.
 
         Returns:
             Both originals and the hybrid of every pair; with an encoding each is a list of files.
@@ -259,6 +265,7 @@ class AsyncMethods:
             fix=fix,
             precision=precision,
             encoding=encoding,
+            keep_photo=keep_photo,
         )
         return cast(HybridResult | HybridFiles, await self._driver.run(calls.models.images(task)))
 

@@ -293,9 +293,12 @@ class HybridizeRequest(_message.Message):
     PAIRS_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     ENCODING_FIELD_NUMBER: _builtins.int
+    KEEP_PHOTO_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     precision: _precision_pb2.Precision.ValueType
     encoding: Global___ImageEncoding.ValueType
+    keep_photo: _builtins.bool
+    """Whether `photograph1` and `edited` are wanted; originals 1 are real images then."""
     @_builtins.property
     def intervention(self) -> _intervention_pb2.Intervention: ...
     @_builtins.property
@@ -308,10 +311,11 @@ class HybridizeRequest(_message.Message):
         pairs: _originals_pb2.Pairs | None = ...,
         precision: _precision_pb2.Precision.ValueType = ...,
         encoding: Global___ImageEncoding.ValueType = ...,
+        keep_photo: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["intervention", b"intervention", "pairs", b"pairs"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoding", b"encoding", "intervention", b"intervention", "model", b"model", "pairs", b"pairs", "precision", b"precision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoding", b"encoding", "intervention", b"intervention", "keep_photo", b"keep_photo", "model", b"model", "pairs", b"pairs", "precision", b"precision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -326,8 +330,13 @@ class HybridizeResponse(_message.Message):
     HYBRID_FIELD_NUMBER: _builtins.int
     EXECUTION_FIELD_NUMBER: _builtins.int
     DISTINCT_IMAGES_FIELD_NUMBER: _builtins.int
+    PHOTOGRAPH1_FIELD_NUMBER: _builtins.int
+    EDITED_FIELD_NUMBER: _builtins.int
+    CLIPPED_FIELD_NUMBER: _builtins.int
     distinct_images: _builtins.int
     """How many different real images were used; 0 where none were."""
+    clipped: _builtins.float
+    """Share of the values of `edited` that were clipped."""
     @_builtins.property
     def original1(self) -> _tensor_pb2.Array:
         """Each (B, C, H, W) FP32 in the generator's own range."""
@@ -338,6 +347,14 @@ class HybridizeResponse(_message.Message):
     def hybrid(self) -> _tensor_pb2.Array: ...
     @_builtins.property
     def execution(self) -> _precision_pb2.Execution: ...
+    @_builtins.property
+    def photograph1(self) -> _tensor_pb2.Array:
+        """With keep_photo, each (B, C, H, W) FP32 in the generator's range: the real image that original1 is
+        the reconstruction of; and photograph1 + (hybrid - original1), clipped to the range.
+        """
+
+    @_builtins.property
+    def edited(self) -> _tensor_pb2.Array: ...
     def __init__(
         self,
         *,
@@ -346,10 +363,13 @@ class HybridizeResponse(_message.Message):
         hybrid: _tensor_pb2.Array | None = ...,
         execution: _precision_pb2.Execution | None = ...,
         distinct_images: _builtins.int = ...,
+        photograph1: _tensor_pb2.Array | None = ...,
+        edited: _tensor_pb2.Array | None = ...,
+        clipped: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "hybrid", b"hybrid", "original1", b"original1", "original2", b"original2"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["edited", b"edited", "execution", b"execution", "hybrid", b"hybrid", "original1", b"original1", "original2", b"original2", "photograph1", b"photograph1"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["distinct_images", b"distinct_images", "execution", b"execution", "hybrid", b"hybrid", "original1", b"original1", "original2", b"original2"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clipped", b"clipped", "distinct_images", b"distinct_images", "edited", b"edited", "execution", b"execution", "hybrid", b"hybrid", "original1", b"original1", "original2", b"original2", "photograph1", b"photograph1"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

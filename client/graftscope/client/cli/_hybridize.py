@@ -46,6 +46,7 @@ from graftscope.client.values import (
     HybridsTask,
     ImagePairs,
     Originals,
+    lacks_second,
 )
 
 Asked = Annotated[
@@ -66,7 +67,8 @@ Image2Option = Annotated[
     typer.Option(
         "--image2",
         metavar="PATH",
-        help="Original 2, as many images as --image1.",
+        help="Original 2, as many images as --image1. Not needed where --intervene takes nothing "
+        "from original 2.",
         rich_help_panel=PAIRS,
     ),
 ]
@@ -117,8 +119,9 @@ def hybridize(
     with opened(server) as client:
         model, intervention = _chosen(client, which.model, given, chosen, layer, module)
         tell_images(model, 3 * asked["pairs"])
-        drawn = _image_pairs(image1, image2, originals, asked, model) or chosen_originals(
-            originals, model, asked
+        takes = intervention.takes_original2
+        drawn = _image_pairs(image1, image2, originals, asked, model, takes) or chosen_originals(
+            originals, model, asked, takes_second=takes
         )
         made = client.hybridize(
             model.name, intervention=intervention, originals=drawn, **asked.values
@@ -128,7 +131,7 @@ def hybridize(
     if isinstance(made, HybridFiles):
         _tell_files(model, intervention, made, saved(made, out), save_intervention, json)
     else:
-        _write_hybrids(made, out, model.image)
+        _write_hybrids(made, out, model.image, without_second=lacks_second(drawn))
         _tell(model, intervention, made, out, save_intervention, json)
 
 
@@ -157,6 +160,7 @@ def _tell(
 ) -> None:
     low, high = model.image.range
     change = float(np.abs(result.hybrid - result.original1).mean()) / (high - low)
+    clipped = None if result.edited is None else result.clipped
     at = ", ".join(intervention.layers)
     if json:
         facts = {
@@ -166,6 +170,7 @@ def _tell(
             "change_share": change,
             "out": out,
             "saved_intervention": saved,
+            **({} if clipped is None else {"clipped_share": clipped}),
         }
         say_json({**head(model, result.execution), **facts})
         return
@@ -173,9 +178,19 @@ def _tell(
         f"{counted(len(result.hybrid), 'hybrid')} of {model.name} at {at}, on average"
         f" {change:.2%} of the range away from original 1{written(out)}"
     )
+    if clipped is not None:
+        say(_edited(model, clipped))
     tell_how(result.execution)
     if saved:
         say(f"{intervention}{written(saved)}")
+
+
+def _edited(model: Model, clipped: float) -> str:
+    low, high = model.image.range
+    return (
+        f"edited photographs: photograph 1 + (hybrid - original 1), {clipped:.2%} of the values"
+        f" clipped to [{low:g}, {high:g}]"
+    )
 
 
 def _tell_files(
@@ -190,23 +205,35 @@ def _tell_files(
     count, out = len(files.hybrid), written_files["out"]
     if json:
         facts = {"layer": at, "intervention": str(intervention), "pairs": count, **written_files}
-        kept = {"saved_intervention": saved_intervention}
+        kept: dict[str, object] = {"saved_intervention": saved_intervention}
+        kept |= {} if files.edited is None else {"clipped_share": files.clipped}
         say_json({**head(model, files.execution), **facts, **kept})
         return
     say(f"{counted(count, 'hybrid')} of {model.name} at {at}, with both originals -> {out}")
+    if files.edited is not None:
+        say(_edited(model, files.clipped))
     tell_how(files.execution)
     if saved_intervention:
         say(f"{intervention}{written(saved_intervention)}")
 
 
-def _write_hybrids(result: HybridResult, out: Path | None, image: ImageFormat) -> None:
+def _write_hybrids(
+    result: HybridResult, out: Path | None, image: ImageFormat, *, without_second: bool
+) -> None:
     if out and out.suffix == ".png":
         # Pillow takes a while to import.
         from graftscope.client.pictures import image_grid_png
 
-        rows = (result.original1, result.original2, result.hybrid)
-        labels = ("original 1", "original 2", "hybrid")
-        write_bytes(out, image_grid_png(rows, labels, image_range=image.range))
+        rows = {
+            "photograph 1": result.photograph1,
+            "original 1": result.original1,
+            "original 2": None if without_second else result.original2,
+            "hybrid": result.hybrid,
+            "edited photograph": result.edited,
+        }
+        drawn = {label: images for label, images in rows.items() if images is not None}
+        picture = image_grid_png(list(drawn.values()), list(drawn), image_range=image.range)
+        write_bytes(out, picture)
     elif out:
         result.save(out)
 
@@ -217,11 +244,13 @@ def _image_pairs(
     originals: OriginalsOptions,
     asked: Given[HybridsTask],
     model: Model,
+    takes_second: bool,
 ) -> Originals | None:
     if image1 is None and image2 is None:
         return None
-    if image1 is None or image2 is None:
+    if image1 is None or (image2 is None and takes_second):
         raise UsageError("--image1 and --image2 go together: a pair needs both originals")
     if originals != OriginalsOptions() or asked.options("pairs", "seed"):
         raise UsageError("--image1 and --image2 are all the pairs: leave out other originals")
-    return ImagePairs(read_pictures(image1, model), read_pictures(image2, model))
+    second = None if image2 is None else read_pictures(image2, model)
+    return ImagePairs(read_pictures(image1, model), second)

@@ -89,7 +89,8 @@ def influence(
     given = [Intervention.load(path) for path in intervene or ()]
     with opened(server) as client:
         model, subject = _subject(client, which.model, given, chosen, place, layers)
-        drawn = chosen_originals(originals, model, asked)
+        takes = not given or any(each.takes_original2 for each in given)
+        drawn = chosen_originals(originals, model, asked, takes_second=takes)
         task = asked(model=model.name, originals=drawn, **subject)
         if dry_run:
             tell_dry_run(client, [task], json)

@@ -51,7 +51,7 @@ def check_target(out: Path | None, *suffixes: str, option: str = "--out") -> Non
 
 
 def chosen_originals(
-    options: OriginalsOptions, model: Model, asked: Given[Any]
+    options: OriginalsOptions, model: Model, asked: Given[Any], *, takes_second: bool = True
 ) -> Originals | None:
     """Find where the pairs of originals come from.
 
@@ -59,19 +59,24 @@ def chosen_originals(
         options: What was said of it.
         model: Whose images or latents.
         asked: The request, whose number of pairs must be left open where latents are all of them.
+        takes_second: Whether values are taken from original 2; else it may be left out.
 
     Raises:
         UsageError: If options contradict each other, or one of two is missing.
     """
     if options.latents1 is None and options.latents2 is None:
         return named_originals(options.originals, model)
-    if options.latents1 is None or options.latents2 is None:
+    if options.latents1 is None or (options.latents2 is None and takes_second):
         raise UsageError("--latents1 and --latents2 go together: a pair needs both originals")
     if options.originals is not None or "pairs" in asked.said:
         raise UsageError(
             "--latents1 and --latents2 are all the pairs: leave out --originals, --pairs"
         )
-    return LatentPairs(read_latents(options.latents1, model), read_latents(options.latents2, model))
+    second = options.latents2
+    return LatentPairs(
+        read_latents(options.latents1, model),
+        None if second is None else read_latents(second, model),
+    )
 
 
 def named_originals(name: str | None, model: Model) -> Originals | None:

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from graftscope.client.arrays import ByValue, write_bytes
 from graftscope.client.errors import InputError
-from graftscope.client.interventions._actions import Action, Blend, Donor, ImageDonor, Swap
+from graftscope.client.interventions._actions import (
+    Action,
+    Blend,
+    Donor,
+    ImageDonor,
+    Original2,
+    Swap,
+)
 from graftscope.client.interventions._edits import Edit, Mask, Rectangle, require
 from graftscope.client.interventions._files import read_file, read_json, to_json
 from graftscope.client.models import ImageFormat, Layer, LayerKind, Model
@@ -121,6 +128,15 @@ class Intervention(ByValue):
     def layers(self) -> tuple[str, ...]:
         """The layers' names as the edits give them, each once."""
         return tuple(dict.fromkeys(edit.layer for edit in self.edits))
+
+    @property
+    def takes_original2(self) -> bool:
+        """Whether an edit takes values from original 2, and not from a donor of its own."""
+        actions = [edit.action for edit in self.edits]
+        return any(
+            isinstance(action, Swap | Blend) and isinstance(action.donor, Original2)
+            for action in actions
+        )
 
     def fitted(self, model: Model) -> "Intervention":
         """Give masks and donors' images the size that a model needs.

@@ -43,6 +43,7 @@ from graftscope.client.values._pairs import (
     Prior,
     fixed,
     fixed_values,
+    lacks_second,
 )
 from graftscope.client.values._samples import (
     Posterior,
@@ -112,6 +113,7 @@ __all__ = [
     "divided",
     "fixed",
     "fixed_values",
+    "lacks_second",
     "layer_path",
     "told_stop",
 ]

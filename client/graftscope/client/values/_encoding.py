@@ -1,6 +1,6 @@
 """Images as files: 8 bits a channel, encoded by the server."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeAlias
@@ -22,6 +22,8 @@ from graftscope.client.errors import InputError, NotFoundError, OutputError
 
 _COUNT = "count"
 """Where a folder's file says how many images of a kind there are."""
+_KEPT = "kept"
+"""Where it says which of the optional kinds there are."""
 
 
 class ImageEncoding(StrEnum):
@@ -49,6 +51,8 @@ class SavedFiles(Saved):
 
     FILES: ClassVar[Mapping[str, str]] = {}
     """Fields that are lists of files, and what those files' names end in, before the suffix."""
+    OPTIONAL: ClassVar[tuple[str, ...]] = ()
+    """Those among them that may be None: no files."""
     BESIDE: ClassVar[str]
     """The `.npz` file of the folder that says the rest."""
 
@@ -74,11 +78,13 @@ class SavedFiles(Saved):
         files = {
             folder / f"{at:04d}{ending}.{self.encoding}": content
             for name, ending in self.FILES.items()
-            for at, content in enumerate(getattr(self, name))
+            for at, content in enumerate(getattr(self, name) or ())
         }
         for each, content in files.items():
             write_bytes(each, content)
-        write_saved(self, folder / self.BESIDE, {_COUNT: len(files) // len(self.FILES)})
+        count = len(getattr(self, next(iter(self.FILES))))
+        kept = [name for name in self.OPTIONAL if getattr(self, name) is not None]
+        write_saved(self, folder / self.BESIDE, {_COUNT: count, _KEPT: kept})
         return sorted(files)
 
     @classmethod
@@ -108,14 +114,18 @@ class SavedFiles(Saved):
         about.require(cls.__name__, beside)
         with naming(beside):
             count, encoding = about.told.get(_COUNT, 0), about.told.get("encoding", "")
-            return cls._loaded(read_npz(beside), about, **cls._named(folder, count, encoding))
+            files = cls._named(folder, count, encoding, about.told.get(_KEPT, ()))
+            return cls._loaded(read_npz(beside), about, **files)
 
     @classmethod
-    def _named(cls, folder: Path, count: int, encoding: str) -> dict[str, list[bytes]]:
-        """Read so many files of each field."""
+    def _named(
+        cls, folder: Path, count: int, encoding: str, kept: Sequence[str] = ()
+    ) -> dict[str, list[bytes]]:
+        """Read so many files of each field; of the optional ones, of those that were kept."""
         return {
             name: [read_bytes(folder / f"{at:04d}{ending}.{encoding}") for at in range(count)]
             for name, ending in cls.FILES.items()
+            if name not in cls.OPTIONAL or name in kept
         }
 
     @classmethod

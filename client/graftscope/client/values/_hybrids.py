@@ -5,12 +5,12 @@ Axis letters: B pairs, C channels, c colours, H, W pixels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.arrays import Arrays, Axes, Checked, Saved, Source
+from graftscope.client.arrays import Arrays, Axes, Checked, Flag, Saved, Source
 from graftscope.client.errors import UsageError
 from graftscope.client.interventions import Edit, Intervention, ModuleOf
 from graftscope.client.values._contents import model_version
@@ -19,12 +19,28 @@ from graftscope.client.values._execution import Execution, Precision, WantedPrec
 from graftscope.client.values._pairs import (
     FirstPair,
     FixedInputs,
+    ImagePairs,
+    Images,
     Originals,
     PairCount,
     Pairs,
     PairSeed,
     Shared,
 )
+
+KeepPhoto: TypeAlias = Annotated[
+    bool,
+    Flag(
+        "--keep-photo",
+        "",
+        "Also give the edited photograph: photograph 1 + (hybrid - original 1). Original 1 is the "
+        "photograph's reconstruction; what the hybrid changes of it is added to the photograph, "
+        "which keeps all that the generator cannot draw. The sum is clipped to the range of "
+        "images, and it is said how much was. Original 1 must be a photograph: --image1, or "
+        "--originals PATH.",
+    ),
+]
+"""Whether photographs are edited too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +67,8 @@ class HybridsTask(Checked):
             or arrays of the input's shape.
         precision: As of `generate`.
         encoding: As of `generate`.
+        keep_photo: Whether `HybridResult.edited` is wanted too: original 1's photograph + (hybrid
+            - original 1). Originals 1 must be photographs then, `Images` or `ImagePairs`.
     """
 
     model: str
@@ -67,15 +85,23 @@ class HybridsTask(Checked):
     fix: FixedInputs = None
     precision: WantedPrecision = Precision.FP32
     encoding: WantedEncoding = None
+    keep_photo: KeepPhoto = False
 
     def request(self) -> dict[str, object]:
         """Say it in the contract's fields."""
+        meant = self.meant()
+        if self.keep_photo and not isinstance(self.originals, Images | ImagePairs):
+            raise UsageError(
+                "there is no photograph to keep: originals 1 must be photographs, by --image1 or"
+                " --originals PATH, in Python by ImagePairs or Images"
+            )
         return {
             "model": self.model,
-            "intervention": self.meant(),
-            "pairs": Pairs.of(self),
+            "intervention": meant,
+            "pairs": Pairs.of(self, takes_second=meant.takes_original2),
             "precision": self.precision,
             "encoding": self.encoding,
+            "keep_photo": self.keep_photo,
         }
 
     def meant(self) -> Intervention:
@@ -114,6 +140,10 @@ class HybridResult(Saved):
         distinct_images: How many different real images were used; 0 where none were.
         execution: What computed them.
         model: The model's name.
+        photograph1: Where photographs are kept, those that original 1 is the reconstruction of, in
+            the generator's range; else None.
+        edited: `photograph1` + (`hybrid` - `original1`), clipped to that range; else None.
+        clipped: The share of the values of `edited` that were clipped.
     """
 
     original1: Annotated[NDArray[np.float32], Axes("B c H W")]
@@ -122,6 +152,9 @@ class HybridResult(Saved):
     distinct_images: int
     execution: Execution
     model: str = ""
+    photograph1: Annotated[NDArray[np.float32] | None, Axes("B c H W", optional=True)] = None
+    edited: Annotated[NDArray[np.float32] | None, Axes("B c H W", optional=True)] = None
+    clipped: float = 0.0
 
     def __repr__(self) -> str:
         """Tell what it is, without its numbers."""
@@ -145,6 +178,9 @@ class HybridFiles(SavedFiles):
         distinct_images: How many different real images were used; 0 where none were.
         execution: What computed them.
         model: The model's name.
+        photograph1: Where photographs are kept, a file for every pair; else None.
+        edited: Likewise.
+        clipped: Likewise.
     """
 
     original1: list[bytes]
@@ -154,10 +190,16 @@ class HybridFiles(SavedFiles):
     distinct_images: int
     execution: Execution
     model: str = ""
+    photograph1: list[bytes] | None = None
+    edited: list[bytes] | None = None
+    clipped: float = 0.0
 
-    FILES: ClassVar = {"original1": "-original1", "original2": "-original2", "hybrid": "-hybrid"}
+    FILES: ClassVar = {
+        name: f"-{name}" for name in ("original1", "original2", "hybrid", "photograph1", "edited")
+    }
+    OPTIONAL: ClassVar = ("photograph1", "edited")
     BESIDE: ClassVar = "hybrids.npz"
-    IN_ARRAYS: ClassVar = ("original1", "original2", "hybrid")
+    IN_ARRAYS: ClassVar = tuple(FILES)
 
     def __repr__(self) -> str:
         """Tell what it is, without its bytes."""

@@ -145,7 +145,12 @@ class InfluenceTask(Checked):
                 subject = {"each_module": np.asarray(labels)}
             case _:
                 subject = {"each_channel": self.channels or ()}
-        return {**said, **subject, "pairs": Pairs.of(self)}
+        given = self.interventions
+        # What is no intervention is refused when it is written down.
+        takes = given is None or any(
+            not isinstance(each, Intervention) or each.takes_original2 for each in given
+        )
+        return {**said, **subject, "pairs": Pairs.of(self, takes_second=takes)}
 
     def _require_one_subject(self) -> None:
         chosen = self.channels is not None or self.labels is not None

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from graftscope import codec
 from graftscope.client.arrays import Checked, Flag, Latents, Names, Whole, finite, latents
-from graftscope.client.errors import InputError
+from graftscope.client.errors import InputError, UsageError
 from graftscope.client.models import Input, Model
 
 PAIRS = "Pairs of originals"
@@ -50,11 +50,12 @@ class LatentPairs:
 
     Args:
         latents1: Original 1's latents, by the name of the generator's input, each (B, ...).
-        latents2: Original 2's.
+        latents2: Original 2's; None where interventions take nothing from it: it is then original
+            1 over again.
     """
 
     latents1: Latents
-    latents2: Latents
+    latents2: Latents | None = None
 
     def __len__(self) -> int:
         """How many pairs there are."""
@@ -63,7 +64,8 @@ class LatentPairs:
     def __post_init__(self) -> None:
         """Keep single precision: generators compute in it, while numpy draws in double."""
         for name in ("latents1", "latents2"):
-            object.__setattr__(self, name, single(name, getattr(self, name)))
+            given = getattr(self, name)
+            object.__setattr__(self, name, None if given is None else single(name, given))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +74,12 @@ class ImagePairs:
 
     Args:
         images1: (B, H, W, c) uint8, of the generator's image size.
-        images2: The same shape.
+        images2: The same shape; None where interventions take nothing from original 2: it is then
+            original 1 over again.
     """
 
     images1: NDArray[np.uint8]
-    images2: NDArray[np.uint8]
+    images2: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         """How many pairs there are."""
@@ -177,19 +180,51 @@ class Pairs(Checked):
             super().__post_init__()
 
     @classmethod
-    def of(cls, task: object, **said: object) -> Self:
+    def of(cls, task: object, *, takes_second: bool = True, **said: object) -> Self:
         """Gather what a request says of its pairs under the same names.
 
         Args:
             task: The request; its `pairs` is their number.
+            takes_second: Whether values are taken from original 2.
             **said: What it says under other names.
+
+        Raises:
+            UsageError: If pairs lack an original 2 from which values are taken.
         """
         found = {
             field.name: getattr(task, field.name)
             for field in fields(cls)
             if hasattr(task, field.name)
         }
+        found["originals"] = _both(found.get("originals"), takes_second)
         return cls(**{"count": getattr(task, "pairs", None), **found, **said})
+
+
+def lacks_second(originals: Originals | None) -> bool:
+    """Tell whether originals are pairs that are given without an original 2."""
+    match originals:
+        case LatentPairs():
+            return originals.latents2 is None
+        case ImagePairs():
+            return originals.images2 is None
+    return False
+
+
+def _both(originals: Originals | None, takes_second: bool) -> Originals | None:
+    """Give pairs without an original 2 original 1 in its place, where nothing is taken from it."""
+    if not lacks_second(originals):
+        return originals
+    if takes_second:
+        raise UsageError(
+            f"{type(originals).__name__} holds original 1 alone, and values are taken from original"
+            " 2: give both, or an intervention whose donors are its own"
+        )
+    match originals:
+        case LatentPairs():
+            return LatentPairs(originals.latents1, originals.latents1)
+        case ImagePairs():
+            return ImagePairs(originals.images1, originals.images1)
+    return originals
 
 
 def fixed(task: Any, model: Model) -> Any:

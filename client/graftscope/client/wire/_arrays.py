@@ -237,7 +237,7 @@ class Read:
 
 
 def _is_files(wanted: Any) -> bool:
-    return bool(wanted == list[bytes])
+    return wanted in (list[bytes], list[bytes] | None)
 
 
 def _element_type(wanted: Any) -> Any:

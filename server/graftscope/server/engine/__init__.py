@@ -22,6 +22,7 @@ from graftscope.server.engine._devices import (
     check_device,
     describe_devices,
 )
+from graftscope.server.engine._edited_photographs import EditedPhotographs, edit_photographs
 from graftscope.server.engine._edits import (
     ORIGINAL2,
     Donor,
@@ -99,6 +100,7 @@ __all__ = [
     "Donor",
     "DrawnImagePairs",
     "Edit",
+    "EditedPhotographs",
     "EncodedPairs",
     "Generator",
     "GivenImagePairs",
@@ -132,6 +134,7 @@ __all__ = [
     "complete",
     "describe_devices",
     "deviation",
+    "edit_photographs",
     "encode",
     "find_bundles",
     "grafting",

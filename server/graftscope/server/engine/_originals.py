@@ -36,6 +36,9 @@ class PairSource(Protocol):
     def distinct_images(self, pairs: range) -> int:
         """How many different real images these pairs use; 0 where none are."""
 
+    def photographs1(self, pairs: range) -> NDArray[np.uint8] | None:
+        """The real images of originals 1, (B, H, W, c); None where there are none."""
+
 
 @dataclass(frozen=True)
 class PriorPairs:
@@ -60,6 +63,9 @@ class PriorPairs:
     def distinct_images(self, pairs: range) -> int:
         """None are used."""
         return 0
+
+    def photographs1(self, pairs: range) -> None:
+        """There are none."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,9 @@ class EncodedPairs:
         """None are used: the Gaussian stands in for them."""
         return 0
 
+    def photographs1(self, pairs: range) -> None:
+        """There are none."""
+
 
 @dataclass(frozen=True, eq=False)
 class DrawnImagePairs:
@@ -115,6 +124,10 @@ class DrawnImagePairs:
     def distinct_images(self, pairs: range) -> int:
         """As `PairSource`."""
         return len(np.unique(np.concatenate(self._indices(pairs))))
+
+    def photographs1(self, pairs: range) -> NDArray[np.uint8]:
+        """As `PairSource`."""
+        return self.images[self._indices(pairs)[0]]
 
     def _indices(self, pairs: range) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         first, second = (each.images(len(self.images)) for each in _both(self.seed, pairs))
@@ -137,6 +150,9 @@ class GivenPairs:
         """None are used."""
         return 0
 
+    def photographs1(self, pairs: range) -> None:
+        """There are none."""
+
 
 @dataclass(frozen=True, eq=False)
 class GivenImagePairs:
@@ -158,6 +174,10 @@ class GivenImagePairs:
         """As `PairSource`."""
         rows = slice(pairs.start, pairs.stop)
         return len(np.unique(np.concatenate([self.images1[rows], self.images2[rows]]), axis=0))
+
+    def photographs1(self, pairs: range) -> NDArray[np.uint8]:
+        """As `PairSource`."""
+        return self.images1[pairs.start : pairs.stop]
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +216,10 @@ class ConstrainedPairs:
     def distinct_images(self, pairs: range) -> int:
         """As `PairSource`."""
         return self.source.distinct_images(pairs)
+
+    def photographs1(self, pairs: range) -> NDArray[np.uint8] | None:
+        """As `PairSource`."""
+        return self.source.photographs1(pairs)
 
 
 def encode(generator: Generator, images: NDArray[np.uint8]) -> Latents:

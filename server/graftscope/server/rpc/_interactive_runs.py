@@ -65,6 +65,10 @@ class LateSource:
         """As `PairSource`."""
         return self._source.distinct_images(pairs)
 
+    def photographs1(self, pairs: range) -> NDArray[np.uint8] | None:
+        """As `PairSource`."""
+        return self._source.photographs1(pairs)
+
 
 class InteractiveRuns:
     """Makes what is asked for; what nobody waits for any more is stopped.

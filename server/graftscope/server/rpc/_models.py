@@ -6,7 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.server.engine import Catalogue, Generator, Intervention, PairSource, Ran
+from graftscope.server.engine import (
+    Catalogue,
+    EditedPhotographs,
+    Generator,
+    Hybrids,
+    Intervention,
+    PairSource,
+    Ran,
+    edit_photographs,
+)
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import InterventionSpec, OriginalsSpec, Resolver
 from graftscope.server.rpc._arrays import Arrays
@@ -28,6 +37,10 @@ from graftscope.v1 import (
 
 # What one call may answer with; more is asked for in several.
 _REPLY_LIMIT_BYTES = 256 * 2**20
+
+
+# Kinds of originals that are real images.
+_REAL = ("images", "image_pairs")
 
 
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
@@ -98,13 +111,20 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         generator = self._catalogue.find(request.model)
         encoding = parse_encoding(request.encoding, generator.manifest.image)
         intervention, source, pairs = await self._call(generator).hybrids(request)
-        _check_size(generator, len(pairs), images=3)
+        _check_size(generator, len(pairs), images=5 if request.keep_photo else 3)
+        if request.keep_photo:
+            _check_photographs(source)
         ran = await self._runs.hybrids(generator, wanted, intervention, source, pairs)
         response = model_service_pb2.HybridizeResponse(
             execution=_execution(generator, ran),
             distinct_images=await _distinct_images(source, pairs),
         )
-        for name, images in vars(ran.made).items():
+        given = vars(ran.made)
+        if request.keep_photo:
+            kept = await asyncio.to_thread(_edited, generator, source, pairs, ran.made)
+            response.clipped = kept.clipped
+            given = {**given, "photograph1": kept.photograph1, "edited": kept.edited}
+        for name, images in given.items():
             await self._fill(getattr(response, name), images, encoding, generator)
         return response
 
@@ -190,8 +210,25 @@ def _model(generator: Generator) -> model_service_pb2.Model:
     return model_service_pb2.Model(name=f"models/{manifest.name}", bundle=manifest)
 
 
+def _check_photographs(source: PairSource) -> None:
+    if source.kind not in _REAL:
+        raise InvalidInput(
+            f"keep_photo adds what changes to photographs, and originals are {source.kind}; "
+            f"{' and '.join(_REAL)} are allowed",
+            field="keep_photo",
+        )
+
+
+def _edited(
+    generator: Generator, source: PairSource, pairs: range, hybrids: Hybrids
+) -> EditedPhotographs:
+    photographs = source.photographs1(pairs)
+    assert photographs is not None  # of their kind
+    return edit_photographs(photographs, hybrids, generator.manifest.image)
+
+
 async def _distinct_images(source: PairSource, pairs: range) -> int:
-    if source.kind not in ("images", "image_pairs"):
+    if source.kind not in _REAL:
         return 0
     return await asyncio.to_thread(source.distinct_images, pairs)
 
