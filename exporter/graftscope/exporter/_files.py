@@ -15,7 +15,7 @@ import onnx_ir as ir
 from safetensors.numpy import save
 
 from graftscope.bundle import FORMAT, digest, file_sha256, write_originals
-from graftscope.exporter._subject import TOLERANCE, Agreement, EncoderSubject, GeneratorSubject
+from graftscope.exporter._subject import Agreement, EncoderSubject, GeneratorSubject
 from graftscope.exporter.errors import SourceError
 from graftscope.graph import (
     Cost,
@@ -96,6 +96,8 @@ def state_agreement(
         provenance.agreement.source_allowed = subject.agreement.source
         provenance.agreement.source_found = found
         provenance.agreement.halves_allowed = subject.agreement.halves
+        provenance.agreement.source_usual = subject.agreement.usual_source or 0.0
+        provenance.agreement.halves_usual = subject.agreement.usual_halves or 0.0
 
 
 def agreement_notes(provenance: bundle_pb2.Provenance) -> tuple[str, ...]:
@@ -103,15 +105,18 @@ def agreement_notes(provenance: bundle_pb2.Provenance) -> tuple[str, ...]:
     if not provenance.HasField("agreement"):
         return ()
     stated = provenance.agreement
+    told = f"images are within {stated.source_found:.2g} of the range of the source's"
+    if not stated.halves_usual:
+        return (f"{told}, which rounds on the way; allowed: {stated.source_allowed:.2g}",)
     return (
-        f"images are within {stated.source_found:.2g} of the range of the source's; allowed: "
-        f"{stated.source_allowed:.2g}, since it rounds on the way",
-        *(
-            [f"halves may give images that are {stated.halves_allowed:.2g} of the range apart"]
-            if stated.halves_allowed > TOLERANCE
-            else []
-        ),
+        f"{told}; allowed: {_told(stated.source_usual, stated.source_allowed)}",
+        "where ONNX Runtime optimises the halves, their images may differ from the generator's by "
+        f"{_told(stated.halves_usual, stated.halves_allowed)}",
     )
+
+
+def _told(usual: float, most: float) -> str:
+    return f"{usual:.2g}, and {most:.2g} where a number is rounded to the step beside"
 
 
 def _image(subject: GeneratorSubject) -> bundle_pb2.Image:

@@ -43,6 +43,8 @@ from graftscope.v1 import bundle_pb2
 
 BATCHES: Final = (1, 3)
 _BATCHES_IF_EXPENSIVE: Final = (1, 2)
+_BATCHES_IF_QUANTISED: Final = (1, 8)
+_BATCHES_IF_BOTH: Final = (1, 4)
 _EXPENSIVE_MFLOP: Final = 20_000
 """A generator of 1024 x 1024 pixels needs more for one sample; a proof runs every layer."""
 
@@ -80,7 +82,10 @@ class Proof:
     def batches(self) -> tuple[int, ...]:
         """Numbers of samples that everything is proved with, the largest last."""
         costs = [layer.upstream_mflop + layer.downstream_mflop for layer in self.manifest.layers]
-        return BATCHES if max(costs, default=0) < _EXPENSIVE_MFLOP else _BATCHES_IF_EXPENSIVE
+        expensive = max(costs, default=0) >= _EXPENSIVE_MFLOP
+        if self.agreement.rounds:
+            return _BATCHES_IF_BOTH if expensive else _BATCHES_IF_QUANTISED
+        return _BATCHES_IF_EXPENSIVE if expensive else BATCHES
 
     @property
     def steps(self) -> int:
@@ -91,6 +96,20 @@ class Proof:
     def allowed(self) -> float:
         """Largest difference between images where arithmetic may be reordered."""
         return self.agreement.halves * self._width
+
+    @property
+    def usual(self) -> float | None:
+        """As `allowed`, in half of a batch's images at least; None for no difference."""
+        usual = self.agreement.usual_halves
+        return None if usual is None else usual * self._width
+
+    @property
+    def _allowed_from_source(self) -> tuple[float, float | None]:
+        usual = self.agreement.usual_source
+        return (
+            self.agreement.source * self._width,
+            None if usual is None else usual * self._width,
+        )
 
     @property
     def _width(self) -> float:
@@ -122,7 +141,8 @@ class Proof:
                 crossing = self._prove_layer(layer, latents, images, optimised)
                 if optimised:
                     whole = images[self.batches[-1]]
-                    prove_splicing(self.folder, layer, crossing, whole, self.allowed)
+                    allowed, usual = self.allowed, self.usual
+                    prove_splicing(self.folder, layer, crossing, whole, allowed, usual)
                 report()
         return apart / self._width
 
@@ -149,7 +169,8 @@ class Proof:
             self._check_image(image, batch)
             where = f"the generator's images, of a batch of {batch},"
             whole = images[self.batches[-1]][:batch]
-            _compare(f"{where} against those of {self.batches[-1]}", image, whole, self.allowed)
+            what = f"{where} against those of {self.batches[-1]}"
+            _compare(what, image, whole, self.allowed, self.usual)
         return images, self._compare_with_source(session, latents, images)
 
     def _compare_with_source(
@@ -167,9 +188,9 @@ class Proof:
             (expected,) = self.generator(given)
             where = f"the generator's images, of a batch of {batch},"
             noise = " with all noise held at one value" if draws else ""
-            allowed = self.agreement.source * self._width
             what = f"{where} against its source's{noise}"
-            apart = max(apart, _compare(what, image, expected, allowed, self.suspect))
+            found = _compare(what, image, expected, *self._allowed_from_source, self.suspect)
+            apart = max(apart, found)
         return apart
 
     def _check_image(self, image: NDArray[np.float32], batch: int) -> None:
@@ -211,6 +232,7 @@ class Proof:
                 found,
                 image,
                 self.allowed if optimised else 0.0,
+                self.usual if optimised else None,
             )
         return crossing
 
@@ -234,6 +256,7 @@ def prove_splicing(
     crossing: Arrays,
     images: NDArray[np.float32],
     allowed: float,
+    usual: float | None = None,
 ) -> None:
     """Prove that splicing no channel of a layer gives original 1, and an effect of 0.
 
@@ -244,6 +267,7 @@ def prove_splicing(
             original 2 is the sample before in the batch.
         images: The generator's images of them, (B, c, H, W).
         allowed: Largest difference between images.
+        usual: Largest difference in half of them; None for the same.
 
     Raises:
         ProofError: If the layer cannot be spliced, or it gives something else.
@@ -257,10 +281,10 @@ def prove_splicing(
     }
     what = f"layer {layer.name!r}: splicing no channel, against original 1 (batch {len(images)}),"
     hybrids = _spliced(folder, layer, reduced=False).run(tensors)[HYBRIDS]
-    _compare(what, hybrids, images, allowed)
+    _compare(what, hybrids, images, allowed, usual)
     effects = _spliced(folder, layer, reduced=True).run(tensors)[PIXEL_MEANS]
     what = f"layer {layer.name!r}: the effect of splicing no channel (batch {len(images)})"
-    _compare(what, effects, np.zeros((1, len(images))), allowed)
+    _compare(what, effects.T, np.zeros((len(images), 1)), allowed, usual)
 
 
 def _spliced(folder: Path, layer: bundle_pb2.Layer, *, reduced: bool) -> CpuSession:
@@ -291,6 +315,7 @@ def _compare(
     found: NDArray[np.floating],
     expected: NDArray[np.floating],
     allowed: float,
+    usual: float | None = None,
     suspect: str = "",
 ) -> float:
     """Refuse numbers that are further apart than allowed.
@@ -300,6 +325,7 @@ def _compare(
         found: The numbers.
         expected: What they should be, of the same shape.
         allowed: The largest difference.
+        usual: The largest difference in half of several samples; None for the same.
         suspect: What may be the cause; ends the message.
 
     Returns:
@@ -311,10 +337,17 @@ def _compare(
     cause = f"; {suspect}" if suspect else ""
     if found.shape != expected.shape:
         raise ProofError(f"{what} has shape {found.shape}, not {expected.shape}{cause}")
-    difference = float(np.abs(found.astype(np.float64) - expected).max())
+    differences = np.abs(found.astype(np.float64) - expected)
+    difference = float(differences.max())
     # Written so that a difference that is not a number is refused too.
     if not difference <= allowed:
         raise ProofError(f"{what} is off by {difference:.3g}; allowed: {allowed:.3g}{cause}")
+    if usual is not None and len(differences) > 1:
+        half = float(np.median(differences.reshape(len(differences), -1).max(axis=1)))
+        if not half <= usual:
+            raise ProofError(
+                f"{what} is off by {half:.3g} in half of the samples; allowed: {usual:.3g}{cause}"
+            )
     return difference
 
 

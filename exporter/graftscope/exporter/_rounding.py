@@ -2,8 +2,8 @@
 
 A generator in float16, or a quantised one, rounds what its layers give. The same network computed
 in another order, or without the rounding, gives images that differ by more than the last digits;
-by how much is measured: what is rounded is moved at random, by up to half a step, and the
-largest move of a pixel counts. What is allowed is a multiple of it.
+by how much is measured: `dither` moves at random what is rounded, and the largest move of a pixel
+counts. What is allowed is a multiple of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from graftscope.exporter._samples import draw_latents
 from graftscope.exporter._sessions import CpuSession
@@ -20,7 +21,7 @@ from graftscope.graph import dither, rounds
 from graftscope.v1 import bundle_pb2
 
 _SAMPLES: Final = 2
-_MOVES: Final = 3
+_MOVES: Final = 4
 _FACTOR: Final = 4.0
 """Over the largest of a few random moves, which is no bound by itself."""
 
@@ -55,15 +56,28 @@ def measure_agreement(
         return Agreement()
     latents = draw_latents(inputs, stored, _SAMPLES, seed=2)
 
-    def move(moved: Mapping[str, float]) -> float:
-        (image,) = _session(model, folder).run(latents).values()
-        copies = (dither(model, moved, seed) for seed in range(_MOVES))
-        images = [next(iter(_session(copy, folder).run(latents).values())) for copy in copies]
-        apart = max(float(np.abs(each.astype(np.float64) - image).max()) for each in images)
-        return max(TOLERANCE, _FACTOR * apart / width)
+    (image,) = _session(model, folder).run(latents).values()
 
-    halves = move({}) if rounds(model) else TOLERANCE
-    return Agreement(max(move(shares), halves) if shares else halves, halves)
+    def moved(names: Mapping[str, float], *, at_least_one: bool) -> NDArray[np.float64]:
+        """Return by how much each sample's image moved, each time, as a share of the range."""
+        copies = (dither(model, names, i, at_least_one=at_least_one) for i in range(_MOVES))
+        images = np.stack(
+            [*(next(iter(_session(c, folder).run(latents).values())) for c in copies)]
+        )
+        apart = np.abs(images.astype(np.float64) - image).reshape(_MOVES * _SAMPLES, -1)
+        return np.asarray(apart.max(axis=1) / width)
+
+    def most(names: Mapping[str, float]) -> float:
+        return max(TOLERANCE, _FACTOR * float(moved(names, at_least_one=True).max()))
+
+    def usual(names: Mapping[str, float]) -> float:
+        return max(TOLERANCE, _FACTOR * float(np.median(moved(names, at_least_one=False))))
+
+    if not rounds(model):
+        return Agreement(source=most(shares))
+    halves = most({}), usual({})
+    source = (max(halves[0], most(shares)), max(halves[1], usual(shares))) if shares else halves
+    return Agreement(source[0], halves[0], source[1], halves[1])
 
 
 def _session(model: ir.Model, folder: Path) -> CpuSession:

@@ -25,13 +25,25 @@ TOLERANCE: Final = 1e-5
 class Agreement:
     """How far images may be apart, as shares of the width of their range.
 
+    Where a quantised network rounds, a few images in a batch may differ by more than all others:
+    those in which a number fell to the step beside. Half of them must be closer.
+
     Attributes:
         source: The generator's from those of what it was made from.
         halves: Those of halves from the generator's, where arithmetic may be reordered.
+        usual_source: As `source`, of half of the images at least; None for the same.
+        usual_halves: As `halves`, likewise.
     """
 
     source: float = TOLERANCE
     halves: float = TOLERANCE
+    usual_source: float | None = None
+    usual_halves: float | None = None
+
+    @property
+    def rounds(self) -> bool:
+        """Whether single images may differ by more than the others."""
+        return self.usual_halves is not None
 
 
 class Reference(Protocol):

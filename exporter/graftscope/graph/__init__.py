@@ -76,6 +76,12 @@ from graftscope.graph.errors import (
     TrainingModeError,
     UnknownTensorError,
 )
+from graftscope.graph.quantised import (
+    Dequantised,
+    before_rounding_to_steps,
+    dequantise,
+    holds_whole_numbers,
+)
 
 __all__ = [
     "ADDED",
@@ -99,6 +105,7 @@ __all__ = [
     "Cost",
     "Cut",
     "CutError",
+    "Dequantised",
     "EncoderForm",
     "FixedBatchError",
     "ForeignLayoutError",
@@ -115,15 +122,18 @@ __all__ = [
     "UnknownTensorError",
     "accumulate",
     "before_rounding",
+    "before_rounding_to_steps",
     "compute_in_float32",
     "cost_of",
     "cut",
+    "dequantise",
     "dither",
     "factor_name",
     "find_layers",
     "foreign_operations",
     "free_batch",
     "has_batch_axis",
+    "holds_whole_numbers",
     "image_channels_first",
     "image_in_float32",
     "image_of",

@@ -1,35 +1,45 @@
 """A graph whose roundings are moved at random: by how much may its image be off?
 
-Two computations of one network that round in the middle differ by more than the last digits: where
-a sum lies close to the edge between two steps, it falls to either side. What is rounded is moved
-here by up to half a step, which may move any of it to the step beside.
+Two computations of one network that round in the middle differ by more than the last digits. In
+float16 every number is rounded, so each is moved here by as much. In a quantised network a number
+that lies close to the edge between two steps falls to either side: a few are moved here to the step
+beside, more than do so where the last digits differ.
 """
 
+import math
 from collections.abc import Mapping
+from typing import Final
 
-import numpy as np
 import onnx_ir as ir
 
-from graftscope.graph._operations import operation
-from graftscope.graph._tensors import affected_by, name_of, tensors_of
-from graftscope.graph._values import free_name, initializer, insert
+from graftscope.graph._shapes import static_extents
+from graftscope.graph._tensors import name_of, tensors_of
+from graftscope.graph._values import free_name, insert
+from graftscope.graph.quantised import rounding_to_nearest
 
-_SEEDS = 1000
+FLIPPED: Final = 1e-4
+"""The share of a tensor's numbers that fall to the step beside. Last digits move numbers of up to
+256 steps by some 1e-5 of a step, so that ten times fewer do."""
+
+_SEEDS: Final = 1000
 
 
 def rounds(model: ir.Model) -> bool:
-    """Tell whether a graph rounds what samples differ in to the steps of a quantisation."""
-    return bool(_quantised(model.graph))
+    """Tell whether a graph rounds to the steps of a quantisation, as `dequantise` left it."""
+    return bool(rounding_to_nearest(model.graph))
 
 
-def dither(model: ir.Model, shares: Mapping[str, float], seed: int) -> ir.Model:
+def dither(
+    model: ir.Model, shares: Mapping[str, float], seed: int, *, at_least_one: bool
+) -> ir.Model:
     """Return a copy of a graph in which what is rounded is moved at random.
 
     Args:
         model: The graph.
         shares: Names of tensors that are rounded in what it was made from, with the largest
-            share of a number that this changes. What the graph itself quantises is moved by half
-            a step.
+            share of a number that this changes. Of what the graph itself rounds to steps, the
+            share `FLIPPED` is moved by one.
+        at_least_one: Whether that is one of each tensor in each sample, where the share is less.
         seed: Where the randomness begins; each gives other numbers.
 
     Returns:
@@ -43,18 +53,13 @@ def dither(model: ir.Model, shares: Mapping[str, float], seed: int) -> ir.Model:
         if (value := tensors.get(name)) is not None and not value.is_graph_output():
             number += 1
             _move(graph, value, share, number)
-    for node in _quantised(graph):
+    for node in rounding_to_nearest(graph):
         number += 1
-        _move_before(graph, node, number)
+        _move_before(graph, node, number, at_least_one=at_least_one)
     return copy
 
 
 _QUANTISE = frozenset({"QuantizeLinear", "com.microsoft::QuantizeLinear"})
-
-
-def _quantised(graph: ir.Graph) -> list[ir.Node]:
-    behind = affected_by(graph, graph.inputs)
-    return [node for node in graph if operation(node) in _QUANTISE and node.inputs[0] in behind]
 
 
 def _move(graph: ir.Graph, value: ir.Value, share: float, seed: int) -> None:
@@ -71,21 +76,19 @@ def _move(graph: ir.Graph, value: ir.Value, share: float, seed: int) -> None:
         use.node.replace_input_with(use.idx, moved)
 
 
-def _move_before(graph: ir.Graph, node: ir.Node, seed: int) -> None:
-    data, scale = node.inputs[0], node.inputs[1]
+def _move_before(graph: ir.Graph, node: ir.Node, seed: int, *, at_least_one: bool) -> None:
+    """Move a few of the numbers that are to become whole, which are in steps, by a step."""
+    data = node.inputs[0]
     assert data is not None
-    assert scale is not None
+    extents = static_extents(data)
+    one = 1.0 / math.prod(extents) if extents and at_least_one else 0.0
+    share = max(FLIPPED, one)
     name = name_of(node.outputs[0])
-    bounds = {"low": -0.5, "high": 0.5, "seed": float(seed)}
-    share = _put(graph, node, ir.node("RandomUniformLike", [data], bounds), f"{name}_share")
-    axis = node.attributes.get_int("axis", 1)
-    rank = 0 if data.shape is None else len(data.shape)
-    if scale.shape is not None and len(scale.shape) == 1 and rank > axis >= 0:
-        extents = np.ones(rank, np.int64)
-        extents[axis] = -1
-        wanted = initializer(graph, free_name(graph, f"{name}_extents"), extents)
-        scale = _put(graph, node, ir.node("Reshape", [scale, wanted]), f"{name}_scale")
-    step = _put(graph, node, ir.node("Mul", [share, scale]), f"{name}_step")
+    # What is larger than 1/2 in amount becomes 1: that share of numbers between -reach and reach.
+    reach = 0.5 / (1.0 - min(share, 0.5))
+    bounds = {"low": -reach, "high": reach, "seed": float(seed)}
+    drawn = _put(graph, node, ir.node("RandomUniformLike", [data], bounds), f"{name}_drawn")
+    step = _put(graph, node, ir.node("Round", [drawn]), f"{name}_step")
     node.replace_input_with(0, _put(graph, node, ir.node("Add", [data, step]), f"{name}_moved"))
 
 

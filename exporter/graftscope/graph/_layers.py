@@ -15,8 +15,10 @@ Rules
    only turns the one into the other keeps them apart; a layer is (B, C, H, W) in either case.
 6. They are ordered as the graph computes them, from the latents to the image; latents are the
    first layers (Definition 3), whatever reads them.
-7. All extents but the batch are fixed.
-8. What operations of foreign domains make or read is none, for they may arrange it in another way.
+7. Rounding to the steps of a quantisation keeps channels apart too. A layer is the activation
+   behind it, where all that reads the activation reads it rounded to constant steps; else before.
+8. All extents but the batch are fixed.
+9. What operations of foreign domains make or read is none, for they may arrange it in another way.
 
 Axes: B batch, C channels, H and W pixels, N tokens.
 """
@@ -43,6 +45,12 @@ from graftscope.graph._tensors import (
     needed_for,
 )
 from graftscope.graph.errors import NoLayersError
+from graftscope.graph.quantised import (
+    before_rounding_to_steps,
+    behind_rounding,
+    holds_whole_numbers,
+    is_rounding,
+)
 
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 _PRODUCTS = frozenset({"Gemm", "MatMul"})
@@ -101,7 +109,8 @@ def find_layers(
     _require_fixed_extents(graph, inner)
     fitting = [value for value in inner if kind_of(value) is not None]
     inputs = [value for value in graph.inputs if value.name in latents and kind_of(value)]
-    names = layer_names(fitting, taken=[name_of(value) for value in inputs])
+    named_after = [before_rounding_to_steps(value) for value in fitting]
+    names = layer_names(named_after, taken=[name_of(value) for value in inputs])
     plain = [
         channels_first(graph, value) if axes.get(value) == LAST else value for value in fitting
     ]
@@ -121,9 +130,9 @@ def _require_fixed_extents(graph: ir.Graph, inner: Sequence[ir.Value]) -> None:
     if all(kind_of(value) is None for value in inner):
         value = inner[0]
         raise NoLayersError(
-            f"no layer found: tensor {name_of(value)!r} feeds a linear operation, but has shape "
-            f"{value.shape}; a layer is a map (B, C, H, W), a vector (B, C) or tokens (B, N, C) "
-            "of which only the batch B is free"
+            f"no layer found: tensor {name_of(value)!r} feeds a linear operation, but is "
+            f"{value.dtype} {value.shape}; a layer is in FLOAT: a map (B, C, H, W), a vector "
+            "(B, C) or tokens (B, N, C) of which only the batch B is free"
         )
 
 
@@ -160,7 +169,8 @@ def _points(graph: ir.Graph, constant: Collection[str], axes: _Axes) -> list[ir.
     behind = affected_by(graph, linear) - same
     feeding = [*_read_values(graph, same), *_joined_parts(graph, axes)]
     read = {each for value in feeding for each in _before_resampling(value, same, axes)}
-    wanted = ((read | {*_sums(graph, same, axes)}) & behind) - foreign_tensors(graph)
+    found = {behind_rounding(value) for value in (*read, *_sums(graph, same, axes))}
+    wanted = (found & behind) - foreign_tensors(graph)
     return [value for node in graph for value in node.outputs if value in wanted]
 
 
@@ -223,16 +233,18 @@ def _sums(graph: ir.Graph, same: set[ir.Value], axes: _Axes) -> Iterator[ir.Valu
 
 def _before_resampling(value: ir.Value, same: set[ir.Value], axes: _Axes) -> Iterator[ir.Value]:
     """Yield what a tensor is before its channels are only kept apart, and the styles on the way."""
-    node = value.producer()
+    node, found = value.producer(), value
     while node is not None:
-        scaled = _scaled_by_style(node, same, axes)
+        scaled = None if is_rounding(node) else _scaled_by_style(node, same, axes)
         source = _source(node, value, axes) if scaled is None else scaled.data
         if source is None:
             break
         if scaled is not None:
             yield _before_unsqueezing(scaled.style, axes)
         value, node = source, source.producer()
-    yield value
+        if not holds_whole_numbers(value):
+            found = value
+    yield found
 
 
 def _source(node: ir.Node, value: ir.Value, axes: _Axes) -> ir.Value | None:
@@ -240,6 +252,8 @@ def _source(node: ir.Node, value: ir.Value, axes: _Axes) -> ir.Value | None:
     data = node.inputs[0] if node.inputs else None
     if data is None:
         return None
+    if is_rounding(node):
+        return data
     if operation(node) in ("Reshape", "Flatten"):
         flattened = kind_of(data) is LayerKind.MAP and kind_of(value) is LayerKind.VECTOR
         return data if flattened else None

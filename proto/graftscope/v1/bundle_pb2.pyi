@@ -761,21 +761,30 @@ class Agreement(_message.Message):
     SOURCE_ALLOWED_FIELD_NUMBER: _builtins.int
     SOURCE_FOUND_FIELD_NUMBER: _builtins.int
     HALVES_ALLOWED_FIELD_NUMBER: _builtins.int
+    SOURCE_USUAL_FIELD_NUMBER: _builtins.int
+    HALVES_USUAL_FIELD_NUMBER: _builtins.int
     source_allowed: _builtins.float
     """The generator's from those of what it was made from: allowed, and the largest that was found."""
     source_found: _builtins.float
     halves_allowed: _builtins.float
     """Halves' from the whole generator's, where ONNX Runtime optimises the graphs."""
+    source_usual: _builtins.float
+    """As the allowed ones, in half of the images at least: in a quantised network, numbers of the others
+    may have been rounded to the step beside. 0 for the same.
+    """
+    halves_usual: _builtins.float
     def __init__(
         self,
         *,
         source_allowed: _builtins.float = ...,
         source_found: _builtins.float = ...,
         halves_allowed: _builtins.float = ...,
+        source_usual: _builtins.float = ...,
+        halves_usual: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["halves_allowed", b"halves_allowed", "source_allowed", b"source_allowed", "source_found", b"source_found"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["halves_allowed", b"halves_allowed", "halves_usual", b"halves_usual", "source_allowed", b"source_allowed", "source_found", b"source_found", "source_usual", b"source_usual"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graftscope.exporter.errors import SourceError
-from graftscope.graph import operation
+from graftscope.graph import before_rounding_to_steps, holds_whole_numbers, operation
 
 CHANNELS: Final = (1, 3, 4)
 """Grey, colours, colours with opacity."""
@@ -196,6 +196,7 @@ def interval_of(value: ir.Value) -> Interval | None:
     Returns:
         The least and the largest value that it can have; None where nothing bounds it.
     """
+    value = value if holds_whole_numbers(value) else before_rounding_to_steps(value)
     node = value.producer()
     if node is None or value.dtype is ir.DataType.UINT8:
         return _BYTES if value.dtype is ir.DataType.UINT8 else None

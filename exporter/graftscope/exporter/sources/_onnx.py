@@ -26,10 +26,11 @@ from graftscope.exporter.sources._constants import fold_constants, fold_shapes
 from graftscope.exporter.sources._image import choose_output, find_range, require_image
 from graftscope.exporter.sources._onnx_file import conversion_of, file_reference, read_onnx
 from graftscope.exporter.sources._onnx_inputs import build_in_numbers, guess_choices, known_inputs
-from graftscope.exporter.sources._plain_ends import plain_ends, type_changes
+from graftscope.exporter.sources._plain_ends import plain_ends, quantisation_changes, type_changes
 from graftscope.graph import (
     Noise,
     compute_in_float32,
+    dequantise,
     foreign_operations,
     free_batch,
     image_of,
@@ -66,6 +67,7 @@ def subject_from_onnx(path: Path, licence: str | None, options: Options) -> Gene
 def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject:
     model = read_onnx(path)
     types = compute_in_float32(model)
+    quantised = dequantise(model)
     notes = choose_output(model.graph, options.output)
     model, left_out = _without_unused(model)
     _fix_shapes(model, options.shapes)
@@ -83,15 +85,16 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
     free_batch(model)
     chosen, guessed = _choose(model.graph, noise, choices)
     image = image_of(model.graph)
-    source = file_reference(path, image.name or "", numbers, hold_noise=False)
+    alone = bool(quantised.measured)
+    source = file_reference(path, image.name or "", numbers, hold_noise=False, alone=alone)
     found = find_range(
         image,
         options.image_range or ends.range,
         lambda: sample_images(model, chosen.inputs, chosen.stored, ends.reference(source)),
     )
     if noise:
-        source = file_reference(path, image.name or "", numbers, hold_noise=True)
-    changes = (*type_changes(types), *ends.notes)
+        source = file_reference(path, image.name or "", numbers, hold_noise=True, alone=alone)
+    changes = (*type_changes(types), *quantisation_changes(quantised), *ends.notes)
     agreement = measure_agreement(
         model,
         chosen.inputs,

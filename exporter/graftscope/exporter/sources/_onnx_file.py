@@ -62,7 +62,9 @@ def read_onnx(path: Path) -> ir.Model:
         raise SourceError(f"source {str(path)!r} is damaged: {_shortened(error)}") from error
 
 
-def file_reference(path: Path, output: str, numbers: Arrays, *, hold_noise: bool) -> Reference:
+def file_reference(
+    path: Path, output: str, numbers: Arrays, *, hold_noise: bool, alone: bool = False
+) -> Reference:
     """Return a function that computes the image with the file itself.
 
     Args:
@@ -70,6 +72,7 @@ def file_reference(path: Path, output: str, numbers: Arrays, *, hold_noise: bool
         output: The image's name.
         numbers: Values of the inputs that are built into the generator, by name.
         hold_noise: Whether random nodes give `held_value`; else they draw.
+        alone: Whether samples are run one by one, as where the file measures scales over a batch.
 
     Raises:
         SourceError: If ONNX Runtime cannot load the file.
@@ -82,7 +85,7 @@ def file_reference(path: Path, output: str, numbers: Arrays, *, hold_noise: bool
 
     def compute(inputs: Arrays, /) -> list[NDArray[np.float32]]:
         count = len(next(iter(inputs.values())))
-        size = 1 if 1 in session.fixed_batches else count
+        size = 1 if alone or 1 in session.fixed_batches else count
         parts = [
             {name: array[i : i + size] for name, array in inputs.items()}
             for i in range(0, count, size)

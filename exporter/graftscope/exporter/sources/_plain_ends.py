@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from graftscope.exporter._subject import Agreement, Arrays, Reference
 from graftscope.exporter.sources._image import CHANNELS, interval_of
 from graftscope.graph import (
+    Dequantised,
     before_rounding,
     image_channels_first,
     image_in_float32,
@@ -65,10 +66,13 @@ class Ends:
             inside: What the rounding on the way allows.
             width: Of the images' range.
         """
-        step = 1.0 / width
+        at_end, in_both = (1.0 / width if each else 0.0 for each in (self.range, self.steps))
+        usual = inside.usual_source, inside.usual_halves
         return Agreement(
-            inside.source + (step if self.range else 0.0),
-            inside.halves + (step if self.steps else 0.0),
+            inside.source + at_end,
+            inside.halves + in_both,
+            None if usual[0] is None else usual[0] + at_end,
+            None if usual[1] is None else usual[1] + in_both,
         )
 
     def reference(self, source: Reference) -> Reference:
@@ -99,6 +103,23 @@ def type_changes(types: Mapping[str, ir.DataType]) -> tuple[str, ...]:
         f"{count} tensors, of {name} in the source, are computed in float32"
         for name, count in counts.items()
     )
+
+
+def quantisation_changes(found: Dequantised) -> tuple[str, ...]:
+    """Say how what a source quantises is computed.
+
+    Args:
+        found: From `dequantise`.
+    """
+    parts = []
+    if found.rounded:
+        parts.append(f"{found.rounded} tensors are rounded to the steps of the source's scales")
+    if found.measured:
+        parts.append(
+            f"{found.measured} tensors are rounded to scales that are measured for each sample by "
+            "itself, where the source measures them over a batch"
+        )
+    return tuple(f"quantised: computed in float32; {part}" for part in parts)
 
 
 def plain_ends(model: ir.Model) -> Ends:
