@@ -182,7 +182,7 @@ def test_affinities_fall_from_one_with_the_distance_of_unit_vectors() -> None:
     [
         (None, "method pca needs products"),
         (np.ones((3, 4)), r"shape \(3, 4\); the maps need \(4, 4\)"),
-        (np.full((4, 4), np.nan), "16 values that are not finite"),
+        (np.full((4, 4), np.nan), "16 of 16 values are NaN or infinite"),
         (np.triu(np.ones((4, 4))), "not symmetric"),
         (np.diag([1.0, 0.0, 1.0, 1.0]), "channel 1 has no effect, but its map is not flat"),
     ],

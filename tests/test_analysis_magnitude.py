@@ -72,5 +72,5 @@ def test_influence_that_does_not_vary_has_a_flat_line_that_explains_nothing() ->
 def test_columns_of_different_length_or_without_a_number_are_refused() -> None:
     with pytest.raises(InvalidInputError, match=r"different lengths: \[6, 7\]"):
         magnitude_lines(LAYERS, LAYER, CHANNELS, SHARE, SHARE[:6])
-    with pytest.raises(InvalidInputError, match="individual has 7 values that are not finite"):
+    with pytest.raises(InvalidInputError, match="individual: 7 of"):
         magnitude_lines(LAYERS, LAYER, CHANNELS, SHARE, SHARE * np.nan)

@@ -231,7 +231,7 @@ def test_a_seed_that_the_methods_cannot_take_is_refused(seed: int) -> None:
 def test_maps_with_nan_are_refused() -> None:
     maps, _ = block_maps()
     maps[0, 0, 0] = np.nan
-    with pytest.raises(InvalidInputError, match="maps has 1 values that are not finite"):
+    with pytest.raises(InvalidInputError, match=r"maps: 1 of \d+ values are NaN or infinite"):
         find_modules(features_of(maps), 3)
 
 

@@ -69,11 +69,12 @@ def test_a_conditional_model_asked_without_its_label_says_so_in_one_line(
     assert shell.json(*given)["pairs"] == 8
 
 
-def test_a_class_that_there_is_not_is_refused(shell: Shell) -> None:
-    for verb in (("generate",), ("influence", "--layer", "tokens", "--pairs", 2)):
+def test_a_class_that_there_is_not_is_refused(shell: Shell, tmp_path: Path) -> None:
+    generate = ("generate", "--out", tmp_path / "samples.npz")
+    for verb in (generate, ("influence", "--layer", "tokens", "--pairs", 2)):
         code, line = shell.refused(*verb, "--fix", "label=7")
         assert (code, "0 to 4 are allowed" in line) == (4, True)
-    code, line = shell.refused("generate", "--fix", "label=0.5")
+    code, line = shell.refused(*generate, "--fix", "label=0.5")
     assert (code, "whole numbers of type INT64, and 0.5 is none" in line) == (4, True)
 
 

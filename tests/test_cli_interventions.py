@@ -135,14 +135,14 @@ def test_every_verb_that_draws_pairs_takes_shared_and_fixed_inputs(
 ) -> None:
     np.savez(tmp_path / "fix.npz", z=np.arange(CHANNELS))
     shell(*verb, "--share", "z, noise", "--fix", f"z={tmp_path / 'fix.npz'}")
-    drawn = getattr(asked(faults), pairs)
+    drawn = getattr(next(each for each in faults.asked if hasattr(each, pairs)), pairs)
     assert drawn.share == ["z", "noise"]
     values = np.frombuffer(drawn.fix.inputs["z"].tensor.data, "<f4")
     np.testing.assert_array_equal(values, np.arange(CHANNELS))
 
 
-def test_generate_takes_fixed_inputs(shell: Shell, faults: Faults) -> None:
-    assert shell("generate", "--fix", "z=0.5")[0] == 0
+def test_generate_takes_fixed_inputs(shell: Shell, faults: Faults, tmp_path: Path) -> None:
+    assert shell("generate", "--fix", "z=0.5", "--out", tmp_path / "samples.npz")[0] == 0
     tensor = asked(faults).samples.fix.inputs["z"].tensor
     assert (tensor.datatype, tensor.shape) == ("FP32", [1, CHANNELS])
     np.testing.assert_array_equal(np.frombuffer(tensor.data, "<f4"), 0.5)
@@ -192,8 +192,16 @@ GIVEN = ("--intervene", "i.json")
         (("hybridize", "--channels", 1, "--fix", "z=1", "--fix", "z=2"), 4, "more than once"),
         (("hybridize", "--channels", 1, "--fix", "z=a.npy"), 3, "there is no file a.npy"),
         (("influence", "--fix", "label=3"), 4, "input 'label' is not in model 'toy'; it has: z"),
-        (("generate", "--fix", "z=nan"), 4, "fix 'z': 1 of 1 values are NaN or infinite"),
-        (("generate", "--latents", "a.npz", "--fix", "z=1"), 2, "give either --latents"),
+        (
+            ("generate", "--fix", "z=nan", "--out", "s.npz"),
+            4,
+            "fix 'z': 1 of 1 values are NaN or infinite",
+        ),
+        (
+            ("generate", "--latents", "a.npz", "--fix", "z=1", "--out", "s.npz"),
+            2,
+            "--latents are all the samples, with every input: leave out --fix",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line_with_its_exit_code(

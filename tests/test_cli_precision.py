@@ -26,7 +26,13 @@ def arguments(tmp_path: Path) -> dict[str, tuple[object, ...]]:
     """Of every verb, what it cannot do without."""
     image = tmp_path / "image.png"
     Image.new("RGB", (SIDE, SIDE)).save(image)
-    return {"encode": (image,), "hybridize": ("--channels", "0"), "influence": ("--pairs", 4)}
+    out = ("--out", tmp_path / "made.npz")
+    return {
+        "generate": out,
+        "encode": (image, *out),
+        "hybridize": ("--channels", "0"),
+        "influence": ("--pairs", 4),
+    }
 
 
 @pytest.mark.parametrize("verb", VERBS)

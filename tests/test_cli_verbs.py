@@ -368,7 +368,7 @@ def test_jobs_can_be_listed_shown_watched_and_cancelled(shell: Shell, tmp_path: 
     assert shell("jobs", "cancel", "1")[0] == 0
     assert shell.refused("jobs", "watch", "1") == (
         7,
-        "graftscope: operations/1: the job was cancelled\n",
+        "graftscope: job 1: the job was cancelled\n",
     )
 
 
@@ -402,11 +402,15 @@ def test_an_interrupted_wait_says_how_to_go_on(
         (("influence", "--out", "maps.txt"), 4, "its name must end in .npz"),
         (("influence", "--out", "no/such/maps.npz"), 4, "there is no folder no/such"),
         (("influence", "--modules", "none.npz"), 3, "there is no file none.npz"),
-        (("influence", "--bundle", "b"), 2, "leave out --server"),
+        (
+            ("influence", "--bundle", "b"),
+            2,
+            "--bundle is of a server inside this process, and --server names another",
+        ),
         (("influence", "--timeout", 0), 4, "--timeout 0 is not allowed: it must lie above 0"),
         (("influence", "--map-size", -1), 4, "--map-size -1 is not allowed"),
-        (("influence", "--nonsense"), 2, "No such option"),
-        (("nonsense",), 2, "No such"),
+        (("influence", "--nonsense"), 2, "there is no option --nonsense"),
+        (("nonsense",), 2, "there is no verb 'nonsense'"),
         (("modules", "--method", "ward"), 4, "--method 'ward' is unknown; there are: nmf, kmeans"),
         (("modules", "--clustering-seed", "x"), 4, "--clustering-seed 'x' is not integers from 0"),
         (("modules", "--maps", "m.npz", "--layer", "conv1"), 2, "leave out --model, --layer"),
@@ -414,7 +418,19 @@ def test_an_interrupted_wait_says_how_to_go_on(
         (("modules", "--maps", "m.npz", "--dry-run"), 2, "leave out --maps"),
         (("hybridize",), 2, "say which channels"),
         (("hybridize", "--channels", "1", "--image1", "a.png"), 2, "--image1 and --image2 go"),
-        (("generate", "--latents", "a.npz", "--originals", "prior"), 2, "either --latents or"),
+        (("generate",), 2, "say where the samples go: --out FILE.npz or FILE.png"),
+        (("encode", "a.png"), 2, "say where the latents go: --out FILE.npz"),
+        (("generate", "--count", 0, "--out", "s.npz"), 4, "--count 0 is not allowed"),
+        (("influence", "--pairs", 2.5), 4, "--pairs '2.5' is not an integer"),
+        (("influence", "--top", "x"), 4, "--top 'x' is not an integer"),
+        (("influence", "--pairs", 10_000_001), 4, "it must be from 1 to 10000000"),
+        (("influence", "--workers", "many"), 4, "--workers 'many' is not an integer"),
+        (("influence", "--dry-run=1"), 2, "--dry-run takes no value"),
+        (("influence", "--layers", "conv1"), 2, "there is no option --layers; near are: "),
+        (("influence", "stray"), 2, "nothing takes the argument stray"),
+        (("find",), 2, "--region is missing"),
+        (("jobs", "show"), 2, "ID is missing"),
+        (("influnce",), 2, "there is no verb 'influnce'; near are: 'influence'"),
         (("jobs", "show", "7"), 3, "'operations/7' is not known"),
     ],
 )
@@ -485,7 +501,7 @@ def test_a_deleted_job_is_known_no_more(shell: Shell) -> None:
     ("arguments", "message"),
     [
         (("modules", "--k", 0), "k 0 is not allowed: it must be from 1"),
-        (("modules", "--k", 65), "k 65 is more than the 6 maps of layer 'intermediate'"),
+        (("modules", "--k", 65), "--k 65 is more than the 6 maps of layer 'intermediate'"),
         (("modules", "--seed", 2**32), "--seed 4294967296 is not allowed"),
         (("report", "--out", "told", "--k", 65), "k 65 is more than the 6 maps of layer 'coarse'"),
     ],

@@ -184,7 +184,7 @@ def test_a_job_can_be_started_and_its_result_read_later(client: Any) -> None:
 
 def test_an_address_and_bundles_together_are_refused() -> None:
     for kind in (Client, AsyncClient):
-        with pytest.raises(UsageError, match="either an address or bundles"):
+        with pytest.raises(UsageError, match="`bundles` is of a server inside this process"):
             kind("localhost:1", bundles=["b"])
 
 

@@ -101,4 +101,5 @@ def test_files_need_a_folder(shell: Shell, tmp_path: Path, out: str | None) -> N
     given = ["generate", "--encoding", "png", *(["--out", tmp_path / out] if out else [])]
     code, line = shell.refused(*given)
     assert code == 2
-    assert "--encoding png writes several files: name a folder with --out" in line
+    wanted = "--encoding png writes several files: name a folder with --out"
+    assert ("say where the samples go: --out FOLDER" if out is None else wanted) in line

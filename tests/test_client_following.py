@@ -87,7 +87,7 @@ def test_a_job_that_fails_raises_what_its_status_stands_for(
     expected: type[Exception],
 ) -> None:
     faults.job_error = (status, "what happened", reason)
-    with pytest.raises(expected, match="operations/1: what happened") as caught:
+    with pytest.raises(expected, match="job 1: what happened") as caught:
         client.influence("toy", "conv1", pairs=3)
     assert type(caught.value) is expected
     assert client.job("1").error == "what happened"

@@ -205,7 +205,8 @@ def bad_stratified() -> Iterator[Bad]:
     yield Bad("magnitude of a part", magnitude(pairs=stratified(count=40)), "32 or 64", field)
     hybrids = hybridize(edit(channels=channels(0)), pairs=stratified(count=8))
     yield Bad("hybrids of a part", hybrids, "32 for count", field)
-    yield Bad("samples of a part", generate(samples=stratified(count=8)), "32 for count", field)
+    part = generate(samples=stratified(count=8))
+    yield Bad("samples of a part", part, "samples.count is 8.* 32 for count", "samples.count")
     field, allowed = "pairs.stratified", "prior and encoded are allowed"
     for given in (latent_pairs(Z, Z), image_pairs(inline(IMAGES), inline(IMAGES))):
         given.stratified = True
@@ -338,12 +339,12 @@ def bad_hybrids() -> Iterator[Bad]:
 
 
 def bad_samples() -> Iterator[Bad]:
-    yield Bad("no samples", generate(), "1 to 10000000", "pairs.count")
-    yield Bad("none", generate(samples=pairs(count=0)), "1 to 10000000", "pairs.count")
+    yield Bad("no samples", generate(), "1 to 10000000", "samples.count")
+    yield Bad("none", generate(samples=pairs(count=0)), "samples.count is 0", "samples.count")
     yield Bad("NaN samples", generate(latents=latents(nan_latents())), "nan", "latents[z]")
     encoded = originals(encoded=originals_pb2.Encoded())
     no = generate(model="models/toy-blocks", samples=encoded)
-    yield Bad("no encodings", no, "no encodings of training images", "pairs.originals")
+    yield Bad("no encodings", no, "no encodings of training images", "samples.originals")
 
 
 def bad_operations() -> Iterator[Bad]:

@@ -193,7 +193,7 @@ async def test_a_host_that_is_another_machines_is_an_error(
 
 def test_a_state_folder_in_use_is_an_error(toy_vae_bundle: Path, tmp_path: Path) -> None:
     with locked_state(tmp_path):
-        with pytest.raises(StateInUse, match=r"held by another server.*--state"):
+        with pytest.raises(StateInUse, match=r"held by another server.*another folder"):
             asyncio.run(start(settings(toy_vae_bundle, tmp_path)))
         with pytest.raises(StateInUse), embedded_server([toy_vae_bundle], state=tmp_path):
             pass
@@ -214,7 +214,9 @@ def test_a_temporary_folder_stands_in_for_the_users_own(
 def test_a_state_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("in the way")
-    with pytest.raises(InvalidInput, match=r"file/state' cannot be used.*--state") as caught:
+    with pytest.raises(
+        InvalidInput, match=r"file/state' cannot be used.*can be written to"
+    ) as caught:
         locked_state(file / "state").__enter__()
     assert caught.value.field == "state"
 

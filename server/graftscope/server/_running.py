@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from graftscope.server._server import running_server
-from graftscope.server.engine import Device
 from graftscope.server.errors import StateInUse
 from graftscope.server.logs import log_to_stderr
-from graftscope.server.settings import Settings, default_state, default_workers, make_settings
+from graftscope.server.settings import Settings, make_settings
 
 _RUNNING: dict[threading.Thread, threading.Event] = {}
 """Embedded servers' threads, and what ends each."""
@@ -52,10 +51,10 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: 
 
 @contextmanager
 def embedded_server(
-    bundles: Sequence[Path] = (),
+    bundles: Sequence[Path] | None = None,
     *,
     workers: int | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     state: Path | None = None,
     on_notice: Callable[[str], None] | None = None,
 ) -> Iterator[str]:
@@ -65,9 +64,9 @@ def embedded_server(
     server holds the default folder, a temporary one stands in.
 
     Args:
-        bundles: folders of bundles; none means those that ship with the package.
+        bundles: folders of bundles; those that ship with the package by default.
         workers: single-threaded runs side by side; all cores by default.
-        device: cpu or cuda.
+        device: cpu or cuda; cpu by default.
         state: folder of jobs and arrays; the user's own by default.
         on_notice: told in one line where nothing will be kept.
 
@@ -78,13 +77,12 @@ def embedded_server(
         ServerError: a missing folder or device, or a given state folder that is in use.
         BundleError: a damaged bundle.
     """
+    # What is not given, the environment may set, as that of any server.
+    given = {"bundles": bundles, "workers": workers, "device": device, "state": state}
     settings = make_settings(
-        bundles=tuple(bundles),
         listen="127.0.0.1:0",
-        device=Device(device),
-        state=state or default_state(),
         resume=False,
-        workers=default_workers() if workers is None else workers,
+        **{name: value for name, value in given.items() if value is not None},
     )
     try:
         with _in_thread(settings) as address:
@@ -96,7 +94,7 @@ def embedded_server(
     if on_notice is not None:
         on_notice(
             f"state folder {str(settings.state)!r} is held by another server, so nothing of this "
-            "one is kept; ask the other one with --server, or name a folder with --state"
+            "one is kept; ask that server, or name another state folder"
         )
     with _temporary_folder() as folder:
         elsewhere = settings.model_copy(update={"state": folder})

@@ -24,7 +24,7 @@ from graftscope.server.engine import (
     find_bundles,
     open_bundles,
 )
-from graftscope.server.errors import InvalidInput, StateInUse
+from graftscope.server.errors import InvalidInput, NotFound, StateInUse
 from graftscope.server.jobs import (
     ArtifactStore,
     CheckpointFolder,
@@ -121,6 +121,8 @@ def _open_catalogue(settings: Settings) -> Catalogue:
     paths: Sequence[Path] = [path for folder in settings.bundles for path in find_bundles(folder)]
     if not settings.bundles:
         paths = list(shipped().values())
+        if not paths:
+            raise NotFound("no bundle comes with this installation: name a bundle to serve")
     check_device(settings.device)
     _log.info("devices", runs=describe_devices(settings.device))
     turns = Turns(settings.job_patience_s)
@@ -174,7 +176,7 @@ def locked_state(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise InvalidInput(
             f"state folder {str(folder)!r} cannot be used: {error.strerror}; name one that can be "
-            "written to with --state",
+            "written to",
             field="state",
         ) from error
     with lock as file:
@@ -182,8 +184,8 @@ def locked_state(folder: Path) -> Iterator[Path]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StateInUse(
-                f"state folder {str(folder)!r} is held by another server; stop it, or give this "
-                "one another folder with --state"
+                f"state folder {str(folder)!r} is held by another server; stop it, or name another "
+                "folder for this one"
             ) from error
         yield folder
 

@@ -1,13 +1,18 @@
 """What can be set of a server: in Python, or by environment variables named GRAFTSCOPE_…"""
 
+import json
 import os
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from graftscope.server.engine import PATIENCE_S, Device
 from graftscope.server.errors import InvalidInput
+
+PREFIX = "GRAFTSCOPE_"
+"""What the names of the environment's variables begin with."""
 
 
 def default_state() -> Path:
@@ -40,34 +45,55 @@ class Settings(BaseSettings):
         log_level: debug, info, warning or error.
     """
 
-    model_config = SettingsConfigDict(env_prefix="GRAFTSCOPE_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
 
-    bundles: tuple[Path, ...] = ()
-    listen: str = "127.0.0.1:50051"
-    device: Device = Device.CPU
-    workers: int = Field(default_factory=default_workers, ge=1, le=256)
-    sessions: int = Field(default=24, ge=4, le=1024)
-    state: Path = Field(default_factory=default_state)
-    jobs_url: str | None = None
-    keep_days: float = Field(default=30.0, gt=0)
-    job_patience_s: float = Field(default=PATIENCE_S, ge=0, le=10)
-    resume: bool = True
-    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    bundles: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description="paths of bundles, as in PATH"
+    )
+    listen: str = Field(default="127.0.0.1:50051", description="HOST:PORT")
+    device: Device = Field(
+        default=Device.CPU, description=" or ".join(each.value for each in Device)
+    )
+    workers: int = Field(
+        default_factory=default_workers, ge=1, le=256, description="a whole number from 1 to 256"
+    )
+    sessions: int = Field(default=24, ge=4, le=1024, description="a whole number from 4 to 1024")
+    state: Path = Field(default_factory=default_state, description="the path of a folder")
+    jobs_url: str | None = Field(default=None, description="a URL as SQLAlchemy takes it")
+    keep_days: float = Field(default=30.0, gt=0, description="a number above 0")
+    job_patience_s: float = Field(
+        default=PATIENCE_S, ge=0, le=10, description="a number from 0 to 10"
+    )
+    resume: bool = Field(default=True, description="true or false")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error"
+    )
+
+    @field_validator("bundles", mode="before")
+    @classmethod
+    def _divided(cls, given: object) -> object:
+        """Take a variable's paths apart, which stand as in PATH, or in a list of JSON."""
+        if not isinstance(given, str):
+            return given
+        if given.startswith("["):
+            return json.loads(given)
+        return [path for path in given.split(os.pathsep) if path]
 
 
 def make_settings(**chosen: object) -> Settings:
     """Settings from what is chosen; the environment and the defaults fill in the rest.
 
     Raises:
-        InvalidInput: a value is not allowed; names the setting.
+        InvalidInput: a value is not allowed; names the setting, or its variable.
     """
     try:
         return Settings(**chosen)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
+        name = str(first["loc"][0])
+        called = name if name in chosen else PREFIX + name.upper()
         raise InvalidInput(
-            f"setting {name!r} cannot be {str(first['input'])!r}: {first['msg']}", field=name
+            f"{called} {first['input']!r} is not allowed: it must be"
+            f" {Settings.model_fields[name].description}",
+            field=name,
         ) from error
-    except SettingsError as error:
-        raise InvalidInput(f"GRAFTSCOPE_… in the environment: {error}") from error

@@ -13,7 +13,6 @@ from graftscope.client.calls import _operations as operations
 from graftscope.client.calls._async import AsyncDriver
 from graftscope.client.calls._channel import DEFAULT_TIMEOUT_S
 from graftscope.client.calls._embedded import (
-    ADDRESS_VARIABLE,
     ServerChoice,
     close_at_exit,
     foreign_error,
@@ -21,15 +20,24 @@ from graftscope.client.calls._embedded import (
     reached,
     translated,
 )
+from graftscope.client.calls._environment import (
+    ADDRESS_VARIABLE,
+    DEBUG_VARIABLE,
+    SERVER_SETTINGS,
+    check_environment,
+)
 from graftscope.client.calls._sync import SyncDriver
 
 __all__ = [
     "ADDRESS_VARIABLE",
+    "DEBUG_VARIABLE",
     "DEFAULT_TIMEOUT_S",
+    "SERVER_SETTINGS",
     "AsyncDriver",
     "ServerChoice",
     "SyncDriver",
     "analyses",
+    "check_environment",
     "close_at_exit",
     "foreign_error",
     "import_room",

@@ -7,7 +7,7 @@ import importlib
 import logging
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 from graftscope.client.arrays import whole_number
 from graftscope.client.calls._addresses import check_address, proxy_to
+from graftscope.client.calls._environment import ADDRESS_VARIABLE, check_environment
 from graftscope.client.calls._forks import embedded_server_lives_here, refuse_stranded
 from graftscope.client.calls._sync import SyncDriver
 from graftscope.client.errors import (
@@ -27,11 +28,11 @@ from graftscope.client.errors import (
 )
 from graftscope.client.wire import error_class
 
-ADDRESS_VARIABLE = "GRAFTSCOPE_SERVER"
-"""Environment variable that names the server where no argument does."""
-
 DEVICES = ("cpu", "cuda")
 """Where an embedded server can compute."""
+
+_OF_EMBEDDED = ("bundles", "device", "workers", "state")
+"""What another server has chosen for itself."""
 
 _log = logging.getLogger("graftscope.client")
 
@@ -48,17 +49,27 @@ def import_room(name: str, extra: str) -> ModuleType:
 
     Raises:
         MissingExtraError: If it, or something that it needs, is not installed.
+        ImportError: If it is installed, but damaged.
     """
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"{name} needs {error.name}, which is not installed;"
-            f" install it with: pip install 'graftscope[{extra}]'"
-        ) from error
     except ImportError as error:
+        if _is_inside_a_room(error):
+            raise
+        if isinstance(error, ModuleNotFoundError):
+            raise MissingExtraError(
+                f"{name} needs {error.name}, which is not installed;"
+                f" install it with: pip install 'graftscope[{extra}]'"
+            ) from error
         # A room that checks for itself what it needs says it in its own words.
         raise MissingExtraError(" ".join(str(error).split())) from error
+
+
+def _is_inside_a_room(error: ImportError) -> bool:
+    """Whether a part of an installed room is missing, which no extra brings: that is a bug."""
+    package, *inside = (error.name or "").split(".")
+    whole_room = len(inside) == 1 and isinstance(error, ModuleNotFoundError)
+    return package == "graftscope" and not whole_room
 
 
 @contextmanager
@@ -92,7 +103,7 @@ def foreign_error(error: Exception, room: str = "graftscope.") -> GraftscopeErro
     ):
         if kind is GraftscopeError and isinstance(error, base):
             kind = mine
-    return kind(" ".join(str(error).split()), reason=reason)
+    return kind(" ".join(str(error).split()), reason=reason, field=getattr(error, "field", ""))
 
 
 _open_drivers: WeakSet[SyncDriver] = WeakSet()
@@ -126,6 +137,8 @@ class ServerChoice:
         workers: How many runs go on side by side in it; None for one a core.
         device: Where it computes: cpu or cuda; None for cpu.
         state: Folder where it keeps jobs and results; None for its own choice.
+
+    What of the embedded server is None, variables such as GRAFTSCOPE_DEVICE may set.
     """
 
     address: str | None = None
@@ -139,20 +152,50 @@ class ServerChoice:
 
         Raises:
             InputError: If the number of workers or the device is not allowed.
-            UsageError: If both were given.
+            UsageError: If something is given that only a server inside this process has, and
+                another is named; or if an environment variable is misspelt.
         """
+        check_environment()
+        self.refuse_idle()
         if self.workers is not None:
             whole_number("workers", self.workers, low=1, high=256)
         if self.device is not None and self.device not in DEVICES:
             allowed = ", ".join(DEVICES)
             raise InputError(f"device {self.device!r} is unknown; there are: {allowed}")
-        if self.address and self.bundles is not None:
-            raise UsageError(
-                f"server {self.address!r} has its own bundles: give either an address or bundles"
-            )
+        return replace(self, address=self._named()[0])
+
+    def refuse_idle(self, called: Callable[[str], str] = "`{}`".format) -> None:
+        """Refuse what cannot act: only a server inside this process takes it, and another is meant.
+
+        Args:
+            called: What a field is called where it was given.
+
+        Raises:
+            UsageError: If there is something.
+        """
+        address, by = self._named()
+        given = [name for name in _OF_EMBEDDED if getattr(self, name) is not None]
+        if address is None or not given:
+            return
+        verb, them = ("is", "it") if len(given) == 1 else ("are", "them")
+        if by == "address":
+            by = called(by)
+            way_out = f"leave out {them}, or {by}"
+        else:
+            way_out = f"leave {them} out, unset {by}, or name bundles with {called('bundles')}"
+        raise UsageError(
+            f"{', '.join(map(called, given))} {verb} of a server inside this process, and {by}"
+            f" names another, {address!r}: {way_out}"
+        )
+
+    def _named(self) -> tuple[str | None, str]:
+        """The address of another server, and what names it.
+
+        What is given counts for more than the environment, bundles too.
+        """
         if self.address or self.bundles is not None:
-            return self
-        return replace(self, address=os.environ.get(ADDRESS_VARIABLE) or None)
+            return self.address or None, "address"
+        return os.environ.get(ADDRESS_VARIABLE) or None, ADDRESS_VARIABLE
 
 
 @dataclass(frozen=True)
@@ -193,9 +236,9 @@ def reached(choice: ServerChoice) -> Iterator[Reached]:
         stack.enter_context(embedded_server_lives_here())
         with translated("graftscope."):
             embedded = server.embedded_server(
-                bundles=_bundle_paths(choice.bundles),
+                bundles=None if choice.bundles is None else [Path(each) for each in choice.bundles],
                 workers=choice.workers,
-                device=choice.device or "cpu",
+                device=choice.device,
                 state=Path(choice.state) if choice.state else None,
                 # It has one thing to say: that a temporary folder stands in for the default one.
                 on_notice=notices.append,
@@ -204,12 +247,3 @@ def reached(choice: ServerChoice) -> Iterator[Reached]:
         for notice in notices:
             _log.warning("%s", notice)
         yield Reached(address, keeps_results=not notices)
-
-
-def _bundle_paths(bundles: Sequence[str | Path] | None) -> list[Path]:
-    if bundles is not None:
-        return [Path(bundle) for bundle in bundles]
-    shipped = import_room("graftscope.bundle", "server").shipped()
-    if not shipped:
-        raise NotFoundError("no bundle comes with this installation; name one (--bundle PATH)")
-    return list(shipped.values())

@@ -97,7 +97,7 @@ class Peer:
             case grpc.StatusCode.DEADLINE_EXCEEDED:
                 return (
                     f"the server at {self.address} did not answer in time;"
-                    " allow more with `timeout_s` (--timeout)"
+                    " allow more with `timeout_s`"
                 )
             case _:
                 return message or f"the server at {self.address} answered {status.name}"

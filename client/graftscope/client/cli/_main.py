@@ -1,11 +1,9 @@
 """The command `graftscope`: its verbs, and how whatever goes wrong becomes one line."""
 
 import logging
-import os
 import sys
-import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Annotated, Any
@@ -14,7 +12,6 @@ import typer
 from typer.core import TyperCommand, TyperOption
 from typer.main import get_command
 
-from graftscope.client.calls import foreign_error
 from graftscope.client.cli import (
     _find,
     _hybridize,
@@ -31,18 +28,15 @@ from graftscope.client.cli import (
     _stability,
     _train_and_export,
 )
-from graftscope.client.cli._request_options import expanded
+from graftscope.client.cli._failures import call_by_options, failed, unread
+from graftscope.client.cli._request_options import expanded, options_of
 from graftscope.client.errors import (
     EXIT_OK,
-    EXIT_UNEXPECTED,
     GraftscopeError,
     StoppedError,
     UsageError,
 )
 from graftscope.client.version import VersionWarning, client_version
-
-DEBUG_VARIABLE = "GRAFTSCOPE_DEBUG"
-"""Set to 1, it shows the traceback of whatever goes wrong."""
 
 EPILOG = "Exit codes: 0 done, 1 unexpected, 2 usage, 3 not found, 4 invalid input, 5 no server, "
 EPILOG += "6 not supported here, 7 job without result, 130 interrupted."
@@ -77,7 +71,7 @@ def build() -> typer.Typer:
 def _add(app: typer.Typer, verb: Callable[..., None], name: str, example: str) -> None:
     told = _unwrapped(verb.__doc__ or "")
     made = app.command(name, cls=_NothingDropped, help=told, epilog=f"Example: {example}")
-    made(expanded(_stoppable(verb)))
+    made(_spoken(expanded(verb), options_of(verb)))
 
 
 class _NothingDropped(TyperCommand):
@@ -112,13 +106,16 @@ def _unwrapped(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
-    """Make an interruption an error like others; typer would swallow it."""
+def _spoken(verb: Callable[..., None], options: Mapping[str, str]) -> Callable[..., None]:
+    """Have errors name options, and make an interruption one of them; typer would swallow it."""
 
     @wraps(verb)
     def call(**values: object) -> None:
         try:
             verb(**values)
+        except GraftscopeError as error:
+            call_by_options(error, options)
+            raise
         except KeyboardInterrupt as error:
             # Whoever interrupts twice still wants to know what the first interruption said.
             first = error.__context__
@@ -191,33 +188,14 @@ def run_verb(arguments: Sequence[str]) -> int:
     with _warnings_as_lines(), _notices_as_lines():
         try:
             code = command.main(args=list(arguments), prog_name="graftscope", standalone_mode=False)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            return unread()
+        except SystemExit:  # This is how rich, which draws help, answers a broken pipe.
+            return unread()
         except Exception as error:
-            return _failed(error)
+            return failed(error)
     return code if isinstance(code, int) else EXIT_OK
-
-
-def _failed(error: Exception) -> int:
-    """Say in one line what went wrong, and give its exit code."""
-    if os.environ.get(DEBUG_VARIABLE) == "1":
-        traceback.print_exception(error)
-    message, code = _told(error)
-    sys.stderr.write(f"graftscope: {message}\n")
-    return code
-
-
-def _told(error: Exception) -> tuple[str, int]:
-    if isinstance(error, typer.TyperException):
-        return f"{_one_line(error.format_message())} (see --help)", error.exit_code
-    known = error if isinstance(error, GraftscopeError) else foreign_error(error)
-    if known is not None:
-        return _one_line(str(known)), known.exit_code
-    kind = type(error).__name__
-    hint = f"{DEBUG_VARIABLE}=1 shows where"
-    return f"unexpected {kind}: {_one_line(str(error))} ({hint})", EXIT_UNEXPECTED
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 @contextmanager

@@ -40,7 +40,13 @@ def say_lines(make: Callable[[int, bool], Iterable[Text]]) -> None:
 def _console() -> Console:
     # A pipe is not 80 columns wide: nothing may be cut or wrapped there.
     width = None if sys.stdout.isatty() else 10_000
-    return Console(highlight=False, width=width)
+    return _PipedConsole(highlight=False, width=width)
+
+
+class _PipedConsole(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to whoever ends the command, which rich would end here."""
+        raise BrokenPipeError
 
 
 def say_code(code: str) -> None:

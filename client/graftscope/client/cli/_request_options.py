@@ -165,6 +165,36 @@ def expanded(verb: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
+def options_of(verb: Callable[..., None]) -> dict[str, str]:
+    """What a verb's options are called, by the names of what they say."""
+    called = {"address": "--server", "bundles": "--bundle", "timeout_s": "--timeout"}
+    for parameter in inspect.signature(verb, eval_str=True).parameters.values():
+        kind, offer = _asked(parameter.annotation)
+        if kind is not None:
+            called |= {name: flag.name for name, flag in offer.of(kind).items()}
+        elif is_dataclass(parameter.annotation):
+            hints = get_type_hints(parameter.annotation, include_extras=True)
+            called |= {name: _called(hint) for name, hint in hints.items()}
+        else:
+            called[parameter.name] = _called(parameter.annotation)
+    return {name: option for name, option in called.items() if option}
+
+
+def _called(annotation: Any) -> str:
+    """The option's name that an annotation declares; empty for an argument."""
+    flag, _ = annotated(annotation)
+    if flag is not None:
+        return flag.name
+    # Inside `Annotated`, typer takes the first of an option's names for its default.
+    declared = [
+        name
+        for each in get_args(annotation)[1:]
+        for name in (each.default, *(each.param_decls or ()))
+        if isinstance(name, str) and name.startswith("--")
+    ]
+    return declared[0] if declared else ""
+
+
 _Made = tuple[list[inspect.Parameter], Callable[[dict[str, Any]], object]]
 
 

@@ -62,11 +62,12 @@ def generate(
     json: JsonOption = False,
 ) -> None:
     """Generate samples."""
+    if out is None:
+        kinds = "FILE.npz or FILE.png" if asked["encoding"] is None else "FOLDER"
+        raise UsageError(f"say where the samples go: --out {kinds}")
     check_pictures(asked["encoding"], out)
-    if latents is not None and originals is not None:
-        raise UsageError("give either --latents or --originals")
-    if latents is not None and asked["fix"]:
-        raise UsageError("give either --latents, which hold every input, or --fix")
+    if latents is not None:
+        _refuse_beside_latents(asked, originals)
     with opened(server) as client:
         model = chosen_model(client, which.model)
         tell_images(model, asked["count"])
@@ -76,14 +77,22 @@ def generate(
     facts: Mapping[str, object] = {"out": out}
     if isinstance(made, SampleFiles):
         facts = saved(made, out)
-    elif out and out.suffix == ".png":
+    elif out.suffix == ".png":
         # Pillow takes a while to import.
         from graftscope.client.pictures import image_grid_png, in_rows
 
         write_bytes(out, image_grid_png(in_rows(made.images), (), image_range=model.image.range))
-    elif out:
+    else:
         made.save(out)
     _tell_samples(model, made, facts, json)
+
+
+def _refuse_beside_latents(asked: Given[SamplesTask], originals: str | None) -> None:
+    """Refuse what says which latents, where they are given."""
+    said = asked.options("count", "seed", "fix")
+    said += [] if originals is None else ["--originals"]
+    if said:
+        raise UsageError(f"--latents are all the samples, with every input: leave out {said[0]}")
 
 
 def _tell_samples(
@@ -93,7 +102,7 @@ def _tell_samples(
     if json:
         say_json({**head(model, samples.execution), "count": count, **facts})
         return
-    say(f"{counted(count, 'sample')} of {model.name}{f' -> {out}' if out else ''}")
+    say(f"{counted(count, 'sample')} of {model.name} -> {out}")
     tell_how(samples.execution)
 
 
@@ -111,13 +120,14 @@ def encode(
 
     Images are cut to their centred square and resized to the model's size.
     """
+    if out is None:
+        raise UsageError("say where the latents go: --out FILE.npz")
     check_target(out, ".npz")
     with opened(server) as client:
         model = chosen_model(client, which.model)
         pictures = read_pictures(images, model)
         posterior = client.encode(model.name, pictures, **asked.values)
-    if out:
-        posterior.save(out)
+    posterior.save(out)
     shapes = {name: list(array.shape) for name, array in posterior.mean.items()}
     if json:
         say_json({**head(model, posterior.execution), "shapes": shapes, "out": out})

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from graftscope.client.arrays import Flag, Whole
-from graftscope.client.calls import import_room, translated
+from graftscope.client.calls import check_environment, import_room, translated
 from graftscope.client.cli._output import note, say_json
 from graftscope.client.cli._shared_options import JsonOption
 
@@ -74,6 +74,7 @@ def serve(
     chosen = {name: value for name, value in given.items() if value is not None}
     # The server's log says it too, with its own prefix: once is enough.
     logging.getLogger("graftscope.server.server").addFilter(_says_more_than_serving)
+    check_environment()
     with translated("graftscope."):
         room.serve(room.make_settings(**chosen), lambda address: _ready(address, json))
     note("stopped; jobs that were running go on at the next start")

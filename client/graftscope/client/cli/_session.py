@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from graftscope.client._client import Client
 from graftscope.client.arrays import Latents, check_writable, read_array, read_npz
+from graftscope.client.calls import ServerChoice
 from graftscope.client.cli._output import counted, note, tell_large
 from graftscope.client.cli._request_options import Given
 from graftscope.client.cli._shared_options import ChannelOptions, OriginalsOptions, ServerOptions
@@ -19,15 +20,19 @@ from graftscope.client.values import Encoded, Images, LatentPairs, Originals, Pr
 
 _NAMED_SKIPPED = 5
 
+_OPTIONS = {"address": "--server", "bundles": "--bundle"}
+"""Options that are called otherwise than in Python."""
+
 
 @contextmanager
 def opened(options: ServerOptions) -> Iterator[Client]:
     """Give a client of the server that the options name."""
-    if options.server and options.bundle:
-        raise UsageError("--bundle is for the server inside this process: leave out --server")
+    bundles = options.bundle or None
+    choice = ServerChoice(options.server, bundles, options.workers, options.device, options.state)
+    choice.refuse_idle(lambda name: _OPTIONS.get(name, f"--{name}"))
     with Client(
         options.server,
-        bundles=options.bundle or None,
+        bundles=bundles,
         workers=options.workers,
         device=options.device,
         state=options.state,
@@ -68,10 +73,10 @@ def chosen_originals(
         return named_originals(options.originals, model)
     if options.latents1 is None or (options.latents2 is None and takes_second):
         raise UsageError("--latents1 and --latents2 go together: a pair needs both originals")
-    if options.originals is not None or "pairs" in asked.said:
-        raise UsageError(
-            "--latents1 and --latents2 are all the pairs: leave out --originals, --pairs"
-        )
+    said = asked.options("pairs", "seed", "stratified")
+    said += [] if options.originals is None else ["--originals"]
+    if said:
+        raise UsageError(f"--latents1 and --latents2 are all the pairs: leave out {said[0]}")
     second = options.latents2
     return LatentPairs(
         read_latents(options.latents1, model),

@@ -93,9 +93,12 @@ Originals: TypeAlias = Prior | Encoded | Images | LatentPairs | ImagePairs
 Fixed: TypeAlias = Mapping[str, ArrayLike]
 """What a `fix` argument takes: a number or an array by the input's name."""
 
+MOST_PAIRS = 10_000_000
+"""No job takes more: a server refuses them."""
+
 PairCount: TypeAlias = Annotated[
     int,
-    Whole(1),
+    Whole(1, MOST_PAIRS),
     Flag("--pairs", "N", "How many pairs, at least 1. Default: 1000.", PAIRS),
 ]
 PairSeed: TypeAlias = Annotated[

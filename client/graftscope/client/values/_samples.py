@@ -26,6 +26,7 @@ from graftscope.client.values._contents import model_version
 from graftscope.client.values._encoding import ImageEncoding, SavedFiles, WantedEncoding
 from graftscope.client.values._execution import Execution, Precision, WantedPrecision
 from graftscope.client.values._pairs import (
+    MOST_PAIRS,
     FirstPair,
     FixedInputs,
     Originals,
@@ -59,7 +60,9 @@ class SamplesTask(Checked):
     """
 
     model: str
-    count: Annotated[int, Whole(1), Flag("--count", "N", "How many samples, at least 1.")] = 8
+    count: Annotated[
+        int, Whole(1, MOST_PAIRS), Flag("--count", "N", "How many samples, at least 1.")
+    ] = 8
     seed: Annotated[int, Whole(), Flag("--seed", "S", "Decides the samples, 0 to 4294967295.")] = 0
     first: FirstPair = 0
     originals: Originals | None = None

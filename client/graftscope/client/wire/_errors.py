@@ -1,5 +1,6 @@
 """From gRPC's status and the server's reason to the client's errors, in one table."""
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +27,9 @@ from graftscope.client.errors import (
 
 DETAILS_KEY = "grpc-status-details-bin"
 """Key of the trailing metadata under which gRPC carries a google.rpc.Status."""
+
+_OF_PAIRS = re.compile(r"\b(pairs|samples)\.(count|seed|first|originals|share|fix|stratified)\b")
+_CALLED = {"pairs.count": "pairs", "samples.count": "count"}
 
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -108,7 +112,7 @@ class ErrorDetails:
         for detail in status.details:
             _ = detail.Unpack(info) or detail.Unpack(request)
         fields = [violation.field for violation in request.field_violations]
-        return cls(reason=info.reason, field=fields[0] if fields else "")
+        return cls(reason=info.reason, field=in_own_words(fields[0]) if fields else "")
 
     @classmethod
     def from_trailers(cls, serialized: bytes) -> "ErrorDetails":
@@ -119,6 +123,11 @@ class ErrorDetails:
             return cls()
 
 
+def in_own_words(text: str) -> str:
+    """Call the fields of pairs in a server's text as requests of this client do."""
+    return _OF_PAIRS.sub(lambda found: _CALLED.get(found[0], found[2]), text)
+
+
 def failure_of(operation: operations_pb2.Operation) -> GraftscopeError:
     """Turn an operation's error into the tree's, through the same table as a call's."""
     status = operation.error
@@ -127,4 +136,5 @@ def failure_of(operation: operations_pb2.Operation) -> GraftscopeError:
     if error in (InternalError, IntegrityError, GraftscopeError):
         error = JobFailedError
     told = status.message or f"it ended with status {status.code} and no message"
-    return error(f"{operation.name}: {told}", reason=details.reason, field=details.field)
+    job = operation.name.removeprefix("operations/")
+    return error(f"job {job}: {in_own_words(told)}", reason=details.reason, field=details.field)

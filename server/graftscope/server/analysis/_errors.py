@@ -88,7 +88,8 @@ def require_finite(field: str, array: npt.NDArray[np.float64]) -> None:
     first = tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), array.shape))
     bad = int(array.size - np.count_nonzero(finite))
     raise InvalidInputError(
-        f"{field} has {bad} values that are not finite, the first ({array[first]}) at {first}",
+        f"{field}: {bad} of {array.size} values are NaN or infinite, the first ({array[first]}) at"
+        f" {first}",
         field,
     )
 

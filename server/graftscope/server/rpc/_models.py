@@ -1,6 +1,7 @@
 """ModelService: models, and what they generate while the caller waits."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         generator = self._catalogue.find(request.model)
         encoding = parse_encoding(request.encoding, generator.manifest.image)
         source, pairs = await self._call(generator).samples(request)
-        _check_size(generator, len(pairs), images=1)
+        _check_size(generator, len(pairs), images=1, called="samples")
         ran = await self._runs.samples(generator, wanted, source, pairs)
         response = model_service_pb2.GenerateResponse(execution=_execution(generator, ran))
         await self._fill(response.images, ran.made.images, encoding, generator)
@@ -111,7 +112,8 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         generator = self._catalogue.find(request.model)
         encoding = parse_encoding(request.encoding, generator.manifest.image)
         intervention, source, pairs = await self._call(generator).hybrids(request)
-        _check_size(generator, len(pairs), images=5 if request.keep_photo else 3)
+        images = 5 if request.keep_photo else 3
+        _check_size(generator, len(pairs), images, called="pairs")
         if request.keep_photo:
             _check_photographs(source)
         ran = await self._runs.hybrids(generator, wanted, intervention, source, pairs)
@@ -169,7 +171,7 @@ class _Call:
     async def samples(self, request: model_service_pb2.GenerateRequest) -> tuple[PairSource, range]:
         """Pairs of which original 1 is wanted."""
         if request.WhichOneof("latents_source") != "latents":
-            _, source, pairs = await self._pairs(request.samples)
+            _, source, pairs = await self._pairs(request.samples, "samples")
             return source, pairs
         given = await self._pair_requests.latents(request.latents, "latents")
         refs, count = given
@@ -183,7 +185,7 @@ class _Call:
         fixed = frozenset(request.pairs.fix.inputs)
         requests = InterventionRequests(self._generator, self._arrays, fixed)
         edits = await requests.intervention(request.intervention)
-        originals, source, pairs = await self._pairs(request.pairs)
+        originals, source, pairs = await self._pairs(request.pairs, "pairs")
         return await self._intervention(edits, originals), source, pairs
 
     async def _intervention(
@@ -195,8 +197,10 @@ class _Call:
         # Arrays are read and donors encoded.
         return await asyncio.to_thread(resolve, self._generator, edits, originals)
 
-    async def _pairs(self, message: originals_pb2.Pairs) -> tuple[OriginalsSpec, PairSource, range]:
-        chosen = await self._pair_requests.pairs(message)
+    async def _pairs(
+        self, message: originals_pb2.Pairs, called: str
+    ) -> tuple[OriginalsSpec, PairSource, range]:
+        chosen = await replace(self._pair_requests, called=called).pairs(message)
         pairs = range(chosen.first, chosen.first + chosen.pairs)
         return chosen.originals, self._source(chosen.originals, chosen.seed), pairs
 
@@ -238,12 +242,12 @@ def _execution(generator: Generator, ran: Ran[Any]) -> precision_pb2.Execution:
     return execution(digest, ran.backend, deviation=ran.deviation)
 
 
-def _check_size(generator: Generator, count: int, images: int) -> None:
+def _check_size(generator: Generator, count: int, images: int, called: str) -> None:
     size = count * images * int(np.prod(generator.image_shape)) * 4
     if size > _REPLY_LIMIT_BYTES:
         largest = _REPLY_LIMIT_BYTES * count // size
         raise InvalidInput(
-            f"{count} samples take {size / 2**20:.0f} MiB of images; at most {largest} are "
-            "allowed in one call, ask for the rest with pairs.first",
-            field="pairs.count",
+            f"{count} {called} take {size / 2**20:.0f} MiB of images; at most {largest} are "
+            f"allowed in one call, ask for the rest with {called}.first",
+            field=f"{called}.count",
         )

@@ -52,10 +52,12 @@ class PairRequests:
     Attributes:
         generator: whose inputs.
         arrays: reads arrays.
+        called: the request's field that holds the pairs, for messages.
     """
 
     generator: Generator
     arrays: Arrays
+    called: str = "pairs"
 
     async def pairs(self, pairs: originals_pb2.Pairs) -> ChosenPairs:
         """Which pairs are meant, and where they come from.
@@ -64,19 +66,19 @@ class PairRequests:
             InvalidInput: a value is not allowed.
             NotFound: an array does not exist, or the model has no encoder.
         """
-        share = _shared(self.generator, pairs)
+        share = _shared(self.generator, pairs, self.called)
         fix = await self._fixed(pairs.fix)
-        _check_apart(share, fix)
+        _check_apart(share, fix, self.called)
         kind = pairs.originals.WhichOneof("source")
         if kind in ("latents", "image_pairs"):
             originals, available = await self._given(pairs, kind)
-            count, seed = _rest(pairs, available), 0
+            count, seed = _rest(pairs, available, self.called), 0
         else:
-            _check_count(pairs)
+            _check_count(pairs, self.called)
             originals = await self._drawn(pairs, kind)
             count, seed = pairs.count, pairs.seed
         if pairs.stratified:
-            _check_stratified(pairs, originals.kind)
+            _check_stratified(pairs, originals.kind, self.called)
         arrays = {**originals.arrays, **{f"fix/{name}": ref for name, ref in fix.items()}}
         originals = OriginalsSpec(originals.kind, arrays, share, pairs.stratified)
         return ChosenPairs(originals, seed, pairs.first, count)
@@ -135,19 +137,19 @@ class PairRequests:
 
     async def _fixed(self, message: originals_pb2.Latents) -> dict[str, ArrayRef]:
         """Inputs that are the same in every sample, (1, ...) each."""
-        latents = await self.arrays.read_latents(message, "pairs.fix")
-        check_names(self.generator, latents, "pairs.fix")
+        latents = await self.arrays.read_latents(message, f"{self.called}.fix")
+        check_names(self.generator, latents, f"{self.called}.fix")
         for value in self.generator.manifest.inputs:
             if value.name not in latents:
                 continue
-            field, array = f"pairs.fix[{value.name}]", latents[value.name]
+            field, array = f"{self.called}.fix[{value.name}]", latents[value.name]
             check_input(value, array, field)
             if len(array) != 1:
                 raise InvalidInput(
                     f"{field} holds {len(array)} values; one for all samples is needed", field=field
                 )
         return {
-            name: await self.arrays.refer(array, f"pairs.fix[{name}]")
+            name: await self.arrays.refer(array, f"{self.called}.fix[{name}]")
             for name, array in message.inputs.items()
         }
 
@@ -172,7 +174,7 @@ class PairRequests:
             raise InvalidInput(
                 f"original 1 is given {counts[0]} times and original 2 {counts[1]} times; pairs "
                 "need the same number of both",
-                field="pairs.originals",
+                field=f"{self.called}.originals",
             )
         return OriginalsSpec(kind, arrays), counts[0]
 
@@ -187,54 +189,55 @@ class PairRequests:
             raise InvalidInput(
                 f"model {self.generator.manifest.name!r} has no encodings of training images; use "
                 "originals from the prior",
-                field="pairs.originals",
+                field=f"{self.called}.originals",
             )
         return OriginalsSpec(kind or ("encoded" if usable else "prior"), {})
 
 
-def _shared(generator: Generator, pairs: originals_pb2.Pairs) -> tuple[str, ...]:
-    check_names(generator, pairs.share, "pairs.share")
+def _shared(generator: Generator, pairs: originals_pb2.Pairs, called: str) -> tuple[str, ...]:
+    check_names(generator, pairs.share, f"{called}.share")
     if len(set(pairs.share)) < len(pairs.share):
         raise InvalidInput(
-            f"pairs.share names an input more than once: {', '.join(pairs.share)}",
-            field="pairs.share",
+            f"{called}.share names an input more than once: {', '.join(pairs.share)}",
+            field=f"{called}.share",
         )
     return tuple(sorted(pairs.share))
 
 
-def _check_apart(share: tuple[str, ...], fix: dict[str, ArrayRef]) -> None:
+def _check_apart(share: tuple[str, ...], fix: dict[str, ArrayRef], called: str) -> None:
     """Refuses an input that is both: what is fixed is shared already."""
     both = [name for name in share if name in fix]
     if both:
         raise InvalidInput(
-            f"input {both[0]!r} is in pairs.share and in pairs.fix; what is fixed is the same in "
-            "both originals already, so name it once",
-            field="pairs.share",
+            f"input {both[0]!r} is in {called}.share and in {called}.fix; what is fixed is the "
+            "same in both originals already, so name it once",
+            field=f"{called}.share",
         )
 
 
-def _check_count(pairs: originals_pb2.Pairs) -> None:
+def _check_count(pairs: originals_pb2.Pairs, called: str) -> None:
     if not 1 <= pairs.count <= MAX_PAIRS:
         raise InvalidInput(
-            f"pairs.count is {pairs.count}; 1 to {MAX_PAIRS} is allowed", field="pairs.count"
+            f"{called}.count is {pairs.count}; 1 to {MAX_PAIRS} is allowed", field=f"{called}.count"
         )
 
 
-def _check_stratified(pairs: originals_pb2.Pairs, kind: str) -> None:
+def _check_stratified(pairs: originals_pb2.Pairs, kind: str, called: str) -> None:
     """Refuses pairs that cannot be spread evenly: given ones, real images, parts of a group."""
     if kind not in _SPREADABLE:
         raise InvalidInput(
             f"originals are {kind}, and stratified are only latents that are drawn from a "
             f"distribution; {' and '.join(_SPREADABLE)} are allowed",
-            field="pairs.stratified",
+            field=f"{called}.stratified",
         )
     wrong = [name for name in ("first", "count") if getattr(pairs, name) % GROUP_PAIRS]
     if wrong:
+        first, count = _multiples(pairs.first, 0), _multiples(pairs.count, 1)
         raise InvalidInput(
-            f"pairs.first is {pairs.first} and pairs.count is {pairs.count}; stratified pairs come "
-            f"in whole groups of {GROUP_PAIRS}, so both are multiples of it: nearest are "
-            f"{_multiples(pairs.first, 0)} for first and {_multiples(pairs.count, 1)} for count",
-            field=f"pairs.{wrong[-1]}",
+            f"{called}.first is {pairs.first} and {called}.count is {pairs.count}; stratified "
+            f"pairs come in whole groups of {GROUP_PAIRS}, so both are multiples of it: nearest "
+            f"are {first} for first and {count} for count",
+            field=f"{called}.{wrong[-1]}",
         )
 
 
@@ -245,12 +248,12 @@ def _multiples(number: int, least: int) -> str:
     return " or ".join(str(each * GROUP_PAIRS) for each in sorted(found) if each >= least)
 
 
-def _rest(pairs: originals_pb2.Pairs, available: int) -> int:
+def _rest(pairs: originals_pb2.Pairs, available: int, called: str) -> int:
     """How many of the given pairs are left from the first one on."""
     if pairs.first >= available:
         raise InvalidInput(
-            f"pairs.first is {pairs.first}; {available} pairs are given, so 0 to "
+            f"{called}.first is {pairs.first}; {available} pairs are given, so 0 to "
             f"{available - 1} is allowed",
-            field="pairs.first",
+            field=f"{called}.first",
         )
     return available - pairs.first
