@@ -18,6 +18,7 @@ from graftscope.v1 import analysis_service_pb2
 LISTS = {
     *("--channels", "--k", "--layer", "--method", "--share"),
     *("--clustering-seed", "--bundle", "--fix", "--input", "--intervene", "--set", "--shape"),
+    *("--maps", "--modules"),  # of a report
 }
 """The options that may be given more than once, in one verb at least."""
 
