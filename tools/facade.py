@@ -51,7 +51,10 @@ class Asked:
         returns: What it returns, in words.
         leading: How many arguments may be given by their places.
         left: Fields that the method does not offer.
-        before: Fields of which another one stands first.
+        files: What comes of it where an encoding is given, if it takes one.
+        required: Fields without a default here.
+        analysis: Whether it is a job that is waited for.
+        flow: Otherwise the flow that answers it, of `calls.models`.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Asked:
     files: str = ""
     required: tuple[str, ...] = ()
     analysis: bool = True
+    flow: str = "images"
 
 
 ASKED = (
@@ -97,6 +101,19 @@ ASKED = (
         3,
         files="HybridFiles",
         analysis=False,
+    ),
+    Asked(
+        "strip",
+        "StripTask",
+        "Strip",
+        "Make hybrids of several strengths, from original 1 to the hybrid and beyond.\n\n"
+        "The channels' values are blended with the donor's; an intervention's actions are done in"
+        " part.",
+        "The images of every strength, with both originals.",
+        3,
+        left=("encoding",),
+        analysis=False,
+        flow="strip",
     ),
     Asked(
         "influence",
@@ -260,9 +277,10 @@ class Facade:
                 Argument("on_progress", "ProgressCallback | None", "None", "Hears of progress.")
             )
         else:
-            flow = "calls.models.images(task)"
+            flow = f"calls.models.{asked.flow}(task)"
         run = f"{'await ' if waits else ''}self._driver.run({flow})"
-        lines.append(f"return {run if asked.analysis else f'cast({result}, {run})'}")
+        one_of_several = not asked.analysis and asked.flow == "images"
+        lines.append(f"return {f'cast({result}, {run})' if one_of_several else run}")
         doc = _docstring(asked.summary, arguments, asked.returns)
         made = self._overloads(asked, arguments, waits) if asked.files else ""
         return made + _method(asked.name, arguments, asked.leading, result, doc, lines, waits)
@@ -282,10 +300,9 @@ class Facade:
 
     def _arguments(self, asked: Asked) -> list[Argument]:
         """A request's fields, those that may be given by their places first."""
-        node = self._classes[asked.request]
         told = self._told(asked.request)
         found = []
-        for each in node.body:
+        for each in self._body(asked.request):
             if not isinstance(each, ast.AnnAssign) or not isinstance(each.target, ast.Name):
                 continue
             name = each.target.id
@@ -298,9 +315,20 @@ class Facade:
             found.append(Argument(name, kind, default, told[name]))
         return sorted(found, key=lambda each: bool(each.default))
 
+    def _body(self, kind: str) -> list[ast.stmt]:
+        """What stands in a request's class, after what stands in those that it extends."""
+        node = self._classes[kind]
+        above = [each.id for each in node.bases if isinstance(each, ast.Name)]
+        inherited = [self._body(each) for each in above if each in self._classes]
+        return [*(each for body in inherited for each in body), *node.body]
+
     def _told(self, kind: str) -> dict[str, str]:
         """What a request's docstring says of its fields; what it refers to is looked up."""
-        told = _args(ast.get_docstring(self._classes[kind]) or "")
+        node = self._classes[kind]
+        told = _args(ast.get_docstring(node) or "")
+        for each in node.bases:
+            if isinstance(each, ast.Name) and each.id in self._classes:
+                told = {**self._told(each.id), **told}
 
         def looked_up(name: str, text: str) -> str:
             found = re.fullmatch(r"As of `(\w+)`(.*)", text, flags=re.DOTALL)

@@ -41,6 +41,8 @@ from graftscope.client.values import (
     SamplesTask,
     StabilityResult,
     StabilityTask,
+    Strip,
+    StripTask,
     Task,
     Until,
 )
@@ -268,6 +270,76 @@ class AsyncMethods:
             keep_photo=keep_photo,
         )
         return cast(HybridResult | HybridFiles, await self._driver.run(calls.models.images(task)))
+
+    async def strip(
+        self,
+        model: str,
+        layer: str = "",
+        channels: Sequence[int] | None = None,
+        *,
+        labels: NDArray[np.integer] | None = None,
+        module: int | None = None,
+        intervention: Intervention | None = None,
+        pairs: int = 8,
+        seed: int = 0,
+        first: int = 0,
+        originals: Originals | None = None,
+        share: Sequence[str] = (),
+        fix: Fixed | None = None,
+        precision: Precision = Precision.FP32,
+        keep_photo: bool = False,
+        strengths: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0),
+    ) -> Strip:
+        """Make hybrids of several strengths, from original 1 to the hybrid and beyond.
+
+        The channels' values are blended with the donor's; an intervention's actions are done in
+        part.
+
+        Args:
+            model: The model's name.
+            layer: A layer's name, or a level's.
+            channels: E, the channels to take from original 2; may be empty. Either these,
+            labels: or (C,) module of every channel of the layer, -1 for none, and
+            module: which of those modules to take.
+            intervention: What is assigned, instead of `layer` and all of the above.
+            pairs: How many pairs of originals, at least 1.
+            seed: Any number in [0, 2^32).
+            first: Index of the first pair.
+            originals: Where the pairs come from, or the pairs themselves; None for `Encoded` where
+                the model has an encoder, else `Prior`.
+            share: Names of inputs of which original 2 takes original 1's value: with a class label
+                among them, hybrids are of one class.
+            fix: Values of inputs that are the same in every sample, by the input's name: numbers,
+                or arrays of the input's shape.
+            precision: As of `generate`.
+            keep_photo: Whether `HybridResult.edited` is wanted too: original 1's photograph +
+                (hybrid - original 1). Originals 1 must be photographs then, `Images` or
+                `ImagePairs`.
+            strengths: How much of the intervention, each from -10 to 10: 0 is original 1 and 1 the
+                hybrid, to the bit; between them the channels' values are blended with the donor's,
+                outside they are extrapolated.
+
+        Returns:
+            The images of every strength, with both originals.
+        """
+        task = StripTask(
+            model=model,
+            layer=layer,
+            channels=channels,
+            labels=labels,
+            module=module,
+            intervention=intervention,
+            pairs=pairs,
+            seed=seed,
+            first=first,
+            originals=originals,
+            share=share,
+            fix=fix,
+            precision=precision,
+            keep_photo=keep_photo,
+            strengths=strengths,
+        )
+        return await self._driver.run(calls.models.strip(task))
 
     async def influence(
         self,

@@ -2,7 +2,9 @@
 
 from typing import Any, TypeVar, cast
 
+import numpy as np
 from google.protobuf.message import Message
+from numpy.typing import NDArray
 
 from graftscope.client.calls._channel import Stubs
 from graftscope.client.calls._flow import Flow, call
@@ -17,6 +19,8 @@ from graftscope.client.values import (
     SampleFiles,
     Samples,
     SamplesTask,
+    Strip,
+    StripTask,
     fixed,
 )
 from graftscope.client.wire import (
@@ -69,6 +73,39 @@ def images(
     yield from send_large(outbox)
     reply: Message = yield from call(lambda stubs: _method(stubs, task), request)
     return images_from(reply, (yield from fetch_all(arrays_of(reply))), task)
+
+
+def strip(task: StripTask) -> Flow[Strip]:
+    """Make hybrids of several strengths: a call each, of the same pairs."""
+    held = yield from model(task.model)
+    made = {}
+    # Of strength 0 nothing is left to compute; by itself it needs the originals.
+    for strength in sorted(set(task.strengths) - {0.0}) or [1.0]:
+        found = yield from images(task.at(strength))
+        assert isinstance(found, HybridResult)
+        made[strength] = found
+    any_of = next(iter(made.values()))
+    start = any_of.original1 if any_of.photograph1 is None else any_of.photograph1
+    changed = {0.0: start, **{each: _edited(found) for each, found in made.items()}}
+    return Strip(
+        strengths=np.array(task.strengths, np.float64),
+        images=np.stack([changed[each] for each in task.strengths]),
+        original1=start,
+        original2=any_of.original2,
+        intervention=str(task.meant()),
+        image_range=held.image.range,
+        distinct_images=any_of.distinct_images,
+        execution=any_of.execution,
+        model=any_of.model,
+        takes_original2=task.meant().takes_original2,
+    )
+
+
+def _edited(found: HybridResult) -> NDArray[np.float32]:
+    """The hybrid, or the photograph with what it changes; not clipped, that a strip shows it."""
+    if found.photograph1 is None:
+        return found.hybrid
+    return found.photograph1 + (found.hybrid - found.original1)
 
 
 def settled(task: Asked) -> Flow[Asked]:

@@ -1,6 +1,6 @@
 """The verb hybridize."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -36,16 +36,20 @@ from graftscope.client.cli._shared_options import (
     PictureOption,
     ServerOptions,
 )
+from graftscope.client.cli._strip import tell_strip, write_strip
 from graftscope.client.errors import UsageError
 from graftscope.client.interventions import Intervention
 from graftscope.client.models import ImageFormat, Model
 from graftscope.client.values import (
     PAIRS,
+    PICTURES,
     HybridFiles,
     HybridResult,
     HybridsTask,
     ImagePairs,
     Originals,
+    Strip,
+    StripTask,
     lacks_second,
 )
 
@@ -53,6 +57,7 @@ Asked = Annotated[
     Given[HybridsTask],
     Offer(changed={"pairs": As(help="How many pairs, at least 1. Default: 8.")}),
 ]
+Strengths = Annotated[Given[StripTask], Offer(only=("strengths",))]
 Image1Option = Annotated[
     Path | None,
     typer.Option(
@@ -89,6 +94,7 @@ def hybridize(
     chosen: ChannelOptions,
     originals: OriginalsOptions,
     asked: Asked,
+    strip: Strengths,
     layer: ModulesLayerOption = None,
     module: ModuleOption = None,
     intervene: InterveneOption = None,
@@ -111,24 +117,31 @@ def hybridize(
     {"array": "FILE.png"}. Where swap and blend shall not take original 2: {"image": "FILE.jpg"}, or
     {"latents": {"inputs": {"z": "FILE.npz"}}}.
     """
-    check_pictures(asked["encoding"], out)
+    strengths = strip.said.get("strengths")
+    _check_target(asked, strengths, out)
     check_target(save_intervention, ".json", option="--save-intervention")
     if intervene is not None:
         refuse_beside_intervene(chosen, layer, module)
     given = None if intervene is None else Intervention.load(intervene)
     with opened(server) as client:
         model, intervention = _chosen(client, which.model, given, chosen, layer, module)
-        tell_images(model, 3 * asked["pairs"])
+        tell_images(model, 3 * asked["pairs"] * len(strengths or (1,)))
         takes = intervention.takes_original2
         drawn = _image_pairs(image1, image2, originals, asked, model, takes) or chosen_originals(
             originals, model, asked, takes_second=takes
         )
-        made = client.hybridize(
-            model.name, intervention=intervention, originals=drawn, **asked.values
+        said = {"intervention": intervention, "originals": drawn, **asked.values}
+        made = (
+            client.hybridize(model.name, **said)
+            if strengths is None
+            else client.strip(model.name, **said, strengths=strengths)
         )
     if save_intervention:
         intervention.spelled_out().save(save_intervention)
-    if isinstance(made, HybridFiles):
+    if isinstance(made, Strip):
+        write_strip(made, out)
+        tell_strip(model, intervention, made, out, save_intervention, json)
+    elif isinstance(made, HybridFiles):
         _tell_files(model, intervention, made, saved(made, out), save_intervention, json)
     else:
         _write_hybrids(made, out, model.image, without_second=lacks_second(drawn))
@@ -215,6 +228,19 @@ def _tell_files(
     tell_how(files.execution)
     if saved_intervention:
         say(f"{intervention}{written(saved_intervention)}")
+
+
+def _check_target(
+    asked: Given[HybridsTask], strengths: Sequence[float] | None, out: Path | None
+) -> None:
+    if strengths is None:
+        check_pictures(asked["encoding"], out)
+        return
+    if asked["encoding"] is not None:
+        raise UsageError(
+            "--strength makes one picture, --encoding a file of every image: leave out one of them"
+        )
+    check_target(out, ".npz", *PICTURES)
 
 
 def _write_hybrids(

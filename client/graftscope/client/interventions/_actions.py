@@ -191,6 +191,29 @@ Action: TypeAlias = Swap | Constant | Scale | Add | Blend
 """What an edit does."""
 
 
+def at_strength(action: Action, strength: float) -> Action:
+    """Do as much of an action: with 0 nothing, with 1 all, between them in proportion.
+
+    Raises:
+        InputError: If it is a constant: nothing lies between a value and one that replaces it.
+    """
+    match action:
+        case _ if strength == 1:
+            return action  # To the bit: no sum rounds.
+        case Swap(donor=donor):
+            return Blend(strength, donor)
+        case Blend(weight=weight, donor=donor):
+            return Blend(strength * weight, donor)
+        case Scale(factor=factor):
+            return Scale(1 + strength * (factor - 1))
+        case Add(value=value):
+            return Add(strength * np.asarray(value))
+        case Constant():
+            raise InputError(
+                f"{described(action)} has no strength {strength:g}: swap, blend, scale and add have"
+            )
+
+
 def described(action: Action) -> str:
     """Put an action in a few words, for tables and messages."""
     match action:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.arrays import ByValue, write_bytes
+from graftscope.client.arrays import ByValue, finite_number, write_bytes
 from graftscope.client.errors import InputError
 from graftscope.client.interventions._actions import (
     Action,
@@ -20,6 +20,7 @@ from graftscope.client.interventions._actions import (
     ImageDonor,
     Original2,
     Swap,
+    at_strength,
 )
 from graftscope.client.interventions._edits import Edit, Mask, Rectangle, require
 from graftscope.client.interventions._files import read_file, read_json, to_json
@@ -153,6 +154,22 @@ class Intervention(ByValue):
             InputError: If the model lacks a layer, or a mask does not fit or has nothing inside.
         """
         edits = [fitted_edit(edit, model, at) for at, edit in enumerate(self.edits)]
+        return replace(self, edits=edits)
+
+    def at_strength(self, strength: float) -> "Intervention":
+        """Do as much of it: with 0 nothing, with 1 all, between them and beyond in proportion.
+
+        Swaps become blends with this weight, weights of blends and values to add are multiplied by
+        it, and factors lie as far from 1.
+
+        Args:
+            strength: Any finite number.
+
+        Raises:
+            InputError: If an edit assigns a constant, and the strength is not 1.
+        """
+        number = finite_number("strength", strength)
+        edits = [replace(edit, action=at_strength(edit.action, number)) for edit in self.edits]
         return replace(self, edits=edits)
 
     def spelled_out(self) -> "Intervention":

@@ -19,6 +19,7 @@ GAP = 6
 
 _LABEL_SIZE = 16
 _LABEL_GAP = 12
+_HEADING = 24
 _INK = (38, 42, 48)
 _PAPER = (255, 255, 255)
 _FILTERS = {
@@ -78,6 +79,7 @@ def image_grid_png(
     rows: Sequence[NDArray[np.floating]],
     labels: Sequence[str] = (),
     *,
+    headings: Sequence[str] = (),
     image_range: tuple[float, float],
     min_side: int = 128,
     resample: Literal["nearest", "lanczos"] = "lanczos",
@@ -88,6 +90,7 @@ def image_grid_png(
         rows: Each (n, c, H, W) in the generator's own range; H and W are the same everywhere,
             n may differ from row to row.
         labels: One for each row, drawn to its left; or none at all.
+        headings: Over the first columns; or none at all.
         image_range: (low, high) of the generator's images.
         min_side: The factor is the smallest that makes the shorter side this many pixels.
         resample: How to enlarge: ``nearest`` shows the pixels, ``lanczos`` smooths them.
@@ -98,23 +101,46 @@ def image_grid_png(
     Raises:
         ValueError: If there is no image, sizes differ, or labels and rows differ in number.
     """
+    return _png(
+        image_grid(
+            rows,
+            labels,
+            headings=headings,
+            image_range=image_range,
+            min_side=min_side,
+            resample=resample,
+        )
+    )
+
+
+def image_grid(
+    rows: Sequence[NDArray[np.floating]],
+    labels: Sequence[str] = (),
+    *,
+    headings: Sequence[str] = (),
+    image_range: tuple[float, float],
+    min_side: int = 128,
+    resample: Literal["nearest", "lanczos"] = "lanczos",
+) -> Image.Image:
+    """Draw what `image_grid_png` writes."""
     tiles = [to_pixels(row, image_range) for row in rows]
     height, width = _common_size(tiles)
     if labels and len(labels) != len(rows):
         raise ValueError(f"{len(labels)} labels for {len(rows)} rows: give one a row, or none")
     factor = max(1, -(-min_side // min(height, width)))
     size = (width * factor, height * factor)
-    margin = _label_margin(labels)
+    margin, top = _label_margin(labels), _HEADING if headings else 0
     columns = max(len(row) for row in tiles)
     canvas = Image.new(
         "RGB",
-        (margin + columns * (size[0] + GAP) + GAP, len(tiles) * (size[1] + GAP) + GAP),
+        (margin + columns * (size[0] + GAP) + GAP, top + len(tiles) * (size[1] + GAP) + GAP),
         _PAPER,
     )
     for pixels, x, y in _placed(tiles, size, margin):
-        canvas.paste(Image.fromarray(pixels).resize(size, _FILTERS[resample]), (x, y))
-    _draw_labels(canvas, labels, size[1])
-    return _png(canvas)
+        canvas.paste(Image.fromarray(pixels).resize(size, _FILTERS[resample]), (x, top + y))
+    _draw_labels(canvas, labels, size[1], top)
+    _draw_headings(canvas, headings, size[0], margin)
+    return canvas
 
 
 def _common_size(tiles: Sequence[NDArray[np.uint8]]) -> tuple[int, int]:
@@ -144,12 +170,20 @@ def _label_margin(labels: Sequence[str]) -> int:
     return int(np.ceil(widest)) + 2 * _LABEL_GAP if widest else 0
 
 
-def _draw_labels(canvas: Image.Image, labels: Sequence[str], height: int) -> None:
+def _draw_labels(canvas: Image.Image, labels: Sequence[str], height: int, top: int) -> None:
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(_LABEL_SIZE)
     for i, label in enumerate(labels):
-        middle = GAP + i * (height + GAP) + height / 2
+        middle = top + GAP + i * (height + GAP) + height / 2
         draw.text((_LABEL_GAP, middle), label, fill=_INK, font=font, anchor="lm")
+
+
+def _draw_headings(canvas: Image.Image, headings: Sequence[str], width: int, margin: int) -> None:
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(_LABEL_SIZE)
+    for i, heading in enumerate(headings):
+        middle = margin + GAP + i * (width + GAP) + width / 2
+        draw.text((middle, GAP + _HEADING / 2), heading, fill=_INK, font=font, anchor="mm")
 
 
 def _png(canvas: Image.Image) -> bytes:

@@ -54,11 +54,13 @@ from graftscope.client.values._samples import (
 )
 from graftscope.client.values._stability import StabilityResult, StabilityTask, SuggestedK
 from graftscope.client.values._stopping import RelativeError, StableLabels, Stopping, Until
+from graftscope.client.values._strips import PICTURES, Strengths, Strip, StripTask, told_strengths
 
 __all__ = [
     "COLUMNS",
     "MAPS",
     "PAIRS",
+    "PICTURES",
     "STRATIFIED_PAIRS",
     "AnalysisResult",
     "Deviation",
@@ -107,6 +109,9 @@ __all__ = [
     "StableLabels",
     "Stopping",
     "Stored",
+    "Strengths",
+    "Strip",
+    "StripTask",
     "SuggestedK",
     "Task",
     "Until",
@@ -116,4 +121,5 @@ __all__ = [
     "lacks_second",
     "layer_path",
     "told_stop",
+    "told_strengths",
 ]
