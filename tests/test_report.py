@@ -1,6 +1,7 @@
 """The report: one file that holds everything, and says what the data say."""
 
 import base64
+import io
 import re
 import sys
 from dataclasses import replace
@@ -9,22 +10,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from graftscope.client.figures import ReportExtraError
+from graftscope.client.pictures import to_pixels
 from graftscope.client.report import (
     Consistency,
     LayerSection,
     Provenance,
     ReportData,
+    _tiles,
     render_report,
 )
+from graftscope.client.report._example import choose_example
 from graftscope.client.report._page import layer_page
+from graftscope.client.report._provenance import measurements
 from graftscope.client.report._wording import (
     NOTHING_TO_SAY,
     agreement_sentence,
-    conclusion,
     consistency_sentence,
     percent,
+    stability,
+    stability_words,
 )
 from graftscope.client.report._zones import NOWHERE
 
@@ -167,14 +174,46 @@ def page(folder: Path) -> Page:
     return Page((folder / "index.html").read_text(encoding="utf-8"))
 
 
-def test_every_image_is_inlined_and_lies_beside_the_page(folder: Path, page: Page) -> None:
-    inlined = set()
+def test_every_image_is_held_by_the_page(page: Page) -> None:
     for image in page.attributes("img"):
         head, _, body = (image["src"] or "").partition(",")
-        assert head == "data:image/png;base64"
-        inlined.add(base64.b64decode(body))
-    assert inlined == {path.read_bytes() for path in (folder / "figures").glob("*.png")}
-    assert all(png.startswith(b"\x89PNG") for png in inlined)
+        assert head == "data:image/webp;base64"
+        with Image.open(io.BytesIO(base64.b64decode(body))) as picture:
+            assert (str(picture.width), str(picture.height)) == (image["width"], image["height"])
+
+
+def test_small_images_are_held_exactly_and_large_ones_no_larger_than_a_screen() -> None:
+    small, large = images(1, 3, 64, 7)[0], images(1, 3, 1024, 7)[0]
+    tiles = [_tiles.photo(image, (-1.0, 1.0), "a sample") for image in (small, large)]
+    assert [(tile.width, tile.height) for tile in tiles] == [(64, 64), (512, 512)]
+    pixels = Image.open(io.BytesIO(base64.b64decode(tiles[0].source.partition(",")[2])))
+    np.testing.assert_array_equal(np.asarray(pixels), to_pixels(small[None], (-1.0, 1.0))[0])
+
+
+def test_figures_for_slides_lie_beside_the_page(folder: Path) -> None:
+    names = {path.stem for path in (folder / "figures").glob("*.png")}
+    of_layer = ("maps", "templates", "seeds", "hybrids", "individual", "template-0")
+    assert {"samples", "graft", *(f"1-dec-conv-1-{each}" for each in of_layer)} <= names
+
+
+def test_every_picture_opens_large_without_a_script(page: Page) -> None:
+    boxes = [each for each in page.attributes("input") if each["type"] == "checkbox"]
+    assert len(boxes) == len(page.attributes("img")) == len(page.attributes("label"))
+    assert all((box["aria-label"] or "").startswith("Show large: ") for box in boxes)
+
+
+def test_no_paragraph_stands_twice(folder: Path) -> None:
+    html = (folder / "index.html").read_text(encoding="utf-8")
+    told = re.findall(r"<(p|dd|li|figcaption|caption)\b[^>]*>(.*?)</\1>", html, re.DOTALL)
+    words = [re.sub(r"<[^>]+>|\s+", " ", text).strip() for _, text in told]
+    sections = html.count('class="layer"')
+    # What is said of every layer is said once a layer.
+    for text in {each for each in words if len(each) > 60}:
+        assert words.count(text) <= sections, text
+    one = html[html.index('id="layer-1"') : html.index('id="layer-2"')]
+    for sentence in ("seeds of the clustering", "change more inside their template"):
+        assert one.count(sentence) == 1
+        assert sentence not in html[: html.index('id="layer-1"')]
 
 
 def test_every_image_has_an_alternative_text(page: Page) -> None:
@@ -242,9 +281,9 @@ def test_the_page_says_what_the_data_say(page: Page) -> None:
     assert "Intermediate layer" in words
     assert "1,000 pairs" in words
     assert f"1{SPACE}min 11{SPACE}s" in words
-    assert "5 of 5 seeds of the clustering agree, on every channel" in words
+    assert "All 5 seeds of the clustering give the same modules" in words
     assert "4 of 12 channels" in words
-    assert f"2.5{SPACE}times as much inside the template as outside" in words
+    assert f"changes 2.5{SPACE}times as much inside as outside" in words
     assert "200 pairs that were not used to find the modules" in words
     assert f"8.25 ± 0.21{SPACE}%" in words, "0.165 ± 0.0042 of a range 2 wide"
     assert f"15.0{SPACE}%" in words, "0.30 of a range 2 wide"
@@ -268,8 +307,9 @@ def test_the_footer_tells_where_everything_comes_from(page: Page) -> None:
         "vae-toy",
         "plain colours",
         "CC0",
-        "summed over latents): 42 nats",
-        "mse: 0.0451",
+        "summed over latents, in nats",
+        "mse",
+        "0.0451",
         "seed 7",
         "float32, CPUExecutionProvider",
         "mean and covariance of real images' encodings",
@@ -374,6 +414,62 @@ def test_only_hybrids_that_change_inside_their_template_are_said_to(
     assert layer_page(make_data(section), section, 1).verdict.startswith(verdict)
 
 
+def test_seeds_that_find_the_same_are_a_line_and_others_a_table_of_pictures(
+    page: Page, tmp_path: Path
+) -> None:
+    assert "The same templates from 5 seeds" not in page.words
+    section = replace(make_section(seeds=3), agreement=np.array([1.0, 0.95, 0.5]))
+    other = rendered(make_data(section), tmp_path)
+    assert "The same templates from 3 seeds" in other.words
+    assert f"seed 2 50{SPACE}%" in other.words
+
+
+def test_the_example_is_sharp_and_changes_much_and_the_page_says_so(page: Page) -> None:
+    section = make_section("intermediate", pairs=4)
+    rng = np.random.default_rng(0)
+    sharp = rng.uniform(-1, 1, section.original1.shape)
+    plain = np.zeros(sharp.shape[1:])
+    # Pair 0 changes most but is plain; 1 has one plain original; 2 and 3 are sharp, 3 changes more.
+    original1, original2 = sharp.copy(), sharp[::-1].copy()
+    original1[0], original2[1] = plain, plain
+    steps = np.array([0.9, 0.8, 0.1, 0.2])[None, :, None, None, None]
+    section = replace(
+        section,
+        original1=original1,
+        original2=original2,
+        hybrids=np.repeat(original1[None], 3, axis=0) + steps,
+        change=np.array([[0.1, 0.1], [0.1, 0.1], [0.4, 0.1]]),
+    )
+    found = choose_example(make_data(make_section("coarse"), section))
+    assert (found.section, found.module, found.pair) == (section, 2, 3)
+    assert "Nobody picked this example" in page.words
+
+
+def test_measurements_are_sorted_with_their_deviation_and_in_words() -> None:
+    rows = measurements(
+        {
+            "loss_of_mine": 0.5,
+            "kernel_halves": -0.000127,
+            "kernel_halves_deviation": 0.000526,
+            "frechet_prior_deviation": 0.38123,
+            "frechet_prior": 19.1598,
+            "alone_deviation": 0.1,
+        }
+    )
+    assert [(row.name, row.value) for row in rows] == [
+        ("alone deviation", "0.1"),
+        ("Fréchet distance: samples from the prior", "19.16 ± 0.38"),
+        ("Kernel distance: the other half of the real images", "-0.00013 ± 0.00053"),
+        ("loss of mine", "0.5"),
+    ]
+
+
+def test_measurements_are_folded(page: Page) -> None:
+    tags = [tag for tag, _ in page.elements]
+    assert tags.index("details") < len(tags) - tags[::-1].index("table")
+    assert "kl" not in re.findall(r"[a-z_]+", page.words)
+
+
 def test_layers_of_one_name_get_files_of_their_own(folder: Path) -> None:
     names = {path.name for path in (folder / "figures").iterdir()}
     assert {"samples.png", "graft.png", "1-dec-conv-1-maps.png", "2-dec-conv-1-maps.png"} <= names
@@ -423,7 +519,7 @@ def test_a_generator_that_does_nothing_is_warned_of_and_not_praised(tmp_path: Pa
     assert words.index("The samples hardly differ") < words.index("What the generator makes")
     assert "even the strongest channel changes the average pixel by only" in words
     assert NOTHING_TO_SAY in words
-    for praise in ("seeds of the clustering agree", "change more inside", f"2.5{SPACE}times as"):
+    for praise in ("seeds of the clustering", "change more inside", f"2.5{SPACE}times as"):
         assert praise not in words
     assert f"0.0015{SPACE}%" in words, "0.00003 of a range 2 wide is not zero"
 
@@ -464,10 +560,14 @@ def test_the_conclusion_tells_consistency_beside_chance() -> None:
     assert f"{percent(0.92)} ± {percent(0.08)}" in told
     assert percent(0.48) in told
     assert "20 partitions" in told
-    assert told in conclusion(make_data(section), section)
+    assert told in stability(make_data(section), section)
+    assert stability_words(make_data(section), section).startswith(
+        f"{percent(0.92)} of the labels stay with other channels at hand"
+    )
 
 
 def test_nothing_is_said_of_a_consistency_that_is_not_known() -> None:
     section = make_section()
     assert consistency_sentence(section) == ""
-    assert "  " not in conclusion(make_data(section), section)
+    assert "  " not in stability(make_data(section), section)
+    assert stability_words(make_data(section), section) == "5 of 5 seeds agree"

@@ -13,17 +13,28 @@ Example:
     b'\x89PNG'
 """
 
-from graftscope.client.figures._canvas import PHOTO_SCALE, SCALE, ReportExtraError, figure_png
+from graftscope.client.figures._canvas import (
+    MAP_GAMMA,
+    PHOTO_SCALE,
+    SCALE,
+    ReportExtraError,
+    colored,
+    figure_png,
+)
 from graftscope.client.figures._graft import graft_figure
 from graftscope.client.figures._images import hybrids_figure, samples_figure
 from graftscope.client.figures._influence import gallery_figure, individual_figure, region_figure
-from graftscope.client.figures._palette import module_color
+from graftscope.client.figures._palette import MAP_COLORS, TEMPLATE_COLORS, module_color
 from graftscope.client.figures._templates import seeds_figure, template_png, templates_figure
 
 __all__ = [
+    "MAP_COLORS",
+    "MAP_GAMMA",
     "PHOTO_SCALE",
     "SCALE",
+    "TEMPLATE_COLORS",
     "ReportExtraError",
+    "colored",
     "figure_png",
     "gallery_figure",
     "graft_figure",

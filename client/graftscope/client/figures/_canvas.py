@@ -34,7 +34,10 @@ PHOTO_SCALE = 1.5
 """The same for grids of samples, whose 32 to 128 pixels are enlarged anyway: a smaller file."""
 
 MAP_GAMMA = 0.75
-"""Colours of amounts follow value ** 0.75, so that weak maps can be read beside strong ones."""
+"""Colours of amounts follow value ** 0.75, so that weak places can be read beside strong ones."""
+
+MARGIN = 16
+"""Layout pixels around a figure that is written as a PNG, so that no label touches the edge."""
 
 _POINTS = 72 / DPI
 
@@ -242,8 +245,19 @@ class Canvas:
         return bar.ax
 
 
-def colored(values: NDArray[np.floating], colors: str, high: float) -> NDArray[np.uint8]:
-    """An (H, W) map, 0 to ``high`` in the named colours, as (H, W, 3) pixels.
+def colored(
+    values: NDArray[np.floating], colors: str, high: float, gamma: float = 1.0
+) -> NDArray[np.uint8]:
+    """Colour a map.
+
+    Args:
+        values: (H, W).
+        colors: The name of a matplotlib colour map, such as `MAP_COLORS`.
+        high: The value of its last colour; the first one is that of 0.
+        gamma: Colours follow (value / high) ** gamma.
+
+    Returns:
+        (H, W, 3) pixels.
 
     Raises:
         ReportExtraError: If matplotlib is not installed.
@@ -252,7 +266,7 @@ def colored(values: NDArray[np.floating], colors: str, high: float) -> NDArray[n
         from matplotlib import colormaps
     except ModuleNotFoundError as error:
         raise ReportExtraError("matplotlib") from error
-    unit = np.clip(values / (high if high > 0 else 1.0), 0.0, 1.0)
+    unit = np.clip(values / (high if high > 0 else 1.0), 0.0, 1.0) ** gamma
     painted: NDArray[np.uint8] = colormaps[colors](unit, bytes=True)[..., :3]
     return np.ascontiguousarray(painted)
 
@@ -265,9 +279,19 @@ def figure_png(figure: "Figure", scale: float = SCALE) -> bytes:
         scale: Pixels of the PNG a layout pixel.
 
     Returns:
-        The file; the same figure gives the same bytes.
+        The file, with `MARGIN` around the figure; the same figure gives the same bytes.
+
+    Raises:
+        ReportExtraError: If matplotlib is not installed.
     """
-    return opaque_png(figure, DPI * scale)
+    try:
+        from matplotlib.transforms import Bbox
+    except ModuleNotFoundError as error:
+        raise ReportExtraError("matplotlib") from error
+    width, height = figure.get_size_inches()
+    edge = MARGIN / DPI
+    area = Bbox([[-edge, -edge], [width + edge, height + edge]])
+    return opaque_png(figure, DPI * scale, area)
 
 
 def opaque_png(

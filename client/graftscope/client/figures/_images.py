@@ -73,17 +73,18 @@ def hybrids_figure(
     labels: NDArray[np.integer],
     image_range: tuple[float, float],
     *,
-    limit: int = 8,
+    limit: int = 6,
 ) -> "Figure":
-    """Draw one pair a column: original 1, original 2, then the hybrid of each module.
+    """Draw one pair a column: original 1, original 2, then each module's hybrid and its change.
 
     Args:
         original1: (B, c, H, W) in the generator's own range.
         original2: (B, c, H, W).
         hybrids: (K, B, c, H, W): original 1 with module k taken from original 2.
-        templates: (K, Hm, Wm), drawn at the left of each module's row.
-        changes: (K, Hm, Wm) mean change by each module, drawn at the right of its row, from 0 to
-            its own highest, so that a weak module can be read beside a strong one.
+        templates: (K, Hm, Wm), drawn at the left of each module's hybrids.
+        changes: (K, Hm, Wm) mean change by each module, drawn at the left of its pairs' changes.
+            Every change is drawn from 0 to its own highest, so that a weak one can be read beside
+            a strong one; the number beside it is its mean, in per cent of the image range.
         labels: (C,) module of each channel, for the number grafted.
         image_range: (low, high) of the images.
         limit: At most so many pairs, the first ones.
@@ -96,71 +97,82 @@ def hybrids_figure(
         ReportExtraError: If matplotlib is not installed.
     """
     first, second = original1[:limit], original2[:limit]
-    grafted = hybrids[:, :limit]
-    columns = max(len(first), 6) + 2  # a template before the pairs, a change map after them
-    width = (WIDTH - _LABEL - 2 * _BREAK - (columns - 3) * _GAP - 6) / columns
-    height = width * first.shape[2] / first.shape[3]
-    rows = 2 + len(hybrids)
-    canvas = Canvas(WIDTH, rows * (height + _GAP) + _BREAK + _SCALE)
-    sheet = _Sheet(canvas, width, height, len(first))
+    sheet = _Sheet(first.shape, len(hybrids))
     sheet.pairs(0, to_pixels(first, image_range), "Original 1", "the sample that is changed")
     sheet.pairs(1, to_pixels(second, image_range), "Original 2", "the sample it takes from")
-    sheet.headings()
-    for module, images in enumerate(grafted):
-        taken = f"{int(np.sum(labels == module))} of {len(labels)} channels\nfrom original 2"
-        sheet.pairs(2 + module, to_pixels(images, image_range), f"Hybrid {module}", taken)
-        sheet.template(module, templates[module])
-        sheet.change(module, changes[module])
+    for module, images in enumerate(hybrids[:, :limit]):
+        count = int(np.sum(labels == module))
+        taken = f"{count} of {len(labels)} channels\nfrom original 2"
+        row = 2 + 2 * module
+        sheet.pairs(row, to_pixels(images, image_range), f"Hybrid {module}", taken)
+        sheet.template(row, module, templates[module])
+        different = np.abs(images - first).mean(axis=1, dtype=np.float64)  # (B, H, W)
+        sheet.changes(row + 1, changes[module], different, image_range)
+        sheet.mark(row, module)
     sheet.scale()
-    return canvas.figure
+    return sheet.canvas.figure
 
 
 class _Sheet:
     """Where each row and column of the grid lies."""
 
-    def __init__(self, canvas: Canvas, width: float, height: float, pairs: int) -> None:
-        self._canvas = canvas
-        self._width = width
-        self._height = height
-        self._first = _LABEL + width + _BREAK
-        self._last = self._first + pairs * (width + _GAP) - _GAP + _BREAK
+    def __init__(self, shape: tuple[int, ...], modules: int) -> None:
+        pairs = max(shape[0], 4)
+        self._width = (WIDTH - _LABEL - _BREAK - (pairs - 1) * _GAP - 3) / (pairs + 1)
+        self._height = self._width * shape[2] / shape[3]
+        self._first = _LABEL + self._width + _BREAK
+        self.canvas = Canvas(WIDTH, self._top(2 + 2 * modules) + _SCALE)
 
     def _top(self, row: int) -> float:
-        return row * (self._height + _GAP) + (_BREAK if row > 1 else 0)
+        """Each row below the last, those of a module together, under a note for the template."""
+        blocks = max(0, row) // 2
+        return row * self._height + (row - blocks) * _GAP + blocks * _BREAK
 
     def _box(self, x: float, row: int) -> Box:
         return Box(x, self._top(row), self._width, self._height)
 
-    def headings(self) -> None:
-        """Name the two columns that are no samples, just above the modules' rows."""
-        y = self._top(2) - 8
-        for x, words in ((_LABEL, "template"), (self._last, "mean change")):
-            middle = x + self._width / 2
-            self._canvas.text(
-                middle, y, words, size=12, color=MUTED, align="center", anchor="bottom"
-            )
+    def mark(self, row: int, module: int) -> None:
+        """Draw the module's colour at the far left of both its rows."""
+        top, bottom = self._top(row), self._top(row + 1) + self._height
+        self.canvas.block(Box(0, top, 5, bottom - top), module_color(module))
 
     def pairs(self, row: int, images: NDArray[np.uint8], name: str, note: str) -> None:
         """Draw a row of samples with its name and a note at the left."""
-        left, middle = 0 if row < 2 else 14, self._top(row) + self._height / 2
-        self._canvas.text(left, middle - 4, name, size=14, bold=True, anchor="bottom")
-        self._canvas.text(left, middle + 2, note, size=11, color=MUTED, anchor="top")
+        self._name(row, name, note)
         for column, image in enumerate(images):
-            self._canvas.picture(image, self._box(self._first, row).beside(column, _GAP))
+            self.canvas.picture(image, self._box(self._first, row).beside(column, _GAP))
 
-    def template(self, module: int, template: NDArray[np.floating]) -> None:
-        """Draw a module's template, and its colour at the far left."""
-        box = self._box(_LABEL, 2 + module)
-        self._canvas.template(template, box, module)
-        self._canvas.block(Box(0, box.y, 5, box.height), module_color(module))
+    def template(self, row: int, module: int, template: NDArray[np.floating]) -> None:
+        """Draw a module's template at the left of its hybrids."""
+        self.canvas.template(template, self._box(_LABEL, row), module)
 
-    def change(self, module: int, change: NDArray[np.floating]) -> None:
-        """Draw where a module changes the picture."""
-        box = self._box(self._last, 2 + module)
-        self._canvas.heat(change, box, MAP_COLORS, float(change.max()), MAP_GAMMA)
+    def changes(
+        self,
+        row: int,
+        mean: NDArray[np.floating],
+        pairs: NDArray[np.floating],
+        image_range: tuple[float, float],
+    ) -> None:
+        """Draw where a module changes the picture: in the mean, then pair by pair."""
+        share = 100 / (image_range[1] - image_range[0])
+        self._name(
+            row, "Change", f"|hybrid \N{MINUS SIGN} original 1|\nmean {mean.mean() * share:.1f} %"
+        )
+        boxes = [self._box(self._first, row).beside(i, _GAP) for i in range(len(pairs))]
+        for box, values in zip([self._box(_LABEL, row), *boxes], [mean, *pairs], strict=True):
+            self.canvas.heat(values, box, MAP_COLORS, float(values.max()), MAP_GAMMA)
+
+    def _name(self, row: int, name: str, note: str) -> None:
+        left, middle = 0 if row < 2 else 14, self._top(row) + self._height / 2
+        self.canvas.text(left, middle - 4, name, size=14, bold=True, anchor="bottom")
+        self.canvas.text(left, middle + 2, note, size=11, color=MUTED, anchor="top")
 
     def scale(self) -> None:
-        """Draw the changes' colour scale at the left, where a narrow screen shows it too."""
-        box = Box(_LABEL, self._canvas.height - 26, 240, 9)
-        label = "mean change of a pixel, as a share of the row's highest"
-        self._canvas.color_bar(box, MAP_COLORS, 1.0, label, MAP_GAMMA)
+        """Draw the changes' colour scale, and say what stands at the left of the pairs."""
+        box = Box(_LABEL, self.canvas.height - 26, 240, 9)
+        label = "change of a pixel, as a share of the picture's highest"
+        self.canvas.color_bar(box, MAP_COLORS, 1.0, label, MAP_GAMMA)
+        note = (
+            "at the left of the pairs: the module's template, and its mean change over many pairs"
+        )
+        self.canvas.text(_LABEL + 400, box.y + 4, note, size=11)

@@ -44,13 +44,17 @@ def gallery_figure(
     *,
     limit: int = 32,
 ) -> "Figure":
-    """Draw the strongest channels' influence maps, module by module, on one colour scale.
+    """Draw the strongest channels' influence maps, module by module, each to its own maximum.
+
+    Colours show where a channel acts, the number above its map how strongly: a layer's strongest
+    channel often has ten times the influence of most, whose maps would be black on one scale.
 
     Args:
         maps: (C, H, W) mean absolute differences in image units.
         labels: (C,) module of each channel, -1 for none.
-        individual: (C,) mean of each map over its pixels: the order within a module.
-        channels: (C,) index of each channel in its layer, written above its map.
+        individual: (C,) mean of each map over its pixels, in image units: the order within a
+            module, and written above each map at the right.
+        channels: (C,) index of each channel in its layer, written above its map at the left.
         limit: About so many maps in all; every module gets an equal share of them, but at least
             four. A module with fewer channels leaves its places empty.
 
@@ -67,16 +71,25 @@ def gallery_figure(
     height = width * maps.shape[1] / maps.shape[2]
     places, bottom = _places([len(members) for _, members in groups], share, height)
     canvas = Canvas(WIDTH, bottom + _SCALE)
-    high = spread([maps[members] for _, members in groups])
     for (module, members), (x, y) in zip(groups, places, strict=True):
         _heading(canvas, x, y, module, int(np.sum(labels == module)))
         for box, i in _grid(members, Box(x + _LEFT, y, width, height)):
-            canvas.heat(maps[i], box, MAP_COLORS, high, MAP_GAMMA)
+            canvas.heat(maps[i], box, MAP_COLORS, float(maps[i].max()), MAP_GAMMA)
             canvas.frame(box, module_color(module))
-            canvas.text(box.x, box.y - 5, str(channels[i]), size=11, anchor="bottom")
-    label = "mean change of a pixel when this one channel is grafted, in image units"
-    scale = Box(_LEFT, bottom + 24, 440, 9)
-    canvas.color_bar(scale, MAP_COLORS, high, label, MAP_GAMMA)
+            canvas.text(box.x, box.y - 5, str(channels[i]), size=12, bold=True, anchor="bottom")
+            canvas.text(
+                box.x + box.width,
+                box.y - 5,
+                f"{individual[i]:.2g}",
+                size=11,
+                color=MUTED,
+                align="right",
+                anchor="bottom",
+            )
+    label = "mean change of a pixel, as a share of the map's own maximum"
+    canvas.color_bar(Box(_LEFT, bottom + 24, 240, 9), MAP_COLORS, 1.0, label, MAP_GAMMA)
+    note = "above each map its channel, and the mean over all its pixels, in image units"
+    canvas.text(_LEFT + 400, bottom + 28, note, size=11)
     return canvas.figure
 
 

@@ -6,18 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client.figures import module_color
-from graftscope.client.report._data import LayerSection, Provenance, ReportData
+from graftscope.client.report._data import LayerSection, ReportData
 from graftscope.client.report._wording import (
     NO_BREAK,
     change_sentence,
-    conclusion,
     conclusive,
-    listing,
     number,
     pairs_words,
     percent,
     relative_error,
+    stability,
+    stability_words,
     unbroken,
+    with_error,
 )
 from graftscope.client.report._zones import Place, describe_template, locate_template
 
@@ -34,32 +35,13 @@ _ORIGINALS = {
 }
 
 
-_METRICS = {
-    "reconstruction_mse": (
-        "Error of images that are encoded and generated again (mean square, pixel by pixel and "
-        "colour by colour)",
-        "squared image units",
-    ),
-    "sampled_reconstruction_mse": (
-        "The same error when the latents are drawn from what the encoder infers, instead of "
-        "taken at its mean",
-        "squared image units",
-    ),
-    "kl": (
-        "How much the encoder tells of an image through the latents (divergence of the posterior "
-        "from the prior, summed over latents)",
-        "nats",
-    ),
-}
-"""What each metric means, and its unit."""
-
-
 @dataclass(frozen=True)
 class ModuleRow:
-    """One module's line in a layer's table, ready to print."""
+    """One module's line in a layer's table, ready to print; ``size`` is its share of channels."""
 
     index: int
     color: str
+    size: float
     channels: str
     members: str
     region: str
@@ -81,12 +63,12 @@ class LayerPage:
         rows: Its modules.
         unassigned: Channels that are in no module, or nothing.
         method: The clustering, in words.
-        conclusion: What seeds and changes say of the modules, or why they say nothing.
+        stability: What seeds and overlapping thirds say of the modules, or why they say nothing.
+        stability_words: The same in a few words, or nothing.
         purity: Median share of a channel's weight that is its own template's, or nothing.
         error: Median standard error of an individual influence, relative to it; or nothing.
         verdict: Whether hybrids change what their template shows; nothing where all is too weak.
         check: The pairs behind the modules' own maps.
-        peaks: The highest change by each module.
         strongest: The strongest channel and its individual influence.
         span: How many times the strongest channel's influence the weakest has.
     """
@@ -96,12 +78,12 @@ class LayerPage:
     rows: tuple[ModuleRow, ...]
     unassigned: str
     method: str
-    conclusion: str
+    stability: str
+    stability_words: str
     purity: str
     error: str
     verdict: str
     check: str
-    peaks: str
     strongest: str
     span: str
 
@@ -109,16 +91,6 @@ class LayerPage:
 def describe_originals(originals: str) -> str:
     """Say where originals come from."""
     return _ORIGINALS.get(originals, f"real images through the encoder: {originals}")
-
-
-def describe_metrics(provenance: Provenance) -> list[str]:
-    """Say what each metric measures, its value, and its unit."""
-    return [
-        f"{_METRICS[name][0]}: {number(value)} {_METRICS[name][1]}"
-        if name in _METRICS
-        else f"{name}: {number(value)}"
-        for name, value in provenance.metrics.items()
-    ]
 
 
 def layer_page(data: ReportData, section: LayerSection, place: int) -> LayerPage:
@@ -131,12 +103,12 @@ def layer_page(data: ReportData, section: LayerSection, place: int) -> LayerPage
         rows=tuple(_row(data, section, module) for module in range(section.modules)),
         unassigned=_numbers(section.members(-1)),
         method=_METHODS.get(section.method, section.method),
-        conclusion=conclusion(data, section),
+        stability=stability(data, section),
+        stability_words=stability_words(data, section),
         purity=_purity(section),
         error=percent(error, 1) if np.isfinite(error) else "",
         verdict=change_sentence(section) if conclusive(data, section) else "",
         check=pairs_words(section),
-        peaks=listing([percent(peak / data.range_width, 1) for peak in _peaks(section)]),
         strongest=(
             f"channel {section.channel_indices[strongest]} changes the average pixel by "
             f"{number(influence)}, {percent(influence / data.range_width, 1)} of the image range"
@@ -155,12 +127,13 @@ def _row(data: ReportData, section: LayerSection, module: int) -> ModuleRow:
     return ModuleRow(
         index=module,
         color=module_color(module),
+        size=len(members) / len(section.maps),
         channels=f"{len(members)} of {len(section.maps)}",
         members=_numbers(members),
         region=place.region,
         place=unbroken(describe_template(template)),
         center=_center(place),
-        influence=_with_error(float(influence), float(stderr)),
+        influence=with_error(float(influence), float(stderr)),
         inside=percent(inside, 1),
         outside=percent(outside, 1),
         ratio=_times(inside, outside) if conclusive(data, section) else "",
@@ -176,18 +149,6 @@ def _center(place: Place) -> str:
 def _times(inside: float, outside: float) -> str:
     known = np.isfinite(inside) and np.isfinite(outside) and outside > 0
     return f"{inside / outside:.1f}{NO_BREAK}times" if known else ""
-
-
-def _with_error(share: float, stderr: float) -> str:
-    """Influence and its standard error in percent, both to the error's second digit."""
-    if not np.isfinite(stderr) or stderr <= 0:
-        return percent(share, 1)
-    digits = max(1, 1 - int(np.floor(np.log10(100 * stderr))))
-    return f"{100 * share:.{digits}f} ± {100 * stderr:.{digits}f}{NO_BREAK}%"
-
-
-def _peaks(section: LayerSection) -> list[float]:
-    return [float(each.max()) for each in section.module_maps]
 
 
 def _numbers(channels: NDArray[np.integer]) -> str:

@@ -10,17 +10,21 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graftscope.client.figures import ReportExtraError
+from graftscope.client.figures import ReportExtraError, module_color
 from graftscope.client.report import _wording
 from graftscope.client.report._data import LayerSection, ReportData
-from graftscope.client.report._drawings import (
-    SAMPLES_SHOWN,
-    choose_example,
-    draw_example,
-    draw_layer,
-    draw_samples,
+from graftscope.client.report._example import EXAMPLE_RULE, choose_example
+from graftscope.client.report._page import LayerPage, describe_originals, layer_page
+from graftscope.client.report._pictures import (
+    LayerPictures,
+    example_pictures,
+    layer_pictures,
+    sample_tiles,
 )
-from graftscope.client.report._page import describe_metrics, describe_originals, layer_page
+from graftscope.client.report._provenance import measurements
+from graftscope.client.report._sheets import draw_sheets
+from graftscope.client.report._strokes import Bars, influence_bars
+from graftscope.client.report._tiles import scale_of_changes
 from graftscope.client.report._wording import doubts, slug
 from graftscope.client.report._zones import EVEN_MARGIN
 
@@ -58,6 +62,22 @@ def taken_along(section: LayerSection, place: int) -> tuple[Taken, ...]:
     )
 
 
+@dataclass(frozen=True)
+class Layer:
+    """One layer as the template takes it."""
+
+    section: LayerSection
+    page: LayerPage
+    pictures: LayerPictures
+    bars: Bars
+    taken: tuple[Taken, ...]
+
+
+def page_style() -> str:
+    """The style of the report, for other pages that are to look like it."""
+    return _text("page.css")
+
+
 def render_report(data: ReportData, out_dir: Path) -> Path:
     """Write a report.
 
@@ -74,26 +94,29 @@ def render_report(data: ReportData, out_dir: Path) -> Path:
         ValueError: If the images are not grey or RGB, or a template is negative or not finite.
     """
     page = _template()
-    samples = draw_samples(data)
     example = choose_example(data)
-    graft = draw_example(data, example)
-    layers = [draw_layer(data, section, i) for i, section in enumerate(data.sections, start=1)]
+    sheets = draw_sheets(data, example)
     taken = [taken_along(section, i) for i, section in enumerate(data.sections, start=1)]
     html = page.render(
         data=data,
-        css=_text("page.css"),
+        css=page_style(),
         warnings=doubts(data) + data.warnings,
-        samples=samples,
+        samples=sample_tiles(data),
         example=example,
-        graft=graft,
+        graft=example_pictures(data, example),
         layers=[
-            (section, layer_page(data, section, i), pictures)
-            for i, (section, pictures) in enumerate(zip(data.sections, layers, strict=True), 1)
+            Layer(
+                section,
+                layer_page(data, section, place),
+                layer_pictures(data, section),
+                influence_bars(section, data.range_width),
+                files,
+            )
+            for place, (section, files) in enumerate(zip(data.sections, taken, strict=True), 1)
         ],
-        taken=taken,
+        measurements=measurements(data.provenance.metrics),
     )
-    pictures = [samples, graft, *(picture for layer in layers for picture in layer.all)]
-    _write(out_dir / "figures", {each.file: each.png for each in pictures})
+    _write(out_dir / "figures", sheets)
     interventions = {each.file: each.text.encode() for layer in taken for each in layer}
     _write(out_dir / "interventions", interventions)
     index = out_dir / "index.html"
@@ -115,12 +138,13 @@ def _template() -> "Template":
         percent=_wording.percent,
         duration=_wording.duration,
         originals=describe_originals,
-        metrics=describe_metrics,
     )
     environment.globals.update(
         plural=_wording.plural,
         even_margin=EVEN_MARGIN,
-        samples_shown=SAMPLES_SHOWN,
+        example_rule=EXAMPLE_RULE,
+        module_color=module_color,
+        change_colors=scale_of_changes(),
     )
     return environment.from_string(_text("page.html.j2"))
 

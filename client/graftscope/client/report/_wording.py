@@ -33,6 +33,22 @@ def percent(share: float, digits: int = 0) -> str:
     return f"{amount:.{digits}f}{NO_BREAK}%"
 
 
+def with_error(share: float, stderr: float) -> str:
+    """A share and its standard error in percent, both to the error's second digit."""
+    if not np.isfinite(stderr) or stderr <= 0:
+        return percent(share, 1)
+    digits = max(1, 1 - math.floor(math.log10(100 * stderr)))
+    return f"{100 * share:.{digits}f} ± {100 * stderr:.{digits}f}{NO_BREAK}%"
+
+
+def with_deviation(value: float, deviation: float) -> str:
+    """A number and its deviation, both to the deviation's second digit."""
+    if not deviation > 0:
+        return number(value)
+    digits = max(0, 1 - math.floor(math.log10(deviation)))
+    return f"{value:.{digits}f} ± {deviation:.{digits}f}"
+
+
 def plural(amount: int, word: str) -> str:
     """The amount and the word, with an s where it takes one."""
     return f"{count(amount)} {word}" if amount == 1 else f"{count(amount)} {word}s"
@@ -170,15 +186,34 @@ def conclusive(data: ReportData, section: LayerSection) -> bool:
     return samples_differ(data) and layer_acts(data, section)
 
 
-def conclusion(data: ReportData, section: LayerSection) -> str:
-    """Conclude from what was measured; with a reserve, or not at all, where in doubt."""
+def stability(data: ReportData, section: LayerSection) -> str:
+    """Say how stable the modules are; with a reserve, or not at all, where in doubt."""
     if not conclusive(data, section):
         return NOTHING_TO_SAY
-    told = (agreement_sentence, consistency_sentence, change_sentence)
-    found = " ".join(filter(None, (sentence(section) for sentence in told)))
+    found = " ".join(filter(None, (agreement_sentence(section), consistency_sentence(section))))
     if pairs_suffice(section):
         return found
     return f"{found} With so few pairs this is a first impression, not a finding."
+
+
+def stability_words(data: ReportData, section: LayerSection) -> str:
+    """The same in a few words, for an overview; nothing where nothing can be said."""
+    if not conclusive(data, section):
+        return ""
+    words = []
+    if section.consistency is not None:
+        words.append(
+            f"{percent(section.consistency.mean)} of the labels stay with other channels at hand "
+            f"(chance: {percent(section.consistency.chance)})"
+        )
+    if len(section.seeds) > 1:
+        words.append(f"{agreeing_seeds(section)} of {len(section.seeds)} seeds agree")
+    return "; ".join(words)
+
+
+def same_modules(section: LayerSection) -> bool:
+    """Whether every seed of the clustering put every channel into the same module."""
+    return bool(section.agreement.min() == 1.0)
 
 
 def agreeing_seeds(section: LayerSection) -> int:
@@ -191,9 +226,9 @@ def agreement_sentence(section: LayerSection) -> str:
     seeds, agreeing = len(section.seeds), agreeing_seeds(section)
     if seeds == 1:
         return "The clustering ran with one seed, so nothing is said here of its stability."
+    if same_modules(section):
+        return f"All {seeds} seeds of the clustering give the same modules, channel by channel."
     agree = f"{agreeing} of {plural(seeds, 'seed')} of the clustering agree"
-    if section.agreement.min() == 1.0:
-        return f"{agree}, on every channel."
     if agreeing == 1:
         agree = f"None of the other {plural(seeds - 1, 'seed')} of the clustering agrees"
     return (
