@@ -114,8 +114,8 @@ def hybridize(
     An edit has one of the actions "swap": {}, "constant": {"scalar": 0}, "constant":
     {"prior_mean": {}}, "scale": {"factor": 2}, "add": {"scalar": 1}, "blend": {"weight": 0.5}; and
     it may have a "mask": {"rectangle": {"top": 0, "left": 0, "height": 4, "width": 8}} or
-    {"array": "FILE.png"}. Where swap and blend shall not take original 2: {"image": "FILE.jpg"}, or
-    {"latents": {"inputs": {"z": "FILE.npz"}}}.
+    {"array": "FILE.png"}. Swap and blend take values of original 2, or
+    else of what they name: {"image": "FILE.jpg"} or {"latents": {"inputs": {"z": "FILE.npz"}}}.
     """
     strengths = strip.said.get("strengths")
     _check_target(asked, strengths, out)

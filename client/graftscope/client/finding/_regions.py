@@ -143,9 +143,9 @@ def _areas(count: int, size: int) -> FloatArray:
 def contrast(maps: FloatArray, stderr: FloatArray | None, weights: FloatArray) -> Contrast:
     """Compare maps inside a region and outside of it.
 
-    The standard error of a mean over pixels is taken for the mean of their standard errors, and
-    that of the difference for the sum of both. Neither can be larger, however the pixels move
-    together, so a channel that is certain by this rule would be so by any other.
+    How pixels move together is not known, so the worst case is assumed: the standard error of a
+    mean over pixels is the mean of theirs, and that of a difference is the sum of both. A channel
+    that is certain by this rule would be so by any other.
 
     Args:
         maps: (C, h, w).
