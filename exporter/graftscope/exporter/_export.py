@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import onnx_ir as ir
 
@@ -18,6 +19,7 @@ from graftscope.exporter._files import (
 from graftscope.exporter._folder import CARD_FILE, new_folder, require_target
 from graftscope.exporter._input_choices import parse_inputs
 from graftscope.exporter._inputs import constant_names, latent_names
+from graftscope.exporter._layer_choice import LayerChoice, parse_layers
 from graftscope.exporter._options import Options, parse_shapes
 from graftscope.exporter._proof import Proof
 from graftscope.exporter._subject import GeneratorSubject
@@ -32,6 +34,8 @@ from graftscope.exporter.progress import (
 from graftscope.exporter.sources import read_subject, with_encoder
 from graftscope.graph import Cut, CutError, Layer, cut, find_layers, strip_metadata
 from graftscope.v1 import bundle_pb2
+
+_EVERY_LAYER: Final = LayerChoice()
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ def export(
     encoder_range: tuple[float, float] | None = None,
     encoder_weights: str | Path | None = None,
     data: str | Path | None = None,
+    layers: Sequence[str] = (),
     overwrite: bool = False,
     on_progress: ExportCallback | None = None,
 ) -> Exported:
@@ -96,6 +101,9 @@ def export(
         encoder_weights: Weights for the encoder that a factory makes, as `weights`.
         data: Photographs (a folder or zip of images, an .npz, ...) whose encodings' mean and
             covariance become originals; None for none.
+        layers: Which layers are cut: a whole number takes as many, evenly from the latents to the
+            image; names, or patterns such as `up.*`, take those. Empty takes all. Latents always
+            stay.
         overwrite: Whether a bundle that is there already is replaced.
         on_progress: Hears of every step.
 
@@ -114,6 +122,7 @@ def export(
     target, report = Path(out), on_progress or ignore_progress
     require_target(target, overwrite=overwrite)
     name = _require_name(target.name if name is None else name)
+    chosen = parse_layers(layers)
     choice = encoder_choice(
         _text(encoder), encoder_outputs, encoder_range, _text(encoder_weights), _text(data)
     )
@@ -125,11 +134,19 @@ def export(
     if choice is not None:
         subject = with_encoder(subject, choice, report)
     report(ExportProgress(ExportStage.TRACING, 1, 1))
-    return write_bundle(subject, name, target, overwrite=overwrite, on_progress=report)
+    return write_bundle(
+        subject, name, target, overwrite=overwrite, on_progress=report, layers=chosen
+    )
 
 
 def write_bundle(
-    subject: GeneratorSubject, name: str, out: Path, *, overwrite: bool, on_progress: ExportCallback
+    subject: GeneratorSubject,
+    name: str,
+    out: Path,
+    *,
+    overwrite: bool,
+    on_progress: ExportCallback,
+    layers: LayerChoice = _EVERY_LAYER,
 ) -> Exported:
     """Write a bundle and prove it, before anything appears at its place.
 
@@ -139,6 +156,7 @@ def write_bundle(
         out: The bundle's folder.
         overwrite: Whether a bundle that is there already is replaced.
         on_progress: Hears of every step.
+        layers: Which layers are cut.
 
     Returns:
         The manifest; and the subject's notes, followed by those on layers and images.
@@ -149,7 +167,7 @@ def write_bundle(
         TargetExistsError: If the folder is there and may not be replaced.
     """
     with quiet("onnx_ir"):
-        cuts, left_out = _cut_all(subject, on_progress)
+        cuts, left_out = _cut_all(subject, layers, on_progress)
     manifest = make_manifest(name, subject, cuts)
     with new_folder(out, overwrite=overwrite) as folder:
         on_progress(ExportProgress(ExportStage.WRITING, 0, 1))
@@ -178,12 +196,13 @@ def _require_name(name: str) -> str:
 
 
 def _cut_all(
-    subject: GeneratorSubject, on_progress: ExportCallback
+    subject: GeneratorSubject, choice: LayerChoice, on_progress: ExportCallback
 ) -> tuple[dict[Layer, Cut], tuple[str, ...]]:
     """Return the layers with their halves, and a note on each that is left out."""
     latents = latent_names(subject.inputs)
-    layers = find_layers(subject.model, latents=latents, constant=constant_names(subject.inputs))
-    _require_levels(layers, subject.levels)
+    found = find_layers(subject.model, latents=latents, constant=constant_names(subject.inputs))
+    _require_levels(found, subject.levels)
+    layers = choice.of(found, latents)
     # Names of layers come from the metadata, so it goes only now, and before there are copies.
     strip_metadata(subject.model)
     cuts: dict[Layer, Cut] = {}
@@ -194,10 +213,16 @@ def _cut_all(
             cuts[layer] = _cut(subject.model, layer)
         except CutError as error:
             refused[layer.name] = error
-    if all(layer.tensor in latents for layer in cuts):
+    if refused and all(layer.tensor in latents for layer in cuts):
         raise next(iter(refused.values()))
     on_progress(ExportProgress(ExportStage.CUTTING, len(layers), len(layers)))
-    return cuts, tuple(f"layer {name!r} is left out: {why}" for name, why in refused.items())
+    notes = [f"layer {name!r} is left out: {why}" for name, why in refused.items()]
+    if len(layers) < len(found):
+        notes.append(
+            f"{len(cuts)} of {len(found)} layers; --layers takes another number, or names and "
+            "patterns such as 'up.*'"
+        )
+    return cuts, tuple(notes)
 
 
 def _cut(model: ir.Model, layer: Layer) -> Cut:

@@ -132,18 +132,20 @@ class Proof:
         inputs = self.manifest.inputs
         latents = draw_latents(inputs, read_stored(self.folder, inputs), self.batches[-1])
         apart = 0.0
+        images: dict[bool, dict[int, NDArray[np.float32]]] = {}
         for optimised in (False, True):
-            images, found = self._prove_generator(latents, optimised)
+            images[optimised], found = self._prove_generator(latents, optimised)
             apart = max(apart, found)
-            self._prove_encoder(images[self.batches[-1]], optimised)
+            self._prove_encoder(images[optimised][self.batches[-1]], optimised)
             report()
-            for layer in self.manifest.layers:
-                crossing = self._prove_layer(layer, latents, images, optimised)
-                if optimised:
-                    whole = images[self.batches[-1]]
-                    allowed, usual = self.allowed, self.usual
-                    prove_splicing(self.folder, layer, crossing, whole, allowed, usual)
-                report()
+        # Layer by layer, so that each takes as long as the next and the time left can be told.
+        for layer in self.manifest.layers:
+            self._prove_layer(layer, latents, images[False], optimised=False)
+            report()
+            crossing = self._prove_layer(layer, latents, images[True], optimised=True)
+            whole = images[True][self.batches[-1]]
+            prove_splicing(self.folder, layer, crossing, whole, self.allowed, self.usual)
+            report()
         return apart / self._width
 
     def _check_files(self) -> None:

@@ -71,8 +71,9 @@ def what_is_below(graph: ir.Graph, activations: Sequence[ir.Value]) -> Below:
     asked = {node.outputs[0] for node in asking}
     computed = (affected | constants_of(graph, asked)) - set(activations)
     needed = needed_for([image_of(graph)], through=computed - asked)
+    made = needed & computed
     return Below(
-        nodes=[node for node in graph if not (needed & computed).isdisjoint(node.outputs)],
+        nodes=[node for node in graph if not made.isdisjoint(node.outputs)],
         initializers=[value for value in graph.initializers.values() if value in needed],
         carried=[
             value

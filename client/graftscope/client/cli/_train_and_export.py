@@ -8,6 +8,7 @@ import typer
 
 from graftscope.client.arrays import finite_number
 from graftscope.client.calls import import_room, translated
+from graftscope.client.cli._export_pace import ExportPace
 from graftscope.client.cli._models import model_of_manifest, say_chain
 from graftscope.client.cli._output import counted, duration, note, say, say_json
 from graftscope.client.cli._progress import Advance, Shown, shown
@@ -17,7 +18,6 @@ from graftscope.client.errors import InputError, StoppedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from graftscope.exporter import ExportProgress
     from graftscope.training import TrainPlan, TrainProgress, TrainResult
 
 ENCODER = "The encoder"
@@ -261,6 +261,16 @@ def export(
             rich_help_panel=ENCODER,
         ),
     ] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layers",
+            metavar="N|NAME,...",
+            help="Which layers: a number takes as many, evenly from the latents to the image; "
+            "names or patterns such as 'up.*' take those. May be repeated. Default: all, which "
+            "takes long where there are hundreds.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a bundle that is there already.")
     ] = False,
@@ -288,8 +298,9 @@ def export(
             encoder_range=expected,
             encoder_weights=encoder_weights,
             data=data,
+            layers=layers or [],
             overwrite=overwrite,
-            on_progress=lambda progress: show(_of_export(progress)),
+            on_progress=ExportPace(show),
         )
     manifest = exported.manifest
     for line in exported.notes:
@@ -322,7 +333,3 @@ def parse_range(text: str, option: str = "--range") -> tuple[float, float]:
     if not low < high:
         raise InputError(f"{option} {text!r} is empty: the first number must be the lower one")
     return low, high
-
-
-def _of_export(progress: "ExportProgress") -> Advance:
-    return Advance(done=progress.done, total=progress.total, stage=progress.stage.value)

@@ -1,0 +1,86 @@
+"""Facts about exporting some of a generator's layers, and how long the rest of an export takes."""
+
+from pathlib import Path
+
+import pytest
+
+from graftscope.bundle import read_bundle
+from graftscope.client.cli import run
+from graftscope.client.cli._export_pace import ExportPace
+from graftscope.client.cli._progress import Advance
+from graftscope.exporter import ExportProgress, SourceError, export
+from graftscope.exporter.progress import ExportStage
+from onnx_cases import save
+from onnx_toys import SKIP
+
+ALL = ["z", "first", "second", "joined"]
+
+
+def exported(tmp_path: Path, *layers: str) -> list[str]:
+    found = export(save(tmp_path / "toy.onnx", SKIP), tmp_path / "toy", layers=layers)
+    names = [layer.name for layer in read_bundle(tmp_path / "toy").manifest.layers]
+    (told,) = [x for x in found.notes if "--layers" in x] or [""]
+    assert told == (
+        ""
+        if names == ALL
+        else f"{len(names)} of 4 layers; --layers takes another "
+        "number, or names and patterns such as 'up.*'"
+    )
+    return names
+
+
+@pytest.mark.parametrize(
+    ("layers", "names"),
+    [
+        ((), ALL),
+        (("3",), ALL),
+        (("1",), ["z", "second"]),
+        (("2",), ["z", "first", "joined"]),
+        (("joined,f*",), ["z", "first", "joined"]),
+        (("joined", "first"), ["z", "first", "joined"]),
+        (("z",), ["z"]),
+    ],
+)
+def test_a_number_is_spread_evenly_and_names_are_taken_as_patterns(
+    tmp_path: Path, layers: tuple[str, ...], names: list[str]
+) -> None:
+    assert exported(tmp_path, *layers) == names
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ("fist", "--layers 'fist' is the name of none of 4 layers: z, first, second, joined"),
+        ("0", "--layers '0' cannot be read; allowed: how many, at least 1, or names and patterns"),
+        ("2,first", "--layers '2,first' cannot be read; allowed: how many"),
+        ("-1", "--layers '-1' cannot be read"),
+    ],
+)
+def test_what_names_no_layer_is_refused(tmp_path: Path, layers: str, message: str) -> None:
+    with pytest.raises(SourceError) as refused:
+        exported(tmp_path, layers)
+    assert str(refused.value).startswith(message)
+
+
+def test_the_command_line_takes_layers_once_or_often(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = str(save(tmp_path / "toy.onnx", SKIP))
+    given = ["export", source, "--out", str(tmp_path / "toy"), "--layers", "first"]
+    assert run([*given, "--layers", "joined"]) == 0
+    assert "exported toy with 3 layers" in capsys.readouterr().out
+
+
+def test_a_long_proof_tells_its_time_and_what_takes_less(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown: list[Advance] = []
+    seconds = iter(range(0, 10_000, 5))
+    pace = ExportPace(shown.append, clock=lambda: float(next(seconds)))
+    for done in range(8):
+        pace(ExportProgress(ExportStage.PROVING, done, 560))
+    assert [advance.eta_s for advance in shown[:6]] == [None] * 6
+    # Two looks at the clock where a stage begins, then one a report: 5 s each.
+    assert shown[6].eta_s == pytest.approx(35 / 6 * 554)
+    told = capsys.readouterr().err
+    assert told.count("--layers 20 takes as many layers") == 1
