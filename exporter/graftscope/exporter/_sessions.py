@@ -1,7 +1,9 @@
 """ONNX Runtime on the CPU with one thread: the same numbers every time."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import onnxruntime as ort
@@ -15,10 +17,14 @@ _DTYPES = {
     "tensor(bool)": "bool",
     "tensor(double)": "float64",
     "tensor(float16)": "float16",
-    "tensor(int32)": "int32",
-    "tensor(int64)": "int64",
-    "tensor(uint8)": "uint8",
+    **{
+        f"tensor({name})": name
+        for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+    },
 }
+_AT_NODE: Final = re.compile(
+    r"while running (\w+) node\. Name:'(.*?)' Status Message: (?:/\S+ .*? was false\. )?(.*)"
+)
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
@@ -97,4 +103,7 @@ def _load(path: Path, content: bytes | None, options: ort.SessionOptions) -> ort
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    """Return what is wrong, and with which node; without where in its sources that was noticed."""
+    line = " ".join(str(error).split())
+    found = _AT_NODE.search(line)
+    return line if found is None else f"node {found[2]!r} ({found[1]}): {found[3]}"

@@ -15,7 +15,7 @@ from graftscope.graph._dither import dither, rounds
 from graftscope.graph._encoder_form import EncoderForm, to_encoder_form
 from graftscope.graph._fitness import refuse_unfit
 from graftscope.graph._float32 import compute_in_float32
-from graftscope.graph._foreign import foreign_operations
+from graftscope.graph._foreign import foreign_operations, refuse_blocks
 from graftscope.graph._free_batch import free_batch
 from graftscope.graph._halves import upper_half
 from graftscope.graph._image_form import (
@@ -51,7 +51,7 @@ from graftscope.graph._reduction import (
     accumulate,
     reduce_effects,
 )
-from graftscope.graph._shapes import LayerKind, has_batch_axis, static_extents
+from graftscope.graph._shapes import LayerKind, has_batch_axis, is_tensor, static_extents
 from graftscope.graph._splice import (
     DONORS,
     FIRST,
@@ -142,9 +142,11 @@ __all__ = [
     "inputs_for_randomness",
     "intervene",
     "is_channels_last",
+    "is_tensor",
     "normalise",
     "operation",
     "reduce_effects",
+    "refuse_blocks",
     "refuse_unfit",
     "rounds",
     "splice",

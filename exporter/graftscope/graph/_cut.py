@@ -25,7 +25,7 @@ from graftscope.graph._foreign import foreign_operations, foreign_tensors
 from graftscope.graph._halves import half_above, lower_half, what_is_below
 from graftscope.graph._operations import operation
 from graftscope.graph._randomness import RANDOM
-from graftscope.graph._shapes import has_batch_axis, infer_missing_shapes
+from graftscope.graph._shapes import has_batch_axis, infer_missing_shapes, is_tensor
 from graftscope.graph._tensors import (
     constants_of,
     image_of,
@@ -155,11 +155,15 @@ def _refuse_without_batch_axis(
 ) -> None:
     in_the_way = [value for value in [*activations, *carried] if not has_batch_axis(value)]
     if in_the_way:
-        tensors = ", ".join(f"{name_of(value)!r} {value.shape}" for value in in_the_way)
+        tensors = ", ".join(f"{name_of(value)!r} {_form(value)}" for value in in_the_way)
         raise CutError(
             f"the graph cannot be cut at {_names(activations)}: these tensors would cross the "
             f"cut, and their first axis is not the batch: {tensors}"
         )
+
+
+def _form(value: ir.Value) -> str:
+    return str(value.shape) if is_tensor(value) else "(a sequence)"
 
 
 def _names(values: Sequence[ir.Value]) -> str:

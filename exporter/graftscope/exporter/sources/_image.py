@@ -14,7 +14,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graftscope.exporter.errors import SourceError
-from graftscope.graph import before_rounding_to_steps, holds_whole_numbers, operation
+from graftscope.graph import (
+    before_rounding_to_steps,
+    holds_whole_numbers,
+    is_tensor,
+    operation,
+)
 
 CHANNELS: Final = (1, 3, 4)
 """Grey, colours, colours with opacity."""
@@ -145,7 +150,7 @@ def find_range(
 
 def _may_be_image(value: ir.Value) -> bool:
     """Tell whether nothing that is known of an output keeps it from being an image."""
-    if value.dtype not in _TYPES:
+    if not is_tensor(value) or value.dtype not in _TYPES:
         return False
     if value.shape is None:
         return True
@@ -156,7 +161,12 @@ def _may_be_image(value: ir.Value) -> bool:
 
 
 def _listed(values: Iterable[ir.Value]) -> str:
-    return ", ".join(f"{each.name!r} {each.dtype} {each.shape}" for each in values)
+    return ", ".join(
+        f"{each.name!r} {each.dtype} {each.shape}"
+        if is_tensor(each)
+        else f"{each.name!r}, a sequence (give its tensors outputs of their own)"
+        for each in values
+    )
 
 
 def _left(stated: tuple[float, float], images: NDArray[np.float32]) -> tuple[str, ...]:

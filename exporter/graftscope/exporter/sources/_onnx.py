@@ -1,7 +1,6 @@
 """ONNX files as what is exported: any generator of images that ONNX Runtime runs.
 
-Shapes that no rule tells are observed: the graph is run on two batches of arbitrary values, since
-shapes do not depend on them.
+It is run before it is judged, and shapes that no rule tells are observed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,25 +8,30 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from graftscope.exporter._input_choices import InputChoice, InputKind
 from graftscope.exporter._inputs import ChosenInputs, make_inputs
 from graftscope.exporter._options import Options, Shape
 from graftscope.exporter._rounding import measure_agreement
 from graftscope.exporter._samples import sample_images
-from graftscope.exporter._sessions import CpuSession
 from graftscope.exporter._subject import GeneratorSubject
-from graftscope.exporter.errors import ProofError, SourceError
+from graftscope.exporter.errors import SourceError
 from graftscope.exporter.progress import quiet
 from graftscope.exporter.sources._constants import fold_constants, fold_shapes
+from graftscope.exporter.sources._first_run import enter_shapes, first_run
 from graftscope.exporter.sources._image import choose_output, find_range, require_image
-from graftscope.exporter.sources._onnx_file import conversion_of, file_reference, read_onnx
+from graftscope.exporter.sources._observed import has_free_batch, observe_shapes
+from graftscope.exporter.sources._onnx_file import (
+    conversion_of,
+    file_reference,
+    open_onnx,
+    plain_onnx,
+)
 from graftscope.exporter.sources._onnx_inputs import build_in_numbers, guess_choices, known_inputs
 from graftscope.exporter.sources._plain_ends import plain_ends, quantisation_changes, type_changes
 from graftscope.graph import (
+    FixedBatchError,
     Noise,
     compute_in_float32,
     dequantise,
@@ -36,8 +40,8 @@ from graftscope.graph import (
     image_of,
     inputs_for_randomness,
     normalise,
+    refuse_blocks,
     refuse_unfit,
-    static_extents,
 )
 from graftscope.v1 import bundle_pb2
 
@@ -65,9 +69,13 @@ def subject_from_onnx(path: Path, licence: str | None, options: Options) -> Gene
 
 
 def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject:
-    model = read_onnx(path)
+    model = open_onnx(path)
+    refuse_blocks(model.graph)
+    run = first_run(path, model.graph, options.shapes)
+    model = plain_onnx(path, model)
     types = compute_in_float32(model)
     quantised = dequantise(model)
+    enter_shapes(model.graph.outputs, run)
     notes = choose_output(model.graph, options.output)
     model, left_out = _without_unused(model)
     _fix_shapes(model, options.shapes)
@@ -75,25 +83,28 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
     choices = {name: each for name, each in options.inputs.items() if name not in numbers}
     refuse_unfit(model)
     known_inputs(model.graph)  # refuses what could not be run to learn shapes
-    _observe_shapes(model, path)
-    if not any(_has_free_batch(value) for value in model.graph.inputs):
+    alone = run.alone_for(image_of(model.graph).name or "")
+    if alone:
+        _hold_at_one(model)
+    observe_shapes(model, path)
+    if not any(has_free_batch(value) for value in model.graph.inputs):
         fold_shapes(model)
         fold_constants(model, path)
     ends = plain_ends(model)
     require_image(image_of(model.graph))
     noise = inputs_for_randomness(model)
-    free_batch(model)
+    _free_batch(model, alone)
     chosen, guessed = _choose(model.graph, noise, choices)
     image = image_of(model.graph)
-    alone = bool(quantised.measured)
-    source = file_reference(path, image.name or "", numbers, hold_noise=False, alone=alone)
+    apart = bool(alone or quantised.measured)
+    source = file_reference(path, image.name or "", numbers, hold_noise=False, alone=apart)
     found = find_range(
         image,
         options.image_range or ends.range,
         lambda: sample_images(model, chosen.inputs, chosen.stored, ends.reference(source)),
     )
     if noise:
-        source = file_reference(path, image.name or "", numbers, hold_noise=True, alone=alone)
+        source = file_reference(path, image.name or "", numbers, hold_noise=True, alone=apart)
     changes = (*type_changes(types), *quantisation_changes(quantised), *ends.notes)
     agreement = measure_agreement(
         model,
@@ -113,13 +124,35 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
         stored=chosen.stored,
         bounded=found.bounded,
         notes=(
-            *(*notes, *left_out, *_foreign_note(model.graph), *changes),
+            *(*notes, *left_out, *_alone_note(alone), *_foreign_note(model.graph), *changes),
             *(*guessed, *chosen.notes, *found.notes),
         ),
         agreement=ends.agreement(agreement, found.high - found.low),
         changes=changes,
         suspect=conversion_of(path),
     )
+
+
+def _hold_at_one(model: ir.Model) -> None:
+    """Fix the batch at 1, as in a file that says so."""
+    for value in model.graph.inputs:
+        assert value.shape is not None
+        value.shape = ir.Shape([1, *value.shape[1:]])
+    _infer_anew(model)
+
+
+def _free_batch(model: ir.Model, alone: str) -> None:
+    try:
+        free_batch(model)
+    except FixedBatchError as error:
+        if not alone:
+            raise
+        raise FixedBatchError(f"{error} (the file fails on two samples: {alone})") from error
+
+
+def _alone_note(alone: str) -> tuple[str, ...]:
+    told = "though its batch is said to be free; in the bundle it is"
+    return (f"the file computes one sample at a time, {told} ({alone})",) if alone else ()
 
 
 def _foreign_note(graph: ir.Graph) -> tuple[str, ...]:
@@ -153,10 +186,14 @@ def _fix_shapes(model: ir.Model, shapes: Mapping[str, Shape]) -> None:
         batch = given[0] if given is not None and len(given) else None
         inputs[name].shape = ir.Shape([batch, *extents])
     if shapes:
-        for node in model.graph:
-            for value in node.outputs:
-                value.shape = None
-        normalise(model)
+        _infer_anew(model)
+
+
+def _infer_anew(model: ir.Model) -> None:
+    for node in model.graph:
+        for value in node.outputs:
+            value.shape = None
+    normalise(model)
 
 
 def _choose(
@@ -189,66 +226,3 @@ def _provenance(path: Path, licence: str | None) -> bundle_pb2.Provenance:
         licence=licence or "",
         versions={package: version(package) for package in ("onnx", "onnx-ir")},
     )
-
-
-def _observe_shapes(model: ir.Model, path: Path) -> None:
-    """Fill in types and shapes that are not known, but for the batch's extent.
-
-    Args:
-        model: A graph in plain form whose inputs' shapes are known; changed in place. A graph
-            that cannot be run so is left as it is.
-        path: The file it was read from, with its weights.
-    """
-    free = all(_has_free_batch(value) for value in model.graph.inputs)
-    outputs = [value for node in model.graph for value in node.outputs if value.name]
-    unknown = [value for value in outputs if not _is_known(value, free=free)]
-    if not unknown:
-        return
-    batches = _BATCHES if free else (1, 1)
-    try:
-        first, second = (_run(model, path, unknown, batch) for batch in batches)
-    except ProofError:
-        return  # what runs on one sample alone is refused later, with the node in the way
-    for value in unknown:
-        seen = first[str(value.name)], second[str(value.name)]
-        if (shape := _shape(*(each.shape for each in seen))) is not None:
-            value.shape = shape
-        value.dtype = ir.DataType.from_numpy(seen[0].dtype)
-
-
-def _is_known(value: ir.Value, *, free: bool) -> bool:
-    """Tell whether the type is known and all extents are fixed, but for that of a free batch."""
-    if value.shape is None or value.dtype is None:
-        return False
-    return value.shape.is_static() or (free and static_extents(value) is not None)
-
-
-def _has_free_batch(value: ir.Value) -> bool:
-    return value.shape is not None and not isinstance(value.shape[0], int)
-
-
-def _run(
-    model: ir.Model, path: Path, values: list[ir.Value], batch: int
-) -> dict[str, NDArray[np.generic]]:
-    given = {str(value.name): _some(value, batch) for value in model.graph.inputs}
-    proto = ir.to_proto(model)
-    del proto.graph.output[:]
-    for value in values:
-        proto.graph.output.add(name=value.name)
-    session = CpuSession(path, optimised=False, content=proto.SerializeToString())
-    return {name: np.asarray(array) for name, array in session.run(given).items()}
-
-
-def _some(value: ir.Value, batch: int) -> NDArray[np.generic]:
-    shape = (batch, *(static_extents(value) or ()))
-    assert value.dtype is not None
-    return np.zeros(shape, value.dtype.numpy())
-
-
-def _shape(first: tuple[int, ...], second: tuple[int, ...]) -> ir.Shape | None:
-    if len(first) != len(second) or first[1:] != second[1:]:
-        return None
-    if first[:1] == second[:1]:
-        return ir.Shape(first)
-    pure = (first[0], second[0]) == _BATCHES
-    return ir.Shape([_BATCH if pure else None, *first[1:]])

@@ -50,8 +50,33 @@ def read_onnx(path: Path) -> ir.Model:
         SourceError: If it is no ONNX file, is damaged, lacks its weights, or is too old to be
             converted.
     """
+    return plain_onnx(path, open_onnx(path))
+
+
+def open_onnx(path: Path) -> ir.Model:
+    """Read a graph as it is.
+
+    Args:
+        path: An ONNX file; weights in external data lie below its folder.
+
+    Raises:
+        SourceError: If it is no ONNX file, is damaged, or lacks its weights.
+    """
     model = _load(path)
     _require_weights(path, model)
+    return model
+
+
+def plain_onnx(path: Path, model: ir.Model) -> ir.Model:
+    """Bring a graph that was read into plain form, of an operation set that splicing knows.
+
+    Args:
+        path: The file.
+        model: From `open_onnx`; it is used up.
+
+    Raises:
+        SourceError: If it is damaged, or too old to be converted.
+    """
     try:
         model = normalise(model)
         fold_constants(model, path)
@@ -72,7 +97,8 @@ def file_reference(
         output: The image's name.
         numbers: Values of the inputs that are built into the generator, by name.
         hold_noise: Whether random nodes give `held_value`; else they draw.
-        alone: Whether samples are run one by one, as where the file measures scales over a batch.
+        alone: Whether samples are run one by one, as where the file measures scales over a batch,
+            or takes one at a time though it does not say so.
 
     Raises:
         SourceError: If ONNX Runtime cannot load the file.
