@@ -118,7 +118,7 @@ class Methods:
             count: How many, at least 1.
             seed: Any number in [0, 2^32).
             first: Index of the first sample; sample i of a seed is always the same.
-            originals: Where latents come from; None for `Encoded` where the model has an encoder,
+            originals: Where latents come from; None for `Encoded` where the bundle has encodings,
                 else `Prior`.
             latents: The latents themselves, each (B, ...) by the input's name; then all other
                 arguments are ignored.
@@ -238,7 +238,7 @@ class Methods:
             seed: Any number in [0, 2^32).
             first: Index of the first pair.
             originals: Where the pairs come from, or the pairs themselves; None for `Encoded` where
-                the model has an encoder, else `Prior`.
+                the bundle has encodings, else `Prior`.
             share: Names of inputs of which original 2 takes original 1's value: with a class label
                 among them, hybrids are of one class.
             fix: Values of inputs that are the same in every sample, by the input's name: numbers,
@@ -306,7 +306,7 @@ class Methods:
             seed: Any number in [0, 2^32).
             first: Index of the first pair.
             originals: Where the pairs come from, or the pairs themselves; None for `Encoded` where
-                the model has an encoder, else `Prior`.
+                the bundle has encodings, else `Prior`.
             share: Names of inputs of which original 2 takes original 1's value: with a class label
                 among them, hybrids are of one class.
             fix: Values of inputs that are the same in every sample, by the input's name: numbers,
@@ -376,7 +376,7 @@ class Methods:
             pairs: How many pairs of originals, at least 1; ignored where `originals` holds pairs.
             seed: Any number in [0, 2^32): decides the pairs.
             first: Index of the first pair; ranges that do not overlap give independent pairs.
-            originals: Where the pairs come from; None for `Encoded` where there is an encoder, else
+            originals: Where the pairs come from; None for `Encoded` where there are encodings, else
                 `Prior`.
             map_size: No side of a map is longer, in pixels; 0 for the image's size up to 128.
             products: Whether `InfluenceResult.products` are wanted.
@@ -445,7 +445,7 @@ class Methods:
             pairs: How many pairs of originals, at least 1; ignored where `originals` holds pairs.
             seed: Any number in [0, 2^32): decides the pairs.
             first: Index of the first pair; ranges that do not overlap give independent pairs.
-            originals: Where the pairs come from; None for `Encoded` where there is an encoder, else
+            originals: Where the pairs come from; None for `Encoded` where there are encodings, else
                 `Prior`.
             map_size: No side of a map is longer, in pixels; 0 for the image's size up to 128.
             products: Whether `InfluenceResult.products` are wanted.
@@ -608,7 +608,7 @@ class Methods:
                 half the other.
             pairs_seed: Any number in [0, 2^32): decides the pairs.
             first: Index of the first pair.
-            originals: Where the pairs come from; None for `Encoded` where there is an encoder, else
+            originals: Where the pairs come from; None for `Encoded` where there are encodings, else
                 `Prior`.
             map_size: No side of a map is longer, in pixels; 0 for the image's size up to 128.
             window: Side of the averaging window in pixels, odd.

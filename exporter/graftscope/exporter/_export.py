@@ -131,9 +131,9 @@ def export(
     )
     report(ExportProgress(ExportStage.TRACING, 0, 1))
     subject = read_subject(str(source), name, licence, options)
+    report(ExportProgress(ExportStage.TRACING, 1, 1))
     if choice is not None:
         subject = with_encoder(subject, choice, report)
-    report(ExportProgress(ExportStage.TRACING, 1, 1))
     return write_bundle(
         subject, name, target, overwrite=overwrite, on_progress=report, layers=chosen
     )

@@ -163,7 +163,7 @@ class _Check:
         )
         told = (
             f"reconstructions of {len(images)} photographs are off by {found:.1%} of the range "
-            f"(root mean square); their mean picture is by {least:.1%}"
+            f"(root mean square), their mean picture by {least:.1%}"
         )
         if found < least:
             return (told,)

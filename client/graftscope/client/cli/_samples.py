@@ -43,7 +43,7 @@ OriginalsOption = Annotated[
         "--originals",
         metavar="prior|encoded|PATH",
         help="Where latents come from; PATH: images through the encoder (an image, a folder or a "
-        "zip). Default: encoded where the model has an encoder, else prior.",
+        "zip). Default: encoded where the bundle has encodings, else prior.",
     ),
 ]
 LatentsOption = Annotated[

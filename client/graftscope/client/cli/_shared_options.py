@@ -194,7 +194,7 @@ class OriginalsOptions:
             metavar="prior|encoded|PATH",
             help="Latents from the prior, from a Gaussian fitted to encodings of real images, or "
             "from real images through the encoder (an image, a folder or a zip). Default: encoded "
-            "where the model has an encoder, else prior.",
+            "where the bundle has encodings, else prior.",
             rich_help_panel=PAIRS,
         ),
     ] = None

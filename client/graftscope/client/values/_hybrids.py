@@ -60,7 +60,7 @@ class HybridsTask(Checked):
         seed: Any number in [0, 2^32).
         first: Index of the first pair.
         originals: Where the pairs come from, or the pairs themselves; None for `Encoded`
-            where the model has an encoder, else `Prior`.
+            where the bundle has encodings, else `Prior`.
         share: Names of inputs of which original 2 takes original 1's value: with a class
             label among them, hybrids are of one class.
         fix: Values of inputs that are the same in every sample, by the input's name: numbers,

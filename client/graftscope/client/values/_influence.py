@@ -81,7 +81,7 @@ class InfluenceTask(Checked):
         pairs: How many pairs of originals, at least 1; ignored where `originals` holds pairs.
         seed: Any number in [0, 2^32): decides the pairs.
         first: Index of the first pair; ranges that do not overlap give independent pairs.
-        originals: Where the pairs come from; None for `Encoded` where there is an encoder, else
+        originals: Where the pairs come from; None for `Encoded` where there are encodings, else
             `Prior`.
         map_size: No side of a map is longer, in pixels; 0 for the image's size up to 128.
         products: Whether `InfluenceResult.products` are wanted.

@@ -83,7 +83,7 @@ class MagnitudeTask(Checked):
             the other.
         pairs_seed: Any number in [0, 2^32): decides the pairs.
         first: Index of the first pair.
-        originals: Where the pairs come from; None for `Encoded` where there is an encoder, else
+        originals: Where the pairs come from; None for `Encoded` where there are encodings, else
             `Prior`.
         map_size: No side of a map is longer, in pixels; 0 for the image's size up to 128.
         window: As of `ModulesTask`.

@@ -28,8 +28,8 @@ class Prior:
 class Encoded:
     """Latents from a Gaussian with the mean and covariance of the training images' encodings.
 
-    An approximation of what real images would give, which needs no photograph; for models with
-    an encoder.
+    An approximation of what real images would give, which needs no photograph; for bundles with
+    an encoder whose encodings were fitted (`graftscope export --data`, or a trained checkpoint).
     """
 
 
@@ -87,7 +87,7 @@ class ImagePairs:
 
 
 Originals: TypeAlias = Prior | Encoded | Images | LatentPairs | ImagePairs
-"""What an `originals` argument takes; None means `Encoded` where the model has an encoder."""
+"""What an `originals` argument takes; None means `Encoded` where the bundle has encodings."""
 
 
 Fixed: TypeAlias = Mapping[str, ArrayLike]

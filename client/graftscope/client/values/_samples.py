@@ -47,7 +47,7 @@ class SamplesTask(Checked):
         count: How many, at least 1.
         seed: Any number in [0, 2^32).
         first: Index of the first sample; sample i of a seed is always the same.
-        originals: Where latents come from; None for `Encoded` where the model has an encoder,
+        originals: Where latents come from; None for `Encoded` where the bundle has encodings,
             else `Prior`.
         latents: The latents themselves, each (B, ...) by the input's name; then all other
             arguments are ignored.
