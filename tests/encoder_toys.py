@@ -154,6 +154,56 @@ def sampled() -> tuple[object, ...]:
     return Linear(), "sampled"
 
 
+class FlatLinear(nn.Module):
+    """The same for images in one row, as networks of linear layers take them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(48, 10, bias=False)
+        self.layer.weight = nn.Parameter(Linear().weight.detach().T.clone())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, spread = self.layer(x).chunk(2, dim=1)
+        return mean, spread
+
+
+def flat() -> nn.Module:
+    return FlatLinear()
+
+
+class Maps(nn.Module):
+    """Latents that are maps (B, 4, 2, 2), both ways, with a posterior as diffusion VAEs have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        randomness = torch.Generator().manual_seed(8)
+        self.moments = nn.Conv2d(3, 8, 4, stride=4)
+        self.inner = nn.ConvTranspose2d(4, 4, 2, stride=2)
+        self.outer = nn.ConvTranspose2d(4, 3, 2, stride=2)
+        for each in self.parameters():
+            nn.init.normal_(each, std=0.3, generator=randomness)
+
+    def encode(self, x: Tensor, wrapped: bool = True) -> object:
+        moments = self.moments(x)  # (B, 8, 2, 2)
+        return {"latent_dist": Gaussian(*moments.chunk(2, dim=1))} if wrapped else moments
+
+    def decode(self, z: Tensor) -> Tensor:
+        image: Tensor = self.outer(self.inner(z).relu()).tanh()
+        return image
+
+
+def maps_decoder() -> tuple[object, ...]:
+    return Maps(), "decode"
+
+
+def maps_encoder() -> tuple[object, ...]:
+    return Maps(), "encode", {}, "latent_dist"
+
+
+def maps_moments() -> tuple[object, ...]:
+    return Maps(), "encode", {"wrapped": False}
+
+
 def conditioned() -> tuple[object, ...]:
     return Linear(), "conditioned"
 

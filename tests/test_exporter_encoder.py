@@ -117,6 +117,7 @@ _ONE = MEAN.replace("batch", "1").replace("Flatten(x)", "Reshape(x, one_row)")
 _MAPS = MEAN.replace("[batch, 8] first", "[batch, 8, 1, 1] maps").replace(
     "b_mean)\n", "b_mean)\n    maps = Reshape(first, as_maps)\n"
 )
+_FLAT = MEAN.replace("batch, 3, 8, 8", "batch, 192").replace("Flatten(x)", "Identity(x)")
 _DOUBLES = (
     MEAN.replace("float", "double")
     .replace("    flat", "    single = Cast<to = 1>(x)\n    flat")
@@ -126,13 +127,28 @@ _DOUBLES = (
 
 
 @pytest.mark.parametrize(
-    "text", [_LAST, _ONE, _MAPS, _DOUBLES], ids=["channels-last", "one", "maps", "doubles"]
+    "text", [_LAST, _ONE, _MAPS, _DOUBLES, _FLAT], ids=["last", "one", "maps", "doubles", "flat"]
 )
 def test_every_form_of_the_encoder_gives_the_same_encodings(tmp_path: Path, text: str) -> None:
     rows = {"one_row": np.array([1, 192]), "as_maps": np.array([-1, 8, 1, 1])}
     exported(tmp_path, save_encoder(tmp_path / "encoder.onnx", text, **rows))
     (mean,) = encoded(tmp_path, images())
     close(mean, encodings(images()))
+
+
+def test_an_encoder_in_float16_is_computed_in_float32_and_said(tmp_path: Path) -> None:
+    weights = {
+        "w_mean": encoder_toys.W_MEAN.astype(np.float16),
+        "b_mean": encoder_toys.B_MEAN.astype(np.float16),
+    }
+    text = MEAN.replace("float[", "float16[")
+    found = exported(tmp_path, save_encoder(tmp_path / "encoder.onnx", text, **weights))
+    rows = images().reshape(5, -1).astype(np.float64)
+    (mean,) = encoded(tmp_path, images())
+    close(mean, rows @ weights["w_mean"].astype(np.float64) + weights["b_mean"])
+    (note,) = [each for each in found.notes if "float32" in each]
+    assert note.startswith("the encoder: ")
+    assert note.endswith(" tensors, of float16 in the source, are computed in float32")
 
 
 @pytest.mark.parametrize("wanted", [(0.0, 1.0), (0.0, 255.0)])
@@ -231,6 +247,7 @@ def test_moments_are_those_of_all_rows_together() -> None:
         ("by_attributes", True),
         ("wide", True),
         ("selected", True),
+        ("flat", True),
     ],
 )
 def test_a_factorys_encoder_gives_what_the_module_gives(
@@ -241,6 +258,27 @@ def test_a_factorys_encoder_gives_what_the_module_gives(
     expected = [part.detach().numpy() for part in encoder_toys.Linear().both(given)]
     for found, part in zip(encoded(tmp_path, given.numpy()), expected[: 1 + both], strict=True):
         close(found, part)
+
+
+@pytest.mark.parametrize("factory", ["maps_encoder", "maps_moments"])
+def test_a_posterior_over_maps_is_taken_apart_along_its_channels(
+    tmp_path: Path, factory: str
+) -> None:
+    np.savez(tmp_path / "few.npz", images=np.zeros((3, 8, 8, 3), np.uint8))
+    found = export(
+        "encoder_toys:maps_decoder",
+        tmp_path / "bundle",
+        shapes=["z=4,2,2"],
+        encoder=f"encoder_toys:{factory}",
+        data=tmp_path / "few.npz",
+    )
+    given = torch.rand(3, 3, 8, 8) * 2 - 1
+    expected = encoder_toys.Maps().moments(given).detach().numpy()
+    mean, log_variance = encoded(tmp_path, given.numpy())
+    close(mean, expected[:, :4])
+    close(log_variance, expected[:, 4:])
+    originals = read_originals(tmp_path / "bundle" / found.manifest.encoder.originals)
+    assert originals.covariance.shape == (16, 16)
 
 
 def test_an_encoders_weights_are_those_of_the_file(tmp_path: Path) -> None:

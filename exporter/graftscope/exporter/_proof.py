@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from graftscope.exporter._samples import draw_latents, held, read_stored
 from graftscope.exporter._sessions import CpuSession
-from graftscope.exporter._subject import TOLERANCE, Agreement, Arrays, Reference
+from graftscope.exporter._subject import Agreement, Arrays, Reference
 from graftscope.exporter.errors import ProofError
 from graftscope.graph import (
     HYBRIDS,
@@ -68,6 +68,7 @@ class Proof:
         bounded: Whether no image may leave the stated range; else it is where most pixels lie.
         agreement: How far images may be apart.
         suspect: What may be the cause where the generator is not what it was made from.
+        encodings: How far encodings may be apart, as shares of the largest, or of 1.
     """
 
     folder: Path
@@ -77,6 +78,7 @@ class Proof:
     bounded: bool = True
     agreement: Agreement = Agreement()
     suspect: str = ""
+    encodings: Agreement = Agreement()
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -247,9 +249,11 @@ class Proof:
         for batch in self.batches:
             part = {stated.image: images[:batch]}
             found = session.run(part)
-            _compare_encodings(batch, found, {name: whole[name][:batch] for name in whole})
+            first = {name: whole[name][:batch] for name in whole}
+            _compare_encodings(batch, found, first, self.encodings.halves)
             if self.encoder is not None:
-                _compare_encodings(batch, found, dict(zip(found, self.encoder(part), strict=True)))
+                source = dict(zip(found, self.encoder(part), strict=True))
+                _compare_encodings(batch, found, source, self.encodings.source)
 
 
 def prove_splicing(
@@ -305,10 +309,11 @@ def _compare_encodings(
     batch: int,
     found: Mapping[str, NDArray[np.float32]],
     expected: Mapping[str, NDArray[np.float32]],
+    share: float,
 ) -> None:
     for name, values in expected.items():
         # Encodings have no range of their own; their largest value stands in for its width.
-        allowed = TOLERANCE * max(1.0, float(np.abs(values).max()))
+        allowed = share * max(1.0, float(np.abs(values).max()))
         _compare(f"the encoder's {name} (batch {batch})", found[name], values, allowed)
 
 

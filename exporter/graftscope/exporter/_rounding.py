@@ -6,7 +6,7 @@ by how much is measured: `dither` moves at random what is rounded, and the large
 counts. What is allowed is a multiple of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from graftscope.exporter._samples import draw_latents
 from graftscope.exporter._sessions import CpuSession
 from graftscope.exporter._subject import TOLERANCE, Agreement, Stored
-from graftscope.graph import dither, rounds
+from graftscope.graph import dither, rounds, static_extents
 from graftscope.v1 import bundle_pb2
 
 _SAMPLES: Final = 2
@@ -51,21 +51,56 @@ def measure_agreement(
         width: Of the images' range.
         folder: Where its external weights lie.
     """
+    return _measured(
+        model, lambda: draw_latents(inputs, stored, _SAMPLES, seed=2), types, width, folder
+    )
+
+
+def measure_encoder_agreement(
+    model: ir.Model,
+    pixels: tuple[float, float],
+    types: Mapping[str, ir.DataType],
+    folder: Path = Path(),
+) -> Agreement:
+    """Measure how far encodings may be apart, as shares of the largest, or of 1.
+
+    Args:
+        model: The encoder's graph, whose only input are images (B, C, H, W).
+        pixels: Their range.
+        types: What its source computes in other floating-point types, by the tensor's name.
+        folder: Where its external weights lie.
+    """
+    (image,) = model.graph.inputs
+    shape = (_SAMPLES, *(static_extents(image) or ()))
+
+    def draw() -> dict[str, NDArray[np.generic]]:
+        drawn = np.random.default_rng(2).uniform(*pixels, shape)
+        return {str(image.name): drawn.astype(np.float32)}
+
+    return _measured(model, draw, types, None, folder)
+
+
+def _measured(
+    model: ir.Model,
+    draw: Callable[[], Mapping[str, NDArray[np.generic]]],
+    types: Mapping[str, ir.DataType],
+    width: float | None,
+    folder: Path,
+) -> Agreement:
+    """Measure how far outputs may be apart; the width of None is that of the largest, or 1."""
     shares = {name: _SHARES[dtype] for name, dtype in types.items() if dtype in _SHARES}
     if not shares and not rounds(model):
         return Agreement()
-    latents = draw_latents(inputs, stored, _SAMPLES, seed=2)
-
-    (image,) = _session(model, folder).run(latents).values()
+    given = draw()
+    row = _row(_session(model, folder).run(given))
+    unit = max(1.0, float(np.abs(row).max())) if width is None else width
 
     def moved(names: Mapping[str, float], *, at_least_one: bool) -> NDArray[np.float64]:
         """Return by how much each sample's image moved, each time, as a share of the range."""
         copies = (dither(model, names, i, at_least_one=at_least_one) for i in range(_MOVES))
-        images = np.stack(
-            [*(next(iter(_session(c, folder).run(latents).values())) for c in copies)]
-        )
-        apart = np.abs(images.astype(np.float64) - image).reshape(_MOVES * _SAMPLES, -1)
-        return np.asarray(apart.max(axis=1) / width)
+        rows = np.stack([_row(_session(each, folder).run(given)) for each in copies])
+        apart = np.abs(rows - row).reshape(_MOVES * _SAMPLES, -1)
+        return np.asarray(apart.max(axis=1) / unit)
 
     def most(names: Mapping[str, float]) -> float:
         return max(TOLERANCE, _FACTOR * float(moved(names, at_least_one=True).max()))
@@ -78,6 +113,12 @@ def measure_agreement(
     halves = most({}), usual({})
     source = (max(halves[0], most(shares)), max(halves[1], usual(shares))) if shares else halves
     return Agreement(source[0], halves[0], source[1], halves[1])
+
+
+def _row(outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
+    """Lay a sample's outputs out in one row: (B, n)."""
+    rows = [each.reshape(len(each), -1).astype(np.float64) for each in outputs.values()]
+    return np.concatenate(rows, axis=1)
 
 
 def _session(model: ir.Model, folder: Path) -> CpuSession:

@@ -72,12 +72,14 @@ class EncoderSubject:
         infers: The generator's input, whose shape both have.
         originals: What encodings of training images look like; None where nobody knows.
         reference: What the graph was made from.
+        agreement: How far encodings may be apart, as shares of the largest, or of 1.
     """
 
     model: ir.Model
     infers: str
     originals: Originals | None
     reference: Reference | None
+    agreement: Agreement = Agreement()
 
 
 @dataclass(frozen=True)

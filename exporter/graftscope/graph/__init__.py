@@ -12,9 +12,8 @@ from graftscope.graph._channel_axes import is_channels_last
 from graftscope.graph._cost import Cost, cost_of
 from graftscope.graph._cut import Cut, cut
 from graftscope.graph._dither import dither, rounds
-from graftscope.graph._encoder_form import EncoderForm, to_encoder_form
+from graftscope.graph._encoder_form import Arrangement, EncoderForm, to_encoder_form
 from graftscope.graph._fitness import refuse_unfit
-from graftscope.graph._flat_image import keep_batch, reshape_output
 from graftscope.graph._float32 import compute_in_float32
 from graftscope.graph._foreign import foreign_operations, refuse_blocks
 from graftscope.graph._free_batch import free_batch
@@ -102,6 +101,7 @@ __all__ = [
     "SETS",
     "TOTAL",
     "Areas",
+    "Arrangement",
     "Assignment",
     "Cost",
     "Cut",
@@ -144,13 +144,11 @@ __all__ = [
     "intervene",
     "is_channels_last",
     "is_tensor",
-    "keep_batch",
     "normalise",
     "operation",
     "reduce_effects",
     "refuse_blocks",
     "refuse_unfit",
-    "reshape_output",
     "rounds",
     "splice",
     "splice_samples",

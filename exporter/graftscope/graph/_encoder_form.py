@@ -2,7 +2,8 @@
 
 Rules
 1. Images come as the generator gives them, (B, C, H, W) FLOAT in its own range; what the encoder
-   expects instead is done to them inside the graph: another range, the channels last, another type.
+   expects instead is done to them inside the graph: another range, another arrangement (channels
+   last, or all pixels in one row), another type.
 2. The mean is the first output, and the log-variance, where there is one, the second. Both are
    FLOAT and have the shape of the input that they infer.
 3. Where one tensor holds both, its halves along an axis are the mean and the log-variance.
@@ -13,6 +14,7 @@ It must not know how anybody found out which output is which.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from math import prod
 from typing import Final
 
@@ -32,6 +34,14 @@ _BATCH: Final = "batch"
 _CHANNELS_LAST: Final = (0, 2, 3, 1)
 
 
+class Arrangement(Enum):
+    """How the axes of images are arranged."""
+
+    CHANNELS_FIRST = "(B, C, H, W)"
+    CHANNELS_LAST = "(B, H, W, C)"
+    FLAT = "(B, C * H * W)"
+
+
 @dataclass(frozen=True)
 class EncoderForm:
     """How an encoder takes images, and where the posterior's parameters are.
@@ -44,7 +54,7 @@ class EncoderForm:
         halves: The axis along which `mean` holds the mean and then the log-variance; else None.
         scale: What images are multiplied by before the encoder takes them.
         shift: What is added to them then.
-        channels_last: Whether it takes (B, H, W, C).
+        arrangement: Of the axes that it takes.
     """
 
     image: tuple[int, int, int]
@@ -54,7 +64,7 @@ class EncoderForm:
     halves: int | None = None
     scale: float = 1.0
     shift: float = 0.0
-    channels_last: bool = False
+    arrangement: Arrangement = Arrangement.CHANNELS_FIRST
 
     @property
     def parameters(self) -> int:
@@ -141,8 +151,10 @@ def _steps(graph: ir.Graph, form: EncoderForm, dtype: ir.DataType) -> list[ir.No
         steps.append(ir.node("Mul", [None, _number(graph, form.scale)]))
     if form.shift != 0.0:
         steps.append(ir.node("Add", [None, _number(graph, form.shift)]))
-    if form.channels_last:
+    if form.arrangement is Arrangement.CHANNELS_LAST:
         steps.append(ir.node("Transpose", [None], {"perm": _CHANNELS_LAST}))
+    elif form.arrangement is Arrangement.FLAT:
+        steps.append(ir.node("Reshape", [None, _ints(graph, [-1, prod(form.image)])]))
     if not dtype.is_floating_point():
         steps.append(ir.node("Round", [None]))
         steps.append(ir.node("Clip", [None, _number(graph, 0.0), _number(graph, 255.0)]))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from graftscope.exporter._encoder_choice import EncoderChoice, Parameters, find_parameters
 from graftscope.exporter._fitted_originals import Compute, Fitted, fit_originals
 from graftscope.exporter._inputs import latent_names
+from graftscope.exporter._rounding import measure_encoder_agreement
 from graftscope.exporter._subject import (
     Arrays,
     EncoderSubject,
@@ -17,7 +18,11 @@ from graftscope.exporter._subject import (
 )
 from graftscope.exporter.errors import SourceError
 from graftscope.exporter.progress import ExportCallback, quiet
-from graftscope.exporter.sources._foreign_encoder import ForeignEncoder, read_foreign_encoder
+from graftscope.exporter.sources._foreign_encoder import (
+    ForeignEncoder,
+    arranged,
+    read_foreign_encoder,
+)
 from graftscope.graph import (
     EncoderForm,
     image_of,
@@ -54,6 +59,7 @@ def with_encoder(
     form = _form(foreign, chosen, image, latent, pixels, choice.image_range or pixels)
     with quiet("onnx_ir"):
         to_encoder_form(foreign.model, form)
+        agreement = measure_encoder_agreement(foreign.model, pixels, foreign.types, foreign.folder)
     encode = _reference(foreign, form)
     fitted = None
     if choice.data is not None:
@@ -65,7 +71,7 @@ def with_encoder(
     notes = (*foreign.notes, chosen.note, _range_note(choice, pixels), *_fitting_notes(fitted))
     return replace(
         subject,
-        encoder=EncoderSubject(foreign.model, chosen.infers, originals, encode),
+        encoder=EncoderSubject(foreign.model, chosen.infers, originals, encode, agreement),
         provenance=_provenance(subject.provenance, choice, pixels, fitted),
         notes=(*subject.notes, *notes),
     )
@@ -100,7 +106,7 @@ def _form(
         halves=chosen.halves,
         scale=scale,
         shift=wanted[0] - pixels[0] * scale,
-        channels_last=foreign.channels_last,
+        arrangement=foreign.arrangement,
     )
 
 
@@ -130,11 +136,9 @@ def _as_expected(
         own = own * np.float32(form.scale)
     if form.shift != 0.0:
         own = own + np.float32(form.shift)
-    if form.channels_last:
-        own = own.transpose(0, 2, 3, 1)
     if foreign.dtype.kind != "f":
-        own = np.clip(np.rint(own), 0.0, 255.0)
-    return np.ascontiguousarray(own.astype(foreign.dtype))
+        own = np.clip(np.rint(own), np.float32(0), np.float32(255))
+    return arranged(own.astype(foreign.dtype), form.arrangement)
 
 
 def _means(encode: Reference) -> Compute:

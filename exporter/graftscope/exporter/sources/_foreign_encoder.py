@@ -1,11 +1,11 @@
 """Encoders as they come: an ONNX file or a factory, run on images to see what they give.
 
-Whether images go in with the channels first or last, for one sample or for many, is tried; which
-output means what is not decided here.
+Whether images go in with the channels first or last, or as rows of pixels, for one sample or for
+many, is tried; which output means what is not decided here.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -26,14 +26,18 @@ from graftscope.exporter.errors import (
 from graftscope.exporter.progress import quiet
 from graftscope.exporter.sources._module import Made, MethodModule, is_factory, make
 from graftscope.exporter.sources._onnx_file import read_onnx
+from graftscope.exporter.sources._plain_ends import quantisation_changes, type_changes
 from graftscope.exporter.sources._trace import trace
 from graftscope.exporter.sources._weights import load_weights
+from graftscope.graph import Arrangement, compute_in_float32, dequantise
 
 Results: TypeAlias = Mapping[str, NDArray[np.generic]]
 
 _IMAGE: Final = "image"
 _EXAMPLES: Final = 2
 _CHANNELS_LAST: Final = (0, 2, 3, 1)
+_REFUSALS: Final = (ValueError, RuntimeError, TypeError, LookupError, AttributeError)
+"""What a file or a module raises for images that it does not take."""
 _OBJECTS: Final = {
     "mean": ("mean", "loc"),
     "log_variance": ("logvar", "log_var", "log_variance"),
@@ -50,18 +54,22 @@ class ForeignEncoder:
         model: Its graph in plain form, with one input.
         run: Computes every output by name from images as the encoder expects them.
         outputs: Shapes behind the batch, by name, in its order.
-        channels_last: Whether it expects (B, H, W, C).
+        arrangement: Of the axes of the images that it expects.
         dtype: Of the images that it expects.
         notes: What was found on the way, one line each.
+        types: What it computes in other floating-point types than its graph, by the tensor's name.
+        folder: Where its graph's external weights lie.
     """
 
     title: str
     model: ir.Model
     run: Callable[[NDArray[np.generic]], Results]
     outputs: Mapping[str, tuple[int, ...]]
-    channels_last: bool
+    arrangement: Arrangement
     dtype: np.dtype[np.generic]
     notes: tuple[str, ...] = ()
+    types: Mapping[str, ir.DataType] = field(default_factory=dict)
+    folder: Path = Path()
 
 
 def read_foreign_encoder(choice: EncoderChoice, image: tuple[int, int, int]) -> ForeignEncoder:
@@ -99,6 +107,7 @@ def read_foreign_encoder(choice: EncoderChoice, image: tuple[int, int, int]) -> 
 def _from_onnx(path: Path, image: tuple[int, int, int]) -> ForeignEncoder:
     title = f"encoder {str(path)!r}"
     model = read_onnx(path)
+    types, quantised = compute_in_float32(model), dequantise(model)
     try:
         session = runnable(path, None)
     except ProofError as error:
@@ -111,12 +120,25 @@ def _from_onnx(path: Path, image: tuple[int, int, int]) -> ForeignEncoder:
     ((name, (_, dtype)),) = session.input_types.items()
 
     def run(images: NDArray[np.generic]) -> Results:
-        size = 1 if 1 in session.fixed_batches else len(images)
+        # Scales that are measured over a batch are those of each sample in the graph.
+        size = 1 if 1 in session.fixed_batches or quantised.measured else len(images)
         parts = [session.run({name: images[i : i + size]}) for i in range(0, len(images), size)]
         return {each: np.concatenate([part[each] for part in parts]) for each in session.outputs}
 
-    outputs, channels_last = _tried(title, run, image, dtype)
-    return ForeignEncoder(title, model, run, outputs, channels_last, dtype)
+    outputs, arrangement = _tried(title, run, image, dtype)
+    changes = (*type_changes(types), *quantisation_changes(quantised))
+    notes = tuple(f"the encoder: {each}" for each in changes)
+    return ForeignEncoder(title, model, run, outputs, arrangement, dtype, notes, types, path.parent)
+
+
+def arranged(images: NDArray[np.generic], arrangement: Arrangement) -> NDArray[np.generic]:
+    """Give images (B, C, H, W) another arrangement of their axes."""
+    match arrangement:
+        case Arrangement.CHANNELS_LAST:
+            images = images.transpose(_CHANNELS_LAST)
+        case Arrangement.FLAT:
+            images = images.reshape(len(images), -1)
+    return np.ascontiguousarray(images)
 
 
 def _tried(
@@ -124,24 +146,25 @@ def _tried(
     run: Callable[[NDArray[np.generic]], Results],
     image: tuple[int, int, int],
     dtype: np.dtype[np.generic],
-) -> tuple[dict[str, tuple[int, ...]], bool]:
-    """Run it on images in either arrangement; returns its outputs' shapes, and which one it was."""
+) -> tuple[dict[str, tuple[int, ...]], Arrangement]:
+    """Run it on images in every arrangement; returns its outputs' shapes, and which one it took."""
     problems = []
     images = np.zeros((_EXAMPLES, *image), dtype)
-    for channels_last in (False, True):
-        given = images.transpose(_CHANNELS_LAST) if channels_last else images
+    for arrangement in Arrangement:
         try:
-            results = run(np.ascontiguousarray(given))
-        except ProofError as error:
-            problems.append(str(error))
+            results = run(arranged(images, arrangement))
+        except _REFUSALS as error:
+            if isinstance(error, SourceError):
+                raise
+            problems.append(f"{type(error).__name__}: {one_line(error)}")
             continue
         shapes = {
             name: array.shape[1:] for name, array in results.items() if len(array) == _EXAMPLES
         }
-        return shapes, channels_last
+        return shapes, arrangement
     raise SourceError(
         f"{title} cannot encode images (B, {', '.join(map(str, image))}), which the generator "
-        f"makes, with the channels first or last: {problems[0]}"
+        f"makes, nor the same with the channels last or as rows of pixels: {problems[0]}"
     )
 
 
@@ -158,18 +181,11 @@ def _from_factory(choice: EncoderChoice, image: tuple[int, int, int]) -> Foreign
             found = _parameters(title, module.result(torch.tensor(images)))
         return {name: tensor.numpy() for name, tensor in found.items()}
 
-    examples = torch.zeros(_EXAMPLES, *image)
-    try:
-        outputs = {name: array.shape[1:] for name, array in run(examples.numpy()).items()}
-    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
-        if isinstance(error, SourceError):
-            raise
-        raise SourceError(
-            f"{title} cannot encode images (B, {', '.join(map(str, image))}), which the generator "
-            f"makes: {type(error).__name__}: {one_line(error)}"
-        ) from error
+    dtype = np.dtype(np.float32)
+    outputs, arrangement = _tried(title, run, image, dtype)
+    examples = torch.from_numpy(arranged(np.zeros((_EXAMPLES, *image), dtype), arrangement))
     model = trace(module, {_IMAGE: examples}, list(outputs), title=title)
-    return ForeignEncoder(title, model, run, outputs, False, np.dtype(np.float32), notes)
+    return ForeignEncoder(title, model, run, outputs, arrangement, dtype, notes)
 
 
 class _EncoderMethod(MethodModule):

@@ -20,8 +20,7 @@ from graftscope.exporter.errors import SourceError
 from graftscope.exporter.progress import quiet
 from graftscope.exporter.sources._constants import fold_constants, fold_shapes
 from graftscope.exporter.sources._first_run import enter_shapes, first_run
-from graftscope.exporter.sources._image import find_range, require_image
-from graftscope.exporter.sources._image_shape import choose_image
+from graftscope.exporter.sources._image import choose_output, find_range, require_image
 from graftscope.exporter.sources._observed import has_free_batch, observe_shapes
 from graftscope.exporter.sources._onnx_file import (
     conversion_of,
@@ -77,14 +76,14 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
     types = compute_in_float32(model)
     quantised = dequantise(model)
     enter_shapes(model.graph.outputs, run)
-    form = choose_image(model.graph, options.output, options.image_shape)
+    notes = choose_output(model.graph, options.output)
     model, left_out = _without_unused(model)
     _fix_shapes(model, options.shapes)
     numbers = build_in_numbers(model.graph, options.inputs)
     choices = {name: each for name, each in options.inputs.items() if name not in numbers}
     refuse_unfit(model)
     known_inputs(model.graph)  # refuses what could not be run to learn shapes
-    alone = form.alone or run.alone_for(image_of(model.graph).name or "")
+    alone = run.alone_for(image_of(model.graph).name or "")
     if alone:
         _hold_at_one(model)
     observe_shapes(model, path)
@@ -99,7 +98,6 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
     image = image_of(model.graph)
     apart = bool(alone or quantised.measured)
     source = file_reference(path, image.name or "", numbers, hold_noise=False, alone=apart)
-    source = form.reference(source)
     found = find_range(
         image,
         options.image_range or ends.range,
@@ -107,7 +105,6 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
     )
     if noise:
         source = file_reference(path, image.name or "", numbers, hold_noise=True, alone=apart)
-        source = form.reference(source)
     changes = (*type_changes(types), *quantisation_changes(quantised), *ends.notes)
     agreement = measure_agreement(
         model,
@@ -127,7 +124,7 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
         stored=chosen.stored,
         bounded=found.bounded,
         notes=(
-            *(*form.notes, *left_out, *_alone_note(alone), *_foreign_note(model.graph), *changes),
+            *(*notes, *left_out, *_alone_note(alone), *_foreign_note(model.graph), *changes),
             *(*guessed, *chosen.notes, *found.notes),
         ),
         agreement=ends.agreement(agreement, found.high - found.low),
