@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from typer.core import TyperOption
-from typer.main import get_command
 
 from _cli_shell import Shell
 from _fake_server import Faults
 from graftscope.client.arrays import write_npz
-from graftscope.client.cli._main import build
+from graftscope.client.cli._commands import command_of
+from graftscope.client.cli._main import JOB_VERBS, VERBS
 from graftscope.v1 import analysis_service_pb2
 
 LISTS = {
@@ -25,12 +25,10 @@ LISTS = {
 
 def options() -> Iterator[tuple[str, TyperOption]]:
     """Every option of every verb, with the verb's name."""
-    app: Any = get_command(build())
-    jobs = app.commands["jobs"]
-    for command in [*app.commands.values(), *jobs.commands.values()]:
-        for option in command.params:
+    for name, verb in [*VERBS.items(), *JOB_VERBS.items()]:
+        for option in command_of(name, verb).params:
             if isinstance(option, TyperOption):
-                yield command.name, option
+                yield name, option
 
 
 def test_these_options_may_be_given_more_than_once() -> None:

@@ -4,29 +4,18 @@ import subprocess
 import sys
 
 import pytest
+from typer.core import TyperArgument, TyperOption
 
+from _cli_shell import Shell
 from _fake_server import Faults, fake_server
 from graftscope.client import Client
 from graftscope.client.cli import run
-from graftscope.client.cli._main import build
+from graftscope.client.cli._commands import command_of
+from graftscope.client.cli._main import JOB_VERBS, VERBS
 from graftscope.client.errors import MissingExtraError
 
-VERBS = (
-    "demo",
-    "train",
-    "measure",
-    "export",
-    "inspect",
-    "serve",
-    "models",
-    "generate",
-    "encode",
-    "hybridize",
-    "influence",
-    "modules",
-    "find",
-    "report",
-)
+ALL = {**VERBS, **{f"jobs {name}": verb for name, verb in JOB_VERBS.items()}}
+"""Every verb as it is called."""
 
 
 def test_help_lists_every_verb_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,19 +32,47 @@ def test_no_verb_at_all_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "watch" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "verb", [*VERBS, "jobs list", "jobs show", "jobs watch", "jobs cancel", "jobs delete"]
-)
+@pytest.mark.parametrize("verb", ALL)
 def test_every_verb_teaches_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*verb.split(), "--help"]) == 0
     assert f"Example: graftscope {verb}" in " ".join(capsys.readouterr().out.split())
 
 
-def test_every_option_is_explained() -> None:
-    for command in (each for each in build().registered_commands if each.callback):
-        for name, hint in command.callback.__annotations__.items():
-            (option,) = hint.__metadata__
-            assert option.help, f"{command.name}: {name}"
+@pytest.mark.parametrize("verb", ALL)
+def test_every_option_is_explained_and_a_switch_has_no_type(verb: str) -> None:
+    for option in command_of(verb, ALL[verb]).params:
+        assert isinstance(option, TyperOption | TyperArgument)
+        assert option.help, f"{verb}: {option.name}"
+        is_switch = isinstance(option, TyperOption) and option.is_flag
+        assert not (is_switch and option.metavar), f"{verb}: {option.name}"
+
+
+@pytest.mark.parametrize("verb", ALL)
+def test_help_lists_what_a_verb_says_of_itself(verb: str) -> None:
+    first, *_ = (ALL[verb].load().__doc__ or "").split("\n\n")
+    assert " ".join(first.split()) == ALL[verb].told
+
+
+@pytest.mark.parametrize("verb", ["", "jobs", "influence", "jobs list"])
+def test_help_has_a_short_name_and_switches_have_no_type(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*verb.split(), "-h"]) == 0
+    told = capsys.readouterr().out
+    assert run([*verb.split(), "--help"]) == 0
+    assert capsys.readouterr().out == told
+    assert "<bool>" not in told
+
+
+def test_help_loads_nothing_but_what_draws_it() -> None:
+    """numpy, gRPC and protobuf take a third of a second, and help needs none of them."""
+    slow = {"numpy", "grpc", "google", "PIL"}
+    code = (
+        "import sys; from graftscope.client.cli import run; run(['--help']); run(['jobs', '-h']); "
+        f"print(sorted({slow!r} & {{name.split('.')[0] for name in sys.modules}}), file=sys.stderr)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stderr.strip() == "[]"
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,3 +161,17 @@ def test_the_client_and_its_command_import_no_heavy_library() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_quiet_leaves_results_warnings_and_errors(
+    shell: Shell, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("influence", "--pairs", 3)
+    told, out, notes = shell(*asked)
+    assert "600 hybrids, about" in notes
+    given = ("--quiet", *asked) if place == "before" else (*asked, "-q")
+    assert shell(*given) == (told, out, "")
+    assert shell.refused("influence", "--layer", "conv9", "--quiet")[0] == 4
+    # Another command in the same process is as talkative as ever.
+    assert shell(*asked) == (told, out, notes)

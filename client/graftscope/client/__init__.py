@@ -11,87 +11,95 @@
             "vae-celeba", "intermediate", labels=modules.labels, module=0, pairs=8
         )
 
-It must not import torch or ONNX Runtime; the server's room only to start an embedded one. What
-speaks gRPC is loaded when it is first used, since the command line has to set up gRPC before it is
-imported; and so is what needs Pillow, which takes a while.
+It must not import torch or ONNX Runtime; the server's room only to start an embedded one. Every
+name is
+loaded when it is first used: the command line has to set up gRPC before that is imported, and its
+help needs none of the rest, which takes a while.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from graftscope.client.arrays import Latents, Source
-from graftscope.client.errors import GraftscopeError
-from graftscope.client.finding import Contrast, FoundChannels, find_channels, rectangle_region
-from graftscope.client.interventions import (
-    PRIOR_MEAN,
-    Action,
-    Add,
-    Blend,
-    Constant,
-    Donor,
-    Edit,
-    ImageDonor,
-    Intervention,
-    Mask,
-    ModuleOf,
-    Original2,
-    PriorMean,
-    Rectangle,
-    Scale,
-    StoredLatents,
-    Swap,
-)
-from graftscope.client.models import ImageFormat, Input, Json, Layer, LayerKind, Model, TorchHook
-from graftscope.client.values import (
-    AnalysisResult,
-    Deviation,
-    Encoded,
-    Estimate,
-    Execution,
-    Fixed,
-    HybridFiles,
-    HybridResult,
-    ImageEncoding,
-    ImagePairs,
-    Images,
-    InfluenceResult,
-    InfluenceTask,
-    Job,
-    JobKind,
-    JobState,
-    LatentPairs,
-    LayersResult,
-    MagnitudeResult,
-    MagnitudeTask,
-    Method,
-    ModulesResult,
-    ModulesTask,
-    Originals,
-    Posterior,
-    Precision,
-    Prior,
-    Progress,
-    ProgressCallback,
-    Regression,
-    RelativeError,
-    SampleFiles,
-    Samples,
-    StabilityResult,
-    StabilityTask,
-    StableLabels,
-    Stopping,
-    Strip,
-    SuggestedK,
-    Task,
-    Until,
-)
-from graftscope.client.version import VersionWarning, client_version
-
 if TYPE_CHECKING:
     from graftscope.client._async_client import AsyncClient
     from graftscope.client._client import Client
+    from graftscope.client.arrays import Latents, Source
     from graftscope.client.calls import ADDRESS_VARIABLE
+    from graftscope.client.errors import GraftscopeError
+    from graftscope.client.finding import Contrast, FoundChannels, find_channels, rectangle_region
+    from graftscope.client.interventions import (
+        PRIOR_MEAN,
+        Action,
+        Add,
+        Blend,
+        Constant,
+        Donor,
+        Edit,
+        ImageDonor,
+        Intervention,
+        Mask,
+        ModuleOf,
+        Original2,
+        PriorMean,
+        Rectangle,
+        Scale,
+        StoredLatents,
+        Swap,
+    )
+    from graftscope.client.models import (
+        ImageFormat,
+        Input,
+        Json,
+        Layer,
+        LayerKind,
+        Model,
+        TorchHook,
+    )
     from graftscope.client.pictures import read_mask
+    from graftscope.client.values import (
+        AnalysisResult,
+        Deviation,
+        Encoded,
+        Estimate,
+        Execution,
+        Fixed,
+        HybridFiles,
+        HybridResult,
+        ImageEncoding,
+        ImagePairs,
+        Images,
+        InfluenceResult,
+        InfluenceTask,
+        Job,
+        JobKind,
+        JobState,
+        LatentPairs,
+        LayersResult,
+        MagnitudeResult,
+        MagnitudeTask,
+        Method,
+        ModulesResult,
+        ModulesTask,
+        Originals,
+        Posterior,
+        Precision,
+        Prior,
+        Progress,
+        ProgressCallback,
+        Regression,
+        RelativeError,
+        SampleFiles,
+        Samples,
+        StabilityResult,
+        StabilityTask,
+        StableLabels,
+        Stopping,
+        Strip,
+        SuggestedK,
+        Task,
+        Until,
+    )
+    from graftscope.client.version import VersionWarning, client_version
 
 __all__ = [
     "ADDRESS_VARIABLE",
@@ -174,19 +182,21 @@ __all__ = [
     "rectangle_region",
 ]
 
-_LOADED_LATE = {
-    "ADDRESS_VARIABLE": "calls",
-    "AsyncClient": "_async_client",
-    "Client": "_client",
-    "read_mask": "pictures",
-}
+_HOMES = (
+    *("errors", "version", "arrays", "models", "interventions", "values", "finding"),
+    *("pictures", "calls", "_client", "_async_client"),
+)
+"""Where public names are defined, what takes long to load last."""
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name that speaks gRPC, or reads pictures, from the module that defines it."""
-    if name not in _LOADED_LATE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LOADED_LATE[name]}"), name)
+    """Load a public name from the module that defines it, when it is first asked for."""
+    if name in __all__:
+        for home in _HOMES:
+            found = vars(import_module(f"{__name__}.{home}"))
+            if name in found:
+                return found[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -23,7 +23,7 @@
     ├── InternalError                              1   the server failed unexpectedly
     └── StoppedError                               130 the user interrupted the command
 
-0 means that all went well.
+0 means that all went well, and 141 that nobody read the output any more.
 
 Which status and which reason of a server become which of these, `graftscope.client.wire` says. This
 module must not know gRPC.
@@ -33,6 +33,8 @@ from typing import ClassVar
 
 EXIT_OK = 0
 EXIT_UNEXPECTED = 1
+EXIT_BROKEN_PIPE = 141
+"""What a shell says of a program that nobody reads from any more (128 + SIGPIPE)."""
 
 
 class GraftscopeError(Exception):

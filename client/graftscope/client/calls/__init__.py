@@ -13,6 +13,7 @@ from graftscope.client.calls import _operations as operations
 from graftscope.client.calls._async import AsyncDriver
 from graftscope.client.calls._channel import DEFAULT_TIMEOUT_S
 from graftscope.client.calls._embedded import (
+    DEVICES,
     ServerChoice,
     close_at_exit,
     foreign_error,
@@ -32,6 +33,7 @@ __all__ = [
     "ADDRESS_VARIABLE",
     "DEBUG_VARIABLE",
     "DEFAULT_TIMEOUT_S",
+    "DEVICES",
     "SERVER_SETTINGS",
     "AsyncDriver",
     "ServerChoice",

@@ -8,11 +8,7 @@ from collections.abc import Mapping
 
 import typer
 
-from graftscope.client.calls import DEBUG_VARIABLE, foreign_error
-from graftscope.client.errors import EXIT_UNEXPECTED, GraftscopeError
-
-EXIT_BROKEN_PIPE = 141
-"""What a shell says of a program that nobody reads from any more (128 + SIGPIPE)."""
+from graftscope.client.errors import EXIT_BROKEN_PIPE, EXIT_UNEXPECTED, GraftscopeError
 
 _SENTENCES = (
     (r"No such option: (\S+) \(Possible options: (.+)\)", r"there is no option \1; near are: \2"),
@@ -31,6 +27,8 @@ _SENTENCES = (
 
 def failed(error: Exception) -> int:
     """Say in one line what went wrong, and give its exit code."""
+    from graftscope.client.calls import DEBUG_VARIABLE  # all that calls is slow to import
+
     if os.environ.get(DEBUG_VARIABLE) == "1":
         traceback.print_exception(error)
     message, code = _told(error)
@@ -67,6 +65,8 @@ def call_by_options(error: GraftscopeError, options: Mapping[str, str]) -> None:
 
 
 def _told(error: Exception) -> tuple[str, int]:
+    from graftscope.client.calls import DEBUG_VARIABLE, foreign_error
+
     if isinstance(error, typer.TyperException):
         return f"{_usage(_one_line(error.format_message()))} (see --help)", error.exit_code
     known = error if isinstance(error, GraftscopeError) else foreign_error(error)

@@ -3,172 +3,194 @@
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
-from typing import Annotated, Any
+from contextvars import copy_context
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand, TyperOption
-from typer.main import get_command
 
-from graftscope.client.cli import (
-    _find,
-    _hybridize,
-    _influence,
-    _jobs,
-    _magnitude,
-    _measure,
-    _models,
-    _modules,
-    _report,
-    _reproduce,
-    _samples,
-    _serve,
-    _stability,
-    _train_and_export,
-)
-from graftscope.client.cli._failures import call_by_options, failed, unread
-from graftscope.client.cli._request_options import expanded, options_of
-from graftscope.client.errors import (
-    EXIT_OK,
-    GraftscopeError,
-    StoppedError,
-    UsageError,
-)
+from graftscope.client.cli._commands import SETTINGS, Verb, Verbs, group_of
+from graftscope.client.cli._failures import failed, unread
+from graftscope.client.cli._quiet import QuietOption
+from graftscope.client.errors import EXIT_OK
 from graftscope.client.version import VersionWarning, client_version
 
 EPILOG = "Exit codes: 0 done, 1 unexpected, 2 usage, 3 not found, 4 invalid input, 5 no server, "
 EPILOG += "6 not supported here, 7 job without result, 130 interrupted."
 
+VERBS = {
+    "demo": Verb(
+        "_report",
+        "demo",
+        "Show what Graftscope does: a report on the generator that comes with it.",
+        "graftscope demo --out my-report --open",
+    ),
+    "train": Verb(
+        "_train_and_export",
+        "train",
+        "Train a generator: one of Table 1's four recipes.",
+        "graftscope train vae-celeba --data celeba.zip --out runs/faces --set epochs=10",
+    ),
+    "measure": Verb(
+        "_measure",
+        "measure",
+        "Measure how far a generator's samples are from images that it never saw.",
+        "graftscope measure runs/faces --data celeba.zip --features faces.safetensors",
+    ),
+    "export": Verb(
+        "_train_and_export",
+        "export",
+        "Split a generator at its layers and write it as a bundle, with proof that the parts fit.",
+        "graftscope export model.onnx --input z=normal --out bundles/mine",
+    ),
+    "inspect": Verb(
+        "_models",
+        "inspect",
+        "Verify a bundle and draw what it holds; --json prints its manifest.",
+        "graftscope inspect bundles/faces --json",
+    ),
+    "serve": Verb(
+        "_serve",
+        "serve",
+        "Serve bundles over gRPC until interrupted; jobs go on at the next start.",
+        "graftscope serve --bundle bundles --listen 0.0.0.0:50051",
+    ),
+    "models": Verb(
+        "_models",
+        "models",
+        "List the models of a server, with their layers.",
+        "graftscope models --server localhost:50051",
+    ),
+    "generate": Verb(
+        "_samples",
+        "generate",
+        "Generate samples.",
+        "graftscope generate --count 32 --seed 7 --out samples.png",
+    ),
+    "encode": Verb(
+        "_samples",
+        "encode",
+        "Encode images to latents, as --latents1 and --latents2 take them.",
+        "graftscope encode my-photos --bundle bundles/faces --out latents.npz",
+    ),
+    "hybridize": Verb(
+        "_hybridize",
+        "hybridize",
+        "Make hybrids: original 1 with some channels' values from original 2, or from elsewhere.",
+        "graftscope hybridize --modules modules.npz --module 1 --pairs 8 --out hybrids.png",
+    ),
+    "influence": Verb(
+        "_influence",
+        "influence",
+        "Compute influence maps: where, and how much, each channel changes the image.",
+        "graftscope influence --layer coarse --pairs 1000 --out maps.npz",
+    ),
+    "modules": Verb(
+        "_modules",
+        "modules",
+        "Find modules: groups of channels that change the same part of the image.",
+        "graftscope modules --maps maps.npz --k 3 --out modules.npz",
+    ),
+    "find": Verb(
+        "_find",
+        "find",
+        "Find the channels that act inside a region of the image more than outside of it.",
+        "graftscope find --maps maps.npz --region 8,16,20,32 --out found.npz --picture found.png",
+    ),
+    "stability": Verb(
+        "_stability",
+        "stability",
+        "Find out how far modules depend on the channels that they are found in, and suggest a K.",
+        "graftscope stability --maps maps.npz --k 2-10 --method nmf,kmeans",
+    ),
+    "magnitude": Verb(
+        "_magnitude",
+        "magnitude",
+        "Find out how much modules change the image as their number K grows, and what "
+        "that depends on.",
+        "graftscope magnitude --layer coarse,intermediate --k 2-10",
+    ),
+    "report": Verb(
+        "_report",
+        "report",
+        "Write a report that opens in a browser: samples, maps, modules and hybrids, explained.",
+        "graftscope report --bundle bundles/faces --layer fine --out my-report",
+    ),
+    "reproduce": Verb(
+        "_reproduce",
+        "reproduce",
+        "Compute the paper's experiments on the generators that come with the package.",
+        "graftscope reproduce fig5 --quick --out figures",
+    ),
+}
+"""In the order of help."""
 
-def build() -> typer.Typer:
-    """Put the verbs together.
+JOB_VERBS = {
+    "list": Verb(
+        "_jobs",
+        "list_jobs",
+        "List the jobs of a server.",
+        "graftscope jobs list --job-state running,queued --limit 10",
+    ),
+    "show": Verb(
+        "_jobs",
+        "show",
+        "Tell the state of a job.",
+        "graftscope jobs show 3f2a --json",
+    ),
+    "watch": Verb(
+        "_jobs",
+        "watch",
+        "Follow a job to its end, and write its result.",
+        "graftscope jobs watch 3f2a --out maps.npz",
+    ),
+    "cancel": Verb(
+        "_jobs",
+        "cancel",
+        "Cancel a job; the shards that are done are kept, and the same request resumes it.",
+        "graftscope jobs cancel 3f2a",
+    ),
+    "delete": Verb(
+        "_jobs",
+        "delete",
+        "Delete a job that has ended, with its result; the same request computes it anew.",
+        "graftscope jobs delete 3f2a",
+    ),
+}
 
-    Returns:
-        The application.
-    """
+
+def build() -> Verbs:
+    """Put the verbs together; none of them is loaded."""
     app = typer.Typer(
         name="graftscope",
+        cls=Verbs,
         help="Find the modules inside a deep generative model, and graft them from one sample to "
         "another.",
         epilog=EPILOG,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
+        context_settings=SETTINGS,
     )
     app.callback(invoke_without_command=True)(_bare)
-    for verb, example in _VERBS:
-        _add(app, verb, verb.__name__, example)
-    jobs = typer.Typer(help="Look after the jobs of a server.", no_args_is_help=False)
+    jobs = typer.Typer(
+        name="jobs",
+        cls=Verbs,
+        help="Look after the jobs of a server.",
+        add_completion=False,
+        rich_markup_mode="rich",
+        context_settings=SETTINGS,
+    )
     jobs.callback(invoke_without_command=True)(_bare_jobs)
-    for verb, name, example in _JOB_VERBS:
-        _add(jobs, verb, name, example)
-    app.add_typer(jobs, name="jobs")
-    return app
-
-
-def _add(app: typer.Typer, verb: Callable[..., None], name: str, example: str) -> None:
-    told = _unwrapped(verb.__doc__ or "")
-    made = app.command(name, cls=_NothingDropped, help=told, epilog=f"Example: {example}")
-    made(_spoken(expanded(verb), options_of(verb)))
-
-
-class _NothingDropped(TyperCommand):
-    """A command that drops no value: an option that takes one is refused where it has several."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Look at every value that was given, before anything is read."""
-        single = [
-            each
-            for each in self.params
-            if isinstance(each, TyperOption) and not (each.multiple or each.is_flag or each.count)
-        ]
-        for option in single:
-            option.multiple = True  # The parser then keeps every value.
-        try:
-            given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
-        finally:
-            for option in single:
-                option.multiple = False
-        for option in single:
-            values = given.get(option.name) or ()
-            if len(values) > 1:
-                raise UsageError(
-                    f"{option.opts[-1]} is given {len(values)} times, and takes one value:"
-                    f" {', '.join(values)}"
-                )
-        return super().parse_args(ctx, args)
-
-
-def _unwrapped(text: str) -> str:
-    """Make each paragraph one line: the terminal's width is for typer to mind."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
-
-
-def _spoken(verb: Callable[..., None], options: Mapping[str, str]) -> Callable[..., None]:
-    """Have errors name options, and make an interruption one of them; typer would swallow it."""
-
-    @wraps(verb)
-    def call(**values: object) -> None:
-        try:
-            verb(**values)
-        except GraftscopeError as error:
-            call_by_options(error, options)
-            raise
-        except KeyboardInterrupt as error:
-            # Whoever interrupts twice still wants to know what the first interruption said.
-            first = error.__context__
-            told = first if isinstance(first, StoppedError) else StoppedError("interrupted")
-            raise told from None
-
-    return call
-
-
-_VERBS: tuple[tuple[Callable[..., None], str], ...] = (
-    (_report.demo, "graftscope demo --out my-report"),
-    (
-        _train_and_export.train,
-        "graftscope train vae-celeba --data celeba.zip --out runs/faces --set epochs=10",
-    ),
-    (
-        _measure.measure,
-        "graftscope measure runs/faces --data celeba.zip --features faces.safetensors",
-    ),
-    (_train_and_export.export, "graftscope export model.onnx --input z=normal --out bundles/mine"),
-    (_models.inspect, "graftscope inspect bundles/faces --json"),
-    (_serve.serve, "graftscope serve --bundle bundles --listen 0.0.0.0:50051"),
-    (_models.models, "graftscope models --server localhost:50051"),
-    (_samples.generate, "graftscope generate --count 32 --seed 7 --out samples.png"),
-    (_samples.encode, "graftscope encode my-photos --bundle bundles/faces --out latents.npz"),
-    (
-        _hybridize.hybridize,
-        "graftscope hybridize --modules modules.npz --module 1 --pairs 8 --out hybrids.png",
-    ),
-    (_influence.influence, "graftscope influence --layer coarse --pairs 1000 --out maps.npz"),
-    (_modules.modules, "graftscope modules --maps maps.npz --k 3 --out modules.npz"),
-    (
-        _find.find,
-        "graftscope find --maps maps.npz --region 8,16,20,32 --out found.npz --picture found.png",
-    ),
-    (_stability.stability, "graftscope stability --maps maps.npz --k 2-10 --method nmf,kmeans"),
-    (_magnitude.magnitude, "graftscope magnitude --layer coarse,intermediate --k 2-10"),
-    (_report.report, "graftscope report --bundle bundles/faces --layer fine --out my-report"),
-    (_reproduce.reproduce, "graftscope reproduce fig5 --quick --out figures"),
-)
-
-_JOB_VERBS: tuple[tuple[Callable[..., None], str, str], ...] = (
-    (_jobs.list_jobs, "list", "graftscope jobs list --server localhost:50051"),
-    (_jobs.show, "show", "graftscope jobs show 3f2a --json"),
-    (_jobs.watch, "watch", "graftscope jobs watch 3f2a --out maps.npz"),
-    (_jobs.cancel, "cancel", "graftscope jobs cancel 3f2a"),
-    (_jobs.delete, "delete", "graftscope jobs delete 3f2a"),
-)
+    group = group_of(app, VERBS)
+    group.commands["jobs"] = group_of(jobs, JOB_VERBS)
+    return group
 
 
 def _bare(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     if version:
         typer.echo(f"graftscope {client_version()}")
@@ -184,15 +206,21 @@ def _bare_jobs(context: typer.Context) -> None:
 
 def run_verb(arguments: Sequence[str]) -> int:
     """Run one command; as `graftscope.client.cli.run`."""
-    command = get_command(build())
+    # Whether it is quiet is of this command, and not of the next one in the same process.
+    return copy_context().run(_run, arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     with _warnings_as_lines(), _notices_as_lines():
         try:
-            code = command.main(args=list(arguments), prog_name="graftscope", standalone_mode=False)
+            code = build().main(args=list(arguments), prog_name="graftscope", standalone_mode=False)
             sys.stdout.flush()
         except BrokenPipeError:
             return unread()
-        except SystemExit:  # This is how rich, which draws help, answers a broken pipe.
-            return unread()
+        except SystemExit as ended:
+            # This is how rich, which draws help, answers a broken pipe, and how completion ends.
+            broken = isinstance(ended.__context__, BrokenPipeError)
+            return unread() if broken else int(ended.code or EXIT_OK)
         except Exception as error:
             return failed(error)
     return code if isinstance(code, int) else EXIT_OK

@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from graftscope.client.cli._quiet import is_quiet
 from graftscope.client.models import Json
 from graftscope.client.values import Execution, Precision
 
@@ -60,7 +61,9 @@ def say_json(document: Mapping[str, object]) -> None:
 
 
 def note(message: str) -> None:
-    """Print a line for people on standard error."""
+    """Print a line for people on standard error, unless the command is to be quiet."""
+    if is_quiet():
+        return
     sys.stderr.write(message + "\n")
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from graftscope.client.cli._output import duration, note
+from graftscope.client.cli._quiet import is_quiet
 from graftscope.client.values import JobState, StableLabels, Until
 from graftscope.client.values import Progress as JobProgress
 
@@ -60,7 +61,9 @@ def shown(label: str, unit: str) -> Iterator[Shown]:
     Yields:
         What takes each state.
     """
-    if sys.stderr.isatty():
+    if is_quiet():
+        yield lambda advance: None
+    elif sys.stderr.isatty():
         with _bar(label, unit) as take:
             yield take
     else:

@@ -12,6 +12,7 @@ from graftscope.client.arrays import prepare_folder
 from graftscope.client.cli._following import compute
 from graftscope.client.cli._output import note, say, say_json, table
 from graftscope.client.cli._report import require_report
+from graftscope.client.cli._request_options import completing
 from graftscope.client.cli._session import opened
 from graftscope.client.cli._shared_options import JsonOption, ServerOptions
 from graftscope.client.errors import InputError
@@ -35,6 +36,7 @@ def reproduce(
             help="The paper's table or figure; originals and sensitivity show how much results "
             "depend on what the paper leaves open.",
             show_default=False,
+            autocompletion=completing((*NAMES, ALL)),
         ),
     ],
     server: ServerOptions,

@@ -13,14 +13,23 @@ What every option was given is read and checked by its rule, before any work. A 
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Self, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
-from graftscope.client.arrays import Check, Flag, Listed, annotated, flags, rule_of
+from graftscope.client.arrays import (
+    Check,
+    Flag,
+    Listed,
+    Several,
+    Word,
+    annotated,
+    flags,
+    rule_of,
+)
 from graftscope.client.cli._option_texts import read_option
 from graftscope.client.values import STRATIFIED_PAIRS
 
@@ -273,11 +282,29 @@ def _option(
         metavar=flag.metavar,
         help=flag.help + (f" Default: {told}." if told else ""),
         rich_help_panel=flag.panel or None,
+        autocompletion=completing(_words(rule)),
     )
     if required:
         return _parameter(name, Annotated[kept, option], inspect.Parameter.empty)
     default = False if switch else None
     return _parameter(name, Annotated[kept if switch else kept | None, option], default)
+
+
+def _words(rule: Check | None) -> list[str]:
+    """The words that a rule allows, if they are few."""
+    each = rule.each if isinstance(rule, Several) else rule
+    return [word.value for word in each.kind] if isinstance(each, Word) else []
+
+
+def completing(words: Iterable[str]) -> Callable[[str], list[str]] | None:
+    """Complete one of some words, also the last of several with commas; None without words."""
+    listed = list(words)
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [before + comma + word for word in listed if word.startswith(last)]
+
+    return complete if listed else None
 
 
 def _is_list(flag: Flag, rule: Check | None) -> bool:

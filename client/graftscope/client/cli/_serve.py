@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from graftscope.client.arrays import Flag, Whole
-from graftscope.client.calls import check_environment, import_room, translated
+from graftscope.client.calls import DEVICES, check_environment, import_room, translated
 from graftscope.client.cli._output import note, say_json
+from graftscope.client.cli._request_options import completing
 from graftscope.client.cli._shared_options import JsonOption
 
 
@@ -34,7 +35,12 @@ def serve(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option("--device", metavar="cpu|cuda", help="Where to compute. Default: cpu."),
+        typer.Option(
+            "--device",
+            metavar="cpu|cuda",
+            help="Where to compute. Default: cpu.",
+            autocompletion=completing(DEVICES),
+        ),
     ] = None,
     workers: Annotated[
         int | None,
@@ -56,6 +62,7 @@ def serve(
             "--log-level",
             metavar="LEVEL",
             help="What is logged: debug, info, warning or error. Default: info.",
+            autocompletion=completing(("debug", "info", "warning", "error")),
         ),
     ] = None,
     json: JsonOption = False,

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from graftscope.client.arrays import Flag, Listed, Names, Real, Several, Whole, names
-from graftscope.client.calls import DEFAULT_TIMEOUT_S
+from graftscope.client.calls import DEFAULT_TIMEOUT_S, DEVICES
+from graftscope.client.cli._request_options import completing
 from graftscope.client.errors import UsageError
 from graftscope.client.values import PAIRS
 
@@ -122,6 +123,7 @@ class ServerOptions:
             "--device",
             metavar="cpu|cuda",
             help="Where the server inside this process computes. Default: cpu.",
+            autocompletion=completing(DEVICES),
             rich_help_panel=SERVER,
         ),
     ] = None
