@@ -19,6 +19,7 @@ LISTS = {
     *("--channels", "--k", "--layer", "--method", "--share"),
     *("--clustering-seed", "--bundle", "--fix", "--input", "--intervene", "--set", "--shape"),
     *("--maps", "--modules"),  # of a report
+    "--strength",
 }
 """The options that may be given more than once, in one verb at least."""
 

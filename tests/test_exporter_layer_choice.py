@@ -19,11 +19,11 @@ ALL = ["z", "first", "second", "joined"]
 def exported(tmp_path: Path, *layers: str) -> list[str]:
     found = export(save(tmp_path / "toy.onnx", SKIP), tmp_path / "toy", layers=layers)
     names = [layer.name for layer in read_bundle(tmp_path / "toy").manifest.layers]
-    (told,) = [x for x in found.notes if "--layers" in x] or [""]
+    (told,) = [x for x in found.notes if "--layer" in x] or [""]
     assert told == (
         ""
         if names == ALL
-        else f"{len(names)} of 4 layers; --layers takes another "
+        else f"{len(names)} of 4 layers; --layer takes another "
         "number, or names and patterns such as 'up.*'"
     )
     return names
@@ -50,10 +50,10 @@ def test_a_number_is_spread_evenly_and_names_are_taken_as_patterns(
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ("fist", "--layers 'fist' is the name of none of 4 layers: z, first, second, joined"),
-        ("0", "--layers '0' cannot be read; allowed: how many, at least 1, or names and patterns"),
-        ("2,first", "--layers '2,first' cannot be read; allowed: how many"),
-        ("-1", "--layers '-1' cannot be read"),
+        ("fist", "--layer 'fist' is the name of none of 4 layers: z, first, second, joined"),
+        ("0", "--layer '0' cannot be read; allowed: how many, at least 1, or names and patterns"),
+        ("2,first", "--layer '2,first' cannot be read; allowed: how many"),
+        ("-1", "--layer '-1' cannot be read"),
     ],
 )
 def test_what_names_no_layer_is_refused(tmp_path: Path, layers: str, message: str) -> None:
@@ -66,8 +66,8 @@ def test_the_command_line_takes_layers_once_or_often(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = str(save(tmp_path / "toy.onnx", SKIP))
-    given = ["export", source, "--out", str(tmp_path / "toy"), "--layers", "first"]
-    assert run([*given, "--layers", "joined"]) == 0
+    given = ["export", source, "--out", str(tmp_path / "toy"), "--layer", "first"]
+    assert run([*given, "--layer", "joined"]) == 0
     assert "exported toy with 3 layers" in capsys.readouterr().out
 
 
@@ -83,4 +83,4 @@ def test_a_long_proof_tells_its_time_and_what_takes_less(
     # Two looks at the clock where a stage begins, then one a report: 5 s each.
     assert shown[6].eta_s == pytest.approx(35 / 6 * 554)
     told = capsys.readouterr().err
-    assert told.count("--layers 20 takes as many layers") == 1
+    assert told.count("--layer 20 takes as many layers") == 1

@@ -219,7 +219,7 @@ def _cut_all(
     notes = [f"layer {name!r} is left out: {why}" for name, why in refused.items()]
     if len(layers) < len(found):
         notes.append(
-            f"{len(cuts)} of {len(found)} layers; --layers takes another number, or names and "
+            f"{len(cuts)} of {len(found)} layers; --layer takes another number, or names and "
             "patterns such as 'up.*'"
         )
     return cuts, tuple(notes)

@@ -47,7 +47,7 @@ class LayerChoice:
         for pattern in self.patterns:
             if not any(fnmatchcase(layer.name, pattern) for layer in layers):
                 raise SourceError(
-                    f"--layers {pattern!r} is the name of none of {len(layers)} layers: "
+                    f"--layer {pattern!r} is the name of none of {len(layers)} layers: "
                     f"{', '.join(layer.name for layer in layers)}"
                 )
         return [x for x in layers if any(fnmatchcase(x.name, each) for each in self.patterns)]
@@ -68,7 +68,7 @@ def parse_layers(texts: Sequence[str]) -> LayerChoice:
         return LayerChoice(patterns=tuple(parts))
     if len(parts) > 1 or int(numbers[0]) < 1:
         raise SourceError(
-            f"--layers {','.join(parts)!r} cannot be read; allowed: how many, at least 1, or names "
+            f"--layer {','.join(parts)!r} cannot be read; allowed: how many, at least 1, or names "
             "and patterns with commas, such as up.*,middle"
         )
     return LayerChoice(most=int(numbers[0]))

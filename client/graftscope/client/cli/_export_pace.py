@@ -42,7 +42,7 @@ class ExportPace:
         if stage == "proving" and not self._told and (eta_s or 0.0) > _LONG_S:
             self._told = True
             note(
-                f"the proof takes about {duration(eta_s or 0.0)} more; --layers {_FEW_LAYERS} "
+                f"the proof takes about {duration(eta_s or 0.0)} more; --layer {_FEW_LAYERS} "
                 f"takes as many layers, evenly from the latents to the image"
             )
         self._show(Advance(progress.done, progress.total, eta_s=eta_s, stage=stage))

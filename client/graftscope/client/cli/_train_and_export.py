@@ -264,7 +264,7 @@ def export(
     layers: Annotated[
         list[str] | None,
         typer.Option(
-            "--layers",
+            "--layer",
             metavar="N|NAME,...",
             help="Which layers: a number takes as many, evenly from the latents to the image; "
             "names or patterns such as 'up.*' take those. May be repeated. Default: all, which "
