@@ -12,6 +12,7 @@ from graftscope.graph._channel_axes import is_channels_last
 from graftscope.graph._cost import Cost, cost_of
 from graftscope.graph._cut import Cut, cut
 from graftscope.graph._dither import dither, rounds
+from graftscope.graph._empty_inputs import without_empty_inputs
 from graftscope.graph._encoder_form import Arrangement, EncoderForm, to_encoder_form
 from graftscope.graph._fitness import refuse_unfit
 from graftscope.graph._float32 import compute_in_float32
@@ -35,6 +36,7 @@ from graftscope.graph._intervention import (
     where_name,
 )
 from graftscope.graph._layers import Layer, find_layers
+from graftscope.graph._modulation import scale_instead_of_weights
 from graftscope.graph._operations import operation
 from graftscope.graph._plain_form import normalise, strip_metadata
 from graftscope.graph._randomness import Noise, inputs_for_randomness
@@ -51,6 +53,7 @@ from graftscope.graph._reduction import (
     accumulate,
     reduce_effects,
 )
+from graftscope.graph._scattering import choose_instead_of_scattering
 from graftscope.graph._shapes import LayerKind, has_batch_axis, is_tensor, static_extents
 from graftscope.graph._splice import (
     DONORS,
@@ -124,6 +127,7 @@ __all__ = [
     "accumulate",
     "before_rounding",
     "before_rounding_to_steps",
+    "choose_instead_of_scattering",
     "compute_in_float32",
     "cost_of",
     "cut",
@@ -150,6 +154,7 @@ __all__ = [
     "refuse_blocks",
     "refuse_unfit",
     "rounds",
+    "scale_instead_of_weights",
     "splice",
     "splice_samples",
     "static_extents",
@@ -158,4 +163,5 @@ __all__ = [
     "upper_half",
     "value_name",
     "where_name",
+    "without_empty_inputs",
 ]

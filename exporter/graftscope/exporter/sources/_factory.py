@@ -14,6 +14,7 @@ from graftscope.exporter._options import Options
 from graftscope.exporter._samples import draw_latents, sample_images
 from graftscope.exporter._subject import GeneratorSubject
 from graftscope.exporter.sources._arguments import find_arguments
+from graftscope.exporter.sources._fused import scale_maps
 from graftscope.exporter.sources._hooks import find_hooks
 from graftscope.exporter.sources._image import find_range, require_image
 from graftscope.exporter.sources._module import Made, MethodModule, make
@@ -45,6 +46,7 @@ def subject_from_factory(source: str, licence: str | None, options: Options) -> 
     drawn = draw_latents(chosen.inputs, chosen.stored, _EXAMPLE_BATCH)
     examples = {name: torch.tensor(array) for name, array in drawn.items()}
     call = MethodModule(made, tuple(examples), arguments.forms, arguments.latent)
+    notes += scale_maps(made, call, list(examples.values()))
     model = trace(call, examples, [IMAGE], title=made.title)
     require_image(image_of(model.graph))
     refuse_unfit(model)

@@ -33,6 +33,7 @@ from graftscope.exporter.sources._plain_ends import plain_ends, quantisation_cha
 from graftscope.graph import (
     FixedBatchError,
     Noise,
+    choose_instead_of_scattering,
     compute_in_float32,
     dequantise,
     foreign_operations,
@@ -42,6 +43,8 @@ from graftscope.graph import (
     normalise,
     refuse_blocks,
     refuse_unfit,
+    scale_instead_of_weights,
+    without_empty_inputs,
 )
 from graftscope.v1 import bundle_pb2
 
@@ -79,6 +82,9 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
     notes = choose_output(model.graph, options.output)
     model, left_out = _without_unused(model)
     _fix_shapes(model, options.shapes)
+    left_out += tuple(
+        f"input {name!r} is left out: (B, 0) holds nothing" for name in without_empty_inputs(model)
+    )
     numbers = build_in_numbers(model.graph, options.inputs)
     choices = {name: each for name, each in options.inputs.items() if name not in numbers}
     refuse_unfit(model)
@@ -93,6 +99,9 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
     ends = plain_ends(model)
     require_image(image_of(model.graph))
     noise = inputs_for_randomness(model)
+    if not any(map(has_free_batch, model.graph.inputs)):
+        choose_instead_of_scattering(model)
+        scale_instead_of_weights(model)
     _free_batch(model, alone)
     chosen, guessed = _choose(model.graph, noise, choices)
     image = image_of(model.graph)

@@ -22,7 +22,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from graftscope.exporter._subject import Arrays, Reference
 from graftscope.exporter.errors import SourceError, one_line
 from graftscope.exporter.progress import quiet
-from graftscope.graph import has_batch_axis, normalise
+from graftscope.graph import (
+    GraphError,
+    choose_instead_of_scattering,
+    free_batch,
+    has_batch_axis,
+    normalise,
+    scale_instead_of_weights,
+)
 
 IMAGE: Final = "image"
 """What a traced generator's output is called."""
@@ -51,12 +58,45 @@ def trace(
         outputs: Names for the graph's outputs.
         title: How messages call the module; empty takes its class's name.
 
+    Where PyTorch cannot leave the batch free, one sample is traced, weights of its own are taken
+    apart, and the batch is made free.
+
     Raises:
-        SourceError: If the module is in training mode, or PyTorch cannot turn it into a graph
-            whose batch is free.
+        SourceError: If the module is in training mode, or there is no graph whose batch is free.
     """
     title = title or type(module).__name__
     _require_evaluation_mode(module, title)
+    try:
+        model = _traced(module, examples, outputs, _dynamic_shapes(module, len(examples)))
+        _require_free_batch(model)
+        return model
+    except _UntraceableError as error:
+        problem = f"PyTorch cannot turn {title} into a graph whose batch is free: {error}"
+        cause = error
+    single = {name: example[:1] for name, example in examples.items()}
+    try:
+        model = _traced(module, single, outputs, None)
+    except _UntraceableError:
+        raise SourceError(problem) from cause
+    try:
+        choose_instead_of_scattering(model)
+        scale_instead_of_weights(model)
+        free_batch(model)
+    except GraphError as error:
+        raise SourceError(f"{problem}; for one sample: {error}") from error
+    return model
+
+
+class _UntraceableError(Exception):
+    """Why PyTorch made no graph, or none whose batch is free."""
+
+
+def _traced(
+    module: nn.Module,
+    examples: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    shapes: tuple[object, ...] | None,
+) -> ir.Model:
     try:
         with quiet(*_CHATTY), warnings.catch_warnings(action="ignore"), _unchecked():
             program = torch.onnx.export(
@@ -66,17 +106,13 @@ def trace(
                 output_names=list(outputs),
                 opset_version=OPSET,
                 dynamo=True,
-                dynamic_shapes=_dynamic_shapes(module, len(examples)),
+                dynamic_shapes=shapes,
                 verbose=False,
             )
-    except torch.onnx.OnnxExporterError as error:
-        raise SourceError(
-            f"PyTorch cannot turn {title} into a graph whose batch is free: {_root_cause(error)}"
-        ) from error
+    except (torch.onnx.OnnxExporterError, TypeError) as error:
+        raise _UntraceableError(_root_cause(error)) from error
     assert program is not None
-    model = normalise(program.model)
-    _require_free_batch(model, title)
-    return model
+    return normalise(program.model)
 
 
 def reference(module: nn.Module, noise: int = 0) -> Reference:
@@ -178,14 +214,11 @@ def _dynamic_shapes(module: nn.Module, count: int) -> tuple[object, ...]:
     return (shapes,) if Parameter.VAR_POSITIONAL in kinds else shapes
 
 
-def _require_free_batch(model: ir.Model, title: str) -> None:
+def _require_free_batch(model: ir.Model) -> None:
     """Refuse what PyTorch traced for the examples' number of samples alone."""
     for value in model.graph.outputs:
         if not has_batch_axis(value):
-            raise SourceError(
-                f"PyTorch cannot turn {title} into a graph whose batch is free: "
-                f"its output {value.name!r} has shape {value.shape}"
-            )
+            raise _UntraceableError(f"its output {value.name!r} has shape {value.shape}")
 
 
 def _require_evaluation_mode(module: nn.Module, title: str) -> None:
