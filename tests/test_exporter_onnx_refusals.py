@@ -32,7 +32,8 @@ NO_GENERATOR = (
 FORMS = (
     "NAME=normal, NAME=normal:MEAN,DEVIATION, NAME=uniform:LOW,HIGH, NAME=truncated:T, "
     "NAME=choice:V1,V2,FIRST..LAST, NAME=classes:N, NAME=onehot:N, NAME=constant:NUMBER, "
-    "NAME=constant:FILE, NAME=file:FILE (FILE: .npz or .npy) or NAME=images:FOLDER,LOW,HIGH"
+    "NAME=constant:FILE, NAME=file:FILE (FILE: .npz or .npy), NAME=images:FOLDER,LOW,HIGH or "
+    "NAME=count"
 )
 TWO_IMAGES = CHAIN.replace("8, 8] image)", "8, 8] image, float[batch, 3, 8, 8] colours)")
 SEVENTEEN = {"w_out": np.zeros((17, 6, 3, 3), np.float32)}

@@ -180,7 +180,7 @@ def test_a_class_by_its_number_is_that_of_every_one_hot_label(shell: Shell, tmp_
     assert shell("generate", "--count", 3, "--fix", "label=3", "--out", out)[0] == 0
     assert arrays(out)["label"].tolist() == [[0, 0, 0, 1, 0]] * 3
     for wrong in ("5", "-1", "2.5"):
-        told = shell.refused("generate", "--fix", f"label={wrong}")[1]
+        told = shell.refused("generate", "--fix", f"label={wrong}", "--out", out)[1]
         assert "takes a class from 0 to 4" in told
 
 
@@ -223,6 +223,27 @@ def test_one_photograph_is_another_whatever_its_size_and_a_batch_of_1_is_freed(
     session = ort.InferenceSession(source, providers=["CPUExecutionProvider"])
     expected = [session.run(None, {"photo": each[None]})[0][0] for each in latents["photo"]]
     np.testing.assert_allclose(generator.generate(latents), expected, atol=2e-6)
+
+
+def test_an_input_without_an_axis_of_samples_is_built_in(tmp_path: Path) -> None:
+    put_photographs(tmp_path / "photographs")
+    text = IMAGE_TO_IMAGE.replace("photo)", "photo, float[6] gains)", 1).replace(
+        "bright = Relu(first)",
+        "most = Reshape(gains, six)\n scaled = Mul(first, most)\nbright = Relu(scaled)",
+    )
+    source = save(tmp_path / "paint.onnx", text, **WEIGHTS, six=np.array([1, 6, 1, 1]))
+    photographs = f"photo=images:{tmp_path / 'photographs'},-1,1"
+    with pytest.raises(SourceError, match=r"\[6\], whose first axis is no batch.*=constant:FILE"):
+        export(source, tmp_path / "paint", inputs=[photographs])
+    gains = np.array([0.5, 1, 0, 2, 1, 1], np.float32)
+    told = ",".join(map(str, gains))
+    found = export(source, tmp_path / "paint", inputs=[photographs, f"gains=constant:{told}"])
+    assert [each.name for each in found.manifest.inputs] == ["photo"]
+    generator = Generator(read_bundle(tmp_path / "paint"), SessionPool(Device.CPU, 4))
+    latents, _ = PriorPairs(generator, 0).latents(range(2))
+    session = ort.InferenceSession(source, providers=["CPUExecutionProvider"])
+    one = [session.run(None, {"photo": x[None], "gains": gains})[0][0] for x in latents["photo"]]
+    np.testing.assert_allclose(generator.generate(latents), one, atol=2e-6)
 
 
 @pytest.mark.parametrize(

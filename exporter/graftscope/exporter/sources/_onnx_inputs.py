@@ -40,7 +40,16 @@ def known_inputs(graph: ir.Graph) -> tuple[KnownInput, ...]:
     Raises:
         SourceError: If an input's shape or datatype is not one that a bundle can state.
     """
-    return tuple(_known(value) for value in graph.inputs)
+    known = tuple(_known(value) for value in graph.inputs)
+    firsts = {value: value.shape[0] for value in graph.inputs if value.shape is not None}
+    for value, first in firsts.items():
+        if isinstance(first, int) and first != 1 and set(firsts.values()) != {first}:
+            raise SourceError(
+                f"input {value.name!r} {value.dtype} has shape {value.shape}, whose first axis is "
+                "no batch, as those of the other inputs are; if it is one value for all samples, "
+                f"give it with --input {value.name}=constant:FILE"
+            )
+    return known
 
 
 def guess_choices(
@@ -73,14 +82,14 @@ def guess_choices(
 def build_in_numbers(
     graph: ir.Graph, choices: Mapping[str, InputChoice]
 ) -> dict[str, NDArray[np.generic]]:
-    """Make constants of those inputs that are one number for all samples.
+    """Make constants of those inputs that have no axis of samples: one value for all of them.
 
     Args:
         graph: A graph; changed in place.
         choices: What is given; only a constant can be built in.
 
     Returns:
-        The numbers, arrays without an axis, by the input's name.
+        The values, of the inputs' own shapes, by the input's name.
 
     Raises:
         SourceError: If a file cannot be read or holds something else.
@@ -88,16 +97,23 @@ def build_in_numbers(
     numbers: dict[str, NDArray[np.generic]] = {}
     for value in list(graph.inputs):
         choice = choices.get(value.name or "")
-        scalar = value.shape is not None and len(value.shape) == 0
-        if choice is None or not scalar or value.dtype is None:
+        if choice is None or not _is_for_all_samples(value) or value.dtype is None:
             continue
         if choice.kind is InputKind.CONSTANT and value.dtype in _DATATYPES:
-            known = KnownInput(choice.name, _DATATYPES[value.dtype], ())
-            numbers[choice.name] = constant_value(known, choice).reshape(())
+            shape = tuple(value.shape.numpy()) if value.shape is not None else ()
+            known = KnownInput(choice.name, _DATATYPES[value.dtype], shape)
+            numbers[choice.name] = constant_value(known, choice).reshape(shape)
             graph.inputs.remove(value)
             value.const_value = ir.tensor(numbers[choice.name], name=choice.name)
             graph.register_initializer(value)
     return numbers
+
+
+def _is_for_all_samples(value: ir.Value) -> bool:
+    """Tell whether an input's first axis, where it has one, can be no batch."""
+    if value.shape is None or not value.shape.is_static():
+        return False
+    return len(value.shape) == 0 or value.shape[0] != 1
 
 
 def _known(value: ir.Value) -> KnownInput:
