@@ -157,7 +157,7 @@ def test_float16_is_allowed_what_its_rounding_does_and_float64_nothing(tmp_path:
     stated = half.manifest.provenance.agreement
     assert 0 < stated.source_found <= stated.source_allowed < 0.02
     assert stated.halves_allowed == 1e-5
-    assert any("of float16 in the source, are computed in float32" in note for note in half.notes)
+    assert any("computed in float32: what is float16 in the source" in note for note in half.notes)
     wide = export(tmp_path / f"{TensorProto.DOUBLE}.onnx", tmp_path / "wide")
     assert not wide.manifest.provenance.HasField("agreement")
 

@@ -107,7 +107,7 @@ def agreement_notes(provenance: bundle_pb2.Provenance) -> tuple[str, ...]:
     stated = provenance.agreement
     told = f"images are within {stated.source_found:.2g} of the range of the source's"
     if not stated.halves_usual:
-        return (f"{told}, which rounds on the way; allowed: {stated.source_allowed:.2g}",)
+        return (f"{told}, which rounds; allowed: {stated.source_allowed:.2g}",)
     return (
         f"{told}; allowed: {_told(stated.source_usual, stated.source_allowed)}",
         "where ONNX Runtime optimises the halves, their images may differ from the generator's by "

@@ -2,8 +2,8 @@
 
 A generator in float16, or a quantised one, rounds what its layers give. The same network computed
 in another order, or without the rounding, gives images that differ by more than the last digits;
-by how much is measured: `dither` moves at random what is rounded, and the largest move of a pixel
-counts. What is allowed is a multiple of it.
+by how much is measured: `dither` lets what is rounded fall otherwise, and the largest move of a
+pixel counts. What is allowed is a multiple of it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,21 +15,17 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graftscope.exporter._samples import draw_latents
-from graftscope.exporter._sessions import CpuSession
+from graftscope.exporter._sessions import session_of
 from graftscope.exporter._subject import TOLERANCE, Agreement, Stored
-from graftscope.graph import dither, rounds, static_extents
+from graftscope.graph import VARIANTS, dither, rounds, static_extents
 from graftscope.v1 import bundle_pb2
 
 _SAMPLES: Final = 2
-_MOVES: Final = 4
 _FACTOR: Final = 4.0
-"""Over the largest of a few random moves, which is no bound by itself."""
+"""Over the largest move in a few samples, which is no bound by itself."""
 
-_SHARES: Final = {
-    ir.DataType.FLOAT16: 2.0**-11,
-    ir.DataType.BFLOAT16: 2.0**-8,
-}
-"""Half a step of a type, as a share of the number; float64 rounds less than float32."""
+_SHORT: Final = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+"""Types that round more than float32."""
 
 
 def measure_agreement(
@@ -88,30 +84,30 @@ def _measured(
     folder: Path,
 ) -> Agreement:
     """Measure how far outputs may be apart; the width of None is that of the largest, or 1."""
-    shares = {name: _SHARES[dtype] for name, dtype in types.items() if dtype in _SHARES}
-    if not shares and not rounds(model):
+    short = {name: dtype for name, dtype in types.items() if dtype in _SHORT}
+    if not short and not rounds(model):
         return Agreement()
     given = draw()
-    row = _row(_session(model, folder).run(given))
+    row = _row(session_of(model, folder).run(given))
     unit = max(1.0, float(np.abs(row).max())) if width is None else width
 
-    def moved(names: Mapping[str, float], *, at_least_one: bool) -> NDArray[np.float64]:
+    def moved(names: Mapping[str, ir.DataType], *, about_one: bool) -> NDArray[np.float64]:
         """Return by how much each sample's image moved, each time, as a share of the range."""
-        copies = (dither(model, names, i, at_least_one=at_least_one) for i in range(_MOVES))
-        rows = np.stack([_row(_session(each, folder).run(given)) for each in copies])
-        apart = np.abs(rows - row).reshape(_MOVES * _SAMPLES, -1)
+        copies = (dither(model, names, i, about_one=about_one) for i in range(VARIANTS))
+        rows = np.stack([_row(session_of(each, folder).run(given)) for each in copies])
+        apart = np.abs(rows - row).reshape(VARIANTS * _SAMPLES, -1)
         return np.asarray(apart.max(axis=1) / unit)
 
-    def most(names: Mapping[str, float]) -> float:
-        return max(TOLERANCE, _FACTOR * float(moved(names, at_least_one=True).max()))
+    def most(names: Mapping[str, ir.DataType]) -> float:
+        return max(TOLERANCE, _FACTOR * float(moved(names, about_one=True).max()))
 
-    def usual(names: Mapping[str, float]) -> float:
-        return max(TOLERANCE, _FACTOR * float(np.median(moved(names, at_least_one=False))))
+    def usual(names: Mapping[str, ir.DataType]) -> float:
+        return max(TOLERANCE, _FACTOR * float(np.median(moved(names, about_one=False))))
 
     if not rounds(model):
-        return Agreement(source=most(shares))
+        return Agreement(source=most(short))
     halves = most({}), usual({})
-    source = (max(halves[0], most(shares)), max(halves[1], usual(shares))) if shares else halves
+    source = (max(halves[0], most(short)), max(halves[1], usual(short))) if short else halves
     return Agreement(source[0], halves[0], source[1], halves[1])
 
 
@@ -119,8 +115,3 @@ def _row(outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
     """Lay a sample's outputs out in one row: (B, n)."""
     rows = [each.reshape(len(each), -1).astype(np.float64) for each in outputs.values()]
     return np.concatenate(rows, axis=1)
-
-
-def _session(model: ir.Model, folder: Path) -> CpuSession:
-    content = ir.to_proto(model).SerializeToString()
-    return CpuSession(folder / "generator.onnx", optimised=False, content=content)

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
@@ -25,6 +27,8 @@ _DTYPES = {
 _AT_NODE: Final = re.compile(
     r"while running (\w+) node\. Name:'(.*?)' Status Message: (?:/\S+ .*? was false\. )?(.*)"
 )
+_MOST_BYTES = 2**30
+"""What may stand in a message beside the nodes: protobuf's limit is twice as much."""
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
@@ -92,6 +96,34 @@ class CpuSession:
                 f"ONNX Runtime cannot run {self._name} with {shapes}: {_one_line(error)}"
             ) from error
         return dict(zip(self.outputs, results, strict=True))
+
+
+def session_of(model: ir.Model, folder: Path) -> CpuSession:
+    """Load a graph that is in memory, to be run as it stands.
+
+    Args:
+        model: The graph.
+        folder: Where its external weights lie.
+
+    Raises:
+        ProofError: If ONNX Runtime cannot load it.
+    """
+    path = folder / "generator.onnx"
+    if _bytes_in_memory(model) < _MOST_BYTES:
+        content = ir.to_proto(model).SerializeToString()
+        return CpuSession(path, optimised=False, content=content)
+    with TemporaryDirectory(prefix="graftscope-") as temporary:
+        ir.save(model, Path(temporary) / path.name, external_data="weights.bin")
+        return CpuSession(Path(temporary) / path.name, optimised=False)
+
+
+def _bytes_in_memory(model: ir.Model) -> int:
+    tensors = (value.const_value for value in model.graph.initializers.values())
+    return sum(
+        tensor.nbytes
+        for tensor in tensors
+        if tensor is not None and not isinstance(tensor, ir.ExternalTensor)
+    )
 
 
 def _load(path: Path, content: bytes | None, options: ort.SessionOptions) -> ort.InferenceSession:

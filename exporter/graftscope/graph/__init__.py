@@ -11,7 +11,7 @@ It works on graphs alone, with onnx-ir; it must not know torch, gRPC or sessions
 from graftscope.graph._channel_axes import is_channels_last
 from graftscope.graph._cost import Cost, cost_of
 from graftscope.graph._cut import Cut, cut
-from graftscope.graph._dither import dither, rounds
+from graftscope.graph._dither import VARIANTS, dither, rounds
 from graftscope.graph._empty_inputs import without_empty_inputs
 from graftscope.graph._encoder_form import Arrangement, EncoderForm, to_encoder_form
 from graftscope.graph._fitness import refuse_unfit
@@ -103,6 +103,7 @@ __all__ = [
     "SAMPLES",
     "SETS",
     "TOTAL",
+    "VARIANTS",
     "Areas",
     "Arrangement",
     "Assignment",

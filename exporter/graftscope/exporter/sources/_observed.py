@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from graftscope.exporter._sessions import CpuSession
+from graftscope.exporter._sessions import session_of
 from graftscope.exporter.errors import ProofError
 from graftscope.graph import is_tensor, static_extents
 
@@ -58,11 +58,12 @@ def _run(
     model: ir.Model, path: Path, values: list[ir.Value], batch: int
 ) -> dict[str, NDArray[np.generic]]:
     given = {str(value.name): _some(value, batch) for value in model.graph.inputs}
-    proto = ir.to_proto(model)
-    del proto.graph.output[:]
-    for value in values:
-        proto.graph.output.add(name=value.name)
-    session = CpuSession(path, optimised=False, content=proto.SerializeToString())
+    copy = model.clone()
+    wanted = {value.name for value in values}
+    copy.graph.outputs[:] = [
+        each for node in copy.graph for each in node.outputs if each.name in wanted
+    ]
+    session = session_of(copy, path.parent)
     found = session.run(given)
     return {name: each for name, each in found.items() if isinstance(each, np.ndarray)}
 

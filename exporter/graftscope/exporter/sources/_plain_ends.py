@@ -32,6 +32,7 @@ from graftscope.graph import (
 
 _TO_FIRST: Final = (0, 3, 1, 2)
 _TO_LAST: Final = (0, 2, 3, 1)
+_NAMES: Final = {ir.DataType.DOUBLE: "float64"}
 _ABOVE_WHOLE: Final = 256.0
 """What is below it is at most 255 once its fraction is cut off."""
 
@@ -98,9 +99,9 @@ def type_changes(types: Mapping[str, ir.DataType]) -> tuple[str, ...]:
     Args:
         types: From `compute_in_float32`.
     """
-    counts = Counter(dtype.name.lower() for dtype in types.values())
+    counts = Counter(_NAMES.get(dtype, dtype.name.lower()) for dtype in types.values())
     return tuple(
-        f"{count} tensors, of {name} in the source, are computed in float32"
+        f"computed in float32: what is {name} in the source ({count} of its tensors)"
         for name, count in counts.items()
     )
 
