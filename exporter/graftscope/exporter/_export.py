@@ -8,9 +8,9 @@ from typing import Final
 import onnx_ir as ir
 
 from graftscope.bundle import MANIFEST_FILE, NAME_RULE, is_bundle_name, manifest_to_json
+from graftscope.codec import agreement_lines
 from graftscope.exporter._encoder_choice import encoder_choice
 from graftscope.exporter._files import (
-    agreement_notes,
     make_manifest,
     seal,
     state_agreement,
@@ -182,7 +182,7 @@ def write_bundle(
         (folder / MANIFEST_FILE).write_text(manifest_to_json(manifest), encoding="utf-8")
         if subject.card:
             (folder / CARD_FILE).write_text(subject.card, encoding="utf-8")
-    return Exported(manifest, (*subject.notes, *left_out, *agreement_notes(manifest.provenance)))
+    return Exported(manifest, (*subject.notes, *left_out, *agreement_lines(manifest.provenance)))
 
 
 def _text(given: str | Path | None) -> str | None:

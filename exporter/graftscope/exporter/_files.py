@@ -100,25 +100,6 @@ def state_agreement(
         provenance.agreement.halves_usual = subject.agreement.usual_halves or 0.0
 
 
-def agreement_notes(provenance: bundle_pb2.Provenance) -> tuple[str, ...]:
-    """Say what `state_agreement` entered; one line each."""
-    if not provenance.HasField("agreement"):
-        return ()
-    stated = provenance.agreement
-    told = f"images are within {stated.source_found:.2g} of the range of the source's"
-    if not stated.halves_usual:
-        return (f"{told}, which rounds; allowed: {stated.source_allowed:.2g}",)
-    return (
-        f"{told}; allowed: {_told(stated.source_usual, stated.source_allowed)}",
-        "where ONNX Runtime optimises the halves, their images may differ from the generator's by "
-        f"{_told(stated.halves_usual, stated.halves_allowed)}",
-    )
-
-
-def _told(usual: float, most: float) -> str:
-    return f"{usual:.2g}, and {most:.2g} where a number is rounded to the step beside"
-
-
 def _image(subject: GeneratorSubject) -> bundle_pb2.Image:
     output = image_of(subject.model.graph)
     extents = static_extents(output)

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
+from graftscope.graph._operations import operation
 from graftscope.graph._shapes import static_extents
 from graftscope.graph._tensors import name_of, tensors_of
 from graftscope.graph._values import free_name, initializer, insert
@@ -81,7 +82,7 @@ def _shorten(graph: ir.Graph, value: ir.Value, dtype: ir.DataType, factor: float
     else:
         graph.insert_after(after, made)
     for each in made:
-        each.name = each.outputs[0].name = free_name(graph, f"{name}_{each.op_type.lower()}")
+        each.name = each.outputs[0].name = free_name(graph, f"{name}_{operation(each).lower()}")
     for use in readers:
         use.node.replace_input_with(use.idx, result.outputs[0])
 

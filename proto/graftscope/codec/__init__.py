@@ -10,6 +10,7 @@
 It knows numpy, protobuf and the contract; it must not know clients, servers or how calls are made.
 """
 
+from graftscope.codec._agreement import agreement_lines
 from graftscope.codec._arrays import (
     CHUNK_BYTES,
     DATATYPES,
@@ -41,6 +42,7 @@ __all__ = [
     "Unions",
     "UnknownNumberError",
     "UnknownWordError",
+    "agreement_lines",
     "artifact",
     "datatype_of",
     "decode",

@@ -12,6 +12,7 @@ from graftscope.client.cli._session import opened
 from graftscope.client.cli._shared_options import JsonOption, ServerOptions
 from graftscope.client.models import ImageFormat, Model
 from graftscope.client.wire import manifest_from, model_from
+from graftscope.codec import agreement_lines
 from graftscope.v1 import bundle_pb2, model_service_pb2
 
 
@@ -39,6 +40,8 @@ def inspect(
 ) -> None:
     """Verify a bundle and draw what it holds; --json prints its manifest.
 
+    First, how its graphs differ in form from what they were made from, such as a cast to float32,
+    and how far images may be apart where that rounds.
     Of every layer: its shape, its level, what crosses the cut beside it, and the number of weights
     and the cost of one sample (a multiply-add is two operations) from the inputs to the layer (up)
     and from there to the image (down).
@@ -53,6 +56,8 @@ def inspect(
     say(f"{model.name}, digest {model.digest}, {_encoder(manifest)}")
     if told := manifest.provenance.settings.get("originals"):
         say(f"originals: {told}")
+    for line in (*manifest.provenance.changes, *agreement_lines(manifest.provenance)):
+        say(line)
     say("")
     say_chain(model)
 
