@@ -22,6 +22,10 @@ PHOTOGRAPHS = ("fig6-beta",)
 """Figures that show real images, which do not belong into the repository."""
 
 
+DARK = "-dark"
+"""The end of the stem of figures for a dark page."""
+
+
 def read(folder: Path) -> dict[str, object]:
     """Read every experiment's JSON by its name."""
     return {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
@@ -30,7 +34,7 @@ def read(folder: Path) -> dict[str, object]:
 def copy_pictures(real: Path, encoded: Path) -> None:
     """Copy the figures at half their size; one that shows photographs comes from the other run."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    found = {path.stem: path for path in sorted(real.glob("*.png"))}
+    found = {path.stem: path for path in sorted(real.glob("*.png")) if DARK not in path.stem}
     found |= {stem: encoded / f"{stem}.png" for stem in PHOTOGRAPHS}
     for path in found.values():
         with Image.open(path) as picture:

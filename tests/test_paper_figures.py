@@ -41,6 +41,7 @@ from figure_toys import (
     words,
 )
 from graftscope.client.figures import module_color, paper
+from graftscope.client.figures.paper._dark import GROUND, darken
 from graftscope.client.figures.paper._marks import over_repeats
 
 
@@ -140,6 +141,30 @@ def test_the_same_numbers_give_the_same_bytes(name: str, tmp_path: Path) -> None
     first, second = (paper.save(FIGURES[name](), tmp_path / stem) for stem in ("one", "two"))
     for one, two in zip(first, second, strict=True):
         assert one.read_bytes() == two.read_bytes()
+
+
+@every_figure
+def test_on_a_dark_page_words_and_strokes_are_light_and_pictures_unchanged(name: str) -> None:
+    figure = FIGURES[name]()
+    pictures = [np.array(image.get_array()) for image in figure.axes[0].images]
+    darken(figure)
+    assert to_hex(figure.get_facecolor()) == GROUND
+    for text in words(figure):
+        ink = np.array(to_rgb(text.get_color()))
+        assert (ink @ [0.2126, 0.7152, 0.0722]) > 0.35, text
+    lines = [line for axes in plots(figure) for line in axes.lines]
+    for line in (line for line in lines if line.get_marker() != "None"):
+        assert max(to_rgb(line.get_color())) > 0.4
+    for image, before in zip(figure.axes[0].images, pictures, strict=True):
+        np.testing.assert_array_equal(np.array(image.get_array()), before)
+
+
+def test_a_dark_figure_lies_beside_the_others(tmp_path: Path) -> None:
+    path = paper.save_dark(FIGURES["seams"](), tmp_path / "f")
+    assert path == tmp_path / "f-dark.png"
+    with Image.open(path) as image:
+        assert image.width == 1035
+        assert np.asarray(image)[2, 2].tobytes().hex() == GROUND[1:]
 
 
 def test_both_files_are_named_by_the_stem(tmp_path: Path) -> None:

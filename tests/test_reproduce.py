@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -16,7 +17,7 @@ from PIL import Image
 
 from _cli_shell import Shell
 from graftscope.client import Client, Prior
-from graftscope.client.cli._reproduce import ALL, NAMES
+from graftscope.client.cli._reproduce import ALL, NAMES, TOO_FEW
 from graftscope.client.reproduce import (
     EXPERIMENTS,
     GENERATORS,
@@ -24,6 +25,7 @@ from graftscope.client.reproduce import (
     RealImages,
     Reproduction,
     Study,
+    Verdict,
     write_page,
     write_reproduction,
 )
@@ -102,7 +104,8 @@ def test_every_picture_is_drawn_as_png_and_pdf(
 ) -> None:
     found, files, document = written(name)
     assert [each.stem for each in found.pictures] == STEMS[name]
-    expected = [f"{stem}.{ending}" for stem in STEMS[name] for ending in ("png", "pdf")]
+    endings = (".png", ".pdf", "-dark.png")
+    expected = [f"{stem}{ending}" for stem in STEMS[name] for ending in endings]
     assert [file.name for file in files] == [f"{name}.json", *expected]
     assert [each["file"] for each in document["figures"]] == STEMS[name]
     for file in files[1:]:
@@ -113,6 +116,7 @@ def test_every_picture_is_drawn_as_png_and_pdf(
             # Something is drawn, in one of the two widths that a journal has, with a margin.
             assert image.width in (1035, 2100)
             assert np.asarray(image).std() > 5
+            assert (image.getpixel((2, 2)) == (255, 255, 255)) is ("-dark" not in file.stem)
 
 
 @pytest.mark.parametrize("name", RUN)
@@ -125,7 +129,20 @@ def test_numbers_are_json_and_claims_say_what_counts(
     assert len(document["claims"]) == len(found.claims) > 0
     for claim in document["claims"]:
         assert all(claim[part] for part in ("section", "claim", "measured", "criterion"))
-        assert claim["verdict"] in ("agrees", "partly", "differs", "undecided")
+        assert claim["verdict"] in [each.value for each in Verdict]
+
+
+@pytest.mark.parametrize("name", ["fig3", "fig6", "fig8"])
+def test_few_pairs_give_no_verdict_on_modules_and_say_how_many_would(
+    name: str, written: Callable[[str], Written]
+) -> None:
+    claims = [claim for claim in written(name)[2]["claims"] if claim["sample"]]
+    assert claims
+    for claim in claims:
+        assert claim["verdict"] == Verdict.TOO_FEW == TOO_FEW
+        needed = re.search(r"about ([\d,]+) pairs$", claim["sample"])
+        assert needed
+        assert int(needed[1].replace(",", "")) > EFFORT.pairs
 
 
 @pytest.mark.parametrize("name", ["fig2b", "fig3", "fig6"])
@@ -174,11 +191,15 @@ def test_the_page_shows_every_figure_and_claim(
     written: Callable[[str], Written], tmp_path: Path
 ) -> None:
     found = [written(name)[0] for name in ("table1", "fig2b")]
+    for name in ("table1", "fig2b"):
+        shutil.copy(written(name)[1][0].with_name(f"{name}.png"), tmp_path)
     page = write_page(found, {"pairs": EFFORT.pairs}, tmp_path).read_text("utf-8")
     assert re.findall(r'<img src="([^"]*)"', page) == ["table1.png", "fig2b.png"]
-    assert all(f'class="{claim.verdict}"' in page for each in found for claim in each.claims)
-    assert page.count("<tr>") == 2 + sum(len(each.claims) for each in found)
-    assert f"pairs: {EFFORT.pairs}" in page
+    assert re.findall(r'srcset="([^"]*)"', page) == ["table1-dark.png", "fig2b-dark.png"]
+    assert all(f">{claim.verdict}</span>" in page for each in found for claim in each.claims)
+    # A table of all verdicts, and one an experiment.
+    assert page.count("<tr>") == 3 + 2 * sum(len(each.claims) for each in found)
+    assert f"pairs <b>{EFFORT.pairs}</b>" in page
 
 
 def test_a_gan_draws_its_originals_from_the_prior_whatever_images_there_are(
@@ -266,6 +287,7 @@ def test_for_people_the_verb_prints_verdicts_and_the_page(shell: Shell, tmp_path
     assert err == "[1 of 1] table1\n"
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "index.html",
+        "table1-dark.png",
         "table1.json",
         "table1.pdf",
         "table1.png",

@@ -7,13 +7,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from graftscope.client.reproduce import Study, Verdict
-from graftscope.client.reproduce._fig3 import kinds_claim
+from graftscope.client.figures import paper
+from graftscope.client.reproduce import Claim, Study, Verdict
+from graftscope.client.reproduce._fig3 import kinds_claim, purity_claim
 from graftscope.client.reproduce._fig5 import stability_claims
+from graftscope.client.reproduce._fig8 import foreground_claim, kinds_of
 from graftscope.client.reproduce._magnitude import magnitude_claims
 from graftscope.client.reproduce._measures import PARTS
+from graftscope.client.reproduce._reproduction import verdict_of
+from graftscope.client.reproduce._sample import noise_of, resting_on, sample_of
+from graftscope.client.reproduce._seams import SeamNumbers, seam_claim
 from graftscope.client.values import (
     Execution,
+    InfluenceResult,
     MagnitudeResult,
     Method,
     Precision,
@@ -194,3 +200,103 @@ def test_background_face_and_hair_are_three_modules_or_are_not(
     parts: list[list[str]], expected: Verdict
 ) -> None:
     assert kinds_claim({"intermediate": _templates_of(parts)}).verdict is expected
+
+
+# Pairs enough for a verdict
+
+
+def maps_with(noise: float, pairs: int) -> InfluenceResult:
+    """Maps whose squared standard error is so much of their variance across the picture."""
+    shape = np.random.default_rng(0).normal(size=(5, 8, 8))
+    maps = 1.0 + 0.1 * (shape - shape.mean(axis=(1, 2), keepdims=True))
+    deviation = maps.std(axis=(1, 2), keepdims=True)
+    return InfluenceResult(
+        maps=maps,
+        stderr=np.broadcast_to(math.sqrt(noise) * deviation, maps.shape),
+        individual=maps.mean(axis=(1, 2)),
+        individual_stderr=np.full(5, 0.01),
+        channels=np.arange(5),
+        range_width=2.0,
+        pairs=pairs,
+        distinct_images=0,
+        originals="prior",
+        model="toy@0",
+        layer="fc",
+        operation="operations/1",
+        execution=EXECUTION,
+    )
+
+
+CLAIM = Claim("4.1", "A claim.", "measured", "criterion", Verdict.DIFFERS)
+
+
+@pytest.mark.parametrize(
+    ("noise", "pairs", "expected"),
+    [(0.02, 1000, Verdict.DIFFERS), (0.04, 200, Verdict.TOO_FEW), (math.nan, 1, Verdict.TOO_FEW)],
+)
+def test_modules_are_judged_by_the_noise_of_their_maps_and_not_by_the_number_of_pairs(
+    noise: float, pairs: int, expected: Verdict
+) -> None:
+    found = maps_with(noise, pairs)
+    assert noise_of(found) == pytest.approx(noise, nan_ok=True)
+    (claim,) = resting_on(sample_of([maps_with(0.001, pairs), found]), [CLAIM])
+    assert claim.verdict is expected
+    assert f"{pairs:,} pair" in claim.sample
+
+
+def test_as_many_pairs_as_are_said_to_be_needed_suffice() -> None:
+    sample = sample_of([maps_with(0.04, 200)])
+    assert sample.needed == 320
+    # Noise falls as one over the number of pairs.
+    assert sample_of([maps_with(0.04 * 200 / 320, 320)]).suffices
+
+
+def test_what_errors_leave_open_is_no_verdict() -> None:
+    assert verdict_of([True, True]) is Verdict.AGREES
+    assert verdict_of([True, False]) is Verdict.PARTLY
+    assert verdict_of([False, False]) is Verdict.DIFFERS
+    assert verdict_of([True, None]) is Verdict.TOO_FEW
+
+
+@pytest.mark.parametrize(
+    ("stderr", "expected"), [(0.01, Verdict.AGREES), (0.2, Verdict.TOO_FEW), (0.0, Verdict.AGREES)]
+)
+def test_channels_of_both_kinds_count_only_when_they_are_clear_of_their_error(
+    stderr: float, expected: Verdict
+) -> None:
+    ratio = np.array([1.5, 1.5, 0.6, 0.6, 1.0, 1.0])
+    few = kinds_of(np.ones(6), np.full(6, 0.01))
+    found = {"gan-cifar10": {"fine": kinds_of(ratio, np.full(6, stderr))}, "vae": {"fine": few}}
+    assert foreground_claim(found).verdict is expected
+    assert foreground_claim(found | {"gan-cifar10": {"fine": few}}).verdict is Verdict.DIFFERS
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.9, 1.05, Verdict.AGREES),
+        (0.9, 1.4, Verdict.TOO_FEW),
+        (1.2, 1.4, Verdict.DIFFERS),
+    ],
+)
+def test_a_border_is_judged_where_its_interval_is_on_one_side(
+    low: float, high: float, expected: Verdict
+) -> None:
+    seam = SeamNumbers(0, 9, [1.0], [1.0], 1.0, low, high, 8.0, 0.1)
+    assert seam_claim([seam], "4.1").verdict is expected
+
+
+@pytest.mark.parametrize(
+    ("share", "error", "expected"),
+    [(0.8, 0.05, Verdict.AGREES), (0.95, 0.05, Verdict.TOO_FEW), (1.2, 0.05, Verdict.DIFFERS)],
+)
+def test_a_module_has_lost_influence_where_that_is_clear_of_its_error(
+    share: float, error: float, expected: Verdict
+) -> None:
+    minima = 7
+    module = paper.PureModule(
+        np.array([9] + [5] * (minima - 1)),
+        paper.ErrorBars(np.array([1.0] + [share] * (minima - 1)), np.full(minima, error)),
+    )
+    claim = purity_claim(paper.Purity(np.linspace(0, 0.9, minima), [module]))
+    assert claim.verdict is expected

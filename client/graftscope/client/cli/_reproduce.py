@@ -27,6 +27,9 @@ NAMES = ("table1", "fig2b", "fig3", "fig5", "fig6", "fig7", "fig8", "originals",
 
 DEFAULT_FOLDER = Path("graftscope-reproduction")
 
+TOO_FEW = "too few pairs to tell"
+"""The verdict on what the pairs cannot decide, as in `graftscope.client.reproduce`."""
+
 
 def reproduce(
     what: Annotated[
@@ -52,7 +55,11 @@ def reproduce(
     ] = None,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="A look in a few minutes: 200 pairs in place of 1,000."),
+        typer.Option(
+            "--quick",
+            help="A look in a few minutes: 200 pairs in place of 1,000, too few to tell for most "
+            "claims.",
+        ),
     ] = False,
     seed: Annotated[
         int,
@@ -160,3 +167,7 @@ def _tell(found: "list[Reproduction]") -> None:
     rows = [(each.name, claim.claim, claim.verdict) for each in found for claim in each.claims]
     if rows:
         say(table(("experiment", "the paper", "here"), rows))
+    for each in found:
+        open_claims = [claim for claim in each.claims if claim.verdict == TOO_FEW]
+        for words in dict.fromkeys(claim.sample for claim in open_claims if claim.sample):
+            note(f"{each.name}, {TOO_FEW}: {words}")

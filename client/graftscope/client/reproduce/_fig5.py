@@ -5,13 +5,13 @@ from graftscope.client.reproduce._clustering import (
     LEVEL,
     consistency_at,
     place_of,
-    stability_by_level,
     stability_numbers,
     stability_picture,
     suggested_by,
 )
 from graftscope.client.reproduce._measures import Measured, measured
 from graftscope.client.reproduce._reproduction import Claim, Reproduction, verdict, verdict_at
+from graftscope.client.reproduce._sample import resting_on, sample_of
 from graftscope.client.reproduce._study import VAE, K, Study
 from graftscope.client.values import Method, StabilityResult
 
@@ -23,13 +23,14 @@ _ERRORS = 2.0
 
 def fig5(study: Study) -> Reproduction:
     """Compare NMF and k-means for K = 2 to 10 at each level."""
-    found = stability_by_level(study, VAE)
+    maps = {level: study.maps(VAE, level) for level in study.levels(VAE)}
+    found = {level: study.stability(each) for level, each in maps.items()}
     return Reproduction(
         name="fig5",
         title="Stability of modules",
         pictures=[stability_picture(study, "fig5", VAE, "each level", found)],
         numbers={level: stability_numbers(each) for level, each in found.items()},
-        claims=stability_claims(found),
+        claims=resting_on(sample_of(maps.values()), stability_claims(found)),
     )
 
 

@@ -8,13 +8,13 @@ from graftscope.client.reproduce._clustering import (
     clusters_picture,
     consistency_at,
     module_numbers,
-    stability_by_level,
     stability_numbers,
     stability_picture,
     suggested_by,
 )
 from graftscope.client.reproduce._measures import module_of_parts, parts_told
 from graftscope.client.reproduce._reproduction import Claim, Reproduction, verdict
+from graftscope.client.reproduce._sample import resting_on, sample_of
 from graftscope.client.reproduce._seams import measure_seams, seam_claim
 from graftscope.client.reproduce._study import GAN, K, Study
 from graftscope.client.values import StabilityResult
@@ -23,7 +23,8 @@ from graftscope.client.values import StabilityResult
 def fig7(study: Study) -> Reproduction:
     """Run the procedure on the GAN at every level."""
     main = cluster(study, GAN, LEVEL)
-    stable = stability_by_level(study, GAN)
+    maps = {level: study.maps(GAN, level) for level in study.levels(GAN)}
+    stable = {level: study.stability(each) for level, each in maps.items()}
     parts = {level: _parts_at(study, level) for level in stable}
     borders = measure_seams(main)
     return Reproduction(
@@ -40,9 +41,8 @@ def fig7(study: Study) -> Reproduction:
             "seams": [vars(each) for each in borders],
         },
         claims=[
-            _three_again(stable),
-            _parts_claim(parts),
-            seam_claim(borders, "4.2, Fig. 7"),
+            *resting_on(sample_of(maps.values()), [_three_again(stable), _parts_claim(parts)]),
+            *resting_on(sample_of([main.maps]), [seam_claim(borders, "4.2, Fig. 7")]),
         ],
     )
 

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from graftscope.client.arrays import write_bytes
-from graftscope.client.figures.paper import save
+from graftscope.client.figures.paper import save, save_dark
+from graftscope.client.report import page_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +33,7 @@ class Verdict(StrEnum):
     PARTLY = "partly"
     DIFFERS = "differs"
     UNDECIDED = "undecided"
+    TOO_FEW = "too few pairs to tell"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Claim:
         measured: What was measured, with its error.
         criterion: What would count as agreement, settled before the numbers were known.
         verdict: Whether it does.
+        sample: What the pairs behind it tell of their own number; empty where the criterion says.
     """
 
     section: str
@@ -50,6 +54,7 @@ class Claim:
     measured: str
     criterion: str
     verdict: Verdict
+    sample: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,13 +98,24 @@ def verdict(*, agrees: bool, partly: bool = False) -> Verdict:
     return Verdict.PARTLY if partly else Verdict.DIFFERS
 
 
+def verdict_of(conditions: Sequence[bool | None]) -> Verdict:
+    """Agreement where all conditions hold, partial where some do; none while one is open.
+
+    Args:
+        conditions: One or more, None where the pairs' error leaves it open.
+    """
+    if None in conditions:
+        return Verdict.TOO_FEW
+    return verdict(agrees=all(conditions), partly=any(conditions))
+
+
 def verdict_at(level: str, good: Collection[str], near: Collection[str] = ()) -> Verdict:
     """Agreement where a claim holds at the level; partial where at another, or nearly there."""
     return verdict(agrees=level in good, partly=bool(good) or level in near)
 
 
 def write_reproduction(found: Reproduction, context: Mapping[str, object], out: Path) -> list[Path]:
-    """Write one experiment's figures as PNG and PDF, and its numbers and claims as JSON.
+    """Write one experiment's figures as PNG, PDF and PNG for a dark page, and the rest as JSON.
 
     Args:
         found: The experiment.
@@ -107,7 +123,7 @@ def write_reproduction(found: Reproduction, context: Mapping[str, object], out: 
         out: A folder that is there.
 
     Returns:
-        The files: JSON first, then PNG and PDF of each figure.
+        The files: JSON first, then PNG, PDF and dark PNG of each figure.
 
     Raises:
         OutputError: If one cannot be written.
@@ -124,12 +140,19 @@ def write_reproduction(found: Reproduction, context: Mapping[str, object], out: 
     text = json.dumps(plain(document), indent=1, ensure_ascii=False, allow_nan=False)
     write_bytes(files[0], f"{text}\n".encode())
     for picture in found.pictures:
-        files += save(picture.draw(), out / picture.stem)
+        figure = picture.draw()
+        files += save(figure, out / picture.stem)
+        files.append(save_dark(figure, out / picture.stem))
     return files
 
 
 def write_page(found: Sequence[Reproduction], context: Mapping[str, object], out: Path) -> Path:
     """Write `index.html`: every figure with its caption and the claims that it bears on.
+
+    Args:
+        found: The experiments, all written by `write_reproduction` into the same folder.
+        context: What they were computed with.
+        out: That folder.
 
     Returns:
         The page.
@@ -142,9 +165,16 @@ def write_page(found: Sequence[Reproduction], context: Mapping[str, object], out
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         resources.files(__package__).joinpath(_TEMPLATE).read_text("utf-8")
     )
-    page = template.render(found=found, context=context)
+    sizes = {picture.stem: _size(out, picture) for each in found for picture in each.pictures}
+    page = template.render(found=found, context=context, css=page_style(), sizes=sizes)
     write_bytes(out / "index.html", page.encode())
     return out / "index.html"
+
+
+def _size(out: Path, picture: Picture) -> tuple[int, int]:
+    """How large a figure stands on the page, in CSS pixels: print has twice as many."""
+    with Image.open(out / f"{picture.stem}.png") as drawn:
+        return drawn.width // 2, drawn.height // 2
 
 
 def plain(value: object) -> object:

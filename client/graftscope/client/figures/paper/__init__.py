@@ -28,6 +28,7 @@ from graftscope.client.figures.paper._clusters import (
     clusters,
     levels,
 )
+from graftscope.client.figures.paper._dark import save_dark
 from graftscope.client.figures.paper._examples import (
     InfluenceExamples,
     LevelExamples,
@@ -108,6 +109,7 @@ __all__ = [
     "originals",
     "purity",
     "save",
+    "save_dark",
     "seams",
     "sensitivity",
     "stability",

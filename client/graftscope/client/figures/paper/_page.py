@@ -303,15 +303,27 @@ def save(figure: "Figure", stem: Path) -> tuple[Path, Path]:
     Raises:
         OutputError: If a file cannot be written.
     """
+    png = stem.with_name(f"{stem.name}.png")
+    pdf = stem.with_name(f"{stem.name}.pdf")
+    write_png(figure, png)
+    write_bytes(pdf, _pdf(figure, _area(figure)))
+    return png, pdf
+
+
+def write_png(figure: "Figure", path: Path) -> None:
+    """Write a figure with its margin as a PNG of 300 dpi.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    write_bytes(path, opaque_png(figure, PNG_DPI, _area(figure), (PNG_DPI, PNG_DPI)))
+
+
+def _area(figure: "Figure") -> "Bbox":
     from matplotlib.transforms import Bbox
 
     width, height = figure.get_size_inches()
-    area = Bbox([[-MARGIN, -MARGIN], [width + MARGIN, height + MARGIN]])
-    png = stem.with_name(f"{stem.name}.png")
-    pdf = stem.with_name(f"{stem.name}.pdf")
-    write_bytes(png, opaque_png(figure, PNG_DPI, area, (PNG_DPI, PNG_DPI)))
-    write_bytes(pdf, _pdf(figure, area))
-    return png, pdf
+    return Bbox([[-MARGIN, -MARGIN], [width + MARGIN, height + MARGIN]])
 
 
 def _pdf(figure: "Figure", area: "Bbox") -> bytes:
