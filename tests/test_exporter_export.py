@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.bundles import export_module
+from encoder_toys import save_encoder, save_photographs
 from graftscope.bundle import Originals, read_bundle, read_originals
 from graftscope.exporter import (
     ExportProgress,
@@ -203,9 +205,18 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_progress_names_every_stage_in_order(source: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def everything(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A source with an encoder and photographs, so that an export goes through every stage."""
+    folder = tmp_path_factory.mktemp("encoder")
+    save_photographs(folder / "photographs.zip", 4)
+    encoder = save_encoder(folder / "encoder.onnx")
+    return {"source": source, "encoder": encoder, "data": folder / "photographs.zip"}
+
+
+def test_progress_names_every_stage_in_order(everything: dict[str, Any], tmp_path: Path) -> None:
     heard: list[ExportProgress] = []
-    export(source, tmp_path / "out", on_progress=heard.append)
+    export(**everything, out=tmp_path / "out", on_progress=heard.append)
     assert list(dict.fromkeys(progress.stage for progress in heard)) == list(ExportStage)
     for stage in ExportStage:
         *_, last = (progress for progress in heard if progress.stage is stage)
@@ -214,14 +225,14 @@ def test_progress_names_every_stage_in_order(source: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("stage", list(ExportStage))
 def test_an_interrupted_export_leaves_nothing(
-    source: Path, tmp_path: Path, stage: ExportStage
+    everything: dict[str, Any], tmp_path: Path, stage: ExportStage
 ) -> None:
     def interrupt(progress: ExportProgress) -> None:
         if progress.stage is stage and progress.done == progress.total:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export(source, tmp_path / "out", on_progress=interrupt)
+        export(**everything, out=tmp_path / "out", on_progress=interrupt)
     assert list(tmp_path.iterdir()) == []
 
 
