@@ -63,6 +63,8 @@ class Faults:
     refusals: dict[str, tuple[grpc.StatusCode, str, str, str]] = field(default_factory=dict)
     answered_already: bool = False
     shards_kept: int = 0
+    ids: list[str] = field(default_factory=list)
+    """What the next operations are called, instead of being numbered."""
     digest: str = DIGEST
     layer_kind: Any = bundle_pb2.LAYER_KIND_MAP
     go_on: threading.Event = field(default_factory=threading.Event)
@@ -348,8 +350,11 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
         done.progress.state = analysis_service_pb2.JOB_STATE_DONE
         done.progress.shards_done = done.progress.shards_total
         done.end_time.FromSeconds(1_700_000_060)
+        ids = self.faults.ids
         operation = operations_pb2.Operation(
-            name=f"operations/{len(self.operations) + 1}", metadata=pack(done), done=True
+            name=f"operations/{ids.pop(0) if ids else len(self.operations) + 1}",
+            metadata=pack(done),
+            done=True,
         )
         if self.faults.job_error is None:
             operation.response.CopyFrom(pack(response))
@@ -499,6 +504,10 @@ class Operations(Base, operations_pb2_grpc.OperationsServicer):
     def CancelOperation(self, request, context):  # type: ignore[no-untyped-def]
         self.enter("CancelOperation", context)
         operation = self._find(request.name, context)
+        metadata = analysis_service_pb2.AnalysisMetadata()
+        operation.metadata.Unpack(metadata)
+        metadata.progress.state = analysis_service_pb2.JOB_STATE_CANCELLED
+        operation.metadata.CopyFrom(pack(metadata))
         code = grpc.StatusCode.CANCELLED
         operation.error.CopyFrom(status(code, "the job was cancelled", "CANCELLED", ""))
         return empty_pb2.Empty()

@@ -1,5 +1,6 @@
 """Facts about the verbs: what they print, what they write, and how they refuse."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -102,12 +103,27 @@ def test_top_shows_the_largest_influences_and_their_share_of_all(
     assert " ".join(last) == f"2 of {CHANNELS} channels: {share:.0%} of the sum of all influences"
 
 
-def test_top_of_more_than_there_are_sorts_all_and_tells_no_share(shell: Shell) -> None:
-    sorted_, unsorted = (
-        shell("influence", "--pairs", 3, *top)[1].splitlines() for top in (("--top", 99), ())
+def test_top_of_more_than_there_are_shows_all_and_tells_no_share(shell: Shell) -> None:
+    shown = shell("influence", "--pairs", 3, "--top", 99)[1]
+    assert len(shown.splitlines()) == 2 + CHANNELS
+    assert "of the sum of all influences" not in shown
+
+
+def test_ten_maps_are_shown_where_nobody_says_how_many(
+    shell: Shell, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twelve = replace(
+        client.influence("toy", "conv2", pairs=3),
+        maps=np.ones((12, SIDE, SIDE)),
+        individual=np.arange(1.0, 13.0),
+        individual_stderr=np.ones(12),
+        channels=np.arange(12),
     )
-    assert sorted(sorted_) == sorted(unsorted)
-    assert sorted_ != unsorted
+    monkeypatch.setattr(Client, "wait", lambda *_: twelve)
+    out = shell("influence", "--pairs", 3)[1].splitlines()
+    assert [int(line.split()[0]) for line in out[2:12]] == list(range(11, 1, -1))
+    share = sum(range(3, 13)) / sum(range(1, 13))
+    assert out[12] == f"10 of 12 channels: {share:.0%} of the sum of all influences"
 
 
 def test_a_dry_run_tells_the_cost_and_starts_nothing(

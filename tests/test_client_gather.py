@@ -1,5 +1,6 @@
 """Facts about what a report is made of, and the verb that writes it."""
 
+import webbrowser
 from pathlib import Path
 from typing import Any, cast
 
@@ -146,12 +147,30 @@ def test_the_layers_are_the_coarse_and_the_intermediate_one_unless_said(client: 
 
 
 def test_the_report_verb_prints_the_page_that_it_wrote(
-    client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    client: Client,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    opened: list[str] = []
+
+    def browse(url: str) -> bool:
+        opened.append(url)
+        return len(opened) > 1  # The first time there is no browser.
+
+    monkeypatch.setattr(webbrowser, "open", browse)
     out = tmp_path / "new" / "report"
     arguments = ["report", "--server", client.address, "--pairs", "10", "--layer", "coarse"]
     assert run([*arguments, "--clustering-seed", "0,1", "--out", str(out)]) == 0
+    assert opened == []
     told = capsys.readouterr()
     assert told.out == f"{out / 'index.html'}\n"
     assert "coarse layer: influence maps of 6 channels over 10 pairs" in told.err
     assert "toy" in (out / "index.html").read_text()
+    assert run([*arguments, "--out", str(out), "--open"]) == 0
+    assert opened == [(out / "index.html").as_uri()]
+    told = capsys.readouterr()
+    assert told.err.endswith(f"no browser was found: open {out / 'index.html'} yourself\n")
+    assert run([*arguments, "--out", str(out), "--open"]) == 0
+    assert "no browser" not in capsys.readouterr().err
+    assert run([*arguments, "--dry-run", "--open"]) == 2

@@ -24,6 +24,8 @@ from graftscope.client.values import (
     InfluenceResult,
     InfluenceTask,
     Job,
+    JobKind,
+    JobState,
     LayersResult,
     MagnitudeResult,
     MagnitudeTask,
@@ -669,15 +671,34 @@ class AsyncMethods:
         """
         return await self._driver.run(calls.analyses.estimate(task))
 
-    async def jobs(self) -> tuple[Job, ...]:
-        """List the server's jobs."""
-        return await self._driver.run(calls.operations.jobs())
+    async def jobs(
+        self,
+        states: Sequence[JobState | str] = (),
+        kinds: Sequence[JobKind | str] = (),
+        model: str = "",
+        limit: int | None = None,
+    ) -> tuple[Job, ...]:
+        """List the server's jobs, the newest first.
+
+        Args:
+            states: Only those in one of these states; none for all.
+            kinds: Only those of one of these kinds; none for all.
+            model: Only those of the model of this name; empty for all.
+            limit: At most so many, at least 1; None for all.
+
+        Returns:
+            The jobs.
+
+        Raises:
+            InputError: If there is no such state or kind, or the limit is not allowed.
+        """
+        return await self._driver.run(calls.operations.jobs(states, kinds, model, limit))
 
     async def job(self, name: str) -> Job:
         """Tell the state of a job.
 
         Args:
-            name: ``operations/ID``, or the ID alone.
+            name: ``operations/ID``, or the ID alone, or its beginning.
 
         Returns:
             The job.
@@ -690,7 +711,7 @@ class AsyncMethods:
         A connection that breaks is made again.
 
         Args:
-            name: ``operations/ID``, or the ID alone.
+            name: ``operations/ID``, or the ID alone, or its beginning.
 
         Yields:
             The job, each time anew.
@@ -701,7 +722,7 @@ class AsyncMethods:
         """Wait for a job and read its result.
 
         Args:
-            name: ``operations/ID``, or the ID alone.
+            name: ``operations/ID``, or the ID alone, or its beginning.
             on_progress: Hears of progress.
 
         Returns:
@@ -713,7 +734,7 @@ class AsyncMethods:
         """Read the result of a job that is done.
 
         Args:
-            name: ``operations/ID``, or the ID alone.
+            name: ``operations/ID``, or the ID alone, or its beginning.
 
         Returns:
             The result, of the job's kind.
@@ -724,7 +745,7 @@ class AsyncMethods:
         """Cancel a job; what it computed so far is kept, and the same request resumes it.
 
         Args:
-            name: ``operations/ID``, or the ID alone.
+            name: ``operations/ID``, or the ID alone, or its beginning.
         """
         await self._driver.run(calls.operations.cancel(name))
 
@@ -732,7 +753,7 @@ class AsyncMethods:
         """Forget a job and its result.
 
         Args:
-            name: ``operations/ID``, or the ID alone.
+            name: ``operations/ID``, or the ID alone, or its beginning.
         """
         await self._driver.run(calls.operations.delete(name))
 

@@ -24,6 +24,8 @@ from graftscope.client.values import (
     InfluenceResult,
     InfluenceTask,
     Job,
+    JobKind,
+    JobState,
     LayersResult,
     MagnitudeResult,
     MagnitudeTask,
@@ -665,15 +667,34 @@ class Methods:
         """
         return self._driver.run(calls.analyses.estimate(task))
 
-    def jobs(self) -> tuple[Job, ...]:
-        """List the server's jobs."""
-        return self._driver.run(calls.operations.jobs())
+    def jobs(
+        self,
+        states: Sequence[JobState | str] = (),
+        kinds: Sequence[JobKind | str] = (),
+        model: str = "",
+        limit: int | None = None,
+    ) -> tuple[Job, ...]:
+        """List the server's jobs, the newest first.
+
+        Args:
+            states: Only those in one of these states; none for all.
+            kinds: Only those of one of these kinds; none for all.
+            model: Only those of the model of this name; empty for all.
+            limit: At most so many, at least 1; None for all.
+
+        Returns:
+            The jobs.
+
+        Raises:
+            InputError: If there is no such state or kind, or the limit is not allowed.
+        """
+        return self._driver.run(calls.operations.jobs(states, kinds, model, limit))
 
     def job(self, name: str) -> Job:
         """Tell the state of a job.
 
         Args:
-            name: ``operations/ID``, or the ID alone.
+            name: ``operations/ID``, or the ID alone, or its beginning.
 
         Returns:
             The job.
@@ -686,7 +707,7 @@ class Methods:
         A connection that breaks is made again.
 
         Args:
-            name: ``operations/ID``, or the ID alone.
+            name: ``operations/ID``, or the ID alone, or its beginning.
 
         Yields:
             The job, each time anew.
@@ -697,7 +718,7 @@ class Methods:
         """Wait for a job and read its result.
 
         Args:
-            name: ``operations/ID``, or the ID alone.
+            name: ``operations/ID``, or the ID alone, or its beginning.
             on_progress: Hears of progress.
 
         Returns:
@@ -709,7 +730,7 @@ class Methods:
         """Read the result of a job that is done.
 
         Args:
-            name: ``operations/ID``, or the ID alone.
+            name: ``operations/ID``, or the ID alone, or its beginning.
 
         Returns:
             The result, of the job's kind.
@@ -720,7 +741,7 @@ class Methods:
         """Cancel a job; what it computed so far is kept, and the same request resumes it.
 
         Args:
-            name: ``operations/ID``, or the ID alone.
+            name: ``operations/ID``, or the ID alone, or its beginning.
         """
         self._driver.run(calls.operations.cancel(name))
 
@@ -728,7 +749,7 @@ class Methods:
         """Forget a job and its result.
 
         Args:
-            name: ``operations/ID``, or the ID alone.
+            name: ``operations/ID``, or the ID alone, or its beginning.
         """
         self._driver.run(calls.operations.delete(name))
 

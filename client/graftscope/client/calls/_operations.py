@@ -1,13 +1,22 @@
 """Flows about operations: follow to the end, read the result, list, cancel, delete."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from google.longrunning import operations_pb2
 
+from graftscope.client.arrays import Word, whole_number
 from graftscope.client.calls._flow import Flow, Tell, call, open_stream
 from graftscope.client.calls._transfers import Patience, fetch_all
-from graftscope.client.errors import JobError, ReplyError, UnavailableError
-from graftscope.client.values import AnalysisResult, Job, Progress
+from graftscope.client.errors import (
+    InputError,
+    JobError,
+    NotFoundError,
+    ReplyError,
+    UnavailableError,
+)
+from graftscope.client.values import AnalysisResult, Job, JobKind, JobState, Progress
 from graftscope.client.wire import (
     arrays_of,
     asked_arrays,
@@ -20,12 +29,16 @@ from graftscope.client.wire import (
 )
 from graftscope.v1 import analysis_service_pb2
 
+_WHOLE_ID = re.compile(r"[0-9a-f]{32}")
+_SHOWN = 5
+"""So many candidates are named."""
+
 
 def wait(name: str) -> Flow[AnalysisResult]:
     """Wait for a job and read its result.
 
     Args:
-        name: ``operations/ID``, or the ID alone.
+        name: ``operations/ID``, or the ID alone, or its beginning.
 
     Returns:
         The result, of the job's kind.
@@ -38,12 +51,12 @@ def result(name: str) -> Flow[AnalysisResult]:
     """Read the result of a job that is done.
 
     Args:
-        name: ``operations/ID``, or the ID alone.
+        name: ``operations/ID``, or the ID alone, or its beginning.
 
     Returns:
         The result, of the job's kind.
     """
-    operation = yield from _get(name)
+    operation = yield from _get((yield from _named(name)))
     if not operation.done:
         state = job_from(operation).progress.state
         raise JobError(f"{operation.name} is {state}: it has no result yet")
@@ -64,7 +77,7 @@ def watch(name: str) -> Flow[operations_pb2.Operation]:
     A connection that breaks is made again.
 
     Args:
-        name: ``operations/ID``, or the ID alone.
+        name: ``operations/ID``, or the ID alone, or its beginning.
 
     Yields:
         The job, each time anew.
@@ -79,10 +92,11 @@ def _follow(name: str) -> Flow[operations_pb2.Operation]:
         UnavailableError: If the server stays away, or the watch breaks again and again without
             any progress.
     """
+    name = yield from _named(name)
     patience = Patience()
     seen: Progress | None = None
     while True:
-        stream = _Watch(operation_name(name))
+        stream = _Watch(name)
         try:
             return (yield from stream.until_done())
         except UnavailableError as error:
@@ -128,39 +142,92 @@ def job(name: str) -> Flow[Job]:
     """Tell the state of a job.
 
     Args:
-        name: ``operations/ID``, or the ID alone.
+        name: ``operations/ID``, or the ID alone, or its beginning.
 
     Returns:
         The job.
     """
-    return job_from((yield from _get(name)))
+    return job_from((yield from _get((yield from _named(name)))))
 
 
 def _get(name: str) -> Flow[operations_pb2.Operation]:
-    request = operations_pb2.GetOperationRequest(name=operation_name(name))
+    request = operations_pb2.GetOperationRequest(name=name)
     return (yield from call(lambda stubs: stubs.operations.GetOperation, request))
 
 
-def jobs() -> Flow[tuple[Job, ...]]:
-    """List the server's jobs."""
+def jobs(
+    states: Sequence[JobState | str] = (),
+    kinds: Sequence[JobKind | str] = (),
+    model: str = "",
+    limit: int | None = None,
+) -> Flow[tuple[Job, ...]]:
+    """List the server's jobs, the newest first.
+
+    Args:
+        states: Only those in one of these states; none for all.
+        kinds: Only those of one of these kinds; none for all.
+        model: Only those of the model of this name; empty for all.
+        limit: At most so many, at least 1; None for all.
+
+    Returns:
+        The jobs.
+
+    Raises:
+        InputError: If there is no such state or kind, or the limit is not allowed.
+    """
+    wanted_states = [Word(JobState).checked("state", state) for state in states]
+    wanted_kinds = [Word(JobKind).checked("kind", kind) for kind in kinds]
+    most = None if limit is None else whole_number("limit", limit, low=1)
     found: list[Job] = []
     token = ""
     while True:
         request = operations_pb2.ListOperationsRequest(name="operations", page_token=token)
         page = yield from call(lambda stubs: stubs.operations.ListOperations, request)
-        found += [job_from(operation) for operation in page.operations]
+        found += [
+            each
+            for each in map(job_from, page.operations)
+            if (not wanted_states or each.progress.state in wanted_states)
+            and (not wanted_kinds or each.kind in wanted_kinds)
+            and (not model or each.model == model)
+        ]
         token = page.next_page_token
-        if not token:
-            return tuple(found)
+        if not token or (most is not None and len(found) >= most):
+            return tuple(found[:most])
+
+
+def _named(name: str) -> Flow[str]:
+    """Find the whole name of a job, of which the beginning of its ID may be given.
+
+    Raises:
+        NotFoundError: If no ID begins so.
+        InputError: If several do.
+    """
+    if not name or name.startswith("operations/") or _WHOLE_ID.fullmatch(name):
+        return operation_name(name)
+    try:
+        return (yield from _get(operation_name(name))).name
+    except NotFoundError:
+        listed = yield from jobs()
+        found = [each.name for each in listed if each.name.startswith(operation_name(name))]
+        if not found:
+            raise
+    if len(found) > 1:
+        more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        ids = ", ".join(each.removeprefix("operations/") for each in found[:_SHOWN])
+        raise InputError(
+            f"job {name!r} is the beginning of {len(found)} IDs: {ids}{more}; say more of it",
+            field="name",
+        )
+    return found[0]
 
 
 def cancel(name: str) -> Flow[None]:
     """Cancel a job; what it computed so far is kept, and the same request resumes it.
 
     Args:
-        name: ``operations/ID``, or the ID alone.
+        name: ``operations/ID``, or the ID alone, or its beginning.
     """
-    request = operations_pb2.CancelOperationRequest(name=operation_name(name))
+    request = operations_pb2.CancelOperationRequest(name=(yield from _named(name)))
     yield from call(lambda stubs: stubs.operations.CancelOperation, request)
 
 
@@ -168,7 +235,7 @@ def delete(name: str) -> Flow[None]:
     """Forget a job and its result.
 
     Args:
-        name: ``operations/ID``, or the ID alone.
+        name: ``operations/ID``, or the ID alone, or its beginning.
     """
-    request = operations_pb2.DeleteOperationRequest(name=operation_name(name))
+    request = operations_pb2.DeleteOperationRequest(name=(yield from _named(name)))
     yield from call(lambda stubs: stubs.operations.DeleteOperation, request)

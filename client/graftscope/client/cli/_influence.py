@@ -50,14 +50,17 @@ EachLayerOption = Annotated[
     ),
 ]
 
+SHOWN = 10
+"""Maps that are shown where nobody says how many."""
+
 TopOption = Annotated[
-    int | None,
+    int,
     Whole(1),
     Flag(
         "--top",
         "N",
-        "Show only the N maps of the largest individual influence, and what share of the sum "
-        "of all of them that is. --json and --out have all maps in any case.",
+        "Show the N maps of the largest individual influence, and what share of the sum of all "
+        "of them that is. --json and --out have all maps in any case.",
     ),
 ]
 
@@ -70,7 +73,7 @@ def influence(
     asked: Given[InfluenceTask],
     layer: EachLayerOption = None,
     intervene: EachInterveneOption = None,
-    top: TopOption = None,
+    top: TopOption = SHOWN,
     dry_run: DryRunOption = False,
     out: NpzOption = None,
     json: JsonOption = False,
@@ -149,7 +152,7 @@ def _subject(
     return model, {"layer": at, "channels": channels, "labels": labels}
 
 
-def _tell(result: InfluenceResult, unit: str, top: int | None, out: Path | None) -> None:
+def _tell(result: InfluenceResult, unit: str, top: int, out: Path | None) -> None:
     height, width = result.maps.shape[1:]
     say(
         f"{counted(len(result.maps), 'map')} of {height} x {width},"
@@ -160,7 +163,7 @@ def _tell(result: InfluenceResult, unit: str, top: int | None, out: Path | None)
     tell_how(result.execution)
     errors = result.individual_stderr / result.range_width
     heads, rows = _rows(result, unit)
-    shown = range(len(rows)) if top is None else np.argsort(-result.individual, kind="stable")[:top]
+    shown = np.argsort(-result.individual, kind="stable")[:top]
     say(
         table(
             (*heads, "individual influence, % of the range", "standard error"),

@@ -1,25 +1,55 @@
 """Verbs about jobs: list, show, watch, cancel, delete."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from graftscope.client.arrays import Flag, Several, Whole, Word
 from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import attend
 from graftscope.client.cli._output import duration, say, say_json, size, table, when, written
 from graftscope.client.cli._session import check_target, opened
 from graftscope.client.cli._shared_options import JsonOption, NpzOption, ServerOptions
-from graftscope.client.values import Job
+from graftscope.client.values import Job, JobKind, JobState
 
 JobArgument = Annotated[
-    str, typer.Argument(metavar="ID", help="As `graftscope jobs list` prints it.")
+    str,
+    typer.Argument(
+        metavar="ID", help="As `graftscope jobs list` prints it, or the beginning of that."
+    ),
 ]
 
 
-def list_jobs(server: ServerOptions, json: JsonOption = False) -> None:
-    """List the jobs of a server."""
+StatesOption = Annotated[
+    Sequence[JobState] | None,
+    Several(Word(JobState)),
+    Flag("--job-state", "STATE,...", f"Only those in these states: {', '.join(JobState)}."),
+]
+KindsOption = Annotated[
+    Sequence[JobKind] | None,
+    Several(Word(JobKind)),
+    Flag("--kind", "KIND,...", f"Only those of these kinds: {', '.join(JobKind)}."),
+]
+OfModelOption = Annotated[
+    str | None, typer.Option("--model", metavar="NAME", help="Only those of this model.")
+]
+LimitOption = Annotated[
+    int | None, Whole(1), Flag("--limit", "N", "Only the N newest. Default: all.")
+]
+
+
+def list_jobs(
+    server: ServerOptions,
+    states: StatesOption = None,
+    kinds: KindsOption = None,
+    model: OfModelOption = None,
+    limit: LimitOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the jobs of a server, the newest first."""
     with opened(server) as client:
-        found = client.jobs()
+        found = client.jobs(states=states or (), kinds=kinds or (), model=model or "", limit=limit)
     if json:
         say_json({"jobs": [document(job) for job in found]})
         return
@@ -71,8 +101,9 @@ def watch(
 def cancel(job: JobArgument, server: ServerOptions, json: JsonOption = False) -> None:
     """Cancel a job; the shards that are done are kept, and the same request resumes it."""
     with opened(server) as client:
-        client.cancel(job)
-        found = client.job(job)
+        name = client.job(job).name
+        client.cancel(name)
+        found = client.job(name)
     if json:
         say_json(document(found))
     else:
@@ -83,7 +114,7 @@ def delete(job: JobArgument, server: ServerOptions, json: JsonOption = False) ->
     """Delete a job that has ended, with its result; the same request computes it anew."""
     with opened(server) as client:
         found = client.job(job)
-        client.delete(job)
+        client.delete(found.name)
     if json:
         say_json({"deleted": found.name})
     else:

@@ -130,7 +130,7 @@ JOB_VERBS = {
     "list": Verb(
         "_jobs",
         "list_jobs",
-        "List the jobs of a server.",
+        "List the jobs of a server, the newest first.",
         "graftscope jobs list --job-state running,queued --limit 10",
     ),
     "show": Verb(

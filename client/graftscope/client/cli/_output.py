@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+import webbrowser
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
@@ -65,6 +66,12 @@ def note(message: str) -> None:
     if is_quiet():
         return
     sys.stderr.write(message + "\n")
+
+
+def open_page(page: Path) -> None:
+    """Show a page in the user's browser, or say that there is none."""
+    if not webbrowser.open(page.resolve().as_uri()):
+        note(f"no browser was found: open {page} yourself")
 
 
 def plain(value: object) -> Json:

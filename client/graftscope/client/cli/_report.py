@@ -15,7 +15,7 @@ from graftscope.client.calls import import_room, translated
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._maps import check_k
 from graftscope.client.cli._model_and_layer import SHIPPED_MODEL, chosen_model, model_of
-from graftscope.client.cli._output import duration, note, say, say_json
+from graftscope.client.cli._output import duration, note, open_page, say, say_json
 from graftscope.client.cli._report_given import (
     METHODS,
     Before,
@@ -31,11 +31,12 @@ from graftscope.client.cli._shared_options import (
     JsonOption,
     LayersOption,
     ModelOptions,
+    OpenOption,
     OriginalsOptions,
     SeedOption,
     ServerOptions,
 )
-from graftscope.client.errors import InputError, MissingExtraError
+from graftscope.client.errors import InputError, MissingExtraError, UsageError
 from graftscope.client.models import Model
 from graftscope.client.values import (
     Encoded,
@@ -100,6 +101,7 @@ def report(
     seed: SeedOption = None,
     dry_run: DryRunOption = False,
     out: OutFolder = DEFAULT_FOLDER,
+    show: OpenOption = False,
     json: JsonOption = False,
 ) -> None:
     """Write a report that opens in a browser: samples, maps, modules and hybrids, explained.
@@ -107,6 +109,8 @@ def report(
     With --maps, and with --modules, it starts from what was computed before.
     """
     require_report()
+    if dry_run and show:
+        raise UsageError("--dry-run writes no page: leave out --open")
     before = read_before(files)
     if before:
         refuse_beside(before, which.model, layers, dry_run, drawn, grouping)
@@ -129,10 +133,15 @@ def report(
         say_json({"report": index})
     else:
         say(str(index))
+    if show:
+        open_page(index)
 
 
 def demo(
-    dry_run: DryRunOption = False, out: OutFolder = DEFAULT_FOLDER, json: JsonOption = False
+    dry_run: DryRunOption = False,
+    out: OutFolder = DEFAULT_FOLDER,
+    show: OpenOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Show what Graftscope does: a report on the generator that comes with it.
 
@@ -151,6 +160,7 @@ def demo(
         files=GivenOptions(),
         dry_run=dry_run,
         out=out,
+        show=show,
         json=json,
     )
 

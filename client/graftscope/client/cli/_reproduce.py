@@ -10,11 +10,11 @@ import typer
 from graftscope.client._client import Client
 from graftscope.client.arrays import prepare_folder
 from graftscope.client.cli._following import compute
-from graftscope.client.cli._output import note, say, say_json, table
+from graftscope.client.cli._output import note, open_page, say, say_json, table
 from graftscope.client.cli._report import require_report
 from graftscope.client.cli._request_options import completing
 from graftscope.client.cli._session import opened
-from graftscope.client.cli._shared_options import JsonOption, ServerOptions
+from graftscope.client.cli._shared_options import JsonOption, OpenOption, ServerOptions
 from graftscope.client.errors import InputError
 from graftscope.client.version import client_version
 
@@ -71,6 +71,7 @@ def reproduce(
         Path,
         typer.Option("--out", metavar="DIR", help="The folder to write; made if missing."),
     ] = DEFAULT_FOLDER,
+    show: OpenOption = False,
     json: JsonOption = False,
 ) -> None:
     """Compute the paper's experiments on the generators that come with the package.
@@ -93,6 +94,8 @@ def reproduce(
     else:
         _tell(found)
         say(str(page))
+    if show:
+        open_page(page)
 
 
 def _chosen(what: str) -> tuple[str, ...]:

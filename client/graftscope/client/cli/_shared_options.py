@@ -72,6 +72,10 @@ SeedOption = Annotated[
     ),
 ]
 
+OpenOption = Annotated[
+    bool, typer.Option("--open", help="Open the page in the browser when it is written.")
+]
+
 DryRunOption = Annotated[
     bool,
     typer.Option("--dry-run", help="Tell the time and the bytes that it would take, and stop."),
