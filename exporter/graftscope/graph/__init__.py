@@ -68,6 +68,7 @@ from graftscope.graph._splice import (
     splice_samples,
 )
 from graftscope.graph._tensors import image_of
+from graftscope.graph._values import name_ends
 from graftscope.graph.errors import (
     CutError,
     FixedBatchError,
@@ -149,6 +150,7 @@ __all__ = [
     "intervene",
     "is_channels_last",
     "is_tensor",
+    "name_ends",
     "normalise",
     "operation",
     "reduce_effects",

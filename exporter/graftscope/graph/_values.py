@@ -1,6 +1,6 @@
 """New values for a graph: inputs of a type, constants, and names that nothing else has."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -42,5 +42,29 @@ def insert(graph: ir.Graph, before: ir.Node, node: ir.Node, name: str) -> ir.Val
 def free_name(graph: ir.Graph, name: str) -> str:
     """The name, numbered where a tensor has it already."""
     taken = {name_of(value) for value in tensors_of(graph)}
-    candidates = (name, *(f"{name}_{i}" for i in range(2, len(taken) + 3)))
+    return _numbered(name, taken) if name in taken else name
+
+
+def _numbered(name: str, taken: Collection[str]) -> str:
+    candidates = (f"{name}_{i}" for i in range(2, len(taken) + 3))
     return next(each for each in candidates if each not in taken)
+
+
+def name_ends(graph: ir.Graph, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Names a graph's inputs and outputs; what else is called so makes way.
+
+    Args:
+        graph: A graph; changed in place. No tensor in it is named as two.
+        inputs: A name for each of its inputs; they keep it.
+        outputs: A name for each of its outputs; one that an input has is numbered.
+    """
+    ends = [*graph.inputs, *graph.outputs]
+    taken = {name_of(value) for value in tensors_of(graph)} | {*inputs, *outputs}
+    for value in list(tensors_of(graph)):
+        if value not in ends and value.name in (*inputs, *outputs):
+            value.name = _numbered(name_of(value), taken)
+            taken.add(name_of(value))
+    for value, name in zip(graph.inputs, inputs, strict=True):
+        value.name = name
+    for value, name in zip(graph.outputs, outputs, strict=True):
+        value.name = _numbered(name, taken) if name in inputs else name

@@ -27,6 +27,7 @@ from graftscope.graph import (
     choose_instead_of_scattering,
     free_batch,
     has_batch_axis,
+    name_ends,
     normalise,
     scale_instead_of_weights,
 )
@@ -36,6 +37,9 @@ IMAGE: Final = "image"
 
 OPSET: Final = 20
 """New enough for every operation that PyTorch's exporter writes, old enough for ONNX Runtime."""
+
+_NEUTRAL: Final = "graftscope_"
+"""Begins the names of inputs and outputs as they are traced: no tensor inside is called so."""
 
 _MADE_WITH: Final = ("torch", "onnx", "onnxscript", "onnx-ir")
 _CHATTY = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
@@ -55,7 +59,7 @@ def trace(
         module: A module in evaluation mode, on the CPU.
         examples: An example of every argument, by the name of the graph's input and in the
             order of the arguments: (B, ...) with B of at least 2, so that no extent looks fixed.
-        outputs: Names for the graph's outputs.
+        outputs: Names for the graph's outputs; one that an argument has is numbered.
         title: How messages call the module; empty takes its class's name.
 
     Where PyTorch cannot leave the batch free, one sample is traced, weights of its own are taken
@@ -102,8 +106,8 @@ def _traced(
             program = torch.onnx.export(
                 module,
                 tuple(examples.values()),
-                input_names=list(examples),
-                output_names=list(outputs),
+                input_names=[f"{_NEUTRAL}input_{index}" for index in range(len(examples))],
+                output_names=[f"{_NEUTRAL}output_{index}" for index in range(len(outputs))],
                 opset_version=OPSET,
                 dynamo=True,
                 dynamic_shapes=shapes,
@@ -112,7 +116,9 @@ def _traced(
     except (torch.onnx.OnnxExporterError, TypeError) as error:
         raise _UntraceableError(_root_cause(error)) from error
     assert program is not None
-    return normalise(program.model)
+    model = normalise(program.model)
+    name_ends(model.graph, list(examples), outputs)
+    return model
 
 
 def reference(module: nn.Module, noise: int = 0) -> Reference:
