@@ -158,6 +158,19 @@ def test_inspect_tells_of_encoder_and_originals(
     assert heads[1][0].endswith(", with encoder, without originals")
 
 
+@pytest.mark.parametrize(
+    "said", [["second,first"], ["second", "--encoder-outputs", "first"]], ids=["commas", "each"]
+)
+def test_outputs_are_named_with_commas_or_one_by_one(
+    folder: Path, tmp_path: Path, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["export", folder / "generator.onnx", "--encoder", folder / "two.onnx"]
+    words += ["--out", tmp_path / "other", "--encoder-outputs", *said]
+    assert run(list(map(str, words))) == 0
+    told = capsys.readouterr().err
+    assert "output 'second' is the mean of 'z', 'first' its log-variance, as named" in told
+
+
 def test_export_refuses_a_range_that_is_none(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -115,6 +115,11 @@ def test_provenance_is_the_checkpoints(vae: Path) -> None:
     assert {"torch", "onnx"} <= set(stated.versions)
 
 
+def test_a_vae_brings_its_own_encoder(vae: Path, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="--encoder cannot be given for a checkpoint"):
+        export(vae / "run", tmp_path / "out", encoder="encoder_toys:mean")
+
+
 def test_a_gan_has_neither_encoder_nor_metrics(gan: Path) -> None:
     manifest = read_bundle(gan / "face").manifest
     assert not manifest.HasField("encoder")

@@ -234,11 +234,12 @@ def export(
         ),
     ] = None,
     encoder_outputs: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--encoder-outputs",
             metavar="MEAN[,LOG_VARIANCE]",
-            help="The names of the encoder's outputs, where they do not tell.",
+            help="The encoder's outputs that are meant, where names and shapes do not tell; with "
+            "commas or one by one.",
             rich_help_panel=ENCODER,
         ),
     ] = None,
@@ -294,7 +295,7 @@ def export(
             image_range=wide,
             weights=weights,
             encoder=encoder,
-            encoder_outputs=[] if encoder_outputs is None else encoder_outputs.split(","),
+            encoder_outputs=[name for text in encoder_outputs or [] for name in text.split(",")],
             encoder_range=expected,
             encoder_weights=encoder_weights,
             data=data,
