@@ -1,4 +1,4 @@
-"""The report as a browser lays it out: on a telephone, on a wide screen, in the dark."""
+"""The report and the reproduction in a browser: on a telephone, on a wide screen, in the dark."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from browser_toys import Browser, browser, with_chromium
+from figure_toys import FIGURES
 from graftscope.client.report import render_report
+from graftscope.client.reproduce import (
+    Claim,
+    Picture,
+    Reproduction,
+    Verdict,
+    write_page,
+    write_reproduction,
+)
 from test_report import make_data, make_section
 
 pytestmark = with_chromium
@@ -90,3 +99,33 @@ def test_a_dark_page_has_no_bright_ground(tab: Browser, page: Path) -> None:
     assert tab.value(ground) == 0
     tab.open(page, DESK)
     assert tab.value(ground) > 0
+
+
+@pytest.fixture(scope="module")
+def reproduction(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    long = "coarse 0.886 ± 0.021, intermediate 0.833 ± 0.022, fine 0.759 ± 0.032; " * 4
+    claims = [Claim("4.1, Fig. 5", long, long, long, each, long) for each in Verdict]
+    pictures = [
+        Picture("wide", long, FIGURES["stability, layers"]),
+        Picture("seams", long, FIGURES["seams"]),
+    ]
+    found = Reproduction("fig5", "Stability of modules", pictures, {}, claims)
+    folder = tmp_path_factory.mktemp("reproduction")
+    write_reproduction(found, {}, folder)
+    return write_page([found], {"pairs": 200}, folder)
+
+
+@pytest.mark.parametrize("width", [320, PHONE, 768, DESK, WALL])
+def test_nothing_of_the_reproduction_scrolls_sideways(
+    tab: Browser, reproduction: Path, width: int
+) -> None:
+    tab.open(reproduction, width)
+    assert tab.value("document.documentElement.scrollWidth") <= width
+
+
+def test_figures_of_the_reproduction_are_dark_in_the_dark(tab: Browser, reproduction: Path) -> None:
+    shown = "[...document.images].map(each => each.currentSrc.split('/').pop())"
+    tab.open(reproduction, DESK, dark=True)
+    assert tab.value(shown) == ["wide-dark.png", "seams-dark.png"]
+    tab.open(reproduction, DESK)
+    assert tab.value(shown) == ["wide.png", "seams.png"]

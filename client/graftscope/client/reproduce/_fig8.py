@@ -1,4 +1,4 @@
-"""Fig. 8: modules of generators of CIFAR-10, whose images are not aligned; and two more methods."""
+"""Fig. 8: modules of generators of CIFAR-10, whose images are not aligned; and further methods."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Kinds:
 
 
 def fig8(study: Study) -> Reproduction:
-    """Run the procedure on the CIFAR-10 generators, and compare four methods."""
+    """Run the procedure on the CIFAR-10 generators, and compare the methods."""
     pictures: list[Picture] = []
     numbers: dict[str, object] = {}
     kinds: dict[str, dict[str, Kinds]] = {}
@@ -117,11 +117,11 @@ def _methods_picture(
         ),
     )
     caption = (
-        f"Four methods on {name}, {LEVEL} level: NMF and k-means on influence maps, principal "
-        "components and a spectral embedding on the channels' effects pair by pair, which need no "
-        "alignment. Left: consistency, mean and standard deviation over "
-        f"{study.effort.repeats} partitions, chance dashed, circled where it exceeds chance most; "
-        "points lie beside each other so that bars can be seen. Right: templates at "
+        f"Ways of clustering on {name}, {LEVEL} level: NMF, k-means and agglomerative clustering "
+        "on influence maps, principal components and a spectral embedding on the channels' effects "
+        "pair by pair, which need no alignment. Left: consistency, mean and standard deviation "
+        f"over {study.effort.repeats} partitions, chance dashed, circled where it exceeds chance "
+        "most; points lie beside each other so that bars can be seen. Right: templates at "
         f"K = {K}, in the order of those of NMF that share most channels, with the number of "
         f"their channels. Maps over {study.effort.pairs:,} pairs, originals from "
         f"{study.source(name)}."
