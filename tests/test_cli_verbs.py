@@ -478,7 +478,7 @@ def test_latents_that_do_not_fit_the_model_are_refused_by_name(
     np.savez(path, z=np.full((2, 6), np.nan))
     code, line = shell.refused("influence", "--latents1", path, "--latents2", path)
     assert code == 4
-    assert "latents1 'z': 12 of 12 values are NaN or infinite" in line
+    assert "latents.npz: latents 'z': 12 of 12 values are NaN or infinite" in line
 
 
 def test_a_file_that_is_no_npz_or_lacks_the_array_is_refused(shell: Shell, tmp_path: Path) -> None:

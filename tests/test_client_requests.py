@@ -109,7 +109,7 @@ def test_latents_drawn_in_double_precision_are_sent_in_single() -> None:
         ({"k": None}, "k None is not an integer"),
         ({"window": None}, "window None is not an integer"),
         ({"method": None}, "method None is unknown"),
-        ({"maps": None}, "maps: arrays of object cannot be sent; allowed: bool"),
+        ({"maps": None}, "maps .* is not an array of numbers"),
     ],
 )
 def test_modules_refuse(changes: dict[str, Any], message: str) -> None:
@@ -120,9 +120,9 @@ def test_modules_refuse(changes: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": "x"}, "each_module: arrays of <U1 cannot be sent"),
-        ({"layer": "", "interventions": [3]}, "edits: 3 is not a list"),
-        ({"layer": 3}, "layer 3 is not allowed"),
+        ({"labels": "x"}, "labels of shape .* they must be"),
+        ({"layer": "", "interventions": [3]}, "intervention 3 is of no known kind"),
+        ({"layer": 3}, "layer 3 is not a text"),
         ({"seed": None}, "seed None is not an integer"),
         ({"precision": None}, "precision None is unknown"),
     ],

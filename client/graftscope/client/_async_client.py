@@ -61,6 +61,11 @@ class AsyncClient(AsyncMethods):
         self.keeps_results = True
         """As of `Client`, once the client is entered."""
 
+    def __repr__(self) -> str:
+        """Tell whom it speaks to."""
+        where = "a server inside this process" if self.embedded else self.address
+        return f"<AsyncClient of {where}>"
+
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied, and say what to do instead."""
         refuse_pickling(AsyncClient.__name__, self.address)

@@ -74,6 +74,11 @@ class Client(Methods):
         """Close the connection, and end the embedded server."""
         self._resources.close()
 
+    def __repr__(self) -> str:
+        """Tell whom it speaks to."""
+        where = "a server inside this process" if self.embedded else self.address
+        return f"<Client of {where}>"
+
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied, and say what to do instead."""
         refuse_pickling(Client.__name__, self.address)

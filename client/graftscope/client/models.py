@@ -1,10 +1,11 @@
 """What a server says of its models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from graftscope.client.arrays import told
 from graftscope.client.errors import InputError
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
@@ -152,7 +153,7 @@ class Model:
     image: ImageFormat
     layers: tuple[Layer, ...]
     has_encoder: bool
-    manifest: Mapping[str, Json]
+    manifest: Mapping[str, Json] = field(repr=False)
 
     def layer(self, name: str) -> Layer:
         """Find a layer by its name or its level's.
@@ -166,11 +167,11 @@ class Model:
         Raises:
             InputError: If the model has none of that name.
         """
-        for layer in self.layers:
+        for layer in self.layers if isinstance(name, str) else ():
             if name and name in (layer.name, layer.level):
                 return layer
         raise InputError(
-            f"layer {name!r} is not in model {self.name!r}; it has: {self.layer_names()}",
+            f"layer {told(name)} is not in model {self.name!r}; it has: {self.layer_names()}",
             field="layer",
         )
 

@@ -7,9 +7,10 @@ the server to refuse.
 import math
 import operator
 import os
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +19,28 @@ from graftscope.client.errors import InputError
 
 UINT32_MAX = (1 << 32) - 1
 
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+
 Latents: TypeAlias = Mapping[str, NDArray[np.generic]]
 """One value for every input of the generator, by the input's name: (B, ...)."""
 
 
+def told(value: object) -> str:
+    """Put a value in a few words of one line, for messages."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"<{value.dtype} {value.shape}>"
+    return _SHORT.repr(value).replace("\n", " ")
+
+
 def whole_number(name: str, value: object, low: int = 0, high: int = UINT32_MAX) -> int:
-    """Check that a value is an integer from low to high, both included."""
+    """Check that a value is an integer from low to high, both included; a boolean is none."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]  # its refusal is the check
     except TypeError:
-        raise InputError(f"{name} {value!r} is not an integer", field=name) from None
+        number = None
+    if number is None or isinstance(value, bool):
+        raise InputError(f"{name} {told(value)} is not an integer", field=name)
     if not low <= number <= high:
         raise InputError(
             f"{name} {number} is not allowed: it must be from {low} to {high}", field=name
@@ -36,11 +49,13 @@ def whole_number(name: str, value: object, low: int = 0, high: int = UINT32_MAX)
 
 
 def finite_number(name: str, value: object) -> float:
-    """Check that a value is a number, neither NaN nor infinite."""
+    """Check that a value is a number, neither NaN nor infinite; a boolean is none."""
     try:
         number = float(value)  # type: ignore[arg-type]  # its refusal is the check
     except (TypeError, ValueError):
-        raise InputError(f"{name} {value!r} is not a number", field=name) from None
+        number = None
+    if number is None or isinstance(value, bool | np.bool_):
+        raise InputError(f"{name} {told(value)} is not a number", field=name)
     if not math.isfinite(number):
         raise InputError(f"{name} {number} is not allowed: it must be finite", field=name)
     return number
@@ -49,11 +64,47 @@ def finite_number(name: str, value: object) -> float:
 def file_name(path: object, *suffixes: str) -> Path:
     """Check that a value is a path, whose name ends in one of some ways; in any way without."""
     if not isinstance(path, str | os.PathLike):
-        raise InputError(f"path {path!r} is not a path: say it as a text or a pathlib.Path")
+        raise InputError(f"path {told(path)} is not a path: say it as a text or a pathlib.Path")
     target = Path(path)
     if suffixes and target.suffix not in suffixes:
         raise InputError(f"cannot write {path}: its name must end in {' or '.join(suffixes)}")
     return target
+
+
+def text(name: str, value: object) -> str:
+    """Check that a value is a text."""
+    if not isinstance(value, str):
+        raise InputError(f"{name} {told(value)} is not a text", field=name)
+    return str(value)
+
+
+def switch(name: str, value: object) -> bool:
+    """Check that a value is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name} {told(value)} is neither True nor False", field=name)
+    return bool(value)
+
+
+def function(name: str, value: object) -> None:
+    """Check that a value can be called."""
+    if not callable(value):
+        raise InputError(f"{name} {told(value)} is not a function", field=name)
+
+
+def by_name(name: str, value: object) -> Mapping[str, Any]:
+    """Check that a value is a mapping from texts."""
+    if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value):
+        raise InputError(f"{name} {told(value)} is not a dictionary by names", field=name)
+    return value
+
+
+def listed(name: str, value: object) -> tuple[Any, ...]:
+    """Check that a value is a list, of whatever."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InputError(f"{name} {told(value)} is not a list", field=name)
+    if isinstance(value, np.ndarray) and value.ndim != 1:
+        raise InputError(f"{name} {told(value)} is not a list", field=name)
+    return tuple(value)
 
 
 def finite(name: str, array: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -85,11 +136,11 @@ def module_labels(labels: NDArray[np.generic]) -> NDArray[np.int64]:
 def names(what: str, values: object) -> tuple[str, ...]:
     """Check names: texts that are not empty, none twice, in a list."""
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise InputError(f"{what} {values!r} is not a list of names", field=what)
+        raise InputError(f"{what} {told(values)} is not a list of names", field=what)
     given = tuple(values)
     for name in given:
         if not isinstance(name, str) or not name:
-            raise InputError(f"{what}: {name!r} is not a name", field=what)
+            raise InputError(f"{what}: {told(name)} is not a name", field=what)
         if given.count(name) > 1:
             raise InputError(f"{what}: {name!r} is named more than once", field=what)
     return given
@@ -97,7 +148,9 @@ def names(what: str, values: object) -> tuple[str, ...]:
 
 def latents(name: str, values: Latents) -> dict[str, NDArray[np.generic]]:
     """Check latents: finite, at least one sample, as many for every input."""
-    arrays = {key: finite(f"{name} {key!r}", array) for key, array in values.items()}
+    given = by_name(name, values)
+    called = {key: f"{name} {key!r}" for key in given}
+    arrays = {key: finite(called[key], numbers(called[key], given[key])) for key in given}
     if not arrays:
         raise InputError(f"{name} holds no array: give one for every input of the generator")
     sizes = {key: array.shape[0] if array.ndim else 0 for key, array in arrays.items()}
@@ -107,13 +160,44 @@ def latents(name: str, values: Latents) -> dict[str, NDArray[np.generic]]:
     return arrays
 
 
+def numbers(name: str, values: object) -> NDArray[np.generic]:
+    """Take values as an array of numbers or booleans."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise InputError(f"{name} {told(values)} is not an array", field=name) from None
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} {told(values)} is not an array of numbers", field=name)
+    return array
+
+
+def pictures(name: str, images: object) -> NDArray[np.uint8]:
+    """Check images: (N, H, W, c) uint8, at least one."""
+    array = np.asarray(images)
+    if array.ndim != 4 or array.dtype != np.uint8 or array.size == 0:
+        raise InputError(
+            f"{name} of shape {array.shape} and type {array.dtype}: they must be (N, H, W, c)"
+            " uint8",
+            field=name,
+        )
+    return array.view(np.uint8)
+
+
 def influence_maps(array: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Check maps: (C, H, W), finite, at least one."""
-    values = np.asarray(array)
+    """Check maps: (C, H, W), finite, none negative, at least one."""
+    values = numbers("maps", array)
     if values.ndim != 3 or not np.issubdtype(values.dtype, np.floating) or values.size == 0:
         raise InputError(
             f"maps of shape {values.shape} and type {values.dtype}: they must be (C, H, W)"
             " floating-point numbers",
             field="maps",
         )
-    return finite("maps", values).astype(np.float64)
+    found = finite("maps", values).astype(np.float64)
+    negative = int(np.count_nonzero(found < 0))
+    if negative:
+        raise InputError(
+            f"maps: {negative} of {found.size} values are negative: an influence is a mean of"
+            " absolute differences",
+            field="maps",
+        )
+    return found

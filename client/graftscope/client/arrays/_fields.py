@@ -10,7 +10,7 @@ Values that are made from `Checked` check themselves; the command line makes its
 flags; readers of replies check the axes. It must not know what the fields are of.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cache
@@ -28,7 +28,17 @@ from typing import (
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.arrays._checks import UINT32_MAX, finite_number, names, whole_number
+from graftscope.client.arrays._checks import (
+    UINT32_MAX,
+    finite_number,
+    listed,
+    names,
+    switch,
+    text,
+    told,
+    whole_number,
+)
+from graftscope.client.arrays._frozen import ByValue
 from graftscope.client.errors import InputError, ReplyError
 
 
@@ -94,7 +104,7 @@ class Word:
         except ValueError:
             allowed = ", ".join(self.kind)
             raise InputError(
-                f"{name} {value!r} is unknown; there are: {allowed}", field=name
+                f"{name} {told(value)} is unknown; there are: {allowed}", field=name
             ) from None
 
 
@@ -111,10 +121,8 @@ class Several(Listed):
 
     def checked(self, name: str, value: Any) -> tuple[Any, ...]:
         """As `Check`."""
-        if isinstance(value, str) or not isinstance(value, Iterable):
-            raise InputError(f"{name} {value!r} is not a list", field=name)
         single = name.removesuffix("s")
-        kept = tuple(self.each.checked(single, each) for each in value)
+        kept = tuple(self.each.checked(single, each) for each in listed(name, value))
         if len(kept) < self.least:
             raise InputError(f"no {name}: name at least one", field=name)
         return kept
@@ -173,12 +181,12 @@ class Axes:
         object.__setattr__(self, "names", tuple(self.letters.split()))
 
 
-class Checked:
+class Checked(ByValue):
     """A base for frozen dataclasses whose fields are checked when they are made."""
 
     def __post_init__(self) -> None:
         """Check every field that is said, and keep it as its rule wants it."""
-        for name, rule in rules(type(self)).items():
+        for name, rule in {**_by_type(type(self)), **rules(type(self))}.items():
             value = getattr(self, name)
             if value is not None or name not in _may_be_none(cast(Hashable, type(self))):
                 object.__setattr__(self, name, rule.checked(name, value))
@@ -248,6 +256,29 @@ def misfit(value: object) -> str:
                     f" {known} there"
                 )
     return ""
+
+
+@dataclass(frozen=True)
+class By:
+    """A check that is a function."""
+
+    check: Callable[[str, Any], Any]
+
+    def checked(self, name: str, value: Any) -> Any:
+        """As `Check`."""
+        return self.check(name, value)
+
+
+def _by_type(kind: type) -> dict[str, Check]:
+    """What a field's bare type demands, where no rule does."""
+    return _checks_by_type(cast(Hashable, kind))
+
+
+@cache
+def _checks_by_type(kind: Any) -> dict[str, Check]:
+    known = {str: By(text), bool: By(switch)}
+    hints = {each.name: get_type_hints(kind)[each.name] for each in fields(kind)}
+    return {name: known[hint] for name, hint in hints.items() if hint in known}
 
 
 @cache

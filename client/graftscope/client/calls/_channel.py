@@ -8,8 +8,9 @@ import grpc
 import grpc.aio
 from google.longrunning.operations_pb2_grpc import OperationsStub
 
+from graftscope.client.arrays import finite_number
 from graftscope.client.calls._addresses import proxy_to
-from graftscope.client.errors import InputError
+from graftscope.client.errors import InputError, UsageError
 from graftscope.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from graftscope.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from graftscope.v1.model_service_pb2_grpc import ModelServiceStub
@@ -49,6 +50,11 @@ def channel_options(address: str) -> Options:
     ]
 
 
+def closed() -> UsageError:
+    """Say that a client is used after its end."""
+    return UsageError("the client is closed: make a new one, or use it inside its `with` block")
+
+
 def deadline(timeout_s: float | None) -> float | None:
     """Turn a timeout into what gRPC takes.
 
@@ -61,9 +67,11 @@ def deadline(timeout_s: float | None) -> float | None:
     Raises:
         InputError: If it is 0, negative or not a number.
     """
-    if timeout_s is None or timeout_s >= LONGEST_TIMEOUT_S:
+    if timeout_s is None or (isinstance(timeout_s, float) and timeout_s == math.inf):
         return None
-    if math.isnan(timeout_s) or timeout_s <= 0:
+    if finite_number("timeout_s", timeout_s) >= LONGEST_TIMEOUT_S:
+        return None
+    if timeout_s <= 0:
         raise InputError(
             f"timeout_s {timeout_s:g} is not allowed: it must be above 0, or None for no timeout"
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from weakref import WeakSet
 
-from graftscope.client.arrays import whole_number
+from graftscope.client.arrays import file_name, listed, text, whole_number
 from graftscope.client.calls._addresses import check_address, proxy_to
 from graftscope.client.calls._environment import ADDRESS_VARIABLE, check_environment
 from graftscope.client.calls._forks import embedded_server_lives_here, refuse_stranded
@@ -155,6 +155,7 @@ class ServerChoice:
             UsageError: If something is given that only a server inside this process has, and
                 another is named; or if an environment variable is misspelt.
         """
+        self._check_kinds()
         check_environment()
         self.refuse_idle()
         if self.workers is not None:
@@ -163,6 +164,17 @@ class ServerChoice:
             allowed = ", ".join(DEVICES)
             raise InputError(f"device {self.device!r} is unknown; there are: {allowed}")
         return replace(self, address=self._named()[0])
+
+    def _check_kinds(self) -> None:
+        """Refuse what is no text, no path or no list of paths."""
+        if self.address is not None:
+            text("address", self.address)
+        for path in listed("bundles", () if self.bundles is None else self.bundles):
+            file_name(path)
+        if self.device is not None:
+            text("device", self.device)
+        if self.state is not None:
+            file_name(self.state)
 
     def refuse_idle(self, called: Callable[[str], str] = "`{}`".format) -> None:
         """Refuse what cannot act: only a server inside this process takes it, and another is meant.

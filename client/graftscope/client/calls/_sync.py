@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import grpc
 from google.protobuf.message import Message
 
-from graftscope.client.calls._channel import Stubs, channel_options, deadline
+from graftscope.client.calls._channel import Stubs, channel_options, closed, deadline
 from graftscope.client.calls._flow import Call, Finished, Flow, Open, Receive, Sleep, Tell, resume
 from graftscope.client.calls._forks import refuse_fork, this_process
 from graftscope.client.calls._peer import Peer
@@ -31,6 +31,7 @@ class SyncDriver:
     def __init__(self, address: str, timeout_s: float | None) -> None:
         self._timeout_s = deadline(timeout_s)
         self._address = address
+        self._closed = False
         self._peer = Peer(address)
         self._connect()
 
@@ -43,6 +44,7 @@ class SyncDriver:
         """Close the channel, if it is this process's."""
         if self._process != this_process():
             return
+        self._closed = True
         # gRPC waits for its open calls, and one whose start was interrupted never ends.
         closing = threading.Thread(target=self._channel.close, daemon=True)
         closing.start()
@@ -73,6 +75,8 @@ class SyncDriver:
             refuse_fork(self._process)
             self._connect()
         performer = _Performer(self._stubs, self._peer, self._timeout_s)
+        if self._closed:
+            raise closed()
         value: object = None
         error: GraftscopeError | None = None
         try:

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from rich.console import RenderableType
 
 from graftscope.client._client import Client
-from graftscope.client.arrays import Source, read_array, read_npz, read_source, write_bytes
+from graftscope.client.arrays import Source, read_npz, read_source, write_bytes
 from graftscope.client.cli._documents import found_document
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._maps import ComputedAlone, MapsOptions, given_maps, wanted_maps
 from graftscope.client.cli._model_and_layer import chosen_model
 from graftscope.client.cli._output import counted, note, say, say_json, table, written
 from graftscope.client.cli._request_options import Given
-from graftscope.client.cli._session import check_target, opened
+from graftscope.client.cli._session import check_target, opened, read_labels
 from graftscope.client.cli._shared_options import (
     DryRunOption,
     JsonOption,
@@ -115,7 +115,7 @@ def find(
     check_target(out, ".npz")
     _check_drawing(picture)
     area = _parse_area(region)
-    labels = None if modules is None else read_array(modules, "labels")
+    labels = None if modules is None else read_labels(modules)
     if given_maps(chosen, which.model, (), dry_run, computed) is not None:
         maps, where = _stored(cast(Path, chosen.maps), area, server)
     elif dry_run:

@@ -9,9 +9,9 @@ import typer
 from numpy.typing import NDArray
 
 from graftscope.client._client import Client
-from graftscope.client.arrays import module_labels, read_array
 from graftscope.client.cli._model_and_layer import chosen_place
 from graftscope.client.cli._output import say_code, say_json
+from graftscope.client.cli._session import read_labels
 from graftscope.client.cli._torch_code import torch_code, torch_hook
 from graftscope.client.errors import InputError, UsageError
 from graftscope.client.models import Layer, Model
@@ -87,7 +87,7 @@ def stored_members(path: Path, layer: Layer) -> dict[int, tuple[int, ...]]:
         NotFoundError: If there is no such file.
         InputError: If its labels are not labels of the layer's channels.
     """
-    labels = module_labels(read_array(path, "labels"))
+    labels = read_labels(path)
     if len(labels) != layer.channels:
         raise InputError(
             f"{path} is of {len(labels)} channels, layer {layer.name!r} has {layer.channels}"

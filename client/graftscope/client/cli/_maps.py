@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from graftscope.client._client import Client
 from graftscope.client.arrays import (
     Flag,
+    naming,
     read_about,
     read_array,
     read_npz,
@@ -31,6 +32,7 @@ from graftscope.client.values import (
     InfluenceTask,
     Maps,
     Method,
+    ModulesTask,
     StableLabels,
 )
 
@@ -112,7 +114,10 @@ def given_maps(
         raise UsageError(f"{flag} is of maps that are computed: leave out --maps, or it")
     maps = _floats(read_array(options.maps, "maps"))
     _check_of_channels(options.maps)
-    return Maps(maps, _products(options.maps, methods), read_source(options.maps))
+    products = _products(options.maps, methods)
+    with naming(options.maps):
+        ModulesTask(maps, products=products)
+    return Maps(maps, products, read_source(options.maps))
 
 
 def _check_of_channels(path: Path) -> None:

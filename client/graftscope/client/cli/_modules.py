@@ -110,7 +110,9 @@ def _tell(result: ModulesResult, out: Path | None) -> None:
     ]
     say(table(("module", "channels", "mean purity", "which"), rows))
     _tell_left_out(result)
-    if len(result.seeds) > 1:
+    if len(result.seeds) > 1 and result.method is not None and not result.method.is_drawn:
+        note(f"{result.method} draws no random numbers: one seed is like any other")
+    elif len(result.seeds) > 1:
         say(f"{result.seeds_agreeing} of {len(result.seeds)} seeds agree with the first")
 
 

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client._client import Client
-from graftscope.client.arrays import Latents, check_writable, read_array, read_npz
+from graftscope.client.arrays import (
+    Latents,
+    check_writable,
+    module_labels,
+    naming,
+    read_array,
+    read_npz,
+)
+from graftscope.client.arrays import latents as checked_latents
 from graftscope.client.calls import ServerChoice
 from graftscope.client.cli._output import counted, note, tell_large
 from graftscope.client.cli._request_options import Given
@@ -130,7 +138,20 @@ def read_latents(path: Path, model: Model) -> Latents:
             f"{path} has no array {model.inputs[0].name!r}, which is an input of model"
             f" {model.name!r}; it has: {held}"
         )
-    return latents
+    with naming(path):
+        return checked_latents("latents", latents)
+
+
+def read_labels(path: Path) -> NDArray[np.int64]:
+    """Read the labels of a file of modules.
+
+    Raises:
+        NotFoundError: If there is no such file.
+        InputError: If it has none, or not such ones.
+    """
+    labels = read_array(path, "labels")
+    with naming(path):
+        return module_labels(labels)
 
 
 def chosen_channels(
@@ -139,6 +160,6 @@ def chosen_channels(
     """Read the channels, or the labels of modules, that the options name; neither may be named."""
     if options.channels is not None and options.modules is not None:
         raise UsageError("give either --channels or --modules")
-    labels = None if options.modules is None else read_array(options.modules, "labels")
+    labels = None if options.modules is None else read_labels(options.modules)
     channels = None if options.channels is None else tuple(options.channels)
-    return channels, labels  # type: ignore[return-value]  # checked later
+    return channels, labels

@@ -17,13 +17,21 @@ from graftscope.client.arrays import (
     Saved,
     Source,
     finite,
+    finite_number,
     influence_maps,
     module_labels,
+    numbers,
     taken,
     whole_number,
 )
 from graftscope.client.errors import InputError
-from graftscope.client.finding._regions import Contrast, contrast, region_at, sums_by_module
+from graftscope.client.finding._regions import (
+    Contrast,
+    check_size,
+    contrast,
+    region_at,
+    sums_by_module,
+)
 from graftscope.client.values import InfluenceResult
 
 FOUND_FROM = 1.5
@@ -148,7 +156,8 @@ def find_channels(
     Args:
         maps: The influence of all C channels of a layer: a result, or (C, h, w) maps.
         region: (H, W) booleans, or how far each pixel of the image is inside, 0 to 1. It is
-            averaged over areas to the maps' size. `rectangle_region` makes one.
+            averaged over areas to the maps' size, which tells of which sizes the image can be;
+            another one is refused. `rectangle_region` makes one.
         stderr: (C, h, w) standard errors of the maps; a result brings its own along, unless it has
             none. None: only whether inside exceeds outside is asked.
         at_least: The lowest score of a channel that is found, above 0; None for 1.5, or for
@@ -163,11 +172,12 @@ def find_channels(
             outside.
     """
     values, errors, source = _measured(maps, stderr)
-    if at_least is not None and not 0.0 < at_least < np.inf:
+    if at_least is not None and finite_number("at_least", at_least) <= 0.0:
         raise InputError(f"at_least {at_least:g} is not allowed: it must be above 0")
     if top is not None:
         whole_number("top", top, low=1)
     lowest = at_least if at_least is not None else FOUND_FROM if top is None else 1.0
+    check_size(region, *values.shape[1:])
     weights = region_at(region, *values.shape[1:])
     compared = contrast(values, errors, weights)
     chosen = [
@@ -194,7 +204,7 @@ def _measured(
     values = influence_maps(maps)
     if stderr is None:
         return values, None, source
-    errors = finite("stderr", stderr).astype(np.float64)
+    errors = finite("stderr", numbers("stderr", stderr)).astype(np.float64)
     if errors.shape != values.shape:
         raise InputError(f"stderr of shape {errors.shape} do not belong to maps {values.shape}")
     return values, errors, source

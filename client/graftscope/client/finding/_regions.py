@@ -66,6 +66,8 @@ def rectangle_region(
         InputError: If it is not within the image.
     """
     for name, value, low in (
+        ("image_height", image_height, 1),
+        ("image_width", image_width, 1),
         ("top", top, 0),
         ("left", left, 0),
         ("height", height, 1),
@@ -95,8 +97,7 @@ def region_at(region: NDArray[np.generic], height: int, width: int) -> FloatArra
         (h, w): how much of each pixel of the map is inside, 0 to 1.
 
     Raises:
-        InputError: If it is not (H, W) of 0 to 1, of another aspect than the map, or has no
-            inside or no outside.
+        InputError: If it is not (H, W) of 0 to 1, or has no inside or no outside.
     """
     given = np.asarray(region)
     if given.ndim != 2 or given.size == 0 or given.dtype.kind not in "biuf":
@@ -112,7 +113,6 @@ def region_at(region: NDArray[np.generic], height: int, width: int) -> FloatArra
             " (outside) to 1 (inside)",
             field="region",
         )
-    _check_aspect(values, height, width)
     weights = _areas(height, values.shape[0]) @ values @ _areas(width, values.shape[1]).T
     if not 0.0 < weights.sum() < weights.size:
         lacks = "has no inside" if weights.sum() == 0.0 else "is the whole image"
@@ -120,12 +120,24 @@ def region_at(region: NDArray[np.generic], height: int, width: int) -> FloatArra
     return np.clip(weights, 0.0, 1.0)
 
 
-def _check_aspect(region: FloatArray, height: int, width: int) -> None:
-    # The size of a map is rounded to pixels: one more or less is no other picture.
-    if abs(region.shape[0] * width - region.shape[1] * height) > max(region.shape):
+def check_size(region: NDArray[np.generic], height: int, width: int) -> None:
+    """Refuse a region that is of another image than maps of (h, w) pixels.
+
+    A map averages areas of whole pixels, so many a side that none of its own is longer than what
+    was asked for: of which images it can be, its size tells.
+
+    Raises:
+        InputError: If it is.
+    """
+    given = np.shape(region)
+    if len(given) != 2:
+        return  # `region_at` says what a region is.
+    limits = np.arange(1, max(*given, 1) + 1)
+    rows, columns = (-(-size // -(-size // limits)) for size in given)
+    if not ((rows == height) & (columns == width)).any():
         raise InputError(
-            f"a region of {region.shape[0]} x {region.shape[1]} pixels does not belong to maps of"
-            f" {height} x {width}: both must have one aspect",
+            f"a region of {given[0]} x {given[1]} pixels is not of the image, whose maps are"
+            f" {height} x {width}: make it as large as the image",
             field="region",
         )
 

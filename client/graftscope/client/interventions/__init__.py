@@ -18,7 +18,7 @@ from graftscope.client.interventions._actions import (
     StoredLatents,
     Swap,
 )
-from graftscope.client.interventions._edits import Edit, Mask, ModuleOf, Rectangle
+from graftscope.client.interventions._edits import Edit, Mask, ModuleOf, Rectangle, require
 from graftscope.client.interventions._intervention import Intervention
 from graftscope.client.interventions._messages import UNIONS, edits_of, inline, message_of
 
@@ -44,4 +44,5 @@ __all__ = [
     "edits_of",
     "inline",
     "message_of",
+    "require",
 ]

@@ -11,7 +11,15 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from graftscope.client.arrays import ByValue, Latents, finite, finite_number, frozen, latents
+from graftscope.client.arrays import (
+    ByValue,
+    Latents,
+    finite,
+    finite_number,
+    frozen,
+    latents,
+    told,
+)
 from graftscope.client.errors import InputError
 
 _MOST_AXES = 3
@@ -248,7 +256,7 @@ def _amount_words(value: object) -> str:
 def _require_donor(donor: object) -> None:
     if not isinstance(donor, Original2 | StoredLatents | ImageDonor):
         raise InputError(
-            f"donor {donor!r} is of no known kind; there are: Original2(), StoredLatents(...),"
+            f"donor {told(donor)} is of no known kind; there are: Original2(), StoredLatents(...),"
             " ImageDonor(...)"
         )
 

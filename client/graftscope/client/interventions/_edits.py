@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.arrays import ByValue, frozen, module_labels, whole_number
+from graftscope.client.arrays import ByValue, frozen, listed, module_labels, told, whole_number
 from graftscope.client.errors import InputError, UsageError
 from graftscope.client.interventions._actions import (
     Action,
@@ -108,7 +108,7 @@ class Edit(ByValue):
     def __post_init__(self) -> None:
         """Check all of it, and keep copies."""
         if not isinstance(self.layer, str) or not self.layer:
-            raise InputError(f"layer {self.layer!r} is not a name", field="layer")
+            raise InputError(f"layer {told(self.layer)} is not a name", field="layer")
         if (self.channels is None) == (self.module is None):
             raise UsageError(
                 f"say which channels of layer {self.layer!r}: either channels=[...], or"
@@ -142,7 +142,9 @@ class Edit(ByValue):
 def require(name: str, value: object, kinds: tuple[type, ...], allowed: str) -> None:
     """Refuse a value of another kind."""
     if not isinstance(value, kinds):
-        raise InputError(f"{name} {value!r} is of no known kind; allowed: {allowed}", field=name)
+        raise InputError(
+            f"{name} {told(value)} is of no known kind; allowed: {allowed}", field=name
+        )
 
 
 def _places(mask: object) -> NDArray[np.generic]:
@@ -158,7 +160,7 @@ def _places(mask: object) -> NDArray[np.generic]:
 
 def _indices(channels: Iterable[object]) -> tuple[int, ...]:
     """Check channels: integers from 0, none twice; there may be none."""
-    indices = tuple(whole_number("channel", channel) for channel in channels)
+    indices = tuple(whole_number("channel", each) for each in listed("channels", channels))
     repeated = sorted({index for index in indices if indices.count(index) > 1})
     if repeated:
         raise InputError(f"channel {repeated[0]} is named more than once", field="channels")

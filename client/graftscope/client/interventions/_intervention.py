@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.arrays import ByValue, finite_number, write_bytes
+from graftscope.client.arrays import ByValue, file_name, finite_number, listed, write_bytes
+from graftscope.client.arrays import text as checked_text
 from graftscope.client.errors import InputError
 from graftscope.client.interventions._actions import (
     Action,
@@ -114,7 +115,7 @@ class Intervention(ByValue):
 
     def __post_init__(self) -> None:
         """Check that there are edits, and keep them as a tuple."""
-        edits = tuple(self.edits)
+        edits = listed("edits", self.edits)
         if not edits:
             raise InputError("an intervention needs at least one edit", field="edits")
         for edit in edits:
@@ -153,6 +154,7 @@ class Intervention(ByValue):
         Raises:
             InputError: If the model lacks a layer, or a mask does not fit or has nothing inside.
         """
+        require("model", model, (Model,), "a Model, as client.model(...) gives it")
         edits = [fitted_edit(edit, model, at) for at, edit in enumerate(self.edits)]
         return replace(self, edits=edits)
 
@@ -193,15 +195,16 @@ class Intervention(ByValue):
         Raises:
             InputError: If the text is not an intervention's.
         """
-        return cls(read_json(text))
+        return cls(read_json(checked_text("text", text)))
 
     def save(self, path: str | Path) -> None:
         """Write `to_json` to a file.
 
         Raises:
+            InputError: If its name does not end in ``.json``.
             OutputError: If the file cannot be written.
         """
-        write_bytes(path, self.to_json().encode())
+        write_bytes(file_name(path, ".json"), self.to_json().encode())
 
     @classmethod
     def load(cls, path: str | Path) -> "Intervention":
@@ -221,4 +224,4 @@ class Intervention(ByValue):
             NotFoundError: If the file, or one that it names, is not there.
             InputError: If one of them is not what is needed.
         """
-        return cls(read_file(path))
+        return cls(read_file(file_name(path)))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from graftscope.client.arrays import file_name
 from graftscope.client.errors import InputError, NotFoundError
 from graftscope.client.models import ImageFormat
 
@@ -208,7 +209,7 @@ def read_mask(path: str | Path) -> NDArray[np.float64]:
         NotFoundError: If there is no such file.
         InputError: If it is not a readable picture.
     """
-    pixels = read_picture(Path(path)).astype(np.float64) / 255.0  # (H, W, 1 | 3 | 4)
+    pixels = read_picture(file_name(path)).astype(np.float64) / 255.0  # (H, W, 1 | 3 | 4)
     if pixels.shape[-1] == 1:
         return pixels[..., 0]
     opacity = pixels[..., 3] if pixels.shape[-1] == 4 else 1.0

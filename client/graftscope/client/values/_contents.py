@@ -6,11 +6,43 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.arrays import SHOWN_DIGITS, Source
+from graftscope.client.arrays import (
+    SHOWN_DIGITS,
+    Source,
+    finite,
+    influence_maps,
+    module_labels,
+    numbers,
+    told,
+)
+from graftscope.client.errors import InputError
 from graftscope.client.values._execution import Execution
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
+
+
+def checked_labels(name: str, labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Check labels, and keep them as they are."""
+    module_labels(labels)
+    return labels
+
+
+def checked_maps(name: str, maps: NDArray[np.floating] | str) -> NDArray[np.floating] | str:
+    """Check maps, or that it is a name, and keep them as they are."""
+    if not isinstance(maps, str):
+        influence_maps(maps)
+    return maps
+
+
+def checked_products(name: str, products: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Check products: (C, C) finite numbers; they are kept as they are."""
+    array = finite(name, numbers(name, products))
+    if array.ndim != 2 or array.shape[0] != array.shape[1] or array.dtype.kind != "f":
+        raise InputError(
+            f"{name} {told(array)}: they must be (C, C) floating-point numbers", field=name
+        )
+    return products
 
 
 def contents_but(value: object, gathered: type, *names: str) -> dict[str, object]:

@@ -25,6 +25,11 @@ class Method(StrEnum):
         """Whether it groups by `InfluenceResult.products`, not by maps alone."""
         return self in (Method.PCA, Method.SPECTRAL)
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether its seed can matter: agglomerative clustering draws no random numbers."""
+        return self is not Method.AGGLOMERATIVE
+
 
 GroupingMethod: TypeAlias = Annotated[
     Method,

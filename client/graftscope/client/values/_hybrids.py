@@ -43,7 +43,7 @@ KeepPhoto: TypeAlias = Annotated[
 """Whether photographs are edited too."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class HybridsTask(Checked):
     """Hybrids to make: original 1 with some channels' values from original 2 (Definition 5).
 

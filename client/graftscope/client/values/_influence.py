@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from graftscope.client.arrays import (
     Arrays,
     Axes,
+    By,
     ByValue,
     Checked,
     Flag,
@@ -27,14 +28,16 @@ from graftscope.client.arrays import (
     Whole,
     file_name,
     influence_maps,
+    listed,
     read_about,
     write_saved,
 )
 from graftscope.client.errors import InputError, NotFoundError, UsageError
-from graftscope.client.interventions import Intervention
+from graftscope.client.interventions import Intervention, require
 from graftscope.client.values._contents import (
     FloatArray,
     IntArray,
+    checked_labels,
     contents_but,
     of_older,
     source_of,
@@ -67,7 +70,7 @@ MapSize: TypeAlias = Annotated[
 ]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class InfluenceTask(Checked):
     """Influence maps to compute (section 3.2, equation 3).
 
@@ -101,7 +104,7 @@ class InfluenceTask(Checked):
     model: str
     layer: str = ""
     channels: Annotated[Sequence[int] | None, Several(Whole())] = None
-    labels: NDArray[np.integer] | None = None
+    labels: Annotated[NDArray[np.integer] | None, By(checked_labels)] = None
     pairs: PairCount = 1000
     seed: PairSeed = 0
     first: FirstPair = 0
@@ -128,7 +131,10 @@ class InfluenceTask(Checked):
         """Check the fields, and that maps of one kind are asked for, and where."""
         super().__post_init__()
         if self.interventions is not None:
-            object.__setattr__(self, "interventions", tuple(self.interventions))
+            given = listed("interventions", self.interventions)
+            for each in given:
+                require("intervention", each, (Intervention,), "Intervention(...)")
+            object.__setattr__(self, "interventions", given)
         self._require_one_subject()
         if self.interventions == ():
             raise InputError("no interventions: give at least one", field="interventions")

@@ -68,7 +68,7 @@ _LINE = {
 """The numbers of a regression, as files hold them."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MagnitudeTask(Checked):
     """How much modules change the image as their number grows (section 4.1, Fig. 3).
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from graftscope.client.arrays import (
     Arrays,
     Axes,
+    By,
     Checked,
     Flag,
     Real,
@@ -22,9 +23,16 @@ from graftscope.client.arrays import (
     Whole,
     module_labels,
     taken,
+    whole_number,
 )
-from graftscope.client.errors import InputError
-from graftscope.client.values._contents import FloatArray, IntArray, of_older
+from graftscope.client.errors import InputError, UsageError
+from graftscope.client.values._contents import (
+    FloatArray,
+    IntArray,
+    checked_maps,
+    checked_products,
+    of_older,
+)
 from graftscope.client.values._grouping import GroupingMethod, Method, Percentile, Window
 from graftscope.client.values._influence import InfluenceResult
 
@@ -56,7 +64,7 @@ class Stored:
     array: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ModulesTask(Checked):
     """Modules to find in influence maps (section 3.3).
 
@@ -72,7 +80,7 @@ class ModulesTask(Checked):
         min_purity: Channels of less purity are put into no module, from 0 (all stay) to 1.
     """
 
-    maps: NDArray[np.floating] | str
+    maps: Annotated[NDArray[np.floating] | str, By(checked_maps)]
     k: Annotated[int, Whole(1), Flag("--k", "K", "How many modules, 1 to the number of maps.")] = 3
     method: GroupingMethod = Method.NMF
     seeds: Annotated[
@@ -87,7 +95,7 @@ class ModulesTask(Checked):
     ] = (0,)
     window: Window = 3
     percentile: Percentile = 75.0
-    products: NDArray[np.floating] | None = None
+    products: Annotated[NDArray[np.floating] | None, By(checked_products)] = None
     min_purity: Annotated[
         float,
         Real(0, 1),
@@ -98,6 +106,15 @@ class ModulesTask(Checked):
             "a channel's largest weight; with methods other than nmf always 1.",
         ),
     ] = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that the least purity can act."""
+        super().__post_init__()
+        if self.min_purity > 0 and self.method is not Method.NMF:
+            raise UsageError(
+                f"min_purity {self.min_purity:g} does nothing with method {self.method}, by which"
+                " every channel has purity 1: leave it out, or group by nmf"
+            )
 
     def request(self) -> dict[str, object]:
         """Say it in the contract's fields."""
@@ -154,6 +171,7 @@ class ModulesResult(Saved):
 
     def members(self, module: int) -> tuple[int, ...]:
         """Positions, in the maps that were given, of one module's channels."""
+        module = whole_number("module", module, high=self.k - 1)
         return tuple(np.flatnonzero(self.labels == module).tolist())
 
     def __repr__(self) -> str:

@@ -8,7 +8,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from graftscope import codec
-from graftscope.client.arrays import Checked, Flag, Latents, Names, Whole, finite, latents
+from graftscope.client.arrays import (
+    By,
+    ByValue,
+    Checked,
+    Flag,
+    Latents,
+    Names,
+    Whole,
+    by_name,
+    finite,
+    latents,
+    pictures,
+    told,
+)
 from graftscope.client.errors import InputError, UsageError
 from graftscope.client.models import Input, Model
 
@@ -33,8 +46,8 @@ class Encoded:
     """
 
 
-@dataclass(frozen=True, eq=False)
-class Images:
+@dataclass(frozen=True, eq=False, repr=False)
+class Images(ByValue):
     """Real images, drawn with replacement and passed through the encoder (section 4).
 
     Args:
@@ -43,9 +56,13 @@ class Images:
 
     images: NDArray[np.uint8]
 
+    def __post_init__(self) -> None:
+        """Check the images."""
+        object.__setattr__(self, "images", pictures("images", self.images))
 
-@dataclass(frozen=True, eq=False)
-class LatentPairs:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LatentPairs(ByValue):
     """Exactly these pairs, B of them.
 
     Args:
@@ -68,8 +85,8 @@ class LatentPairs:
             object.__setattr__(self, name, None if given is None else single(name, given))
 
 
-@dataclass(frozen=True, eq=False)
-class ImagePairs:
+@dataclass(frozen=True, eq=False, repr=False)
+class ImagePairs(ByValue):
     """Exactly these pairs of images, through the encoder.
 
     Args:
@@ -84,6 +101,12 @@ class ImagePairs:
     def __len__(self) -> int:
         """How many pairs there are."""
         return len(self.images1)
+
+    def __post_init__(self) -> None:
+        """Check the images."""
+        for name in ("images1", "images2"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, None if given is None else pictures(name, given))
 
 
 Originals: TypeAlias = Prior | Encoded | Images | LatentPairs | ImagePairs
@@ -125,6 +148,7 @@ Shared: TypeAlias = Annotated[
 ]
 FixedInputs: TypeAlias = Annotated[
     Fixed | None,
+    By(by_name),
     Flag(
         "--fix",
         "NAME=VALUE",
@@ -248,7 +272,7 @@ def _require_known(originals: object) -> None:
     kinds = (Prior, Encoded, Images, LatentPairs, ImagePairs)
     if originals is not None and not isinstance(originals, kinds):
         raise InputError(
-            f"originals {originals!r} are of no known kind; there are: "
+            f"originals {told(originals)} are of no known kind; there are: "
             + ", ".join(f"{kind.__name__}(...)" for kind in kinds),
             field="originals",
         )
@@ -280,7 +304,14 @@ def fixed_values(fix: Fixed, model: Model) -> dict[str, NDArray[np.generic]]:
 
 
 def _value(wanted: Input, value: ArrayLike) -> NDArray[np.generic]:
-    array = finite(f"fix {wanted.name!r}", np.asarray(value))
+    try:
+        array = finite(f"fix {wanted.name!r}", np.asarray(value))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"fix {wanted.name!r} {told(value)} is not an array", field="fix"
+        ) from None
     if wanted.distribution == "one_hot" and not array.ndim:
         return _class(wanted, array)
     shape = (1, *wanted.shape)

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from graftscope.client.arrays import (
     Arrays,
     Axes,
+    By,
     Checked,
     Flag,
     Latents,
     Saved,
     Source,
     Whole,
+    pictures,
     taken,
 )
 from graftscope.client.errors import InputError
@@ -38,7 +40,7 @@ _SPREAD = "_log_variance"
 """What a posterior's second array is called after its first, in files."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SamplesTask(Checked):
     """Samples to generate: original 1 of pairs, or what given latents make.
 
@@ -79,7 +81,7 @@ class SamplesTask(Checked):
         return {**said, "samples": Pairs.of(self)}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PosteriorTask(Checked):
     """Images to encode: latents to infer.
 
@@ -90,7 +92,7 @@ class PosteriorTask(Checked):
     """
 
     model: str
-    images: NDArray[np.uint8]
+    images: Annotated[NDArray[np.uint8], By(pictures)]
     precision: WantedPrecision = Precision.FP32
 
     def request(self) -> dict[str, object]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from graftscope.client.arrays import (
     Arrays,
     Axes,
+    By,
     Checked,
     Flag,
     Saved,
@@ -25,12 +26,18 @@ from graftscope.client.arrays import (
     mean_of_known,
     taken,
 )
-from graftscope.client.values._contents import FloatArray, IntArray, of_older
+from graftscope.client.values._contents import (
+    FloatArray,
+    IntArray,
+    checked_maps,
+    checked_products,
+    of_older,
+)
 from graftscope.client.values._grouping import KS_FLAG, Method, Percentile, Window
 from graftscope.client.values._modules import maps_and_products
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StabilityTask(Checked):
     """How far modules depend on which channels they were found in (section 4.1, Fig. 5).
 
@@ -45,7 +52,7 @@ class StabilityTask(Checked):
         products: As of `ModulesTask`.
     """
 
-    maps: NDArray[np.floating] | str
+    maps: Annotated[NDArray[np.floating] | str, By(checked_maps)]
     ks: Annotated[Sequence[int] | None, Several(Whole(2)), KS_FLAG] = None
     methods: Annotated[
         Sequence[Method],
@@ -71,7 +78,7 @@ class StabilityTask(Checked):
     ] = 0
     window: Window = 3
     percentile: Percentile = 75.0
-    products: NDArray[np.floating] | None = None
+    products: Annotated[NDArray[np.floating] | None, By(checked_products)] = None
 
     def request(self) -> dict[str, object]:
         """Say it in the contract's fields."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
-from graftscope.client.arrays import Checked, Flag, Real, Whole
+from graftscope.client.arrays import Checked, Flag, Real, Whole, told
 from graftscope.client.errors import InputError
 from graftscope.client.values._grouping import (
     GroupingMethod,
@@ -93,7 +93,7 @@ class Rule:
         except InputError as error:
             raise InputError(f"{name}: {error}", field=name) from error
         if not isinstance(rule, RelativeError | StableLabels):
-            raise InputError(f"{name} {value!r} is no stopping rule: say {_FORMS}", field=name)
+            raise InputError(f"{name} {told(value)} is no stopping rule: say {_FORMS}", field=name)
         return rule
 
 

@@ -41,7 +41,7 @@ Strengths: TypeAlias = Annotated[
 ]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StripTask(HybridsTask):
     """Hybrids of several strengths to make.
 

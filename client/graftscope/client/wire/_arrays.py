@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from graftscope import codec
+from graftscope.client.arrays import text
 from graftscope.client.errors import InputError, IntegrityError, ReplyError
 from graftscope.client.values import Stored
 from graftscope.v1 import artifact_service_pb2, originals_pb2, tensor_pb2
@@ -90,7 +91,7 @@ class Outbox:
 
 def operation_name(name: str) -> str:
     """Make the contract's form of an operation's name: ``operations/ID``."""
-    if not name.removeprefix("operations/"):
+    if not text("name", name).removeprefix("operations/"):
         raise InputError("the operation's name is empty", field="name")
     return f"operations/{name.removeprefix('operations/')}"
 

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias, get_args
 from google.protobuf.message import Message
 
 from graftscope import codec
+from graftscope.client.arrays import text, told
 from graftscope.client.errors import InputError
 from graftscope.client.interventions import UNIONS as INTERVENTION_UNIONS
 from graftscope.client.values import (
@@ -73,7 +74,7 @@ def request_of(task: AnyTask, outbox: Outbox, *, dry_run: bool = False) -> Any:
     """
     if type(task) not in REQUESTS:
         known = ", ".join(kind.__name__ for kind in REQUESTS)
-        raise InputError(f"{task!r} is no request; there are: {known}")
+        raise InputError(f"{told(task)} is no request; there are: {known}")
     message = REQUESTS[type(task)]()
     said = task.request()
     if "model" in said:
@@ -89,6 +90,6 @@ def request_of(task: AnyTask, outbox: Outbox, *, dry_run: bool = False) -> Any:
 
 def model_name(name: str) -> str:
     """Make the contract's form of a model's name: ``models/NAME``."""
-    if not name.removeprefix("models/"):
+    if not text("model", name).removeprefix("models/"):
         raise InputError("the model's name is empty", field="model")
     return f"models/{name.removeprefix('models/')}"
