@@ -103,6 +103,11 @@ class Flat(Parts):
         return out
 
 
+class FlatDecoder(Decoder):
+    def forward(self, z: Tensor) -> Tensor:
+        return super().forward(z).flatten(1)
+
+
 class Five(Decoder):
     def __init__(self) -> None:
         super().__init__()
@@ -160,6 +165,10 @@ def fixed_batch() -> nn.Module:
 
 def flat() -> nn.Module:
     return filled(Flat())
+
+
+def flat_decoder() -> nn.Module:
+    return filled(FlatDecoder())
 
 
 def five() -> nn.Module:

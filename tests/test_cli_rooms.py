@@ -219,11 +219,21 @@ def test_export_hands_over_its_options(
 ) -> None:
     given = exporting(monkeypatch)
     assert run(["export", "runs/a", "--out", "b"]) == 0
+    unsaid: dict[str, Any] = {
+        "data": None,
+        "encoder": None,
+        "encoder_outputs": [],
+        "encoder_range": None,
+        "encoder_weights": None,
+        "layers": [],
+    }
     plain: dict[str, Any] = {
+        **unsaid,
         "inputs": [],
         "shapes": [],
         "output": None,
         "image_range": None,
+        "image_shape": None,
         "weights": None,
     }
     assert given == {
@@ -238,14 +248,17 @@ def test_export_hands_over_its_options(
     options = ["--name", "faces", "--licence", "CC0", "--overwrite", "--output", "sample"]
     inputs = ["--input", "z=truncated:0.7", "--input", "label=classes:10", "--shape", "z=100,1,1"]
     weights = ["--weights", "w.safetensors", "--range", "-1,1"]
+    weights += ["--image-shape", "1,28,28"]
     assert run(["export", "my.models:make", "--out", "b", *options, *inputs, *weights]) == 0
     capsys.readouterr()
     assert given == {
         "arguments": ("my.models:make", Path("b")),
+        **unsaid,
         "inputs": ["z=truncated:0.7", "label=classes:10"],
         "shapes": ["z=100,1,1"],
         "output": "sample",
         "image_range": (-1.0, 1.0),
+        "image_shape": (1, 28, 28),
         "weights": "w.safetensors",
         "name": "faces",
         "licence": "CC0",

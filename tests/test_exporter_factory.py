@@ -157,6 +157,17 @@ def test_what_a_module_draws_becomes_inputs_of_which_every_sample_has_its_own(
     assert not torch.equal(images(tmp_path, **latents), images(tmp_path, **other))
 
 
+def test_flat_images_of_a_module_are_given_their_shape(tmp_path: Path) -> None:
+    found = export("factory_toys:flat_decoder", tmp_path / "toy", image_shape=(3, 4, 4))
+    assert [layer.name for layer in found.manifest.layers] == ["z", "act"]
+    z = torch.randn(3, 5)
+    with torch.inference_mode():
+        expected = factory_toys.flat_decoder().eval()(z).reshape(3, 3, 4, 4)
+    torch.testing.assert_close(images(tmp_path, z=z), expected)
+    with pytest.raises(SourceError, match=r"which has not the 784 elements a sample of --image"):
+        export("factory_toys:flat_decoder", tmp_path / "no", image_shape=(1, 28, 28))
+
+
 def test_weights_are_loaded_from_a_file(tmp_path: Path) -> None:
     decoder = factory_toys.decoder().eval()
     with torch.no_grad():

@@ -20,7 +20,7 @@ from graftscope.exporter._folder import CARD_FILE, new_folder, require_target
 from graftscope.exporter._input_choices import parse_inputs
 from graftscope.exporter._inputs import constant_names, latent_names
 from graftscope.exporter._layer_choice import LayerChoice, parse_layers
-from graftscope.exporter._options import Options, parse_shapes
+from graftscope.exporter._options import Options, parse_shapes, require_image_shape
 from graftscope.exporter._proof import Proof
 from graftscope.exporter._subject import Agreement, GeneratorSubject
 from graftscope.exporter.errors import SourceError
@@ -62,6 +62,7 @@ def export(
     shapes: Sequence[str] = (),
     output: str | None = None,
     image_range: tuple[float, float] | None = None,
+    image_shape: Sequence[int] | None = None,
     weights: str | Path | None = None,
     encoder: str | Path | None = None,
     encoder_outputs: Sequence[str] = (),
@@ -88,6 +89,8 @@ def export(
         output: Which of several outputs is the image; None takes the only image there is.
         image_range: The least and the largest value of an image's pixel; None takes what the
             graph tells, or guesses it from samples.
+        image_shape: The image's channels, height and width, where the source gives flat images,
+            such as (B, 784): (1, 28, 28).
         weights: Weights for what a factory makes; other sources hold their own. `FILE` or
             `FILE:KEY`, a Safetensors file or one of `torch.save`, and the dictionary in it, or
             what the names of its tensors begin with.
@@ -127,7 +130,12 @@ def export(
         _text(encoder), encoder_outputs, encoder_range, _text(encoder_weights), _text(data)
     )
     options = Options(
-        parse_inputs(inputs), parse_shapes(shapes), output, image_range, _text(weights)
+        parse_inputs(inputs),
+        parse_shapes(shapes),
+        output,
+        image_range,
+        _text(weights),
+        require_image_shape(image_shape),
     )
     report(ExportProgress(ExportStage.TRACING, 0, 1))
     subject = read_subject(str(source), name, licence, options)

@@ -17,6 +17,7 @@ _OPTIONS: Final = {
     "shapes": "--shape",
     "output": "--output",
     "image_range": "--range",
+    "image_shape": "--image-shape",
     "weights": "--weights",
 }
 
@@ -33,6 +34,7 @@ class Options:
         shapes: Shapes behind the batch by the input's name; may be empty.
         output: The output that is the image; None leaves it to the source.
         image_range: The least and the largest value of an image's pixel; None likewise.
+        image_shape: The image's channels, height and width, where the source gives flat ones.
         weights: FILE or FILE:KEY of weights; None where the source holds its own.
     """
 
@@ -41,6 +43,7 @@ class Options:
     output: str | None = None
     image_range: tuple[float, float] | None = None
     weights: str | None = None
+    image_shape: Shape | None = None
 
     def refuse(self, source: str, *options: str) -> None:
         """Refuse what a kind of source has no use for.
@@ -55,6 +58,25 @@ class Options:
         given = [_OPTIONS[name] for name in options if getattr(self, name)]
         if given:
             raise SourceError(f"{', '.join(given)} cannot be given for {source}, which tells it")
+
+
+def require_image_shape(extents: Sequence[int] | None) -> Shape | None:
+    """Return the shape of images as it is given, if it is one.
+
+    Args:
+        extents: Channels, height and width; None where nothing is said.
+
+    Raises:
+        SourceError: If it is no such shape.
+    """
+    if extents is None:
+        return None
+    if len(extents) != 3 or min(extents) < 1 or not {extents[0], extents[2]} & {1, 3, 4}:
+        raise SourceError(
+            f"--image-shape {','.join(map(str, extents))} is no image's; allowed are channels, "
+            "height and width, such as 1,28,28, with 1, 3 or 4 channels, first or last"
+        )
+    return tuple(extents)
 
 
 def parse_shapes(texts: Sequence[str]) -> dict[str, Shape]:

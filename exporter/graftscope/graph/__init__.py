@@ -15,6 +15,7 @@ from graftscope.graph._dither import VARIANTS, dither, rounds
 from graftscope.graph._empty_inputs import without_empty_inputs
 from graftscope.graph._encoder_form import Arrangement, EncoderForm, to_encoder_form
 from graftscope.graph._fitness import refuse_unfit
+from graftscope.graph._flat_image import keep_batch, reshape_output
 from graftscope.graph._float32 import compute_in_float32
 from graftscope.graph._foreign import foreign_operations, refuse_blocks
 from graftscope.graph._free_batch import free_batch
@@ -150,12 +151,14 @@ __all__ = [
     "intervene",
     "is_channels_last",
     "is_tensor",
+    "keep_batch",
     "name_ends",
     "normalise",
     "operation",
     "reduce_effects",
     "refuse_blocks",
     "refuse_unfit",
+    "reshape_output",
     "rounds",
     "scale_instead_of_weights",
     "splice",

@@ -44,6 +44,11 @@ _ALONG_ONE_AXIS: Final = frozenset({"Hardmax", "LogSoftmax", "Softmax"})
 _NORMALISES_LAST: Final = frozenset({"LayerNormalization", "RMSNormalization"})
 
 
+def is_elementwise(node: ir.Node) -> bool:
+    """Tell whether a node works on every element by itself, and broadcasts what it reads."""
+    return operation(node) in _ELEMENTWISE
+
+
 def axis_behind(node: ir.Node, axes: Axes) -> int:
     """Return the batch's axis in what a node computes.
 
@@ -54,7 +59,7 @@ def axis_behind(node: ir.Node, axes: Axes) -> int:
     Raises:
         FixedBatchError: If the node does not keep samples apart, or is not known to.
     """
-    if operation(node) in _ELEMENTWISE:
+    if is_elementwise(node):
         return _broadcast(node, axes)
     if operation(node) in _SAMPLE_BY_SAMPLE:
         return _sample_by_sample(node, axes)

@@ -1,5 +1,6 @@
 """Verbs that make bundles: train, export. They hand over to their rooms and show the progress."""
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -199,6 +200,15 @@ def export(
             "Default: guessed from samples.",
         ),
     ] = None,
+    image_shape: Annotated[
+        str | None,
+        typer.Option(
+            "--image-shape",
+            metavar="C,H,W",
+            help="The image's channels, height and width, where the generator gives it as a row of "
+            "numbers: 1,28,28 for (B, 784).",
+        ),
+    ] = None,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -293,6 +303,7 @@ def export(
             shapes=shapes or [],
             output=output,
             image_range=wide,
+            image_shape=None if image_shape is None else parse_extents(image_shape),
             weights=weights,
             encoder=encoder,
             encoder_outputs=[name for text in encoder_outputs or [] for name in text.split(",")],
@@ -315,6 +326,20 @@ def export(
     say(f"exported {manifest.name} with {count} -> {out}")
     say("")
     say_chain(model_of_manifest(manifest), carried=False)
+
+
+def parse_extents(text: str) -> tuple[int, ...]:
+    """Read whole numbers with commas, as of `--image-shape`.
+
+    Args:
+        text: Such as 1,28,28.
+
+    Raises:
+        InputError: If it is something else.
+    """
+    if not re.fullmatch(r"\d{1,9}(,\d{1,9}){2}", text, re.ASCII):
+        raise InputError(f"--image-shape {text!r} is not three numbers with commas, like 1,28,28")
+    return tuple(map(int, text.split(",")))
 
 
 def parse_range(text: str, option: str = "--range") -> tuple[float, float]:

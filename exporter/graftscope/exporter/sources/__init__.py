@@ -33,7 +33,9 @@ def read_subject(source: str, name: str, licence: str | None, options: Options) 
     """
     path = Path(source)
     if path.is_dir():
-        options.refuse("a checkpoint", "inputs", "shapes", "output", "image_range", "weights")
+        options.refuse(
+            "a checkpoint", "inputs", "shapes", "output", "image_range", "image_shape", "weights"
+        )
         return subject_from_checkpoint(path, name, licence)
     if path.is_file() and path.suffix == ".onnx":
         options.refuse("an ONNX file", "weights")

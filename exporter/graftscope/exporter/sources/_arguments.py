@@ -221,6 +221,7 @@ def _try(made: Made, chosen: Sequence[_Candidate], draw: BatchDraw | None) -> st
         return (
             f"it gives {str(image.dtype).removeprefix('torch.')} of shape {tuple(image.shape)}, "
             f"not images ({_BATCH}, channels, height, width)"
+            + ("; flat ones need --image-shape" if image.dim() in (2, 3) else "")
         )
     return None
 

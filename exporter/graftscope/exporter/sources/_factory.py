@@ -3,6 +3,7 @@
 Weights come from the factory, or from a file.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -39,7 +40,7 @@ def subject_from_factory(source: str, licence: str | None, options: Options) -> 
             not fit, or PyTorch cannot turn it into a graph.
         RandomGraphError: If what it draws by itself cannot become an input.
     """
-    made = make(source)
+    made = replace(make(source), image_shape=options.image_shape)
     notes = (*_unwrapped_notes(made), *_filled(made, options.weights))
     arguments = find_arguments(made, options)
     chosen = make_inputs(arguments.known, arguments.choices)

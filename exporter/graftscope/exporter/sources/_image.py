@@ -82,15 +82,15 @@ def choose_output(graph: ir.Graph, wanted: str | None) -> tuple[str, ...]:
     names = [value.name or "" for value in graph.outputs]
     if wanted is not None and wanted not in names:
         raise SourceError(
-            f"--output {wanted!r} is not among the graph's outputs: {_listed(graph.outputs)}"
+            f"--output {wanted!r} is not among the graph's outputs: {listed(graph.outputs)}"
         )
     given = [value for value in graph.outputs if wanted in (None, value.name)]
-    images = [value for value in given if _may_be_image(value)]
+    images = [value for value in given if may_be_image(value)]
     if not images:
-        raise SourceError(f"this is no generator of images: {_ALLOWED}, not {_listed(given)}")
+        raise SourceError(f"this is no generator of images: {_ALLOWED}, not {listed(given)}")
     if len(images) > 1:
         raise SourceError(
-            f"several outputs may be the image; name one with --output: {_listed(images)}"
+            f"several outputs may be the image; name one with --output: {listed(images)}"
         )
     graph.outputs[:] = images
     if len(names) == 1 or wanted is not None:
@@ -110,7 +110,7 @@ def require_image(value: ir.Value) -> None:
         or dims[1] not in CHANNELS
         or value.dtype is not ir.DataType.FLOAT
     ):
-        raise SourceError(f"this is no generator of images: {_ALLOWED}, not {_listed([value])}")
+        raise SourceError(f"this is no generator of images: {_ALLOWED}, not {listed([value])}")
 
 
 def find_range(
@@ -148,7 +148,7 @@ def find_range(
     return ImageRange(low, high, bounded=False, notes=(guessed, *_left((low, high), images)))
 
 
-def _may_be_image(value: ir.Value) -> bool:
+def may_be_image(value: ir.Value) -> bool:
     """Tell whether nothing that is known of an output keeps it from being an image."""
     if not is_tensor(value) or value.dtype not in _TYPES:
         return False
@@ -160,7 +160,8 @@ def _may_be_image(value: ir.Value) -> bool:
     return any(not isinstance(channels, int) or channels in CHANNELS for channels in ends)
 
 
-def _listed(values: Iterable[ir.Value]) -> str:
+def listed(values: Iterable[ir.Value]) -> str:
+    """Return tensors with their types and shapes, for messages."""
     return ", ".join(
         f"{each.name!r} {each.dtype} {each.shape}"
         if is_tensor(each)

@@ -8,6 +8,7 @@ know ONNX.
 
 import importlib
 import inspect
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -19,8 +20,10 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from graftscope.exporter._options import Shape
 from graftscope.exporter.errors import SourceError, SourceNotFoundError, one_line
 from graftscope.exporter.sources._forms import BatchDraw, Form, argument, parameter_of
+from graftscope.exporter.sources._image import CHANNELS
 from graftscope.exporter.sources._wrapped import unwrapped
 
 _FACTORY: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -51,6 +54,8 @@ class Made:
         keywords: Keyword arguments that the method is always given.
         select: Which part of its result is the image; None if that is all of it.
         wrappers: Classes that were around the module, such as DataParallel; the outermost first.
+        image_shape: The image's channels, height and width, or these with the channels last, where
+            the method gives flat images; else None.
     """
 
     module: nn.Module
@@ -58,6 +63,7 @@ class Made:
     keywords: Mapping[str, object] = field(default_factory=dict)
     select: Selector | None = None
     wrappers: tuple[str, ...] = ()
+    image_shape: Shape | None = None
 
     @property
     def title(self) -> str:
@@ -198,7 +204,18 @@ def _image(made: Made, found: object) -> Tensor:
             f"{made.title} gives {type(found).__name__}, not one tensor; let the factory return "
             "(module, method name, keyword arguments, attribute, key or index of the image)"
         )
-    return found
+    return found if made.image_shape is None else _shaped(made, found, made.image_shape)
+
+
+def _shaped(made: Made, found: Tensor, shape: Shape) -> Tensor:
+    """Return flat images as (B, C, H, W)."""
+    if found.dim() == 0 or math.prod(found.shape[1:]) != math.prod(shape):
+        raise SourceError(
+            f"{made.title} gives shape {tuple(found.shape)}, which has not the {math.prod(shape)} "
+            f"elements a sample of --image-shape {','.join(map(str, shape))}"
+        )
+    image = found.reshape(-1, *shape)
+    return image if shape[0] in CHANNELS else image.permute(0, 3, 1, 2)
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from graftscope.exporter.errors import SourceError
 from graftscope.exporter.progress import quiet
 from graftscope.exporter.sources._constants import fold_constants, fold_shapes
 from graftscope.exporter.sources._first_run import enter_shapes, first_run
-from graftscope.exporter.sources._image import choose_output, find_range, require_image
+from graftscope.exporter.sources._image import find_range, require_image
+from graftscope.exporter.sources._image_shape import choose_image
 from graftscope.exporter.sources._observed import has_free_batch, observe_shapes
 from graftscope.exporter.sources._onnx_file import (
     conversion_of,
@@ -79,7 +80,7 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
     types = compute_in_float32(model)
     quantised = dequantise(model)
     enter_shapes(model.graph.outputs, run)
-    notes = choose_output(model.graph, options.output)
+    form = choose_image(model.graph, options.output, options.image_shape)
     model, left_out = _without_unused(model)
     _fix_shapes(model, options.shapes)
     left_out += tuple(
@@ -89,7 +90,7 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
     choices = {name: each for name, each in options.inputs.items() if name not in numbers}
     refuse_unfit(model)
     known_inputs(model.graph)  # refuses what could not be run to learn shapes
-    alone = run.alone_for(image_of(model.graph).name or "")
+    alone = form.alone or run.alone_for(image_of(model.graph).name or "")
     if alone:
         _hold_at_one(model)
     observe_shapes(model, path)
@@ -107,6 +108,7 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
     image = image_of(model.graph)
     apart = bool(alone or quantised.measured)
     source = file_reference(path, image.name or "", numbers, hold_noise=False, alone=apart)
+    source = form.reference(source)
     found = find_range(
         image,
         options.image_range or ends.range,
@@ -114,6 +116,7 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
     )
     if noise:
         source = file_reference(path, image.name or "", numbers, hold_noise=True, alone=apart)
+        source = form.reference(source)
     changes = (*type_changes(types), *quantisation_changes(quantised), *ends.notes)
     agreement = measure_agreement(
         model,
@@ -133,7 +136,7 @@ def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject
         stored=chosen.stored,
         bounded=found.bounded,
         notes=(
-            *(*notes, *left_out, *_alone_note(alone), *_foreign_note(model.graph), *changes),
+            *(*form.notes, *left_out, *_alone_note(alone), *_foreign_note(model.graph), *changes),
             *(*guessed, *chosen.notes, *found.notes),
         ),
         agreement=ends.agreement(agreement, found.high - found.low),
