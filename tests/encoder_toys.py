@@ -118,6 +118,9 @@ class Linear(nn.Module):
         mean, spread = self.both(x)
         return mean + torch.randn_like(mean) * (spread / 2).exp()
 
+    def drawn(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return (*self.both(x), self.sampled(x))
+
     def conditioned(self, x: Tensor, label: Tensor) -> Tensor:
         return self.both(x)[0] + label
 
@@ -202,6 +205,10 @@ def maps_encoder() -> tuple[object, ...]:
 
 def maps_moments() -> tuple[object, ...]:
     return Maps(), "encode", {"wrapped": False}
+
+
+def drawn() -> tuple[object, ...]:
+    return Linear(), "drawn"
 
 
 def conditioned() -> tuple[object, ...]:

@@ -1,6 +1,7 @@
 """Facts about encoders that are brought along: linear ones, whose encodings are known exactly."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -257,6 +258,18 @@ def test_a_factorys_encoder_gives_what_the_module_gives(
     expected = [part.detach().numpy() for part in encoder_toys.Linear().both(given)]
     for found, part in zip(encoded(tmp_path, given.numpy()), expected[: 1 + both], strict=True):
         close(found, part)
+
+
+def test_a_sample_that_is_given_beside_the_posterior_is_left_out(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"encoder": "encoder_toys:drawn"}
+    with pytest.raises(ExportError, match="'output_0', 'output_1', 'output_2' is the mean of 'z'"):
+        export("factory_toys:decoder", tmp_path / "bundle", **given)
+    given["encoder_outputs"] = ["output_0", "output_1"]
+    export("factory_toys:decoder", tmp_path / "bundle", **given)
+    pixels = torch.rand(3, 3, 4, 4)
+    expected = encoder_toys.Linear().both(pixels)
+    for found, part in zip(encoded(tmp_path, pixels.numpy()), expected, strict=True):
+        close(found, part.detach().numpy())
 
 
 @pytest.mark.parametrize("factory", ["maps_encoder", "maps_moments"])
