@@ -68,9 +68,9 @@ def of_magnitude() -> paper.Magnitude:
 
 
 def of_layer(level: str = "intermediate", count: int = 2) -> paper.LayerStability:
-    names = ("nmf", "kmeans", "pca", "spectral")[:count]
+    names = ("nmf", "kmeans", "pca", "spectral", "agglomerative")[:count]
     chance = np.full((count, 4), 0.3)
-    suggested = np.array([3, 4, 3, 3])[:count]
+    suggested = np.array([3, 4, 3, 3, 4])[:count]
     values = random(count, 4, 20)
     return paper.LayerStability(
         level, np.arange(2, 6), names, values, values - 0.1, chance, suggested
@@ -137,15 +137,15 @@ def of_seams() -> paper.Seams:
 
 
 def of_methods(k: int = 3) -> paper.Methods:
-    layer = of_layer(count=4)
+    layer = of_layer(count=5)
     return paper.Methods(
         layer.k,
         layer.methods,
         layer.consistency,
         layer.chance,
         layer.suggested,
-        random(4, k, 8, 8),
-        np.full((4, k), 21),
+        random(5, k, 8, 8),
+        np.full((5, k), 21),
     )
 
 

@@ -47,7 +47,7 @@ _FLOOR = 0.4
 _ROOM = 0.02
 _PLOT = Box(40, 52, 360, 172)
 _NAMES = 430.0
-_TEMPLATES = 492.0
+_TEMPLATES = 512.0
 _TOP = 23.0
 _BAR = 40.0
 _LARGEST = 56.0
@@ -60,7 +60,7 @@ class LayerStability:
     Args:
         level: Of the layer, or another name of the row.
         k: (n,) numbers of modules.
-        methods: M names out of nmf, kmeans, pca, spectral.
+        methods: M names out of `METHODS`.
         consistency: (M, n, R) share of channels with one label in both runs; NaN where a run did
             not settle.
         cosine: (M, n, R) cosine of matched templates, averaged over modules.
@@ -185,7 +185,7 @@ def draw_methods(
     for index, method in enumerate(methods):
         mark = mark_of(METHODS, method)
         mean = over_repeats(values[index])
-        places = dodged(k.tolist(), index, len(methods), 0.18)
+        places = dodged(k.tolist(), index, len(methods), min(0.18, 0.7 / len(methods)))
         points_with_errors(axes, places, mean, mark)
         chosen = k == suggested[index]
         axes.plot(
@@ -215,7 +215,7 @@ class Methods:
 
     Args:
         k: (n,) numbers of modules.
-        methods: M names out of nmf, kmeans, pca, spectral.
+        methods: M names out of `METHODS`.
         consistency: (M, n, R) share of channels with one label in both runs; NaN where a run did
             not settle.
         chance: (M, n) consistency of permuted labels.
