@@ -21,6 +21,7 @@ from graftscope.exporter._input_choices import parse_inputs
 from graftscope.exporter._inputs import constant_names, latent_names
 from graftscope.exporter._layer_choice import LayerChoice, parse_layers
 from graftscope.exporter._options import Options, parse_shapes, require_image_shape
+from graftscope.exporter._own_names import with_distinct_names
 from graftscope.exporter._proof import Proof
 from graftscope.exporter._subject import Agreement, GeneratorSubject
 from graftscope.exporter.errors import SourceError
@@ -175,6 +176,7 @@ def write_bundle(
         TargetExistsError: If the folder is there and may not be replaced.
     """
     with quiet("onnx_ir"):
+        subject = with_distinct_names(subject)
         cuts, left_out = _cut_all(subject, layers, on_progress)
     manifest = make_manifest(name, subject, cuts)
     with new_folder(out, overwrite=overwrite) as folder:

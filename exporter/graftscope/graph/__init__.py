@@ -11,6 +11,7 @@ It works on graphs alone, with onnx-ir; it must not know torch, gRPC or sessions
 from graftscope.graph._channel_axes import is_channels_last
 from graftscope.graph._cost import Cost, cost_of
 from graftscope.graph._cut import Cut, cut
+from graftscope.graph._distinct_names import OWN, distinct_names
 from graftscope.graph._dither import VARIANTS, dither, rounds
 from graftscope.graph._empty_inputs import without_empty_inputs
 from graftscope.graph._encoder_form import Arrangement, EncoderForm, to_encoder_form
@@ -101,6 +102,7 @@ __all__ = [
     "OPSET_FLOOR",
     "ORIGINAL1",
     "ORIGINAL2",
+    "OWN",
     "PIXEL_MEANS",
     "SAMPLES",
     "SETS",
@@ -135,6 +137,7 @@ __all__ = [
     "cost_of",
     "cut",
     "dequantise",
+    "distinct_names",
     "dither",
     "factor_name",
     "find_layers",

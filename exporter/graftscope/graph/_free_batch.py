@@ -26,6 +26,9 @@ from graftscope.graph.errors import FixedBatchError
 BATCH: Final = "batch"
 """The symbol of the free batch."""
 
+_AXES: Final = frozenset({"channels", "colour", "height", "images", "sets", "width"})
+"""What splicing calls its own axes; ONNX Runtime takes axes of one name for equally long."""
+
 _ASK_FOR_SHAPE: Final = frozenset({"Shape", "Size"})
 
 
@@ -71,7 +74,7 @@ def _batch_of(value: ir.Value) -> int | ir.SymbolicDim:
 def _unify(model: ir.Model) -> None:
     """Call the free batch of all inputs by one name."""
     symbols = {_symbol(value) for value in model.graph.inputs}
-    if len(symbols) == 1 and all(symbol and symbol.isidentifier() for symbol in symbols):
+    if len(symbols) == 1 and all(map(_may_stay, symbols)):
         return
     for value in model.graph.inputs:
         assert value.shape is not None
@@ -81,6 +84,10 @@ def _unify(model: ir.Model) -> None:
     image = image_of(model.graph)
     if image.shape is not None and has_batch_axis(image):
         image.shape = ir.Shape([BATCH, *image.shape[1:]])
+
+
+def _may_stay(symbol: str | None) -> bool:
+    return bool(symbol) and str(symbol).isidentifier() and symbol not in _AXES
 
 
 def _symbol(value: ir.Value) -> str | None:

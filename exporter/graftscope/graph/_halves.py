@@ -22,7 +22,7 @@ from graftscope.graph._tensors import (
     tensor_named,
     tensors_of,
 )
-from graftscope.graph._values import initializer
+from graftscope.graph._values import initializer, insert
 
 
 def upper_half(model: ir.Model, tensors: Sequence[str]) -> ir.Model:
@@ -166,13 +166,10 @@ def _ask_activation_instead(node: ir.Node, activation: ir.Value) -> None:
         initializer(graph, f"{name}_{what}", np.array(each, dtype=np.int64))
         for what, each in numbers.items()
     )
-    shape = ir.node("Shape", [activation], name=f"{name}_shape")
-    batch = ir.node("Gather", [shape.outputs[0], zero], name=f"{name}_batch")
-    whole = ir.node("Concat", [batch.outputs[0], rest], {"axis": 0}, name=f"{name}_whole")
-    part = ir.node("Slice", [whole.outputs[0], *bounds], name=f"{name}_part")
-    made = (shape, batch, whole, part)
-    graph.insert_before(node, made)
-    for each in made:
-        each.outputs[0].name = each.name
-    result.replace_all_uses_with(part.outputs[0], replace_graph_outputs=True)
+    shape = insert(graph, node, ir.node("Shape", [activation]), f"{name}_shape")
+    batch = insert(graph, node, ir.node("Gather", [shape, zero]), f"{name}_batch")
+    joined = ir.node("Concat", [batch, rest], {"axis": 0})
+    whole = insert(graph, node, joined, f"{name}_whole")
+    part = insert(graph, node, ir.node("Slice", [whole, *bounds]), f"{name}_part")
+    result.replace_all_uses_with(part, replace_graph_outputs=True)
     graph.remove(node, safe=True)

@@ -26,22 +26,31 @@ def ints(tape: Tape, values: Sequence[int]) -> ir.Value:
 
 
 def initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
-    """A constant of the graph, under a name that is free."""
+    """A constant of the graph, under that name, numbered where it is not free."""
+    name = free_name(graph, name)
     value = ir.val(name, const_value=ir.tensor(array, name=name))
     graph.register_initializer(value)
     return value
 
 
 def insert(graph: ir.Graph, before: ir.Node, node: ir.Node, name: str) -> ir.Value:
-    """Puts a node before another, both the node and its output named so; returns the output."""
+    """Puts a node before another, both the node and its output named so; returns the output.
+
+    The name is numbered where it is not free.
+    """
+    name = free_name(graph, name)
     graph.insert_before(before, node)
     node.name = node.outputs[0].name = name
     return node.outputs[0]
 
 
 def free_name(graph: ir.Graph, name: str) -> str:
-    """The name, numbered where a tensor has it already."""
+    """The name, numbered where a tensor or a node has it already, be it inside of a branch."""
     taken = {name_of(value) for value in tensors_of(graph)}
+    taken.update(each.name or "" for each in graph)
+    for inner in graph.subgraphs():
+        taken.update(name_of(value) for value in tensors_of(inner))
+        taken.update(each.name or "" for each in inner)
     return _numbered(name, taken) if name in taken else name
 
 

@@ -103,10 +103,16 @@ def _keep_weights(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> list[o
     """Gives these nodes weights of their own, under new names, as they are."""
     kept = {}
     weights = {weight.name: weight for weight in graph.initializer}
+    taken = {x for node in graph.node for x in (*node.input, *node.output)} | set(weights)
     for node in nodes:
         for i, name in enumerate(node.input):
             if name in weights:
                 kept[name] = onnx.TensorProto()
                 kept[name].CopyFrom(weights[name])
-                kept[name].name = node.input[i] = f"{name}.float32"
+                kept[name].name = node.input[i] = _free(f"{name}.float32", taken)
     return list(kept.values())
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, with points behind it where something has it already."""
+    return name if name not in taken else _free(f"{name}.", taken)
