@@ -156,7 +156,8 @@ def _tried(
         except _REFUSALS as error:
             if isinstance(error, SourceError):
                 raise
-            problems.append(f"{type(error).__name__}: {one_line(error)}")
+            kind = "" if isinstance(error, ProofError) else f"{type(error).__name__}: "
+            problems.append(kind + one_line(error))
             continue
         shapes = {
             name: array.shape[1:] for name, array in results.items() if len(array) == _EXAMPLES
