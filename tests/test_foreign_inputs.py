@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pytest
+from PIL import Image
 
 from _cli_shell import Shell, arrays
 from foreign_toys import CONSTANTS, PHOTOGRAPHS, SIGMAS, TEXT, export_foreign, put_photographs
@@ -223,6 +224,36 @@ def test_one_photograph_is_another_whatever_its_size_and_a_batch_of_1_is_freed(
     session = ort.InferenceSession(source, providers=["CPUExecutionProvider"])
     expected = [session.run(None, {"photo": each[None]})[0][0] for each in latents["photo"]]
     np.testing.assert_allclose(generator.generate(latents), expected, atol=2e-6)
+
+
+def test_given_photographs_are_the_originals_of_a_network_from_image_to_image(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_photographs(tmp_path / "photographs")
+    source = save(tmp_path / "paint.onnx", IMAGE_TO_IMAGE, **WEIGHTS)
+    inputs = [f"photo=images:{tmp_path / 'photographs'},-1,1"]
+    export(source, tmp_path / "paint", inputs=inputs)
+    own = np.random.default_rng(9).integers(256, size=(2, 8, 8, 3), dtype=np.uint8)
+    paths = [tmp_path / f"own{number}.png" for number in (1, 2)]
+    for path, pixels in zip(paths, own, strict=True):
+        Image.fromarray(pixels).save(path)
+    session = ort.InferenceSession(source, providers=["CPUExecutionProvider"])
+    planes = (own.transpose(0, 3, 1, 2) / 127.5 - 1).astype(np.float32)
+    first, second = (session.run(None, {"photo": x[None]})[0] for x in planes)
+
+    at = ["--bundle", str(tmp_path / "paint"), "--state", str(tmp_path / "state")]
+    out = tmp_path / "hybrids.npz"
+    layer = ["hybridize", *at, "--layer", "photo", "--channels", "0,1,2", "--out", str(out)]
+    assert run([*layer, "--image1", str(paths[0]), "--image2", str(paths[1])]) == 0
+    found = arrays(out)
+    np.testing.assert_allclose(found["original1"], first, atol=2e-6)
+    np.testing.assert_allclose(found["original2"], second, atol=2e-6)
+    np.testing.assert_allclose(found["hybrid"], second, atol=2e-6)
+
+    out = tmp_path / "samples.npz"
+    drawn = ["generate", *at, "--originals", str(paths[0]), "--count", "2", "--out", str(out)]
+    assert run(drawn) == 0
+    np.testing.assert_allclose(arrays(out)["images"], np.repeat(first, 2, axis=0), atol=2e-6)
 
 
 def test_an_input_without_an_axis_of_samples_is_built_in(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ from graftscope.server.engine._originals import (
     PairSource,
     PriorPairs,
     encode,
+    image_input,
+    photograph_input,
     to_range,
 )
 from graftscope.server.engine._plan import (
@@ -138,8 +140,10 @@ __all__ = [
     "encode",
     "find_bundles",
     "grafting",
+    "image_input",
     "is_plain",
     "open_bundles",
+    "photograph_input",
     "run_in",
     "runs_side_by_side",
     "sampling",

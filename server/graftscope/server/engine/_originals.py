@@ -222,16 +222,48 @@ class ConstrainedPairs:
         return self.source.photographs1(pairs)
 
 
+def photograph_input(generator: Generator) -> bundle_pb2.Input | None:
+    """The input that real images are, in a generator from images to images; None for others.
+
+    It is the only one that takes images, of the size of the generator's own, and there is no
+    encoder whose business they are.
+    """
+    image = generator.manifest.image
+    size = [image.channels, image.height, image.width]
+    taken = [x for x in generator.manifest.inputs if x.HasField("pictures")]
+    if generator.manifest.HasField("encoder") or len(taken) != 1:
+        return None
+    return taken[0] if list(taken[0].shape) == size and taken[0].datatype == "FP32" else None
+
+
+def image_input(generator: Generator) -> str:
+    """Name of the input that images decide, through the encoder or by being it.
+
+    Raises:
+        NotFound: there is none.
+    """
+    direct = photograph_input(generator)
+    return generator.encoder().input if direct is None else direct.name
+
+
 def encode(generator: Generator, images: NDArray[np.uint8]) -> Latents:
-    """Real images to the posterior's mean.
+    """Real images to the posterior's mean, or to the input that takes them as they are.
 
     Args:
-        generator: one with an encoder.
+        generator: one with an encoder, or from images to images.
         images: (B, H, W, c), 0 to 255.
 
     Returns:
-        The encoder's latent input; others are left out.
+        The input that images decide; others are left out.
     """
+    direct = photograph_input(generator)
+    if direct is not None:
+        channels, height, width = direct.shape
+        wanted = direct.pictures
+        form = bundle_pb2.Image(
+            channels=channels, height=height, width=width, low=wanted.low, high=wanted.high
+        )
+        return {direct.name: to_range(images, form)}
     mean, *_ = generator.encode(to_range(images, generator.manifest.image))
     return {generator.encoder().input: mean}
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.server.engine import ORIGINAL2, Generator
+from graftscope.server.engine import ORIGINAL2, Generator, photograph_input
 from graftscope.server.errors import InvalidInput, NotFound
 from graftscope.server.jobs import ArrayRef, DonorSpec, EditSpec, InterventionSpec
 from graftscope.server.rpc._arrays import Arrays
@@ -188,7 +188,7 @@ class InterventionRequests:
 
     async def _image(self, image: tensor_pb2.Array, field: str) -> DonorSpec:
         manifest = self.generator.manifest
-        if not manifest.HasField("encoder"):
+        if not manifest.HasField("encoder") and photograph_input(self.generator) is None:
             raise NotFound(
                 f"model {manifest.name!r} has no encoder, so an image cannot be a donor; "
                 "give the donor's latents",

@@ -16,6 +16,7 @@ from graftscope.server.engine import (
     check_latents,
     check_missing,
     check_names,
+    image_input,
     to_range,
 )
 from graftscope.server.errors import InvalidInput
@@ -125,7 +126,7 @@ class PairRequests:
             InvalidInput: they are not of the generator's size, or do not tell enough.
             NotFound: the array does not exist, or the model has no encoder.
         """
-        encoded = self.generator.encoder().input
+        encoded = image_input(self.generator)
         if optional is not None:
             check_missing(self.generator, {encoded}, field, optional)
         images = await self.arrays.read(message, field)
