@@ -42,6 +42,7 @@ from graftscope.client.arrays._fields import (
     flags,
     rule_of,
 )
+from graftscope.client.arrays._frames import Columns, Tabular, stacked
 from graftscope.client.arrays._frozen import ByValue, frozen
 from graftscope.client.arrays._npz import (
     check_writable,
@@ -77,6 +78,7 @@ __all__ = [
     "ByValue",
     "Check",
     "Checked",
+    "Columns",
     "Flag",
     "Latents",
     "Listed",
@@ -85,6 +87,7 @@ __all__ = [
     "Saved",
     "Several",
     "Source",
+    "Tabular",
     "Whole",
     "Word",
     "annotated",
@@ -119,6 +122,7 @@ __all__ = [
     "read_values",
     "rule_of",
     "source_from_comment",
+    "stacked",
     "switch",
     "taken",
     "text",

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from graftscope.client.arrays import (
     Arrays,
     Axes,
+    Columns,
     Saved,
     Source,
+    Tabular,
     finite,
     finite_number,
     influence_maps,
@@ -41,8 +43,10 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FoundChannels(Saved):
+class FoundChannels(Saved, Tabular):
     """Channels ranked by their influence inside a region over outside, and which were found.
+
+    As a table a row a channel: whether it was found, its score, and what the score is of.
 
     Args:
         labels: (C,) int64: 0 for the channels that were found, -1 for the rest; as modules'
@@ -104,6 +108,17 @@ class FoundChannels(Saved):
                 field="labels",
             )
         return contrast(sums_by_module(self.maps, checked), None, self.region)
+
+    def columns(self) -> Columns:
+        """As `Tabular.columns`."""
+        return {
+            "channel": np.arange(len(self.labels)),
+            "found": self.labels == 0,
+            "score": self.contrast.score,
+            "inside": self.contrast.inside,
+            "outside": self.contrast.outside,
+            "certain": self.contrast.certain,
+        }
 
     def arrays(self) -> Arrays:
         """What a file of modules holds, so that whatever takes one takes this, and the rest.

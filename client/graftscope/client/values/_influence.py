@@ -20,16 +20,19 @@ from graftscope.client.arrays import (
     By,
     ByValue,
     Checked,
+    Columns,
     Flag,
     Names,
     Saved,
     Several,
     Source,
+    Tabular,
     Whole,
     file_name,
     influence_maps,
     listed,
     read_about,
+    stacked,
     write_saved,
 )
 from graftscope.client.errors import InputError, NotFoundError, UsageError
@@ -179,8 +182,11 @@ class InfluenceTask(Checked):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class InfluenceResult(Saved):
+class InfluenceResult(Saved, Tabular):
     """Influence maps (section 3.2, equation 3) of E sets of channels.
+
+    As a table a row a map: its layer, its channel (or module, or intervention in words), and its
+    individual influence, with standard error and share of the range.
 
     Args:
         maps: (E, H, W) float64: mean over pairs of |hybrid - original 1|, averaged over colour.
@@ -257,6 +263,18 @@ class InfluenceResult(Saved):
         """Tell what it is, without its numbers."""
         return f"<InfluenceResult of {self.source}: maps {self.maps.shape}, {self.pairs} pairs>"
 
+    def columns(self) -> Columns:
+        """As `Tabular.columns`."""
+        subject = self.subject.removesuffix("s") or "channel"
+        told = [str(each) for each in self.interventions]
+        return {
+            "layer": np.full(len(self.maps), self.layer),
+            subject: np.array(told) if told else self.channels,
+            "individual": self.individual,
+            "individual_stderr": self.individual_stderr,
+            "individual_share": self.individual_share,
+        }
+
     def arrays(self) -> Arrays:
         """As `Saved.arrays`; interventions as JSON, where the maps are of those."""
         found = super().arrays()
@@ -287,8 +305,10 @@ class InfluenceResult(Saved):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LayersResult(ByValue):
+class LayersResult(ByValue, Tabular):
     """Influence maps of every channel of several layers.
+
+    As a table the rows of each layer's, one below the other.
 
     Args:
         layers: Each layer's, by its name, in the order in which they were asked for.
@@ -297,6 +317,10 @@ class LayersResult(ByValue):
 
     layers: Mapping[str, InfluenceResult]
     operation: str
+
+    def columns(self) -> Columns:
+        """As `Tabular.columns`."""
+        return stacked(each.columns() for each in self.layers.values())
 
     def __getitem__(self, name: str) -> InfluenceResult:
         """Give the maps of a layer by its name."""

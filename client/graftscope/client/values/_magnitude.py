@@ -15,11 +15,13 @@ from graftscope.client.arrays import (
     Arrays,
     Axes,
     Checked,
+    Columns,
     Flag,
     Names,
     Saved,
     Several,
     Source,
+    Tabular,
     Whole,
     taken,
 )
@@ -158,10 +160,11 @@ class Regression:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MagnitudeResult(Saved):
+class MagnitudeResult(Saved, Tabular):
     """How much modules change the image as their number grows (section 4.1, Fig. 3).
 
-    The columns have N rows, one a module of every layer and every number of modules.
+    The columns have N rows, one a module of every layer and every number of modules; as a table
+    those, and individual influence as a share of the range.
 
     Args:
         layers: L layers' names.
@@ -220,6 +223,11 @@ class MagnitudeResult(Saved):
     def __repr__(self) -> str:
         """Tell what it is, without its numbers."""
         return f"<MagnitudeResult of {self.source}: {len(self.k)} modules, {self.method}>"
+
+    def columns(self) -> Columns:
+        """As `Tabular.columns`."""
+        told = {name: getattr(self, name) for name in COLUMNS}
+        return {**told, "individual_share": self.individual_share}
 
     def arrays(self) -> Arrays:
         """As `Saved.arrays`; with both kinds of regression.

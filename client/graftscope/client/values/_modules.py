@@ -15,11 +15,13 @@ from graftscope.client.arrays import (
     Axes,
     By,
     Checked,
+    Columns,
     Flag,
     Real,
     Saved,
     Several,
     Source,
+    Tabular,
     Whole,
     module_labels,
     taken,
@@ -122,8 +124,10 @@ class ModulesTask(Checked):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ModulesResult(Saved):
+class ModulesResult(Saved, Tabular):
     """Modules found in influence maps (section 3.3).
+
+    As a table a row a channel: its module, -1 for none, its purity, and its weight in each.
 
     Args:
         labels: (C,) int64 module of each map; -1 where it belongs to none: its map is flat, or it
@@ -179,6 +183,12 @@ class ModulesResult(Saved):
         source = "given maps" if self.source is None else str(self.source)
         shapes = f"labels {self.labels.shape}, templates {self.templates.shape}"
         return f"<ModulesResult of {source}: {shapes}, {self.method}>"
+
+    def columns(self) -> Columns:
+        """As `Tabular.columns`."""
+        weights = {f"weight_{module}": self.weights[:, module] for module in range(self.k)}
+        channels = np.arange(len(self.labels))
+        return {"channel": channels, "module": self.labels, "purity": self.purity, **weights}
 
     def arrays(self) -> Arrays:
         """As `Saved.arrays`; with the seeds."""

@@ -16,10 +16,12 @@ from graftscope.client.arrays import (
     Axes,
     By,
     Checked,
+    Columns,
     Flag,
     Saved,
     Several,
     Source,
+    Tabular,
     Whole,
     Word,
     deviation_of_known,
@@ -110,8 +112,11 @@ class SuggestedK:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StabilityResult(Saved):
+class StabilityResult(Saved, Tabular):
     """How far modules depend on which channels they were found in (section 4.1, Fig. 5).
+
+    As a table a row a repeat of each method and number of modules: its consistency, its cosine, and
+    the chance of that method and number.
 
     The channels are cut at random into three thirds, and modules are found twice, in two thirds
     that share one.
@@ -187,6 +192,19 @@ class StabilityResult(Saved):
         methods, repeats = ", ".join(self.methods), self.repeats
         numbers = ", ".join(map(str, self.k))
         return f"<StabilityResult of {source}: K {numbers}, {methods}, {repeats} repeats>"
+
+    def columns(self) -> Columns:
+        """As `Tabular.columns`."""
+        shape = self.consistency.shape
+        method, k, repeat = (each.reshape(-1) for each in np.indices(shape))
+        return {
+            "method": np.array(self.methods, np.str_)[method],
+            "k": self.k[k],
+            "repeat": repeat,
+            "consistency": self.consistency.reshape(-1),
+            "cosine": self.cosine.reshape(-1),
+            "chance": self.chance[method, k],
+        }
 
     def arrays(self) -> Arrays:
         """As `Saved.arrays`; with the methods and the suggested numbers of modules."""
