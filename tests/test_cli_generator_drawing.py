@@ -9,6 +9,7 @@ from graftscope.client import LayerKind, Model, TorchHook
 from graftscope.client.cli import run
 from graftscope.client.cli._generator_drawing import PLAIN, draw_chain
 from graftscope.client.cli._output import rounded
+from graftscope.client.cli._torch_code import torch_place
 from graftscope.client.wire import model_from
 from graftscope.v1 import bundle_pb2, model_service_pb2
 
@@ -87,6 +88,20 @@ def test_a_model_says_how_its_inputs_are_drawn_and_what_its_layers_cost() -> Non
     assert [layer.torch_hook for layer in model.layers if layer is not middle] == [None, None]
 
 
+@pytest.mark.parametrize(
+    ("hook", "place"),
+    [
+        (TorchHook("a.b", input=False, call=0), 'returned by "a.b"'),
+        (TorchHook("a.b", input=True, call=1), 'given to "a.b", call 1'),
+        (TorchHook("", input=True, call=0), "given to the model"),
+    ],
+)
+def test_where_pytorch_computes_a_layer_is_what_a_module_returns_or_is_given(
+    hook: TorchHook, place: str
+) -> None:
+    assert torch_place(hook) == place
+
+
 def test_the_chain_leads_from_the_inputs_down_to_the_image() -> None:
     lines = drawn(200)
     assert "parameters" in lines[0]
@@ -103,6 +118,7 @@ def test_the_chain_leads_from_the_inputs_down_to_the_image() -> None:
         "|",
         "* z 128 - - - -",
         f"* {LONG} 64 x 16 x 8 coarse 3.2 k 2.1 M 0.013 12,346",
+        '| returned by "up.1", call 2',
         "| with z, label, /a/quite/long/name/Add_output_0, /another/long/name/Add_output_0",
         "* tokens 196 tokens x 64 - - - -",
         "v image 3 x 256 x 128 0 to 255",

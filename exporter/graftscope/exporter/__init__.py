@@ -9,6 +9,7 @@ It knows PyTorch and ONNX Runtime; it must not know gRPC or the server.
 """
 
 from graftscope.exporter._export import Exported, export
+from graftscope.exporter._torch_generator import torch_generator
 from graftscope.exporter.errors import (
     ExportError,
     ProofError,
@@ -29,4 +30,5 @@ __all__ = [
     "SourceNotFoundError",
     "TargetExistsError",
     "export",
+    "torch_generator",
 ]

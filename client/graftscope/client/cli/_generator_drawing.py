@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from graftscope.client.cli._output import rounded
-from graftscope.client.models import ImageFormat, Input, Layer, LayerKind, Model
+from graftscope.client.cli._torch_code import torch_place
+from graftscope.client.models import ImageFormat, Input, Layer, LayerKind, Model, TorchHook
 
 _GAP = "  "
 _HEADS = ("up", "down", "up", "down")
@@ -42,7 +43,8 @@ def draw_chain(
         model: Which.
         width: Columns of the terminal; names give way where they do not fit.
         glyphs: What to draw with.
-        carried: Whether to list what crosses each cut beside the activation.
+        carried: Whether to list what crosses each cut beside the activation, and where PyTorch
+            computes it, if that is known.
 
     Yields:
         Lines, none wider than `width` unless it is less than about 60.
@@ -54,6 +56,8 @@ def draw_chain(
     yield pen.line()
     for layer in model.layers:
         yield pen.layer(layer)
+        if carried and layer.torch_hook is not None:
+            yield pen.place(layer.torch_hook)
         if carried and layer.carried:
             yield pen.carried(layer)
     yield pen.image(model.image)
@@ -106,6 +110,10 @@ class _Pen:
         row.append(self._aligned(self._costs[layer.name]))
         row.rstrip()
         return row
+
+    def place(self, hook: TorchHook) -> Text:
+        """Where PyTorch computes the layer."""
+        return Text(f"{self._glyphs.line}   {torch_place(hook)}"[: self._width], style="dim")
 
     def carried(self, layer: Layer) -> Text:
         """What crosses the cut beside the layer, as many names as there is room for."""

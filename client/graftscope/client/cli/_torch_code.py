@@ -18,10 +18,13 @@ _HEAD = """\
 #     with graft(donor := []): model({donor})
 #     with graft([], donor, module_{example}): hybrid = model({original})
 # `model(...)` stands for the call that makes an image, be it a method such as model.decode(...).
-{how}def graft(seen, donor=None, channels=()):
+{made}{how}def graft(seen, donor=None, channels=()):
 """
 _NOISE = """\
 # The module draws noise: torch.manual_seed(...) before a run decides it, as for an original's own.
+"""
+_MADE = """\
+# Here: model = graftscope.exporter.torch_generator("{name}")  # or the bundle's folder
 """
 _OUTPUT = """\
     def hook(module, inputs, output):
@@ -77,6 +80,7 @@ def torch_code(model: Model, layer: Layer, modules: Mapping[int, Sequence[int]])
         "shape": f"({', '.join(map(str, ('B', *layer.shape)))})",
         "original": ", ".join(f"{name}_1" for name in given),
         "donor": ", ".join(f"{name}_2" for name in given),
+        "made": _MADE.format(name=model.name) if _was_trained_here(model) else "",
         "how": _NOISE if len(given) < len(model.inputs) else "",
         "example": next(iter(modules), 0),
     }
@@ -84,6 +88,20 @@ def torch_code(model: Model, layer: Layer, modules: Mapping[int, Sequence[int]])
     body = (_INPUT if hook.input else _OUTPUT).format(**facts)
     lists = "\n".join(_listed(index, channels) for index, channels in modules.items())
     return f"{head}{body}\n{lists}"
+
+
+def _was_trained_here(model: Model) -> bool:
+    """Tell whether the exporter can make the module again from the bundle alone."""
+    provenance = model.manifest.get("provenance")
+    settings = provenance.get("settings") if isinstance(provenance, dict) else None
+    return isinstance(settings, dict) and any(key.startswith("architecture.") for key in settings)
+
+
+def torch_place(hook: TorchHook) -> str:
+    """Say where PyTorch computes a layer: what a module returns, or what it is given."""
+    module = f'"{hook.module}"' if hook.module else "the model"
+    place = f"{'given to' if hook.input else 'returned by'} {module}"
+    return f"{place}, call {hook.call}" if hook.call else place
 
 
 def torch_hook(model: Model, layer: Layer) -> TorchHook:
