@@ -191,7 +191,9 @@ Global___Encoded: _TypeAlias = Encoded  # noqa: Y015
 
 @_typing.final
 class Images(_message.Message):
-    """Real images, drawn independently with replacement and encoded to the posterior's mean."""
+    """Real images, drawn independently with replacement and encoded to the posterior's mean. Where there
+    is no encoder and one input takes pictures of the size of the generator's, they are that input.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -241,7 +243,7 @@ Global___LatentPairs: _TypeAlias = LatentPairs  # noqa: Y015
 
 @_typing.final
 class ImagePairs(_message.Message):
-    """Exactly these pairs, through the encoder: (B, H, W, C) UINT8."""
+    """Exactly these pairs, through the encoder or as the input that takes pictures: (B, H, W, C) UINT8."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -50,6 +50,8 @@ class Encoded:
 class Images(ByValue):
     """Real images, drawn with replacement and passed through the encoder (section 4).
 
+    In a network from images to images they are the input itself, as of `ImagePairs`.
+
     Args:
         images: (N, H, W, c) uint8, of the generator's image size.
     """
@@ -88,6 +90,9 @@ class LatentPairs(ByValue):
 @dataclass(frozen=True, eq=False, repr=False)
 class ImagePairs(ByValue):
     """Exactly these pairs of images, through the encoder.
+
+    Where a model has none, and one of its inputs takes images of the size of its own, they are
+    that input.
 
     Args:
         images1: (B, H, W, c) uint8, of the generator's image size.
