@@ -86,7 +86,7 @@ def test_moments_of_other_shapes_are_not_merged() -> None:
 def test_a_batch_with_nan_is_refused_with_its_place() -> None:
     total = np.ones((2, 2, 2))
     total[1, 0, 1] = np.nan
-    with pytest.raises(InvalidInputError, match=r"total has 1 values .* \(nan\) at \(1, 0, 1\)"):
+    with pytest.raises(InvalidInputError, match=r"total: 1 of 8 values .* \(nan\) at \(1, 0, 1\)"):
         MapMoments.from_batch(4, total, np.ones((2, 2, 2)))
 
 

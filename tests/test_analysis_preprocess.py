@@ -84,7 +84,9 @@ def test_a_percentile_out_of_range_is_refused(percentile: float) -> None:
 def test_maps_that_are_not_finite_are_refused_with_their_place(bad: float) -> None:
     maps = random_maps()
     maps[2, 1, 4] = bad
-    with pytest.raises(InvalidInputError, match=r"maps has 1 values .* at \(2, 1, 4\)") as caught:
+    with pytest.raises(
+        InvalidInputError, match=r"maps: 1 of 315 values .* at \(2, 1, 4\)"
+    ) as caught:
         preprocess(maps)
     assert caught.value.field == "maps"
 

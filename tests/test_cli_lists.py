@@ -17,7 +17,17 @@ from graftscope.v1 import analysis_service_pb2
 
 LISTS = {
     *("--channels", "--k", "--layer", "--method", "--share"),
-    *("--clustering-seed", "--bundle", "--fix", "--input", "--intervene", "--set", "--shape"),
+    *("--job-state", "--kind"),  # of jobs
+    *(
+        "--clustering-seed",
+        "--bundle",
+        "--encoder-outputs",
+        "--fix",
+        "--input",
+        "--intervene",
+        "--set",
+        "--shape",
+    ),
     *("--maps", "--modules"),  # of a report
     "--strength",
 }

@@ -380,15 +380,15 @@ def test_bad_shared_and_fixed_inputs_are_refused(
     server: Stubs, asked: originals_pb2.Pairs, told: str, field: str
 ) -> None:
     requests = [
-        hybridize(at("first", 0), model=MODEL, pairs=asked),
-        influence(model=MODEL, layer="first", pairs=asked),
-        generate(model=MODEL, samples=asked),
+        (hybridize(at("first", 0), model=MODEL, pairs=asked), "pairs"),
+        (influence(model=MODEL, layer="first", pairs=asked), "pairs"),
+        (generate(model=MODEL, samples=asked), "samples"),
     ]
-    for request in requests:
+    for request, name in requests:
         refusal = refused(call_for(server, request))
         assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
-        assert re.search(told, refusal.message), refusal
-        assert refusal.field == field
+        assert re.search(told.replace("pairs.", f"{name}."), refusal.message), refusal
+        assert refusal.field == field.replace("pairs.", f"{name}.")
 
 
 def test_magnitude_takes_the_last_maps_by_default(server: Stubs) -> None:
