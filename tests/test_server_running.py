@@ -26,7 +26,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 import graftscope.server
 from graftscope.bundle import BundleError
-from graftscope.client import AsyncClient
+from graftscope.client import AsyncClient, Client
 from graftscope.server import Settings, embedded_server, logs
 from graftscope.server._server import SERVICES, locked_state, running_server
 from graftscope.server.errors import (
@@ -386,3 +386,31 @@ def test_the_packages_example_is_its_public_face() -> None:
         "serve",
     ]
     assert "with embedded_server(" in (graftscope.server.__doc__ or "")
+
+
+def test_debugging_tells_calls_sessions_runs_and_jobs_and_no_password(
+    toy_vae_bundle: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="graftscope.server")
+    monkeypatch.setenv("GRAFTSCOPE_JOBS_URL", f"sqlite:///{tmp_path / 'secret.db'}")
+    with Client(bundles=[toy_vae_bundle], state=tmp_path / "state", workers=1) as client:
+        client.generate("toy-vae", count=3)
+        client.influence("toy-vae", "coarse", [0], pairs=32)
+        with pytest.raises(ValueError, match="nowhere"):
+            client.influence("toy-vae", "nowhere", pairs=32)
+    told = [record.getMessage() for record in caplog.records]
+    for event, *facts in (
+        ("settings", "workers=1"),
+        ("call", "ModelService/Generate", "status='OK'", "ms=", "peer='ipv4:127.0.0.1"),
+        ("call", "AnalysisService/Influence", "status='INVALID_ARGUMENT'", "'nowhere'"),
+        ("session opened", "generator.onnx", "CPUExecutionProvider"),
+        ("run", "tasks=1 samples=3"),
+        ("job runs", "analysis='influence'", "model="),
+        ("job ended", "state='DONE' shards_done=1"),
+    ):
+        found = [line for line in told if line.startswith(f"event='{event}'")]
+        assert any(all(fact in line for fact in facts) for line in found), (event, found)
+    assert not any("secret" in line for line in told)

@@ -86,6 +86,8 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
         ServerError: a missing folder, device or port, or a state folder in use.
         BundleError: a damaged bundle.
     """
+    told = settings.model_dump(mode="json", exclude={"jobs_url"})  # It may hold a password.
+    _log.debug("settings", **told)
     with locked_state(settings.state) as state:
         catalogue = await asyncio.to_thread(_open_catalogue, settings)
         artifacts = ArtifactStore(state / "artifacts")

@@ -8,6 +8,7 @@ or gRPC.
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
@@ -16,6 +17,9 @@ from typing import Any, Generic, TypeVar
 
 from graftscope.server.engine._sessions import Cancellation
 from graftscope.server.engine._turns import Turns
+from graftscope.server.logs import get_logger
+
+_log = get_logger("engine")
 
 Task = TypeVar("Task")
 Ready = TypeVar("Ready")
@@ -124,7 +128,11 @@ class Batching:
     def _serve(self) -> None:
         """Makes what waits until nothing does."""
         while batch := self._next():
+            started_s = time.perf_counter()
             _make(batch)
+            ms = round(1e3 * (time.perf_counter() - started_s), 1)
+            samples = sum(asked.samples for asked in batch)
+            _log.debug("run", tasks=len(batch), samples=samples, ms=ms, waiting=self.waiting)
             _answer(batch)
 
     def _next(self) -> list[_Asked]:

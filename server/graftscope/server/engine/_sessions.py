@@ -4,6 +4,7 @@ Arrays stay on the device between runs. It must not know models or analyses.
 """
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -17,8 +18,12 @@ from graftscope.server.engine._devices import Device, Graph, backends, open_sess
 from graftscope.server.engine._precision import Backend, choose_backends
 from graftscope.server.engine._turns import Turns
 from graftscope.server.errors import Cancelled, Corrupt
+from graftscope.server.logs import get_logger
 
 Feed: TypeAlias = ort.OrtValue | NDArray[np.generic]
+
+
+_log = get_logger("engine")
 
 
 class Cancellation:
@@ -209,7 +214,12 @@ class SessionPool:
         runs = backend or self.device.plain
         with self._lock:
             if (key, runs) not in self._sessions:
+                started_s = time.perf_counter()
                 self._sessions[key, runs] = Session(graph(), runs, self._streams)
+                ms = round(1e3 * (time.perf_counter() - started_s), 1)
+                _log.debug(
+                    "session opened", graph=key, backend=str(runs), ms=ms, open=len(self._sessions)
+                )
                 if len(self._sessions) > self._limit:
                     self._sessions.popitem(last=False)
             self._sessions.move_to_end((key, runs))

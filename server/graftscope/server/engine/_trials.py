@@ -83,7 +83,11 @@ def choose(
         return candidates[0]
 
     def measure(plan: Plan) -> _Measured:
-        return _Measured(plan, seconds_a_pair(trial, plan, clock))
+        measured = _Measured(plan, seconds_a_pair(trial, plan, clock))
+        _log.debug(
+            "plan measured", plan=str(plan), ms_a_pair=round(1e3 * measured.seconds_a_pair, 3)
+        )
+        return measured
 
     first = measure(candidates[0])
     if first.seconds_a_pair * len(trial.pairs) < WORTH_S:

@@ -140,6 +140,7 @@ class Lifecycle:
             live.close()
             return
         ended = await asyncio.to_thread(self.end, job, outcome)
+        _log.debug("job ended", job=job.id, state=ended.state.name, shards_done=ended.shards_done)
         live.publish(replace(live.snapshot, job=ended, eta_s=None, sums=None))
 
     @asynccontextmanager
@@ -156,6 +157,14 @@ class Lifecycle:
     async def _compute(self, live: Live) -> Result:
         job = replace(live.snapshot.job, state=JobState.RUNNING)
         live.set_job(job)
+        _log.debug(
+            "job runs",
+            job=job.id,
+            analysis=job.analysis,
+            model=job.model,
+            shards_done=job.shards_done,
+            shards_total=job.shards_total,
+        )
         await asyncio.to_thread(self._store.update, job)
         spec = parse_spec(job.specification)
         match spec:

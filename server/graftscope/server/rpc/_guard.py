@@ -3,7 +3,12 @@
 It must not know what the methods do.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
 from inspect import isawaitable
@@ -85,10 +90,11 @@ def _unary(
 ) -> Callable[..., Awaitable[Any]]:
     async def guarded(request: Any, context: Context) -> Any:
         context.set_trailing_metadata(_greeting())
-        try:
-            return await inner(read(request), context)
-        except Exception as error:
-            await _abort(error, method, context)
+        with _timed(method, context) as call:
+            try:
+                return await inner(read(request), context)
+            except Exception as error:
+                await _abort(error, call, context)
 
     return guarded
 
@@ -98,16 +104,17 @@ def _stream(
 ) -> Callable[..., AsyncIterator[Any]]:
     async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
         await context.send_initial_metadata(_greeting())
-        try:
-            responses = inner(read(request), context)
-            # grpc allows methods that write their responses themselves; health's Watch does.
-            if isawaitable(responses):
-                await responses
-                return
-            async for response in responses:
-                yield response
-        except Exception as error:
-            await _abort(error, method, context)
+        with _timed(method, context) as call:
+            try:
+                responses = inner(read(request), context)
+                # grpc allows methods that write their responses themselves; health's Watch does.
+                if isawaitable(responses):
+                    await responses
+                    return
+                async for response in responses:
+                    yield response
+            except Exception as error:
+                await _abort(error, call, context)
 
     return guarded
 
@@ -131,12 +138,40 @@ def _read(deserialize: Callable[[bytes], Any], data: bytes) -> Any:
     return request
 
 
-async def _abort(error: Exception, method: str, context: Context) -> None:
+@dataclass
+class _Timed:
+    """A call that is under way, for the log."""
+
+    method: str
+    status: str = "OK"
+    error: str = ""
+
+
+@contextmanager
+def _timed(method: str, context: Context) -> Iterator[_Timed]:
+    """Logs a call once it is over: from where, how long it took, and what came of it."""
+    call, started_s = _Timed(method), time.perf_counter()
+    if not _log.isEnabledFor(logging.DEBUG):
+        yield call
+        return
+    peer = context.peer()  # Now: of a call that is over gRPC may know it no more.
+    try:
+        yield call
+    except asyncio.CancelledError:
+        call.status = "CANCELLED"
+        raise
+    finally:
+        ms = round(1e3 * (time.perf_counter() - started_s), 1)
+        _log.debug("call", **vars(call), ms=ms, peer=peer)
+
+
+async def _abort(error: Exception, call: _Timed, context: Context) -> None:
     if isinstance(error, grpc.aio.AbortError | grpc.RpcError):
         raise error
     code, reason = classify(error)
+    call.status, call.error = code.name, str(error)
     if reason == "INTERNAL":
-        _log.error("unexpected error", method=method, exc_info=error)
+        _log.error("unexpected error", method=call.method, exc_info=error)
     status = rpc_status.to_status(status_of_error(error))
     trailing = (*status.trailing_metadata, *_greeting())
     await context.abort(code, status.details, trailing)
