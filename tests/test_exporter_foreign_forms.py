@@ -11,8 +11,8 @@ from onnx import TensorProto
 from graftscope.bundle import read_bundle
 from graftscope.exporter import Exported, SourceError, export
 from graftscope.exporter._sessions import CpuSession
-from onnx_cases import save
-from onnx_toys import CHAIN, parse
+from onnx_cases import BIAS, FIXED, of_opset, one_sample, save
+from onnx_toys import CHAIN, SKIP, parse
 from whole_graphs import (
     Array,
     bundle_activation,
@@ -208,3 +208,36 @@ def test_another_type_of_image_is_refused_by_its_type(tmp_path: Path) -> None:
     )
     with pytest.raises(SourceError, match=r"an image is float or uint8.*'image' INT32"):
         exported(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", [LAST, BYTES])
+def test_a_batch_of_one_is_made_free_with_channels_last_too(text: str, tmp_path: Path) -> None:
+    path = save(tmp_path / "toy.onnx", one_sample(text), **FIXED, **NUMBERS)
+    export(path, tmp_path / "toy")
+    z = drawn(1)
+    rows = [whole_image(path, {"z": z["z"][i : i + 1]}) for i in range(3)]
+    found = bundle_image(tmp_path / "toy", z).transpose(0, 2, 3, 1)
+    truth = np.concatenate(rows)
+    assert np.abs(found - truth).max() < (1.001 if text is BYTES else CLOSE)
+
+
+@pytest.mark.parametrize("opset", [11, 13, 17])
+def test_float64_of_older_operation_sets_is_evaluated_as_it_is_meant(
+    opset: int, tmp_path: Path
+) -> None:
+    twin = export(save(tmp_path / "twin.onnx", CHAIN, **BIAS), tmp_path / "twin").manifest
+    model = in_type(ir.to_proto(parse(of_opset(CHAIN, opset), **BIAS)), TensorProto.DOUBLE)
+    onnx.save(model, tmp_path / "toy.onnx")
+    manifest = export(tmp_path / "toy.onnx", tmp_path / "toy").manifest
+    assert [each.name for each in manifest.layers] == [each.name for each in twin.layers]
+    # The proof is the fact here: the file, evaluated, gives what the bundle gives.
+    assert not manifest.provenance.HasField("agreement")
+
+
+def test_bfloat16_is_computed_in_float32_with_a_bound_of_its_own(tmp_path: Path) -> None:
+    model = in_type(ir.to_proto(parse(SKIP.replace('"": 20', '"": 22'))), TensorProto.BFLOAT16)
+    onnx.save(model, tmp_path / "toy.onnx")
+    manifest = export(tmp_path / "toy.onnx", tmp_path / "toy").manifest
+    assert [layer.name for layer in manifest.layers] == ["z", "first", "second", "joined"]
+    stated = manifest.provenance.agreement
+    assert 1e-4 < stated.source_found <= stated.source_allowed < 0.2

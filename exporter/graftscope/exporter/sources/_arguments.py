@@ -217,7 +217,8 @@ def _try(made: Made, chosen: Sequence[_Candidate], draw: BatchDraw | None) -> st
         raise
     except Exception as error:  # a user's module may raise anything
         return f"{type(error).__name__}: {one_line(error)}"
-    if image.dim() != 4 or len(image) != _BATCH or not image.is_floating_point():
+    numbers = image.is_floating_point() or image.dtype is torch.uint8
+    if image.dim() != 4 or len(image) != _BATCH or not numbers:
         return (
             f"it gives {str(image.dtype).removeprefix('torch.')} of shape {tuple(image.shape)}, "
             f"not images ({_BATCH}, channels, height, width)"

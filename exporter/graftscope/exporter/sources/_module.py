@@ -56,6 +56,8 @@ class Made:
         wrappers: Classes that were around the module, such as DataParallel; the outermost first.
         image_shape: The image's channels, height and width, or these with the channels last, where
             the method gives flat images; else None.
+        types: Floating-point types that its weights had before they were float32, such as
+            `float16`; empty where they were float32.
     """
 
     module: nn.Module
@@ -64,6 +66,7 @@ class Made:
     select: Selector | None = None
     wrappers: tuple[str, ...] = ()
     image_shape: Shape | None = None
+    types: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -111,8 +114,15 @@ def make(source: str) -> Made:
         raise SourceError(
             f"factory {source!r}: {type(made.module).__name__} has no method {made.method!r}"
         )
+    made = replace(made, types=_other_types(made.module))
     made.module.eval().cpu().float().requires_grad_(False)
     return made
+
+
+def _other_types(module: nn.Module) -> tuple[str, ...]:
+    tensors = (*module.parameters(), *module.buffers())
+    types = {each.dtype for each in tensors if each.is_floating_point()} - {torch.float32}
+    return tuple(sorted(str(each).removeprefix("torch.") for each in types))
 
 
 class MethodModule(nn.Module):

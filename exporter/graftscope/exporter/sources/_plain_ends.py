@@ -123,12 +123,13 @@ def quantisation_changes(found: Dequantised) -> tuple[str, ...]:
     return tuple(f"quantised: computed in float32; {part}" for part in parts)
 
 
-def plain_ends(model: ir.Model) -> Ends:
+def plain_ends(model: ir.Model, *, inputs: bool = True) -> Ends:
     """Bring the image, and images among the inputs, into plain form.
 
     Args:
         model: A generator whose image has a known shape, in float32 or of whole numbers; changed
             in place.
+        inputs: Whether inputs may be turned too; else they stay as they are.
     """
     graph, notes = model.graph, list[str]()
     image = image_of(graph)
@@ -145,11 +146,12 @@ def plain_ends(model: ir.Model) -> Ends:
         image_in_float32(graph)
     if last:
         image_channels_first(graph)
-    inputs = [each for each in graph.inputs if is_channels_last(graph, each, CHANNELS)]
-    for value in inputs:
+    given = graph.inputs if inputs else ()
+    turned = [each for each in given if is_channels_last(graph, each, CHANNELS)]
+    for value in turned:
         notes.append(f"input {value.name!r} {value.shape}: channels last; taken as (B, C, H, W)")
         input_channels_first(graph, value)
-    names = frozenset(str(value.name) for value in inputs)
+    names = frozenset(str(value.name) for value in turned)
     return Ends(names, last, inexact, whole and not inexact, tuple(notes))
 
 
