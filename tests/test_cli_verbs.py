@@ -433,6 +433,7 @@ def test_an_interrupted_wait_says_how_to_go_on(
         (("modules", "--maps", "m.npz", "--model", "toy"), 2, "leave out --model, --layer"),
         (("modules", "--maps", "m.npz", "--dry-run"), 2, "leave out --maps"),
         (("hybridize",), 2, "say which channels"),
+        (("hybridize", "--channels", 1, "--module", 0), 2, "or --modules and --module"),
         (("hybridize", "--channels", "1", "--image1", "a.png"), 2, "--image1 and --image2 go"),
         (("generate",), 2, "say where the samples go: --out FILE.npz or FILE.png"),
         (("encode", "a.png"), 2, "say where the latents go: --out FILE.npz"),

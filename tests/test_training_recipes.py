@@ -88,3 +88,8 @@ def test_none_takes_a_setting_away_where_that_is_allowed() -> None:
 def test_a_wrong_override_is_refused_by_name(override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         apply_overrides(RECIPES["vae-celeba"], [override])
+
+
+def test_a_setting_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(RecipeError, match="setting 'epochs' is given twice; once is allowed"):
+        apply_overrides(RECIPES["vae-celeba"], ["epochs=1", "beta=0.1", "epochs=2"])

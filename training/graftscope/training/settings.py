@@ -26,7 +26,8 @@ def apply_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
             stands for nothing where nothing is allowed.
 
     Raises:
-        RecipeError: If a key does not exist, or its value cannot be read or is not allowed.
+        RecipeError: If a key does not exist or is given twice, or its value cannot be read or is
+            not allowed.
     """
     kinds = _kinds()
     changes: dict[str, object] = {}
@@ -36,6 +37,8 @@ def apply_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
             raise RecipeError(f"{override!r} is not of the form KEY=VALUE")
         if key not in kinds:
             raise RecipeError(f"{key!r} is not a setting; there are: {', '.join(kinds)}")
+        if key in changes:
+            raise RecipeError(f"setting {key!r} is given twice; once is allowed")
         changes[key] = _parse(key, kinds[key], text.strip())
     # All at once, so that settings that fit only together may be changed in any order.
     prefix = f"{_ARCHITECTURE}."
