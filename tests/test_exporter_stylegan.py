@@ -144,6 +144,32 @@ def test_a_switch_is_turned_where_that_changes_nothing(honest: bool) -> None:
     assert generator.synthesis.b4.fused_modconv_default is not honest
 
 
+class ModulatedConv2d(torch.nn.Module):
+    """As ports call it; another module's `fused` is another thing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fused = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if self.fused else x + x
+
+
+class Other(ModulatedConv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if self.fused else x + 1
+
+
+def test_ports_call_the_switch_fused() -> None:
+    module = torch.nn.Sequential(ModulatedConv2d(), Other())
+    made = Made(module)
+    call = MethodModule(made, ("input",))
+    assert scale_maps(made, call, [torch.ones(2, 3, 4, 4)]) == (
+        "fused: switched off, so that maps are scaled instead of weights",
+    )
+    assert [part.fused for part in (module[0], module[1])] == [False, True]
+
+
 def test_a_file_of_one_sample_is_exported_for_any_batch(tmp_path: Path) -> None:
     made, z = make("architectures.stylegan2_fused:truncated"), torch.ones(1, 8)
     call = MethodModule(made, ("z",), {"c": Form.EMPTY})
