@@ -33,8 +33,6 @@ FILES: Final = {
     "dcgan.onnx": "celeba64_dcgan.onnx",
     "cvae.onnx": "mnist_cvae.onnx",
     "wgan.safetensors": "cifar10_wgangp.safetensors",
-    "decoder.onnx": "celeba64_vae_decoder.onnx",
-    "encoder.onnx": "celeba64_vae_encoder.onnx",
 }
 """Files that pages speak of, by their names there, and what they are called in the folder."""
 
