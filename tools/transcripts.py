@@ -3,10 +3,10 @@
     python tools/transcripts.py check [PAGE ...]
     python tools/transcripts.py [PAGE ...]
 
-Of every ``console`` block those lines after ``$`` are run that begin with ``graftscope``, in one
-folder a page and from top to bottom; what follows a line is its output. A line ``...`` stands for
-any lines. Progress and estimates of time are left out. Numbers may differ by 2 % and identifiers
-altogether, since processors and versions do.
+Of every ``console`` block those lines after ``$`` are run that begin with ``graftscope`` or
+``cat``, in one folder a page and from top to bottom; what follows a line is its output. A line
+``...`` stands for any lines. Progress and estimates of time are left out. Numbers may differ by 2 %
+and identifiers altogether, since processors and versions do.
 
 A block of Python whose paragraph begins with its file's name in backquotes is written there first.
 `FILES` names what else a page finds: files that other people published, in the folder that
@@ -65,8 +65,8 @@ class Command:
 
     @property
     def runs(self) -> bool:
-        """Whether it is one of Graftscope's own."""
-        return self.line.startswith("graftscope ")
+        """Whether it is one of Graftscope's own, or shows a file that one wrote."""
+        return self.line.startswith(("graftscope ", "cat "))
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,8 @@ def _close(one: float, other: float) -> bool:
 
 def executed(line: str) -> tuple[str, ...]:
     """Run a command in this process; returns the lines that it says, without progress."""
+    if line.startswith("cat "):
+        return tuple(Path(line.removeprefix("cat ")).read_text(encoding="utf-8").splitlines())
     said = io.StringIO()
     with redirect_stdout(said), redirect_stderr(said):
         run(shlex.split(line)[1:])

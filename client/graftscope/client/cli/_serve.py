@@ -18,6 +18,8 @@ def serve(
     bundles: Annotated[
         list[Path] | None,
         typer.Option(
+            # As other verbs have it, and in the plural, since a server mostly has several.
+            "--bundles",
             "--bundle",
             metavar="PATH",
             help="A bundle, or a folder of bundles; may be repeated. Default: the bundles that "
