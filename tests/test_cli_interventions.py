@@ -106,8 +106,9 @@ def test_influence_of_interventions_is_a_map_each_and_tells_them_again(
     head, columns, *rows = told.splitlines()
     assert head == f"2 maps of 6 x 6, several layers of toy, 3 pairs (encoded) -> {out}"
     assert columns.startswith("intervention")
-    assert "2 channels of conv1: scale by 0" in rows[0]
-    assert "channel 2 of conv1: swap from original 2; channel 5 of conv2" in rows[1]
+    # The strongest first.
+    assert "channel 2 of conv1: swap from original 2; channel 5 of conv2" in rows[0]
+    assert "2 channels of conv1: scale by 0" in rows[1]
     written = arrays(out)
     assert written["maps"].shape == (2, SIDE, SIDE)
     assert [Intervention.from_json(str(each)) for each in written["interventions"]] == [

@@ -5,7 +5,7 @@ of the real recipes.
 """
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -73,6 +73,12 @@ def interrupt_after(step: int) -> Callable[[TrainProgress], None]:
     return on_progress
 
 
+def changed(usual: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """The usual settings, and in place of some of them others."""
+    keyed = {each.partition("=")[0]: each for each in (*usual, *overrides)}
+    return list(keyed.values())
+
+
 def run(
     recipe: str,
     images: Path,
@@ -90,7 +96,7 @@ def run(
         steps=steps,
         seed=seed,
         resume=resume,
-        overrides=(*TINY, *overrides),
+        overrides=changed(TINY, overrides),
         on_progress=on_progress,
     )
     return out

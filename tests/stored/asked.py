@@ -170,6 +170,9 @@ FINISHED: dict[str, Callable[[Names], Task]] = {
 FAILING = frozenset({"no modules"})
 """Those of them that have no answer."""
 
+REFUSED = frozenset({"modules by products"})
+"""Those that the client refuses today: a purity can leave out nothing with that method."""
+
 CANCELLED = InfluenceTask(
     MODEL,
     "intermediate",

@@ -69,13 +69,14 @@ def deadline(timeout_s: float | None) -> float | None:
     """
     if timeout_s is None or (isinstance(timeout_s, float) and timeout_s == math.inf):
         return None
-    if finite_number("timeout_s", timeout_s) >= LONGEST_TIMEOUT_S:
-        return None
-    if timeout_s <= 0:
+    # NaN is no number above 0 either.
+    if not (isinstance(timeout_s, float) and math.isnan(timeout_s)):
+        finite_number("timeout_s", timeout_s)
+    if not timeout_s > 0:
         raise InputError(
             f"timeout_s {timeout_s:g} is not allowed: it must be above 0, or None for no timeout"
         )
-    return timeout_s
+    return None if timeout_s >= LONGEST_TIMEOUT_S else timeout_s
 
 
 @dataclass(frozen=True)

@@ -202,13 +202,14 @@ def _named(name: str) -> Flow[str]:
         NotFoundError: If no ID begins so.
         InputError: If several do.
     """
-    if not name or name.startswith("operations/") or _WHOLE_ID.fullmatch(name):
-        return operation_name(name)
+    whole = operation_name(name)
+    if not name or name == whole or _WHOLE_ID.fullmatch(name):
+        return whole
     try:
-        return (yield from _get(operation_name(name))).name
+        return (yield from _get(whole)).name
     except NotFoundError:
         listed = yield from jobs()
-        found = [each.name for each in listed if each.name.startswith(operation_name(name))]
+        found = [each.name for each in listed if each.name.startswith(whole)]
         if not found:
             raise
     if len(found) > 1:
