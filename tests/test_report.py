@@ -367,7 +367,7 @@ def test_one_channel_one_module_one_grey_pair_makes_a_report(tmp_path: Path) -> 
     words = rendered(make_data(section, pairs=1), tmp_path).words
     assert "Layer /dec/conv.1" in words
     assert "1 of 1 channel" in words
-    assert "From one pair no standard error can be had" in words
+    assert "One pair gives no standard error" in words
     assert "ran with one seed" in words
     assert "nan" not in re.findall(r"[a-z]+", words)
 
