@@ -67,7 +67,7 @@ RankedModulesOption = Annotated[
     typer.Option(
         "--modules",
         metavar="FILE.npz",
-        help="Rank these modules of the same layer too, by the sum of their channels' maps.",
+        help="Also rank these modules of the same layer, by the sum of their channels' maps.",
     ),
 ]
 AtLeastOption = Annotated[
@@ -75,8 +75,8 @@ AtLeastOption = Annotated[
     typer.Option(
         "--at-least",
         metavar="RATIO",
-        help="Found are channels with so many times the influence inside as outside, above 0. "
-        f"Default: {FOUND_FROM:g}, or 1 with --top.",
+        help="Find channels with at least this many times the influence inside as outside, above "
+        f"0. Default: {FOUND_FROM:g}, or 1 with --top.",
     ),
 ]
 TopOption = Annotated[
@@ -87,7 +87,8 @@ DrawingOption = Annotated[
     typer.Option(
         "--picture",
         metavar="FILE.png",
-        help="Draw the region over the mean of all maps and over the sum of the found ones.",
+        help="Draw the region over the mean of all maps and over the sum of the maps that were "
+        "found.",
     ),
 ]
 

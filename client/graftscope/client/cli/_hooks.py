@@ -22,8 +22,8 @@ AsOption = Annotated[
         "--as",
         metavar="torch",
         help="Print the modules as PyTorch code instead: where the layer is in the original "
-        "model, each module's channels, and a hook that swaps them. For generators that came "
-        "from PyTorch.",
+        "model, each module's channels, and a hook that swaps them. For generators that "
+        "were exported from PyTorch.",
     ),
 ]
 StoredOption = Annotated[
@@ -31,7 +31,7 @@ StoredOption = Annotated[
     typer.Option(
         "--modules",
         metavar="FILE.npz",
-        help="With --as: modules that were found before; nothing is computed.",
+        help="With --as: print modules that were found before; nothing is computed.",
     ),
 ]
 

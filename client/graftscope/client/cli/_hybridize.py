@@ -63,7 +63,8 @@ Image1Option = Annotated[
     typer.Option(
         "--image1",
         metavar="PATH",
-        help="Original 1 through the encoder: an image, or a folder or zip, in order of names.",
+        help="Original 1, passed through the encoder: an image, or a folder or zip, in order of "
+        "names.",
         rich_help_panel=PAIRS,
     ),
 ]
@@ -72,7 +73,7 @@ Image2Option = Annotated[
     typer.Option(
         "--image2",
         metavar="PATH",
-        help="Original 2, as many images as --image1. Not needed where --intervene takes nothing "
+        help="Original 2, as many images as --image1. Not needed if --intervene takes nothing "
         "from original 2.",
         rich_help_panel=PAIRS,
     ),

@@ -44,8 +44,8 @@ EachLayerOption = Annotated[
     Flag(
         "--layer",
         "NAME,...",
-        f"{LAYER} Several, with commas or one by one, are computed in one pass; --out maps.npz "
-        "then writes a file a layer: maps.coarse.npz. Default: that of --modules, or else "
+        f"{LAYER} Several, with commas or repeated, are computed in one pass; --out maps.npz "
+        "then writes one file per layer: maps.coarse.npz. Default: that of --modules, or else "
         "intermediate, where the model has levels.",
     ),
 ]
@@ -59,8 +59,8 @@ TopOption = Annotated[
     Flag(
         "--top",
         "N",
-        "Show the N maps of the largest individual influence, and what share of the sum of all "
-        "of them that is. --json and --out have all maps in any case.",
+        "List the N channels with the largest individual influence, and their share of the sum "
+        "over all channels. --json and --out always have all maps.",
     ),
 ]
 

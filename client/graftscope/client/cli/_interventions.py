@@ -23,8 +23,9 @@ InterveneOption = Annotated[
     typer.Option(
         "--intervene",
         metavar="FILE.json",
-        help="What is assigned, at one layer or at several, instead of --layer, --channels and "
-        "--modules: as --save-intervention and reports write it, or written by hand.",
+        help="The intervention to make, at one layer or at several, instead of --layer, "
+        "--channels and --modules: a file that --save-intervention or a report wrote, or "
+        "one written by hand.",
         rich_help_panel=CHANNELS,
     ),
 ]
@@ -34,7 +35,7 @@ EachInterveneOption = Annotated[
         "--intervene",
         metavar="FILE.json",
         help="Maps of interventions, as `graftscope hybridize` takes them, instead of --layer, "
-        "--channels and --modules; may be repeated, a map each.",
+        "--channels and --modules; may be repeated, for one map each.",
         rich_help_panel=CHANNELS,
     ),
 ]
@@ -43,7 +44,7 @@ SaveInterventionOption = Annotated[
     typer.Option(
         "--save-intervention",
         metavar="FILE.json",
-        help="Where the intervention that the options mean is written, with everything inside.",
+        help="Write the intervention that the options describe to this self-contained file.",
         rich_help_panel=CHANNELS,
     ),
 ]

@@ -176,7 +176,7 @@ def build() -> Verbs:
     jobs = typer.Typer(
         name="jobs",
         cls=Verbs,
-        help="Look after the jobs of a server.",
+        help="Manage the jobs of a server.",
         add_completion=False,
         rich_markup_mode="rich",
         context_settings=SETTINGS,

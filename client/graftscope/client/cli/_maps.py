@@ -36,8 +36,8 @@ from graftscope.client.values import (
     StableLabels,
 )
 
-_PAIRS = As(help="Pairs of computed maps, at least 1. Default: 1000.")
-_PAIRS_SEED = As("--pairs-seed", help="Decides the pairs alone, 0 to 4294967295. Default: --seed.")
+_PAIRS = As(help="How many pairs to compute maps from, at least 1. Default: 1000.")
+_PAIRS_SEED = As("--pairs-seed", help="Decides only the pairs, 0 to 4294967295. Default: --seed.")
 
 ComputedAlone: TypeAlias = Annotated[
     Given[InfluenceTask], Offer(without=("products",), changed={"pairs": _PAIRS})
@@ -60,7 +60,7 @@ class MapsOptions:
         typer.Option(
             "--maps",
             metavar="FILE.npz",
-            help="Influence maps as `graftscope influence` wrote them. Default: they are computed, "
+            help="Influence maps as `graftscope influence` wrote them. Default: compute them, "
             "with the options below.",
             rich_help_panel=MAPS,
         ),
@@ -71,7 +71,7 @@ class MapsOptions:
         Flag(
             "--layer",
             "NAME",
-            f"{LAYER} Default: intermediate, where the model has levels.",
+            f"{LAYER} Default: intermediate, if the model has levels.",
             MAPS,
         ),
     ] = None

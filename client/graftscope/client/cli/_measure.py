@@ -34,8 +34,7 @@ def measure(
         typer.Option(
             "--data",
             metavar="PATH",
-            help="The images that it was trained on, with those that were held out; as for "
-            "`train`.",
+            help="The images that it was trained on, including those held out; as for `train`.",
         ),
     ],
     features: Annotated[
@@ -43,9 +42,10 @@ def measure(
         typer.Option(
             "--features",
             metavar="FILE.safetensors",
-            help="The network whose features are compared. It is trained and written where there "
-            "is none, which takes minutes. Name the same file for all generators that you want to "
-            "compare. Default: features.safetensors in CHECKPOINT.",
+            help="The network whose features are compared. If the file does not exist, the "
+            "network is trained and written, which takes minutes. Name the same file for "
+            "all generators that you want to compare. Default: features.safetensors in "
+            "CHECKPOINT.",
         ),
     ] = None,
     labels: Annotated[
@@ -60,7 +60,10 @@ def measure(
     seed: Annotated[
         int,
         typer.Option(
-            "--seed", metavar="N", min=0, help="Of latents, halvings, noise and network, from 0."
+            "--seed",
+            metavar="N",
+            min=0,
+            help="Decides latents, halvings, noise and network, from 0.",
         ),
     ] = 0,
     json: JsonOption = False,

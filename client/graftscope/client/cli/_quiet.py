@@ -24,7 +24,7 @@ QuietOption = Annotated[
         "--quiet",
         "-q",
         metavar="",
-        help="No progress and no notes on standard error: only results, warnings and errors.",
+        help="Print no progress and no notes on standard error, only results, warnings and errors.",
         callback=_take,
         expose_value=False,
     ),

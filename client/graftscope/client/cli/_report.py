@@ -68,7 +68,7 @@ _Maps = Annotated[
         without=("map_size", "products", "until"),
         changed={
             "seed": As(
-                "--pairs-seed", help="Decides the pairs and the samples alone. Default: --seed."
+                "--pairs-seed", help="Decides only the pairs and the samples. Default: --seed."
             )
         },
     ),
@@ -81,9 +81,9 @@ _Grouping = Annotated[
             "k": As(help="How many modules, at least 1."),
             "method": As(metavar="|".join(METHODS), help="How channels are grouped."),
             "seeds": As(
-                help="Of the grouping alone, with commas or one by one: the first one is shown, "
-                "the others tell how far the modules depend on it. Default: --seed and the four "
-                "that follow it.",
+                help="Seeds of the grouping only, with commas or by repeating the option: the "
+                "first one is shown, the others show how much the modules depend on the "
+                "seed. Default: --seed and the four that follow it.",
             ),
         },
     ),

@@ -44,9 +44,9 @@ class GivenOptions:
         Flag(
             "--maps",
             "FILE.npz,...",
-            "Influence maps as `graftscope influence` wrote them, a file a layer, instead of "
-            "computing them. What else the report needs is asked of the same model and the pairs "
-            "that follow.",
+            "Influence maps as `graftscope influence` wrote them, one file for each layer, "
+            "instead of computing them. Everything else is computed with the same model and "
+            "the pairs that follow.",
             MAPS,
         ),
     ] = None
@@ -56,8 +56,8 @@ class GivenOptions:
         Flag(
             "--modules",
             "FILE.npz,...",
-            "Modules as `graftscope modules --maps` found them in those maps, instead of finding "
-            "them; layers without a file get theirs.",
+            "Modules as `graftscope modules --maps` found them in those maps, instead of "
+            "finding them; for layers without a file, modules are found.",
             MAPS,
         ),
     ] = None

@@ -48,9 +48,10 @@ def reproduce(
         typer.Option(
             "--data",
             metavar="PATH",
-            help="Real images as the VAEs' originals, as in the paper: a folder with celeba64.zip "
-            "and cifar10.zip, or one of these; only images that were never trained on are used. "
-            "Default: a Gaussian of encodings stands in for them, and captions say so.",
+            help="Real images as the VAEs' originals, as in the paper: a folder with "
+            "celeba64.zip and cifar10.zip, or one of these; only images that were never "
+            "trained on are used. Default: draw originals from a Gaussian of encodings "
+            "instead; captions say so.",
         ),
     ] = None,
     quick: Annotated[
@@ -64,7 +65,7 @@ def reproduce(
     seed: Annotated[
         int,
         typer.Option(
-            "--seed", metavar="S", min=0, help="Of pairs, groupings and partitions, from 0."
+            "--seed", metavar="S", min=0, help="Decides pairs, groupings and partitions, from 0."
         ),
     ] = 0,
     out: Annotated[

@@ -42,8 +42,8 @@ OriginalsOption = Annotated[
     typer.Option(
         "--originals",
         metavar="prior|encoded|PATH",
-        help="Where latents come from; PATH: images through the encoder (an image, a folder or a "
-        "zip). Default: encoded where the bundle has encodings, else prior.",
+        help="Where latents come from; PATH: images through the encoder (an image, a folder or "
+        "a zip). Default: encoded if the bundle has encodings, else prior.",
     ),
 ]
 LatentsOption = Annotated[

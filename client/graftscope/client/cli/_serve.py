@@ -31,8 +31,8 @@ def serve(
         typer.Option(
             "--listen",
             metavar="HOST:PORT",
-            help="Where to listen: port 0 takes any free one, a port alone is this machine's "
-            "own, and unix:PATH a socket's. Default: 127.0.0.1:50051.",
+            help="Where to listen: HOST:PORT, a port alone for this machine (0 takes any free "
+            "port), or unix:PATH for a socket. Default: 127.0.0.1:50051.",
         ),
     ] = None,
     device: Annotated[
@@ -47,15 +47,15 @@ def serve(
     workers: Annotated[
         int | None,
         Whole(1, 256),
-        Flag("--workers", "N", "Runs side by side, 1 to 256. Default: one a core."),
+        Flag("--workers", "N", "Parallel runs, 1 to 256. Default: one per core."),
     ] = None,
     state: Annotated[
         Path | None,
         typer.Option(
             "--state",
             metavar="DIR",
-            help="Where jobs and results are kept, one server a folder. Default: the user's state "
-            "folder.",
+            help="Where jobs and results are kept; each server needs its own folder. Default: "
+            "the user's state folder.",
         ),
     ] = None,
     log_level: Annotated[

@@ -46,7 +46,7 @@ ModulesLayerOption = Annotated[
     Flag(
         "--layer",
         "NAME",
-        f"{LAYER} Default: that of --modules, or else intermediate, where the model has levels.",
+        f"{LAYER} Default: that of --modules, or else intermediate, if the model has levels.",
     ),
 ]
 
@@ -56,7 +56,7 @@ LayersOption = Annotated[
     Flag(
         "--layer",
         "NAME,...",
-        f"{LAYER} Several with commas or one by one. Default: coarse and intermediate, where the "
+        f"{LAYER} Several with commas or repeated. Default: coarse and intermediate, if the "
         "model has levels.",
     ),
 ]
@@ -67,8 +67,8 @@ SeedOption = Annotated[
     Flag(
         "--seed",
         "S",
-        "Of everything that is drawn, 0 to 4294967295; options named --...-seed set one thing "
-        "apart. Default: 0.",
+        "Decides everything that is drawn at random, 0 to 4294967295; options named --...-seed "
+        "override it for one thing. Default: 0.",
     ),
 ]
 
@@ -78,7 +78,7 @@ OpenOption = Annotated[
 
 DryRunOption = Annotated[
     bool,
-    typer.Option("--dry-run", help="Tell the time and the bytes that it would take, and stop."),
+    typer.Option("--dry-run", help="Print the time and the bytes that it would take, and stop."),
 ]
 
 NpzOption = Annotated[
@@ -106,8 +106,8 @@ class ServerOptions:
         typer.Option(
             "--server",
             metavar="HOST:PORT",
-            help="A running server; a port alone is one of this machine, and unix:PATH a "
-            "socket's. Default: $GRAFTSCOPE_SERVER, or else a server inside this process.",
+            help="A running server: HOST:PORT, a port alone for this machine, or unix:PATH for "
+            "a socket. Default: $GRAFTSCOPE_SERVER, or else a server inside this process.",
             rich_help_panel=SERVER,
         ),
     ] = None
@@ -137,7 +137,7 @@ class ServerOptions:
         Flag(
             "--workers",
             "N",
-            "Runs side by side in the server inside this process, 1 to 256. Default: one a core.",
+            "Parallel runs in the server inside this process, 1 to 256. Default: one per core.",
             SERVER,
         ),
     ] = None
@@ -172,8 +172,8 @@ class ModelOptions:
         typer.Option(
             "--model",
             metavar="NAME",
-            help="The model's name, NAME@DIGEST to insist on one version. Default: the only one "
-            "of the server, or else vae-celeba.",
+            help="The model's name, or NAME@DIGEST for exactly that version. Default: the "
+            "server's only model, or else vae-celeba.",
         ),
     ] = None
 
@@ -198,9 +198,9 @@ class OriginalsOptions:
         typer.Option(
             "--originals",
             metavar="prior|encoded|PATH",
-            help="Latents from the prior, from a Gaussian fitted to encodings of real images, or "
-            "from real images through the encoder (an image, a folder or a zip). Default: encoded "
-            "where the bundle has encodings, else prior.",
+            help="Latents from the prior, from a Gaussian fitted to encodings of real images, "
+            "or from real images through the encoder (an image, a folder or a zip). "
+            "Default: encoded if the bundle has encodings, else prior.",
             rich_help_panel=PAIRS,
         ),
     ] = None
@@ -218,7 +218,7 @@ class OriginalsOptions:
         typer.Option(
             "--latents2",
             metavar="B.npz",
-            help="Original 2 of every pair, as many as --latents1.",
+            help="Original 2 of every pair, with as many samples as --latents1.",
             rich_help_panel=PAIRS,
         ),
     ] = None
@@ -234,7 +234,7 @@ class ChannelOptions:
         Flag(
             "--channels",
             "1,5,9",
-            "Channels of the layer, counted from 0, with commas or one by one.",
+            "Channels of the layer, counted from 0, with commas or by repeating the option.",
             CHANNELS,
         ),
     ] = None

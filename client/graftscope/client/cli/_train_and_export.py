@@ -51,10 +51,12 @@ def train(
     ] = None,
     seed: Annotated[
         int,
-        typer.Option("--seed", metavar="N", min=0, help="Of weights, order and noise, from 0."),
+        typer.Option(
+            "--seed", metavar="N", min=0, help="Decides weights, order and noise, from 0."
+        ),
     ] = 0,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the training that --out holds.")
+        bool, typer.Option("--resume", help="Continue the training in --out.")
     ] = False,
     changes: Annotated[
         list[str] | None,
@@ -159,7 +161,7 @@ def export(
         typer.Option(
             "--licence",
             metavar="TEXT",
-            help="The terms of the training images. Default: those of the recipe's.",
+            help="The terms of the training images. Default: the terms of the recipe's images.",
         ),
     ] = None,
     inputs: Annotated[
@@ -167,14 +169,15 @@ def export(
         typer.Option(
             "--input",
             metavar="NAME=DISTRIBUTION",
-            help="How an input's values come about: normal, normal:MEAN,DEVIATION, "
+            help="How an input's values are drawn: normal, normal:MEAN,DEVIATION, "
             "uniform:LOW,HIGH, truncated:T; choice:0.5,1,80 or choice:1..100 (one of these "
-            "numbers), classes:N (a label, 0 to N - 1), onehot:N (the same as 1 among zeros); "
-            "constant:NUMBER or constant:FILE (the same in every sample), file:FILE (one of its "
-            "rows each sample; FILE: .npz or .npy), images:FOLDER,LOW,HIGH (an image of a folder "
-            "or zip, black as LOW and white as HIGH). Of a PyTorch method: styles.0=normal is the "
-            "first of a list, n=count the number of samples. May be repeated. Default: guessed "
-            "where the graph tells.",
+            "numbers), classes:N (a label, 0 to N - 1), onehot:N (the same as 1 among "
+            "zeros); constant:NUMBER or constant:FILE (the same in every sample), "
+            "file:FILE (one of its rows each sample; FILE: .npz or .npy), "
+            "images:FOLDER,LOW,HIGH (an image of a folder or zip, black as LOW and white "
+            "as HIGH). Of a PyTorch method: styles.0=normal is the first of a list, "
+            "n=count the number of samples. May be repeated. Default: guessed where the "
+            "graph tells.",
         ),
     ] = None,
     shapes: Annotated[
@@ -205,8 +208,8 @@ def export(
         typer.Option(
             "--image-shape",
             metavar="C,H,W",
-            help="The image's channels, height and width, where the generator gives it as a row of "
-            "numbers: 1,28,28 for (B, 784).",
+            help="The image's channels, height and width, if the generator returns it as a row "
+            "of numbers: 1,28,28 for (B, 784).",
         ),
     ] = None,
     weights: Annotated[
@@ -214,9 +217,9 @@ def export(
         typer.Option(
             "--weights",
             metavar="FILE[:KEY]",
-            help="Weights for the PyTorch module: .safetensors, or a .pt, .pth or .ckpt file, of "
-            "which only tensors are read. KEY: the dictionary in it that is meant, such as g_ema, "
-            "or what the names of its tensors begin with. Default: the one that fits.",
+            help="Weights for the PyTorch module: .safetensors, or a .pt, .pth or .ckpt file, "
+            "from which only tensors are read. KEY: a dictionary in the file, such as "
+            "g_ema, or the prefix of its tensors' names. Default: the one that fits.",
         ),
     ] = None,
     encoder: Annotated[
@@ -225,9 +228,10 @@ def export(
             "--encoder",
             metavar="SOURCE",
             help="The encoder that belongs to the generator: an .onnx file, or "
-            "package.module:function as of SOURCE. It takes one input, images of the generator's "
-            "size, and gives the posterior's mean, or mean and log-variance (two outputs, or one "
-            "twice as wide); which was taken for which is said. A checkpoint brings its own.",
+            "package.module:function as for SOURCE. It takes one input, images of the "
+            "generator's size, and gives the posterior's mean, or mean and log-variance "
+            "(two outputs, or one twice as wide); a line says which output was taken for "
+            "which. A checkpoint brings its own.",
             rich_help_panel=ENCODER,
         ),
     ] = None,
@@ -236,10 +240,10 @@ def export(
         typer.Option(
             "--data",
             metavar="PATH",
-            help="Photographs whose encodings' mean and covariance become the bundle's originals "
-            "(--originals encoded): a folder or zip of images, an .npz or hf:DATASET_ID. Each is "
-            "cut to its centre in the image's proportions and resized (Lanczos), as `graftscope "
-            "encode` does it.",
+            help="Photographs whose encodings' mean and covariance become the bundle's "
+            "originals (--originals encoded): a folder or zip of images, an .npz or "
+            "hf:DATASET_ID. Each is cropped to its centre in the image's proportions and "
+            "resized (Lanczos), as in `graftscope encode`.",
             rich_help_panel=ENCODER,
         ),
     ] = None,
@@ -248,8 +252,8 @@ def export(
         typer.Option(
             "--encoder-outputs",
             metavar="MEAN[,LOG_VARIANCE]",
-            help="The encoder's outputs that are meant, where names and shapes do not tell; with "
-            "commas or one by one.",
+            help="Which of the encoder's outputs to use, if names and shapes do not tell; with "
+            "commas or by repeating the option.",
             rich_help_panel=ENCODER,
         ),
     ] = None,
@@ -258,7 +262,7 @@ def export(
         typer.Option(
             "--encoder-range",
             metavar="LOW,HIGH",
-            help="Between which values the encoder expects pixels; images are rescaled inside its "
+            help="The range in which the encoder expects pixels; images are rescaled inside its "
             "graph. Default: the generator's range.",
             rich_help_panel=ENCODER,
         ),
@@ -268,7 +272,7 @@ def export(
         typer.Option(
             "--encoder-weights",
             metavar="FILE[:KEY]",
-            help="Weights for the PyTorch encoder, as --weights; may be the same file.",
+            help="Weights for the PyTorch encoder, like --weights; may be the same file.",
             rich_help_panel=ENCODER,
         ),
     ] = None,
@@ -277,13 +281,13 @@ def export(
         typer.Option(
             "--layer",
             metavar="N|NAME,...",
-            help="Which layers: a number takes as many, evenly from the latents to the image; "
-            "names or patterns such as 'up.*' take those. May be repeated. Default: all, which "
-            "takes long where there are hundreds.",
+            help="Which layers to keep: a number keeps that many, spread evenly from the "
+            "latents to the image; names or patterns such as 'up.*' keep those. May be "
+            "repeated. Default: all, which takes long if there are hundreds.",
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a bundle that is there already.")
+        bool, typer.Option("--overwrite", help="Replace an existing bundle.")
     ] = False,
     json: JsonOption = False,
 ) -> None:

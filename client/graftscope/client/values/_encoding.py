@@ -39,8 +39,8 @@ WantedEncoding: TypeAlias = Annotated[
     Flag(
         "--encoding",
         "png|webp",
-        "Have the server encode the images, 8 bits a channel without loss, and write each as "
-        "a file into the folder --out.",
+        "Have the server encode the images losslessly, with 8 bits per channel, and write each "
+        "as a file into the folder --out.",
     ),
 ]
 """A format of files, or None for arrays."""

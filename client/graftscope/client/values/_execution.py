@@ -34,9 +34,9 @@ WantedPrecision: TypeAlias = Annotated[
     Flag(
         "--precision",
         "fp32|bf16|tf32|fp16|auto",
-        "Of the arithmetic. bf16: processors with AMX, through OpenVINO; tf32, fp16: CUDA; "
-        "auto: the fastest whose influences are within 2 % of float32, half of them within 0.5 %. "
-        "The reply says what ran and how far it is from float32.",
+        "The precision of the arithmetic. bf16: processors with AMX, through OpenVINO; tf32, "
+        "fp16: CUDA; auto: the fastest whose influences are within 2 % of float32, half of "
+        "them within 0.5 %. The reply says what ran and how far it is from float32.",
     ),
 ]
 """What may be asked for."""

@@ -44,7 +44,7 @@ GroupingMethod: TypeAlias = Annotated[
 GroupingSeed: TypeAlias = Annotated[
     int,
     Whole(),
-    Flag("--clustering-seed", "S", "Of the grouping alone, 0 to 4294967295. Default: --seed."),
+    Flag("--clustering-seed", "S", "Decides only the grouping, 0 to 4294967295. Default: --seed."),
 ]
 KS_FLAG = Flag(
     "--k",

@@ -33,11 +33,11 @@ KeepPhoto: TypeAlias = Annotated[
     Flag(
         "--keep-photo",
         "",
-        "Also give the edited photograph: photograph 1 + (hybrid - original 1). Original 1 is the "
-        "photograph's reconstruction; what the hybrid changes of it is added to the photograph, "
-        "which keeps all that the generator cannot draw. The sum is clipped to the range of "
-        "images, and it is said how much was. Original 1 must be a photograph: --image1, or "
-        "--originals PATH.",
+        "Also give the edited photograph: photograph 1 + (hybrid - original 1). Original 1 is "
+        "the photograph's reconstruction; the change that the hybrid makes to it is added to "
+        "the photograph, which keeps all that the generator cannot draw. The sum is clipped to "
+        "the range of images, and it is said how much was. Original 1 must be a photograph: "
+        "--image1, or --originals PATH.",
     ),
 ]
 """Whether photographs are edited too."""

@@ -118,8 +118,8 @@ class InfluenceTask(Checked):
         Flag(
             "--products",
             "",
-            "Compute the products of every two channels' effects too, in the same pair: what the "
-            "methods pca and spectral group by.",
+            "Also compute the products of every two channels' effects in the same pair, which "
+            "the methods pca and spectral need.",
         ),
     ] = False
     interventions: Sequence[Intervention] | None = None

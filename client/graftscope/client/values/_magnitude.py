@@ -102,7 +102,8 @@ class MagnitudeTask(Checked):
         Flag(
             "--layer",
             "NAME,...",
-            "Layers' or levels' names, with commas or one by one. Default: the last three.",
+            "Names of layers or levels, with commas or by repeating the option. Default: the "
+            "last three.",
         ),
     ] = None
     ks: Annotated[Sequence[int] | None, Several(Whole(1)), KS_FLAG] = None
@@ -115,7 +116,7 @@ class MagnitudeTask(Checked):
         Flag(
             "--pairs-seed",
             "S",
-            "Decides the pairs alone, 0 to 4294967295. Default: --seed.",
+            "Decides only the pairs, 0 to 4294967295. Default: --seed.",
             PAIRS,
         ),
     ] = 0

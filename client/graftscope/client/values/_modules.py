@@ -91,8 +91,9 @@ class ModulesTask(Checked):
         Flag(
             "--clustering-seed",
             "S,...",
-            "Of the grouping alone, 0 to 4294967295. Several with commas or one by one: the first "
-            "gives the modules, the others tell how far they depend on it. Default: --seed.",
+            "Decides only the grouping, 0 to 4294967295. Give several with commas or by "
+            "repeating the option: the first gives the modules, the others show how much they "
+            "depend on the seed. Default: --seed.",
         ),
     ] = (0,)
     window: Window = 3
@@ -104,8 +105,9 @@ class ModulesTask(Checked):
         Flag(
             "--min-purity",
             "P",
-            "Put channels of less purity into no module, 0 (all stay) to 1. Purity: the share of "
-            "a channel's largest weight; with methods other than nmf always 1.",
+            "Leave channels of lower purity out of all modules, from 0 (none left out) to 1. "
+            "Purity: a channel's largest weight divided by the sum of its weights; with "
+            "methods other than nmf always 1.",
         ),
     ] = 0.0
 

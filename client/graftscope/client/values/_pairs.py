@@ -146,8 +146,8 @@ Shared: TypeAlias = Annotated[
     Flag(
         "--share",
         "label,noise",
-        "Inputs of which original 2 takes original 1's value, with commas: with the class "
-        "label among them, both originals are of one class.",
+        "Inputs for which original 2 takes original 1's value, with commas: name the class "
+        "label to keep both originals in one class.",
         PAIRS,
     ),
 ]
@@ -158,7 +158,7 @@ FixedInputs: TypeAlias = Annotated[
         "--fix",
         "NAME=VALUE",
         "An input that is the same in every sample; may be repeated. VALUE: a number, or an "
-        "array in FILE.npy or FILE.npz. label=3 makes all samples of class 3, also where labels "
+        "array in FILE.npy or FILE.npz. label=3 gives all samples class 3, also where labels "
         "are one-hot.",
         PAIRS,
         repeated=True,
@@ -169,10 +169,10 @@ Stratified: TypeAlias = Annotated[
     Flag(
         "--stratified",
         "",
-        "Spread every 32 pairs evenly over each dimension of the latents. Each pair by itself "
-        "is distributed as ever, but the same error takes fewer of them: about 0.4 as many for "
+        "Spread every 32 pairs evenly over each dimension of the latents. Each single pair "
+        "is distributed as before, but the same error needs fewer: about 0.4 times as many for "
         "individual influences of the VAE that ships. Use it for latents from the prior or from "
-        "encodings; not for real images. --pairs is a multiple of 32 then (default: "
+        "encodings; not for real images. --pairs must be a multiple of 32 (default: "
         f"{STRATIFIED_PAIRS}), and standard errors are those of means over 32 pairs: ask for 256 "
         "pairs or more where they matter.",
         PAIRS,

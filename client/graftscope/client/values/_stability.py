@@ -62,7 +62,7 @@ class StabilityTask(Checked):
         Flag(
             "--method",
             "METHOD,...",
-            f"How channels are grouped: {', '.join(Method)}. Several are compared on the "
+            f"How channels are grouped: {', '.join(Method)}. Several methods are compared on the "
             "same thirds. pca and spectral need maps with --products.",
         ),
     ] = (Method.NMF, Method.KMEANS)
@@ -75,7 +75,7 @@ class StabilityTask(Checked):
         Flag(
             "--cut-seed",
             "S",
-            "Of the cuts, and of the grouping in them, alone, 0 to 4294967295. Default: --seed.",
+            "Decides only the cuts and the grouping in them, 0 to 4294967295. Default: --seed.",
         ),
     ] = 0
     window: Window = 3

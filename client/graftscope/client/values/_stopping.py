@@ -103,10 +103,11 @@ StoppingRule: TypeAlias = Annotated[
     Flag(
         "--until",
         "se=0.02|stable",
-        "Stop before --pairs, which then is the maximum. se=0.02: as soon as the standard "
-        "error of every individual influence is at most 2% of it; flat maps are left out. stable: "
-        "as soon as modules have stayed the same over the last half of the pairs; "
-        "stable,k=4,method=kmeans says which modules. The same pair ends it, however many workers.",
+        "Stop before --pairs, which is then the maximum. se=0.02: as soon as the standard "
+        "error of every individual influence is at most 2% of it; flat maps are left out. "
+        "stable: as soon as modules have stayed the same over the last half of the pairs; "
+        "stable,k=4,method=kmeans says which modules. The same pair ends it, however many "
+        "workers.",
         PAIRS,
     ),
 ]

@@ -33,10 +33,11 @@ Strengths: TypeAlias = Annotated[
     Flag(
         "--strength",
         "S,S,...",
-        "Hybrids of these strengths instead, with commas or one by one: 0 is original 1, 1 the "
-        "hybrid, between them the channels are blended, and outside extrapolated, -10 to 10. --out "
-        "FILE.png shows them side by side, FILE.gif and FILE.webp one after the other; what leaves "
-        "the image's range is clipped there, not in FILE.npz. Default: the hybrid alone.",
+        "Make hybrids of these strengths, -10 to 10, with commas or by repeating the option: 0 "
+        "is original 1, 1 the hybrid; between them the channels are blended, outside they are "
+        "extrapolated. --out FILE.png shows them side by side, FILE.gif and FILE.webp one "
+        "after the other; what leaves the image's range is clipped there, not in FILE.npz. "
+        "Default: the hybrid alone.",
     ),
 ]
 
