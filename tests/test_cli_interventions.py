@@ -201,7 +201,7 @@ GIVEN = ("--intervene", "i.json")
         (
             ("generate", "--latents", "a.npz", "--fix", "z=1", "--out", "s.npz"),
             2,
-            "--latents are all the samples, with every input: leave out --fix",
+            "--latents already gives all the samples, with every input: leave out --fix",
         ),
     ],
 )

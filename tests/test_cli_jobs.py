@@ -98,7 +98,7 @@ def test_an_id_that_several_begin_with_is_refused_with_the_candidates(
 ) -> None:
     code, line = named.refused("jobs", verb, "7")
     assert code == InputError.exit_code
-    assert "job '7' is the beginning of 2 IDs: 71aa, 72bb; say more of it" in line
+    assert "job '7' is the beginning of 2 IDs: 71aa, 72bb; give more of its characters" in line
     assert len(named.json("jobs", "list", "--job-state", "done")["jobs"]) == 3
 
 

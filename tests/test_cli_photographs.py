@@ -132,7 +132,7 @@ def test_the_file_of_an_edited_photograph_is_its_array_in_8_bits(
 
 
 def test_only_photographs_can_be_kept(client: Client, toy_server: Stubs) -> None:
-    with pytest.raises(UsageError, match="there is no photograph to keep: originals 1 must be"):
+    with pytest.raises(UsageError, match="there is no photograph to keep: original 1 must be"):
         client.hybridize(VAE, LAYER, E, pairs=2, keep_photo=True)
     request = hybridize(edit(channels=channels(0)), keep_photo=True)
     with pytest.raises(Exception, match="keep_photo adds what changes to photographs, and orig"):

@@ -101,7 +101,7 @@ def changed(path: Path, **fields: Any) -> Path:
         (lambda path: changed(path, seed=None), "does not say which pairs its maps are of"),
         (lambda path: changed(path, originals="images"), "with --originals PATH"),
         (lambda path: changed(path, originals="latents"), "with --latents1 and --latents2"),
-        (lambda path: changed(path, fixed=("z",)), "say it with --fix z=VALUE"),
+        (lambda path: changed(path, fixed=("z",)), "give it with --fix z=VALUE"),
         (lambda path: changed(path, model="other"), "which this server does not have"),
         (lambda path: path.with_name("none.npz"), "there is no file"),
         (lambda path: f"{path},{changed(path)}", "are both of layer 'conv1'"),

@@ -299,7 +299,7 @@ def test_serve_leaves_to_the_server_what_is_not_given(
     assert run(["serve", *options, "--device", "cuda", "--log-level", "debug"]) == 0
     assert capsys.readouterr().err.splitlines() == [
         "serving at 127.0.0.1:6",
-        "stopped; jobs that were running go on at the next start",
+        "stopped; jobs that were running continue at the next start",
     ]
 
 
@@ -317,7 +317,7 @@ def test_what_runs_and_where_a_server_serves_are_said_once_at_the_default_log_le
     assert process.returncode == 0
     assert "device cpu: fp32 (CPUExecutionProvider)" in devices
     assert serving.startswith("serving at 127.0.0.1:")
-    assert rest.splitlines() == ["stopped; jobs that were running go on at the next start"]
+    assert rest.splitlines() == ["stopped; jobs that were running continue at the next start"]
     assert out == ""
 
 

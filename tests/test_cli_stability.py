@@ -35,7 +35,7 @@ def test_stability_prints_a_row_a_k_and_a_suggestion_a_method(shell: Shell, maps
         "nmf: K = 3: it exceeds chance most",
         "kmeans: K = 3: it exceeds chance most",
     ]
-    assert err == "kmeans, K = 4: 1 of 4 repeats did not settle\n"
+    assert err == "kmeans, K = 4: 1 of 4 repeats did not converge\n"
 
 
 def test_stability_writes_exactly_the_arrays_of_the_format(

@@ -296,7 +296,7 @@ def test_a_missing_file_and_a_text_with_files_are_refused(tmp_path: Path) -> Non
     text = (
         '{"edits": [{"layer": "fc", "channels": {"indices": []}, "constant": {"array": "a.npy"}}]}'
     )
-    with pytest.raises(InputError, match="names a file: only a file of JSON can do that"):
+    with pytest.raises(InputError, match="names a file, which only a JSON file can do"):
         Intervention.from_json(text)
 
 

@@ -209,7 +209,7 @@ def test_distances_of_another_generator_are_refused(
 ) -> None:
     run = shutil.copytree(vae / "run", tmp_path / "run")
     shutil.copy(measured / "run/quality.json", run)
-    with pytest.raises(CheckpointError, match="tells of another generator"):
+    with pytest.raises(CheckpointError, match="describes another generator"):
         export(run, tmp_path / "out")
 
 

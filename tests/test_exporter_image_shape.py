@@ -151,7 +151,7 @@ def test_a_batch_that_is_taken_away_elsewhere_is_refused_with_what_to_change(
     with pytest.raises(SourceError) as refused:
         export(save(tmp_path / "toy.onnx", text, zero=np.array(0)), tmp_path / "toy")
     assert str(refused.value) == (
-        "image 'image' [3, 4, 4] has no axis for samples, and what takes that away does not lie "
+        "image 'image' [3, 4, 4] has no axis for samples, and that axis is not removed "
         "at the graph's end: export the graph with images (B, C, H, W)"
     )
 

@@ -83,4 +83,4 @@ def test_a_long_proof_tells_its_time_and_what_takes_less(
     # Two looks at the clock where a stage begins, then one a report: 5 s each.
     assert shown[6].eta_s == pytest.approx(35 / 6 * 554)
     told = capsys.readouterr().err
-    assert told.count("--layer 20 takes as many layers") == 1
+    assert told.count("--layer 20 keeps that many layers") == 1

@@ -60,6 +60,6 @@ def test_the_size_of_images_must_be_said(tmp_path: Path) -> None:
     put_photographs(tmp_path / "photographs")
     photographs = f"photo=images:{tmp_path / 'photographs'},-1,1"
     with pytest.raises(
-        SourceError, match="'photo' takes images, of a size that must be said: --sh"
+        SourceError, match="'photo' takes images, and their size must be given: --sh"
     ):
         export(SOURCE, tmp_path / "out", inputs=[photographs, *INPUTS])

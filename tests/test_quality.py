@@ -411,7 +411,7 @@ def test_a_quality_of_another_generator_or_format_is_refused(
     measure(trained / "gan", data, features)
     folder = shutil.copytree(trained / "gan", tmp_path / "gan")
     shutil.copy(trained / "vae/generator.safetensors", folder)
-    with pytest.raises(CheckpointError, match="tells of another generator"):
+    with pytest.raises(CheckpointError, match="describes another generator"):
         load_quality(folder)
     (folder / "quality.json").write_text('{"format": 2}')
     with pytest.raises(CheckpointError, match="has format 2; this version reads 1"):

@@ -234,7 +234,7 @@ def check_axes(value: object) -> None:
         ReplyError: If one does not.
     """
     if problem := misfit(value):
-        raise ReplyError(f"the server's reply does not hold together: {problem}")
+        raise ReplyError(f"the server's reply is inconsistent: {problem}")
 
 
 def misfit(value: object) -> str:

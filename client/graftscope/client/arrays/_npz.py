@@ -43,8 +43,8 @@ def write_npz(
     """
     if len(comment) > zipfile.ZIP_MAX_COMMENT:
         raise OutputError(
-            f"cannot write {path}: {len(comment):,} bytes are said beside the arrays, and an .npz"
-            f" file holds {zipfile.ZIP_MAX_COMMENT:,}"
+            f"cannot write {path}: {len(comment):,} bytes of description are too many: the "
+            f"comment of an .npz file holds {zipfile.ZIP_MAX_COMMENT:,}"
         )
 
     def fill(file: BinaryIO) -> None:

@@ -76,9 +76,9 @@ def refuse_fork(origin: int) -> None:
     refuse_stranded()
     if not _SUPPORTED:
         raise UsageError(
-            f"the client of process {origin} cannot go on in process {this_process()}, which was"
-            f" forked from it: gRPC was imported before graftscope, without {_SWITCH}=1; set that,"
-            f" or {_ADVICE}"
+            f"the client of process {origin} cannot be used in process {this_process()}, which "
+            f"was forked from it: gRPC was imported before graftscope, without {_SWITCH}=1; set "
+            f"that, or {_ADVICE}"
         )
 
 
@@ -93,8 +93,8 @@ def refuse_entered(origin: int) -> NoReturn:
     """
     refuse_stranded()
     raise UsageError(
-        f"an AsyncClient entered in process {origin} is of no use in process {this_process()},"
-        " which was forked from it: enter one there"
+        f"an AsyncClient entered in process {origin} cannot be used in process {this_process()}, "
+        "which was forked from it: enter one there"
     )
 
 

@@ -126,13 +126,13 @@ class _Watch:
             yield from self._take(update)
             if update.operation.done:
                 return update.operation
-        raise UnavailableError(f"the server stopped telling of {self._name} before it ended")
+        raise UnavailableError(f"the server stopped reporting on {self._name} before it ended")
 
     def _take(self, update: analysis_service_pb2.WatchOperationResponse) -> Flow[None]:
         if update.HasField("operation"):
             self._job = job_from(update.operation)
         elif self._job is None:
-            raise ReplyError(f"the server told of changes of {self._name} before its state")
+            raise ReplyError(f"the server sent changes of {self._name} before its state")
         elif update.HasField("progress"):
             self._job = replace(self._job, progress=progress_from(update.progress))
         yield Tell(self._job)
@@ -216,7 +216,8 @@ def _named(name: str) -> Flow[str]:
         more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         ids = ", ".join(each.removeprefix("operations/") for each in found[:_SHOWN])
         raise InputError(
-            f"job {name!r} is the beginning of {len(found)} IDs: {ids}{more}; say more of it",
+            f"job {name!r} is the beginning of {len(found)} IDs: {ids}{more}; give more of its "
+            "characters",
             field="name",
         )
     return found[0]

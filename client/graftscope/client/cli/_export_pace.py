@@ -43,6 +43,6 @@ class ExportPace:
             self._told = True
             note(
                 f"the proof takes about {duration(eta_s or 0.0)} more; --layer {_FEW_LAYERS} "
-                f"takes as many layers, evenly from the latents to the image"
+                "keeps that many layers, spread evenly from the latents to the image"
             )
         self._show(Advance(progress.done, progress.total, eta_s=eta_s, stage=stage))

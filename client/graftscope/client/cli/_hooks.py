@@ -46,7 +46,9 @@ def check_form(form: str | None, stored: Path | None) -> None:
     if form is not None and form != "torch":
         raise InputError(f"--as {form!r} is unknown; there is: torch")
     if stored is not None and form is None:
-        raise UsageError("--modules are found already: say what to print of them with --as torch")
+        raise UsageError(
+            "--modules names modules that were already found: give --as torch to print them as code"
+        )
 
 
 def check_alone(maps: Path | None, out: Path | None, dry_run: bool) -> None:
@@ -56,7 +58,9 @@ def check_alone(maps: Path | None, out: Path | None, dry_run: bool) -> None:
         UsageError: If they are to be found in maps, to be written, or to be estimated.
     """
     if maps is not None or out is not None or dry_run:
-        raise UsageError("--modules are found already: leave out --maps, --out, --dry-run")
+        raise UsageError(
+            "--modules names modules that were already found: leave out --maps, --out, --dry-run"
+        )
 
 
 def hooked_place(

@@ -239,7 +239,8 @@ def _check_target(
         return
     if asked["encoding"] is not None:
         raise UsageError(
-            "--strength makes one picture, --encoding a file of every image: leave out one of them"
+            "--strength makes one picture, --encoding one file for each image: leave out one of "
+            "them"
         )
     check_target(out, ".npz", *PICTURES)
 
@@ -278,6 +279,8 @@ def _image_pairs(
     if image1 is None or (image2 is None and takes_second):
         raise UsageError("--image1 and --image2 go together: a pair needs both originals")
     if originals != OriginalsOptions() or asked.options("pairs", "seed"):
-        raise UsageError("--image1 and --image2 are all the pairs: leave out other originals")
+        raise UsageError(
+            "--image1 and --image2 already give all the pairs: leave out other originals"
+        )
     second = None if image2 is None else read_pictures(image2, model)
     return ImagePairs(read_pictures(image1, model), second)

@@ -105,9 +105,9 @@ def given_maps(
     if options.maps is None:
         return None
     if model is not None or options.layer is not None:
-        raise UsageError("--maps are of a model's layer already: leave out --model, --layer")
+        raise UsageError("--maps already names the model and its layer: leave out --model, --layer")
     if dry_run:
-        raise UsageError("--dry-run tells what maps would take: leave out --maps")
+        raise UsageError("--dry-run estimates the cost of computing maps: leave out --maps")
     said = [*asked.options(), *(["--originals"] if options.originals is not None else [])]
     if said:
         flag = said[0]
@@ -123,13 +123,13 @@ def given_maps(
 def _check_of_channels(path: Path) -> None:
     if read_about(path).told.get("subject") == "modules":
         raise InputError(
-            f"{path} holds maps of modules, and channels are what is grouped: compute maps with"
-            " `graftscope influence` without --modules"
+            f"{path} holds maps of modules, but grouping needs maps of channels: compute maps "
+            "with `graftscope influence` without --modules"
         )
     if "interventions" in read_npz(path):
         raise InputError(
-            f"{path} holds maps of interventions, and channels are what is grouped: compute maps"
-            " with `graftscope influence` without --intervene"
+            f"{path} holds maps of interventions, but grouping needs maps of channels: compute "
+            "maps with `graftscope influence` without --intervene"
         )
 
 

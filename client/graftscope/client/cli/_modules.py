@@ -111,7 +111,7 @@ def _tell(result: ModulesResult, out: Path | None) -> None:
     say(table(("module", "channels", "mean purity", "which"), rows))
     _tell_left_out(result)
     if len(result.seeds) > 1 and result.method is not None and not result.method.is_drawn:
-        note(f"{result.method} draws no random numbers: one seed is like any other")
+        note(f"{result.method} draws no random numbers: all seeds give the same result")
     elif len(result.seeds) > 1:
         say(f"{result.seeds_agreeing} of {len(result.seeds)} seeds agree with the first")
 

@@ -149,9 +149,11 @@ def refuse_beside(
         UsageError: If an option says it again.
     """
     if model is not None or layers is not None:
-        raise UsageError("--maps are of a model's layers already: leave out --model, --layer")
+        raise UsageError(
+            "--maps already names the model and its layers: leave out --model, --layer"
+        )
     if dry_run:
-        raise UsageError("--dry-run tells what maps would take: leave out --maps")
+        raise UsageError("--dry-run estimates the cost of computing maps: leave out --maps")
     if said := [option for option in drawn.options() if option != "--fix"]:
         raise UsageError(f"{said[0]} is of maps that are computed: leave out --maps, or it")
     if before.is_whole and (said := grouping.options()):
@@ -159,8 +161,8 @@ def refuse_beside(
     left_open = [name for name in before.first.fixed if name not in (drawn["fix"] or {})]
     if left_open:
         raise UsageError(
-            f"{before.path} is of samples whose {left_open[0]} is fixed, and does not hold its"
-            f" value: say it with --fix {left_open[0]}=VALUE"
+            f"{before.path} comes from samples with a fixed {left_open[0]}, but does not hold "
+            f"its value: give it with --fix {left_open[0]}=VALUE"
         )
 
 
@@ -173,8 +175,8 @@ def check_originals(before: Before, given: object) -> None:
     of = before.first.originals
     if of in _OF_GIVEN_ORIGINALS and given is None:
         raise UsageError(
-            f"{before.path} is of originals that it does not hold ({of}): give the same ones with"
-            f" {_OF_GIVEN_ORIGINALS[of]}"
+            f"{before.path} comes from originals that it does not hold ({of}): give the same "
+            f"ones with {_OF_GIVEN_ORIGINALS[of]}"
         )
     if of not in _OF_GIVEN_ORIGINALS and given is not None:
         raise UsageError(f"{before.path} says where its pairs come from ({of}): leave out options")
@@ -204,7 +206,7 @@ def _read_modules(path: Path) -> Mapping[str, ModulesResult]:
     found = ModulesResult.load(path)
     if found.source is None:
         raise InputError(
-            f"{path} does not say which maps its modules were found in: find them anew"
+            f"{path} does not say which maps its modules were found in: find them again"
         )
     return {found.source.layer: found}
 

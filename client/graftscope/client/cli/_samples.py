@@ -92,7 +92,9 @@ def _refuse_beside_latents(asked: Given[SamplesTask], originals: str | None) -> 
     said = asked.options("count", "seed", "fix")
     said += [] if originals is None else ["--originals"]
     if said:
-        raise UsageError(f"--latents are all the samples, with every input: leave out {said[0]}")
+        raise UsageError(
+            f"--latents already gives all the samples, with every input: leave out {said[0]}"
+        )
 
 
 def _tell_samples(

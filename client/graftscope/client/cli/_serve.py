@@ -86,7 +86,7 @@ def serve(
     check_environment()
     with translated("graftscope."):
         room.serve(room.make_settings(**chosen), lambda address: _ready(address, json))
-    note("stopped; jobs that were running go on at the next start")
+    note("stopped; jobs that were running continue at the next start")
 
 
 def _says_more_than_serving(record: logging.LogRecord) -> bool:

@@ -84,7 +84,9 @@ def chosen_originals(
     said = asked.options("pairs", "seed", "stratified")
     said += [] if options.originals is None else ["--originals"]
     if said:
-        raise UsageError(f"--latents1 and --latents2 are all the pairs: leave out {said[0]}")
+        raise UsageError(
+            f"--latents1 and --latents2 already give all the pairs: leave out {said[0]}"
+        )
     second = options.latents2
     return LatentPairs(
         read_latents(options.latents1, model),

@@ -126,4 +126,6 @@ def _tell_unsettled(result: StabilityResult) -> None:
     for row, method in enumerate(result.methods):
         for k, settled in zip(result.k, result.settled[row], strict=True):
             if settled < repeats:
-                note(f"{method}, K = {k}: {repeats - settled} of {repeats} repeats did not settle")
+                note(
+                    f"{method}, K = {k}: {repeats - settled} of {repeats} repeats did not converge"
+                )

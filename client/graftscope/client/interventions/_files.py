@@ -204,4 +204,4 @@ def _file(folder: Path, name: str, field: FieldDescriptor, array: str) -> NDArra
 
 
 def _refuse_file(name: str, field: FieldDescriptor, array: str) -> Json:
-    raise InputError(f"{field.name} {name!r} names a file: only a file of JSON can do that")
+    raise InputError(f"{field.name} {name!r} names a file, which only a JSON file can do")

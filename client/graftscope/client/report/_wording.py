@@ -103,7 +103,7 @@ def doubts(data: ReportData) -> tuple[str, ...]:
     found = []
     if not samples_differ(data):
         found.append(
-            "The samples hardly differ from one another: over them, a pixel varies by only "
+            "The samples hardly differ from one another: across them, a pixel varies by only "
             f"{percent(_variation(data), 1)} of the image range (standard deviation, mean over "
             "pixels). The generator may not be trained; its modules then mean nothing."
         )
@@ -140,8 +140,8 @@ def _weak(data: ReportData, section: LayerSection) -> list[str]:
         return []
     return [
         f"In the {_name(section)} layer even the strongest channel changes the average pixel by "
-        f"only {percent(_strongest(data, section), 1)} of the image range: too little to be seen. "
-        "Modules of such channels may be those of noise."
+        f"only {percent(_strongest(data, section), 1)} of the image range: too little to be "
+        "seen. Modules of such channels may be nothing but noise."
     ]
 
 
@@ -152,7 +152,7 @@ def _uncertain(section: LayerSection, pairs: int) -> list[str]:
     known = "unknown" if np.isnan(error) else percent(error) + " in the median"
     return [
         f"{plural(pairs, 'pair')} are few: in the {_name(section)} layer the standard error of a "
-        f"channel's individual influence is {known}. More pairs make it smaller."
+        f"channel's individual influence is {known}. Use more pairs to make it smaller."
         if pairs != 1
         else f"From one pair the {_name(section)} layer's standard errors are unknown."
     ]

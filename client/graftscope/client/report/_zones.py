@@ -86,7 +86,7 @@ def zone_shares(template: NDArray[np.floating]) -> NDArray[np.float64]:
         raise ValueError(f"a template is a finite (H, W) array >= 0; this has {template.shape}")
     weights = template.astype(np.float64)
     if not weights.sum() > 0:
-        raise ValueError("the template is zero everywhere: it lies nowhere")
+        raise ValueError("the template is zero everywhere, so it has no place")
     height, width = weights.shape
     shares: NDArray[np.float64] = _bands(height) @ (weights / weights.sum()) @ _bands(width).T
     return shares

@@ -92,8 +92,8 @@ class HybridsTask(Checked):
         meant = self.meant()
         if self.keep_photo and not isinstance(self.originals, Images | ImagePairs):
             raise UsageError(
-                "there is no photograph to keep: originals 1 must be photographs, by --image1 or"
-                " --originals PATH, in Python by ImagePairs or Images"
+                "there is no photograph to keep: original 1 must be a photograph, from --image1 "
+                "or --originals PATH, in Python from ImagePairs or Images"
             )
         return {
             "model": self.model,

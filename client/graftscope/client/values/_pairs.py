@@ -248,8 +248,8 @@ def _both(originals: Originals | None, takes_second: bool) -> Originals | None:
         return originals
     if takes_second:
         raise UsageError(
-            f"{type(originals).__name__} holds original 1 alone, and values are taken from original"
-            " 2: give both, or an intervention whose donors are its own"
+            f"{type(originals).__name__} holds original 1 alone, and values are taken from "
+            "original 2: give both, or an intervention that brings its own donors"
         )
     match originals:
         case LatentPairs():

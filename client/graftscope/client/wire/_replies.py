@@ -195,7 +195,7 @@ def _stopping_from(
         return None
     until = until_of(metadata_of(operation))
     if until is None:
-        raise ReplyError("the server told of a stopping rule that was not asked for")
+        raise ReplyError("the server reported a stopping rule that was not requested")
     return made(response.stopping, Stopping, {}, until=until)
 
 

@@ -88,8 +88,8 @@ def _given_batch(graph: ir.Graph, value: ir.Value) -> ImageForm:
     if not keep_batch(value):
         if extents[0] != 1:
             raise SourceError(
-                f"image {name!r} {list(extents)} has no axis for samples, and what takes that away "
-                "does not lie at the graph's end: export the graph with images (B, C, H, W)"
+                f"image {name!r} {list(extents)} has no axis for samples, and that axis is not "
+                "removed at the graph's end: export the graph with images (B, C, H, W)"
             )
         # The 1 is the batch, and grey images lack an axis for their one channel; or likewise.
         reshape_output(graph, value, extents)

@@ -103,8 +103,8 @@ def _known(
 def _image_shape(name: str, shape: Shape | None) -> Shape:
     if shape is None:
         raise SourceError(
-            f"input {name!r} takes images, of a size that must be said: --shape {name}=C,H,W, such "
-            f"as --shape {name}=3,64,64"
+            f"input {name!r} takes images, and their size must be given: --shape {name}=C,H,W, "
+            f"such as --shape {name}=3,64,64"
         )
     return shape
 

@@ -60,8 +60,8 @@ def _rounding(node: ir.Node) -> str:
     if larger and smaller and node.attributes.get_string("mode", "nearest") == "nearest":
         raise SourceError(
             f"node {node.name or node.outputs[0].name!r} resizes by {scales}, larger along one "
-            "axis and smaller along another; no operation set from 11 on has that for the nearest "
-            "pixel: export the graph with operation set 11 or newer"
+            "axis and smaller along another; operation sets from 11 on cannot do that with the "
+            "nearest pixel: export the graph with operation set 11 or newer"
         )
     return "ceil" if smaller else "floor"
 

@@ -45,9 +45,9 @@ def known_inputs(graph: ir.Graph) -> tuple[KnownInput, ...]:
     for value, first in firsts.items():
         if isinstance(first, int) and first != 1 and set(firsts.values()) != {first}:
             raise SourceError(
-                f"input {value.name!r} {value.dtype} has shape {value.shape}, whose first axis is "
-                "no batch, as those of the other inputs are; if it is one value for all samples, "
-                f"give it with --input {value.name}=constant:FILE"
+                f"input {value.name!r} {value.dtype} has shape {value.shape}, whose first axis "
+                "is no batch, unlike those of the other inputs; if it is one value for all "
+                f"samples, give it with --input {value.name}=constant:FILE"
             )
     return known
 

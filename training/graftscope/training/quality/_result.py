@@ -108,7 +108,9 @@ def load_quality(path: str | Path) -> Quality | None:
         return None
     quality = read_as(Quality, file, read_json_of(file, FORMAT))
     if quality.generator_digest != generator_digest(Path(path)):
-        raise CheckpointError(f"{file} tells of another generator than is there; measure again")
+        raise CheckpointError(
+            f"{file} describes another generator than the one in this checkpoint; measure again"
+        )
     return quality
 
 
