@@ -96,5 +96,5 @@ def test_what_magnitude_cannot_do_is_one_line(
 
 def test_help_says_what_the_numbers_mean(shell: Shell) -> None:
     told = " ".join(shell("magnitude", "--help")[1].split())
-    assert "A module's share is that of its layer's channels" in told
-    assert "r² is the share of the modules' differences that a line explains" in told
+    assert "A module's share is the part of its layer's channels that it has" in told
+    assert "r² is the share of the variance between modules that a line explains" in told

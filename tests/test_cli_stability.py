@@ -146,8 +146,8 @@ def test_what_stability_cannot_do_is_one_line(
 
 def test_help_says_what_the_numbers_mean(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     told = " ".join(shell("stability", "--help")[1].split())
-    assert "chance is what permuted labels reach" in told
-    assert "cosine tells how alike the runs' templates are" in told
+    assert "chance is the consistency of permuted labels" in told
+    assert "cosine says how similar the runs' templates are" in told
 
 
 def test_flat_maps_are_told_apart_from_impure_ones(

@@ -109,9 +109,9 @@ def find(
 ) -> None:
     """Find the channels that act inside a region of the image more than outside of it.
 
-    A channel's score is its mean influence inside over that outside. It is found where the score
-    is high enough, and inside exceeds outside by more than two standard errors. --out writes them
-    as a module that other verbs take.
+    A channel's score is its mean influence inside divided by that outside. A channel is found if
+    its score is high enough, and inside exceeds outside by more than two standard errors. --out
+    writes the channels as a module that other verbs take.
     """
     check_target(out, ".npz")
     _check_drawing(picture)

@@ -107,8 +107,8 @@ def hybridize(
 ) -> None:
     """Make hybrids: original 1 with some channels' values from original 2, or from elsewhere.
 
-    Say which channels with --channels, which may be empty, or with --modules and --module. Or say
-    all of it with --intervene FILE.json:
+    Name the channels with --channels, which may be empty, or with --modules and --module. Or
+    describe the whole intervention with --intervene FILE.json:
 
     {"edits": [{"layer": "coarse", "channels": {"indices": [3, 7]}, "scale": {"factor": 2}}]}
 

@@ -80,8 +80,8 @@ def influence(
 ) -> None:
     """Compute influence maps: where, and how much, each channel changes the image.
 
-    Of every channel of the layer, of some (--channels), of modules (--modules), or of
-    interventions of any kind, which may be at several layers (--intervene). Several layers
+    There is a map for every channel of the layer, or for some channels (--channels), modules
+    (--modules), or interventions of any kind, also at several layers (--intervene). Several layers
     (--layer coarse,fine) are computed in one pass, every channel of each.
     """
     layers, place = _divided(layer, chosen)

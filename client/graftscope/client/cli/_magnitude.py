@@ -47,9 +47,9 @@ def magnitude(
     """Find out how much modules change the image as their number K grows, and what that depends on.
 
     Individual influence is the mean change of a pixel when the module's channels are swapped;
-    spread is its standard deviation over the K modules. A module's share is that of its layer's
-    channels. The lines tell what a channel, and a whole layer, changes; r² is the share of the
-    modules' differences that a line explains.
+    spread is its standard deviation over the K modules. A module's share is the
+    part of its layer's channels that it has. The lines say how much a channel, and a whole layer,
+    changes; r² is the share of the variance between modules that a line explains.
     """
     check_target(out, ".npz")
     asked = asked.unless_said(seed=seed, pairs_seed=seed)

@@ -57,7 +57,7 @@ def modules(
 ) -> None:
     """Find modules: groups of channels that change the same part of the image.
 
-    --as torch prints them as code for PyTorch, those of --modules without finding any.
+    --as torch prints them as code for PyTorch; with --modules, it prints stored ones instead.
     """
     check_target(out, ".npz")
     check_form(form, stored)

@@ -51,13 +51,13 @@ def stability(
     out: NpzOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Find out how far modules depend on the channels that they are found in, and suggest a K.
+    """Find out how much modules depend on the channels that they are found in, and suggest a K.
 
-    The channels are cut at random into three thirds, and modules are found twice, in two thirds
-    that share one. Consistency is the share of the shared third's channels that both runs put into
-    one module; chance is what permuted labels reach of it; cosine tells how alike the runs'
-    templates are, 1 for equal ones. The suggested K is the one whose consistency exceeds chance
-    most.
+    The channels are divided at random into three thirds, and modules are found in two runs. Each
+    sees two of the thirds, and both see one. Consistency is the share of that third's channels
+    that both runs put into the same module; chance is the consistency of permuted labels; cosine
+    says how similar the runs' templates are, 1 if equal. The suggested K is the one with the
+    largest excess of consistency over chance.
     """
     check_target(out, ".npz")
     methods, asked = asked["methods"], asked.unless_said(seed=seed)
