@@ -101,7 +101,7 @@ VERBS = {
     "stability": Verb(
         "_stability",
         "stability",
-        "Find out how far modules depend on the channels that they are found in, and suggest a K.",
+        "Find out how much modules depend on the channels that they are found in, and suggest a K.",
         "graftscope stability --maps maps.npz --k 2-10 --method nmf,kmeans",
     ),
     "magnitude": Verb(
