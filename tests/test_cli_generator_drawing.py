@@ -174,3 +174,13 @@ def test_a_pipe_that_knows_ascii_alone_gets_ascii(
         monkeypatch.setattr("sys.stdout", out)
         assert run(["inspect", str(toy_skip_bundle)]) == 0
     assert "v image" in (tmp_path / "out.txt").read_text(encoding="ascii")
+
+
+def test_a_generator_that_ships_is_inspected_by_its_name(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["inspect", "gan-cifar10"]) == 0
+    assert capsys.readouterr().out.startswith("gan-cifar10, digest ")
+    assert run(["inspect", "nobodys"]) == 3
+    assert "'nobodys' does not exist or is not a folder" in capsys.readouterr().err

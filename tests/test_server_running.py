@@ -193,7 +193,7 @@ async def test_a_host_that_is_another_machines_is_an_error(
 
 def test_a_state_folder_in_use_is_an_error(toy_vae_bundle: Path, tmp_path: Path) -> None:
     with locked_state(tmp_path):
-        with pytest.raises(StateInUse, match=r"held by another server.*another folder"):
+        with pytest.raises(StateInUse, match=r"held by another server or command.*another folder"):
             asyncio.run(start(settings(toy_vae_bundle, tmp_path)))
         with pytest.raises(StateInUse), embedded_server([toy_vae_bundle], state=tmp_path):
             pass

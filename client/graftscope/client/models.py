@@ -155,6 +155,14 @@ class Model:
     has_encoder: bool
     manifest: Mapping[str, Json] = field(repr=False)
 
+    def __repr__(self) -> str:
+        """Tell it in a line: its name and version, its image, its layers' names."""
+        image = self.image
+        return (
+            f"Model({self.name}@{self.digest[:12]}, image {image.channels} x {image.height} x"
+            f" {image.width}, layers {', '.join(layer.name for layer in self.layers)})"
+        )
+
     def layer(self, name: str) -> Layer:
         """Find a layer by its name or its level's.
 

@@ -39,7 +39,7 @@ def require_target(target: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise TargetExistsError(
-            f"{str(target)!r} exists already; choose another folder, or say to overwrite it"
+            f"{str(target)!r} exists already; choose another folder, or overwrite it (--overwrite)"
         )
     if obstacle := _obstacle(target):
         raise TargetExistsError(

@@ -93,8 +93,9 @@ def embedded_server(
             raise
     if on_notice is not None:
         on_notice(
-            f"state folder {str(settings.state)!r} is held by another server, so nothing of this "
-            "one is kept; ask that server, or name another state folder"
+            f"state folder {str(settings.state)!r} is held by another server or command, so "
+            "nothing of this one is kept; wait for that one, ask it if it is a server, or name "
+            "another state folder"
         )
     with _temporary_folder() as folder:
         elsewhere = settings.model_copy(update={"state": folder})

@@ -186,8 +186,8 @@ def locked_state(folder: Path) -> Iterator[Path]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StateInUse(
-                f"state folder {str(folder)!r} is held by another server; stop it, or name another "
-                "folder for this one"
+                f"state folder {str(folder)!r} is held by another server or command; stop it, or "
+                "name another folder for this one"
             ) from error
         yield folder
 

@@ -84,7 +84,7 @@ def model_of(client: Client, source: Source, path: Path, name: str | None = None
         if source.model not in models:
             raise InputError(
                 f"{path} is of {source}, which this server does not have; it has:"
-                f" {', '.join(models) or 'none'}"
+                f" {', '.join(models) or 'none'}; --bundle PATH names another bundle"
             )
         model = models[source.model]
     if model.digest != source.model_digest:

@@ -35,7 +35,13 @@ def models(server: ServerOptions, json: JsonOption = False) -> None:
 
 
 def inspect(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle's folder.")],
+    bundle: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BUNDLE",
+            help="A bundle's folder, or the name of one that comes with the package.",
+        ),
+    ],
     json: JsonOption = False,
 ) -> None:
     """Verify a bundle and draw what it holds; --json prints its manifest.
@@ -48,7 +54,8 @@ def inspect(
     """
     room = import_room("graftscope.bundle", "server")
     with translated("graftscope."):
-        manifest = room.read_bundle(bundle).manifest
+        shipped = {} if bundle.exists() else room.shipped()
+        manifest = room.read_bundle(shipped.get(str(bundle), bundle)).manifest
     if json:
         say_json(manifest_from(manifest))
         return
