@@ -171,6 +171,45 @@ def test_given_pairs_may_leave_out_noise_and_what_is_shared(server: Stubs) -> No
     assert "latents2 lacks 'label' (classes 0 to 4)" in told.message
 
 
+def test_what_is_given_is_not_fixed_or_shared_besides(server: Stubs) -> None:
+    one, other = one_sample(server), one_sample(server)
+    other.inputs["z"].CopyFrom(inline(np.ones((1, 8), np.float32)))
+    source = originals_pb2.Originals(
+        latents=originals_pb2.LatentPairs(latents1=one, latents2=other)
+    )
+    fix = originals_pb2.Latents(inputs={"z": inline(np.zeros((1, 8), np.float32))})
+    for asked, words, field in (
+        (pairs(originals=source, fix=fix), "'z' is in pairs.fix and given by latents1", "fix[z]"),
+        (pairs(originals=source, share=["z"]), "'z' is in pairs.share, and latents2", "share"),
+    ):
+        told = refused(call_for(server, hybridize(at("first", 0), model=MODEL, pairs=asked)))
+        assert words in told.message
+        assert (told.code, told.field) == (grpc.StatusCode.INVALID_ARGUMENT, f"pairs.{field}")
+    # What both originals have in common may be shared, and what is not given may be fixed.
+    together = pairs(originals=source, share=["label", "noise"])
+    assert hybrid(server, at("first", 0), pairs=together).shape == (1, 3, 4, 4)
+    for given in (source.latents.latents1, source.latents.latents2):
+        del given.inputs["z"]
+    apart = pairs(originals=source, fix=fix)
+    assert hybrid(server, at("first", 0), pairs=apart).shape == (1, 3, 4, 4)
+
+
+def test_images_do_not_give_what_is_fixed(server: Stubs) -> None:
+    fix = originals_pb2.Latents(inputs={"z": inline(Z[:1])})
+    images = inline(IMAGES)
+    image_pairs = originals_pb2.ImagePairs(images1=images, images2=inline(255 - IMAGES))
+    for source in (
+        originals_pb2.Originals(images=originals_pb2.Images(images=images)),
+        originals_pb2.Originals(image_pairs=image_pairs),
+    ):
+        asked = pairs(originals=source, count=1, fix=fix)
+        told = refused(call_for(server, hybridize(edit(channels=channels(0)), pairs=asked)))
+        assert "'z' is in pairs.fix and given by images" in told.message
+    shared = pairs(originals=originals_pb2.Originals(image_pairs=image_pairs), share=["z"])
+    told = refused(call_for(server, hybridize(edit(channels=channels(0)), pairs=shared)))
+    assert "'z' is in pairs.share, and images2 gives it other values" in told.message
+
+
 def test_influence_of_interventions_is_that_of_their_hybrids(server: Stubs) -> None:
     asked = [
         [at("first", 0, scale=intervention_pb2.Scale(factor=0.0))],

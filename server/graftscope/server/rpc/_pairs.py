@@ -171,6 +171,7 @@ class PairRequests:
                 count = len(await self.images(message, name, optional))
                 arrays[name] = await self.arrays.refer(message, name)
             counts.append(count)
+        self._check_given(pairs, kind, arrays)
         if counts[0] != counts[1]:
             raise InvalidInput(
                 f"original 1 is given {counts[0]} times and original 2 {counts[1]} times; pairs "
@@ -179,10 +180,39 @@ class PairRequests:
             )
         return OriginalsSpec(kind, arrays), counts[0]
 
+    def _check_given(
+        self, pairs: originals_pb2.Pairs, kind: str, arrays: dict[str, ArrayRef]
+    ) -> None:
+        """Refuses an input that is given and would be replaced, being fixed or shared as well."""
+        if kind == "latents":
+            names = {key: key.split("/", 1) for key in arrays}
+        else:
+            encoded = image_input(self.generator)
+            names = {key: [key, encoded] for key in arrays}
+        for key, (which, name) in names.items():
+            self._check_not_fixed(pairs, name, which)
+            # What is the same in both originals is not replaced by anything else.
+            first = arrays.get(key.replace("2", "1", 1))
+            if which.endswith("2") and name in pairs.share and arrays[key] != first:
+                raise InvalidInput(
+                    f"input {name!r} is in {self.called}.share, and {which} gives it other values "
+                    f"than original 1 has; leave it out of {which}, or out of {self.called}.share",
+                    field=f"{self.called}.share",
+                )
+
+    def _check_not_fixed(self, pairs: originals_pb2.Pairs, name: str, which: str) -> None:
+        if name in pairs.fix.inputs:
+            raise InvalidInput(
+                f"input {name!r} is in {self.called}.fix and given by {which}; what is fixed is "
+                f"the same in every sample, so leave it out of {self.called}.fix or of {which}",
+                field=f"{self.called}.fix[{name}]",
+            )
+
     async def _drawn(self, pairs: originals_pb2.Pairs, kind: str | None) -> OriginalsSpec:
         if kind == "images":
             images = pairs.originals.images.images
             await self.images(images, "images", frozenset(pairs.fix.inputs))
+            self._check_not_fixed(pairs, image_input(self.generator), "images")
             return OriginalsSpec("images", {"images": await self.arrays.refer(images, "images")})
         has_encoder = self.generator.manifest.HasField("encoder")
         usable = has_encoder and bool(self.generator.manifest.encoder.originals)
