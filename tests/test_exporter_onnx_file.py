@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from graftscope.bundle import read_bundle
-from graftscope.exporter import Exported, ProofError, export
+from graftscope.exporter import Exported, ProofError, SourceError, export
 from graftscope.graph import splice
 from graftscope.v1 import bundle_pb2
 from onnx_cases import (
@@ -323,6 +323,36 @@ def test_external_data_is_read_from_the_files_folder(tmp_path: Path) -> None:
     onnx.save(model, source, save_as_external_data=True, location="toy.weights", size_threshold=100)
     assert tensors(export(source, tmp_path / "toy")) == ["z", "first", "second"]
     assert "toy.weights" not in [path.name for path in (tmp_path / "toy").iterdir()]
+
+
+@pytest.mark.parametrize("opset", [17, 20])
+def test_external_data_is_read_beside_the_file_wherever_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opset: int
+) -> None:
+    place, elsewhere = tmp_path / "source", tmp_path / "elsewhere"
+    place.mkdir()
+    elsewhere.mkdir()
+    source = save(place / "toy.onnx", of_opset(REUSED_LATENT, opset), **BIAS)
+    truth = export(source, tmp_path / "whole" / "toy").manifest
+    onnx.save(
+        onnx.load(source),
+        source,
+        save_as_external_data=True,
+        location="toy.data",
+        size_threshold=100,
+    )
+    size = (place / "toy.data").stat().st_size
+    (elsewhere / "toy.data").write_bytes(bytes(size))  # of the same name, and not the file's
+    monkeypatch.chdir(elsewhere)
+    found = export(source, tmp_path / "apart" / "toy").manifest
+    weights = [
+        {each.name: each.sha256 for each in manifest.files}["weights.bin"]
+        for manifest in (truth, found)
+    ]
+    assert weights[0] == weights[1]
+    (place / "toy.data").unlink()
+    with pytest.raises(SourceError, match=r"weights of '\w+' are missing: toy\.data$"):
+        export(source, tmp_path / "missing" / "toy")
 
 
 def test_small_tensors_in_external_data_are_read_too(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class Evaluator:
         """
         self._name = path.name
         try:
-            given = onnx.load(path) if content is None else onnx.load_from_string(content)
+            given = onnx.load(path) if content is None else _with_weights(content, path.parent)
             self._run = ReferenceEvaluator(given, new_ops=[BatchNormalization])
         except Exception as error:  # the evaluator's own have no common base
             raise ProofError(f"ONNX cannot evaluate {path.name}: {one_line(error)}") from error
@@ -87,6 +87,12 @@ class Evaluator:
         except Exception as error:  # likewise
             raise ProofError(f"ONNX cannot evaluate {self._name}: {one_line(error)}") from error
         return dict(zip(self.outputs, results, strict=True))
+
+
+def _with_weights(content: bytes, folder: Path) -> onnx.ModelProto:
+    model = onnx.load_from_string(content)
+    onnx.load_external_data_for_model(model, str(folder))
+    return model
 
 
 def runnable(path: Path, content: bytes | None = None) -> CpuSession | Evaluator:

@@ -138,6 +138,8 @@ def raise_opset(model: ir.Model) -> ir.Model:
         return model
     model.ir_version = max(model.ir_version, _IR_VERSION)
     weights = _set_aside(model)
+    # A graph that passes through the converter no longer knows the folder that it was read from.
+    ir.external_data.load_to_model(model)
     resized = old_resizing(model, opset)
     converted = ir.from_proto(_convert(model, opset))
     keep_resizing(converted, resized)
