@@ -19,7 +19,8 @@ from onnxruntime.quantization import (
 from graftscope.bundle import read_bundle
 from graftscope.exporter import export
 from graftscope.exporter._sessions import CpuSession
-from graftscope.graph import GraphError
+from graftscope.graph import GraphError, normalise
+from graftscope.graph.quantised import dequantise
 from onnx_toys import CHAIN, SKIP, parse
 from whole_graphs import (
     Array,
@@ -37,6 +38,16 @@ CLOSE = 1e-5
 """Sums of whole numbers against those of float32; no number here lies so close to an edge."""
 
 FORMS = ("qdq", "qlinear", "dynamic", "dynamic-by-channel")
+POOLED = SKIP.replace(
+    "colours = Conv<pads = [1, 1, 1, 1]>(joined, w_out)",
+    """pooled = GlobalAveragePool(joined)
+    near = AveragePool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(joined)
+    shares = Softmax<axis = 1>(near)
+    weighted = Mul(shares, pooled)
+    chosen = Where(mask, weighted, near)
+    colours = Conv<pads = [1, 1, 1, 1]>(chosen, w_out)""",
+)
+MASK = np.arange(16).reshape(1, 1, 4, 4) % 3 == 0
 NETWORKS = {"chain": CHAIN, "skip": SKIP}
 TRIED = [*(("skip", form) for form in FORMS), ("chain", "qdq")]
 TENSORS = {
@@ -210,3 +221,71 @@ def test_what_cannot_be_told_apart_by_sample_is_named(tmp_path: Path) -> None:
     onnx.save(ir.to_proto(parse(text)), tmp_path / "toy.onnx")
     with pytest.raises(GraphError, match=r"'moved' .* reads what 'whole' .* rounds to measured"):
         export(tmp_path / "toy.onnx", tmp_path / "toy")
+
+
+def pooled(folder: Path) -> onnx.ModelProto:
+    """Quantise a network that pools, selects, and takes shares."""
+    plain, path = folder / "plain.onnx", folder / "toy.onnx"
+    onnx.save(ir.to_proto(parse(POOLED, mask=MASK)), plain)
+    logging.disable(logging.WARNING)
+    try:
+        quantize_static(
+            plain,
+            path,
+            Latents(),
+            quant_format=QuantFormat.QOperator,
+            extra_options={"ForceQuantizeNoInputCheck": True},  # else it drops a Where's inputs
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+    return onnx.load(path)
+
+
+def test_what_pools_selects_and_takes_shares_computes_as_in_the_file(tmp_path: Path) -> None:
+    kinds = {node.op_type for node in pooled(tmp_path).graph.node}
+    assert kinds >= {
+        "QLinearAveragePool",
+        "QLinearGlobalAveragePool",
+        "QLinearSoftmax",
+        "QLinearWhere",
+    }
+    found = export(tmp_path / "toy.onnx", tmp_path / "toy")
+    assert not [note for note in found.notes if "com.microsoft" in note]
+    z = drawn(1)
+    rows = [{"z": z["z"][i : i + 1]} for i in range(3)]
+    truth = np.concatenate([whole_image(tmp_path / "toy.onnx", row) for row in rows])
+    assert np.abs(bundle_image(tmp_path / "toy", z) - truth).max() < CLOSE
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "message"),
+    [
+        ("QLinearGlobalAveragePool", {"channels_last": 1}, "has channels_last = 1; allowed is 0"),
+        ("QLinearAveragePool", {"channels_last": 1}, "has channels_last = 1; allowed is 0"),
+        ("QLinearSoftmax", {"opset": 12}, "sums over all axes from 1 on; allowed is the last"),
+    ],
+)
+def test_what_is_arranged_in_another_way_is_named(
+    tmp_path: Path, kind: str, changed: dict[str, int], message: str
+) -> None:
+    model = pooled(tmp_path)
+    (node,) = (each for each in model.graph.node if each.op_type == kind)
+    kept = [each for each in node.attribute if each.name not in changed]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *(onnx.helper.make_attribute(*each) for each in changed.items())])
+    graph = normalise(ir.from_proto(model))
+    with pytest.raises(GraphError, match=f"^node '.*' .com.microsoft::{kind}. .*{message}"):
+        dequantise(graph)
+
+
+def test_an_operation_on_whole_numbers_that_is_not_known_is_named(tmp_path: Path) -> None:
+    model = pooled(tmp_path)
+    (node,) = (each for each in model.graph.node if each.op_type == "QLinearGlobalAveragePool")
+    node.op_type = "QLinearReduceMean"
+    del node.attribute[:]
+    node.attribute.extend(
+        [onnx.helper.make_attribute("axes", [2, 3]), onnx.helper.make_attribute("keepdims", 1)]
+    )
+    graph = normalise(ir.from_proto(model))
+    with pytest.raises(GraphError, match=r"com.microsoft::QLinearReduceMean.* is not known here"):
+        dequantise(graph)

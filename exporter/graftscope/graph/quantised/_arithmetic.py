@@ -16,8 +16,9 @@ import numpy as np
 import onnx_ir as ir
 
 from graftscope.graph._operations import operation
-from graftscope.graph._tensors import name_of
+from graftscope.graph._tensors import name_of, title
 from graftscope.graph._values import free_name, initializer, insert
+from graftscope.graph.errors import GraphError
 from graftscope.graph.quantised._marks import INTO, OUT_OF, ROUNDING, WHOLE
 
 SUFFIX: Final = "_quantized"
@@ -39,6 +40,9 @@ def round_in_float32(graph: ir.Graph) -> int:
 
     Returns:
         How many tensors are rounded.
+
+    Raises:
+        GraphError: If an operation of another domain than ONNX's reads what is rounded.
     """
     whole: set[ir.Value] = set()
     rounded = 0
@@ -49,6 +53,11 @@ def round_in_float32(graph: ir.Graph) -> int:
         elif operation(node) == "DequantizeLinear" and node.inputs[0] in whole:
             _out_of_whole(graph, node)
         elif not whole.isdisjoint(node.inputs):
+            if node.domain:
+                raise GraphError(
+                    f"node {title(node)} computes on what is rounded to the steps of a scale, in a "
+                    "way that is not known here: quantise without that operation"
+                )
             _move(graph, node)
             whole.update(node.outputs)
     return rounded

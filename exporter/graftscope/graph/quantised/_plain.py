@@ -8,13 +8,16 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from graftscope.graph._operations import operation
-from graftscope.graph._tensors import constants_of
+from graftscope.graph._tensors import constants_of, title
 from graftscope.graph._values import free_name, insert
+from graftscope.graph.errors import GraphError
 from graftscope.graph.quantised._arithmetic import SUFFIX, round_in_float32
 from graftscope.graph.quantised._measured import measure_by_sample
 from graftscope.graph.quantised._steps import Steps, float_bias, in_float, quantise
 
 _MICROSOFT: Final = "com.microsoft::"
+_BY_AXIS: Final = 13
+"""The operation set from which on Softmax sums along its axis alone."""
 _SAME: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
@@ -39,7 +42,7 @@ def dequantise(model: ir.Model) -> Dequantised:
             place. One that is not quantised stays as it is.
 
     Raises:
-        GraphError: If what is rounded to measured scales is read in a way that is not known.
+        GraphError: If what is rounded is read by an operation on whole numbers that is not known.
     """
     graph = model.graph
     _adopt(graph)
@@ -111,7 +114,7 @@ def _compute(
     attributes: Mapping[str, ir.Attr] | None = None,
 ) -> None:
     """Put an operation on float32, and a rounding, in the place of one on whole numbers."""
-    made = ir.node(kind, inputs, dict(attributes or node.attributes))
+    made = ir.node(kind, inputs, dict(node.attributes if attributes is None else attributes))
     name = free_name(graph, (node.outputs[0].name or "").removesuffix(SUFFIX) or kind)
     result = insert(graph, node, made, name)
     result.dtype, result.shape = ir.DataType.FLOAT, node.outputs[0].shape
@@ -162,11 +165,35 @@ def _of_two(kind: str) -> Callable[[ir.Graph, ir.Node], None]:
 
 def _of_one(kind: str) -> Callable[[ir.Graph, ir.Node], None]:
     def rule(graph: ir.Graph, node: ir.Node) -> None:
+        if node.attributes.get_int("channels_last", 0):
+            raise GraphError(
+                f"node {title(node)} has channels_last = 1; allowed is 0: quantise a file whose "
+                "maps are (B, C, H, W)"
+            )
         kept = {name: each for name, each in node.attributes.items() if name != "channels_last"}
         inputs = [_read(graph, node, 0)]
         _compute(graph, node, kind, inputs, steps=_steps(node, 3), attributes=kept)
 
     return rule
+
+
+def _softmax(graph: ir.Graph, node: ir.Node) -> None:
+    axis, opset = node.attributes.get_int("axis", -1), node.attributes.get_int("opset", _BY_AXIS)
+    shape = node.outputs[0].shape
+    # Older ones sum over all axes from theirs on.
+    if opset < _BY_AXIS and axis != -1 and (shape is None or axis != len(shape) - 1):
+        raise GraphError(
+            f"node {title(node)} is of operation set {opset} and sums over all axes from {axis} "
+            f"on; allowed is the last axis alone, or operation set {_BY_AXIS} and newer"
+        )
+    inputs = [_read(graph, node, 0)]
+    along = {"axis": ir.AttrInt64("axis", axis)}
+    _compute(graph, node, "Softmax", inputs, steps=_steps(node, 3), attributes=along)
+
+
+def _selected(graph: ir.Graph, node: ir.Node) -> None:
+    inputs = [node.inputs[0], _read(graph, node, 1), _read(graph, node, 4)]
+    _compute(graph, node, "Where", inputs, steps=_steps(node, 7))
 
 
 def _joined(graph: ir.Graph, node: ir.Node) -> None:
@@ -185,4 +212,6 @@ _RULES: Final[Mapping[str, Callable[[ir.Graph, ir.Node], None]]] = {
     f"{_MICROSOFT}QLinearLeakyRelu": _of_one("LeakyRelu"),
     f"{_MICROSOFT}QLinearMul": _of_two("Mul"),
     f"{_MICROSOFT}QLinearSigmoid": _of_one("Sigmoid"),
+    f"{_MICROSOFT}QLinearSoftmax": _softmax,
+    f"{_MICROSOFT}QLinearWhere": _selected,
 }
