@@ -1,11 +1,13 @@
 """Facts about what a request may hold: each refusal names the value and what is allowed."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from graftscope.client import (
+    ImagePairs,
     InfluenceTask,
     LatentPairs,
     MagnitudeTask,
@@ -81,10 +83,28 @@ def test_latents_need_a_sample_and_as_many_of_every_input() -> None:
         request_of(SamplesTask("toy", latents={}), Outbox())
 
 
-def test_given_pairs_are_all_used_whatever_count_and_seed_say() -> None:
+def test_given_pairs_are_neither_counted_nor_drawn_otherwise() -> None:
+    latents, images = {"z": np.zeros((5, 3))}, np.zeros((5, 2, 2, 3), np.uint8)
+    for given in (LatentPairs(latents, latents), ImagePairs(images, images)):
+        said: dict[str, int]
+        for said in ({}, {"pairs": 5}):
+            pairs = influence(originals=given, **said).pairs
+            assert (pairs.count, pairs.seed, pairs.first) == (5, 0, 0)
+        for said in ({"pairs": 9}, {"seed": 7}, {"first": 2}):
+            ((name, value),) = said.items()
+            told = (
+                f"Pairs already gives all the pairs, 5 of .*: leave out `{name}`, which is {value}"
+            )
+            with pytest.raises(UsageError, match=told):
+                influence(originals=given, **said)
+
+
+def test_given_pairs_leave_the_methods_seed_alone() -> None:
     latents = {"z": np.zeros((5, 3))}
-    pairs = influence(originals=LatentPairs(latents, latents), pairs=9, seed=7, first=2).pairs
-    assert (pairs.count, pairs.seed, pairs.first) == (5, 0, 0)
+    task = MagnitudeTask("toy", seed=3, originals=LatentPairs(latents, latents))
+    assert request_of(task, Outbox()).seed == 3
+    with pytest.raises(UsageError, match="leave out `pairs_seed`, which is 3"):
+        request_of(replace(task, pairs_seed=3), Outbox())
 
 
 def test_latents_drawn_in_double_precision_are_sent_in_single() -> None:

@@ -123,7 +123,8 @@ def report(
             plan = _plan_from(before, model, originals, drawn, grouping)
         else:
             model = chosen_model(client, which.model)
-            drawn = drawn.unless_said(seed=seed)
+            # Given pairs are not drawn: then the seed is of the grouping alone.
+            drawn = drawn.unless_said(seed=seed if originals.latents1 is None else None)
             plan = _plan(model, originals, drawn, grouping, tuple(layers or ()))
         if dry_run:
             tell_dry_run(client, plan.influence_tasks(model), json)

@@ -87,6 +87,11 @@ class ReportPlan:
         """
         return tuple(self.influence_task(model, model.layer(name)) for name in self.layers)
 
+    def drawn(self, wanted: int) -> int:
+        """How many pairs to ask for where so many are wanted: those that are given are all used."""
+        originals = self.maps.originals
+        return len(originals) if isinstance(originals, LatentPairs | ImagePairs) else wanted
+
     @property
     def gives_pairs(self) -> bool:
         """Whether the pairs are given one by one, so that there are no further ones."""
@@ -128,7 +133,7 @@ def gather(
     maps = plan.maps
     samples = client.generate(
         model.name,
-        count=plan.samples,
+        count=plan.drawn(plan.samples),
         seed=maps.seed,
         originals=maps.originals,
         fix=maps.fix,
@@ -204,8 +209,8 @@ def _check(
             model=influence.model,
             layer=layer.name,
             labels=labels,
-            pairs=min(plan.maps.pairs, CHECK_PAIRS),
             # Given pairs are all there are: then the modules are measured on them again.
+            pairs=plan.drawn(min(plan.maps.pairs, CHECK_PAIRS)),
             first=0 if plan.gives_pairs else plan.maps.first + influence.pairs,
             stratified=False,
         )
@@ -225,7 +230,7 @@ def _hybrids(
             influence.model,
             layer.name,
             influence.channels[modules.labels == module].tolist(),
-            pairs=plan.shown_pairs,
+            pairs=plan.drawn(plan.shown_pairs),
             seed=plan.maps.seed,
             originals=plan.maps.originals,
             share=plan.maps.share,

@@ -221,8 +221,10 @@ class Pairs(Checked):
             **said: What it says under other names.
 
         Raises:
-            UsageError: If pairs lack an original 2 from which values are taken.
+            UsageError: If pairs lack an original 2 from which values are taken, or are given and
+                counted or drawn besides.
         """
+        _refuse_beside_given(task, tuple(said))
         found = {
             field.name: getattr(task, field.name)
             for field in fields(cls)
@@ -240,6 +242,28 @@ def lacks_second(originals: Originals | None) -> bool:
         case ImagePairs():
             return originals.images2 is None
     return False
+
+
+def _refuse_beside_given(task: Any, other: tuple[str, ...]) -> None:
+    """Refuse what says which pairs to draw where they are given one by one.
+
+    Args:
+        task: The request.
+        other: Names of its fields that say something else than which pairs.
+    """
+    given = getattr(task, "originals", None)
+    if not isinstance(given, LatentPairs | ImagePairs):
+        return
+    for each in fields(task):
+        if each.name not in ("pairs", "count", "seed", "pairs_seed", "first") or each.name in other:
+            continue
+        allowed = {each.default} | ({len(given)} if each.name in ("pairs", "count") else set())
+        value = getattr(task, each.name)
+        if value not in allowed:
+            raise UsageError(
+                f"{type(given).__name__} already gives all the pairs, {len(given)} of them: leave "
+                f"out `{each.name}`, which is {value}"
+            )
 
 
 def _both(originals: Originals | None, takes_second: bool) -> Originals | None:
