@@ -35,6 +35,8 @@ LABEL = KnownInput("label", "INT64", (), classes=10)
         ("z=truncated:0.7", InputChoice("z", InputKind.TRUNCATED, (0.7,))),
         ("label=classes:1000000", InputChoice("label", InputKind.CLASSES, (1e6,))),
         ("t=constant:a=b.npz", InputChoice("t", InputKind.CONSTANT, path=Path("a=b.npz"))),
+        ("z=1=uniform:-1,1", InputChoice("z=1", InputKind.UNIFORM, (-1.0, 1.0))),
+        ("z=1=normal", InputChoice("z=1", InputKind.NORMAL)),
         ("w=file:dir/w.npy", InputChoice("w", InputKind.FILE, path=Path("dir/w.npy"))),
     ],
 )
@@ -48,6 +50,7 @@ def test_every_form_is_read_and_written_again(text: str, choice: InputChoice) ->
     [
         ("z", "it names no input"),
         ("=normal", "it names no input"),
+        ("z=1=gauss", "there is no distribution '1=gauss'"),
         ("z=gauss", "there is no distribution 'gauss'"),
         ("z=normal:1", "'normal' takes 0 or 2 numbers, not 1"),
         ("z=normal:0,0", "DEVIATION must be greater than 0, not 0"),

@@ -28,7 +28,7 @@ from onnx_cases import (
     one_sample,
     save,
 )
-from onnx_toys import CHAIN, REUSED_LATENT, SKIP
+from onnx_toys import CHAIN, REUSED_LATENT, SKIP, parse
 
 OPSETS = (7, 9, 11, 13, 17, 18, 20, 21, 22, 23)
 
@@ -353,6 +353,19 @@ def test_external_data_is_read_beside_the_file_wherever_one_stands(
     (place / "toy.data").unlink()
     with pytest.raises(SourceError, match=r"weights of '\w+' are missing: toy\.data$"):
         export(source, tmp_path / "missing" / "toy")
+
+
+def test_a_name_with_an_equals_sign_is_no_obstacle(tmp_path: Path) -> None:
+    model = parse(CHAIN)
+    model.graph.inputs[0].name = "z=1"
+    onnx.save(ir.to_proto(model), tmp_path / "toy.onnx")
+    (note,) = (x for x in export(tmp_path / "toy.onnx", tmp_path / "toy").notes if "z=1" in x)
+    assert note.endswith(": normal, guessed; change it with --input z=1=...")
+    said = export(
+        tmp_path / "toy.onnx", tmp_path / "said", inputs=["z=1=uniform:-1,1"], shapes=["z=1=8"]
+    )
+    (stated,) = said.manifest.inputs
+    assert (stated.name, stated.uniform.low, stated.uniform.high) == ("z=1", -1.0, 1.0)
 
 
 def test_small_tensors_in_external_data_are_read_too(tmp_path: Path) -> None:

@@ -44,6 +44,9 @@ class InputKind(Enum):
     COUNT = "count"
 
 
+_WORDS: Final = frozenset(kind.value for kind in InputKind)
+
+
 @dataclass(frozen=True)
 class InputChoice:
     """The distribution of one input.
@@ -63,9 +66,14 @@ class InputChoice:
 
     def __str__(self) -> str:
         """Return the form that `parse_input` reads."""
+        return f"{self.name}={self.distribution}"
+
+    @property
+    def distribution(self) -> str:
+        """What stands behind NAME= in that form."""
         numbers = (int(each) if each.is_integer() else each for each in self.numbers)
         given = ",".join(map(str, [*([self.path] if self.path else []), *numbers]))
-        return f"{self.name}={self.kind.value}" + (f":{given}" if given else "")
+        return self.kind.value + (f":{given}" if given else "")
 
 
 def parse_inputs(texts: Sequence[str]) -> dict[str, InputChoice]:
@@ -98,7 +106,7 @@ def parse_input(text: str) -> InputChoice:
     Raises:
         SourceError: If it has another form; it says what is wrong and which forms there are.
     """
-    name, equals, distribution = text.partition("=")
+    name, equals, distribution = _divided(text)
     word, _, rest = distribution.partition(":")
     try:
         if not (name and equals):
@@ -106,6 +114,15 @@ def parse_input(text: str) -> InputChoice:
         return _parse(name, _kind(word), rest)
     except _UnreadableError as error:
         raise SourceError(f"--input {text!r} cannot be read: {error}; allowed: {FORMS}") from error
+
+
+def _divided(text: str) -> tuple[str, str, str]:
+    """Divide at the first = that a distribution's word follows: a name may hold others."""
+    places = [place for place, each in enumerate(text) if each == "="]
+    for place in places:
+        if text[place + 1 :].partition(":")[0] in _WORDS:
+            return text[:place], "=", text[place + 1 :]
+    return text.partition("=")
 
 
 class _UnreadableError(Exception):

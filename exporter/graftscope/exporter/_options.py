@@ -91,7 +91,7 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, Shape]:
     """
     shapes: dict[str, Shape] = {}
     for text in texts:
-        name, equals, rest = text.partition("=")
+        name, equals, rest = text.rpartition("=")  # a name may hold others
         extents = rest.split(",") if rest else []
         fitting = extents == ["0"] or all(
             each.isascii() and each.isdigit() and int(each) > 0 for each in extents

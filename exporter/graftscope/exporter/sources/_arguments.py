@@ -259,7 +259,7 @@ def _notes(chosen: _Candidate, first: LikelyInput, options: Options) -> Iterator
     elif chosen.guessed and chosen.known is not None and chosen.choice is not None:
         known = chosen.known
         listed = ", given in a list" if chosen.form is Form.LIST else ""
-        told = str(chosen.choice).partition("=")[2]
+        told = chosen.choice.distribution
         yield (
             f"input {known.name!r} {known.shape}: {told}, guessed{listed}; change it "
             f"with --input {known.name}=... and --shape {known.name}=..."

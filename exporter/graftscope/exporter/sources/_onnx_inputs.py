@@ -74,7 +74,7 @@ def guess_choices(
         choice, why = _guess(each, alone=len(latents) == 1)
         if choice is not None:
             guessed[each.name] = choice
-            form = str(choice).partition("=")[2]
+            form = choice.distribution
             notes.append(f"{each}: {form}, guessed{why}; change it with --input {each.name}=...")
     return {**choices, **guessed}, tuple(notes)
 
