@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import onnx
+import onnx_ir as ir
 import pytest
 
 from graftscope.bundle import read_bundle
@@ -11,7 +13,7 @@ from graftscope.client.cli._progress import Advance
 from graftscope.exporter import ExportProgress, SourceError, export
 from graftscope.exporter.progress import ExportStage
 from onnx_cases import save
-from onnx_toys import SKIP
+from onnx_toys import SKIP, parse
 
 ALL = ["z", "first", "second", "joined"]
 
@@ -60,6 +62,26 @@ def test_what_names_no_layer_is_refused(tmp_path: Path, layers: str, message: st
     with pytest.raises(SourceError) as refused:
         exported(tmp_path, layers)
     assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("layers", "names"),
+    [
+        ("2", ["z", "2"]),
+        ("2,joined", ["z", "2", "joined"]),
+        ("1", ["z", "2"]),  # names no layer: one, from the middle
+        ("3", ["z", "first", "2", "joined"]),
+    ],
+)
+def test_a_number_that_is_a_layers_name_takes_that_layer(
+    tmp_path: Path, layers: str, names: list[str]
+) -> None:
+    model = parse(SKIP)
+    (second,) = (each for node in model.graph for each in node.outputs if each.name == "second")
+    second.name = "2"
+    onnx.save(ir.to_proto(model), tmp_path / "toy.onnx")
+    found = export(tmp_path / "toy.onnx", tmp_path / "toy", layers=[layers]).manifest
+    assert [layer.name for layer in found.layers] == names
 
 
 def test_the_command_line_takes_layers_once_or_often(

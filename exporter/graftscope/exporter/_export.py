@@ -106,8 +106,8 @@ def export(
         data: Photographs (a folder or zip of images, an .npz, ...) whose encodings' mean and
             covariance become originals; None for none.
         layers: Which layers are cut: a whole number takes as many, evenly from the latents to the
-            image; names, or patterns such as `up.*`, take those. Empty takes all. Latents always
-            stay.
+            image, unless a layer is called that; names, or patterns such as `up.*`, take those.
+            Empty takes all. Latents always stay.
         overwrite: Whether a bundle that is there already is replaced.
         on_progress: Hears of every step.
 

@@ -16,12 +16,11 @@ class LayerChoice:
     """What a caller says of the layers.
 
     Attributes:
-        most: Evenly that many of all, from the latents to the image; None where names tell.
-        patterns: Names, in which * stands for anything; empty takes all, or so many of all.
+        parts: Names, in which * stands for anything; or one whole number: evenly that many of
+            all, from the latents to the image, unless a layer has that name. Empty takes all.
     """
 
-    most: int | None = None
-    patterns: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
     def of(self, layers: Sequence[Layer], latents: Sequence[str]) -> tuple[Layer, ...]:
         """Choose layers, in their order; those that are latents cost nothing and stay.
@@ -31,26 +30,42 @@ class LayerChoice:
             latents: Names of the inputs that are layers themselves.
 
         Raises:
-            SourceError: If a pattern fits no layer; it lists them.
+            SourceError: If a pattern fits no layer; it lists them. If a number is below 1, or
+                stands beside something else.
         """
         inner = [layer for layer in layers if layer.tensor not in latents]
-        kept = set(self._named(layers) if self.patterns else self._evenly(inner))
+        names = {layer.name for layer in layers}
+        numbers = [part for part in self.parts if _is_number(part) and part not in names]
+        if not numbers:
+            kept = self._named(layers) if self.parts else inner
+        elif len(self.parts) > 1 or int(numbers[0]) < 1:
+            raise SourceError(
+                f"--layer {','.join(self.parts)!r} cannot be read; allowed: how many, at least 1, "
+                "or names and patterns with commas, such as up.*,middle"
+            )
+        else:
+            kept = _evenly(inner, int(numbers[0]))
         return tuple(layer for layer in layers if layer in kept or layer.tensor in latents)
 
-    def _evenly(self, layers: list[Layer]) -> list[Layer]:
-        if self.most is None or self.most >= len(layers):
-            return layers
-        # The middles of as many equal parts: neither the first nor the last layer is special.
-        return [layers[(2 * i + 1) * len(layers) // (2 * self.most)] for i in range(self.most)]
-
     def _named(self, layers: Sequence[Layer]) -> list[Layer]:
-        for pattern in self.patterns:
+        for pattern in self.parts:
             if not any(fnmatchcase(layer.name, pattern) for layer in layers):
                 raise SourceError(
                     f"--layer {pattern!r} is the name of none of {len(layers)} layers: "
                     f"{', '.join(layer.name for layer in layers)}"
                 )
-        return [x for x in layers if any(fnmatchcase(x.name, each) for each in self.patterns)]
+        return [x for x in layers if any(fnmatchcase(x.name, each) for each in self.parts)]
+
+
+def _is_number(part: str) -> bool:
+    return part.removeprefix("-").isdecimal()
+
+
+def _evenly(layers: list[Layer], most: int) -> list[Layer]:
+    if most >= len(layers):
+        return layers
+    # The middles of as many equal parts: neither the first nor the last layer is special.
+    return [layers[(2 * i + 1) * len(layers) // (2 * most)] for i in range(most)]
 
 
 def parse_layers(texts: Sequence[str]) -> LayerChoice:
@@ -58,17 +73,6 @@ def parse_layers(texts: Sequence[str]) -> LayerChoice:
 
     Args:
         texts: One whole number, or names and patterns; each may hold several with commas.
-
-    Raises:
-        SourceError: If a number is below 1, or stands beside something else.
     """
-    parts = [part.strip() for text in texts for part in text.split(",") if part.strip()]
-    numbers = [part for part in parts if part.removeprefix("-").isdecimal()]
-    if not numbers:
-        return LayerChoice(patterns=tuple(parts))
-    if len(parts) > 1 or int(numbers[0]) < 1:
-        raise SourceError(
-            f"--layer {','.join(parts)!r} cannot be read; allowed: how many, at least 1, or names "
-            "and patterns with commas, such as up.*,middle"
-        )
-    return LayerChoice(most=int(numbers[0]))
+    parts = (part.strip() for text in texts for part in text.split(","))
+    return LayerChoice(tuple(part for part in parts if part))

@@ -282,8 +282,9 @@ def export(
             "--layer",
             metavar="N|NAME,...",
             help="Which layers to keep: a number keeps that many, spread evenly from the "
-            "latents to the image; names or patterns such as 'up.*' keep those. May be "
-            "repeated. Default: all, which takes long if there are hundreds.",
+            "latents to the image, unless a layer is called that; names or patterns such as "
+            "'up.*' keep those. May be repeated. Default: all, "
+            "which takes long if there are hundreds.",
         ),
     ] = None,
     overwrite: Annotated[
