@@ -194,6 +194,13 @@ def test_what_is_no_setting_of_a_client_is_refused(kind: Any, name: str) -> None
         (lambda c: c.generate("toy", latents=3), "latents 3 is not a dictionary by names"),
         (lambda c: c.hybridize("toy", "coarse", 3), "channels 3 is not a list"),
         (lambda c: c.hybridize("toy", "coarse", [True]), "channel True is not an integer"),
+        (
+            lambda c: c.hybridize("toy", intervention="x.json", pairs=1),
+            "intervention 'x.json' is of no known kind; allowed: Intervention(...), or"
+            " Intervention.load(path), which reads a file",
+        ),
+        (lambda c: c.strip("toy", intervention="x"), "intervention 'x' is of no known kind; allo"),
+        (lambda c: Client(""), "address '' is empty"),
         (lambda c: c.influence("toy", "coarse", products=1), "products 1 is neither True nor Fals"),
         (lambda c: c.influence("toy", "coarse", on_progress=3), "on_progress 3 is not a function"),
         (lambda c: c.encode("toy", 3), "images of shape () and type int64: they must be"),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from graftscope.client.arrays import Arrays, Axes, Checked, Flag, Saved, Source
 from graftscope.client.errors import UsageError
-from graftscope.client.interventions import Edit, Intervention, ModuleOf
+from graftscope.client.interventions import Edit, Intervention, ModuleOf, require
 from graftscope.client.values._contents import model_version
 from graftscope.client.values._encoding import ImageEncoding, SavedFiles, WantedEncoding
 from graftscope.client.values._execution import Execution, Precision, WantedPrecision
@@ -27,6 +27,8 @@ from graftscope.client.values._pairs import (
     PairSeed,
     Shared,
 )
+
+_INTERVENTION = "Intervention(...), or Intervention.load(path), which reads a file"
 
 KeepPhoto: TypeAlias = Annotated[
     bool,
@@ -108,10 +110,12 @@ class HybridsTask(Checked):
         """Make the intervention: one swap from original 2, unless one was given.
 
         Raises:
+            InputError: If what is given as an intervention is none.
             UsageError: If it is not said in one way, and in one alone.
         """
         given = (self.channels, self.labels, self.module)
         if self.intervention is not None:
+            require("intervention", self.intervention, (Intervention,), _INTERVENTION)
             if self.layer or any(each is not None for each in given):
                 raise UsageError(
                     "an intervention names its layers and channels itself: leave out `layer`,"
