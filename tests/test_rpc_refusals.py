@@ -74,6 +74,7 @@ def bad_models() -> Iterator[Bad]:
     get = model_service_pb2.GetModelRequest
     known = "there is: toy-blocks, toy-skip, toy-vae"
     yield Bad("unknown model", get(name="models/nobody"), known, "model", NOT_FOUND)
+    yield Bad("empty digest", get(name="models/toy-vae@"), "models/NAME@DIGEST is nee", "model")
     yield Bad("malformed model", get(name="toy-vae"), "models/NAME", "model")
     yield Bad("empty model", get(), "models/NAME", "model")
     other = get(name=f"{VAE}@{SHA}")

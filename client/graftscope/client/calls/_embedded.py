@@ -167,8 +167,12 @@ class ServerChoice:
 
     def _check_kinds(self) -> None:
         """Refuse what is no text, no path or no list of paths."""
-        if self.address is not None:
-            text("address", self.address)
+        if self.address is not None and not text("address", self.address).strip():
+            raise InputError(
+                f"address {self.address!r} is empty; HOST:PORT is needed, or None for a server "
+                "inside this process",
+                field="address",
+            )
         for path in listed("bundles", () if self.bundles is None else self.bundles):
             file_name(path)
         if self.device is not None:

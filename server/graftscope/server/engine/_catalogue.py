@@ -50,8 +50,8 @@ class Catalogue:
             NotFound: there is no such model, or it has another digest.
         """
         collection, _, rest = model.partition("/")
-        name, _, digest = rest.partition("@")
-        if collection != "models" or not name:
+        name, at, digest = rest.partition("@")
+        if collection != "models" or not name or (at and not digest):
             raise InvalidInput(
                 f"model {model!r} is malformed; models/NAME or models/NAME@DIGEST is needed",
                 field="model",
