@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 NEEDS := pyproject.toml constraints.txt
 
-.PHONY: help demo test lint proto facade wheel bench clean
+.PHONY: help demo test soak lint proto facade wheel bench clean
 
 help: ## What can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -13,8 +13,11 @@ help: ## What can be made
 demo: $(VENV)/.demo ## The main job on the generator that ships; leaves graftscope-report/index.html
 	$(BIN)/graftscope demo --out graftscope-report
 
-test: $(VENV)/.dev ## All tests; pass more to pytest with ARGS="..."
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## All tests but the longest; pass more to pytest with ARGS="..."
+	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+
+soak: $(VENV)/.dev ## The tests that take longer
+	$(BIN)/python -m pytest -m soak $(ARGS)
 
 lint: $(VENV)/.dev wheel ## Style, types, arrows between rooms, the contract, the wheel
 	$(BIN)/ruff check .

@@ -7,8 +7,12 @@ import pytest
 
 from tools.transcripts import PAGES, ROOT, commands_of, differences, renewed, same
 
+LONG = ("docs/bring-your-own.md",)
 
-@pytest.mark.parametrize("name", PAGES)
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(x, marks=pytest.mark.soak if x in LONG else ()) for x in PAGES]
+)
 def test_commands_answer_as_the_page_says(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
