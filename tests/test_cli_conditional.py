@@ -69,6 +69,24 @@ def test_a_conditional_model_asked_without_its_label_says_so_in_one_line(
     assert shell.json(*given)["pairs"] == 8
 
 
+def test_what_a_server_refuses_of_pairs_is_called_by_its_option(
+    shell: Shell, tmp_path: Path
+) -> None:
+    samples, path = tmp_path / "samples.npz", tmp_path / "latents.npz"
+    shell("generate", "--count", 8, "--out", samples)
+    held = arrays(samples)
+    np.savez(path, **{name: held[name] for name in ("z", "w", "v", "label")})
+    where = ("--layer", "tokens")
+    _, line = shell.refused("influence", *where, "--pairs", 33, "--stratified")
+    assert "--pairs is 33 (nearest: 32 or 64); stratified" in line
+    _, line = shell.refused("influence", *where, "--pairs", 2, "--share", "q")
+    assert "--share holds 'q'" in line
+    sides = ("--latents1", path, "--latents2", path)
+    edit = ("hybridize", *where, "--channels", 0)
+    _, line = shell.refused(*edit, *sides, "--fix", "label=3")
+    assert "input 'label' is in --fix and given by latents1" in line
+
+
 def test_a_class_that_there_is_not_is_refused(shell: Shell, tmp_path: Path) -> None:
     generate = ("generate", "--out", tmp_path / "samples.npz")
     for verb in (generate, ("influence", "--layer", "tokens", "--pairs", 2)):

@@ -61,8 +61,8 @@ def test_modules_are_measured_on_stratified_pairs(toy_client: Client) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"pairs": 1000}, "nearest are 0 for first and 992 or 1024 for count"),
-        ({"pairs": 64, "first": 5}, "nearest are 0 or 32 for first and 64 for count"),
+        ({"pairs": 1000}, r"`pairs` is 1000 \(nearest: 992 or 1024\)"),
+        ({"pairs": 64, "first": 5}, r"`first` is 5 \(nearest: 0 or 32\)"),
     ],
 )
 def test_parts_of_a_group_are_refused_with_what_is_allowed(

@@ -9,7 +9,7 @@ import grpc
 from graftscope.client.calls._addresses import proxy_to
 from graftscope.client.errors import GraftscopeError, VersionError
 from graftscope.client.version import METADATA_KEY, VersionWarning, client_version, differs
-from graftscope.client.wire import DETAILS_KEY, ErrorDetails, error_class
+from graftscope.client.wire import DETAILS_KEY, ErrorDetails, error_class, told_in_own_words
 
 Metadata = Iterable[tuple[str, str | bytes]]
 
@@ -72,7 +72,7 @@ class Peer:
                 return VersionError(self._unknown_method(method))
             message = self._explained(status, message)
         return error_class(status, details.reason)(
-            message, reason=details.reason, field=details.field
+            told_in_own_words(message), reason=details.reason, field=details.field
         )
 
     def _unknown_method(self, method: str) -> str:

@@ -19,6 +19,7 @@ from graftscope.client.wire._errors import (
     ErrorDetails,
     error_class,
     failure_of,
+    told_in_own_words,
 )
 from graftscope.client.wire._models import manifest_from, model_from
 from graftscope.client.wire._operations import job_from, progress_from
@@ -58,6 +59,7 @@ __all__ = [
     "request_of",
     "response_of",
     "result_from",
+    "told_in_own_words",
     "unpack",
     "upload_requests",
 ]

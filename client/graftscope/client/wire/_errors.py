@@ -112,7 +112,7 @@ class ErrorDetails:
         for detail in status.details:
             _ = detail.Unpack(info) or detail.Unpack(request)
         fields = [violation.field for violation in request.field_violations]
-        return cls(reason=info.reason, field=in_own_words(fields[0]) if fields else "")
+        return cls(reason=info.reason, field=_in_own_words(fields[0]) if fields else "")
 
     @classmethod
     def from_trailers(cls, serialized: bytes) -> "ErrorDetails":
@@ -123,9 +123,13 @@ class ErrorDetails:
             return cls()
 
 
-def in_own_words(text: str) -> str:
-    """Call the fields of pairs in a server's text as requests of this client do."""
-    return _OF_PAIRS.sub(lambda found: _CALLED.get(found[0], found[2]), text)
+def told_in_own_words(text: str) -> str:
+    """Call the fields of pairs in a server's text as requests of this client do, in backquotes."""
+    return _OF_PAIRS.sub(lambda found: f"`{_in_own_words(found[0])}`", text)
+
+
+def _in_own_words(field: str) -> str:
+    return _OF_PAIRS.sub(lambda found: _CALLED.get(found[0], found[2]), field)
 
 
 def failure_of(operation: operations_pb2.Operation) -> GraftscopeError:
@@ -135,6 +139,7 @@ def failure_of(operation: operations_pb2.Operation) -> GraftscopeError:
     error = error_class(_STATUS_CODES.get(status.code), details.reason)
     if error in (InternalError, IntegrityError, GraftscopeError):
         error = JobFailedError
-    told = status.message or f"it ended with status {status.code} and no message"
+    said = status.message or f"it ended with status {status.code} and no message"
+    told = told_in_own_words(said)
     job = operation.name.removeprefix("operations/")
-    return error(f"job {job}: {in_own_words(told)}", reason=details.reason, field=details.field)
+    return error(f"job {job}: {told}", reason=details.reason, field=details.field)

@@ -263,11 +263,13 @@ def _check_stratified(pairs: originals_pb2.Pairs, kind: str, called: str) -> Non
         )
     wrong = [name for name in ("first", "count") if getattr(pairs, name) % GROUP_PAIRS]
     if wrong:
-        first, count = _multiples(pairs.first, 0), _multiples(pairs.count, 1)
+        told = [
+            f"{called}.{name} is {getattr(pairs, name)} (nearest: "
+            f"{_multiples(getattr(pairs, name), int(name == 'count'))})"
+            for name in wrong
+        ]
         raise InvalidInput(
-            f"{called}.first is {pairs.first} and {called}.count is {pairs.count}; stratified "
-            f"pairs come in whole groups of {GROUP_PAIRS}, so both are multiples of it: nearest "
-            f"are {first} for first and {count} for count",
+            f"{' and '.join(told)}; stratified pairs come in whole groups of {GROUP_PAIRS}",
             field=f"{called}.{wrong[-1]}",
         )
 
