@@ -16,6 +16,12 @@ COMMAND = Path(sys.executable).with_name("graftscope")
 PATIENCE_S = 60.0
 """A shell that has said nothing for so long has nothing to say."""
 
+# The shells call `graftscope`, which stands beside the interpreter, on the path or not.
+WITH_COMMAND = {
+    **os.environ,
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+}
+
 
 def said(environment: dict[str, str]) -> str:
     """What the command prints where a shell calls it."""
@@ -58,7 +64,9 @@ def test_bash_completes_with_its_script(tmp_path: Path) -> None:
         COMP_WORDS=(graftscope influence --precision b); COMP_CWORD=3
         _graftscope_completion graftscope; echo "${{COMPREPLY[@]}}"
     """
-    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["bash", "-c", code], env=WITH_COMMAND, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "bf16"
 
 
@@ -68,7 +76,7 @@ def test_fish_completes_with_its_script(tmp_path: Path) -> None:
     code = f"source {tmp_path}/completion.fish; complete -C 'graftscope influence --precision b'"
     done = subprocess.run(
         ["fish", "-c", code],
-        env={**os.environ, "HOME": str(tmp_path)},
+        env={**WITH_COMMAND, "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         check=True,
@@ -86,7 +94,7 @@ def test_zsh_completes_with_its_script(tmp_path: Path) -> None:
     child, terminal = pty.fork()
     if child == 0:
         home = str(tmp_path)
-        os.execvpe("zsh", ["zsh", "-i"], {**os.environ, "ZDOTDIR": home, "TERM": "dumb"})
+        os.execvpe("zsh", ["zsh", "-i"], {**WITH_COMMAND, "ZDOTDIR": home, "TERM": "dumb"})
     try:
         until(terminal, "> ")
         os.write(terminal, b"graftscope influence --precision b\t")
