@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tools.transcripts import PAGES, ROOT, commands_of, differences, renewed, same
+from tools.transcripts import (
+    PAGES,
+    ROOT,
+    commands_of,
+    differences,
+    published_by_others,
+    renewed,
+    same,
+)
 
 LONG = ("docs/bring-your-own.md",)
 
@@ -16,13 +24,13 @@ LONG = ("docs/bring-your-own.md",)
 def test_commands_answer_as_the_page_says(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not os.environ.get("GRAFTSCOPE_GENERATORS"):
-        pytest.skip("GRAFTSCOPE_GENERATORS names no folder with the generators of the pages")
+    page = (ROOT / name).read_text(encoding="utf-8")
+    if published_by_others(page) and not os.environ.get("GRAFTSCOPE_GENERATORS"):
+        pytest.skip("GRAFTSCOPE_GENERATORS names no folder with the generators of this page")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.syspath_prepend(work)
-    page = (ROOT / name).read_text(encoding="utf-8")
     wrong = list(differences(page, work))
     assert not wrong, "\n\n".join(str(each) for each in wrong)
 

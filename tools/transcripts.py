@@ -131,6 +131,11 @@ def executed(line: str) -> tuple[str, ...]:
     )
 
 
+def published_by_others(page: str) -> list[str]:
+    """Return the files of other people that a page speaks of, by their names there."""
+    return [name for name in FILES if re.search(rf"(?<![\w/]){re.escape(name)}", page)]
+
+
 def stage(page: str, folder: Path) -> None:
     """Put into the folder what the page's commands find there.
 
@@ -139,12 +144,11 @@ def stage(page: str, folder: Path) -> None:
     """
     for module in _MODULE.finditer(page):
         (folder / module["name"]).write_text(module["code"], encoding="utf-8")
-    for name, published in FILES.items():
-        if re.search(rf"(?<![\w/]){re.escape(name)}", page):
-            place = Path(os.environ.get("GRAFTSCOPE_GENERATORS", "")) / published
-            if not place.is_file():
-                raise FileNotFoundError(f"{name}: GRAFTSCOPE_GENERATORS has no {published}")
-            (folder / name).symlink_to(place.resolve())
+    for name in published_by_others(page):
+        place = Path(os.environ.get("GRAFTSCOPE_GENERATORS", "")) / FILES[name]
+        if not place.is_file():
+            raise FileNotFoundError(f"{name}: GRAFTSCOPE_GENERATORS has no {FILES[name]}")
+        (folder / name).symlink_to(place.resolve())
 
 
 def differences(page: str, folder: Path) -> Iterator[Difference]:
