@@ -12,6 +12,8 @@
     ├── StateInUse                     a state folder that another server holds
     ├── AddressInUse                   a port that cannot be listened on
     ├── ServerStopping                 the server stops; what was asked for can be asked again
+    ├── Overloaded                     more than is taken on at a time; says when to ask again
+    ├── TooLarge                       more memory than the server may ever use for one request
     └── Cancelled                      the job was cancelled while it ran
 
 Every error has a stable `reason`, which clients get in google.rpc.ErrorInfo.
@@ -24,13 +26,17 @@ class ServerError(Exception):
     Args:
         message: what was wrong, which value, and what is allowed.
         field: the request's field, in the contract's spelling, where one is to blame.
+        retry_after_s: after how many seconds the same request may succeed; None where it will not.
     """
 
     reason = "INTERNAL"
 
-    def __init__(self, message: str, *, field: str = "") -> None:
+    def __init__(
+        self, message: str, *, field: str = "", retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message)
         self.field = field
+        self.retry_after_s = retry_after_s
 
 
 class InvalidInput(ServerError, ValueError):
@@ -97,6 +103,18 @@ class ServerStopping(ServerError):
     """The server stops; jobs go on at its next start, and a client may ask again then."""
 
     reason = "SERVER_STOPPING"
+
+
+class Overloaded(ServerError):
+    """More than the server takes on at a time; `retry_after_s` says when to ask again."""
+
+    reason = "OVERLOADED"
+
+
+class TooLarge(ServerError):
+    """More memory than the server may ever use for one request."""
+
+    reason = "MEMORY_LIMIT"
 
 
 class Cancelled(ServerError):

@@ -1,11 +1,13 @@
 """Errors to gRPC statuses, in one table; what a client sees of them.
 
-A status carries google.rpc.ErrorInfo with a stable reason, and BadRequest with the field where one
-is to blame. It must not know what the methods do.
+A status carries google.rpc.ErrorInfo with a stable reason, BadRequest with the field where one is
+to blame, and RetryInfo where the same request may succeed later. It must not know what the methods
+do.
 """
 
 import grpc
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from graftscope.bundle import BundleError
@@ -28,6 +30,8 @@ _STATUSES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.StateInUse: grpc.StatusCode.FAILED_PRECONDITION,
     errors.AddressInUse: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ServerStopping: grpc.StatusCode.UNAVAILABLE,
+    errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Cancelled: grpc.StatusCode.CANCELLED,
 }
 
@@ -66,19 +70,21 @@ def status_of_failure(failure: Failure) -> status_pb2.Status:
     """What `Operation.error` holds for a failed job."""
     # An earlier version may have kept a reason that is gone.
     status = _STATUS_OF_REASON.get(failure.reason, grpc.StatusCode.INTERNAL)
-    return _status(status, failure.reason, failure.message, "")
+    return _status(status, failure.reason, failure.message)
 
 
 def status_of_error(error: Exception) -> status_pb2.Status:
     """What a call that raised this error is answered with."""
     code, reason = classify(error)
-    return _status(code, reason, _message(error, reason), getattr(error, "field", ""))
+    retry_after_s: float | None = getattr(error, "retry_after_s", None)
+    field = getattr(error, "field", "")
+    return _status(code, reason, _message(error, reason), field, retry_after_s)
 
 
 def cancelled_status() -> status_pb2.Status:
     """What `Operation.error` holds for a cancelled job."""
     code = grpc.StatusCode.CANCELLED
-    return _status(code, "CANCELLED", "the job was cancelled; the same request resumes it", "")
+    return _status(code, "CANCELLED", "the job was cancelled; the same request resumes it")
 
 
 def _message(error: Exception, reason: str) -> str:
@@ -99,17 +105,27 @@ def _shortened(text: str, limit_bytes: int) -> str:
     return f"{first} ... {last}"
 
 
-def _status(code: grpc.StatusCode, reason: str, message: str, field: str) -> status_pb2.Status:
+def _status(
+    code: grpc.StatusCode,
+    reason: str,
+    message: str,
+    field: str = "",
+    retry_after_s: float | None = None,
+) -> status_pb2.Status:
     details = [_pack(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))]
     if field:
         violation = error_details_pb2.BadRequest.FieldViolation(
             field=_shortened(field, _FIELD_LIMIT_BYTES), description=message
         )
         details.append(_pack(error_details_pb2.BadRequest(field_violations=[violation])))
+    if retry_after_s is not None:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(round(1e3 * retry_after_s))
+        details.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
     return status_pb2.Status(code=code.value[0], message=message, details=details)
 
 
-def _pack(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> any_pb2.Any:
+def _pack(message: Message) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(message)
     return packed

@@ -18,6 +18,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
+from graftscope.server.access import Principal, Role, set_caller
 from graftscope.server.errors import InvalidInput
 from graftscope.server.logs import get_logger
 from graftscope.server.rpc._errors import classify, status_of_error
@@ -92,6 +93,7 @@ def _unary(
         context.set_trailing_metadata(_greeting())
         with _timed(method, context) as call:
             try:
+                set_caller(_principal(context))
                 return await inner(read(request), context)
             except Exception as error:
                 await _abort(error, call, context)
@@ -106,6 +108,7 @@ def _stream(
         await context.send_initial_metadata(_greeting())
         with _timed(method, context) as call:
             try:
+                set_caller(_principal(context))
                 responses = inner(read(request), context)
                 # grpc allows methods that write their responses themselves; health's Watch does.
                 if isawaitable(responses):
@@ -117,6 +120,12 @@ def _stream(
                 await _abort(error, call, context)
 
     return guarded
+
+
+def _principal(context: Context) -> Principal:
+    """Who calls: nobody is asked, so everybody may do everything, and shares it."""
+    # ipv4:HOST:PORT, ipv6:%5BHOST%5D:PORT or unix:; each connection has a port of its own.
+    return Principal(Role.ADMIN, address=context.peer().rpartition(":")[0])
 
 
 @cache

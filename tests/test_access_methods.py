@@ -1,0 +1,35 @@
+"""Every method that a server offers has its line in the one table, and the table no other."""
+
+from google.protobuf import descriptor_pool
+from grpc_reflection.v1alpha import reflection_pb2
+
+from graftscope.server._server import SERVICES
+from graftscope.server.access import METHODS, Role, Work, method_of
+
+
+def _offered() -> set[str]:
+    reflection = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"].full_name
+    pool = descriptor_pool.Default()
+    return {
+        f"/{name}/{method.name}"
+        for name in (*SERVICES, reflection)
+        for method in pool.FindServiceByName(name).methods
+    }
+
+
+def test_every_method_has_its_line_and_no_line_is_of_none() -> None:
+    assert set(METHODS) == _offered()
+
+
+def test_what_is_not_in_the_table_is_of_nobody() -> None:
+    assert method_of("/graftscope.v1.ModelService/Nothing") is None
+
+
+def test_whatever_starts_a_job_takes_an_analyst() -> None:
+    assert {each.role for each in METHODS.values() if each.work is Work.JOB} == {Role.ANALYST}
+
+
+def test_only_health_asks_nobody() -> None:
+    assert {path.split("/")[1] for path, each in METHODS.items() if each.role is None} == {
+        "grpc.health.v1.Health"
+    }
