@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
-from graftscope.server.errors import InvalidInput
+from graftscope.server.database import open_database
 from graftscope.server.jobs._artifact_store import ArrayRef
 from graftscope.server.jobs._json import from_plain
 
@@ -159,15 +159,7 @@ class JobStore:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            self._engine = sa.create_engine(url)
-            if self._engine.dialect.name == "sqlite":
-                sa.event.listen(self._engine, "connect", _configure_sqlite)
-            _METADATA.create_all(self._engine)
-        except (sa.exc.SQLAlchemyError, ImportError) as error:
-            # The URL may hold a password, and SQLAlchemy's second line is a link.
-            reason = str(error).splitlines()[0]
-            raise InvalidInput(f"jobs_url cannot be used: {reason}", field="jobs_url") from error
+        self._engine = open_database(url, _METADATA)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -234,15 +226,6 @@ def end(job: Job, outcome: Outcome, keep_s: float) -> Job:
     """The job in its last state, with its times filled in."""
     now = time.time()
     return replace(job, **vars(outcome), ended_s=now, expires_s=now + keep_s)
-
-
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    """Readers go on while one writes; a commit survives a crash of the process."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA busy_timeout=10000")
-    cursor.close()
 
 
 def _first(jobs: Sequence[Job]) -> Job | None:
