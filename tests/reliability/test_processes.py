@@ -7,13 +7,14 @@ import grpc
 import pytest
 
 from graftscope.client import Client
-from reliability._processes import MIB, server
+from reliability._processes import MIB, server, told
 
 
 def test_a_server_of_its_own_process(toy_vae_bundle: Path, tmp_path: Path) -> None:
     with server([toy_vae_bundle], tmp_path / "state") as running:
         with Client(running.address) as client:
             assert [model.name for model in client.models()] == ["toy-vae"]
+        told("a server with one toy model, resident MiB", running.resident_bytes // MIB, "none")
         assert 20 * MIB < running.resident_bytes <= running.peak_bytes
         assert running.descriptors > 3
         assert running.threads > 1

@@ -101,7 +101,12 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
                 store,
                 CheckpointFolder(state / "checkpoints"),
                 resolver,
-                JobSettings(settings.workers, settings.keep_days * _DAY_S, describe_failure),
+                JobSettings(
+                    settings.workers,
+                    settings.keep_days * _DAY_S,
+                    describe_failure,
+                    settings.checkpoint_s,
+                ),
             )
             server = grpc.aio.server(interceptors=[Guard()], options=server_options())
             address = listen(server, settings.listen)

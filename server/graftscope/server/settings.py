@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from graftscope.server.engine import PATIENCE_S, Device
 from graftscope.server.errors import InvalidInput
+from graftscope.server.jobs import CHECKPOINT_S
 
 PREFIX = "GRAFTSCOPE_"
 """What the names of the environment's variables begin with."""
@@ -41,6 +42,8 @@ class Settings(BaseSettings):
         keep_days: for how long results are kept.
         job_patience_s: for how long a run of a job lets interactive calls go first, 0 to 10
             seconds; 0 for not at all.
+        checkpoint_s: seconds between two times that a job keeps its sums, 0.1 to 3600; a crash
+            loses at most this much work.
         resume: whether jobs that an earlier process left go on at the start.
         log_level: debug, info, warning or error.
     """
@@ -63,6 +66,9 @@ class Settings(BaseSettings):
     keep_days: float = Field(default=30.0, gt=0, description="a number above 0")
     job_patience_s: float = Field(
         default=PATIENCE_S, ge=0, le=10, description="a number from 0 to 10"
+    )
+    checkpoint_s: float = Field(
+        default=CHECKPOINT_S, ge=0.1, le=3600, description="a number from 0.1 to 3600"
     )
     resume: bool = Field(default=True, description="true or false")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

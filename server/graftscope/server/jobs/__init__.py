@@ -16,7 +16,7 @@ from graftscope.server.jobs._checkpoints import (
     CheckpointFolder,
     Sums,
 )
-from graftscope.server.jobs._lifecycle import JobSettings
+from graftscope.server.jobs._lifecycle import CHECKPOINT_S, JobSettings
 from graftscope.server.jobs._live_job import Snapshot
 from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._runner import JobRunner
@@ -49,6 +49,7 @@ from graftscope.server.jobs._store import (
 )
 
 __all__ = [
+    "CHECKPOINT_S",
     "LEAST_STABLE_PAIRS",
     "ArrayRef",
     "ArtifactStore",

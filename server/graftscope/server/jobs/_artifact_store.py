@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from graftscope import codec
 from graftscope.server.errors import Corrupt, InvalidInput, NotFound
+from graftscope.server.failpoints import reach
 
 MAX_AXES = 16
 MAX_ELEMENTS = 2**48
@@ -238,7 +239,9 @@ class ArtifactWriter:
         if durable:
             os.fsync(self._file.fileno())
         name = self.digest
+        reach("artifact-written")
         self._path.replace(self._folder / name)
+        reach("artifact-named")
         return name
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from graftscope.server.analysis import MapMoments
 from graftscope.server.errors import Corrupt
+from graftscope.server.failpoints import reach
 from graftscope.server.jobs._store import Checkpoint
 
 
@@ -83,6 +84,7 @@ class CheckpointFolder:
             file.flush()
             os.fsync(file.fileno())
         checksum = _sha256(temporary)
+        reach("checkpoint-written")
         temporary.replace(self._folder / name)
         return Checkpoint(name, checksum)
 

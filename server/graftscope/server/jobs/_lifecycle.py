@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from graftscope.server.errors import Cancelled, Corrupt
+from graftscope.server.failpoints import reach
 from graftscope.server.jobs._checkpoints import Sums
 from graftscope.server.jobs._clustering import run_modules, run_stability
 from graftscope.server.jobs._influence import InfluenceWork, finish, run_shards, shard_count
@@ -34,6 +35,9 @@ from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")
 
+CHECKPOINT_S = 5.0
+"""Seconds between two times that a job keeps its sums, where nothing else is said."""
+
 _Value = TypeVar("_Value")
 
 
@@ -51,7 +55,7 @@ class JobSettings:
     workers: int
     keep_s: float
     describe_failure: Callable[[Exception], Failure]
-    checkpoint_every_s: float = 5.0
+    checkpoint_every_s: float = CHECKPOINT_S
 
 
 Needed = Callable[[Live, InfluenceSpec, Callable[[Snapshot], None]], Awaitable[Result]]
@@ -112,7 +116,11 @@ class Lifecycle:
             # With a stopping rule the total is a maximum.
             done = ended.shards_done if "stopping" in result.scalars else ended.shards_total
             ended = replace(ended, shards_done=done, checkpoint=None)
+        if outcome.state is JobState.DONE:
+            reach("result-written")
         self._store.update(ended)
+        if outcome.state is JobState.DONE:
+            reach("result-named")
         if outcome.state is JobState.DONE:
             self._checkpoints.remove(job.checkpoint)
         return ended
@@ -254,6 +262,7 @@ class Lifecycle:
         old = job.checkpoint
         job = replace(job, checkpoint=self._checkpoints.save(job.id, sums))
         self._store.update(job)
+        reach("checkpoint-named")
         if old is not None and job.checkpoint is not None and old.file != job.checkpoint.file:
             self._checkpoints.remove(old)
         return job

@@ -22,6 +22,7 @@ from graftscope.server.engine import (
     choose_close,
 )
 from graftscope.server.errors import Conflict, Corrupt, NotFound
+from graftscope.server.failpoints import reach
 from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
 from graftscope.server.jobs._clustering import stability_shards
 from graftscope.server.jobs._influence import InfluenceWork, estimate, shard_count
@@ -128,6 +129,7 @@ class Preparation:
         self.store.add(job)
         if request_id is not None:
             self.store.name_request(request_id, job.id)
+        reach("job-stored")
         return job
 
     def resolve(self, spec: InfluenceSpec) -> tuple[Subject, PairSource]:
