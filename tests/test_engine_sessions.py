@@ -1,6 +1,7 @@
 """Sessions are opened lazily, bounded, stoppable, and on the device that was asked for."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 
 from graftscope.server.engine import Cancellation, Device, SessionPool, check_device
 from graftscope.server.engine._devices import Graph
+from graftscope.server.engine._memo import Memo
 from graftscope.server.engine._sessions import Session
 from graftscope.server.errors import Cancelled, DeviceUnavailable
 from onnx_chains import chain
 
+TIMEOUT_S = 10.0
 HAS_CUDA = (
     "CUDAExecutionProvider" in ort.get_available_providers() and Path("/dev/nvidia0").exists()
 )
@@ -31,6 +34,47 @@ def test_a_pool_keeps_the_sessions_that_were_used_last() -> None:
         pool.get(name, lambda name=name: graph(name))  # type: ignore[misc]
     assert opened == ["a", "b", "c", "b"]
     assert len(pool) == 2
+
+
+def test_a_session_that_takes_long_to_open_holds_up_none_but_those_who_ask_for_it() -> None:
+    pool = SessionPool(Device.CPU, limit=4)
+    begun, let_go = threading.Event(), threading.Event()
+    opened: list[str] = []
+
+    def slow() -> Graph:
+        opened.append("slow")
+        begun.set()
+        assert let_go.wait(TIMEOUT_S)
+        return chain(1, 2)
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(pool.get, "slow", slow)
+        assert begun.wait(TIMEOUT_S)
+        second = threads.submit(pool.get, "slow", slow)
+        assert pool.get("other", lambda: chain(1, 2)).inputs == ("x",)
+        assert not first.done()
+        let_go.set()
+        assert first.result(TIMEOUT_S) is second.result(TIMEOUT_S)
+    assert opened == ["slow"]
+
+
+def test_who_waits_for_a_value_computes_it_where_the_one_before_was_stopped() -> None:
+    memo = Memo()
+    begun, let_go = threading.Event(), threading.Event()
+
+    def stopped() -> int:
+        begun.set()
+        assert let_go.wait(TIMEOUT_S)
+        raise Cancelled("the call was cancelled")
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(memo.get, "mean", stopped)
+        assert begun.wait(TIMEOUT_S)
+        second = threads.submit(memo.get, "mean", lambda: 7)
+        let_go.set()
+        assert second.result(TIMEOUT_S) == 7
+        assert isinstance(first.exception(TIMEOUT_S), Cancelled)
+    assert len(memo) == 1
 
 
 def test_arrays_that_a_run_gave_are_fed_to_the_next_one_where_they_lie() -> None:

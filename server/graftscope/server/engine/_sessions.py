@@ -5,7 +5,6 @@ Arrays stay on the device between runs. It must not know models or analyses.
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 from weakref import WeakSet
@@ -15,6 +14,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from graftscope.server.engine._devices import Device, Graph, backends, open_session
+from graftscope.server.engine._memo import Memo
 from graftscope.server.engine._precision import Backend, choose_backends
 from graftscope.server.engine._turns import Turns
 from graftscope.server.errors import Cancelled, Corrupt
@@ -182,10 +182,8 @@ class SessionPool:
         self.device = device
         self.turns = turns or Turns()
         self._offers = offers
-        self._limit = limit
         self._streams = streams
-        self._lock = threading.Lock()
-        self._sessions: OrderedDict[tuple[str, Backend], Session] = OrderedDict()
+        self._sessions = Memo(limit)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -206,21 +204,19 @@ class SessionPool:
     def get(self, key: str, graph: Callable[[], Graph], backend: Backend | None = None) -> Session:
         """The session of this key and backend, opened from `graph()` if it is not there.
 
+        Who asks for another one does not wait until it is open.
+
         Args:
             key: the graph's name.
             graph: gives the graph.
             backend: what runs it; the device's own provider in float32 by default.
         """
         runs = backend or self.device.plain
-        with self._lock:
-            if (key, runs) not in self._sessions:
-                started_s = time.perf_counter()
-                self._sessions[key, runs] = Session(graph(), runs, self._streams)
-                ms = round(1e3 * (time.perf_counter() - started_s), 1)
-                _log.debug(
-                    "session opened", graph=key, backend=str(runs), ms=ms, open=len(self._sessions)
-                )
-                if len(self._sessions) > self._limit:
-                    self._sessions.popitem(last=False)
-            self._sessions.move_to_end((key, runs))
-            return self._sessions[key, runs]
+        return self._sessions.get((key, runs), lambda: self._opened(key, graph, runs))
+
+    def _opened(self, key: str, graph: Callable[[], Graph], backend: Backend) -> Session:
+        started_s = time.perf_counter()
+        session = Session(graph(), backend, self._streams)
+        ms = round(1e3 * (time.perf_counter() - started_s), 1)
+        _log.debug("session opened", graph=key, backend=str(backend), ms=ms, open=len(self) + 1)
+        return session
