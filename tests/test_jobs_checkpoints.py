@@ -14,7 +14,7 @@ from graftscope.server.jobs import (
     Sums,
 )
 from graftscope.server.jobs._checkpoints import Looks
-from graftscope.server.jobs._store import Checkpoint
+from graftscope.server.jobs._job import Checkpoint
 
 RANDOM = np.random.default_rng(0)
 SUMS = Sums(

@@ -28,7 +28,7 @@ from graftscope.server.engine._precision import CPU
 from graftscope.server.jobs import (
     Result,
 )
-from graftscope.server.jobs._store import Json
+from graftscope.server.jobs._job import Json
 from graftscope.server.rpc import InteractiveRuns
 from graftscope.server.rpc._replies import execution, response
 from graftscope.v1 import analysis_service_pb2, precision_pb2

@@ -14,8 +14,8 @@ from graftscope.server.jobs import (
     Spec,
     StableLabelsSpec,
 )
+from graftscope.server.jobs._job import Estimate
 from graftscope.server.jobs._specification import canonical, identity
-from graftscope.server.jobs._store import Estimate
 from graftscope.server.rpc._specifications import specify
 from graftscope.v1 import analysis_service_pb2
 from test_jobs_specification import (

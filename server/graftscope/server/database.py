@@ -1,13 +1,133 @@
 """The server's database: SQLite by default, any other by its SQLAlchemy URL.
 
-One engine serves whatever keeps tables: jobs, tokens. It must not know which tables there are.
+It serves whatever keeps tables: jobs, tokens. Writes on SQLite begin with the write lock, so that
+none fails halfway because another went first. It must not know which tables there are.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from graftscope.server.errors import InvalidInput
+from graftscope.server.errors import InvalidInput, StoreDamaged, StoreUnavailable
+from graftscope.server.logs import get_logger
+
+_WAIT_S = 3
+"""For how long a call waits for another's write."""
+_RETRY_S = 1.0
+
+_log = get_logger("store")
+
+# What SQLite says of a file that is no database, or no longer a whole one.
+_DAMAGED = ("malformed", "not a database", "disk image", "corrupt")
+
+
+class Database:
+    """A pool of connections.
+
+    Args:
+        url: a SQLAlchemy URL.
+
+    Attributes:
+        file: the SQLite file; None for any other database.
+        engine: the pool itself, whose errors are those of SQLAlchemy.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = sa.make_url(url)
+            self.file = sqlite_file(parsed)
+            self.engine = sa.create_engine(parsed, **_options(parsed))
+        except (sa.exc.SQLAlchemyError, ImportError) as error:
+            raise _unusable(error) from error
+        self._writing = self.engine.execution_options(writes=True)
+        self._inode = 0
+        if self.engine.dialect.name == "sqlite":
+            sa.event.listen(self.engine, "connect", _configure_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several servers may use it at once."""
+        return self.engine.dialect.name != "sqlite"
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def opening(self) -> Iterator[sa.Connection]:
+        """A transaction in which tables are made.
+
+        Raises:
+            InvalidInput: there is no database at the URL, or it cannot be written to.
+            StoreDamaged: the file is damaged.
+        """
+        try:
+            with self._writing.begin() as connection:
+                self._check_whole(connection)
+                yield connection
+        except sa.exc.SQLAlchemyError as error:
+            damage = _damage(error, self.file)
+            raise damage or _unusable(error) from error
+        self._inode = self._present_inode()
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that writes nothing. Raises as `writing`."""
+        with self._errors():
+            self._follow_file()
+            with self.engine.begin() as connection:
+                yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction, which is kept as a whole or not at all.
+
+        Raises:
+            StoreUnavailable: the database is held, full, read-only or gone for now.
+            StoreDamaged: the file is damaged.
+            sqlalchemy.exc.IntegrityError: what was added is there already.
+        """
+        with self._errors():
+            self._follow_file()
+            with self._writing.begin() as connection:
+                yield connection
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.IntegrityError:
+            raise
+        except sa.exc.SQLAlchemyError as error:
+            reason = _first_line(error)
+            _log.warning("the database of jobs cannot be used", error=reason)
+            raise (_damage(error, self.file) or _unavailable()) from error
+
+    def _follow_file(self) -> None:
+        """SQLite would go on in a file that was removed, and lose all that it is told."""
+        if self.file is None or (inode := self._present_inode()) == self._inode:
+            return
+        self.engine.dispose()
+        if not inode:
+            raise _unavailable()
+        self._inode = inode
+
+    def _present_inode(self) -> int:
+        try:
+            return self.file.stat().st_ino if self.file is not None else 0
+        except OSError:
+            return 0
+
+    def _check_whole(self, connection: sa.Connection) -> None:
+        if self.file is None:
+            return
+        said = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar_one()
+        if said != "ok":
+            raise _damaged(self.file)
 
 
 def open_database(url: str, tables: sa.MetaData) -> sa.Engine:
@@ -19,23 +139,77 @@ def open_database(url: str, tables: sa.MetaData) -> sa.Engine:
 
     Raises:
         InvalidInput: there is no database at the URL, or no driver for it.
+        StoreDamaged: the file is damaged.
     """
-    try:
-        engine = sa.create_engine(url)
-        if engine.dialect.name == "sqlite":
-            sa.event.listen(engine, "connect", _configure_sqlite)
-        tables.create_all(engine)
-    except (sa.exc.SQLAlchemyError, ImportError) as error:
-        # The URL may hold a password, and SQLAlchemy's second line is a link.
-        reason = str(error).splitlines()[0]
-        raise InvalidInput(f"jobs_url cannot be used: {reason}", field="jobs_url") from error
-    return engine
+    database = Database(url)
+    with database.opening() as connection:
+        tables.create_all(connection)
+    return database.engine
+
+
+def sqlite_file(url: sa.URL) -> Path | None:
+    """The file of a SQLite database; None for one in memory or of another kind."""
+    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return Path(str(url.database)) if is_file else None
+
+
+def _options(url: sa.URL) -> dict[str, Any]:
+    if url.get_backend_name() != "postgresql":
+        return {}
+    # A server that freezes in the middle of a transaction must not hold its rows for ever.
+    limits = {
+        "statement_timeout": 10_000,
+        "lock_timeout": 1000 * _WAIT_S,
+        "idle_in_transaction_session_timeout": 5000,
+    }
+    options = " ".join(f"-c {name}={value}" for name, value in limits.items())
+    return {
+        "pool_pre_ping": True,
+        "connect_args": {"connect_timeout": _WAIT_S, "options": options},
+    }
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
-    """Readers go on while one writes; a commit survives a crash of the process."""
+    """Readers go on while one writes; a commit survives a failure of the power."""
+    # The transaction's beginning is ours to say.
+    connection.isolation_level = None
     cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={1000 * _WAIT_S}")
     cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA busy_timeout=10000")
+    cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _unavailable() -> StoreUnavailable:
+    return StoreUnavailable(
+        "the database of jobs cannot be used for now; ask again", retry_after_s=_RETRY_S
+    )
+
+
+def _damage(error: Exception, file: Path | None) -> StoreDamaged | None:
+    said = _first_line(error)
+    return _damaged(file) if any(word in said for word in _DAMAGED) else None
+
+
+def _damaged(file: Path | None) -> StoreDamaged:
+    name = "" if file is None else f" {file.name!r}"
+    return StoreDamaged(
+        f"the database of jobs{name} is damaged: move it away, or put a copy in its place, and "
+        "start the server again"
+    )
+
+
+def _unusable(error: Exception) -> InvalidInput:
+    return InvalidInput(f"jobs_url cannot be used: {_first_line(error)}", field="jobs_url")
+
+
+def _first_line(error: Exception) -> str:
+    """What the database says; never the statement, whose parameters stand in later lines."""
+    # The URL may hold a password, and SQLAlchemy's second line is a link.
+    said = str(getattr(error, "orig", None) or error).strip()
+    return said.splitlines()[0] if said else type(error).__name__

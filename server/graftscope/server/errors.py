@@ -10,6 +10,11 @@
     ├── PrecisionUnavailable           a precision that this device cannot compute in
     ├── Corrupt                        stored or sent bytes that do not match their checksum
     ├── StateInUse                     a state folder that another server holds
+    ├── StoreUnavailable               a database that is held, full, read-only or gone for now
+    ├── StoreDamaged                   a database whose file is damaged
+    ├── StoreTooNew                    a database of a later version
+    ├── LeaseLost                      a job that another server has taken up meanwhile
+    ├── KeepsCrashing                  a job that ended its process whenever it ran
     ├── AddressInUse                   a port that cannot be listened on
     ├── ServerStopping                 the server stops; what was asked for can be asked again
     ├── Overloaded                     more than is taken on at a time; says when to ask again
@@ -91,6 +96,36 @@ class StateInUse(ServerError):
     """A state folder that another server holds."""
 
     reason = "STATE_IN_USE"
+
+
+class StoreUnavailable(ServerError):
+    """A database of jobs that is held, full, read-only or gone for now; ask again."""
+
+    reason = "STORE_UNAVAILABLE"
+
+
+class StoreDamaged(ServerError):
+    """A database of jobs whose file is damaged."""
+
+    reason = "STORE_DAMAGED"
+
+
+class StoreTooNew(ServerError):
+    """A database of jobs that a later version has written."""
+
+    reason = "STORE_TOO_NEW"
+
+
+class LeaseLost(ServerError):
+    """A job that another server has taken up meanwhile; what was computed here is dropped."""
+
+    reason = "LEASE_LOST"
+
+
+class KeepsCrashing(ServerError):
+    """A job that ended its process whenever it ran, and is not taken up any more."""
+
+    reason = "JOB_KEEPS_CRASHING"
 
 
 class AddressInUse(ServerError):

@@ -16,6 +16,7 @@ from graftscope.server.jobs._checkpoints import (
     CheckpointFolder,
     Sums,
 )
+from graftscope.server.jobs._job import Failure, Job, JobState, Result
 from graftscope.server.jobs._lifecycle import CHECKPOINT_S, JobSettings
 from graftscope.server.jobs._live_job import Snapshot
 from graftscope.server.jobs._resolver import Resolver
@@ -40,13 +41,7 @@ from graftscope.server.jobs._stopping import (
     LEAST_STABLE_PAIRS,
     least_error_pairs,
 )
-from graftscope.server.jobs._store import (
-    Failure,
-    Job,
-    JobState,
-    JobStore,
-    Result,
-)
+from graftscope.server.jobs._store import JobStore
 
 __all__ = [
     "CHECKPOINT_S",

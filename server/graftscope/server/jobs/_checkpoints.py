@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from graftscope.server.analysis import MapMoments
 from graftscope.server.errors import Corrupt
 from graftscope.server.failpoints import reach
-from graftscope.server.jobs._store import Checkpoint
+from graftscope.server.jobs._job import Checkpoint
 
 
 @dataclass(frozen=True, eq=False)

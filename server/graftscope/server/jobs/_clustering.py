@@ -22,8 +22,8 @@ from graftscope.server.analysis import (
 )
 from graftscope.server.engine import Cancellation
 from graftscope.server.jobs._artifact_store import ArtifactStore
+from graftscope.server.jobs._job import Json, Result
 from graftscope.server.jobs._specification import ModulesSpec, StabilitySpec
-from graftscope.server.jobs._store import Json, Result
 
 
 def run_modules(spec: ModulesSpec, artifacts: ArtifactStore, cancellation: Cancellation) -> Result:

@@ -7,8 +7,9 @@ import time
 
 from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._checkpoints import CheckpointFolder
+from graftscope.server.jobs._job import Job
 from graftscope.server.jobs._specification import input_arrays, parse_spec
-from graftscope.server.jobs._store import Job, JobStore
+from graftscope.server.jobs._store import JobStore
 from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")

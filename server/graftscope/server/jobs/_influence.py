@@ -30,9 +30,9 @@ from graftscope.server.engine import (
 )
 from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._checkpoints import Sums
+from graftscope.server.jobs._job import Estimate, Json, Result
 from graftscope.server.jobs._specification import InfluenceSpec
 from graftscope.server.jobs._stopping import Rule, rule_of
-from graftscope.server.jobs._store import Estimate, Json, Result
 
 Look = Callable[[Rule, Sums], Awaitable[Sums]]
 """Takes a stopping rule's look at sums, elsewhere: it takes a while."""

@@ -17,6 +17,7 @@ from graftscope.server.failpoints import reach
 from graftscope.server.jobs._checkpoints import Sums
 from graftscope.server.jobs._clustering import run_modules, run_stability
 from graftscope.server.jobs._influence import InfluenceWork, finish, run_shards, shard_count
+from graftscope.server.jobs._job import Failure, Job, JobState, Outcome, Result, end
 from graftscope.server.jobs._live_job import Counter, Live, Snapshot, Tracker
 from graftscope.server.jobs._magnitude import run_magnitude
 from graftscope.server.jobs._preparation import Preparation, stored_plan
@@ -29,7 +30,6 @@ from graftscope.server.jobs._specification import (
     parse_spec,
 )
 from graftscope.server.jobs._stopping import Rule
-from graftscope.server.jobs._store import Failure, Job, JobState, Outcome, Result, end
 from graftscope.server.jobs._thread_pools import ThreadPools
 from graftscope.server.logs import get_logger
 
@@ -260,7 +260,7 @@ class Lifecycle:
     def _save(self, job: Job, sums: Sums) -> Job:
         """Keeps the sums so far: first the file, then the row that names it."""
         old = job.checkpoint
-        job = replace(job, checkpoint=self._checkpoints.save(job.id, sums))
+        job = replace(job, checkpoint=self._preparation.save(job, sums))
         self._store.update(job)
         reach("checkpoint-named")
         if old is not None and job.checkpoint is not None and old.file != job.checkpoint.file:

@@ -14,7 +14,7 @@ from graftscope.server.engine import Cancellation
 from graftscope.server.errors import Cancelled, ServerStopping
 from graftscope.server.jobs._checkpoints import Sums
 from graftscope.server.jobs._influence import InfluenceWork
-from graftscope.server.jobs._store import Job
+from graftscope.server.jobs._job import Job
 
 _Value = TypeVar("_Value")
 

@@ -25,8 +25,8 @@ from graftscope.server.analysis import (
 )
 from graftscope.server.engine import Cancellation, Generator
 from graftscope.server.jobs._artifact_store import ArtifactStore
+from graftscope.server.jobs._job import Result
 from graftscope.server.jobs._specification import InfluenceSpec, MagnitudeSpec
-from graftscope.server.jobs._store import Result
 
 MAGNITUDE_ROW_BYTES = 7 * 8
 """Seven columns."""

@@ -26,6 +26,7 @@ from graftscope.server.failpoints import reach
 from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
 from graftscope.server.jobs._clustering import stability_shards
 from graftscope.server.jobs._influence import InfluenceWork, estimate, shard_count
+from graftscope.server.jobs._job import UNENDED, Checkpoint, Estimate, Job, JobState
 from graftscope.server.jobs._magnitude import MAGNITUDE_ROW_BYTES, channels_spec
 from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._specification import (
@@ -37,10 +38,8 @@ from graftscope.server.jobs._specification import (
     identity,
     parse_spec,
 )
-from graftscope.server.jobs._store import Estimate, Job, JobState, JobStore
+from graftscope.server.jobs._store import JobStore
 from graftscope.server.logs import get_logger
-
-UNENDED = (JobState.QUEUED, JobState.RUNNING)
 
 _log = get_logger("jobs")
 
@@ -63,14 +62,14 @@ class Preparation:
     workers: int
     cancellation: Cancellation = field(default_factory=Cancellation)
 
-    def find(self, spec: Spec, request_id: str | None) -> Job | None:
-        """A job that answers the call: of its request_id, or of the same identity.
+    def find(self, spec: Spec, request_id: str | None, owner: str) -> Job | None:
+        """The owner's job that answers the call: of its request_id, or of the same identity.
 
         Raises:
             Conflict: the request_id was used for another specification.
         """
         wanted = identity(spec)
-        named = self.store.by_request(request_id) if request_id is not None else None
+        named = self.store.by_request(request_id, owner) if request_id is not None else None
         if named is not None and named.identity != wanted:
             raise Conflict(
                 f"request_id {request_id!r} was used for operations/{named.id}, which computes "
@@ -79,18 +78,19 @@ class Preparation:
             )
         if named is not None and self._is_whole(named):
             return named
-        usable = self.store.by_identity(wanted, (*UNENDED, JobState.DONE))
+        usable = self.store.by_identity(wanted, (*UNENDED, JobState.DONE), owner)
         found = next((job for job in usable if self._is_whole(job)), None)
         if found is not None and request_id is not None:
-            self.store.name_request(request_id, found.id)
+            self.store.name_request(request_id, found)
         return found
 
-    def prepare(self, spec: Spec, model: str) -> tuple[Job, Sums | None]:
+    def prepare(self, spec: Spec, model: str, owner: str = "") -> tuple[Job, Sums | None]:
         """A new job with its plan and its estimate, and the sums that it can go on from.
 
         Args:
             spec: what to compute.
             model: the model's name, for people.
+            owner: whose it is.
 
         Raises:
             Cancelled: the estimate was stopped.
@@ -105,6 +105,7 @@ class Preparation:
             estimate=Estimate(0.0, 0, 0),
             shards_total=1,
             created_s=time.time(),
+            owner=owner,
         )
         match spec:
             case InfluenceSpec():
@@ -116,8 +117,10 @@ class Preparation:
             case _:
                 return job, None
 
-    def adopt(self, job: Job, sums: Sums | None, request_id: str | None) -> Job:
+    def adopt(self, job: Job, sums: Sums | None, request_id: str | None) -> Job | None:
         """The job, stored, with a checkpoint of its own of the sums that it goes on from.
+
+        None where another server was faster with one that answers the call.
 
         Args:
             job: the new job.
@@ -125,12 +128,16 @@ class Preparation:
             request_id: the call that it answers, if that has a name.
         """
         if sums is not None:
-            job = replace(job, checkpoint=self.checkpoints.save(job.id, sums))
-        self.store.add(job)
-        if request_id is not None:
-            self.store.name_request(request_id, job.id)
-        reach("job-stored")
-        return job
+            job = replace(job, checkpoint=self.save(job, sums))
+        if self.store.add(job, request_id):
+            reach("job-stored")
+            return job
+        self.checkpoints.remove(job.checkpoint)
+        return None
+
+    def save(self, job: Job, sums: Sums) -> Checkpoint:
+        """Writes a job's checkpoint under a name that no other attempt gives."""
+        return self.checkpoints.save(f"{job.id}-{job.fence}", sums)
 
     def resolve(self, spec: InfluenceSpec) -> tuple[Subject, PairSource]:
         """Whose influence is wanted, and where the pairs come from.
@@ -165,7 +172,7 @@ class Preparation:
     def _plan(self, job: Job, spec: InfluenceSpec) -> tuple[Job, Sums | None]:
         """With the plan and the sums of an earlier attempt, or a new plan."""
         subject, source = self.resolve(spec)
-        earlier = self._earlier(job.identity, subject)
+        earlier = self._earlier(job, subject)
         plan, sums = earlier or (self._chosen(subject, source, spec), None)
         work = InfluenceWork(spec, subject, source, plan, self.cancellation)
         planned = replace(
@@ -191,10 +198,10 @@ class Preparation:
         for name in spec.layers:
             layer = generator.layer(name)
             needed = channels_spec(spec, layer.name, layer.channels)
-            prepared, _ = self.prepare(needed, job.model)
+            prepared, _ = self.prepare(needed, job.model, job.owner)
             # Which modules will be empty is not known yet: at most k of every division.
             modules = sum(k for k in spec.ks or DEFAULT_KS if k <= layer.channels)
-            found = self.find(needed, None)
+            found = self.find(needed, None, job.owner)
             is_done = found is not None and found.state is JobState.DONE
             share = modules / layer.channels + (0 if is_done else 1)
             duration_s += share * prepared.estimate.duration_s
@@ -204,9 +211,10 @@ class Preparation:
         cost = Estimate(duration_s, hybrids, rows * MAGNITUDE_ROW_BYTES)
         return replace(job, estimate=cost, shards_total=shards)
 
-    def _earlier(self, wanted: str, subject: Subject) -> tuple[Plan, Sums] | None:
+    def _earlier(self, wanted: Job, subject: Subject) -> tuple[Plan, Sums] | None:
         """The newest attempt that can be gone on with: same arithmetic, same provider."""
-        for job in self.store.by_identity(wanted, (JobState.CANCELLED, JobState.FAILED)):
+        ended = (JobState.CANCELLED, JobState.FAILED)
+        for job in self.store.by_identity(wanted.identity, ended, wanted.owner):
             if job.checkpoint is None:
                 continue
             plan = stored_plan(job.plan)

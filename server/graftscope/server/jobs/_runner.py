@@ -7,25 +7,39 @@ gRPC.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
+from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from graftscope.server.errors import Cancelled, NotFound, NotReady, ServerStopping
 from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
 from graftscope.server.jobs._expiry import forget_expired
+from graftscope.server.jobs._job import UNENDED, Job, JobState, Outcome, Result
 from graftscope.server.jobs._lifecycle import JobSettings, Lifecycle, NeededFailed
 from graftscope.server.jobs._live_job import Live, Snapshot
-from graftscope.server.jobs._preparation import UNENDED, Preparation
+from graftscope.server.jobs._preparation import Preparation
 from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._specification import InfluenceSpec, Spec, identity
-from graftscope.server.jobs._store import Job, JobState, JobStore, Outcome, Result
+from graftscope.server.jobs._store import JobStore
 from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")
 
 _Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What somebody asks to be computed; see `JobRunner.create`."""
+
+    spec: Spec
+    model: str
+    request_id: str | None
+    owner: str
+    shared: bool = False
 
 
 class JobRunner:
@@ -56,6 +70,8 @@ class JobRunner:
         self._planning = ThreadPoolExecutor(1, thread_name_prefix="planning")
         self._creating: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._stopping = False
+        # Who holds jobs: this process, this time.
+        self._server = uuid4().hex
 
     @property
     def artifacts(self) -> ArtifactStore:
@@ -87,24 +103,35 @@ class JobRunner:
         self._planning.shutdown()
         self._lifecycle.close()
 
-    async def create(self, spec: Spec, *, model: str, request_id: str | None = None) -> Job:
-        """Starts a job, or answers with one of the same identity that goes on or is done.
+    async def create(
+        self,
+        spec: Spec,
+        *,
+        model: str,
+        request_id: str | None = None,
+        owner: str = "",
+        shared: bool = False,
+    ) -> Job:
+        """Starts a job, or answers with the owner's of the same identity that goes on or is done.
 
         Args:
             spec: what to compute.
             model: the model's name, for people.
             request_id: the caller's name for this call.
+            owner: whose the job is; '' where nobody is asked who they are.
+            shared: whether others may see it too, where it is a new one.
 
         Raises:
             Conflict: the request_id was used for another specification.
             ServerStopping: the server stops.
         """
         # A caller who leaves in between must not leave a job that is stored and never launched.
-        return await asyncio.shield(self._spawn(self._ask(spec, model, request_id)))
+        call = _Call(spec, model, request_id, owner, shared)
+        return await asyncio.shield(self._spawn(self._ask(call)))
 
-    async def plan(self, spec: Spec, *, model: str) -> Job:
+    async def plan(self, spec: Spec, *, model: str, owner: str = "") -> Job:
         """The job that `create` would start: its plan and its estimate. Nothing is started."""
-        job, _ = await self._prepare(spec, model)
+        job, _ = await self._prepare(_Call(spec, model, None, owner))
         return job
 
     async def get(self, job_id: str) -> Snapshot:
@@ -120,9 +147,15 @@ class JobRunner:
             raise NotFound(f"operation 'operations/{job_id}' does not exist", field="name")
         return _resting(job)
 
-    async def page(self, limit: int, offset: int) -> list[Snapshot]:
-        """Jobs, the newest first."""
-        jobs = await asyncio.to_thread(self._store.page, limit, offset)
+    async def page(self, limit: int, offset: int, *, seen_by: str | None = None) -> list[Snapshot]:
+        """Jobs, the newest first: those of an owner, and those that others share.
+
+        Args:
+            limit: at most so many.
+            offset: after so many.
+            seen_by: the owner; None for everybody's jobs.
+        """
+        jobs = await asyncio.to_thread(self._store.page, limit, offset, seen_by)
         return [self._live[x.id].snapshot if x.id in self._live else _resting(x) for x in jobs]
 
     async def cancel(self, job_id: str) -> None:
@@ -135,7 +168,7 @@ class JobRunner:
         if job_id in self._live:
             self._live[job_id].cancel()
         elif not job.state.ended:
-            await asyncio.to_thread(self._lifecycle.end, job, Outcome(JobState.CANCELLED))
+            await self._end(job, Outcome(JobState.CANCELLED))
 
     async def delete(self, job_id: str) -> None:
         """Forgets a job that has ended.
@@ -185,22 +218,33 @@ class JobRunner:
         except TimeoutError:
             return await self.get(job_id)
 
-    async def _ask(self, spec: Spec, model: str, request_id: str | None) -> Job:
+    async def _ask(self, call: _Call) -> Job:
         """Creates a job for its own sake."""
-        job = await self._create(spec, model, request_id)
+        job = await self._create(call)
         if job.id in self._live:
             self._live[job.id].asked_for = True
         return job
 
-    async def _create(self, spec: Spec, model: str, request_id: str | None) -> Job:
-        async with self._creation("job", identity(spec)), self._creation("call", request_id):
-            found = await asyncio.to_thread(self._preparation.find, spec, request_id)
-            if found is None:
-                job, sums = await self._prepare(spec, model)
-                job = await asyncio.to_thread(self._preparation.adopt, job, sums, request_id)
-                return self._launch(job)
-            answer = await self._answer(found)
-        return answer or await self._create(spec, model, request_id)
+    async def _create(self, call: _Call) -> Job:
+        while True:
+            async with (
+                self._creation("job", identity(call.spec), call.owner),
+                self._creation("call", call.request_id, call.owner),
+            ):
+                found = await asyncio.to_thread(
+                    self._preparation.find, call.spec, call.request_id, call.owner
+                )
+                if found is None:
+                    job, sums = await self._prepare(call)
+                    stored = await asyncio.to_thread(
+                        self._preparation.adopt, job, sums, call.request_id
+                    )
+                    if stored is not None:
+                        return self._launch(stored)
+                    continue  # Another server was faster.
+                answer = await self._answer(found)
+            if answer is not None:
+                return answer
 
     async def _answer(self, found: Job) -> Job | None:
         """A job that is there, as it stands; None where it came to nothing meanwhile."""
@@ -229,7 +273,8 @@ class JobRunner:
             Cancelled: it was cancelled, or the server stops.
         """
         # Goes on by itself if this is cancelled: no job must be stored and never launched.
-        creating = self._spawn(self._create(spec, live.snapshot.job.model, None))
+        job = live.snapshot.job
+        creating = self._spawn(self._create(_Call(spec, job.model, None, job.owner, job.shared)))
         try:
             job = await asyncio.shield(creating)
             async for snapshot in self.watch(job.id):
@@ -256,27 +301,36 @@ class JobRunner:
         can_go_on = await asyncio.to_thread(self._preparation.can_go_on, job)
         if job.id in self._live:
             return  # Somebody else asked for it meanwhile.
-        if can_go_on:
-            _log.info("job taken up", job=job.id, shards_done=job.shards_done)
-            self._launch(replace(job, state=JobState.QUEUED))
+        if not can_go_on:
+            await self._end(job, Outcome(JobState.CANCELLED))
+            return
+        taken = await asyncio.to_thread(self._store.take, job, self._server)
+        if taken is not None:
+            _log.info("job taken up", job=job.id, shards_done=taken.shards_done)
+            self._launch(taken)
             # By whom is not known any more.
             self._live[job.id].asked_for = True
-        else:
-            await asyncio.to_thread(self._lifecycle.end, job, Outcome(JobState.CANCELLED))
 
-    def _creation(self, kind: str, key: str | None) -> asyncio.Lock:
+    async def _end(self, job: Job, outcome: Outcome) -> None:
+        """Ends a job that nobody works on, unless somebody has just begun to."""
+        taken = await asyncio.to_thread(partial(self._store.take, job, self._server, runs=False))
+        if taken is not None:
+            await asyncio.to_thread(self._lifecycle.end, taken, outcome)
+
+    def _creation(self, kind: str, key: str | None, owner: str) -> asyncio.Lock:
         """What keeps one job from being created twice; others are created meanwhile."""
         if key is None:
             return asyncio.Lock()
-        return self._creating.setdefault(f"{kind} {key}", asyncio.Lock())
+        return self._creating.setdefault(f"{kind} {key} {owner}", asyncio.Lock())
 
-    async def _prepare(self, spec: Spec, model: str) -> tuple[Job, Sums | None]:
+    async def _prepare(self, call: _Call) -> tuple[Job, Sums | None]:
         loop = asyncio.get_running_loop()
         try:
             self._preparation.cancellation.check()
-            return await loop.run_in_executor(
-                self._planning, self._preparation.prepare, spec, model
+            job, sums = await loop.run_in_executor(
+                self._planning, self._preparation.prepare, call.spec, call.model, call.owner
             )
+            return replace(job, shared=call.shared, server=self._server, fence=1), sums
         except Cancelled as error:
             raise ServerStopping("the server stops; ask again when it is back") from error
 

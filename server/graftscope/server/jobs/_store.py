@@ -1,248 +1,374 @@
-"""Jobs in a database: SQLite by default, any other by its SQLAlchemy URL.
+"""Jobs in a database: SQLite by default, PostgreSQL or any other by its SQLAlchemy URL.
 
-One row a job. Writes are short and come from worker threads, never from the event loop. It must not
-know what the jobs compute.
+One row a job. Who works on a job holds its row: `fence` counts who did so before, and what is
+written under an earlier fence is refused, so that a server that was frozen while another took its
+job up changes nothing. A holder raises `beat`; others see that it lives by that alone, by their own
+monotonic clocks, so that no clock that is set can end or lengthen a hold.
+
+Writes are short and come from worker threads, never from the event loop. It must not know what the
+jobs compute.
 """
 
+import hashlib
 import json
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from enum import IntEnum
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 
 import sqlalchemy as sa
 
-from graftscope.server.database import open_database
-from graftscope.server.jobs._artifact_store import ArrayRef
+from graftscope.server.database import Database
+from graftscope.server.errors import LeaseLost
+from graftscope.server.jobs._job import UNENDED, Job, JobState
 from graftscope.server.jobs._json import from_plain
+from graftscope.server.jobs._schema import CALLS, JOBS, bring_up_to_date
+from graftscope.server.logs import get_logger
 
-Json: TypeAlias = "str | int | float | list[Json] | dict[str, Json]"
-"""What a result keeps beside its arrays."""
+# What stands in columns of its own, since others than its holder change it, or ask for it.
+_COLUMNS = (
+    *("state", "owner", "shared", "attempts", "crashes"),
+    *("fence", "server", "cancel_asked"),
+)
+_IN_BODY = frozenset(each.name for each in fields(Job)) - set(_COLUMNS)
 
-
-class JobState(IntEnum):
-    """Where a job stands; the numbers are the contract's."""
-
-    QUEUED = 1
-    RUNNING = 2
-    DONE = 3
-    CANCELLED = 4
-    FAILED = 5
-
-    @property
-    def ended(self) -> bool:
-        """Whether the job will not change any more."""
-        return self not in (JobState.QUEUED, JobState.RUNNING)
+_log = get_logger("store")
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """What a job will take.
+class Progress:
+    """How far a job is, for those who watch it from another server.
 
     Attributes:
-        duration_s: seconds with all workers.
-        hybrids: how many are computed.
-        result_bytes: size of the result arrays.
+        shards_done: how many are done.
+        eta_s: seconds to go, or None where unknown.
+        hybrids_per_s: 0 where unknown.
     """
 
-    duration_s: float
-    hybrids: int
-    result_bytes: int
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a job gave.
-
-    Attributes:
-        arrays: by the field's name in the operation's response.
-        scalars: the response's other fields.
-    """
-
-    arrays: dict[str, ArrayRef] = field(default_factory=dict)
-    scalars: dict[str, Json] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a job failed: a stable reason and one line."""
-
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a job came to."""
-
-    state: JobState
-    result: Result | None = None
-    failure: Failure | None = None
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A file with the sums over the first shards, and its sha256."""
-
-    file: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job as it stands.
-
-    Attributes:
-        id: part of the operation's name.
-        analysis: influence, modules, stability or magnitude.
-        specification: canonical JSON.
-        identity: its sha256.
-        model: name of the model, for people; the specification holds the digest.
-        plan: how it is computed, as JSON; {} where nothing is to be chosen.
-        shards_total: how many pieces of work.
-        shards_done: how many are in the ordered prefix that is done.
-        created_s, ended_s, expires_s: seconds since 1970.
-    """
-
-    id: str
-    analysis: str
-    specification: str
-    identity: str
-    model: str
-    plan: dict[str, Any]
-    estimate: Estimate
-    shards_total: int
     shards_done: int = 0
-    state: JobState = JobState.QUEUED
-    checkpoint: Checkpoint | None = None
-    result: Result | None = None
-    failure: Failure | None = None
-    created_s: float = 0.0
-    ended_s: float | None = None
-    expires_s: float | None = None
+    eta_s: float | None = None
+    hybrids_per_s: float = 0.0
 
 
-_FIELDS = frozenset(each.name for each in fields(Job))
+@dataclass(frozen=True)
+class Hold:
+    """Who works on an unended job, and how far it is.
 
-_METADATA = sa.MetaData()
-_JOBS = sa.Table(
-    "jobs",
-    _METADATA,
-    sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("identity", sa.String(64), nullable=False, index=True),
-    sa.Column("state", sa.Integer, nullable=False, index=True),
-    sa.Column("created_s", sa.Float, nullable=False, index=True),
-    sa.Column("expires_s", sa.Float),
-    # The rest is read and written as one piece.
-    sa.Column("body", sa.Text, nullable=False),
-)
+    Attributes:
+        job_id: the job.
+        state: queued or running.
+        server: who holds it; '' for nobody.
+        fence: how many held it before.
+        beat: what its holder raises for as long as it lives.
+        cancel_asked: whether the job was asked to stop.
+        progress: how far it is.
+    """
 
-
-# A call's name, and the job that answered it; several calls may share a job.
-_REQUESTS = sa.Table(
-    "requests",
-    _METADATA,
-    sa.Column("request_id", sa.String(128), primary_key=True),
-    sa.Column("job_id", sa.String(32), nullable=False, index=True),
-)
+    job_id: str
+    state: JobState
+    server: str
+    fence: int
+    beat: int
+    cancel_asked: bool
+    progress: Progress
 
 
 class JobStore:
     """The tables of jobs and of the calls that they answered.
 
+    A row that this version cannot read is set aside: told in the log, kept as it is, and never
+    among what the methods give.
+
     Args:
         url: a SQLAlchemy URL, such as sqlite:////var/lib/graftscope/jobs.db.
+        check: raises LookupError, TypeError, ValueError or AssertionError for a job that this
+            version cannot work on.
 
     Raises:
         InvalidInput: there is no database at the URL, or no driver for it.
+        StoreTooNew: its tables are of a later version.
+        StoreDamaged: its file is damaged.
+
+    All methods raise StoreUnavailable while the database cannot be used.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = open_database(url, _METADATA)
+    def __init__(self, url: str, check: Callable[[Job], object] = lambda job: None) -> None:
+        self._database = Database(url)
+        self._check = check
+        self._set_aside: set[str] = set()
+        with self._database.opening() as connection:
+            bring_up_to_date(connection)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several servers may use it at once."""
+        return self._database.is_shared
 
     def close(self) -> None:
         """Closes the connections."""
-        self._engine.dispose()
+        self._database.close()
 
-    def add(self, job: Job) -> None:
-        """Adds a new job."""
-        with self._engine.begin() as connection:
-            connection.execute(_JOBS.insert().values(_to_row(job)))
+    def add(self, job: Job, request_id: str | None = None) -> bool:
+        """Adds a new job, and the name of the call that it answers, if that has one.
 
-    def name_request(self, request_id: str, job_id: str) -> None:
-        """Remembers which job answered a call; the latest one counts."""
-        with self._engine.begin() as connection:
-            connection.execute(_REQUESTS.delete().where(_REQUESTS.c.request_id == request_id))
-            connection.execute(_REQUESTS.insert().values(request_id=request_id, job_id=job_id))
+        Returns:
+            False, and nothing is added, if another job of this owner computes the same, or the
+            name was used for something else: somebody was faster.
+        """
+        try:
+            with self._database.writing() as connection:
+                self._make_room(connection, job)
+                connection.execute(JOBS.insert().values(_to_row(job, new=True)))
+                return request_id is None or _name(connection, request_id, job)
+        except (_AnotherCall, sa.exc.IntegrityError):
+            return False
+
+    def name_request(self, request_id: str, job: Job) -> bool:
+        """Remembers which job answered a call; False if the name was used for something else."""
+        try:
+            with self._database.writing() as connection:
+                return _name(connection, request_id, job)
+        except (_AnotherCall, sa.exc.IntegrityError):
+            return False
 
     def update(self, job: Job) -> None:
-        """Replaces a job's row."""
-        with self._engine.begin() as connection:
-            connection.execute(_JOBS.update().where(_JOBS.c.id == job.id).values(_to_row(job)))
+        """Replaces what its holder may change of a job's row.
+
+        Raises:
+            LeaseLost: another took the job up, or it was deleted.
+        """
+        with self._database.writing() as connection:
+            mine = (JOBS.c.id == job.id, JOBS.c.fence == job.fence)
+            hit = connection.execute(JOBS.update().where(*mine).values(_to_row(job)))
+            if not hit.rowcount:
+                raise LeaseLost(f"operations/{job.id} is held by another server")
+
+    def take(self, job: Job | Hold, server: str, *, runs: bool = True) -> Job | None:
+        """Takes a job up as it was seen, so that earlier holders can write no more.
+
+        Args:
+            job: as it was seen.
+            server: who takes it.
+            runs: whether it is to be worked on, and not only ended.
+
+        Returns:
+            The job, or None where it has changed hands, or ended, since it was seen.
+        """
+        job_id = job.job_id if isinstance(job, Hold) else job.id
+        seen = sa.and_(JOBS.c.id == job_id, JOBS.c.fence == job.fence, JOBS.c.state.in_(UNENDED))
+        if isinstance(job, Hold):
+            seen &= JOBS.c.beat == job.beat
+        fell = (JOBS.c.state == JobState.RUNNING) & (JOBS.c.server != "")
+        taken = {
+            "fence": JOBS.c.fence + 1,
+            "beat": 0,
+            "server": server,
+            "attempts": JOBS.c.attempts + int(runs),
+            "crashes": JOBS.c.crashes + sa.case((fell, 1), else_=0),
+            "state": JobState.QUEUED,
+        }
+        with self._database.writing() as connection:
+            hit = connection.execute(JOBS.update().where(seen).values(taken))
+            rows = connection.execute(sa.select(JOBS).where(JOBS.c.id == job_id)).all()
+        return _first(self._readable(rows)) if hit.rowcount else None
+
+    def beat(self, held: Mapping[str, tuple[int, Progress]], server: str) -> dict[str, bool]:
+        """Says that a server lives, and how far its jobs are.
+
+        Args:
+            held: by job the fence under which it is held, and how far it is.
+            server: who holds them.
+
+        Returns:
+            The jobs that it holds still, each with whether it was asked to stop.
+        """
+        one = sa.and_(JOBS.c.id == sa.bindparam("job"), JOBS.c.fence == sa.bindparam("under"))
+        raised = (
+            JOBS.update()
+            .where(one)
+            .values(
+                beat=JOBS.c.beat + 1,
+                shards_done=sa.bindparam("shards"),
+                eta_s=sa.bindparam("eta"),
+                hybrids_per_s=sa.bindparam("rate"),
+            )
+        )
+        told = [
+            {
+                **{"job": job_id, "under": fence},
+                **{"shards": to.shards_done, "eta": to.eta_s, "rate": to.hybrids_per_s},
+            }
+            for job_id, (fence, to) in held.items()
+        ]
+        with self._database.writing() as connection:
+            if told:
+                connection.execute(raised, told)
+            return _held(connection, held, server)
+
+    def still_held(self, held: Mapping[str, tuple[int, Progress]], server: str) -> dict[str, bool]:
+        """As `beat`, which it is not."""
+        with self._database.reading() as connection:
+            return _held(connection, held, server)
+
+    def unended(self) -> list[Hold]:
+        """Who works on which job, the oldest first."""
+        query = sa.select(
+            *(JOBS.c.id, JOBS.c.state, JOBS.c.server, JOBS.c.fence, JOBS.c.beat),
+            *(JOBS.c.cancel_asked, JOBS.c.shards_done, JOBS.c.eta_s, JOBS.c.hybrids_per_s),
+        ).where(JOBS.c.state.in_(UNENDED), JOBS.c.id.not_in(self._set_aside))
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(JOBS.c.created_s, JOBS.c.id)).all()
+        return [
+            Hold(
+                *(row.id, JobState(row.state), row.server, row.fence, row.beat),
+                bool(row.cancel_asked),
+                Progress(row.shards_done, row.eta_s, row.hybrids_per_s),
+            )
+            for row in rows
+        ]
+
+    def ask_cancel(self, job_id: str) -> None:
+        """Asks a job's holder to stop it, whichever server that is."""
+        wanted = (JOBS.c.id == job_id, JOBS.c.state.in_(UNENDED))
+        with self._database.writing() as connection:
+            connection.execute(JOBS.update().where(*wanted).values(cancel_asked=1))
+
+    def share(self, job_id: str, shared: bool) -> None:
+        """Lets others see a job, or its owner alone."""
+        with self._database.writing() as connection:
+            wanted = JOBS.c.id == job_id
+            connection.execute(JOBS.update().where(wanted).values(shared=int(shared)))
 
     def delete(self, job_id: str) -> None:
         """Removes a job's row."""
-        with self._engine.begin() as connection:
-            connection.execute(_REQUESTS.delete().where(_REQUESTS.c.job_id == job_id))
-            connection.execute(_JOBS.delete().where(_JOBS.c.id == job_id))
+        with self._database.writing() as connection:
+            connection.execute(CALLS.delete().where(CALLS.c.job_id == job_id))
+            connection.execute(JOBS.delete().where(JOBS.c.id == job_id))
 
     def get(self, job_id: str) -> Job | None:
         """The job of this id, or None."""
-        return _first(self._select(_JOBS.c.id == job_id))
+        return _first(self._select(JOBS.c.id == job_id))
 
-    def by_request(self, request_id: str) -> Job | None:
-        """The job that answered the call of this name, or None."""
-        answered = sa.select(_REQUESTS.c.job_id).where(_REQUESTS.c.request_id == request_id)
-        return _first(self._select(_JOBS.c.id.in_(answered)))
+    def by_request(self, request_id: str, owner: str = "") -> Job | None:
+        """The job that answered the owner's call of this name, or None."""
+        named = (CALLS.c.owner == owner, CALLS.c.request_id == request_id)
+        return _first(self._select(JOBS.c.id.in_(sa.select(CALLS.c.job_id).where(*named))))
 
-    def by_identity(self, identity: str, states: Iterable[JobState]) -> list[Job]:
-        """Jobs of this identity in any of these states, the newest first."""
-        return self._select(_JOBS.c.identity == identity, _JOBS.c.state.in_(list(states)))
+    def by_identity(self, identity: str, states: Iterable[JobState], owner: str = "") -> list[Job]:
+        """The owner's jobs of this identity in any of these states, the newest first."""
+        wanted = (JOBS.c.identity == identity, JOBS.c.owner == owner)
+        return self._select(*wanted, JOBS.c.state.in_(list(states)))
 
     def by_state(self, states: Iterable[JobState]) -> list[Job]:
         """Jobs in any of these states, the newest first."""
-        return self._select(_JOBS.c.state.in_(list(states)))
+        return self._select(JOBS.c.state.in_(list(states)))
 
-    def page(self, limit: int | None, offset: int) -> list[Job]:
-        """Jobs, the newest first."""
-        return self._select(limit=limit, offset=offset)
+    def page(self, limit: int | None, offset: int, seen_by: str | None = None) -> list[Job]:
+        """Jobs, the newest first.
+
+        Args:
+            limit: at most so many; None for all.
+            offset: after so many.
+            seen_by: only this owner's, and those that others share; None for everybody's.
+        """
+        seen = () if seen_by is None else ((JOBS.c.owner == seen_by) | (JOBS.c.shared != 0),)
+        return self._select(*seen, limit=limit, offset=offset)
 
     def expired(self, now_s: float) -> list[Job]:
         """Jobs whose results may be forgotten."""
-        return self._select(_JOBS.c.expires_s < now_s)
+        return self._select(JOBS.c.expires_s < now_s)
 
     def _select(
         self, *where: sa.ColumnElement[bool], limit: int | None = None, offset: int = 0
     ) -> list[Job]:
-        newest = (_JOBS.c.created_s.desc(), _JOBS.c.id)
-        query = sa.select(_JOBS.c.body).where(*where).order_by(*newest)
-        with self._engine.connect() as connection:
-            rows = connection.execute(query.limit(limit).offset(offset))
-            return [_from_body(row.body) for row in rows]
+        newest = (JOBS.c.created_s.desc(), JOBS.c.id)
+        while True:
+            query = sa.select(JOBS).where(*where, JOBS.c.id.not_in(self._set_aside))
+            with self._database.reading() as connection:
+                page = query.order_by(*newest).limit(limit).offset(offset)
+                rows = connection.execute(page).all()
+            jobs = self._readable(rows)
+            if len(jobs) == len(rows):
+                return jobs
+
+    def _readable(self, rows: Sequence[sa.Row[*tuple[object, ...]]]) -> list[Job]:
+        """The rows' jobs; those that cannot be read are set aside."""
+        jobs = []
+        for row in rows:
+            try:
+                job = _from_row(row)
+                self._check(job)
+            except (AssertionError, LookupError, TypeError, ValueError) as error:
+                self._set_aside.add(row.id)
+                _log.warning("job set aside: it cannot be read", job=row.id, error=str(error))
+            else:
+                jobs.append(job)
+        return jobs
+
+    def _make_room(self, connection: sa.Connection, job: Job) -> None:
+        """A job that is set aside does not keep others from computing the same."""
+        claimed = (JOBS.c.owner == job.owner, JOBS.c.claim == job.identity)
+        aside = JOBS.c.id.in_(self._set_aside)
+        connection.execute(JOBS.update().where(*claimed, aside).values(claim=None))
 
 
-def end(job: Job, outcome: Outcome, keep_s: float) -> Job:
-    """The job in its last state, with its times filled in."""
-    now = time.time()
-    return replace(job, **vars(outcome), ended_s=now, expires_s=now + keep_s)
+class _AnotherCall(Exception):
+    """A request id was used for something else."""
+
+
+def _name(connection: sa.Connection, request_id: str, job: Job) -> bool:
+    named = (CALLS.c.owner == job.owner, CALLS.c.request_id == request_id)
+    earlier = sa.select(JOBS.c.identity).join(CALLS, CALLS.c.job_id == JOBS.c.id).where(*named)
+    if connection.execute(earlier).scalar_one_or_none() not in (None, job.identity):
+        raise _AnotherCall
+    connection.execute(CALLS.delete().where(*named))
+    called = CALLS.insert().values(owner=job.owner, request_id=request_id, job_id=job.id)
+    connection.execute(called)
+    return True
+
+
+def _held(
+    connection: sa.Connection, held: Mapping[str, tuple[int, Progress]], server: str
+) -> dict[str, bool]:
+    mine = (JOBS.c.state.in_(UNENDED), JOBS.c.server == server)
+    query = sa.select(JOBS.c.id, JOBS.c.fence, JOBS.c.cancel_asked).where(*mine)
+    return {
+        row.id: bool(row.cancel_asked)
+        for row in connection.execute(query)
+        if row.id in held and row.fence == held[row.id][0]
+    }
 
 
 def _first(jobs: Sequence[Job]) -> Job | None:
     return jobs[0] if jobs else None
 
 
-def _to_row(job: Job) -> dict[str, object]:
-    return {
-        "id": job.id,
-        "identity": job.identity,
+def _to_row(job: Job, *, new: bool = False) -> dict[str, object]:
+    body = json.dumps({name: each for name, each in asdict(job).items() if name in _IN_BODY})
+    row: dict[str, object] = {
         "state": int(job.state),
-        "created_s": job.created_s,
         "expires_s": job.expires_s,
-        "body": json.dumps(asdict(job)),
+        "body": body,
+        "checksum": _checksum(body),
+        "claim": None if job.state.ended else job.identity,
+        "server": job.server,
+        "crashes": job.crashes,
+        "shards_done": job.shards_done,
+        "eta_s": None,
+        "hybrids_per_s": 0.0,
     }
+    if new:
+        names = ("id", "identity", "created_s", "owner", "attempts", "fence")
+        row |= {name: getattr(job, name) for name in names}
+        row |= {"shared": int(job.shared), "cancel_asked": int(job.cancel_asked)}
+    return row
 
 
-def _from_body(body: str) -> Job:
+def _from_row(row: sa.Row[*tuple[object, ...]]) -> Job:
+    if row.checksum is not None and row.checksum != _checksum(row.body):
+        raise ValueError("its bytes do not match their checksum")
     # What only another version keeps is left out.
-    return from_plain(Job, {x: y for x, y in json.loads(body).items() if x in _FIELDS})
+    body = {name: each for name, each in json.loads(row.body).items() if name in _IN_BODY}
+    return from_plain(Job, body | {name: getattr(row, name) for name in _COLUMNS})
+
+
+def _checksum(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()
