@@ -11,7 +11,8 @@ What counts is the ratios:
 2. Throughput of many clients at once, as a share of the same session runs at their best batch, on
    as many threads.
 3. An influence job through gRPC against the engine called directly: same plan, same pairs.
-4. Latency of hybridize while a job runs, where jobs let it go first and where they do not.
+4. Latency of hybridize while a job runs, where jobs let it go first and where they do not, and the
+   speed that the job keeps: both as ratios to what each has alone.
 """
 
 import asyncio
@@ -156,19 +157,19 @@ class Served:
 
 
 @contextmanager
-def serving(workers: int, job_patience_s: float | None = None) -> Iterator[Served]:
+def serving(workers: int, job_share: float | None = None) -> Iterator[Served]:
     """A server in a process of its own, over an empty state folder.
 
     Args:
         workers: its runs side by side.
-        job_patience_s: how long jobs let interactive calls go first; None for its default.
+        job_share: what jobs keep beside interactive calls; None for its default.
 
     Yields:
         The server, once it answers.
     """
     environment = dict(os.environ)
-    if job_patience_s is not None:
-        environment["GRAFTSCOPE_JOB_PATIENCE_S"] = str(job_patience_s)
+    if job_share is not None:
+        environment["GRAFTSCOPE_JOB_SHARE"] = str(job_share)
     with tempfile.TemporaryDirectory() as state:
         command = [sys.executable, "-c", SERVE, "serve", "--json", "--listen", "127.0.0.1:0"]
         command += ["--state", state, "--workers", str(workers), "--log-level", "warning"]
@@ -313,11 +314,14 @@ class Jobs:
         """Closes the channel."""
         await self._channel.close()
 
-    async def start(self, seed: int, pairs: int) -> operations_pb2.Operation:
-        """Starts a job; every seed is another one."""
+    async def start(
+        self, seed: int, pairs: int, channels: Collection[int] = ()
+    ) -> operations_pb2.Operation:
+        """Starts a job, of all channels if not told; every seed is another one."""
         request = analysis_service_pb2.InfluenceRequest(
             model=f"models/{MODEL}",
             layer=self._layer,
+            each_channel=intervention_pb2.Channels(indices=channels),
             pairs=originals_pb2.Pairs(
                 seed=seed,
                 count=pairs,
@@ -333,12 +337,20 @@ class Jobs:
         assert not ended.HasField("error"), ended.error
         return metadata_of(ended)
 
-    async def stop(self, name: str) -> int:
-        """Cancels a job and tells how many shards it had done."""
+    async def done(self, name: str) -> int:
+        """How many of a job's shards are done."""
         get = self._operations.GetOperation(operations_pb2.GetOperationRequest(name=name))
-        metadata = metadata_of(await get)
+        return metadata_of(await get).progress.shards_done
+
+    async def speed(self, name: str, work: Callable[[], Awaitable[None]]) -> float:
+        """Shards a second that a job gets done beside something else."""
+        before, started = await self.done(name), time.perf_counter()
+        await work()
+        return (await self.done(name) - before) / (time.perf_counter() - started)
+
+    async def stop(self, name: str) -> None:
+        """Cancels a job."""
         await self._operations.CancelOperation(operations_pb2.CancelOperationRequest(name=name))
-        return metadata.progress.shards_done
 
 
 def metadata_of(operation: operations_pb2.Operation) -> analysis_service_pb2.AnalysisMetadata:
@@ -402,16 +414,31 @@ def plan_of(message: analysis_service_pb2.Plan) -> Plan:
 
 
 async def beside_a_job(address: str, layer: str, channels: int, seconds: float) -> dict[str, float]:
-    """Latency of hybridize while a job runs, and what the job got done meanwhile."""
+    """Latency of hybridize beside a job, and the job's speed, of those that each has alone."""
     jobs = Jobs(address, layer)
     async with Load(address, layer, channels) as load:
-        operation = await jobs.start(99, 10**6)
-        await load.latencies(1.0)
-        times = await load.latencies(seconds)
-        shards = await jobs.stop(operation.name)
+        alone = await load.latencies(seconds)
+        # Short shards, of which there are enough to tell the speed.
+        name = (await jobs.start(99, 10**6, range(CHANNELS))).name
+        while not await jobs.done(name):
+            await asyncio.sleep(0.01)
+        job_alone = await jobs.speed(name, lambda: asyncio.sleep(seconds))
+        times: list[float] = []
+
+        async def call() -> None:
+            times.extend(await load.latencies(seconds))
+
+        speed = await jobs.speed(name, call)
+        await jobs.stop(name)
     await jobs.close()
-    p50, p95 = (1e3 * float(np.quantile(times, share)) for share in (0.5, 0.95))
-    return {"p50_ms": p50, "p95_ms": p95, "shards_per_s": shards / (seconds + 1.0)}
+    p50, p95 = (1e3 * np.quantile(times, (0.5, 0.95))).tolist()
+    p95_alone = 1e3 * float(np.quantile(alone, 0.95))
+    return {
+        "p50_ms": p50,
+        "p95_ms": p95,
+        "p95_of_alone": p95 / p95_alone,
+        "job_speed_of_alone": speed / job_alone,
+    }
 
 
 def with_and_without_turns(
@@ -419,8 +446,8 @@ def with_and_without_turns(
 ) -> dict[str, object]:
     """The same load beside the same job on two servers, one of which knows no turns."""
     results: dict[str, object] = {}
-    for name, patience_s in (("with_turns", None), ("without_turns", 0.0)):
-        with serving(workers, patience_s) as server:
+    for name, share in (("with_turns", None), ("without_turns", 1.0)):
+        with serving(workers, share) as server:
             results[name] = asyncio.run(beside_a_job(server.address, layer, channels, seconds))
     return results
 

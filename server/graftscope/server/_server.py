@@ -132,7 +132,7 @@ def _open_catalogue(settings: Settings) -> Catalogue:
             raise NotFound("no bundle comes with this installation: name a bundle to serve")
     check_device(settings.device)
     _log.info("devices", runs=describe_devices(settings.device))
-    turns = Turns(settings.job_patience_s)
+    turns = Turns(settings.job_share, settings.workers)
     pool = SessionPool(settings.device, settings.sessions, settings.workers, turns=turns)
     return Catalogue(open_bundles(paths), pool)
 

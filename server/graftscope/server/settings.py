@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from graftscope.server.engine import PATIENCE_S, Device
+from graftscope.server.engine import JOB_SHARE, Device
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import CHECKPOINT_S
 
@@ -40,8 +40,8 @@ class Settings(BaseSettings):
         state: folder of jobs, checkpoints and arrays; one server at a time.
         jobs_url: SQLAlchemy URL of the table of jobs; SQLite in `state` by default.
         keep_days: for how long results are kept.
-        job_patience_s: for how long a run of a job lets interactive calls go first, 0 to 10
-            seconds; 0 for not at all.
+        job_share: what jobs keep of the workers however many interactive calls there are, 0.01 to
+            1; with 1 they never wait for any.
         checkpoint_s: seconds between two times that a job keeps its sums, 0.1 to 3600; a crash
             loses at most this much work.
         resume: whether jobs that an earlier process left go on at the start.
@@ -64,8 +64,8 @@ class Settings(BaseSettings):
     state: Path = Field(default_factory=default_state, description="the path of a folder")
     jobs_url: str | None = Field(default=None, description="a URL as SQLAlchemy takes it")
     keep_days: float = Field(default=30.0, gt=0, description="a number above 0")
-    job_patience_s: float = Field(
-        default=PATIENCE_S, ge=0, le=10, description="a number from 0 to 10"
+    job_share: float = Field(
+        default=JOB_SHARE, ge=0.01, le=1, description="a number from 0.01 to 1"
     )
     checkpoint_s: float = Field(
         default=CHECKPOINT_S, ge=0.1, le=3600, description="a number from 0.1 to 3600"

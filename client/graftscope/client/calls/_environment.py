@@ -21,7 +21,7 @@ DEBUG_VARIABLE = f"{PREFIX}DEBUG"
 
 SERVER_SETTINGS = (
     *("bundles", "listen", "device", "workers", "sessions", "state", "jobs_url", "keep_days"),
-    *("job_patience_s", "resume", "log_level"),
+    *("job_share", "resume", "log_level"),
 )
 """What can be set of a server, also of one inside this process (`graftscope.server.Settings`)."""
 

@@ -83,13 +83,13 @@ from graftscope.server.engine._subjects import (
     channel_set,
 )
 from graftscope.server.engine._trials import Trial, choose, seconds_a_pair
-from graftscope.server.engine._turns import PATIENCE_S, Turns
+from graftscope.server.engine._turns import JOB_SHARE, Turns
 
 __all__ = [
     "ARITHMETIC_VERSION",
     "AUTO",
+    "JOB_SHARE",
     "ORIGINAL2",
-    "PATIENCE_S",
     "SHARD_PAIRS",
     "Backend",
     "Batching",

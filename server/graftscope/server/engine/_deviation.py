@@ -219,8 +219,9 @@ def _maps(trial: Trial, plan: Plan, pairs: range, sets: Sequence[int]) -> NDArra
     total: NDArray[np.float64] | None = None
     for start in range(0, len(pairs), plan.batch):
         some = pairs[start : start + plan.batch]
-        batch = trial.record(plan, some)
-        sums = np.concatenate([batch.effects(range(e, e + 1)).total for e in sets])
+        with trial.turn():
+            batch = trial.record(plan, some)
+            sums = np.concatenate([batch.effects(range(e, e + 1)).total for e in sets])
         total = sums if total is None else total + sums
     assert total is not None
     return total / len(pairs)

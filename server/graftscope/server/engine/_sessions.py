@@ -164,7 +164,7 @@ class SessionPool:
         limit: how many stay open; each holds its own copy of the weights.
         streams: how many runs will go side by side.
         offers: what runs here, the plain one first; by default what the machine has.
-        turns: who goes first there, with the default patience if not given.
+        turns: who goes first there, with the default share of jobs if not given.
 
     Attributes:
         device: where all of them run.

@@ -190,14 +190,16 @@ def shard_effects(
     Raises:
         Cancelled: the job was cancelled.
     """
-    sums = _sums(subject, plan, len(pairs), cancellation)
+    sums, turns = _sums(subject, plan, len(pairs), cancellation), subject.generator.turns
     for start in range(pairs.start, pairs.stop, plan.batch):
         some_pairs = range(start, min(start + plan.batch, pairs.stop))
-        batch = subject.record(source, some_pairs, plan, cancellation)
+        with turns.turn(cancellation):
+            batch = subject.record(source, some_pairs, plan, cancellation)
         for first in range(0, len(subject), plan.sets):
             some = range(first, min(first + plan.sets, len(subject)))
-            subject.generator.turns.wait(cancellation)
-            sums.add(some, len(some_pairs), batch.effects(some))
+            with turns.turn(cancellation):
+                effects = batch.effects(some)
+            sums.add(some, len(some_pairs), effects)
         sums.end_batch(len(some_pairs))
     return sums.result()
 

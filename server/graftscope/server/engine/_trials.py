@@ -7,10 +7,12 @@ same numbers, and one that does not is left out and said. It must not know jobs.
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan
@@ -58,6 +60,14 @@ class Trial:
     source: PairSource
     pairs: range
     cancellation: Cancellation
+
+    def turn(self) -> AbstractContextManager[None]:
+        """One run, once it may begin: interactive calls go first.
+
+        Raises:
+            Cancelled: it was stopped.
+        """
+        return self.subject.generator.turns.turn(self.cancellation)
 
     def record(self, plan: Plan, pairs: range) -> Batch:
         """Both originals of some of the pairs, as a plan says."""
@@ -122,14 +132,17 @@ def seconds_a_pair(
         Cancelled: it was stopped.
     """
     pairs = trial.pairs[: plan.batch]
-    trial.record(plan, pairs)  # Opens the sessions, as the first run of each kind does.
-    started = clock()
-    batch = trial.record(plan, pairs)
-    total_s = clock() - started
+    with trial.turn():
+        trial.record(plan, pairs)  # Opens the sessions, as the first run of each kind does.
+    with trial.turn():
+        started = clock()
+        batch = trial.record(plan, pairs)
+        total_s = clock() - started
     for some, count in trial.subject.kinds(plan):
         run = partial(batch.effects, some)
-        run()
-        total_s += count * _seconds(run, clock, trials_s)
+        with trial.turn():
+            run()
+        total_s += count * _seconds(trial, run, clock, trials_s)
     return total_s / len(pairs)
 
 
@@ -151,10 +164,8 @@ def _agrees(trial: Trial, plan: Plan, first: Plan) -> bool:
     """Whether a plan gives the maps of a first one, of that plan's first run."""
     some = trial.pairs[: min(plan.batch, _CHECKED_PAIRS)]
     run, _ = trial.subject.kinds(plan)[0]
-    rewritten, plain = (
-        trial.record(x, some).effects(run).total
-        for x in (plan, replace(first, batch=plan.batch, sets=plan.sets))
-    )
+    plain_plan = replace(first, batch=plan.batch, sets=plan.sets)
+    rewritten, plain = (_total(trial, x, some, run) for x in (plan, plain_plan))
     image = trial.subject.generator.manifest.image
     difference = float(np.abs(rewritten - plain).max()) / len(some) / (image.high - image.low)
     if difference <= TOLERANCE or plan.precision != Precision.FP32.value:
@@ -163,11 +174,19 @@ def _agrees(trial: Trial, plan: Plan, first: Plan) -> bool:
     return False
 
 
-def _seconds(work: Callable[[], object], clock: Callable[[], float], most_s: float) -> float:
+def _total(trial: Trial, plan: Plan, pairs: range, run: range) -> NDArray[np.float64]:
+    with trial.turn():
+        return trial.record(plan, pairs).effects(run).total
+
+
+def _seconds(
+    trial: Trial, work: Callable[[], object], clock: Callable[[], float], most_s: float
+) -> float:
     """The median of three times, or of fewer where once is long already."""
     times: list[float] = []
     while len(times) < _TRIALS and sum(times) < most_s:
-        started = clock()
-        work()
-        times.append(clock() - started)
+        with trial.turn():
+            started = clock()
+            work()
+            times.append(clock() - started)
     return statistics.median(times)
