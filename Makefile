@@ -14,7 +14,7 @@ demo: $(VENV)/.demo ## The main job on the generator that ships; leaves graftsco
 	$(BIN)/graftscope demo --out graftscope-report
 
 test: $(VENV)/.dev ## All tests but the longest; pass more to pytest with ARGS="..."
-	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile $(ARGS)
 
 soak: $(VENV)/.dev ## The tests that take longer
 	$(BIN)/python -m pytest -m soak $(ARGS)

@@ -115,7 +115,9 @@ def test_a_stopping_rule_ends_a_job_and_says_so(toy_server: Stubs) -> None:
     errors = stderr[individual > 0] / individual[individual > 0]
     np.testing.assert_allclose(found.stopping.relative_standard_error, errors.max(), rtol=1e-12)
     plain = maps(toy_server, pairs=pairs(count=found.pairs, seed=1))
-    assert plain.maps == found.maps
+    # The plans of two jobs are chosen by measurements, so their last bits may differ.
+    of_rule, of_all = map(toy_server.numbers, (found.maps, plain.maps))
+    np.testing.assert_allclose(of_rule, of_all, rtol=0, atol=TOLERANCE)
     assert not plain.HasField("stopping")
 
 
