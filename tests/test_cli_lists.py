@@ -12,7 +12,7 @@ from _cli_shell import Shell
 from _fake_server import Faults
 from graftscope.client.arrays import write_npz
 from graftscope.client.cli._commands import command_of
-from graftscope.client.cli._main import JOB_VERBS, VERBS
+from graftscope.client.cli._main import JOB_VERBS, TOKEN_VERBS, VERBS
 from graftscope.v1 import analysis_service_pb2
 
 LISTS = {
@@ -36,7 +36,7 @@ LISTS = {
 
 def options() -> Iterator[tuple[str, TyperOption]]:
     """Every option of every verb, with the verb's name."""
-    for name, verb in [*VERBS.items(), *JOB_VERBS.items()]:
+    for name, verb in [*VERBS.items(), *JOB_VERBS.items(), *TOKEN_VERBS.items()]:
         for option in command_of(name, verb).params:
             if isinstance(option, TyperOption):
                 yield name, option

@@ -11,17 +11,21 @@ from _fake_server import Faults, fake_server
 from graftscope.client import Client
 from graftscope.client.cli import run
 from graftscope.client.cli._commands import command_of
-from graftscope.client.cli._main import JOB_VERBS, VERBS
+from graftscope.client.cli._main import JOB_VERBS, TOKEN_VERBS, VERBS
 from graftscope.client.errors import MissingExtraError
 
-ALL = {**VERBS, **{f"jobs {name}": verb for name, verb in JOB_VERBS.items()}}
+BELOW = {"jobs": JOB_VERBS, "token": TOKEN_VERBS}
+ALL = {
+    **VERBS,
+    **{f"{group} {name}": verb for group, verbs in BELOW.items() for name, verb in verbs.items()},
+}
 """Every verb as it is called."""
 
 
 def test_help_lists_every_verb_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     told = capsys.readouterr().out
-    assert all(f" {verb} " in told for verb in (*VERBS, "jobs"))
+    assert all(f" {verb} " in told for verb in (*VERBS, *BELOW))
     assert "130 interrupted" in " ".join(told.split())
 
 
@@ -53,7 +57,7 @@ def test_help_lists_what_a_verb_says_of_itself(verb: str) -> None:
     assert " ".join(first.split()) == ALL[verb].told
 
 
-@pytest.mark.parametrize("verb", ["", "jobs", "influence", "jobs list"])
+@pytest.mark.parametrize("verb", ["", *BELOW, "influence", "jobs list"])
 def test_help_has_a_short_name_and_switches_have_no_type(
     verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -188,7 +188,7 @@ async def test_a_host_that_is_another_machines_is_an_error(
 ) -> None:
     # An address for documentation, which no machine has.
     with pytest.raises(AddressInUse, match="cannot listen on"):
-        await start(settings(toy_vae_bundle, tmp_path, listen="192.0.2.1:0"))
+        await start(settings(toy_vae_bundle, tmp_path, listen="192.0.2.1:0", insecure=True))
 
 
 def test_a_state_folder_in_use_is_an_error(toy_vae_bundle: Path, tmp_path: Path) -> None:

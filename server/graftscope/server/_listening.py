@@ -1,10 +1,12 @@
-"""Where a server listens: a port of this machine's network, or a unix socket."""
+"""Where a server listens, a port of this machine's network or a unix socket."""
 
+import ipaddress
 import re
 import socket
 from contextlib import closing
 from pathlib import Path
 
+import grpc
 import grpc.aio
 
 from graftscope.server.errors import AddressInUse, InvalidInput
@@ -16,13 +18,14 @@ _LONGEST_PATH = 107
 """Bytes that the system has for a socket's path, on Linux."""
 
 
-def listen(server: grpc.aio.Server, address: str) -> str:
+def listen(server: grpc.aio.Server, address: str, tls: grpc.ServerCredentials | None = None) -> str:
     """Lets a server listen.
 
     Args:
         server: not yet started.
         address: HOST:PORT, where port 0 takes any free one; a port alone, which is loopback's;
             or unix:PATH.
+        tls: what is shown and asked for in TLS; None for no TLS.
 
     Returns:
         HOST:PORT or unix:PATH, by which clients find it.
@@ -32,7 +35,7 @@ def listen(server: grpc.aio.Server, address: str) -> str:
         AddressInUse: somebody listens there already, or the host is not this machine's.
     """
     if address.startswith(_UNIX):
-        return _listen_on_socket(server, Path(address.removeprefix(_UNIX).removeprefix("//")))
+        return _listen_on_socket(server, Path(address.removeprefix(_UNIX).removeprefix("//")), tls)
     host, _, port = address.rpartition(":")
     # gRPC takes larger ports modulo 65536.
     if not re.fullmatch("[0-9]{1,5}", port) or int(port) > _LAST_PORT:
@@ -43,7 +46,7 @@ def listen(server: grpc.aio.Server, address: str) -> str:
         )
     host = host or _LOOPBACK
     try:
-        bound = server.add_insecure_port(f"{host}:{port}")
+        bound = _add(server, f"{host}:{port}", tls)
     except RuntimeError as error:
         raise AddressInUse(
             f"cannot listen on {address!r}: the port is in use or the host is not this machine's; "
@@ -52,7 +55,26 @@ def listen(server: grpc.aio.Server, address: str) -> str:
     return f"{host}:{bound}"
 
 
-def _listen_on_socket(server: grpc.aio.Server, path: Path) -> str:
+def is_local(address: str) -> bool:
+    """Whether no other machine reaches what listens at an address."""
+    if address.startswith(_UNIX):
+        return True
+    host = address.rpartition(":")[0].strip("[]").lower() or _LOOPBACK
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _add(server: grpc.aio.Server, address: str, tls: grpc.ServerCredentials | None) -> int:
+    if tls is None:
+        return server.add_insecure_port(address)
+    return server.add_secure_port(address, tls)
+
+
+def _listen_on_socket(
+    server: grpc.aio.Server, path: Path, tls: grpc.ServerCredentials | None
+) -> str:
     if not path.name or len(bytes(path)) > _LONGEST_PATH:
         raise InvalidInput(
             f"address {_UNIX + str(path)!r} cannot be a socket: unix:PATH needs a path of 1 to "
@@ -66,7 +88,7 @@ def _listen_on_socket(server: grpc.aio.Server, path: Path) -> str:
             "another path with --listen unix:PATH"
         )
     try:
-        server.add_insecure_port(f"{_UNIX}{path}")
+        _add(server, f"{_UNIX}{path}", tls)
     except RuntimeError as error:
         raise InvalidInput(
             f"cannot listen on {_UNIX}{path}: its folder is missing or cannot be written to, or a "

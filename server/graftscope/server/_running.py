@@ -16,6 +16,12 @@ from graftscope.server.errors import StateInUse
 from graftscope.server.logs import log_to_stderr
 from graftscope.server.settings import Settings, make_settings
 
+_UNPROTECTED: dict[str, object] = {
+    "auth": "none",
+    **dict.fromkeys(("tls_cert", "tls_key", "tls_client_ca")),
+}
+"""Of an embedded server, which no other machine reaches, whatever the environment says."""
+
 _RUNNING: dict[threading.Thread, threading.Event] = {}
 """Embedded servers' threads, and what ends each."""
 
@@ -82,6 +88,7 @@ def embedded_server(
     settings = make_settings(
         listen="127.0.0.1:0",
         resume=False,
+        **_UNPROTECTED,
         **{name: value for name, value in given.items() if value is not None},
     )
     try:

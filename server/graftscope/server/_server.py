@@ -14,6 +14,8 @@ from grpc_reflection.v1alpha import reflection
 
 from graftscope.bundle import shipped
 from graftscope.server._listening import listen
+from graftscope.server._protection import authentication, credentials
+from graftscope.server.access import Authentication, Gate, KnownTokens, Role, TokenStore
 from graftscope.server.engine import (
     Batching,
     Catalogue,
@@ -46,7 +48,7 @@ from graftscope.server.rpc import (
     Requests,
     describe_failure,
 )
-from graftscope.server.settings import Settings
+from graftscope.server.settings import Settings, database_url
 from graftscope.v1 import (
     analysis_service_pb2,
     analysis_service_pb2_grpc,
@@ -88,13 +90,15 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
     """
     told = settings.model_dump(mode="json", exclude={"jobs_url"})  # It may hold a password.
     _log.debug("settings", **told)
+    asks, tls = authentication(settings), credentials(settings)
     with locked_state(settings.state) as state:
         catalogue = await asyncio.to_thread(_open_catalogue, settings)
         artifacts = ArtifactStore(state / "artifacts")
         resolver = Resolver(catalogue, artifacts)
-        url = settings.jobs_url or f"sqlite:///{state / 'jobs.db'}"
+        url = database_url(settings)
         with (
             closing(JobStore(url)) as store,
+            _gate(settings, asks, url) as gate,
             _interactive(settings, catalogue) as runs,
         ):
             runner = JobRunner(
@@ -108,14 +112,16 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
                     settings.checkpoint_s,
                 ),
             )
-            server = grpc.aio.server(interceptors=[Guard()], options=server_options())
-            address = listen(server, settings.listen)
+            server = grpc.aio.server(interceptors=[Guard(gate)], options=server_options())
+            address = listen(server, settings.listen, tls)
             health_servicer = await _add_services(server, catalogue, runner, runs)
             try:
                 await runner.start(resume=settings.resume)
                 await server.start()
                 models = ", ".join(catalogue.generators) or "none"
-                _log.info("serving", address=address, device=settings.device.value, models=models)
+                how = {"tls": tls is not None, "auth": asks.value}
+                device = settings.device.value
+                _log.info("serving", address=address, **how, device=device, models=models)
                 yield address
             finally:
                 await health_servicer.enter_graceful_shutdown()
@@ -144,6 +150,16 @@ def _interactive(settings: Settings, catalogue: Catalogue) -> Iterator[Interacti
     # Half of them for runs of several calls, which under load leave no thread free.
     with ThreadPoolExecutor(2 * threads, "interactive") as executor:
         yield InteractiveRuns(Batching(executor, threads, catalogue.turns), executor)
+
+
+@contextmanager
+def _gate(settings: Settings, asks: Authentication, url: str) -> Iterator[Gate]:
+    """What lets callers in."""
+    if asks is Authentication.NONE:
+        yield Gate()
+        return
+    with closing(TokenStore(url)) as tokens:
+        yield Gate(asks, KnownTokens(tokens), Role.of(settings.tls_client_role))
 
 
 async def _add_services(

@@ -3,6 +3,14 @@
     ServerError
     ├── InvalidInput (ValueError)      a value that is not allowed; names the field
     ├── NotFound (LookupError)         a model, layer, operation or artifact that is not there
+    ├── Unauthenticated                a caller who does not show who they are
+    │   ├── NoToken                    no token, where one is needed
+    │   ├── BadToken                   a token that this server does not know
+    │   ├── ExpiredToken               a token whose time is over
+    │   ├── RevokedToken               a token that was revoked
+    │   └── BadCertificate             a client's certificate that names nobody
+    ├── PermissionDenied               a caller who may not do this
+    ├── DatabaseUnavailable            the database does not answer
     ├── Unsupported                    part of the contract that is not implemented yet
     ├── Conflict                       a request_id that was used for something else
     ├── NotReady                       the result of an operation that has none
@@ -54,6 +62,54 @@ class NotFound(ServerError, LookupError):
     """A model, layer, operation or artifact that is not there."""
 
     reason = "NOT_FOUND"
+
+
+class Unauthenticated(ServerError):
+    """A caller who does not show who they are."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class NoToken(Unauthenticated):
+    """No token, where one is needed."""
+
+    reason = "NO_TOKEN"
+
+
+class BadToken(Unauthenticated):
+    """A token that this server does not know."""
+
+    reason = "BAD_TOKEN"
+
+
+class ExpiredToken(Unauthenticated):
+    """A token whose time is over."""
+
+    reason = "EXPIRED_TOKEN"
+
+
+class RevokedToken(Unauthenticated):
+    """A token that was revoked."""
+
+    reason = "REVOKED_TOKEN"
+
+
+class BadCertificate(Unauthenticated):
+    """A client's certificate that names nobody."""
+
+    reason = "BAD_CERTIFICATE"
+
+
+class PermissionDenied(ServerError):
+    """A caller who may not do this; names the role that is needed and the one they have."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class DatabaseUnavailable(ServerError):
+    """The database does not answer; what was asked for can be asked again."""
+
+    reason = "DATABASE_UNAVAILABLE"
 
 
 class Unsupported(ServerError):

@@ -44,6 +44,14 @@ class Settings(BaseSettings):
             1; with 1 they never wait for any.
         checkpoint_s: seconds between two times that a job keeps its sums, 0.1 to 3600; a crash
             loses at most this much work.
+        tls_cert, tls_key: the server's certificate and its key, in PEM, which are read again when
+            they change; both, or neither for no TLS.
+        tls_client_ca: whose signature clients' certificates need, in PEM; None asks for none.
+        tls_client_role: what a client may do who shows a certificate and no token.
+        auth: how callers show who they are. By default by a certificate where `tls_client_ca` is
+            set, else by a token where other machines reach the server, else not at all.
+        insecure: whether other machines may reach the server without TLS, or without being asked
+            who they are.
         resume: whether jobs that an earlier process left go on at the start.
         log_level: debug, info, warning or error.
     """
@@ -62,7 +70,10 @@ class Settings(BaseSettings):
     )
     sessions: int = Field(default=24, ge=4, le=1024, description="a whole number from 4 to 1024")
     state: Path = Field(default_factory=default_state, description="the path of a folder")
-    jobs_url: str | None = Field(default=None, description="a URL as SQLAlchemy takes it")
+    # It may hold a password.
+    jobs_url: str | None = Field(
+        default=None, repr=False, description="a URL as SQLAlchemy takes it"
+    )
     keep_days: float = Field(default=30.0, gt=0, description="a number above 0")
     job_share: float = Field(
         default=JOB_SHARE, ge=0.01, le=1, description="a number from 0.01 to 1"
@@ -70,6 +81,16 @@ class Settings(BaseSettings):
     checkpoint_s: float = Field(
         default=CHECKPOINT_S, ge=0.1, le=3600, description="a number from 0.1 to 3600"
     )
+    tls_cert: Path | None = Field(default=None, description="the path of a file")
+    tls_key: Path | None = Field(default=None, description="the path of a file")
+    tls_client_ca: Path | None = Field(default=None, description="the path of a file")
+    tls_client_role: Literal["reader", "analyst", "admin"] = Field(
+        default="analyst", description="reader, analyst or admin"
+    )
+    auth: Literal["none", "token", "certificate"] | None = Field(
+        default=None, description="none, token or certificate"
+    )
+    insecure: bool = Field(default=False, description="true or false")
     resume: bool = Field(default=True, description="true or false")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
@@ -84,6 +105,13 @@ class Settings(BaseSettings):
         if given.startswith("["):
             return json.loads(given)
         return [path for path in given.split(os.pathsep) if path]
+
+
+def database_url(settings: Settings) -> str:
+    """Where jobs and tokens are kept: SQLite in the state folder, if nothing else is set."""
+    if settings.jobs_url is not None:
+        return settings.jobs_url
+    return f"sqlite:///{settings.state / 'jobs.db'}"
 
 
 def make_settings(**chosen: object) -> Settings:

@@ -21,7 +21,9 @@ DEBUG_VARIABLE = f"{PREFIX}DEBUG"
 
 SERVER_SETTINGS = (
     *("bundles", "listen", "device", "workers", "sessions", "state", "jobs_url", "keep_days"),
-    *("job_share", "resume", "log_level"),
+    *("job_share", "checkpoint_s"),
+    *("tls_cert", "tls_key", "tls_client_ca", "tls_client_role", "auth", "insecure"),
+    *("resume", "log_level"),
 )
 """What can be set of a server, also of one inside this process (`graftscope.server.Settings`)."""
 

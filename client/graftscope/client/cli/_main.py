@@ -54,7 +54,7 @@ VERBS = {
         "_serve",
         "serve",
         "Serve bundles over gRPC until interrupted; jobs go on at the next start.",
-        "graftscope serve --bundle bundles --listen 0.0.0.0:50051",
+        "graftscope serve --bundle bundles --listen 127.0.0.1:50051",
     ),
     "models": Verb(
         "_models",
@@ -159,6 +159,33 @@ JOB_VERBS = {
     ),
 }
 
+TOKEN_VERBS = {
+    "create": Verb(
+        "_tokens",
+        "create",
+        "Make a token, and print it this once.",
+        "graftscope token create --name alice --role analyst --expires 90d --out alice.token",
+    ),
+    "list": Verb(
+        "_tokens",
+        "list_tokens",
+        "List the tokens of a server: whose they are and what they allow, never their text.",
+        "graftscope token list",
+    ),
+    "revoke": Verb(
+        "_tokens",
+        "revoke",
+        "Revoke a token; a server that runs refuses it within about a second.",
+        "graftscope token revoke alice",
+    ),
+}
+
+GROUPS = {
+    "jobs": ("Manage the jobs of a server.", JOB_VERBS),
+    "token": ("Say who may call a server, where its state is.", TOKEN_VERBS),
+}
+"""Verbs that have verbs below them."""
+
 
 def build() -> Verbs:
     """Put the verbs together; none of them is loaded."""
@@ -173,17 +200,18 @@ def build() -> Verbs:
         context_settings=SETTINGS,
     )
     app.callback(invoke_without_command=True)(_bare)
-    jobs = typer.Typer(
-        name="jobs",
-        cls=Verbs,
-        help="Manage the jobs of a server.",
-        add_completion=False,
-        rich_markup_mode="rich",
-        context_settings=SETTINGS,
-    )
-    jobs.callback(invoke_without_command=True)(_bare_jobs)
     group = group_of(app, VERBS)
-    group.commands["jobs"] = group_of(jobs, JOB_VERBS)
+    for name, (told, verbs) in GROUPS.items():
+        below = typer.Typer(
+            name=name,
+            cls=Verbs,
+            help=told,
+            add_completion=False,
+            rich_markup_mode="rich",
+            context_settings=SETTINGS,
+        )
+        below.callback(invoke_without_command=True)(_bare_group)
+        group.commands[name] = group_of(below, verbs)
     return group
 
 
@@ -199,7 +227,7 @@ def _bare(
         typer.echo(context.get_help())
 
 
-def _bare_jobs(context: typer.Context) -> None:
+def _bare_group(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 

@@ -11,7 +11,7 @@ from graftscope.client.arrays import Flag, Whole
 from graftscope.client.calls import DEVICES, check_environment, import_room, translated
 from graftscope.client.cli._output import note, say_json
 from graftscope.client.cli._request_options import completing
-from graftscope.client.cli._shared_options import JsonOption
+from graftscope.client.cli._shared_options import ACCESS, ROLES, JsonOption
 
 
 def serve(
@@ -58,6 +58,63 @@ def serve(
             "the user's state folder.",
         ),
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-cert",
+            metavar="FILE",
+            help="The server's certificate in PEM, which turns on TLS; read again when it changes.",
+            rich_help_panel=ACCESS,
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-key",
+            metavar="FILE",
+            help="The key of that certificate.",
+            rich_help_panel=ACCESS,
+        ),
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-client-ca",
+            metavar="FILE",
+            help="Lets only clients in whose certificate this authority has signed.",
+            rich_help_panel=ACCESS,
+        ),
+    ] = None,
+    tls_client_role: Annotated[
+        str | None,
+        typer.Option(
+            "--tls-client-role",
+            metavar="ROLE",
+            help="What a client may do who shows a certificate and no token: reader, analyst or "
+            "admin. Default: analyst.",
+            autocompletion=completing(ROLES),
+            rich_help_panel=ACCESS,
+        ),
+    ] = None,
+    auth: Annotated[
+        str | None,
+        typer.Option(
+            "--auth",
+            metavar="none|token|certificate",
+            help="How callers show who they are. Default: certificate with --tls-client-ca; "
+            "else token, or none where only this machine reaches the server.",
+            autocompletion=completing(("none", "token", "certificate")),
+            rich_help_panel=ACCESS,
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure",
+            help="Let other machines reach the server without TLS, or without asking who calls.",
+            rich_help_panel=ACCESS,
+        ),
+    ] = False,
     log_level: Annotated[
         str | None,
         typer.Option(
@@ -78,6 +135,12 @@ def serve(
         "device": device,
         "workers": workers,
         "state": state,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "tls_client_ca": tls_client_ca,
+        "tls_client_role": tls_client_role,
+        "auth": auth,
+        "insecure": insecure or None,
         "log_level": log_level,
     }
     chosen = {name: value for name, value in given.items() if value is not None}

@@ -16,6 +16,10 @@ from graftscope.client.values import PAIRS
 
 SERVER = "Server"
 CHANNELS = "Channels"
+ACCESS = "Who may do what"
+
+ROLES = ("reader", "analyst", "admin")
+"""What callers may do, from the least to the most."""
 
 
 JsonOption = Annotated[

@@ -3,15 +3,29 @@
 It must not know jobs, the engine or what the methods do.
 """
 
+from graftscope.server.access._certificates import CertificateFiles, Certificates, Pem
+from graftscope.server.access._gate import Authentication, Gate, Shown
+from graftscope.server.access._known_tokens import KnownTokens
 from graftscope.server.access._methods import METHODS, Method, Work, method_of
 from graftscope.server.access._principal import ANYBODY, Principal, Role, caller, set_caller
+from graftscope.server.access._tokens import PREFIX, Token, TokenStore
 
 __all__ = [
     "ANYBODY",
     "METHODS",
+    "PREFIX",
+    "Authentication",
+    "CertificateFiles",
+    "Certificates",
+    "Gate",
+    "KnownTokens",
     "Method",
+    "Pem",
     "Principal",
     "Role",
+    "Shown",
+    "Token",
+    "TokenStore",
     "Work",
     "caller",
     "method_of",

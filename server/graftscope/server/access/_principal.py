@@ -15,6 +15,16 @@ class Role(IntEnum):
     ADMIN = 3
     """Everybody's jobs, and models over the wire."""
 
+    @property
+    def word(self) -> str:
+        """Its name, as users write it."""
+        return self.name.lower()
+
+    @classmethod
+    def of(cls, word: str) -> "Role":
+        """The role of this name."""
+        return cls[word.upper()]
+
 
 @dataclass(frozen=True)
 class Principal:

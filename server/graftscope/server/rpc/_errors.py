@@ -21,6 +21,14 @@ DOMAIN = "graftscope"
 _STATUSES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.NoToken: grpc.StatusCode.UNAUTHENTICATED,
+    errors.BadToken: grpc.StatusCode.UNAUTHENTICATED,
+    errors.ExpiredToken: grpc.StatusCode.UNAUTHENTICATED,
+    errors.RevokedToken: grpc.StatusCode.UNAUTHENTICATED,
+    errors.BadCertificate: grpc.StatusCode.UNAUTHENTICATED,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    errors.DatabaseUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Unsupported: grpc.StatusCode.UNIMPLEMENTED,
     errors.Conflict: grpc.StatusCode.ALREADY_EXISTS,
     errors.NotReady: grpc.StatusCode.FAILED_PRECONDITION,
@@ -48,6 +56,8 @@ TABLE: tuple[tuple[type[Exception], grpc.StatusCode, str], ...] = (
     (NotConvergedError, grpc.StatusCode.FAILED_PRECONDITION, "NOT_CONVERGED"),
     (BundleError, grpc.StatusCode.DATA_LOSS, "BAD_BUNDLE"),
     (GraphError, grpc.StatusCode.DATA_LOSS, "BAD_GRAPH"),
+    # What generated code raises of a method that a library's service leaves out.
+    (NotImplementedError, grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED"),
     # Files are all that the server itself reads and writes: most often the disk is full.
     (OSError, grpc.StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FAILED"),
     (Exception, grpc.StatusCode.INTERNAL, "INTERNAL"),

@@ -18,7 +18,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
-from graftscope.server.access import Principal, Role, set_caller
+from graftscope.server.access import Gate, Principal, Shown, set_caller
 from graftscope.server.errors import InvalidInput
 from graftscope.server.logs import get_logger
 from graftscope.server.rpc._errors import classify, status_of_error
@@ -27,6 +27,9 @@ from graftscope.server.rpc._versions import check_known
 VERSION_KEY = "graftscope-version"
 """Metadata that tell a client which version answers: trailing ones of a single reply, which cost
 nothing, and initial ones of a stream, which may be long."""
+
+_AUTHORIZATION = "authorization"
+_ALTERNATIVE_NAME = "x509_subject_alternative_name"
 
 _log = get_logger("rpc")
 
@@ -37,9 +40,14 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class Guard(grpc.aio.ServerInterceptor):
-    """Turns what a method raises into a status; the server goes on."""
+    """Turns what a method raises into a status; the server goes on.
 
-    def __init__(self) -> None:
+    Args:
+        gate: lets callers in.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
         self._guarded: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -53,11 +61,11 @@ class Guard(grpc.aio.ServerInterceptor):
             handler = await continuation(handler_call_details)
             if handler is None:
                 return None
-            self._guarded[method] = _wrapped(handler, method)
+            self._guarded[method] = _wrapped(handler, method, self._gate)
         return self._guarded[method]
 
 
-def _wrapped(handler: Handler, method: str) -> Handler:
+def _wrapped(handler: Handler, method: str, gate: Gate) -> Handler:
     make = _MAKERS[bool(handler.request_streaming), bool(handler.response_streaming)]
     inner = next(
         behaviour
@@ -72,10 +80,10 @@ def _wrapped(handler: Handler, method: str) -> Handler:
     wrap = _stream if handler.response_streaming else _unary
     deserialize = handler.request_deserializer
     if handler.request_streaming or deserialize is None:
-        return make(wrap(inner, method, _as_it_is), deserialize, handler.response_serializer)
+        return make(wrap(inner, method, gate, _as_it_is), deserialize, handler.response_serializer)
     # One request is read inside the guard, so that a malformed one is refused like any other.
     read = partial(_read, deserialize)
-    return make(wrap(inner, method, read), None, handler.response_serializer)
+    return make(wrap(inner, method, gate, read), None, handler.response_serializer)
 
 
 _MAKERS: dict[tuple[bool, bool], Callable[..., Handler]] = {
@@ -87,13 +95,13 @@ _MAKERS: dict[tuple[bool, bool], Callable[..., Handler]] = {
 
 
 def _unary(
-    inner: Callable[..., Any], method: str, read: Callable[[Any], Any]
+    inner: Callable[..., Any], method: str, gate: Gate, read: Callable[[Any], Any]
 ) -> Callable[..., Awaitable[Any]]:
     async def guarded(request: Any, context: Context) -> Any:
         context.set_trailing_metadata(_greeting())
         with _timed(method, context) as call:
             try:
-                set_caller(_principal(context))
+                set_caller(await _principal(gate, method, context))
                 return await inner(read(request), context)
             except Exception as error:
                 await _abort(error, call, context)
@@ -102,13 +110,13 @@ def _unary(
 
 
 def _stream(
-    inner: Callable[..., Any], method: str, read: Callable[[Any], Any]
+    inner: Callable[..., Any], method: str, gate: Gate, read: Callable[[Any], Any]
 ) -> Callable[..., AsyncIterator[Any]]:
     async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
         await context.send_initial_metadata(_greeting())
         with _timed(method, context) as call:
             try:
-                set_caller(_principal(context))
+                set_caller(await _principal(gate, method, context))
                 responses = inner(read(request), context)
                 # grpc allows methods that write their responses themselves; health's Watch does.
                 if isawaitable(responses):
@@ -122,10 +130,19 @@ def _stream(
     return guarded
 
 
-def _principal(context: Context) -> Principal:
-    """Who calls: nobody is asked, so everybody may do everything, and shares it."""
+async def _principal(gate: Gate, method: str, context: Context) -> Principal:
+    """Who calls, before anything of the request is read."""
+    metadata = context.invocation_metadata() or ()
+    header = next((str(value) for key, value in metadata if key == _AUTHORIZATION), "")
     # ipv4:HOST:PORT, ipv6:%5BHOST%5D:PORT or unix:; each connection has a port of its own.
-    return Principal(Role.ADMIN, address=context.peer().rpartition(":")[0])
+    address = context.peer().rpartition(":")[0]
+    return await gate.admit(method, Shown(header, partial(_identities, context), address))
+
+
+def _identities(context: Context) -> list[str]:
+    """The subject alternative names of the client's certificate."""
+    names = context.auth_context().get(_ALTERNATIVE_NAME, ())
+    return [name.decode(errors="replace") for name in names]
 
 
 @cache

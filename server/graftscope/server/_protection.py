@@ -1,0 +1,86 @@
+"""What protects a server that others reach: TLS, and being asked who they are."""
+
+import grpc
+
+from graftscope.server._listening import is_local
+from graftscope.server.access import Authentication, CertificateFiles, Certificates
+from graftscope.server.errors import InvalidInput
+from graftscope.server.settings import Settings
+
+
+def authentication(settings: Settings) -> Authentication:
+    """How callers show who they are.
+
+    Raises:
+        InvalidInput: the settings do not go together, or other machines would reach a server that
+            protects nothing.
+    """
+    chosen = Authentication(settings.auth) if settings.auth else _default(settings)
+    if (settings.tls_cert is None) is not (settings.tls_key is None):
+        raise InvalidInput(
+            "--tls-cert and --tls-key go together: a certificate needs its key", field="tls_cert"
+        )
+    if settings.tls_client_ca is not None and settings.tls_cert is None:
+        raise InvalidInput(
+            "--tls-client-ca needs --tls-cert and --tls-key: without TLS no client shows a"
+            " certificate",
+            field="tls_client_ca",
+        )
+    if chosen is Authentication.CERTIFICATE and settings.tls_client_ca is None:
+        raise InvalidInput(
+            "--auth certificate needs --tls-client-ca FILE: the authority of the clients'"
+            " certificates",
+            field="auth",
+        )
+    if not settings.insecure and not is_local(settings.listen):
+        _refuse_open(settings, chosen)
+    return chosen
+
+
+def _default(settings: Settings) -> Authentication:
+    if settings.tls_client_ca is not None:
+        return Authentication.CERTIFICATE
+    return Authentication.NONE if is_local(settings.listen) else Authentication.TOKEN
+
+
+def _refuse_open(settings: Settings, chosen: Authentication) -> None:
+    reached = f"other machines reach {settings.listen!r}, and "
+    otherwise = "; or --listen 127.0.0.1:PORT for this machine alone; or --insecure to let it be so"
+    if settings.tls_cert is None:
+        raise InvalidInput(
+            f"{reached}without TLS all that is sent can be read and changed on the way: give"
+            f" --tls-cert FILE --tls-key FILE{otherwise}",
+            field="listen",
+        )
+    if chosen is Authentication.NONE:
+        raise InvalidInput(
+            f"{reached}with --auth none anybody may do everything: leave it out, and make tokens"
+            f" with `graftscope token create --name NAME --role analyst`{otherwise}",
+            field="auth",
+        )
+
+
+def credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    """What the server shows and asks for in TLS; None for no TLS.
+
+    Raises:
+        InvalidInput: a file cannot be used.
+    """
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    files = CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    certificates = Certificates(files)
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        pem = certificates.pem
+        return grpc.ssl_server_certificate_configuration([(pem.key, pem.chain)], pem.client_ca)
+
+    # Asked at every new connection, in threads of gRPC's; None is for what has not changed.
+    def changed() -> grpc.ServerCertificateConfiguration | None:
+        return configuration() if certificates.changed() else None
+
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(),
+        changed,  # type: ignore[arg-type]  # its stub knows of no None
+        require_client_authentication=files.client_ca is not None,
+    )
