@@ -20,6 +20,7 @@ class Doubling:
 
     limit: int = 4
     key: str = "doubling"
+    is_open: bool = True
     runs: list[list[int]] = field(default_factory=list)
     cancellations: list[Cancellation] = field(default_factory=list)
     started: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
@@ -27,7 +28,7 @@ class Doubling:
 
     @property
     def kind(self) -> Kind[int, int, int]:
-        return Kind(self.key, self.limit, self.prepare, self.run)
+        return Kind(self.key, self.limit, self.prepare, self.run, lambda: self.is_open)
 
     def prepare(self, number: int) -> int:
         if number == 0:
@@ -47,7 +48,7 @@ class Doubling:
 
 @pytest.fixture
 def batching() -> Iterator[Batching]:
-    with ThreadPoolExecutor(1) as executor:
+    with ThreadPoolExecutor(Batching.threads_of(1)) as executor:
         yield Batching(executor, 1, Turns())
 
 
@@ -143,3 +144,61 @@ async def test_a_thread_is_free_again_after_everything(batching: Batching) -> No
         await asyncio.wait([task], timeout=TIMEOUT_S)
         assert task.done()
         assert (task.exception() is None) is (number > 0)
+
+
+async def waiting(batching: Batching, count: int) -> None:
+    while batching.waiting < count:
+        await asyncio.sleep(0)
+
+
+async def test_askers_have_their_turns_in_rounds(batching: Batching) -> None:
+    doubling = Doubling(limit=1)
+    tasks = [asyncio.create_task(batching.make(doubling.kind, 1, 1, "first"))]
+    await begun(doubling)
+    for asker, numbers in (("first", range(10, 14)), ("second", (20, 21)), ("third", (30,))):
+        tasks += [asyncio.create_task(batching.make(doubling.kind, x, 1, asker)) for x in numbers]
+        await waiting(batching, len(tasks) - 1)
+    doubling.let_go.set()
+    await asyncio.gather(*tasks)
+    assert doubling.runs == [[1], [10], [20], [30], [11], [21], [12], [13]]
+
+
+async def test_a_batch_is_filled_in_rounds_too(batching: Batching) -> None:
+    doubling = Doubling(limit=4)
+    tasks = [asyncio.create_task(batching.make(doubling.kind, 1, 1, "first"))]
+    await begun(doubling)
+    for asker, numbers in (("first", range(10, 16)), ("second", (20, 21)), ("third", (30,))):
+        tasks += [asyncio.create_task(batching.make(doubling.kind, x, 1, asker)) for x in numbers]
+        await waiting(batching, len(tasks) - 1)
+    doubling.let_go.set()
+    await asyncio.gather(*tasks)
+    assert doubling.runs == [[1], [10, 20, 30, 11], [21, 12, 13, 14], [15]]
+
+
+async def test_what_has_to_be_opened_holds_up_nothing_that_is_open(batching: Batching) -> None:
+    plain = Doubling()
+    plain.let_go.set()
+    closed = [Doubling(key=f"closed {i}", is_open=False) for i in range(5)]
+    tasks = [asyncio.create_task(batching.make(x.kind, 1, 1, "rotates")) for x in closed]
+    await begun(closed[0])
+    assert await batching.make(plain.kind, 2, 1, "plain") == 4
+    # Nor another asker's first call, who has a thread to open in.
+    new = Doubling(key="new", is_open=False)
+    new.let_go.set()
+    assert await batching.make(new.kind, 3, 1, "plain") == 6
+    assert [len(x.runs) for x in closed] == [1, 0, 0, 0, 0]
+    for each in closed:
+        each.let_go.set()
+    assert await asyncio.gather(*tasks) == [2] * 5
+
+
+async def test_what_one_asker_makes_by_itself_leaves_another_a_thread(batching: Batching) -> None:
+    let_go = threading.Event()
+    held = [
+        asyncio.create_task(batching.alone(lambda _: let_go.wait(TIMEOUT_S), "many"))
+        for _ in range(5)
+    ]
+    await waiting(batching, 4)
+    assert await batching.alone(lambda _: 7, "another") == 7
+    let_go.set()
+    assert all(await asyncio.gather(*held))

@@ -190,7 +190,7 @@ async def test_a_call_that_is_given_up_is_stopped(toy_vae_bundle: Path, tmp_path
     async with bench(toy_vae_bundle, tmp_path) as here:
         catalogue = Catalogue([here.generator.folder], SessionPool(Device.CPU, 4))
         with ThreadPoolExecutor(1) as executor:
-            runs = InteractiveRuns(Batching(executor, 1, catalogue.turns), executor)
+            runs = InteractiveRuns(Batching(executor, 1, catalogue.turns))
             call = asyncio.ensure_future(runs.run(compute))
             assert await asyncio.to_thread(started.wait, TIMEOUT_S)
             call.cancel()

@@ -133,7 +133,7 @@ async def test_what_is_made_while_one_waits_is_made_in_the_precision_that_is_ask
     swap = (Edit(layer.name, (0,), donor=ORIGINAL2),)
     images = np.random.default_rng(0).integers(0, 256, (6, SIDE, SIDE, 3), dtype=np.uint8)
     with ThreadPoolExecutor(2) as executor:
-        runs = InteractiveRuns(Batching(executor, 2, generator.turns), executor)
+        runs = InteractiveRuns(Batching(executor, 2, generator.turns))
         samples = await runs.samples(generator, wanted, source, range(6))
         hybrids = await runs.hybrids(generator, wanted, swap, source, range(6))
         posterior = await runs.posterior(generator, wanted, images)

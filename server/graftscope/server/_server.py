@@ -147,9 +147,8 @@ def _open_catalogue(settings: Settings) -> Catalogue:
 def _interactive(settings: Settings, catalogue: Catalogue) -> Iterator[InteractiveRuns]:
     """What answers calls while they wait, in threads of its own."""
     threads = max(_FEWEST_THREADS, settings.workers)
-    # Half of them for runs of several calls, which under load leave no thread free.
-    with ThreadPoolExecutor(2 * threads, "interactive") as executor:
-        yield InteractiveRuns(Batching(executor, threads, catalogue.turns), executor)
+    with ThreadPoolExecutor(Batching.threads_of(threads), "interactive") as executor:
+        yield InteractiveRuns(Batching(executor, threads, catalogue.turns))
 
 
 @contextmanager

@@ -1,25 +1,33 @@
-"""Tasks of concurrent calls, made in one run where they are of one kind.
+"""Tasks of concurrent calls, made in one run where they are of one kind, in rounds over callers.
 
 A task that finds a thread free starts at once. What comes while all threads are busy waits for the
 first that is done, and whatever is of its kind by then goes with it: nothing ever waits for
-company, and a batch grows with the load, up to its limit. It must not know models, what tasks make,
+company, and a batch grows with the load, up to its limit. Whose task is next goes round those who
+ask, and so does what fills a batch.
+
+What takes long has threads of its own, of which one asker never has all: tasks whose sessions have
+to be opened first, and those that are made by themselves. It must not know models, what tasks make,
 or gRPC.
 """
 
 import asyncio
 import threading
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from graftscope.server.engine._rounds import Rounds
 from graftscope.server.engine._sessions import Cancellation
 from graftscope.server.engine._turns import Turns
 from graftscope.server.logs import get_logger
 
 _log = get_logger("engine")
+
+_OPENING = 2
+"""Threads in which sessions are opened for calls: one asker has one of them."""
 
 Task = TypeVar("Task")
 Ready = TypeVar("Ready")
@@ -35,12 +43,14 @@ class Kind(Generic[Task, Ready, Made]):
         limit: how many samples go into one run.
         prepare: what a task needs for itself; where it fails, it fails alone.
         run: makes those that were prepared, and gives what each asked for.
+        is_open: whether that can be done at once; where not, something is opened first.
     """
 
     key: Hashable
     limit: int
     prepare: Callable[[Task], Ready]
     run: Callable[[Sequence[Ready], Cancellation], Sequence[Made]]
+    is_open: Callable[[], bool] = lambda: True
 
     def make(self, task: Task, cancellation: Cancellation) -> Made:
         """Makes one task by itself."""
@@ -57,6 +67,7 @@ class _Asked:
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any]"
     cancellation: Cancellation
+    holds: Hashable = None
     ready: object = None
     made: object = None
     error: Exception | None = None
@@ -71,12 +82,54 @@ class _Asked:
             self.future.set_result(self.made)
 
 
+class _Lane:
+    """Threads for tasks that take about as long.
+
+    Args:
+        threads: how many there are.
+        each: how many of them one asker has at most.
+
+    Attributes:
+        waiting: what waits for one of them.
+    """
+
+    def __init__(self, threads: int, each: int) -> None:
+        self.waiting = Rounds[_Asked]()
+        self._free, self._each = threads, each
+        self._having: Counter[Hashable] = Counter()
+
+    def starts(self) -> bool:
+        """Takes a thread for what waits, if there is one."""
+        starts = self._free > 0
+        self._free -= starts
+        return starts
+
+    def next(self) -> list[_Asked]:
+        """A task of who is next, with others of its kind; none gives the thread back."""
+        self.waiting.keep(lambda asked: not asked.cancellation.cancelled)
+        found = self.waiting.first(lambda asker: self._having[asker] < self._each)
+        if found is None:
+            self._free += 1
+            return []
+        asker, head = found
+        self._having[asker] += 1
+        head.holds = asker
+        key, room = head.kind.key, head.kind.limit - head.samples
+        others = self.waiting.fill(room, lambda x: x.samples if x.kind.key == key else None)
+        return [head, *others]
+
+    def done(self, batch: Sequence[_Asked]) -> None:
+        """Its asker may have a thread again."""
+        self._having[batch[0].holds] -= 1
+        self._having += Counter()  # Forgets those who have none.
+
+
 class Batching:
     """Makes tasks in threads, those of one kind together.
 
     Args:
-        executor: its threads.
-        threads: how many of them runs may take.
+        executor: its threads, `threads_of` so many.
+        threads: how many of them runs of several tasks may take.
         turns: told of every task, so that jobs wait.
 
     Attributes:
@@ -87,15 +140,24 @@ class Batching:
         self.turns = turns
         self._executor = executor
         self._lock = threading.Lock()
-        self._free = threads
-        self._waiting: deque[_Asked] = deque()
+        self._together = _Lane(threads, threads)
+        # Whoever asks for forms without end, or for one that never opens, has one thread of two.
+        self._opening = _Lane(_OPENING, 1)
+        self._apart = _Lane(threads + 1, threads)
+
+    @staticmethod
+    def threads_of(threads: int) -> int:
+        """How many threads it takes where runs of several tasks take so many."""
+        return threads + _OPENING + threads + 1
 
     @property
     def waiting(self) -> int:
         """How many tasks wait for a thread."""
-        return len(self._waiting)
+        return sum(len(lane.waiting) for lane in (self._together, self._opening, self._apart))
 
-    async def make(self, kind: Kind[Task, Ready, Made], task: Task, samples: int) -> Made:
+    async def make(
+        self, kind: Kind[Task, Ready, Made], task: Task, samples: int, asker: Hashable = None
+    ) -> Made:
         """Makes a task, with others of its kind where some wait.
 
         Where the caller is cancelled, the task is dropped; a run stops once the callers of all its
@@ -105,11 +167,33 @@ class Batching:
             kind: what it can be made with.
             task: the task.
             samples: how many it has, at most the kind's limit.
+            asker: who asks; each is as good as any other.
         """
+        lane = self._together if kind.is_open() else self._opening
+        return await self._made(lane, kind, task, samples, asker)
+
+    async def alone(self, work: Callable[[Cancellation], Made], asker: Hashable = None) -> Made:
+        """Makes something that is no part of any run of others; as `make`.
+
+        Args:
+            work: makes it, until it is stopped.
+            asker: who asks.
+        """
+        kind = Kind[None, None, Made](object(), 1, _nothing, lambda _, stop: [work(stop)])
+        return await self._made(self._apart, kind, None, 1, asker)
+
+    async def _made(
+        self,
+        lane: _Lane,
+        kind: Kind[Task, Ready, Made],
+        task: Task,
+        samples: int,
+        asker: Hashable,
+    ) -> Made:
         loop = asyncio.get_running_loop()
         asked = _Asked(kind, task, samples, loop, loop.create_future(), Cancellation())
         with self.turns.ahead():
-            self._submit(asked)
+            self._submit(lane, asker, asked)
             try:
                 made: Made = await asked.future
             except asyncio.CancelledError:
@@ -117,40 +201,32 @@ class Batching:
                 raise
         return made
 
-    def _submit(self, asked: _Asked) -> None:
+    def _submit(self, lane: _Lane, asker: Hashable, asked: _Asked) -> None:
         with self._lock:
-            self._waiting.append(asked)
-            starts = self._free > 0
-            self._free -= starts
+            lane.waiting.add(asker, asked)
+            starts = lane.starts()
         if starts:
-            self._executor.submit(self._serve)
+            self._executor.submit(self._serve, lane)
 
-    def _serve(self) -> None:
+    def _serve(self, lane: _Lane) -> None:
         """Makes what waits until nothing does."""
-        while batch := self._next():
+        while batch := self._next(lane):
             started_s = time.perf_counter()
             _make(batch)
             ms = round(1e3 * (time.perf_counter() - started_s), 1)
             samples = sum(asked.samples for asked in batch)
             _log.debug("run", tasks=len(batch), samples=samples, ms=ms, waiting=self.waiting)
+            with self._lock:
+                lane.done(batch)
             _answer(batch)
 
-    def _next(self) -> list[_Asked]:
-        """The task that has waited longest, with others of its kind; none frees the thread."""
+    def _next(self, lane: _Lane) -> list[_Asked]:
         with self._lock:
-            waiting = [x for x in self._waiting if not x.cancellation.cancelled]
-            if not waiting:
-                self._waiting.clear()
-                self._free += 1
-                return []
-            kind, room = waiting[0].kind, waiting[0].kind.limit
-            batch, others = list[_Asked](), deque[_Asked]()
-            for asked in waiting:
-                fits = asked.kind.key == kind.key and (asked.samples <= room or not batch)
-                room -= asked.samples if fits else 0
-                (batch if fits else others).append(asked)
-            self._waiting = others
-            return batch
+            return lane.next()
+
+
+def _nothing(_: None) -> None:
+    """What is made by itself needs no preparation."""
 
 
 def _make(batch: list[_Asked]) -> None:

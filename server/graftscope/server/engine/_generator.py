@@ -302,6 +302,11 @@ class Generator:
         key = f"{self.manifest.digest}/{purpose}"
         return self._pool.get(key, lambda: self._graph(model()), self.backend)
 
+    def is_open(self, *purposes: str) -> bool:
+        """Whether the sessions for these purposes, or of these files, are there."""
+        keys = (f"{self.manifest.digest}/{purpose}" for purpose in purposes)
+        return all(self._pool.is_open(key, self.backend) for key in keys)
+
     def _graph(self, model: ir.Model | Path) -> Graph:
         source = model if isinstance(model, Path) else ir.to_proto(model).SerializeToString()
         keeps_memory = self.widest_bytes() < LARGE_BYTES

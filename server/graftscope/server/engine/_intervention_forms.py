@@ -39,7 +39,7 @@ from graftscope.server.engine._edits import (
     places,
 )
 from graftscope.server.engine._generator import Effects, Generator, Latents
-from graftscope.server.engine._originals import prior_mean
+from graftscope.server.engine._originals import has_prior_mean, prior_mean
 from graftscope.server.engine._sessions import Cancellation, Feed
 from graftscope.v1 import bundle_pb2
 
@@ -66,6 +66,15 @@ class Form:
         """The form of an intervention."""
         slots = (Slot(generator.layer(x.layer).tensor, _assignment(x)) for x in intervention)
         return cls(generator, tuple(slots))
+
+    def is_open(self, intervention: Intervention) -> bool:
+        """Whether hybrids of an intervention of this form can be made without opening anything."""
+        has_upper = f"upper/{self._key}" in self.generator.memo and self._above_is_open()
+        return (
+            has_upper
+            and self.generator.is_open(f"{self._key}/hybrids")
+            and all(self._is_at_hand(edit) for edit in intervention)
+        )
 
     def above(self, latents: Latents, cancellation: Cancellation | None) -> Feeds:
         """What a sample's lower half reads beside the slots; it stays on the device."""
@@ -102,6 +111,18 @@ class Form:
             one = arranged(layer, np.ones(1, dtype=np.float32))
             feeds |= _slot(i, _assignment(edit), one > 1, one, one)
         return feeds
+
+    def _above_is_open(self) -> bool:
+        has_upper = self.generator.memo.get(f"upper/{self._key}", self._has_upper)
+        return not has_upper or self.generator.is_open(f"{self._key}/upper")
+
+    def _is_at_hand(self, edit: Edit[NDArray[Any]]) -> bool:
+        """Whether what an edit assigns is there, or can be recorded at once."""
+        layer = self.generator.layer(edit.layer)
+        if edit.action == "prior_mean":
+            return has_prior_mean(self.generator, layer)
+        is_recorded = edit.action in ("swap", "blend") and layer.upstream
+        return not is_recorded or self.generator.is_open(layer.upstream)
 
     @property
     def _key(self) -> str:

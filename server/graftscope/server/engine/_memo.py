@@ -26,6 +26,9 @@ class Memo:
     def __len__(self) -> int:
         return len(self._values)
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values
+
     def get(self, key: Hashable, compute: Callable[[], _Value]) -> _Value:
         """The value of this key.
 

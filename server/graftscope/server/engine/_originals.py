@@ -298,9 +298,16 @@ def prior_mean(
     Raises:
         Cancelled: it was stopped.
     """
-    return generator.memo.get(
-        f"prior mean/{layer.name}", lambda: _compute(generator, layer, cancellation)
-    )
+    return generator.memo.get(_mean_key(layer), lambda: _compute(generator, layer, cancellation))
+
+
+def has_prior_mean(generator: Generator, layer: bundle_pb2.Layer) -> bool:
+    """Whether that is computed already."""
+    return _mean_key(layer) in generator.memo
+
+
+def _mean_key(layer: bundle_pb2.Layer) -> str:
+    return f"prior mean/{layer.name}"
 
 
 def _compute(

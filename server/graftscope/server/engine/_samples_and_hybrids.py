@@ -8,6 +8,7 @@ asks.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import TypeAlias, cast
 
@@ -96,6 +97,7 @@ def _swapping(generator: Generator, layer: bundle_pb2.Layer) -> Grafting:
         min(_MOST_PAIRS, _images_a_run(generator, [layer]) // _IMAGES_A_PAIR),
         _drawn,
         lambda drawn, cancellation: _swap(generator, layer, drawn, cancellation),
+        partial(generator.is_open, *filter(None, [layer.upstream]), f"{layer.name}/samples"),
     )
 
 
@@ -108,6 +110,7 @@ def grafting_by_form(generator: Generator, intervention: Intervention) -> Grafti
         min(_MOST_PAIRS, _images_a_run(generator, layers)),
         _drawn,
         lambda drawn, cancellation: _assign(form, drawn, cancellation),
+        partial(form.is_open, intervention),
     )
 
 
@@ -212,6 +215,7 @@ def sampling(generator: Generator) -> Sampling:
         max(1, min(_BATCH, _BATCH_BYTES // generator.widest_bytes())),
         lambda draw: draw(),
         lambda drawn, cancellation: _generate(generator, drawn, cancellation),
+        partial(generator.is_open, generator.manifest.generator),
     )
 
 

@@ -201,6 +201,10 @@ class SessionPool:
             return choose_backends(self._offers, wanted, self.device.value)
         return backends(self.device, wanted)
 
+    def is_open(self, key: str, backend: Backend) -> bool:
+        """Whether a session is there."""
+        return (key, backend) in self._sessions
+
     def get(self, key: str, graph: Callable[[], Graph], backend: Backend | None = None) -> Session:
         """The session of this key and backend, opened from `graph()` if it is not there.
 

@@ -5,15 +5,15 @@ against float32 on the call's own samples, and so runs by itself. It must not kn
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.server.access import caller
 from graftscope.server.engine import (
     Batching,
     Cancellation,
@@ -36,6 +36,9 @@ from graftscope.server.engine import (
 _Task = TypeVar("_Task")
 _Made = TypeVar("_Made")
 _Posterior = tuple[NDArray[np.float32], ...]
+
+PHOTOGRAPHS = ("images", "image_pairs")
+"""Kinds of originals that are real images."""
 
 # Images a run of the encoder.
 _BATCH = 32
@@ -74,12 +77,11 @@ class InteractiveRuns:
     """Makes what is asked for; what nobody waits for any more is stopped.
 
     Args:
-        batching: makes tasks of several calls together.
-        executor: for what runs by itself.
+        batching: makes tasks of several calls together, and what runs by itself.
     """
 
-    def __init__(self, batching: Batching, executor: Executor) -> None:
-        self._batching, self._executor = batching, executor
+    def __init__(self, batching: Batching) -> None:
+        self._batching = batching
 
     async def samples(
         self, generator: Generator, wanted: str, source: PairSource, pairs: range
@@ -90,7 +92,14 @@ class InteractiveRuns:
             return lambda: source.latents(some)[0]
 
         return await self._made(
-            generator, wanted, sampling, task, pairs, _join_samples, lambda made: (made.images,)
+            generator,
+            wanted,
+            sampling,
+            source,
+            task,
+            pairs,
+            _join_samples,
+            lambda made: (made.images,),
         )
 
     async def hybrids(
@@ -113,6 +122,7 @@ class InteractiveRuns:
             generator,
             wanted,
             kind,
+            source,
             task,
             pairs,
             _join_hybrids,
@@ -136,15 +146,14 @@ class InteractiveRuns:
 
     async def run(self, work: Callable[[Cancellation], _Made]) -> _Made:
         """Runs one call's work by itself."""
-        with _until_given_up() as cancellation, self._batching.turns.ahead():
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor, work, cancellation)
+        return await self._batching.alone(work, caller().share)
 
     async def _made(
         self,
         generator: Generator,
         wanted: str,
         kind_on: Callable[[Generator], Kind[_Task, Any, _Made]],
+        source: PairSource,
         task: Callable[[range], _Task],
         pairs: range,
         join: Callable[[Sequence[_Made]], _Made],
@@ -152,9 +161,9 @@ class InteractiveRuns:
     ) -> Ran[_Made]:
         """Makes a call's pairs, a part at a time so that in float32 it leaves room for others."""
         if wanted == Precision.FP32.value:
-            kind = kind_on(generator)
+            kind, asker = _with_encoder(kind_on(generator), generator, source), caller().share
             parts = [
-                await self._batching.make(kind, task(some), len(some))
+                await self._batching.make(kind, task(some), len(some), asker)
                 for some in _parts(pairs, kind.limit)
             ]
             # One part as it is; several are copied, off the event loop.
@@ -173,15 +182,14 @@ class InteractiveRuns:
         return await self.run(work)
 
 
-@contextmanager
-def _until_given_up() -> Iterator[Cancellation]:
-    """What stops the runs of a call that is cancelled."""
-    cancellation = Cancellation()
-    try:
-        yield cancellation
-    except asyncio.CancelledError:
-        cancellation.cancel()
-        raise
+def _with_encoder(
+    kind: Kind[_Task, Any, _Made], generator: Generator, source: PairSource
+) -> Kind[_Task, Any, _Made]:
+    """A kind whose pairs are photographs, which are encoded when they are drawn."""
+    if source.kind not in PHOTOGRAPHS or not generator.manifest.HasField("encoder"):
+        return kind
+    encoder = generator.encoder().file
+    return replace(kind, is_open=lambda: kind.is_open() and generator.is_open(encoder))
 
 
 def _parts(pairs: range, size: int) -> list[range]:

@@ -23,7 +23,7 @@ from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._checks import page
 from graftscope.server.rpc._guard import Context
 from graftscope.server.rpc._image_files import Encoding, encode_images, parse_encoding
-from graftscope.server.rpc._interactive_runs import InteractiveRuns, LateSource
+from graftscope.server.rpc._interactive_runs import PHOTOGRAPHS, InteractiveRuns, LateSource
 from graftscope.server.rpc._interventions import InterventionRequests
 from graftscope.server.rpc._pairs import PairRequests
 from graftscope.server.rpc._replies import execution
@@ -38,10 +38,6 @@ from graftscope.v1 import (
 
 # What one call may answer with; more is asked for in several.
 _REPLY_LIMIT_BYTES = 256 * 2**20
-
-
-# Kinds of originals that are real images.
-_REAL = ("images", "image_pairs")
 
 
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
@@ -131,7 +127,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         return response
 
     def _call(self, generator: Generator) -> "_Call":
-        return _Call(self._catalogue, generator, self._arrays.for_one_call())
+        return _Call(self._catalogue, generator, self._arrays.for_one_call(), self._runs)
 
     async def _fill(
         self,
@@ -156,10 +152,14 @@ class _Call:
         catalogue: the models.
         generator: which of them is asked.
         arrays: those of this call.
+        runs: encodes donors.
     """
 
-    def __init__(self, catalogue: Catalogue, generator: Generator, arrays: Arrays) -> None:
+    def __init__(
+        self, catalogue: Catalogue, generator: Generator, arrays: Arrays, runs: InteractiveRuns
+    ) -> None:
         self._generator = generator
+        self._runs = runs
         self._arrays = arrays
         self._pair_requests = PairRequests(generator, arrays)
         self._resolver = Resolver(catalogue, arrays.store_of_call)
@@ -195,7 +195,7 @@ class _Call:
         if all(edit.is_plain for edit in edits):
             return resolve(self._generator, edits, originals)
         # Arrays are read and donors encoded.
-        return await asyncio.to_thread(resolve, self._generator, edits, originals)
+        return await self._runs.run(lambda _: resolve(self._generator, edits, originals))
 
     async def _pairs(
         self, message: originals_pb2.Pairs, called: str
@@ -215,10 +215,10 @@ def _model(generator: Generator) -> model_service_pb2.Model:
 
 
 def _check_photographs(source: PairSource) -> None:
-    if source.kind not in _REAL:
+    if source.kind not in PHOTOGRAPHS:
         raise InvalidInput(
             f"keep_photo adds what changes to photographs, and originals are {source.kind}; "
-            f"{' and '.join(_REAL)} are allowed",
+            f"{' and '.join(PHOTOGRAPHS)} are allowed",
             field="keep_photo",
         )
 
@@ -232,7 +232,7 @@ def _edited(
 
 
 async def _distinct_images(source: PairSource, pairs: range) -> int:
-    if source.kind not in _REAL:
+    if source.kind not in PHOTOGRAPHS:
         return 0
     return await asyncio.to_thread(source.distinct_images, pairs)
 
