@@ -20,6 +20,7 @@ from benchmarks.bundles import export_module
 from graftscope.bundle import Originals
 from graftscope.client import Client
 from graftscope.exporter.sources._checkpoint import EncoderModule
+from postgres_toys import Postgres, postgres_server
 from server_toys import Stubs, served
 from torch_toys import (
     BUMP_GROUPS,
@@ -93,6 +94,13 @@ def toy_server(
     bundles = [toy_vae_bundle, toy_skip_bundle, block_bundle]
     with served(bundles, tmp_path_factory.mktemp("served")) as stubs:
         yield stubs
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, where one can be had."""
+    with postgres_server() as running:
+        yield running
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

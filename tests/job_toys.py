@@ -41,6 +41,7 @@ from graftscope.server.jobs import (
     Resolver,
     Snapshot,
     StabilitySpec,
+    check_readable,
 )
 from graftscope.server.rpc import describe_failure
 
@@ -240,7 +241,7 @@ async def bench(
     resolver = GatedResolver(catalogue, ArtifactStore(state / "artifacts"), gate)
     checkpoints = state / "checkpoints"
     settings = JobSettings(workers, keep_s, describe_failure, checkpoint_every_s)
-    with closing(store_type(f"sqlite:///{state / 'jobs.db'}")) as store:
+    with closing(store_type(f"sqlite:///{state / 'jobs.db'}", check_readable)) as store:
         runner = JobRunner(store, CheckpointFolder(checkpoints), resolver, settings)
         await runner.start(resume=resume)
         (generator,) = catalogue.generators.values()

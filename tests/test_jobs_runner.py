@@ -1,13 +1,15 @@
 """Jobs are interrupted, resumed, shared, watched and refused; their bits never depend on it."""
 
 import asyncio
-import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +17,9 @@ import numpy as np
 import pytest
 
 from graftscope.server.engine import SHARD_PAIRS
-from graftscope.server.errors import Conflict, NotFound, NotReady, ServerStopping
+from graftscope.server.errors import Conflict, NotFound, NotReady, ServerStopping, StoreUnavailable
 from graftscope.server.jobs import ArrayRef, Job, JobState, JobStore
-from job_toys import PAIRS, SHARDS, Bench, bench, refs_of
+from job_toys import PAIRS, SHARDS, TIMEOUT_S, Bench, bench, refs_of
 
 CANCEL_LIMIT_S = 2.0
 # A batch of another size may be added up in another order.
@@ -273,17 +275,30 @@ async def test_a_request_id_is_remembered_where_a_job_answered_that_was_there(he
             await here.runner.create(replace(spec, seed=9), model="m", request_id=name)
 
 
-@pytest.mark.parametrize("added", [{}, {"later": 1}], ids=["fields missing", "a later field"])
-async def test_a_job_that_this_version_cannot_read_is_forgotten(
-    toy_vae_bundle: Path, tmp_path: Path, added: dict[str, int]
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"specification": '{"analysis": "influence"}'},
+        {"specification": '{"analysis": "prophecy"}'},
+        {"specification": "no JSON"},
+        {"plan": {"of_another_version": 1}},
+        {"plan": {}},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.DONE])
+async def test_a_job_that_this_version_cannot_read_is_kept_and_in_nobodys_way(
+    toy_vae_bundle: Path, tmp_path: Path, changed: dict[str, object], state: JobState
 ) -> None:
     async with bench(toy_vae_bundle, tmp_path) as before:
         job = await before.done(await before.create())
-        known = json.loads(job.specification) if added else {"analysis": "influence"}
-        before.store.update(replace(job, specification=json.dumps({**known, **added})))
+        claimed = {"state": state, "server": "another", **changed}
+        before.store.update(replace(job, **claimed))  # type: ignore[arg-type]
     async with bench(toy_vae_bundle, tmp_path) as after:
         assert await after.runner.page(10, 0) == []
         await after.done(await after.create())
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as database:
+        assert database.execute("select count(*) from jobs").fetchone() == (2,)
 
 
 async def test_a_cancelled_search_for_modules_does_not_hold_up_the_next_one(here: Bench) -> None:
@@ -462,24 +477,27 @@ class FullDisk(JobStore):
 
     def update(self, job: Job) -> None:
         if self.full and job.state.ended:
-            raise OSError("no space left on device")
+            self.refused.set()
+            raise StoreUnavailable("full")
         super().update(job)
 
+    refused = threading.Event()
 
-async def test_a_job_whose_end_cannot_be_kept_is_seen_to_fail_and_taken_up_again(
+
+async def test_a_job_whose_end_cannot_be_kept_yet_ends_when_it_can(
     toy_vae_bundle: Path, tmp_path: Path, uninterrupted: dict[str, ArrayRef]
 ) -> None:
     async with bench(toy_vae_bundle, tmp_path, store_type=FullDisk) as here:
-        job = await here.create()
-        failed = await here.done(job)
-        assert failed.state is JobState.FAILED
-        assert failed.failure is not None
-        assert "no space left on device" in failed.failure.message
         assert isinstance(here.store, FullDisk)
+        job = await here.create()
+        await asyncio.to_thread(here.store.refused.wait, TIMEOUT_S)
+        seen, stored = (await here.runner.get(job.id)).job, here.store.get(job.id)
+        assert stored is not None
+        assert seen.state is stored.state is JobState.RUNNING
         here.store.full = False
-        again = await here.create()
-        assert again.id == job.id
-        assert refs_of(await here.done(again)) == uninterrupted
+        ended = await here.done(job)
+        assert refs_of(ended) == uninterrupted
+        assert here.store.get(job.id) == ended
 
 
 async def test_what_has_expired_is_forgotten_at_the_next_start(

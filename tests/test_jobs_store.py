@@ -1,7 +1,6 @@
 """The table of jobs gives back what was put in, on SQLite and on any other database."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from graftscope.server.errors import InvalidInput
+from graftscope.server.errors import InvalidInput, LeaseLost, StoreTooNew
 from graftscope.server.jobs import (
     ArrayRef,
     Failure,
@@ -20,9 +19,7 @@ from graftscope.server.jobs import (
     Result,
 )
 from graftscope.server.jobs._job import Checkpoint, Estimate
-
-DATABASE_URL = os.environ.get("GRAFTSCOPE_TEST_DATABASE_URL")
-NO_DATABASE = "needs a database at GRAFTSCOPE_TEST_DATABASE_URL, whose table of jobs is dropped"
+from graftscope.server.jobs._store import Progress
 
 JOB = Job(
     id="a" * 32,
@@ -53,22 +50,11 @@ STATES = {
 UNENDED = (JobState.QUEUED, JobState.RUNNING)
 
 
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param("other", marks=pytest.mark.skipif(not DATABASE_URL, reason=NO_DATABASE)),
-    ]
-)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'jobs.db'}"
-        return
-    assert DATABASE_URL is not None
-    yield DATABASE_URL
-    engine = sa.create_engine(DATABASE_URL)
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP TABLE jobs"))
-    engine.dispose()
+        return f"sqlite:///{tmp_path / 'jobs.db'}"
+    return str(request.getfixturevalue("postgres").new_database())
 
 
 @pytest.fixture
@@ -159,6 +145,124 @@ def test_jobs_expire_when_their_time_is_over(store: JobStore) -> None:
     assert [job.id for job in store.expired(15.0)] == [f"{1:032}"]
     store.delete(f"{1:032}")
     assert store.expired(15.0) == []
+
+
+def test_one_identity_of_an_owner_has_one_unended_job(store: JobStore) -> None:
+    again = numbered(1, identity=JOB.identity)
+    assert store.add(JOB, "call")
+    assert not store.add(again, "another")
+    assert store.get(again.id) is store.by_request("another") is None
+    assert store.add(replace(again, owner="somebody"))
+    store.update(replace(JOB, state=JobState.CANCELLED))
+    assert store.add(numbered(2, identity=JOB.identity))
+
+
+def test_a_job_and_its_call_are_kept_together_or_not_at_all(store: JobStore) -> None:
+    assert store.add(JOB, "call")
+    assert not store.add(numbered(1), "call")
+    assert store.get(numbered(1).id) is None
+    assert store.by_request("call") == JOB
+    # A name is its owner's.
+    mine = numbered(2, owner="somebody")
+    assert store.add(mine, "call")
+    assert store.by_request("call", "somebody") == mine
+    assert not store.name_request("call", numbered(3))
+
+
+def test_what_is_written_under_an_earlier_fence_is_refused(store: JobStore) -> None:
+    store.add(replace(JOB, server="first", fence=1))
+    (hold,) = store.unended()
+    taken = store.take(hold, "second")
+    assert taken is not None
+    assert (taken.fence, taken.server, taken.attempts) == (2, "second", 2)
+    late = replace(JOB, server="first", fence=1, state=JobState.DONE, result=RESULT)
+    with pytest.raises(LeaseLost):
+        store.update(late)
+    assert store.get(JOB.id) == taken
+    assert store.beat({JOB.id: (1, Progress(3))}, "first") == {}
+    assert store.beat({JOB.id: (2, Progress(3, 1.5, 9.0))}, "second") == {JOB.id: False}
+    (held,) = store.unended()
+    assert (held.beat, held.progress) == (1, Progress(3, 1.5, 9.0))
+    # Who saw it before it was heard again comes too late, and so does who saw another hold it.
+    assert store.take(replace(held, beat=0), "third") is None
+    assert store.take(hold, "third") is None
+    store.ask_cancel(JOB.id)
+    assert store.still_held({JOB.id: (2, Progress())}, "second") == {JOB.id: True}
+    store.update(replace(taken, state=JobState.DONE, result=RESULT, server=""))
+    assert store.unended() == []
+    assert store.take(held, "third") is None
+
+
+def test_only_a_process_that_ended_while_a_job_ran_counts_against_it(store: JobStore) -> None:
+    crashes = []
+    store.add(replace(JOB, server="first", fence=1))
+    job: Job | None = JOB
+    for state, server in (
+        (JobState.QUEUED, "first"),
+        (JobState.RUNNING, "second"),
+        (JobState.RUNNING, ""),
+        (JobState.RUNNING, "third"),
+    ):
+        job = store.get(JOB.id)
+        assert job is not None
+        store.update(replace(job, state=state, server=server))
+        (hold,) = store.unended()
+        job = store.take(hold, "another")
+        assert job is not None
+        crashes.append(job.crashes)
+    assert crashes == [0, 1, 1, 2]
+
+
+def test_a_page_for_an_owner_has_theirs_and_what_is_shared(store: JobStore) -> None:
+    jobs = [numbered(1, owner="a"), numbered(2, owner="b"), numbered(3, owner="b", shared=True)]
+    for job in jobs:
+        store.add(job)
+    assert store.page(10, 0, "a") == [jobs[2], jobs[0]]
+    store.share(jobs[1].id, True)
+    assert [job.id for job in store.page(10, 0, "a")] == [job.id for job in jobs[::-1]]
+    assert store.by_identity(jobs[0].identity, JobState, "b") == []
+
+
+DAMAGES = {
+    "an unknown state": "update jobs set state = 9",
+    "no JSON": "update jobs set body = 'x', checksum = null",
+    "a byte that differs": "update jobs set body = replace(body, 'toy', 'tox')",
+    "no fields": "update jobs set body = '{}', checksum = null",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_row_that_cannot_be_read_is_set_aside_and_kept(url: str, damage: str) -> None:
+    with closing(JobStore(url)) as store:
+        store.add(JOB)
+    changed(url, damage)
+    with closing(JobStore(url)) as store:
+        others = [numbered(index, identity=JOB.identity, owner=f"{index}") for index in range(3)]
+        for job in others:
+            store.add(job)
+        assert store.page(2, 0) == others[2:0:-1]
+        assert store.page(2, 2) == others[:1]
+        assert store.get(JOB.id) is None
+        # It does not keep the same from being computed.
+        assert store.add(numbered(4, identity=JOB.identity))
+        assert [hold.job_id for hold in store.unended()][-1] == numbered(4).id
+    assert changed(url, "update jobs set shared = 0") == 5
+
+
+def changed(url: str, statement: str) -> int:
+    """Changes the database beside the store; how many rows it changed."""
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        count = connection.execute(sa.text(statement)).rowcount
+    engine.dispose()
+    return int(count)
+
+
+def test_tables_of_a_later_version_are_refused(url: str) -> None:
+    JobStore(url).close()
+    changed(url, "update graftscope set schema = 99")
+    with pytest.raises(StoreTooNew, match="their schema is 99, this version knows up to 2"):
+        JobStore(url)
 
 
 @pytest.mark.parametrize("url", ["no url", "sqlite:////nowhere/jobs.db", "nodatabase://host/db"])

@@ -34,6 +34,7 @@ from graftscope.server.jobs import (
     JobSettings,
     JobStore,
     Resolver,
+    check_readable,
 )
 from graftscope.server.logs import get_logger
 from graftscope.server.rpc import (
@@ -97,7 +98,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
         resolver = Resolver(catalogue, artifacts)
         url = database_url(settings)
         with (
-            closing(JobStore(url)) as store,
+            closing(JobStore(url, check_readable)) as store,
             _gate(settings, asks, url) as gate,
             _interactive(settings, catalogue) as runs,
         ):
@@ -110,6 +111,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
                     settings.keep_days * _DAY_S,
                     describe_failure,
                     settings.checkpoint_s,
+                    settings.lease_s,
                 ),
             )
             server = grpc.aio.server(interceptors=[Guard(gate)], options=server_options())

@@ -70,8 +70,11 @@ class Database:
                 self._check_whole(connection)
                 yield connection
         except sa.exc.SQLAlchemyError as error:
-            damage = _damage(error, self.file)
-            raise damage or _unusable(error) from error
+            self.close()
+            raise _damage(error, self.file) or _unusable(error) from error
+        except Exception:
+            self.close()
+            raise
         self._inode = self._present_inode()
 
     @contextmanager

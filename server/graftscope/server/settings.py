@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from graftscope.server.engine import JOB_SHARE, Device
 from graftscope.server.errors import InvalidInput
-from graftscope.server.jobs import CHECKPOINT_S
+from graftscope.server.jobs import CHECKPOINT_S, LEASE_S
 
 PREFIX = "GRAFTSCOPE_"
 """What the names of the environment's variables begin with."""
@@ -52,6 +52,8 @@ class Settings(BaseSettings):
             set, else by a token where other machines reach the server, else not at all.
         insecure: whether other machines may reach the server without TLS, or without being asked
             who they are.
+        lease_s: for how long a server may be silent before another of the same database takes up
+            its jobs, 0.5 to 600.
         resume: whether jobs that an earlier process left go on at the start.
         log_level: debug, info, warning or error.
     """
@@ -91,6 +93,7 @@ class Settings(BaseSettings):
         default=None, description="none, token or certificate"
     )
     insecure: bool = Field(default=False, description="true or false")
+    lease_s: float = Field(default=LEASE_S, ge=0.5, le=600, description="a number from 0.5 to 600")
     resume: bool = Field(default=True, description="true or false")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"

@@ -19,6 +19,8 @@ from graftscope.server.jobs._checkpoints import (
 from graftscope.server.jobs._job import Failure, Job, JobState, Result
 from graftscope.server.jobs._lifecycle import CHECKPOINT_S, JobSettings
 from graftscope.server.jobs._live_job import Snapshot
+from graftscope.server.jobs._peers import LEASE_S
+from graftscope.server.jobs._preparation import check_readable
 from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._runner import JobRunner
 from graftscope.server.jobs._specification import (
@@ -45,6 +47,7 @@ from graftscope.server.jobs._store import JobStore
 
 __all__ = [
     "CHECKPOINT_S",
+    "LEASE_S",
     "LEAST_STABLE_PAIRS",
     "ArrayRef",
     "ArtifactStore",
@@ -75,6 +78,7 @@ __all__ = [
     "Sums",
     "UntilSpec",
     "array_bytes",
+    "check_readable",
     "check_sha256",
     "decode_array",
     "least_error_pairs",

@@ -7,12 +7,8 @@ import time
 
 from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._checkpoints import CheckpointFolder
-from graftscope.server.jobs._job import Job
 from graftscope.server.jobs._specification import input_arrays, parse_spec
 from graftscope.server.jobs._store import JobStore
-from graftscope.server.logs import get_logger
-
-_log = get_logger("jobs")
 
 
 def forget_expired(
@@ -31,10 +27,6 @@ def forget_expired(
     needed: set[str] = set()
     files: set[str] = set()
     for job in store.page(limit=None, offset=0):
-        if not _is_readable(job):
-            _log.warning("job of another version forgotten", job=job.id)
-            store.delete(job.id)
-            continue
         results = job.result.arrays.values() if job.result else ()
         inputs = input_arrays(parse_spec(job.specification))
         needed.update(ref.sha256 for ref in (*results, *inputs))
@@ -42,12 +34,3 @@ def forget_expired(
             files.add(job.checkpoint.file)
     checkpoints.sweep(files)
     artifacts.sweep(needed, keep_s)
-
-
-def _is_readable(job: Job) -> bool:
-    """Whether this version knows the job's specification."""
-    try:
-        parse_spec(job.specification)
-    except (AssertionError, KeyError, TypeError, ValueError):
-        return False
-    return True

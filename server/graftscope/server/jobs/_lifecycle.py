@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from graftscope.server.errors import Cancelled, Corrupt
+from graftscope.server.errors import Cancelled, Corrupt, LeaseLost, StoreUnavailable
 from graftscope.server.failpoints import reach
 from graftscope.server.jobs._checkpoints import Sums
 from graftscope.server.jobs._clustering import run_modules, run_stability
@@ -20,6 +20,7 @@ from graftscope.server.jobs._influence import InfluenceWork, finish, run_shards,
 from graftscope.server.jobs._job import Failure, Job, JobState, Outcome, Result, end
 from graftscope.server.jobs._live_job import Counter, Live, Snapshot, Tracker
 from graftscope.server.jobs._magnitude import run_magnitude
+from graftscope.server.jobs._peers import LEASE_S
 from graftscope.server.jobs._preparation import Preparation, stored_plan
 from graftscope.server.jobs._specification import (
     ANALYSES,
@@ -38,6 +39,9 @@ _log = get_logger("jobs")
 CHECKPOINT_S = 5.0
 """Seconds between two times that a job keeps its sums, where nothing else is said."""
 
+# Between two times that what a job came to is tried to be kept.
+_RETRY_S = 0.5
+
 _Value = TypeVar("_Value")
 
 
@@ -50,12 +54,14 @@ class JobSettings:
         keep_s: seconds for which the result of an ended job is kept.
         describe_failure: an exception to its stable reason and its message.
         checkpoint_every_s: seconds between checkpoints; a crash loses at most this much work.
+        lease_s: for how long a server may be silent before others take up its jobs.
     """
 
     workers: int
     keep_s: float
     describe_failure: Callable[[Exception], Failure]
     checkpoint_every_s: float = CHECKPOINT_S
+    lease_s: float = LEASE_S
 
 
 Needed = Callable[[Live, InfluenceSpec, Callable[[Snapshot], None]], Awaitable[Result]]
@@ -91,6 +97,7 @@ class Lifecycle:
         self._settings = settings
         self._needed = needed
         self._threads = ThreadPools(settings.workers)
+        self._suspects = asyncio.Semaphore(1)
         self._lanes = {analysis: asyncio.Semaphore(1) for analysis in ANALYSES}
 
     def close(self) -> None:
@@ -101,8 +108,11 @@ class Lifecycle:
         """Runs a job. Whatever happens, it ends in a state that watchers see."""
         try:
             await self._settle(live, await self._outcome(live))
+        except LeaseLost:
+            _log.warning("job dropped: another server has it", job=live.snapshot.job.id)
+            live.lose()
         except Exception as error:
-            # It could not be kept: the disk is full, or the database is gone.
+            # What it came to cannot be kept: the database's file is damaged.
             failure = self._settings.describe_failure(error)
             _log.error("job lost", job=live.snapshot.job.id, error=failure.message)
             outcome = Outcome(JobState.FAILED, failure=failure)
@@ -127,10 +137,12 @@ class Lifecycle:
 
     async def _outcome(self, live: Live) -> Outcome:
         try:
-            async with self._turn(live):
+            async with self._alone_if_suspect(live), self._turn(live):
                 return Outcome(JobState.DONE, result=await self._compute(live))
         except Cancelled:
             return Outcome(JobState.CANCELLED)
+        except LeaseLost:
+            raise
         except NeededFailed as error:
             return Outcome(JobState.FAILED, failure=error.failure)
         except Exception as error:
@@ -141,15 +153,61 @@ class Lifecycle:
 
     async def _settle(self, live: Live, outcome: Outcome) -> None:
         """Keeps what a job came to, with the sums so far where it can be gone on with."""
+        if live.lost:
+            return
         job, sums = live.snapshot.job, live.snapshot.sums
-        if sums is not None and outcome.state is not JobState.DONE:
+        if sums is not None and sums is not live.kept and outcome.state is not JobState.DONE:
             job = await asyncio.to_thread(self._save, job, sums)
         if live.stopping and outcome.state is JobState.CANCELLED:
+            await asyncio.to_thread(self._let_go, job)
             live.close()
             return
-        ended = await asyncio.to_thread(self.end, job, outcome)
+        try:
+            ended = await self._kept(live, self.end, job, outcome)
+        except (StoreUnavailable, OSError) as error:
+            _log.warning("job's end not kept: it goes on", job=job.id, error=str(error))
+            live.close()
+            return
         _log.debug("job ended", job=job.id, state=ended.state.name, shards_done=ended.shards_done)
         live.publish(replace(live.snapshot, job=ended, eta_s=None, sums=None))
+
+    async def _kept(self, live: Live, keep: Callable[..., _Value], *arguments: object) -> _Value:
+        """What `keep` gives, which is tried until there is room, or a database, again.
+
+        Raises:
+            StoreUnavailable, OSError: there is none, and the server stops.
+        """
+        is_said = False
+        while True:
+            try:
+                return await asyncio.to_thread(keep, *arguments)
+            except (StoreUnavailable, OSError) as error:
+                if live.stopping:
+                    raise
+                if not is_said:
+                    job_id = live.snapshot.job.id
+                    _log.warning("job waits to be kept", job=job_id, error=str(error))
+                is_said = True
+            await asyncio.sleep(_RETRY_S)
+
+    def _let_go(self, job: Job) -> None:
+        """Lets others take a job up at once; they would find out for themselves."""
+        try:
+            self._store.update(replace(job, state=JobState.QUEUED, server=""))
+        except (LeaseLost, StoreUnavailable) as error:
+            _log.warning("job not let go", job=job.id, error=str(error))
+
+    @asynccontextmanager
+    async def _alone_if_suspect(self, live: Live) -> AsyncIterator[None]:
+        """Of jobs that ran when their process ended one at a time runs, so that it shows itself."""
+        if not live.snapshot.job.crashes:
+            yield
+            return
+        await live.unless_cancelled(self._suspects.acquire())
+        try:
+            yield
+        finally:
+            self._suspects.release()
 
     @asynccontextmanager
     async def _turn(self, live: Live) -> AsyncIterator[None]:
@@ -173,7 +231,7 @@ class Lifecycle:
             shards_done=job.shards_done,
             shards_total=job.shards_total,
         )
-        await asyncio.to_thread(self._store.update, job)
+        await live.unless_cancelled(self._kept(live, self._store.update, job))
         spec = parse_spec(job.specification)
         match spec:
             case ModulesSpec():
@@ -218,6 +276,8 @@ class Lifecycle:
         subject, source = await live.unless_cancelled(resolved)
         job = live.snapshot.job
         start = await asyncio.to_thread(self._load, job)
+        # Those that an earlier holder told of and did not keep are done again.
+        live.set_job(replace(job, shards_done=start.shards if start else 0))
         work = InfluenceWork(spec, subject, source, stored_plan(job.plan), live.cancellation)
         tracker = Tracker(live, self._save, work, start, self._settings.checkpoint_every_s)
         sums = await run_shards(
@@ -258,14 +318,29 @@ class Lifecycle:
             return None
 
     def _save(self, job: Job, sums: Sums) -> Job:
-        """Keeps the sums so far: first the file, then the row that names it."""
-        old = job.checkpoint
-        job = replace(job, checkpoint=self._preparation.save(job, sums))
-        self._store.update(job)
+        """Keeps the sums so far: first the file, then the row that names it.
+
+        Without room for them, or a database, the job goes on with those that were kept before.
+
+        Raises:
+            LeaseLost: another server has the job.
+        """
+        old, new = job.checkpoint, None
+        try:
+            new = self._preparation.save(job, sums)
+            kept = replace(job, checkpoint=new, crashes=0)
+            self._store.update(kept)
+        except LeaseLost:
+            self._checkpoints.remove(new)
+            raise
+        except (OSError, StoreUnavailable) as error:
+            _log.warning("job's sums not kept", job=job.id, error=str(error))
+            self._checkpoints.remove(new)
+            return job
         reach("checkpoint-named")
-        if old is not None and job.checkpoint is not None and old.file != job.checkpoint.file:
+        if old is not None and old.file != new.file:
             self._checkpoints.remove(old)
-        return job
+        return kept
 
 
 def _from_start(live: Live) -> Live:

@@ -36,6 +36,10 @@ class Snapshot:
     sums: Sums | None = None
 
 
+class Moved(Exception):
+    """A job is looked for elsewhere from now on."""
+
+
 class Live:
     """The latest snapshot of a job.
 
@@ -46,6 +50,8 @@ class Live:
         snapshot: the latest.
         cancellation: stops the job's runs.
         stopping: whether the job stops because the server does, so that it goes on later.
+        lost: whether another server has taken the job up.
+        kept: the sums in the latest checkpoint, where this server wrote it.
         asked_for: whether somebody wants the job for its own sake, or no more than a job that
             needs it.
     """
@@ -54,9 +60,11 @@ class Live:
         self.snapshot = Snapshot(job)
         self.cancellation = Cancellation()
         self.stopping = False
+        self.lost = False
+        self.kept: Sums | None = None
         self.asked_for = False
         self._cancel_asked = asyncio.Event()
-        self._closed = False
+        self._closed = self._moved = False
         self._version = 0
         self._changed = asyncio.Event()
 
@@ -70,6 +78,11 @@ class Live:
         self.snapshot = snapshot
         self._version += 1
         self._wake()
+
+    def publish_if_new(self, snapshot: Snapshot) -> None:
+        """Likewise, where anything has changed."""
+        if snapshot != self.snapshot:
+            self.publish(snapshot)
 
     def set_job(self, job: Job) -> None:
         """Replaces the job and leaves the rest of the snapshot."""
@@ -90,13 +103,27 @@ class Live:
         self._closed = True
         self._wake()
 
+    def lose(self) -> None:
+        """Stops the runs of a job that another server has taken up; nothing of it is kept."""
+        self.lost = True
+        self.cancel()
+        self.move()
+
+    def move(self) -> None:
+        """Says that whatever comes of the job comes from elsewhere."""
+        self._moved = True
+        self._wake()
+
     async def after(self, version: int) -> tuple[int, Snapshot]:
         """The snapshot, as soon as it is newer than `version`; -1 takes the present one.
 
         Raises:
+            Moved: none will come, because another server has the job, or nobody.
             ServerStopping: none will come, because the server stops.
         """
         while self._version <= version:
+            if self._moved:
+                raise Moved
             if self._closed:
                 raise ServerStopping(
                     f"the server stops; operations/{self.snapshot.job.id} goes on at its next start"
@@ -187,5 +214,8 @@ class Tracker:
         hybrids = (sums.pairs - self._first_pairs) * len(self._work.subject)
         self._live.publish(Snapshot(job, left * elapsed_s / done, hybrids / elapsed_s, sums))
         if now - self._saved_s >= self._every_s and sums.shards < job.shards_total:
-            self._live.set_job(await asyncio.to_thread(self._save, job, sums))
+            saved = await asyncio.to_thread(self._save, job, sums)
+            self._live.set_job(saved)
+            if saved.checkpoint != job.checkpoint:
+                self._live.kept = sums
             self._saved_s = now

@@ -155,13 +155,21 @@ class Preparation:
         A job whose model is gone may go on: it fails at once and says so.
         """
         spec = parse_spec(job.specification)
-        if not isinstance(spec, InfluenceSpec):
+        if not isinstance(spec, InfluenceSpec) or not self.is_served(job):
+            return True
+        generator = self.resolver.catalogue.by_digest(spec.model)
+        return _gives_same_bits(stored_plan(job.plan), generator)
+
+    def is_served(self, job: Job) -> bool:
+        """Whether the job's model is offered here, if it is of one."""
+        spec = parse_spec(job.specification)
+        if not isinstance(spec, InfluenceSpec | MagnitudeSpec):
             return True
         try:
-            generator = self.resolver.catalogue.by_digest(spec.model)
+            self.resolver.catalogue.by_digest(spec.model)
         except NotFound:
-            return True
-        return _gives_same_bits(stored_plan(job.plan), generator)
+            return False
+        return True
 
     def _is_whole(self, job: Job) -> bool:
         """Whether a job goes on, or all of its result arrays are still as they were stored."""
@@ -225,6 +233,19 @@ class Preparation:
             except Corrupt as error:
                 _log.warning("checkpoint left out", job=job.id, error=str(error))
         return None
+
+
+def check_readable(job: Job) -> None:
+    """Checks that this version can work on a job, or tell what it gave.
+
+    Raises:
+        KeyError, TypeError, ValueError, AssertionError: it cannot.
+    """
+    spec = parse_spec(job.specification)
+    if isinstance(spec, InfluenceSpec):
+        stored_plan(job.plan)
+    if job.state is JobState.DONE and job.result is None:
+        raise ValueError("it is done and has no result")
 
 
 def stored_plan(value: dict[str, Any]) -> Plan:

@@ -5,28 +5,40 @@ gRPC.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-from graftscope.server.errors import Cancelled, NotFound, NotReady, ServerStopping
+from graftscope.server.errors import (
+    Cancelled,
+    KeepsCrashing,
+    NotFound,
+    NotReady,
+    ServerStopping,
+    StoreUnavailable,
+)
 from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
 from graftscope.server.jobs._expiry import forget_expired
 from graftscope.server.jobs._job import UNENDED, Job, JobState, Outcome, Result
 from graftscope.server.jobs._lifecycle import JobSettings, Lifecycle, NeededFailed
-from graftscope.server.jobs._live_job import Live, Snapshot
+from graftscope.server.jobs._live_job import Live, Moved, Snapshot
+from graftscope.server.jobs._peers import Peers
 from graftscope.server.jobs._preparation import Preparation
 from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._specification import InfluenceSpec, Spec, identity
-from graftscope.server.jobs._store import JobStore
+from graftscope.server.jobs._store import Hold, JobStore
 from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")
+
+MOST_CRASHES = 3
+"""A job that ran so many times as its process ended, and got no further, is not taken up again."""
 
 _Value = TypeVar("_Value")
 
@@ -72,6 +84,10 @@ class JobRunner:
         self._stopping = False
         # Who holds jobs: this process, this time.
         self._server = uuid4().hex
+        self._peers = Peers(
+            store, self._server, settings.lease_s, held=self._live, take_up=self._take_up_silent
+        )
+        self._watching_peers: asyncio.Task[None] | None = None
 
     @property
     def artifacts(self) -> ArtifactStore:
@@ -88,9 +104,13 @@ class JobRunner:
         await asyncio.to_thread(
             forget_expired, self._store, self._checkpoints, self.artifacts, keep_s
         )
-        if resume:
+        self._peers.resume = resume
+        if self._store.is_shared:
+            self._watching_peers = asyncio.create_task(self._peers.run())
+        elif resume:
+            # No other server may use this database: whoever held them is gone.
             for job in reversed(await asyncio.to_thread(self._store.by_state, UNENDED)):
-                await self._take_up(job)
+                await self._try_take_up(job)
 
     async def stop(self) -> None:
         """Stops the runs; jobs keep their sums and go on at the next start."""
@@ -98,8 +118,13 @@ class JobRunner:
         self._preparation.cancellation.cancel()
         for live in self._live.values():
             live.stop()
+        self._peers.close()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Until then the jobs that end here are held.
+        if self._watching_peers is not None:
+            self._watching_peers.cancel()
+            await asyncio.gather(self._watching_peers, return_exceptions=True)
         self._planning.shutdown()
         self._lifecycle.close()
 
@@ -145,7 +170,7 @@ class JobRunner:
         job = await asyncio.to_thread(self._store.get, job_id)
         if job is None:
             raise NotFound(f"operation 'operations/{job_id}' does not exist", field="name")
-        return _resting(job)
+        return self._resting(job)
 
     async def page(self, limit: int, offset: int, *, seen_by: str | None = None) -> list[Snapshot]:
         """Jobs, the newest first: those of an owner, and those that others share.
@@ -156,7 +181,7 @@ class JobRunner:
             seen_by: the owner; None for everybody's jobs.
         """
         jobs = await asyncio.to_thread(self._store.page, limit, offset, seen_by)
-        return [self._live[x.id].snapshot if x.id in self._live else _resting(x) for x in jobs]
+        return [self._live[x.id].snapshot if x.id in self._live else self._resting(x) for x in jobs]
 
     async def cancel(self, job_id: str) -> None:
         """Asks a job to stop; one that has ended stays as it is.
@@ -164,11 +189,23 @@ class JobRunner:
         Raises:
             NotFound: there is none of this id.
         """
-        job = (await self.get(job_id)).job
         if job_id in self._live:
             self._live[job_id].cancel()
-        elif not job.state.ended:
+            await self._remember_cancelled(job_id)
+            return
+        job = (await self.get(job_id)).job
+        if job.state.ended:
+            return
+        await asyncio.to_thread(self._store.ask_cancel, job_id)
+        if not self._is_held_elsewhere(job):
             await self._end(job, Outcome(JobState.CANCELLED))
+
+    async def _remember_cancelled(self, job_id: str) -> None:
+        """So that a job which was asked to stop is not taken up where the server dies first."""
+        try:
+            await asyncio.to_thread(self._store.ask_cancel, job_id)
+        except StoreUnavailable as error:
+            _log.warning("cancel not kept", job=job_id, error=str(error))
 
     async def delete(self, job_id: str) -> None:
         """Forgets a job that has ended.
@@ -194,19 +231,32 @@ class JobRunner:
             NotFound: there is none of this id.
             ServerStopping: the server stops before the job has ended.
         """
-        snapshot = await self.get(job_id)
-        if not snapshot.job.state.ended and job_id not in self._live:
-            await self._take_up(snapshot.job)
+        while True:
+            snapshot = await self.get(job_id)
+            if not snapshot.job.state.ended and job_id not in self._live:
+                await self._take_up_free(snapshot.job)
+            try:
+                async with aclosing(self._changes(job_id, snapshot)) as changes:
+                    async for snapshot in changes:
+                        yield snapshot
+            except Moved:
+                continue  # Another server has taken it up, or this one.
+            return
+
+    async def _changes(self, job_id: str, snapshot: Snapshot) -> AsyncGenerator[Snapshot]:
+        """A job's snapshots until its end, from wherever it runs. Raises as `Live.after`."""
         live = self._live.get(job_id)
         if live is None:
-            yield await self.get(job_id)
-            return
-        version = -1
-        while True:
-            version, snapshot = await live.after(version)
-            yield snapshot
+            snapshot = await self.get(job_id)
             if snapshot.job.state.ended:
+                yield snapshot
                 return
+        following = nullcontext(live) if live else self._peers.following(snapshot.job)
+        with following as told:
+            version = -1
+            while not snapshot.job.state.ended:
+                version, snapshot = await told.after(version)
+                yield snapshot
 
     async def wait(self, job_id: str, timeout_s: float | None) -> Snapshot:
         """The job once it has ended, or as it stands when the time is over. Raises as `watch`."""
@@ -249,17 +299,20 @@ class JobRunner:
     async def _answer(self, found: Job) -> Job | None:
         """A job that is there, as it stands; None where it came to nothing meanwhile."""
         live = self._live.get(found.id)
-        if live is not None and live.cancelling:
+        if not found.state.ended and (live.cancelling if live else found.cancel_asked):
             # Its end was not meant for who asks now.
             await self.wait(found.id, None)
             return None
         if live is None and not found.state.ended:
-            # An earlier process left it, or the disk was full when it ended.
-            await self._take_up(found)
+            # An earlier process left it, or another server has it.
+            await self._take_up_free(found)
             live = self._live.get(found.id)
         if live is not None:
             return live.snapshot.job
-        return found if found.state.ended else None
+        if found.state.ended:
+            return found
+        now = await asyncio.to_thread(self._store.get, found.id)
+        return None if now is None or now.state.ended else now
 
     async def _run_needed(
         self, live: Live, spec: InfluenceSpec, on_progress: Callable[[Snapshot], None]
@@ -296,20 +349,60 @@ class JobRunner:
         if live is not None and not live.asked_for:
             live.cancel()
 
+    async def _try_take_up(self, job: Job) -> None:
+        """One job that is not as it should be keeps neither others nor the server from going on."""
+        try:
+            await self._take_up(job)
+        except Exception as error:
+            _log.error("job cannot be taken up", job=job.id, exc_info=error)
+
+    async def _take_up_free(self, job: Job) -> None:
+        """Goes on with a job that somebody asks for, unless that is for another server to do."""
+        if self._is_held_elsewhere(job):
+            return
+        if not self._store.is_shared or await asyncio.to_thread(self._is_for_here, job):
+            await self._take_up(job)
+
+    async def _take_up_silent(self, hold: Hold) -> None:
+        """Goes on with a job that no server holds any more, if it can be gone on with here."""
+        job = await asyncio.to_thread(self._store.get, hold.job_id)
+        if job is None or not await asyncio.to_thread(self._is_for_here, job):
+            return  # Another server may have its model and its device.
+        await self._launch_taken(await asyncio.to_thread(self._store.take, hold, self._server))
+
     async def _take_up(self, job: Job) -> None:
         """Goes on with a job, or closes it where its plan would give other bits here."""
         can_go_on = await asyncio.to_thread(self._preparation.can_go_on, job)
         if job.id in self._live:
             return  # Somebody else asked for it meanwhile.
-        if not can_go_on:
+        if can_go_on:
+            taken = await asyncio.to_thread(self._store.take, job, self._server)
+            await self._launch_taken(taken)
+        else:
             await self._end(job, Outcome(JobState.CANCELLED))
+
+    async def _launch_taken(self, job: Job | None) -> None:
+        """Runs a job that was just taken, unless it should not run again."""
+        if job is None:
             return
-        taken = await asyncio.to_thread(self._store.take, job, self._server)
-        if taken is not None:
-            _log.info("job taken up", job=job.id, shards_done=taken.shards_done)
-            self._launch(taken)
+        if job.cancel_asked:
+            await asyncio.to_thread(self._lifecycle.end, job, Outcome(JobState.CANCELLED))
+        elif job.crashes >= MOST_CRASHES:
+            failure = self._settings.describe_failure(_keeps_crashing(job))
+            _log.error("job failed", job=job.id, reason=failure.reason, error=failure.message)
+            outcome = Outcome(JobState.FAILED, failure=failure)
+            await asyncio.to_thread(self._lifecycle.end, job, outcome)
+        else:
+            _log.info("job taken up", job=job.id, shards=job.shards_done, attempt=job.attempts)
+            self._launch(job)
             # By whom is not known any more.
             self._live[job.id].asked_for = True
+
+    def _is_for_here(self, job: Job) -> bool:
+        return self._preparation.is_served(job) and self._preparation.can_go_on(job)
+
+    def _is_held_elsewhere(self, job: Job) -> bool:
+        return self._store.is_shared and bool(job.server) and job.id not in self._live
 
     async def _end(self, job: Job, outcome: Outcome) -> None:
         """Ends a job that nobody works on, unless somebody has just begun to."""
@@ -344,8 +437,14 @@ class JobRunner:
 
     async def _run(self, live: Live) -> None:
         await self._lifecycle.run(live)
-        if live.snapshot.job.state.ended:
+        # One that the server's end has stopped goes on to be what its watchers see.
+        if live.snapshot.job.state.ended or live.lost:
             self._live.pop(live.snapshot.job.id)
+
+    def _resting(self, job: Job) -> Snapshot:
+        """A job that does not run here: another server has it, or it waits to be taken up."""
+        waits = not job.state.ended and not self._is_held_elsewhere(job)
+        return Snapshot(replace(job, state=JobState.QUEUED) if waits else job)
 
     def _spawn(self, work: Coroutine[object, object, _Value]) -> asyncio.Task[_Value]:
         """A task that `stop` waits for."""
@@ -361,6 +460,8 @@ class JobRunner:
             task.exception()
 
 
-def _resting(job: Job) -> Snapshot:
-    """A job that nobody works on; one that has not ended waits to be taken up."""
-    return Snapshot(job if job.state.ended else replace(job, state=JobState.QUEUED))
+def _keeps_crashing(job: Job) -> KeepsCrashing:
+    return KeepsCrashing(
+        f"the server's process ended {job.crashes} times while operations/{job.id} ran, most likely"
+        " for want of memory; it is not taken up again: ask for less, or for the same once more"
+    )
