@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from graftscope.client import Client
-from graftscope.client.calls._addresses import check_address, proxy_to
+from graftscope.client.calls._addresses import proxy_to, resolve
 from graftscope.client.errors import InputError, UnavailableError
 
 PROXY = {"http_proxy": "http://name:secret@proxy.example:3128"}
@@ -29,7 +29,7 @@ ELSEWHERE = "192.0.2.7:50051"
     ],
 )
 def test_a_port_alone_is_one_of_this_machine(given: str, taken: str) -> None:
-    assert check_address(given) == taken
+    assert resolve(given) == (taken, False)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from graftscope.client._async_client import AsyncClient
     from graftscope.client._client import Client
     from graftscope.client.arrays import Latents, Source
-    from graftscope.client.calls import ADDRESS_VARIABLE
+    from graftscope.client.calls import ADDRESS_VARIABLE, TLS
     from graftscope.client.errors import GraftscopeError
     from graftscope.client.finding import Contrast, FoundChannels, find_channels, rectangle_region
     from graftscope.client.interventions import (
@@ -104,6 +104,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ADDRESS_VARIABLE",
     "PRIOR_MEAN",
+    "TLS",
     "Action",
     "Add",
     "AnalysisResult",

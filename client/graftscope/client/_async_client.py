@@ -10,7 +10,9 @@ from typing import NoReturn, Self
 from graftscope.client._async_methods import AsyncMethods
 from graftscope.client.calls import (
     DEFAULT_TIMEOUT_S,
+    Access,
     AsyncDriver,
+    GivenTLS,
     ServerChoice,
     reached,
     refuse_pickling,
@@ -35,6 +37,8 @@ class AsyncClient(AsyncMethods):
         device: Where the embedded server computes.
         state: Folder for the embedded server's jobs and results.
         timeout_s: Seconds that a call may take; None for no limit.
+        token: Who the client is, for a server that asks.
+        tls: How it knows the server.
 
     Raises:
         UsageError: If both address and bundles are given.
@@ -49,8 +53,12 @@ class AsyncClient(AsyncMethods):
         device: str | None = None,
         state: str | Path | None = None,
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        token: str | None = None,
+        tls: GivenTLS = None,
     ) -> None:
-        self._choice = ServerChoice(address, bundles, workers, device, state).resolved()
+        self._choice = ServerChoice(
+            address, bundles, workers, device, state, Access(token, tls)
+        ).resolved()
         self._timeout_s = timeout_s
         self._resources = AsyncExitStack()
         self._connected: AsyncDriver | None = None
@@ -76,9 +84,9 @@ class AsyncClient(AsyncMethods):
             server = ExitStack()
             # Starting and ending a server takes its time, which the event loop must not wait for.
             found = await asyncio.to_thread(server.enter_context, reached(self._choice))
-            self.address, self.keeps_results = found.address, found.keeps_results
+            self.address, self.keeps_results = found.way.address, found.keeps_results
             stack.push_async_callback(asyncio.to_thread, server.close)
-            self._connected = AsyncDriver(self.address, self._timeout_s)
+            self._connected = AsyncDriver(found.way, self._timeout_s)
             stack.push_async_callback(self._connected.close)
             self._resources = stack.pop_all()
         return self

@@ -10,6 +10,7 @@ from graftscope.client.calls._forks import refuse_pickling
 from graftscope.client.calls import _analyses as analyses
 from graftscope.client.calls import _models as models
 from graftscope.client.calls import _operations as operations
+from graftscope.client.calls._access import TLS, Access, GivenTLS, read_token
 from graftscope.client.calls._async import AsyncDriver
 from graftscope.client.calls._channel import DEFAULT_TIMEOUT_S
 from graftscope.client.calls._embedded import (
@@ -35,7 +36,10 @@ __all__ = [
     "DEFAULT_TIMEOUT_S",
     "DEVICES",
     "SERVER_SETTINGS",
+    "TLS",
+    "Access",
     "AsyncDriver",
+    "GivenTLS",
     "ServerChoice",
     "SyncDriver",
     "analyses",
@@ -46,6 +50,7 @@ __all__ = [
     "models",
     "operations",
     "reached",
+    "read_token",
     "refuse_pickling",
     "translated",
 ]

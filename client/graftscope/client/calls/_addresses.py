@@ -18,6 +18,8 @@ LOOPBACK: Final = "127.0.0.1"
 """The host of an address that is a port alone."""
 
 _LOCAL_SCHEMES: Final = ("unix", "unix-abstract", "vsock")
+_SOCKET_SCHEMES: Final = ("unix", "unix-abstract")
+_SECURE_SCHEMES: Final = ("https", "grpcs")
 _NETWORK_SCHEMES: Final = ("dns", "ipv4", "ipv6")
 _PROXIES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
 """Environment variables that name a proxy; gRPC takes the first that is set."""
@@ -25,32 +27,45 @@ _EXCEPTIONS: Final = ("no_grpc_proxy", "no_proxy", "NO_PROXY")
 """Environment variables with the hosts that no proxy is for."""
 
 
-def check_address(address: str) -> str:
-    """Check that an address can be one of a server.
+def resolve(address: str) -> tuple[str, bool]:
+    """Read an address of a server.
 
     Args:
         address: ``HOST:PORT``; a port alone, which is one of this machine; ``unix:PATH``, or
-            another of gRPC's names.
+            another of gRPC's names; ``https://HOST:PORT`` or ``grpcs://HOST:PORT`` for TLS.
 
     Returns:
-        The address, with its host.
+        The address, with its host and without its scheme, and whether that asks for TLS.
 
     Raises:
-        InputError: If it is a URL, or has no port.
+        InputError: If it is another kind of URL, or has no port.
     """
     if not isinstance(address, str):
         raise InputError(f"server {address!r} is not text such as 'localhost:50051'")
-    if "://" in address and address.split("://", maxsplit=1)[0] in ("http", "https"):
-        raise InputError(f"server {address!r} is a web address; HOST:PORT is needed")
-    if _scheme(address):
-        return address
-    host, _, port = address.strip().rpartition(":")
-    if not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
+    scheme, _, rest = address.strip().partition("://")
+    if rest and scheme in _SECURE_SCHEMES:
+        return _checked(rest.removesuffix("/"), address), True
+    if rest and scheme == "http":
+        raise InputError(
+            f"server {address!r} is a web address without TLS; HOST:PORT or https://HOST:PORT is"
+            " needed"
+        )
+    return address if _scheme(address) else _checked(address.strip(), address), False
+
+
+def _checked(place: str, address: str) -> str:
+    host, _, port = place.rpartition(":")
+    if not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536) or "/" in host:
         raise InputError(
             f"server {address!r} is not HOST:PORT with a port from 1 to 65535, such as"
-            " localhost:50051, nor a port alone, nor unix:PATH"
+            " localhost:50051, nor a port alone, nor unix:PATH, nor https://HOST:PORT"
         )
     return f"{host or LOOPBACK}:{port}"
+
+
+def is_socket(address: str) -> bool:
+    """Whether an address is of a unix socket, whose bytes stay inside this machine's kernel."""
+    return _scheme(address) in _SOCKET_SCHEMES
 
 
 @dataclass(frozen=True)
@@ -77,7 +92,7 @@ def proxy_to(address: str, environment: Mapping[str, str] = os.environ) -> Proxy
     """Find the proxy through which the calls to an address go.
 
     Args:
-        address: Of a server, as `check_address` returns it.
+        address: Of a server, as `resolve` returns it.
         environment: Variables by name.
 
     Returns:

@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar, cast
 
-import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from graftscope.client.calls._channel import Stubs, channel_options, deadline
+from graftscope.client.calls._access import Metadata, Way
+from graftscope.client.calls._channel import Stubs, deadline
 from graftscope.client.calls._flow import Call, Finished, Flow, Open, Receive, Sleep, Tell, resume
 from graftscope.client.calls._forks import refuse_entered, this_process
 from graftscope.client.calls._peer import Peer
@@ -27,15 +27,16 @@ class AsyncDriver:
     """A channel to one server, and what performs flows on it; made where an event loop runs.
 
     Args:
-        address: Of the server.
+        way: To the server.
         timeout_s: For every call with one reply; None for none.
     """
 
-    def __init__(self, address: str, timeout_s: float | None) -> None:
+    def __init__(self, way: Way, timeout_s: float | None) -> None:
         self._timeout_s = deadline(timeout_s)
-        self._peer = Peer(address)
+        self._peer = Peer(way.address)
+        self._metadata = way.metadata
         self._process = this_process()
-        self._channel = grpc.aio.insecure_channel(address, options=channel_options(address))
+        self._channel = way.aio_channel()
         self._stubs = Stubs.on(self._channel)
 
     async def close(self) -> None:
@@ -62,7 +63,7 @@ class AsyncDriver:
     async def _perform(self, flow: Flow[T]) -> AsyncGenerator[Job | Finished[T], None]:
         if self._process != this_process():
             refuse_entered(self._process)
-        performer = _Performer(self._stubs, self._peer, self._timeout_s)
+        performer = _Performer(self._stubs, self._peer, self._timeout_s, self._metadata)
         value: object = None
         error: GraftscopeError | None = None
         try:
@@ -83,8 +84,11 @@ class AsyncDriver:
 class _Performer:
     """Performs the steps of one flow, which has one stream at a time."""
 
-    def __init__(self, stubs: Stubs, peer: Peer, timeout_s: float | None) -> None:
+    def __init__(
+        self, stubs: Stubs, peer: Peer, timeout_s: float | None, metadata: Metadata
+    ) -> None:
         self._stubs, self._peer, self._timeout_s = stubs, peer, timeout_s
+        self._metadata = metadata
         self._stream: Any = None
         self._stream_name = ""
 
@@ -95,7 +99,10 @@ class _Performer:
             case Open():
                 self.close()
                 method: Any = step.method(self._stubs)
-                self._stream, self._stream_name = method(step.request), step.name
+                self._stream, self._stream_name = (
+                    method(step.request, metadata=self._metadata),
+                    step.name,
+                )
             case Receive():
                 return await self._receive()
             case Sleep():
@@ -108,7 +115,8 @@ class _Performer:
 
     async def _call(self, step: Call) -> Message:
         method: Any = step.method(self._stubs)
-        call = method(step.request, timeout=self._timeout_s if step.limited else None)
+        timeout_s = self._timeout_s if step.limited else None
+        call = method(step.request, timeout=timeout_s, metadata=self._metadata)
         try:
             reply = await call
         except grpc.aio.AioRpcError as error:

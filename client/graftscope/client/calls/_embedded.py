@@ -15,7 +15,8 @@ from types import ModuleType
 from weakref import WeakSet
 
 from graftscope.client.arrays import file_name, listed, text, whole_number
-from graftscope.client.calls._addresses import check_address, proxy_to
+from graftscope.client.calls._access import Access, Way
+from graftscope.client.calls._addresses import proxy_to
 from graftscope.client.calls._environment import ADDRESS_VARIABLE, check_environment
 from graftscope.client.calls._forks import embedded_server_lives_here, refuse_stranded
 from graftscope.client.calls._sync import SyncDriver
@@ -137,6 +138,7 @@ class ServerChoice:
         workers: How many runs go on side by side in it; None for one a core.
         device: Where it computes: cpu or cuda; None for cpu.
         state: Folder where it keeps jobs and results; None for its own choice.
+        access: What the client shows to another server, and how it knows that.
 
     What of the embedded server is None, variables such as GRAFTSCOPE_DEVICE may set.
     """
@@ -146,6 +148,7 @@ class ServerChoice:
     workers: int | None = None
     device: str | None = None
     state: str | Path | None = None
+    access: Access = Access()
 
     def resolved(self) -> "ServerChoice":
         """Take the address from the environment where neither it nor bundles were given.
@@ -163,7 +166,14 @@ class ServerChoice:
         if self.device is not None and self.device not in DEVICES:
             allowed = ", ".join(DEVICES)
             raise InputError(f"device {self.device!r} is unknown; there are: {allowed}")
-        return replace(self, address=self._named()[0])
+        address = self._named()[0]
+        if address is None and self.access.is_given:
+            given = "token" if self.access.token is not None else "tls"
+            raise UsageError(
+                f"`{given}` is for another server, and none is named: name it with `address` or"
+                f" {ADDRESS_VARIABLE}"
+            )
+        return replace(self, address=address)
 
     def _check_kinds(self) -> None:
         """Refuse what is no text, no path or no list of paths."""
@@ -219,12 +229,12 @@ class Reached:
     """A server that answers.
 
     Args:
-        address: HOST:PORT.
+        way: To it.
         keeps_results: Whether its jobs and results outlive the client; False for an embedded
             server whose state folder is temporary.
     """
 
-    address: str
+    way: Way
     keeps_results: bool = True
 
 
@@ -235,16 +245,17 @@ def reached(choice: ServerChoice) -> Iterator[Reached]:
     What the embedded server has to say is logged as a warning.
 
     Raises:
-        InputError: If the address is not one, or a bundle is damaged.
+        InputError: If the address is not one, or a bundle or a certificate is damaged.
         NotFoundError: If a bundle is not there.
         MissingExtraError: If the server is not installed.
+        UsageError: If a token would be sent in the clear.
     """
     if choice.address:
         refuse_stranded()
-        address = check_address(choice.address)
-        if proxy := proxy_to(address):
-            _log.warning("the server at %s is reached %s", address, proxy)
-        yield Reached(address)
+        way = choice.access.to(choice.address)
+        if proxy := proxy_to(way.address):
+            _log.warning("the server at %s is reached %s", way.address, proxy)
+        yield Reached(way)
         return
     server = import_room("graftscope.server", "server")
     notices: list[str] = []
@@ -262,4 +273,4 @@ def reached(choice: ServerChoice) -> Iterator[Reached]:
             address = stack.enter_context(embedded)
         for notice in notices:
             _log.warning("%s", notice)
-        yield Reached(address, keeps_results=not notices)
+        yield Reached(Way(address), keeps_results=not notices)

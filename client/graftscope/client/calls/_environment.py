@@ -16,6 +16,12 @@ PREFIX = "GRAFTSCOPE_"
 ADDRESS_VARIABLE = f"{PREFIX}SERVER"
 """Environment variable that names the server where no argument does."""
 
+TOKEN_VARIABLE = f"{PREFIX}TOKEN"
+"""Environment variable with the token of servers that ask for one."""
+
+CA_VARIABLE = f"{PREFIX}CA"
+"""Environment variable that names the file of the authority of servers' certificates."""
+
 DEBUG_VARIABLE = f"{PREFIX}DEBUG"
 """Set to 1, it shows the traceback of whatever goes wrong in the command line."""
 
@@ -31,6 +37,8 @@ _OF_TESTS = (f"{PREFIX}DATA", f"{PREFIX}GENERATORS", f"{PREFIX}TEST_DATABASE_URL
 
 KNOWN = (
     ADDRESS_VARIABLE,
+    TOKEN_VARIABLE,
+    CA_VARIABLE,
     DEBUG_VARIABLE,
     *(PREFIX + name.upper() for name in SERVER_SETTINGS),
     *_OF_TESTS,

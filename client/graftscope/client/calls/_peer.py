@@ -103,6 +103,8 @@ class Peer:
                 return message or f"the server at {self.address} answered {status.name}"
 
     def _why_unavailable(self, message: str) -> str:
+        if told := self._why_no_tls(message):
+            return told
         if "SETTINGS" in message or "HTTP/2" in message or "http1" in message:
             return f"what listens at {self.address} does not speak gRPC"
         if "resolv" in message or "lookup" in message:
@@ -110,6 +112,27 @@ class Peer:
         if "onnect" in message and not self.version:
             return f"no server answers at {self.address}"
         return f"the connection to the server at {self.address} is lost"
+
+    def _why_no_tls(self, message: str) -> str:
+        """Say why no connection through TLS came about; empty where it is something else."""
+        if "WRONG_VERSION_NUMBER" in message:
+            return (
+                f"what listens at {self.address} does not speak TLS: leave out `tls`, and unset"
+                " GRAFTSCOPE_CA, if it is a server without"
+            )
+        if "Hostname Verification" in message or "peer name" in message.lower():
+            return f"the certificate of the server at {self.address} is for another host"
+        if "CERTIFICATE_VERIFY_FAILED" in message:
+            return (
+                f"the certificate of the server at {self.address} is not trusted: name the file of"
+                " its authority with `tls` or GRAFTSCOPE_CA"
+            )
+        if "Socket closed" in message and not self.version:
+            return (
+                f"what listens at {self.address} broke off at once: it may speak TLS (name the file"
+                " of its authority with `tls` or GRAFTSCOPE_CA), or ask for a client's certificate"
+            )
+        return ""
 
 
 def _details(call: FailedCall) -> ErrorDetails:

@@ -8,7 +8,8 @@ from typing import Any, TypeVar, cast
 import grpc
 from google.protobuf.message import Message
 
-from graftscope.client.calls._channel import Stubs, channel_options, closed, deadline
+from graftscope.client.calls._access import Metadata, Way
+from graftscope.client.calls._channel import Stubs, closed, deadline
 from graftscope.client.calls._flow import Call, Finished, Flow, Open, Receive, Sleep, Tell, resume
 from graftscope.client.calls._forks import refuse_fork, this_process
 from graftscope.client.calls._peer import Peer
@@ -24,20 +25,20 @@ class SyncDriver:
     """A channel to one server, and what performs flows on it.
 
     Args:
-        address: Of the server.
+        way: To the server.
         timeout_s: For every call with one reply; None for none.
     """
 
-    def __init__(self, address: str, timeout_s: float | None) -> None:
+    def __init__(self, way: Way, timeout_s: float | None) -> None:
         self._timeout_s = deadline(timeout_s)
-        self._address = address
+        self._way = way
         self._closed = False
-        self._peer = Peer(address)
+        self._peer = Peer(way.address)
         self._connect()
 
     def _connect(self) -> None:
         self._process = this_process()
-        self._channel = grpc.insecure_channel(self._address, options=channel_options(self._address))
+        self._channel = self._way.channel()
         self._stubs = Stubs.on(self._channel)
 
     def close(self) -> None:
@@ -74,7 +75,7 @@ class SyncDriver:
         if self._process != this_process():
             refuse_fork(self._process)
             self._connect()
-        performer = _Performer(self._stubs, self._peer, self._timeout_s)
+        performer = _Performer(self._stubs, self._peer, self._timeout_s, self._way.metadata)
         if self._closed:
             raise closed()
         value: object = None
@@ -97,8 +98,11 @@ class SyncDriver:
 class _Performer:
     """Performs the steps of one flow, which has one stream at a time."""
 
-    def __init__(self, stubs: Stubs, peer: Peer, timeout_s: float | None) -> None:
+    def __init__(
+        self, stubs: Stubs, peer: Peer, timeout_s: float | None, metadata: Metadata
+    ) -> None:
         self._stubs, self._peer, self._timeout_s = stubs, peer, timeout_s
+        self._metadata = metadata
         self._stream: Any = None
         self._stream_name = ""
 
@@ -109,7 +113,10 @@ class _Performer:
             case Open():
                 self.close()
                 method: Any = step.method(self._stubs)
-                self._stream, self._stream_name = method(step.request), step.name
+                self._stream, self._stream_name = (
+                    method(step.request, metadata=self._metadata),
+                    step.name,
+                )
             case Receive():
                 return self._receive()
             case Sleep():
@@ -124,7 +131,7 @@ class _Performer:
         method: Any = step.method(self._stubs)
         timeout_s = self._timeout_s if step.limited else None
         try:
-            reply, call = method.with_call(step.request, timeout=timeout_s)
+            reply, call = method.with_call(step.request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._peer.error(cast(Any, error), step.name) from error
         self._peer.heard(call.initial_metadata(), call.trailing_metadata())

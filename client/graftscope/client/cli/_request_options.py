@@ -177,6 +177,7 @@ def expanded(verb: Callable[..., None]) -> Callable[..., None]:
 def options_of(verb: Callable[..., None]) -> dict[str, str]:
     """What a verb's options are called, by the names of what they say."""
     called = {"address": "--server", "bundles": "--bundle", "timeout_s": "--timeout"}
+    called |= {"token": "--token-file", "tls": "--ca"}
     called |= {"labels": "--modules", "intervention": "--intervene"}
     for parameter in inspect.signature(verb, eval_str=True).parameters.values():
         kind, offer = _asked(parameter.annotation)

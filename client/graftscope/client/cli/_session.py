@@ -18,7 +18,7 @@ from graftscope.client.arrays import (
     read_npz,
 )
 from graftscope.client.arrays import latents as checked_latents
-from graftscope.client.calls import ServerChoice
+from graftscope.client.calls import TLS, ServerChoice, read_token
 from graftscope.client.cli._output import counted, note, tell_large
 from graftscope.client.cli._request_options import Given
 from graftscope.client.cli._shared_options import ChannelOptions, OriginalsOptions, ServerOptions
@@ -38,6 +38,7 @@ def opened(options: ServerOptions) -> Iterator[Client]:
     bundles = options.bundle or None
     choice = ServerChoice(options.server, bundles, options.workers, options.device, options.state)
     choice.refuse_idle(lambda name: _OPTIONS.get(name, f"--{name}"))
+    tls = TLS(options.ca, options.cert, options.key)
     with Client(
         options.server,
         bundles=bundles,
@@ -45,6 +46,8 @@ def opened(options: ServerOptions) -> Iterator[Client]:
         device=options.device,
         state=options.state,
         timeout_s=options.timeout,
+        token=None if options.token_file is None else read_token(options.token_file),
+        tls=None if tls == TLS() else tls,
     ) as client:
         yield client
 

@@ -110,8 +110,47 @@ class ServerOptions:
         typer.Option(
             "--server",
             metavar="HOST:PORT",
-            help="A running server: HOST:PORT, a port alone for this machine, or unix:PATH for "
-            "a socket. Default: $GRAFTSCOPE_SERVER, or else a server inside this process.",
+            help="A running server: HOST:PORT, a port alone for this machine, unix:PATH for a "
+            "socket, or https://HOST:PORT for TLS with a public certificate. Default: "
+            "$GRAFTSCOPE_SERVER, or else a server inside this process.",
+            rich_help_panel=SERVER,
+        ),
+    ] = None
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            metavar="FILE",
+            help="The file with your token, where the server asks for one; sent through TLS or a "
+            "unix socket, never in the clear. Default: $GRAFTSCOPE_TOKEN.",
+            rich_help_panel=SERVER,
+        ),
+    ] = None
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca",
+            metavar="FILE",
+            help="The certificate of the authority that signed the server's, in PEM; turns on TLS. "
+            "Default: $GRAFTSCOPE_CA.",
+            rich_help_panel=SERVER,
+        ),
+    ] = None
+    cert: Annotated[
+        Path | None,
+        typer.Option(
+            "--cert",
+            metavar="FILE",
+            help="Your own certificate in PEM, where the server asks for one.",
+            rich_help_panel=SERVER,
+        ),
+    ] = None
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="The key of your certificate.",
             rich_help_panel=SERVER,
         ),
     ] = None
