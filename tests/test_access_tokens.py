@@ -18,7 +18,7 @@ import pytest
 from access_toys import bearer, protected, token_of, tokens_of
 from graftscope.client.cli import run
 from graftscope.server.access import KnownTokens, Role, TokenStore
-from graftscope.server.errors import Conflict, DatabaseUnavailable, InvalidInput, NotFound
+from graftscope.server.errors import Conflict, InvalidInput, NotFound, StoreUnavailable
 from server_toys import TIMEOUT_S, refusal_of
 
 ABOUT_A_SECOND = 1.5
@@ -111,7 +111,7 @@ async def test_a_table_that_cannot_be_read_is_stood_in_for(tmp_path: Path) -> No
         assert table.reads == 2
         assert await known.find(text) == token
         never = KnownTokens(cast(TokenStore, table))
-        with pytest.raises(DatabaseUnavailable, match="database does not answer"):
+        with pytest.raises(StoreUnavailable, match="database does not answer"):
             await never.find(text)
 
 

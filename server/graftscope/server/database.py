@@ -32,30 +32,29 @@ class Database:
 
     Attributes:
         file: the SQLite file; None for any other database.
-        engine: the pool itself, whose errors are those of SQLAlchemy.
     """
 
     def __init__(self, url: str) -> None:
         try:
             parsed = sa.make_url(url)
             self.file = sqlite_file(parsed)
-            self.engine = sa.create_engine(parsed, **_options(parsed))
+            self._engine = sa.create_engine(parsed, **_options(parsed))
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise _unusable(error) from error
-        self._writing = self.engine.execution_options(writes=True)
+        self._writing = self._engine.execution_options(writes=True)
         self._inode = 0
-        if self.engine.dialect.name == "sqlite":
-            sa.event.listen(self.engine, "connect", _configure_sqlite)
-            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _configure_sqlite)
+            sa.event.listen(self._engine, "begin", _begin_sqlite)
 
     @property
     def is_shared(self) -> bool:
         """Whether several servers may use it at once."""
-        return self.engine.dialect.name != "sqlite"
+        return self._engine.dialect.name != "sqlite"
 
     def close(self) -> None:
         """Closes the connections."""
-        self.engine.dispose()
+        self._engine.dispose()
 
     @contextmanager
     def opening(self) -> Iterator[sa.Connection]:
@@ -82,7 +81,7 @@ class Database:
         """A transaction that writes nothing. Raises as `writing`."""
         with self._errors():
             self._follow_file()
-            with self.engine.begin() as connection:
+            with self._engine.begin() as connection:
                 yield connection
 
     @contextmanager
@@ -107,14 +106,14 @@ class Database:
             raise
         except sa.exc.SQLAlchemyError as error:
             reason = _first_line(error)
-            _log.warning("the database of jobs cannot be used", error=reason)
+            _log.warning("the database cannot be used", error=reason)
             raise (_damage(error, self.file) or _unavailable()) from error
 
     def _follow_file(self) -> None:
         """SQLite would go on in a file that was removed, and lose all that it is told."""
         if self.file is None or (inode := self._present_inode()) == self._inode:
             return
-        self.engine.dispose()
+        self._engine.dispose()
         if not inode:
             raise _unavailable()
         self._inode = inode
@@ -131,23 +130,6 @@ class Database:
         said = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar_one()
         if said != "ok":
             raise _damaged(self.file)
-
-
-def open_database(url: str, tables: sa.MetaData) -> sa.Engine:
-    """Connects to a database, and makes the tables that are missing.
-
-    Args:
-        url: a SQLAlchemy URL, such as sqlite:////var/lib/graftscope/jobs.db.
-        tables: those that are needed.
-
-    Raises:
-        InvalidInput: there is no database at the URL, or no driver for it.
-        StoreDamaged: the file is damaged.
-    """
-    database = Database(url)
-    with database.opening() as connection:
-        tables.create_all(connection)
-    return database.engine
 
 
 def sqlite_file(url: sa.URL) -> Path | None:
@@ -190,7 +172,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 def _unavailable() -> StoreUnavailable:
     return StoreUnavailable(
-        "the database of jobs cannot be used for now; ask again", retry_after_s=_RETRY_S
+        "the server's database cannot be used for now; ask again", retry_after_s=_RETRY_S
     )
 
 
@@ -202,7 +184,7 @@ def _damage(error: Exception, file: Path | None) -> StoreDamaged | None:
 def _damaged(file: Path | None) -> StoreDamaged:
     name = "" if file is None else f" {file.name!r}"
     return StoreDamaged(
-        f"the database of jobs{name} is damaged: move it away, or put a copy in its place, and "
+        f"the server's database{name} is damaged: move it away, or put a copy in its place, and "
         "start the server again"
     )
 

@@ -10,7 +10,6 @@
     │   ├── RevokedToken               a token that was revoked
     │   └── BadCertificate             a client's certificate that names nobody
     ├── PermissionDenied               a caller who may not do this
-    ├── DatabaseUnavailable            the database does not answer
     ├── Unsupported                    part of the contract that is not implemented yet
     ├── Conflict                       a request_id that was used for something else
     ├── NotReady                       the result of an operation that has none
@@ -18,7 +17,7 @@
     ├── PrecisionUnavailable           a precision that this device cannot compute in
     ├── Corrupt                        stored or sent bytes that do not match their checksum
     ├── StateInUse                     a state folder that another server holds
-    ├── StoreUnavailable               a database that is held, full, read-only or gone for now
+    ├── StoreUnavailable               the database is held, full, read-only or gone for now
     ├── StoreDamaged                   a database whose file is damaged
     ├── StoreTooNew                    a database of a later version
     ├── LeaseLost                      a job that another server has taken up meanwhile
@@ -106,12 +105,6 @@ class PermissionDenied(ServerError):
     reason = "PERMISSION_DENIED"
 
 
-class DatabaseUnavailable(ServerError):
-    """The database does not answer; what was asked for can be asked again."""
-
-    reason = "DATABASE_UNAVAILABLE"
-
-
 class Unsupported(ServerError):
     """Part of the contract that is not implemented yet."""
 
@@ -155,7 +148,7 @@ class StateInUse(ServerError):
 
 
 class StoreUnavailable(ServerError):
-    """A database of jobs that is held, full, read-only or gone for now; ask again."""
+    """The server's database is held, full, read-only or gone for now; ask again."""
 
     reason = "STORE_UNAVAILABLE"
 

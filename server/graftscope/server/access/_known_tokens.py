@@ -5,7 +5,7 @@ import hmac
 import time
 
 from graftscope.server.access._tokens import Token, TokenStore, digest
-from graftscope.server.errors import DatabaseUnavailable
+from graftscope.server.errors import StoreUnavailable
 from graftscope.server.logs import get_logger
 
 _REFRESH_S = 0.5
@@ -40,7 +40,7 @@ class KnownTokens:
         """The token of this text; None where there is none.
 
         Raises:
-            DatabaseUnavailable: the table has been unreadable for too long.
+            StoreUnavailable: the table has been unreadable for too long.
         """
         sha256 = digest(text)
         if self._age_s > _FRESH_S:
@@ -68,7 +68,7 @@ class KnownTokens:
         """Reads the table, once for all calls that wait for it."""
         await asyncio.wait({self._start()}, timeout=_PATIENCE_S)
         if time.monotonic() - self._read_s > _LONGEST_S:
-            raise DatabaseUnavailable(
+            raise StoreUnavailable(
                 "tokens cannot be checked, because the server's database does not answer; ask again"
                 " later"
             )

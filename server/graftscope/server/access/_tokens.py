@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from graftscope.server.access._principal import Role
-from graftscope.server.database import open_database
+from graftscope.server.database import Database
 from graftscope.server.errors import Conflict, InvalidInput, NotFound
 
 PREFIX = "gs_"
@@ -72,11 +72,13 @@ class TokenStore:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = open_database(url, _METADATA)
+        self._database = Database(url)
+        with self._database.opening() as connection:
+            _METADATA.create_all(connection)
 
     def close(self) -> None:
         """Closes the connections."""
-        self._engine.dispose()
+        self._database.close()
 
     def create(self, name: str, role: Role, lasts_s: float | None = None) -> tuple[str, Token]:
         """Makes a token.
@@ -104,7 +106,7 @@ class TokenStore:
         text, now_s = PREFIX + secrets.token_urlsafe(_SECRET_BYTES), time.time()
         expires_s = None if lasts_s is None else now_s + lasts_s
         token = Token(digest(text), name, role, now_s, expires_s)
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             if any(each.state(now_s) == "active" for each in _named(connection, name)):
                 raise Conflict(
                     f"there is an active token named {name!r}: choose another name, or revoke it"
@@ -121,7 +123,7 @@ class TokenStore:
             NotFound: there is no active token of this name.
         """
         now_s = time.time()
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             active = [x for x in _named(connection, name) if x.state(now_s) == "active"]
             if not active:
                 others = sorted({x.name for x in _all(connection) if x.state(now_s) == "active"})
@@ -136,7 +138,7 @@ class TokenStore:
 
     def all(self) -> list[Token]:
         """Every token, the newest first."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return _all(connection)
 
 

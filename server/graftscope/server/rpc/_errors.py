@@ -28,7 +28,6 @@ _STATUSES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.BadCertificate: grpc.StatusCode.UNAUTHENTICATED,
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
-    errors.DatabaseUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Unsupported: grpc.StatusCode.UNIMPLEMENTED,
     errors.Conflict: grpc.StatusCode.ALREADY_EXISTS,
     errors.NotReady: grpc.StatusCode.FAILED_PRECONDITION,
