@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import importlib
 import logging
 import os
@@ -28,13 +27,12 @@ import graftscope.server
 from graftscope.bundle import BundleError
 from graftscope.client import AsyncClient, Client
 from graftscope.server import Settings, embedded_server, logs
-from graftscope.server._server import SERVICES, locked_state, running_server
+from graftscope.server._server import SERVICES, running_server
 from graftscope.server.errors import (
     AddressInUse,
     DeviceUnavailable,
     InvalidInput,
     NotFound,
-    StateInUse,
 )
 from graftscope.server.settings import default_state
 from graftscope.v1 import analysis_service_pb2
@@ -191,14 +189,6 @@ async def test_a_host_that_is_another_machines_is_an_error(
         await start(settings(toy_vae_bundle, tmp_path, listen="192.0.2.1:0", insecure=True))
 
 
-def test_a_state_folder_in_use_is_an_error(toy_vae_bundle: Path, tmp_path: Path) -> None:
-    with locked_state(tmp_path):
-        with pytest.raises(StateInUse, match=r"held by another server or command.*another folder"):
-            asyncio.run(start(settings(toy_vae_bundle, tmp_path)))
-        with pytest.raises(StateInUse), embedded_server([toy_vae_bundle], state=tmp_path):
-            pass
-
-
 def test_a_temporary_folder_stands_in_for_the_users_own(
     toy_vae_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,23 +199,6 @@ def test_a_temporary_folder_stands_in_for_the_users_own(
         with grpc.insecure_channel(second) as channel:
             Stubs(second, channel, tmp_path).goes_on()
     assert default_state().parent == tmp_path
-
-
-def test_a_state_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.write_text("in the way")
-    with pytest.raises(
-        InvalidInput, match=r"file/state' cannot be used.*can be written to"
-    ) as caught:
-        locked_state(file / "state").__enter__()
-    assert caught.value.field == "state"
-
-
-def test_a_folder_is_free_once_its_holder_is_gone(tmp_path: Path) -> None:
-    for _ in range(2):
-        with locked_state(tmp_path / "state") as folder, (folder / "lock").open() as file:
-            with pytest.raises(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_a_damaged_bundle_is_named(toy_vae_bundle: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def embedded_server(
             "another state folder"
         )
     with _temporary_folder() as folder:
-        elsewhere = settings.model_copy(update={"state": folder})
+        elsewhere = settings.model_copy(update={"state": folder, "jobs_url": None})
         with _in_thread(elsewhere) as address:
             yield address
 

@@ -1,7 +1,6 @@
 """Puts a server together and runs it: engine, jobs and gRPC are joined here and nowhere else."""
 
 import asyncio
-import fcntl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -15,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from graftscope.bundle import shipped
 from graftscope.server._listening import listen
 from graftscope.server._protection import authentication, credentials
+from graftscope.server._state import check_place, held_state
 from graftscope.server.access import Authentication, Gate, KnownTokens, Role, TokenStore
 from graftscope.server.engine import (
     Batching,
@@ -26,7 +26,7 @@ from graftscope.server.engine import (
     find_bundles,
     open_bundles,
 )
-from graftscope.server.errors import InvalidInput, NotFound, StateInUse
+from graftscope.server.errors import NotFound
 from graftscope.server.jobs import (
     ArtifactStore,
     CheckpointFolder,
@@ -92,16 +92,17 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
     told = settings.model_dump(mode="json", exclude={"jobs_url"})  # It may hold a password.
     _log.debug("settings", **told)
     asks, tls = authentication(settings), credentials(settings)
-    with locked_state(settings.state) as state:
+    url = database_url(settings)
+    with held_state(settings.state, url) as state:
         catalogue = await asyncio.to_thread(_open_catalogue, settings)
         artifacts = ArtifactStore(state / "artifacts")
         resolver = Resolver(catalogue, artifacts)
-        url = database_url(settings)
         with (
             closing(JobStore(url, check_readable)) as store,
             _gate(settings, asks, url) as gate,
             _interactive(settings, catalogue) as runs,
         ):
+            check_place(state, url, store)
             runner = JobRunner(
                 store,
                 CheckpointFolder(state / "checkpoints"),
@@ -184,34 +185,6 @@ async def _add_services(
         await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
     reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], server)
     return health_servicer
-
-
-@contextmanager
-def locked_state(folder: Path) -> Iterator[Path]:
-    """Holds the folder, which is made if it is missing.
-
-    Raises:
-        StateInUse: another server holds it.
-        InvalidInput: it cannot be written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
-    except OSError as error:
-        raise InvalidInput(
-            f"state folder {str(folder)!r} cannot be used: {error.strerror}; name one that can be "
-            "written to",
-            field="state",
-        ) from error
-    with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StateInUse(
-                f"state folder {str(folder)!r} is held by another server or command; stop it, or "
-                "name another folder for this one"
-            ) from error
-        yield folder
 
 
 def server_options() -> list[tuple[str, int]]:

@@ -49,7 +49,14 @@ CALLS = sa.Table(
     sa.Column("job_id", sa.String(32), nullable=False, index=True),
 )
 
-_VERSION = sa.Table("graftscope", _METADATA, sa.Column("schema", sa.Integer, nullable=False))
+# One row, of the database itself.
+DATABASE = sa.Table(
+    "graftscope",
+    _METADATA,
+    sa.Column("schema", sa.Integer, nullable=False),
+    # Where its servers keep arrays and checkpoints; none yet where it is empty.
+    sa.Column("place", sa.String(64), nullable=False, server_default=""),
+)
 
 # Of version 0.1.0, which asked nobody who they are.
 _REQUESTS = sa.Table(
@@ -81,14 +88,14 @@ def bring_up_to_date(connection: sa.Connection) -> None:
         _claim(connection)
         _take_over_requests(connection)
     # Last: a process that is killed before it leaves the earlier version's tables.
-    connection.execute(_VERSION.delete())
-    connection.execute(_VERSION.insert().values(schema=SCHEMA))
+    connection.execute(DATABASE.delete())
+    connection.execute(DATABASE.insert().values(schema=SCHEMA))
 
 
 def _schema(connection: sa.Connection) -> int:
     tables = sa.inspect(connection).get_table_names()
-    if _VERSION.name in tables:
-        return connection.execute(sa.select(_VERSION.c.schema)).scalar_one_or_none() or 1
+    if DATABASE.name in tables:
+        return connection.execute(sa.select(DATABASE.c.schema)).scalar_one_or_none() or 1
     return 1 if JOBS.name in tables else 0
 
 

@@ -20,7 +20,7 @@ from graftscope.server.database import Database
 from graftscope.server.errors import LeaseLost
 from graftscope.server.jobs._job import UNENDED, Job, JobState
 from graftscope.server.jobs._json import from_plain
-from graftscope.server.jobs._schema import CALLS, JOBS, bring_up_to_date
+from graftscope.server.jobs._schema import CALLS, DATABASE, JOBS, bring_up_to_date
 from graftscope.server.logs import get_logger
 
 # What stands in columns of its own, since others than its holder change it, or ask for it.
@@ -105,6 +105,13 @@ class JobStore:
     def close(self) -> None:
         """Closes the connections."""
         self._database.close()
+
+    def place(self, offered: str) -> str:
+        """Where its jobs' arrays lie: what was offered first."""
+        none_yet = DATABASE.c.place == ""
+        with self._database.writing() as connection:
+            connection.execute(DATABASE.update().where(none_yet).values(place=offered))
+            return str(connection.execute(sa.select(DATABASE.c.place)).scalar_one())
 
     def add(self, job: Job, request_id: str | None = None) -> bool:
         """Adds a new job, and the name of the call that it answers, if that has one.

@@ -1,0 +1,138 @@
+"""Who may use a state folder: one server where jobs are in SQLite, all of one database otherwise.
+
+It must not know what lies in the folder.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import sqlalchemy as sa
+from filelock import FileLock, Timeout
+
+from graftscope.server.database import sqlite_file
+from graftscope.server.errors import InvalidInput, StateInUse
+from graftscope.server.jobs import JobStore
+
+_LOCK = "lock"
+_MARK = "database"
+# Servers of one database that start at once wait for each other, no longer than reading a line.
+_WAIT_S = 5.0
+
+
+@contextmanager
+def held_state(folder: Path, url: str) -> Iterator[Path]:
+    """Holds the folder, which is made if it is missing, and a SQLite file wherever it lies.
+
+    Args:
+        folder: the state folder.
+        url: of the database, which says whether several servers may use the folder.
+
+    Raises:
+        StateInUse: another server holds it, or it belongs to the servers of another database.
+        InvalidInput: it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    with ExitStack() as held:
+        if not _is_shared(url):
+            held.enter_context(
+                _lock(
+                    folder / _LOCK,
+                    f"state folder {str(folder)!r} is held by another server or command; stop it, "
+                    "or name another folder for this one",
+                )
+            )
+            if (folder / _MARK).exists():
+                raise StateInUse(
+                    f"state folder {str(folder)!r} belongs to the servers of a database that "
+                    "jobs_url names; set it here too, or name another folder for this one"
+                )
+            _hold_file(held, folder, url)
+        yield folder
+
+
+def check_place(folder: Path, url: str, store: JobStore) -> None:
+    """Checks that the servers of one database share one folder, and that no other uses it.
+
+    Args:
+        folder: the state folder.
+        url: of the database.
+        store: the database, which remembers where its jobs' arrays lie.
+
+    Raises:
+        StateInUse: arrays of the database's jobs lie elsewhere, or the folder is another's.
+    """
+    if not _is_shared(url):
+        return
+    busy = f"state folder {str(folder)!r} is held by another server or command; stop it first"
+    with _lock(folder / _LOCK, busy, wait_s=_WAIT_S):
+        if (folder / "jobs.db").exists():
+            raise StateInUse(
+                f"state folder {str(folder)!r} holds the jobs of a server without jobs_url; name "
+                "another folder for the servers of this database"
+            )
+        mark = folder / _MARK
+        marked = mark.read_text().strip() if mark.exists() else None
+        offered = marked or uuid4().hex
+        place = store.place(offered)
+        if place != offered:
+            raise StateInUse(
+                f"state folder {str(folder)!r} is not the one in which the servers of this "
+                "database keep their arrays; name that one, which they have to share. If this is "
+                f"that one's copy, write {place} into its file {_MARK!r}"
+            )
+        if marked is None:
+            mark.write_text(f"{place}\n")
+
+
+def _is_shared(url: str) -> bool:
+    return _parsed(url).get_backend_name() != "sqlite"
+
+
+def _hold_file(held: ExitStack, folder: Path, url: str) -> None:
+    """A SQLite file outside the folder is for one server too."""
+    file = sqlite_file(_parsed(url))
+    if file is None or file.parent.resolve() == folder.resolve():
+        return
+    held.enter_context(
+        _lock(
+            file.with_name(f"{file.name}.lock"),
+            f"jobs_url names the SQLite file {str(file)!r}, which another server uses, and SQLite "
+            "is for one; stop that server, or have several share a PostgreSQL database",
+        )
+    )
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        return sa.make_url(url)
+    except sa.exc.SQLAlchemyError as error:
+        said = str(error).splitlines()[0]
+        raise InvalidInput(f"jobs_url cannot be used: {said}", field="jobs_url") from error
+
+
+@contextmanager
+def _lock(file: Path, busy: str, wait_s: float = 0.0) -> Iterator[None]:
+    try:
+        lock = FileLock(file, timeout=wait_s)
+        lock.acquire()
+    except Timeout as error:
+        raise StateInUse(busy) from error
+    except OSError as error:
+        raise _unusable(file.parent, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _unusable(folder: Path, error: OSError) -> InvalidInput:
+    return InvalidInput(
+        f"state folder {str(folder)!r} cannot be used: {error.strerror}; name one that can be "
+        "written to",
+        field="state",
+    )
