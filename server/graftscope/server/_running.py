@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from graftscope.server._descriptors import raise_descriptor_limit
 from graftscope.server._server import running_server
 from graftscope.server.errors import StateInUse
 from graftscope.server.logs import log_to_stderr
@@ -52,6 +53,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: 
         BundleError: a damaged bundle.
     """
     log_to_stderr(settings.log_level)
+    raise_descriptor_limit()
     asyncio.run(_until_told(settings, on_ready))
 
 

@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from graftscope.bundle import shipped
+from graftscope.server._descriptors import connections_of
 from graftscope.server._listening import listen
 from graftscope.server._protection import authentication, credentials
 from graftscope.server._state import check_place, held_state
@@ -38,14 +39,19 @@ from graftscope.server.jobs import (
 )
 from graftscope.server.logs import get_logger
 from graftscope.server.rpc import (
+    FEWEST_QUEUED,
+    QUEUE_A_WORKER,
+    Admission,
     AnalysisServicer,
     Arrays,
     ArtifactServicer,
     ClusteringRequests,
     Guard,
     InteractiveRuns,
+    Limits,
     ModelServicer,
     OperationsServicer,
+    Reading,
     Requests,
     describe_failure,
 )
@@ -77,6 +83,10 @@ SERVICES = (
 MESSAGE_LIMIT_BYTES = 4 * 2**20
 """gRPC's own default; what is larger travels as an artifact."""
 
+METADATA_LIMIT_BYTES = 16 * 2**10
+STREAMS_A_CONNECTION = 8_192
+_PENDING_CALLS = 100_000
+
 
 @asynccontextmanager
 async def running_server(settings: Settings) -> AsyncIterator[str]:
@@ -101,6 +111,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
             closing(JobStore(url, check_readable)) as store,
             _gate(settings, asks, url) as gate,
             _interactive(settings, catalogue) as runs,
+            closing(Reading(settings.stream_idle_s)) as reading,
         ):
             check_place(state, url, store)
             runner = JobRunner(
@@ -115,7 +126,9 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
                     settings.lease_s,
                 ),
             )
-            server = grpc.aio.server(interceptors=[Guard(gate)], options=server_options())
+            guard = Guard(gate, Admission(limits(settings)), reading)
+            options = server_options(connections_of(settings.connections))
+            server = grpc.aio.server(interceptors=[guard], options=options)
             address = listen(server, settings.listen, tls)
             health_servicer = await _add_services(server, catalogue, runner, runs)
             try:
@@ -144,6 +157,13 @@ def _open_catalogue(settings: Settings) -> Catalogue:
     turns = Turns(settings.job_share, settings.workers)
     pool = SessionPool(settings.device, settings.sessions, settings.workers, turns=turns)
     return Catalogue(open_bundles(paths), pool)
+
+
+def limits(settings: Settings) -> Limits:
+    """How much is taken on at a time."""
+    threads = max(_FEWEST_THREADS, settings.workers)
+    queue = settings.queue or max(FEWEST_QUEUED, QUEUE_A_WORKER * settings.workers)
+    return Limits(queue, threads, settings.watches)
 
 
 @contextmanager
@@ -187,8 +207,12 @@ async def _add_services(
     return health_servicer
 
 
-def server_options() -> list[tuple[str, int]]:
-    """The options of `grpc.aio.server`."""
+def server_options(connections: int) -> list[tuple[str, int]]:
+    """The options of `grpc.aio.server`.
+
+    Args:
+        connections: how many may be open at a time; those above are closed at once.
+    """
     return [
         # Said on both ends, so that no default of another version changes the contract.
         ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
@@ -202,4 +226,18 @@ def server_options() -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.http2.ping_timeout_ms", 20_000),
+        # What is too much is refused with a reason. Left to itself the library drops calls without
+        # a word as soon as a thousand wait to be looked at.
+        ("grpc.server.max_pending_requests", _PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _PENDING_CALLS),
+        # Calls above wait in the client until others of its connection have ended.
+        ("grpc.max_concurrent_streams", STREAMS_A_CONNECTION),
+        ("grpc.max_allowed_incoming_connections", connections),
+        # Clients connect again without noticing: who is idle, or was once sent here, need not stay.
+        ("grpc.max_connection_idle_ms", 10 * 60_000),
+        ("grpc.max_connection_age_ms", 60 * 60_000),
+        # Of a connection on which nobody speaks HTTP/2.
+        ("grpc.server_handshake_timeout_ms", 20_000),
+        ("grpc.max_metadata_size", METADATA_LIMIT_BYTES),
+        ("grpc.absolute_max_metadata_size", METADATA_LIMIT_BYTES),
     ]

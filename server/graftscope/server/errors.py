@@ -26,6 +26,7 @@
     ├── ServerStopping                 the server stops; what was asked for can be asked again
     ├── Overloaded                     more than is taken on at a time; says when to ask again
     ├── TooLarge                       more memory than the server may ever use for one request
+    ├── TimedOut                       a deadline that had passed, or a stream that stood still
     └── Cancelled                      the job was cancelled while it ran
 
 Every error has a stable `reason`, which clients get in google.rpc.ErrorInfo.
@@ -199,6 +200,12 @@ class TooLarge(ServerError):
     """More memory than the server may ever use for one request."""
 
     reason = "MEMORY_LIMIT"
+
+
+class TimedOut(ServerError):
+    """A call whose deadline had passed before its turn, or a stream that stood still for long."""
+
+    reason = "TIMED_OUT"
 
 
 class Cancelled(ServerError):

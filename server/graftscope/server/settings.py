@@ -54,6 +54,12 @@ class Settings(BaseSettings):
             who they are.
         lease_s: for how long a server may be silent before another of the same database takes up
             its jobs, 0.5 to 600.
+        queue: interactive calls that run or wait at most, 1 to 100000; by default 64 a worker, and
+            no fewer than 256.
+        queued_jobs: jobs that run or wait at most, 1 to 100000.
+        watches: open watches at most, 1 to 100000.
+        connections: open connections at most, 1 to 100000; those above are closed at once.
+        stream_idle_s: for how long an upload or a download may stand still, 1 to 3600 seconds.
         resume: whether jobs that an earlier process left go on at the start.
         log_level: debug, info, warning or error.
     """
@@ -94,6 +100,19 @@ class Settings(BaseSettings):
     )
     insecure: bool = Field(default=False, description="true or false")
     lease_s: float = Field(default=LEASE_S, ge=0.5, le=600, description="a number from 0.5 to 600")
+    queue: int | None = Field(
+        default=None, ge=1, le=100_000, description="a whole number from 1 to 100000"
+    )
+    queued_jobs: int = Field(
+        default=1_000, ge=1, le=100_000, description="a whole number from 1 to 100000"
+    )
+    watches: int = Field(
+        default=4_096, ge=1, le=100_000, description="a whole number from 1 to 100000"
+    )
+    connections: int = Field(
+        default=4_096, ge=1, le=100_000, description="a whole number from 1 to 100000"
+    )
+    stream_idle_s: float = Field(default=60.0, ge=1, le=3600, description="a number from 1 to 3600")
     resume: bool = Field(default=True, description="true or false")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"

@@ -29,6 +29,7 @@ SERVER_SETTINGS = (
     *("bundles", "listen", "device", "workers", "sessions", "state", "jobs_url", "keep_days"),
     *("job_share", "checkpoint_s"),
     *("tls_cert", "tls_key", "tls_client_ca", "tls_client_role", "auth", "insecure"),
+    *("lease_s", "queue", "queued_jobs", "watches", "connections", "stream_idle_s"),
     *("resume", "log_level"),
 )
 """What can be set of a server, also of one inside this process (`graftscope.server.Settings`)."""

@@ -3,6 +3,7 @@
 It is the only room of the server that knows gRPC and protobuf's requests.
 """
 
+from graftscope.server.rpc._admission import FEWEST_QUEUED, QUEUE_A_WORKER, Admission, Limits
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._artifact_service import ArtifactServicer
 from graftscope.server.rpc._clustering import ClusteringRequests
@@ -11,17 +12,23 @@ from graftscope.server.rpc._guard import Guard
 from graftscope.server.rpc._interactive_runs import InteractiveRuns
 from graftscope.server.rpc._models import ModelServicer
 from graftscope.server.rpc._operations import AnalysisServicer, OperationsServicer
+from graftscope.server.rpc._reading import Reading
 from graftscope.server.rpc._requests import Requests
 
 __all__ = [
+    "FEWEST_QUEUED",
+    "QUEUE_A_WORKER",
+    "Admission",
     "AnalysisServicer",
     "Arrays",
     "ArtifactServicer",
     "ClusteringRequests",
     "Guard",
     "InteractiveRuns",
+    "Limits",
     "ModelServicer",
     "OperationsServicer",
+    "Reading",
     "Requests",
     "describe_failure",
 ]

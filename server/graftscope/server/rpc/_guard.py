@@ -1,4 +1,4 @@
-"""Around every method: errors become statuses, replies name the server's version.
+"""Around every method: who calls, whether there is room, what is asked, and how errors are told.
 
 It must not know what the methods do.
 """
@@ -6,8 +6,8 @@ It must not know what the methods do.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
@@ -15,14 +15,14 @@ from inspect import isawaitable
 from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
-from graftscope.server.access import Gate, Principal, Shown, set_caller
-from graftscope.server.errors import InvalidInput
+from graftscope.server.access import Gate, Principal, Shown, Work, method_of, set_caller
+from graftscope.server.errors import TimedOut
 from graftscope.server.logs import get_logger
+from graftscope.server.rpc._admission import Admission
 from graftscope.server.rpc._errors import classify, status_of_error
-from graftscope.server.rpc._versions import check_known
+from graftscope.server.rpc._reading import Reading
 
 VERSION_KEY = "graftscope-version"
 """Metadata that tell a client which version answers: trailing ones of a single reply, which cost
@@ -40,14 +40,17 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class Guard(grpc.aio.ServerInterceptor):
-    """Turns what a method raises into a status; the server goes on.
+    """Asks who calls, takes on what there is room for, reads requests, and turns what a method
+    raises into a status; the server goes on.
 
     Args:
         gate: lets callers in.
+        admission: how much is taken on at a time.
+        reading: reads requests.
     """
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, gate: Gate, admission: Admission, reading: Reading) -> None:
+        self._gate, self._admission, self._reading = gate, admission, reading
         self._guarded: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -61,29 +64,15 @@ class Guard(grpc.aio.ServerInterceptor):
             handler = await continuation(handler_call_details)
             if handler is None:
                 return None
-            self._guarded[method] = _wrapped(handler, method, self._gate)
+            self._guarded[method] = self._wrapped(handler, method)
         return self._guarded[method]
 
-
-def _wrapped(handler: Handler, method: str, gate: Gate) -> Handler:
-    make = _MAKERS[bool(handler.request_streaming), bool(handler.response_streaming)]
-    inner = next(
-        behaviour
-        for behaviour in (
-            handler.unary_unary,
-            handler.unary_stream,
-            handler.stream_unary,
-            handler.stream_stream,
-        )
-        if behaviour is not None
-    )
-    wrap = _stream if handler.response_streaming else _unary
-    deserialize = handler.request_deserializer
-    if handler.request_streaming or deserialize is None:
-        return make(wrap(inner, method, gate, _as_it_is), deserialize, handler.response_serializer)
-    # One request is read inside the guard, so that a malformed one is refused like any other.
-    read = partial(_read, deserialize)
-    return make(wrap(inner, method, gate, read), None, handler.response_serializer)
+    def _wrapped(self, handler: Handler, method: str) -> Handler:
+        guarded = _Guarded(handler, method, self._gate, self._admission, self._reading)
+        make = _MAKERS[bool(handler.request_streaming), bool(handler.response_streaming)]
+        behaviour = guarded.stream if handler.response_streaming else guarded.unary
+        # Requests are read inside, so that a malformed one is refused like any other.
+        return make(behaviour, None, handler.response_serializer)
 
 
 _MAKERS: dict[tuple[bool, bool], Callable[..., Handler]] = {
@@ -94,40 +83,73 @@ _MAKERS: dict[tuple[bool, bool], Callable[..., Handler]] = {
 }
 
 
-def _unary(
-    inner: Callable[..., Any], method: str, gate: Gate, read: Callable[[Any], Any]
-) -> Callable[..., Awaitable[Any]]:
-    async def guarded(request: Any, context: Context) -> Any:
+class _Guarded:
+    """A method, with what is done around it.
+
+    Args:
+        handler: the method.
+        method: its path.
+        gate, admission, reading: as of `Guard`.
+    """
+
+    def __init__(
+        self, handler: Handler, method: str, gate: Gate, admission: Admission, reading: Reading
+    ) -> None:
+        kinds = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+        self._inner: Callable[..., Any] = next(filter(None, (getattr(handler, x) for x in kinds)))
+        self._deserialize = handler.request_deserializer or _as_it_is
+        self._reads_stream = bool(handler.request_streaming)
+        self._method, self._gate = method, gate
+        self._admission, self._reading = admission, reading
+
+    async def unary(self, request: Any, context: Context) -> Any:
+        """A method with one reply."""
         context.set_trailing_metadata(_greeting())
-        with _timed(method, context) as call:
+        with _timed(self._method, context) as call:
             try:
-                set_caller(await _principal(gate, method, context))
-                return await inner(read(request), context)
+                with await self._admitted(context):
+                    return await self._inner(await self._read(request), context)
             except Exception as error:
                 await _abort(error, call, context)
 
-    return guarded
-
-
-def _stream(
-    inner: Callable[..., Any], method: str, gate: Gate, read: Callable[[Any], Any]
-) -> Callable[..., AsyncIterator[Any]]:
-    async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
+    async def stream(self, request: Any, context: Context) -> None:
+        """A method with a stream of replies."""
         await context.send_initial_metadata(_greeting())
-        with _timed(method, context) as call:
+        with _timed(self._method, context) as call:
             try:
-                set_caller(await _principal(gate, method, context))
-                responses = inner(read(request), context)
-                # grpc allows methods that write their responses themselves; health's Watch does.
-                if isawaitable(responses):
-                    await responses
-                    return
-                async for response in responses:
-                    yield response
+                with await self._admitted(context):
+                    replies = self._inner(await self._read(request), context)
+                    # grpc allows methods that write their replies themselves; health's Watch does.
+                    if isawaitable(replies):
+                        await replies
+                        return
+                    async with aclosing(replies):
+                        async for reply in replies:
+                            await self._write(reply, context)
             except Exception as error:
                 await _abort(error, call, context)
 
-    return guarded
+    async def _admitted(self, context: Context) -> AbstractContextManager[None]:
+        """Asks who calls, before anything of the request is read."""
+        principal = await _principal(self._gate, self._method, context)
+        set_caller(principal)
+        asked = method_of(self._method)
+        work = asked.work if asked else Work.CONTROL
+        return self._admission.admitted(work, principal.share, context.time_remaining())
+
+    async def _read(self, request: Any) -> Any:
+        if self._reads_stream:
+            return self._reading.messages(self._deserialize, request)
+        return await self._reading.message(self._deserialize, request)
+
+    async def _write(self, reply: Any, context: Context) -> None:
+        try:
+            async with asyncio.timeout(self._reading.idle_s):
+                await context.write(reply)
+        except TimeoutError as error:
+            raise TimedOut(
+                f"nothing was taken for {self._reading.idle_s:g} s; the stream was ended"
+            ) from error
 
 
 async def _principal(gate: Gate, method: str, context: Context) -> Principal:
@@ -150,18 +172,8 @@ def _greeting() -> tuple[tuple[str, str]]:
     return ((VERSION_KEY, metadata.version("graftscope")),)
 
 
-def _as_it_is(requests: Any) -> Any:
-    """A stream of requests is read and checked by its method."""
-    return requests
-
-
-def _read(deserialize: Callable[[bytes], Any], data: bytes) -> Any:
-    try:
-        request = deserialize(data)
-    except DecodeError as error:
-        raise InvalidInput(f"the request cannot be read: {error}") from error
-    check_known(request)
-    return request
+def _as_it_is(data: bytes) -> Any:
+    return data
 
 
 @dataclass
