@@ -1,9 +1,11 @@
 """Stability: thirds, chance and the suggested number of modules are what they are said to be."""
 
 import math
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import permutations
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,8 @@ from graftscope.server.analysis._splits import Split, compare, random_split, sma
 from graftscope.server.analysis._stability import Stability, suggest_k
 
 Array = npt.NDArray[np.float64]
+_Item = TypeVar("_Item")
+_Value = TypeVar("_Value")
 
 SIDE = 16
 # Means of 50 permutations in each of some thousand repeats.
@@ -279,30 +283,18 @@ def test_where_nothing_settles_no_number_is_suggested() -> None:
     assert suggested.reason == "no number of modules: no run of kmeans settled"
 
 
-def test_what_is_raised_before_a_comparison_ends_the_search() -> None:
-    done: list[None] = []
-
-    def stop() -> None:
-        if len(done) == 3:
-            raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        stability(
-            features_of(blocks(2)),
-            [2],
-            repeats=9,
-            before_each=stop,
-            after_each=lambda: done.append(None),
-        )
-    assert len(done) == 3
-
-
 @pytest.mark.parametrize(("ks", "numbers"), [(None, 9), ([2, 5], 2), ([], 9)])
 def test_comparisons_are_as_many_as_were_told(ks: list[int] | None, numbers: int) -> None:
-    done: list[None] = []
-    found = stability(features_of(noise()), ks, repeats=2, after_each=lambda: done.append(None))
+    made: list[object] = []
+
+    def each(work: Callable[[_Item], _Value], items: Iterable[_Item], /) -> Iterable[_Value]:
+        for item in items:
+            made.append(item)
+            yield work(item)
+
+    found = stability(features_of(noise()), ks, repeats=2, each=each)
     assert len(found.ks) == numbers
-    assert len(done) == cell_count(18, ks, 2, 2) == 2 * numbers * 2
+    assert len(made) == cell_count(18, ks, 2, 2) == 2 * numbers * 2
 
 
 def test_without_numbers_those_that_fit_a_run_are_tried() -> None:

@@ -14,9 +14,10 @@ from graftscope.server.analysis import (
     find_modules,
     magnitude_lines,
 )
-from graftscope.server.engine import SHARD_PAIRS, Cancellation
+from graftscope.server.engine import SHARD_PAIRS
 from graftscope.server.jobs import ArrayRef, Job, JobState, MagnitudeSpec, OriginalsSpec, Result
 from graftscope.server.jobs._magnitude import find_rows
+from graftscope.server.workers import directly
 from job_toys import PAIRS, SHARDS, TIMEOUT_S, Bench, bench, refs_of
 
 # A run of another number of sets may be added up in another order.
@@ -314,7 +315,7 @@ def test_a_layer_whose_maps_are_flat_cannot_be_divided(
             said = "layer 'conv1' has 1 influence maps that are not flat; at least 2"
             spec: MagnitudeSpec = here.magnitude(ks=())
             with pytest.raises(KTooLargeError, match=said):
-                find_rows(spec, found, here.artifacts, Cancellation())
+                find_rows(spec, found, here.artifacts, directly)
 
     asyncio.run(run())
 

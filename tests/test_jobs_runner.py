@@ -301,16 +301,6 @@ async def test_a_job_that_this_version_cannot_read_is_kept_and_in_nobodys_way(
         assert database.execute("select count(*) from jobs").fetchone() == (2,)
 
 
-async def test_a_cancelled_search_for_modules_does_not_hold_up_the_next_one(here: Bench) -> None:
-    maps = np.random.default_rng(0).random((24, 16, 16))
-    long = replace(here.modules(maps, 5), seeds=tuple(range(100_000)))
-    job = await here.runner.create(long, model="m")
-    await here.runner.cancel(job.id)
-    assert (await here.done(job)).state is JobState.CANCELLED
-    short = await here.runner.create(here.modules(maps, 2), model="m")
-    assert (await here.done(short)).state is JobState.DONE
-
-
 async def test_a_caller_who_leaves_while_a_job_is_created_leaves_a_job_that_runs(
     here: Bench,
 ) -> None:

@@ -1,10 +1,6 @@
 """A stability job gives what the function gives, tells how far it is, and stops when asked."""
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,30 +17,6 @@ from job_toys import Bench, bench
 CANCEL_LIMIT_S = 2.0
 MAPS = np.random.default_rng(0).random((15, 12, 12))
 METHODS = (Method.NMF, Method.KMEANS)
-
-THREADS = """
-import json, sys
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-import numpy as np
-from threadpoolctl import threadpool_info
-
-from graftscope.server.engine import Cancellation
-from graftscope.server.jobs import ArtifactStore, StabilitySpec
-from graftscope.server.jobs._clustering import run_stability
-from graftscope.server.jobs._thread_pools import OneBlasThread, single_threaded
-
-def tell():
-    print(json.dumps([(each["user_api"], each["num_threads"]) for each in threadpool_info()]))
-
-artifacts = ArtifactStore(Path(sys.argv[1]))
-maps = artifacts.put(np.random.default_rng(0).random((9, 8, 8)))
-spec = StabilitySpec(maps, (2,), ("kmeans",), 1, 0, 3, 75.0)
-with ThreadPoolExecutor(1, initializer=single_threaded) as executor:
-    run_stability(spec, artifacts, executor, Cancellation(), tell, OneBlasThread())
-tell()
-"""
 
 
 @pytest.fixture
@@ -117,22 +89,6 @@ async def test_a_cancelled_job_holds_up_neither_the_next_one_nor_the_end(here: B
     short = await create(here, MAPS)
     assert (await here.done(short)).state is JobState.DONE
     assert (await here.done(job)).state is JobState.CANCELLED
-
-
-def test_a_comparison_uses_one_thread_and_blas_has_its_threads_back_afterwards(
-    tmp_path: Path,
-) -> None:
-    # A process of its own, in which nothing of what is limited is loaded before the first job.
-    found = subprocess.run(
-        [sys.executable, "-c", THREADS, str(tmp_path)],
-        env={**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    inside, after = (dict(json.loads(line)) for line in found.stdout.splitlines())
-    assert inside == {"blas": 1, "openmp": 1}
-    assert after["blas"] == 2
 
 
 async def test_a_job_that_the_server_stopped_starts_anew_with_the_same_result(

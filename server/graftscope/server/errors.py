@@ -27,6 +27,7 @@
     ├── Overloaded                     more than is taken on at a time; says when to ask again
     ├── TooLarge                       more memory than the server may ever use for one request
     ├── TimedOut                       a deadline that had passed, or a stream that stood still
+    ├── WorkerLost                     a process that computed for a job was ended from outside
     └── Cancelled                      the job was cancelled while it ran
 
 Every error has a stable `reason`, which clients get in google.rpc.ErrorInfo.
@@ -206,6 +207,12 @@ class TimedOut(ServerError):
     """A call whose deadline had passed before its turn, or a stream that stood still for long."""
 
     reason = "TIMED_OUT"
+
+
+class WorkerLost(ServerError):
+    """A process that computed for a job was ended from outside: most often, memory ran out."""
+
+    reason = "WORKER_LOST"
 
 
 class Cancelled(ServerError):

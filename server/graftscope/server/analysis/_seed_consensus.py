@@ -3,7 +3,7 @@
 Axes: R runs (one a seed), C channels, K modules. This module must not know generators or reports.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,6 @@ def seed_consensus(
     k: int,
     method: Method = Method.NMF,
     seeds: Sequence[int] = DEFAULT_SEEDS,
-    before_each: Callable[[], None] = lambda: None,
 ) -> SeedConsensus:
     """Groups the same channels under several seeds and compares each run with the first.
 
@@ -60,7 +59,6 @@ def seed_consensus(
         k: Number of modules, from 1 to the number of maps that are not empty.
         method: How channels are grouped.
         seeds: One run each, all different, at least one; from 0 to 2^32 - 1.
-        before_each: Called before each run; what it raises ends the search.
 
     Returns:
         The runs and how well each agrees with the first.
@@ -71,10 +69,7 @@ def seed_consensus(
         NotConvergedError: A run reached its iteration limit.
     """
     require_distinct("seeds", seeds)
-    found = []
-    for seed in seeds:
-        before_each()
-        found.append(find_modules(features, k, method, seed))
+    found = [find_modules(features, k, method, seed) for seed in seeds]
     first = found[0]
     runs = tuple(renumbered(run, match_labels(first.labels, run.labels, k)) for run in found)
     return SeedConsensus(

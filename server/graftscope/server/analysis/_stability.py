@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Protocol, TypeVar
 
@@ -23,7 +24,7 @@ from graftscope.server.analysis._errors import (
 )
 from graftscope.server.analysis._features import Features
 from graftscope.server.analysis._modules import MAX_CLUSTERING_SEED, Method, find_modules
-from graftscope.server.analysis._splits import Split, compare, random_split, smallest_run
+from graftscope.server.analysis._splits import compare, random_split, smallest_run
 
 DEFAULT_KS = tuple(range(2, 11))
 DEFAULT_REPEATS = 20
@@ -104,8 +105,6 @@ def stability(
     repeats: int = DEFAULT_REPEATS,
     seed: int = 0,
     each: Each = map,
-    before_each: Callable[[], None] = lambda: None,
-    after_each: Callable[[], None] = lambda: None,
 ) -> Stability:
     """Compares runs on overlapping thirds of the channels, for several numbers of modules.
 
@@ -120,8 +119,6 @@ def stability(
         seed: Of partitions and methods, from 0 to 2^32 - 1.
         each: Makes comparisons (a method, a number, a partition) one after the other, or side by
             side.
-        before_each: Called before each comparison; what it raises ends the search.
-        after_each: Called after each comparison.
 
     Returns:
         Consistencies, cosines, chance, and a number of modules for each method.
@@ -134,15 +131,9 @@ def stability(
     features = features.without_empty()
     channels = len(features.binary.matrix)
     chosen = _allowed_ks(ks, channels)
-    splits = [random_split(channels, seed, r, _PERMUTATIONS) for r in range(repeats)]
-
-    def cell(of: tuple[Method, int, Split]) -> tuple[float, float, float]:
-        before_each()
-        found = _repeat(features, *of)
-        after_each()
-        return found
-
-    cells = list(each(cell, product(methods, chosen, splits)))
+    # What can be sent elsewhere: a function's name, what all cells share, and a cell's own numbers.
+    compared = partial(_compared, features, seed)
+    cells = list(each(compared, product(methods, chosen, range(repeats))))
     table = np.array(cells).reshape(len(methods), len(chosen), repeats, 3)
     consistency, cosine, chance = (table[..., i] for i in range(3))
     return Stability(
@@ -208,7 +199,12 @@ def suggest_k(
     return SuggestedK(method, int(ks[best]), level, by_chance, stderr, rivals, reason)
 
 
-def _repeat(features: Features, method: Method, k: int, split: Split) -> tuple[float, float, float]:
+def _compared(
+    features: Features, seed: int, cell: tuple[Method, int, int]
+) -> tuple[float, float, float]:
+    """Consistency, cosine and chance of a method and a number of modules in one partition."""
+    method, k, repeat = cell
+    split = random_split(len(features.binary.matrix), seed, repeat, _PERMUTATIONS)
     try:
         first = find_modules(features.of(split.first), k, method, split.seeds[0])
         second = find_modules(features.of(split.second), k, method, split.seeds[1])

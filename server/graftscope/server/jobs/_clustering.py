@@ -3,10 +3,10 @@
 It must not know databases, watchers or gRPC.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager
 from dataclasses import asdict
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,22 +20,30 @@ from graftscope.server.analysis import (
     stability,
     without_impure,
 )
-from graftscope.server.engine import Cancellation
 from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._job import Json, Result
 from graftscope.server.jobs._specification import ModulesSpec, StabilitySpec
+from graftscope.server.workers import Run
+
+_Item = TypeVar("_Item")
+_Value = TypeVar("_Value")
 
 
-def run_modules(spec: ModulesSpec, artifacts: ArtifactStore, cancellation: Cancellation) -> Result:
+def run_modules(spec: ModulesSpec, artifacts: ArtifactStore, run: Run) -> Result:
     """Finds the modules under the first seed, and how far they depend on it.
+
+    Args:
+        spec: what to find.
+        artifacts: where arrays are.
+        run: makes the calls that take long, where a cancel ends them.
 
     Raises:
         AnalysisError: the maps or K are not allowed, or the method did not converge.
         Corrupt: the stored maps are damaged.
-        Cancelled: the job was cancelled; seen between two seeds.
+        Cancelled: the job was cancelled.
     """
-    features, method = _features(spec, artifacts), Method(spec.method)
-    consensus = seed_consensus(features, spec.k, method, spec.seeds, cancellation.check)
+    features, method = _features(spec, artifacts, run), Method(spec.method)
+    consensus = run(seed_consensus, features, spec.k, method, spec.seeds)
     first = consensus.runs[0]
     runs = [without_impure(run, spec.min_purity) for run in consensus.runs]
     impure = np.count_nonzero(runs[0].labels != first.labels)
@@ -68,36 +76,34 @@ def run_stability(
     spec: StabilitySpec,
     artifacts: ArtifactStore,
     executor: Executor,
-    cancellation: Cancellation,
+    run: Run,
     on_shard: Callable[[], None],
-    one_blas_thread: AbstractContextManager[object],
 ) -> Result:
     """Compares runs on overlapping thirds, methods and numbers of modules side by side.
 
     Args:
         spec: what to compare.
         artifacts: where arrays are.
-        executor: runs pieces of work, in threads that `single_threaded` made.
-        cancellation: what may stop it; seen between two pieces.
+        executor: as many threads as pieces of work go side by side.
+        run: makes the calls that take long, on one thread each, where a cancel ends them.
         on_shard: called after each piece, in any thread.
-        one_blas_thread: keeps BLAS on one thread, since pieces go side by side.
 
     Raises:
         AnalysisError: the maps or a number of modules are not allowed.
         Corrupt: the stored maps are damaged.
         Cancelled: the job was cancelled.
     """
-    with one_blas_thread:
-        found = stability(
-            _features(spec, artifacts),
-            spec.ks,
-            [Method(method) for method in spec.methods],
-            spec.repeats,
-            spec.seed,
-            each=executor.map,
-            before_each=cancellation.check,
-            after_each=on_shard,
-        )
+
+    def each(work: Callable[[_Item], _Value], items: Iterable[_Item], /) -> Iterable[_Value]:
+        def piece(item: _Item) -> _Value:
+            made = run(work, item)
+            on_shard()
+            return made
+
+        return executor.map(piece, items)
+
+    features, methods = _features(spec, artifacts, run), [Method(x) for x in spec.methods]
+    found = stability(features, spec.ks, methods, spec.repeats, spec.seed, each)
     arrays = {
         "k": found.ks,
         "consistency": found.consistency,
@@ -114,10 +120,10 @@ def run_stability(
     )
 
 
-def _features(spec: ModulesSpec | StabilitySpec, artifacts: ArtifactStore) -> Features:
+def _features(spec: ModulesSpec | StabilitySpec, artifacts: ArtifactStore, run: Run) -> Features:
     maps = artifacts.get(spec.maps, "maps")
     products = None if spec.products is None else artifacts.get(spec.products, "products")
-    return features_of(maps, spec.window, spec.percentile, products)
+    return run(features_of, maps, spec.window, spec.percentile, products)
 
 
 def _to_json(suggested: SuggestedK) -> Json:

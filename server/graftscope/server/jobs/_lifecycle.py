@@ -244,15 +244,15 @@ class Lifecycle:
                 return await self._influence(live, spec)
 
     async def _find_modules(self, live: Live, spec: ModulesSpec) -> Result:
-        arguments = (spec, self._artifacts, live.cancellation)
-        return await self._in(self._threads.modules, live, run_modules, *arguments)
+        run = self._threads.processes.of(live.cancellation)
+        return await self._in(self._threads.modules, live, run_modules, spec, self._artifacts, run)
 
     async def _stability(self, live: Live, spec: StabilitySpec) -> Result:
         threads, counter = self._threads, Counter(_from_start(live), asyncio.get_running_loop())
-        arguments = (spec, self._artifacts, threads.cells, live.cancellation, counter.one_more)
-        return await self._in(
-            threads.comparisons, live, run_stability, *arguments, threads.one_blas_thread
-        )
+        # Pieces go side by side, so each has one thread: they would collide.
+        run = threads.processes.of(live.cancellation, single_threaded=True)
+        arguments = (spec, self._artifacts, threads.cells, run, counter.one_more)
+        return await self._in(threads.comparisons, live, run_stability, *arguments)
 
     async def _magnitude(self, live: Live, spec: MagnitudeSpec) -> Result:
         counter = Counter(_from_start(live), asyncio.get_running_loop())
@@ -268,7 +268,8 @@ class Lifecycle:
             return result
 
         generator = self._preparation.resolver.catalogue.by_digest(spec.model)
-        arguments = (spec, generator, self._artifacts, self._threads.modules, live.cancellation)
+        run = self._threads.processes.of(live.cancellation)
+        arguments = (spec, generator, self._artifacts, self._threads.modules, run)
         return await live.unless_cancelled(run_magnitude(*arguments, influence))
 
     async def _influence(self, live: Live, spec: InfluenceSpec) -> Result:
@@ -291,13 +292,10 @@ class Lifecycle:
         return await asyncio.to_thread(finish, work, sums, self._artifacts)
 
     async def _look(self, live: Live, rule: Rule, sums: Sums) -> Sums:
-        """Takes a rule's look in a thread of its own, the same bits whatever goes on beside it."""
-
-        def look() -> Sums:
-            with self._threads.one_blas_thread:
-                return rule.look(sums)
-
-        return await self._in(self._threads.looks, live, look)
+        """Takes a rule's look, the same bits whatever goes on beside it."""
+        # On one thread: the shards that go on beside it have the others.
+        run = self._threads.processes.of(live.cancellation, single_threaded=True)
+        return await self._in(self._threads.looks, live, rule.look, sums, run)
 
     @staticmethod
     async def _in(

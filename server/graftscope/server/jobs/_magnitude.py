@@ -23,10 +23,11 @@ from graftscope.server.analysis import (
     find_modules,
     magnitude_lines,
 )
-from graftscope.server.engine import Cancellation, Generator
+from graftscope.server.engine import Generator
 from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._job import Result
 from graftscope.server.jobs._specification import InfluenceSpec, MagnitudeSpec
+from graftscope.server.workers import Run
 
 MAGNITUDE_ROW_BYTES = 7 * 8
 """Seven columns."""
@@ -65,7 +66,7 @@ async def run_magnitude(
     generator: Generator,
     artifacts: ArtifactStore,
     executor: Executor,
-    cancellation: Cancellation,
+    run: Run,
     influence: RunInfluence,
 ) -> Result:
     """Finds the modules of every layer, measures them, and fits the lines.
@@ -74,8 +75,8 @@ async def run_magnitude(
         spec: what to measure.
         generator: whose layers.
         artifacts: where arrays are.
-        executor: finds modules in a thread.
-        cancellation: what may stop that.
+        executor: a thread that waits while modules are found.
+        run: makes the calls that take long, where a cancel ends them.
         influence: runs an influence job to its end.
 
     Raises:
@@ -88,7 +89,7 @@ async def run_magnitude(
     for name in spec.layers:
         channels = generator.layer(name).channels
         found = await influence(channels_spec(spec, name, channels))
-        rows = await loop.run_in_executor(executor, find_rows, spec, found, artifacts, cancellation)
+        rows = await loop.run_in_executor(executor, find_rows, spec, found, artifacts, run)
         result = await influence(modules_spec(spec, name, channels, rows))
         measured.append(await asyncio.to_thread(_measured, rows, result, artifacts))
     return await asyncio.to_thread(finish_magnitude, spec, generator, measured, artifacts)
@@ -106,24 +107,28 @@ def modules_spec(spec: MagnitudeSpec, layer: str, channels: int, rows: list[Row]
     return _needed(spec, layer, channels, sets, finds=False)
 
 
-def find_rows(
-    spec: MagnitudeSpec, found: Result, artifacts: ArtifactStore, cancellation: Cancellation
-) -> list[Row]:
+def find_rows(spec: MagnitudeSpec, found: Result, artifacts: ArtifactStore, run: Run) -> list[Row]:
     """Divides a layer into modules, for every number of them; empty modules are left out.
+
+    Args:
+        spec: how.
+        found: the influence of its channels.
+        artifacts: where arrays are.
+        run: makes the calls that take long, where a cancel ends them.
 
     Raises:
         AnalysisError: a number of modules is not allowed, or the method did not settle.
         Corrupt: the stored maps are damaged.
-        Cancelled: the job was cancelled; seen between two numbers.
+        Cancelled: the job was cancelled.
     """
     arrays = {name: artifacts.get(ref, name) for name, ref in found.arrays.items()}
     products = arrays.get("products")
-    features = features_of(arrays["maps"], spec.window, spec.percentile, products)
+    features = run(features_of, arrays["maps"], spec.window, spec.percentile, products)
     kept = len(features.binary.nonempty)
     rows: list[Row] = []
     for k in spec.ks or _default_ks(kept, str(found.scalars["layer"])):
-        cancellation.check()
-        rows += _rows_of(find_modules(features, k, Method(spec.method), spec.method_seed))
+        modules = run(find_modules, features, k, Method(spec.method), spec.method_seed)
+        rows += _rows_of(modules)
     return rows
 
 

@@ -25,6 +25,7 @@ from graftscope.server.analysis import (
 )
 from graftscope.server.jobs._checkpoints import Looks, Sums
 from graftscope.server.jobs._specification import InfluenceSpec, RelativeErrorSpec, StableLabelsSpec
+from graftscope.server.workers import Run, directly
 
 LEAST_PAIRS = 64
 """No rule looks at fewer: standard errors and labels of few pairs mislead."""
@@ -62,8 +63,13 @@ class Rule(Protocol):
     def is_look(self, sums: Sums) -> bool:
         """Whether `look` has something to add here."""
 
-    def look(self, sums: Sums) -> Sums:
-        """The sums with what the rule remembers of them; takes a while."""
+    def look(self, sums: Sums, run: Run = directly) -> Sums:
+        """The sums with what the rule remembers of them; takes a while.
+
+        Args:
+            sums: over the first shards.
+            run: makes the calls that take long, where a cancel ends them.
+        """
 
     def holds(self, sums: Sums) -> bool:
         """Whether the job may stop."""
@@ -109,7 +115,7 @@ class ErrorRule:
         """As `Rule`: it remembers nothing."""
         return False
 
-    def look(self, sums: Sums) -> Sums:
+    def look(self, sums: Sums, run: Run = directly) -> Sums:
         """As `Rule`."""
         return sums
 
@@ -148,14 +154,14 @@ class LabelRule:
         at_end = sums.pairs == self.max_pairs
         return sums.pairs >= LEAST_PAIRS and (at_end or is_scheduled(sums.shards))
 
-    def look(self, sums: Sums) -> Sums:
+    def look(self, sums: Sums, run: Run = directly) -> Sums:
         """As `Rule`: the labels of modules as they are now."""
         maps, products = sums.moments.mean, sums.products
         found = np.full(len(maps), NO_MODULE, dtype=np.int64)
         for layer in self.layers:
             rows = slice(layer.start, layer.stop)
             of = None if products is None else products[rows, rows] / sums.pairs
-            found[rows] = self._labels(maps[rows], of)
+            found[rows] = self._labels(maps[rows], of, run)
         looks = sums.looks or Looks.none(len(maps))
         return replace(sums, looks=looks.and_then(sums.pairs, found))
 
@@ -177,13 +183,13 @@ class LabelRule:
         return Verdict(self.holds(sums), relative_error(sums.individual), agreement)
 
     def _labels(
-        self, maps: NDArray[np.float64], products: NDArray[np.float64] | None
+        self, maps: NDArray[np.float64], products: NDArray[np.float64] | None, run: Run
     ) -> NDArray[np.int64]:
         """(C,) labels; all are -1 where no such modules can be found yet, which is no agreement."""
         spec = self.labels
-        features = features_of(maps, spec.window, spec.percentile, products)
+        features = run(features_of, maps, spec.window, spec.percentile, products)
         try:
-            return find_modules(features, spec.k, Method(spec.method), spec.seed).labels
+            return run(find_modules, features, spec.k, Method(spec.method), spec.seed).labels
         except (KTooLargeError, NotConvergedError):
             return np.full(len(maps), NO_MODULE, dtype=np.int64)
 

@@ -45,6 +45,7 @@ _STATUSES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.TimedOut: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.WorkerLost: grpc.StatusCode.ABORTED,
     errors.Cancelled: grpc.StatusCode.CANCELLED,
 }
 

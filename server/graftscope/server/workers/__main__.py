@@ -1,0 +1,115 @@
+"""A process that does what it is sent, one thing after the other, until its pipe is closed."""
+
+import os
+import pickle
+import select
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import BinaryIO, cast
+
+from graftscope.server.workers._frames import read_frame, write_frame
+from graftscope.server.workers._messages import WARM, Reply, Request
+
+
+def main() -> None:
+    """Serves the process that started this one."""
+    # A terminal, or a supervisor that signals a whole group, means the server: it ends this process
+    # in its own time.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if number := getattr(signal, name, None):
+            signal.signal(number, signal.SIG_IGN)
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    # What a library prints must not end up among the replies.
+    os.dup2(2, 1)
+    if WARM in sys.argv:
+        _import_slow_ones()
+    work: Callable[..., object] = _nothing
+    while True:
+        try:
+            request = cast(Request, read_frame(requests))
+        except EOFError:
+            return
+        work = request.work or work
+        with _ended_with_the_pipe(requests):
+            reply = _reply(work, request)
+        del request
+        _send(replies, reply)
+
+
+def _import_slow_ones() -> None:
+    """What most work imports first; threads can be limited only of what is loaded."""
+    import sklearn.cluster
+    import sklearn.decomposition  # noqa: F401
+
+
+def _nothing() -> None:
+    """What is done before there was any work."""
+
+
+def _reply(work: Callable[..., object], request: Request) -> Reply:
+    try:
+        with _one_thread() if request.single_threaded else nullcontext():
+            return Reply(work(*request.arguments), None, _peak_bytes())
+    except Exception as error:
+        return Reply(None, error, _peak_bytes())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    from threadpoolctl import threadpool_limits
+
+    _import_slow_ones()
+    with threadpool_limits(1):
+        yield
+
+
+def _send(replies: BinaryIO, reply: Reply) -> None:
+    if reply.error is not None:
+        try:
+            pickle.loads(pickle.dumps(reply.error))
+        except Exception:
+            # An error of a kind that does not travel is told by its kind and its text.
+            told = RuntimeError(f"{type(reply.error).__name__}: {reply.error}")
+            reply = Reply(None, told, reply.peak_bytes)
+    write_frame(replies, reply)
+
+
+@contextmanager
+def _ended_with_the_pipe(requests: BinaryIO) -> Iterator[None]:
+    """Has the kernel end this process where its server dies, whatever it computes meanwhile.
+
+    Nothing is sent while it works, so that the pipe's signal means its end. A thread that waits
+    for that end would not run: some of the work never lets go of the interpreter's lock.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: it ends when its work does.
+        yield
+        return
+    flags = fcntl.fcntl(requests, fcntl.F_GETFL)
+    with suppress(OSError):
+        fcntl.fcntl(requests, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(requests, fcntl.F_SETFL, flags | os.O_ASYNC)
+    if select.select([requests], [], [], 0)[0]:
+        sys.exit()  # It died before.
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.fcntl(requests, fcntl.F_SETFL, flags)
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process ever had; 0 where that is not told."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""What a process is sent, and what it answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+WARM = "warm"
+"""Argument of a process that imports what is slow to import before it is sent anything."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call.
+
+    Attributes:
+        work: what is called, by its module and name; None for the same as before.
+        arguments: what it is called with.
+        single_threaded: whether BLAS and OpenMP use one thread, so that many go side by side.
+    """
+
+    work: Callable[..., object] | None
+    arguments: tuple[object, ...]
+    single_threaded: bool
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came of it.
+
+    Attributes:
+        value: what the call returned.
+        error: what it raised.
+        peak_bytes: the most memory that the process ever had.
+    """
+
+    value: object
+    error: Exception | None
+    peak_bytes: int

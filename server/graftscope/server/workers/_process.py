@@ -1,0 +1,111 @@
+"""One process, seen from the server: started, called, killed."""
+
+import io
+import os
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable
+from typing import BinaryIO, cast
+
+from graftscope.server.errors import WorkerLost
+from graftscope.server.workers._frames import read_frame, write_frame
+from graftscope.server.workers._messages import WARM, Reply, Request
+
+_MODULE = "graftscope.server.workers"
+
+
+_ALL: "weakref.WeakSet[Process]" = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    """In a fork: they are the parent's, and end with it only where no pipe of theirs stays open."""
+    for process in tuple(_ALL):
+        process.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+class Process:
+    """A process that makes one call at a time.
+
+    It is no fork, which is dangerous beside gRPC's threads, and imports nothing of the user's
+    program, inside which an embedded server runs.
+
+    Args:
+        warm: whether it imports at once what is slow to import.
+    """
+
+    def __init__(self, *, warm: bool = False) -> None:
+        # -P: what lies in the folder that the server was started in is no module of the work's.
+        command = [sys.executable, "-P", "-m", _MODULE, *((WARM,) if warm else ())]
+        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": paths},
+            # A terminal's signals are for the server.
+            start_new_session=True,
+        )
+        _ALL.add(self)
+        # Weakly, since a work may hold large arrays.
+        self._work: weakref.ref[Callable[..., object]] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is gone."""
+        return self._process.poll() is not None
+
+    def call(
+        self, work: Callable[..., object], arguments: tuple[object, ...], single_threaded: bool
+    ) -> Reply:
+        """Makes a call; blocks.
+
+        Raises:
+            WorkerLost: the process has ended.
+        """
+        known = self._work is not None and work is self._work()
+        request = Request(None if known else work, arguments, single_threaded)
+        try:
+            write_frame(cast(BinaryIO, self._process.stdin), request)
+            self._work = weakref.ref(work)
+            return cast(Reply, read_frame(cast(BinaryIO, self._process.stdout)))
+        except (OSError, EOFError) as error:
+            raise WorkerLost(
+                f"the process that computed this {_how(self._process.wait())} while it ran; the "
+                "server goes on, and the same request tries again"
+            ) from error
+
+    def kill(self) -> None:
+        """Ends it at once; from any thread."""
+        self._process.kill()
+
+    def forget(self) -> None:
+        """Closes its pipes here, where a fork has a copy of them."""
+        self._process.returncode = 0  # It is nobody's child here.
+        for file in (self._process.stdin, self._process.stdout):
+            cast(io.BufferedWriter, file).raw.close()
+
+    def close(self) -> None:
+        """Ends it and frees what it holds here."""
+        self._process.kill()
+        self._process.wait()
+        for file in (self._process.stdin, self._process.stdout):
+            try:
+                cast(BinaryIO, file).close()
+            except (OSError, ValueError):
+                continue  # What was not sent yet is lost with it; in a fork, it is closed already.
+
+
+def _how(status: int) -> str:
+    if status == -9:
+        return "was killed (signal 9), as Linux does where memory runs out,"
+    return f"was ended by signal {-status}" if status < 0 else f"ended (exit status {status})"
