@@ -14,11 +14,13 @@ from typing import TypeVar
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
+from graftscope.server.engine import MemoryBudget
 from graftscope.server.errors import (
     Cancelled,
     KeepsCrashing,
     NotFound,
     NotReady,
+    Overloaded,
     ServerStopping,
     StoreUnavailable,
 )
@@ -90,6 +92,11 @@ class JobRunner:
         self._watching_peers: asyncio.Task[None] | None = None
 
     @property
+    def memory(self) -> MemoryBudget:
+        """What calls and jobs may take together."""
+        return self._settings.memory
+
+    @property
     def artifacts(self) -> ArtifactStore:
         """Where arrays are kept."""
         return self._preparation.resolver.artifacts
@@ -148,6 +155,8 @@ class JobRunner:
 
         Raises:
             Conflict: the request_id was used for another specification.
+            TooLarge: it would take more memory than there is.
+            Overloaded: there is no memory now to plan it.
             ServerStopping: the server stops.
         """
         # A caller who leaves in between must not leave a job that is stored and never launched.
@@ -296,6 +305,14 @@ class JobRunner:
             if answer is not None:
                 return answer
 
+    async def _create_patiently(self, call: _Call) -> Job:
+        """The same for a job of the server's own, which nobody would ask for again."""
+        while True:
+            try:
+                return await self._create(call)
+            except Overloaded as error:
+                await asyncio.sleep(error.retry_after_s or 1.0)
+
     async def _answer(self, found: Job) -> Job | None:
         """A job that is there, as it stands; None where it came to nothing meanwhile."""
         live = self._live.get(found.id)
@@ -327,7 +344,8 @@ class JobRunner:
         """
         # Goes on by itself if this is cancelled: no job must be stored and never launched.
         job = live.snapshot.job
-        creating = self._spawn(self._create(_Call(spec, job.model, None, job.owner, job.shared)))
+        call = _Call(spec, job.model, None, job.owner, job.shared)
+        creating = self._spawn(self._create_patiently(call))
         try:
             job = await asyncio.shield(creating)
             async for snapshot in self.watch(job.id):
@@ -420,9 +438,11 @@ class JobRunner:
         loop = asyncio.get_running_loop()
         try:
             self._preparation.cancellation.check()
-            job, sums = await loop.run_in_executor(
-                self._planning, self._preparation.prepare, call.spec, call.model, call.owner
-            )
+            self.memory.check(self._preparation.need(call.spec))
+            async with self.memory.held_in_call(self._preparation.planning_need(call.spec)):
+                job, sums = await loop.run_in_executor(
+                    self._planning, self._preparation.prepare, call.spec, call.model, call.owner
+                )
             return replace(job, shared=call.shared, server=self._server, fence=1), sums
         except Cancelled as error:
             raise ServerStopping("the server stops; ask again when it is back") from error
