@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.server.blobs import FolderBlobs
 from graftscope.server.engine import (
     ARITHMETIC_VERSION,
     SHARD_PAIRS,
@@ -39,6 +40,7 @@ from graftscope.server.jobs import (
     ModulesSpec,
     OriginalsSpec,
     Resolver,
+    Retention,
     Snapshot,
     StabilitySpec,
     check_readable,
@@ -136,9 +138,18 @@ class Bench:
 
     runner: JobRunner
     store: JobStore
-    checkpoints: Path
+    state: Path
     generator: Generator
     gate: Gate
+
+    @property
+    def checkpoints(self) -> Path:
+        """Their folder."""
+        return self.state / "checkpoints"
+
+    def file(self, ref: ArrayRef) -> Path:
+        """Where an array lies."""
+        return self.state / "artifacts" / ref.sha256
 
     @property
     def artifacts(self) -> ArtifactStore:
@@ -230,6 +241,7 @@ async def bench(
     workers: int = 2,
     resume: bool = True,
     keep_s: float = DAY_S,
+    retention: Retention | None = None,
     checkpoint_every_s: float = 5.0,
     store_type: type[JobStore] = JobStore,
     offers: Sequence[Backend] | None = None,
@@ -238,14 +250,15 @@ async def bench(
     state.mkdir(exist_ok=True)
     gate = Gate()
     catalogue = Catalogue(open_bundles([bundle]), SessionPool(Device.CPU, 16, offers=offers))
-    resolver = GatedResolver(catalogue, ArtifactStore(state / "artifacts"), gate)
+    resolver = GatedResolver(catalogue, ArtifactStore(FolderBlobs(state / "artifacts")), gate)
     checkpoints = state / "checkpoints"
-    settings = JobSettings(workers, keep_s, describe_failure, checkpoint_every_s)
+    kept = retention or Retention(keep_s)
+    settings = JobSettings(workers, kept, describe_failure, checkpoint_every_s)
     with closing(store_type(f"sqlite:///{state / 'jobs.db'}", check_readable)) as store:
-        runner = JobRunner(store, CheckpointFolder(checkpoints), resolver, settings)
+        runner = JobRunner(store, CheckpointFolder(FolderBlobs(checkpoints)), resolver, settings)
         await runner.start(resume=resume)
         (generator,) = catalogue.generators.values()
-        here = Bench(runner, store, checkpoints, generator, gate)
+        here = Bench(runner, store, state, generator, gate)
         try:
             yield here
         finally:

@@ -25,7 +25,7 @@ async def _run(bundle: Path, state: Path, shards: int, rule: list[str]) -> None:
         job = await here.create(**_rule(rule))
         async for snapshot in here.runner.watch(job.id):
             kept = snapshot.job.checkpoint
-            if kept is not None and kept.file == f"{job.id}-{job.fence}-{shards}.npz":
+            if kept is not None and kept.file.startswith(f"{job.id}-{job.fence}-{shards}-"):
                 sys.stdout.write(f"{job.id}\n")
                 sys.stdout.flush()
 

@@ -1,6 +1,7 @@
 """Artifacts are whole or absent, stored once, checked when read, and kept while they are needed."""
 
 import hashlib
+import math
 import os
 import time
 from pathlib import Path
@@ -9,15 +10,27 @@ import numpy as np
 import pytest
 
 from graftscope.codec import DATATYPES, encode
-from graftscope.server.errors import Corrupt, InvalidInput, NotFound
+from graftscope.server.blobs import FolderBlobs
+from graftscope.server.errors import Damaged, InvalidInput, NotFound
 from graftscope.server.jobs import ArrayRef, ArtifactStore, decode_array
 
 ARRAY = np.arange(12, dtype=np.float64).reshape(3, 4)
 
+LARGE = np.random.default_rng(0).bytes(2**20 + 7)
+"""More than one block."""
+
+
+def flip(path: Path, at: int) -> None:
+    """Changes one bit of a byte, in place."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    with path.open("r+b") as file:
+        file.write(data)
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore(tmp_path / "artifacts")
+    return ArtifactStore(FolderBlobs(tmp_path / "artifacts"))
 
 
 @pytest.fixture
@@ -61,12 +74,70 @@ def test_the_same_bytes_are_stored_once(store: ArtifactStore, folder: Path) -> N
     assert len(list(folder.iterdir())) == 1
 
 
-def test_a_file_that_was_damaged_is_named(store: ArtifactStore) -> None:
+def test_a_file_that_was_damaged_is_named_and_set_aside(store: ArtifactStore, folder: Path) -> None:
     ref = store.put(ARRAY)
-    path = store.path(ref.sha256)
-    path.write_bytes(bytes(96))
-    with pytest.raises(Corrupt, match=f"{ref.sha256} is damaged on disk"):
+    (folder / ref.sha256).write_bytes(bytes(96))
+    with pytest.raises(Damaged, match=f"{ref.sha256} is damaged on disk"):
         store.get(ref)
+    # It is out of the way, and what is sent again is whole.
+    assert [path.name for path in folder.iterdir()] == [f"damaged-{ref.sha256}"]
+    with pytest.raises(NotFound):
+        store.get(ref)
+    np.testing.assert_array_equal(store.get(store.put(ARRAY)), ARRAY)
+
+
+def test_an_artifact_is_checked_as_a_whole_when_it_is_first_read_and_after_a_change(
+    store: ArtifactStore, folder: Path
+) -> None:
+    path = folder / store.put_bytes(LARGE)
+    with store.open(path.name) as reader:
+        assert (reader.size, reader.read(0, 9)) == (len(LARGE), LARGE[:9])
+    flip(path, -1)
+    # Not a byte of it is given, though the damage is at its end.
+    with pytest.raises(Damaged), store.open(path.name):
+        pass
+    assert not store.has(path.name)
+
+
+def test_bytes_that_change_while_they_are_read_are_not_given(
+    store: ArtifactStore, folder: Path
+) -> None:
+    path = folder / store.put_bytes(LARGE)
+    with store.open(path.name) as reader:
+        assert reader.read(3, 2**20) == LARGE[3 : 3 + 2**20]
+        stat = path.stat()
+        flip(path, -1)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert reader.read(0, 2**20) == LARGE[: 2**20]
+        with pytest.raises(Damaged):
+            reader.read(2**20, 2**20)
+    assert [each.name for each in folder.iterdir()] == [f"damaged-{path.name}"]
+
+
+def test_a_reader_reads_what_it_has_opened_to_the_end(store: ArtifactStore, folder: Path) -> None:
+    sha256 = store.put_bytes(LARGE)
+    with store.open(sha256) as reader:
+        store.remove(sha256, math.inf)
+        assert store.has(sha256)
+        assert reader.read(0, len(LARGE)) == LARGE
+    assert list(folder.iterdir()) == []
+
+
+def test_what_was_sent_again_since_a_job_ended_is_not_removed_with_it(
+    store: ArtifactStore,
+) -> None:
+    sha256 = store.put_bytes(LARGE)
+    store.remove(sha256, written_until_s=time.time() - 60.0)
+    assert store.has(sha256)
+
+
+def test_what_a_request_has_just_named_is_removed_later(store: ArtifactStore) -> None:
+    ref = store.put(ARRAY)
+    store.check(ref, "maps")
+    store.remove(ref.sha256, math.inf)
+    (info,) = store.list()
+    assert not store.remove_unless_used(info)
+    assert store.has(ref.sha256)
 
 
 def test_a_writer_that_breaks_leaves_nothing(store: ArtifactStore, folder: Path) -> None:
@@ -92,7 +163,7 @@ def test_what_is_no_sha256_is_refused_before_any_file_is_opened(
     store: ArtifactStore, name: str
 ) -> None:
     with pytest.raises(InvalidInput, match="64 lowercase hexadecimal digits are needed") as caught:
-        store.path(name, "maps")
+        store.size(name, "maps")
     assert caught.value.field == "maps"
 
 
@@ -121,15 +192,3 @@ def test_a_layout_that_does_not_fit_is_refused(
         store.check(ref, "maps")
     with pytest.raises(InvalidInput, match=complaint):
         decode_array(ARRAY.tobytes(), datatype, shape, "maps")
-
-
-def test_a_sweep_removes_what_is_old_and_needed_by_nobody(
-    store: ArtifactStore, folder: Path
-) -> None:
-    needed, old, young = (store.put(ARRAY + i).sha256 for i in range(3))
-    (folder / "incoming-left-by-a-crash").write_bytes(b"half of it")
-    past = time.time() - 100.0
-    for name in (needed, old, "incoming-left-by-a-crash"):
-        os.utime(folder / name, (past, past))
-    assert store.sweep({needed}, older_than_s=50.0) == 2
-    assert {path.name for path in folder.iterdir()} == {needed, young}

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from graftscope.server.analysis import MapMoments
+from graftscope.server.blobs import FolderBlobs
 from graftscope.server.errors import Corrupt
 from graftscope.server.jobs import (
     CheckpointFolder,
     Sums,
 )
 from graftscope.server.jobs._checkpoints import Looks
-from graftscope.server.jobs._job import Checkpoint
+from graftscope.server.jobs._job import Checkpoint, Estimate, Job
 
 RANDOM = np.random.default_rng(0)
 SUMS = Sums(
@@ -29,10 +30,17 @@ WITH_LOOKS = replace(
 )
 WITHOUT_LOOKS_YET = replace(SUMS, looks=Looks.none(4))
 
+JOB = Job("a", "influence", "{}", "0" * 64, "toy", {}, Estimate(0.0, 0, 0), 9)
+
+
+def some(sums: Sums | None) -> Sums:
+    assert sums is not None
+    return sums
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> CheckpointFolder:
-    return CheckpointFolder(tmp_path / "checkpoints")
+    return CheckpointFolder(FolderBlobs(tmp_path / "checkpoints"))
 
 
 def bits(sums: Sums) -> list[object]:
@@ -64,11 +72,21 @@ def test_a_checkpoint_from_before_there_were_products_is_read(
     assert bits(folder.load(Checkpoint(path.name, sha256))) == bits(SUMS)
 
 
-def test_a_checkpoint_is_named_by_its_job_and_shards(
+def test_a_checkpoint_is_named_by_its_job_attempt_shards_and_bytes(
     folder: CheckpointFolder, tmp_path: Path
 ) -> None:
-    assert folder.save("job", SUMS).file == "job-3.npz"
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["job-3.npz"]
+    checkpoint = folder.save("job", SUMS, fence=2)
+    assert checkpoint.file == f"job-2-3-{checkpoint.sha256[:16]}.npz"
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [checkpoint.file]
+
+
+def test_a_checkpoint_that_is_written_again_leaves_the_first_as_it_is(
+    folder: CheckpointFolder,
+) -> None:
+    other = replace(SUMS, products=np.zeros((4, 4)))
+    first, second = folder.save("job", SUMS), folder.save("job", other)
+    assert bits(folder.load(first)) == bits(SUMS)
+    assert bits(folder.load(second)) == bits(other)
 
 
 @pytest.mark.parametrize("damage", ["missing", "shorter", "changed"])
@@ -81,7 +99,7 @@ def test_damage_is_noticed(folder: CheckpointFolder, tmp_path: Path, damage: str
         path.unlink()
     else:
         path.write_bytes(data if damage == "changed" else data[:-1])
-    with pytest.raises(Corrupt, match=r"job-3\.npz is missing or damaged"):
+    with pytest.raises(Corrupt, match=rf"{checkpoint.file} is (missing|damaged)"):
         folder.load(checkpoint)
 
 
@@ -95,10 +113,30 @@ def test_removing_takes_one_checkpoint_and_does_not_mind_its_absence(
     assert bits(folder.load(second)) == bits(SUMS)
 
 
-def test_a_sweep_removes_files_that_no_job_names(folder: CheckpointFolder, tmp_path: Path) -> None:
-    kept, orphan = folder.save("a", SUMS), folder.save("b", SUMS)
-    (tmp_path / "checkpoints" / ".c-1.npz").write_bytes(b"half of it")
-    assert folder.sweep({kept.file}) == 2
-    assert bits(folder.load(kept)) == bits(SUMS)
-    with pytest.raises(Corrupt):
-        folder.load(orphan)
+def test_a_job_goes_on_from_the_checkpoint_before_where_the_last_is_damaged(
+    folder: CheckpointFolder, tmp_path: Path
+) -> None:
+    before, last = folder.save("a", SUMS), folder.save("a", WITH_PRODUCTS)
+    job = replace(JOB, checkpoint=last, checkpoint_before=before)
+    assert bits(some(folder.newest(job))) == bits(WITH_PRODUCTS)
+    path = tmp_path / "checkpoints" / last.file
+    path.write_bytes(path.read_bytes()[:-1])
+    assert bits(some(folder.newest(job))) == bits(SUMS)
+    # It is set aside, for whoever wants to know why.
+    assert not folder.has(last)
+    assert (path.parent / f"damaged-{last.file}").exists()
+    folder.remove(before)
+    assert folder.newest(job) is None
+
+
+def test_of_a_job_only_what_it_names_is_kept_and_what_a_later_attempt_wrote(
+    folder: CheckpointFolder, tmp_path: Path
+) -> None:
+    last, before = folder.save("a", SUMS, fence=1), folder.save("a", WITH_PRODUCTS, fence=1)
+    folder.save("a", WITH_LOOKS, fence=1)
+    folder.save("a", WITHOUT_LOOKS_YET)
+    (tmp_path / "checkpoints" / "a-7.npz").write_bytes(b"of an earlier version")
+    later, other = folder.save("a", SUMS, fence=2), folder.save("b", SUMS)
+    folder.keep_only(replace(JOB, fence=1, checkpoint=last, checkpoint_before=before))
+    kept = {checkpoint.file for checkpoint in (last, before, later, other)}
+    assert {info.name for info in folder.list()} == kept

@@ -79,7 +79,7 @@ async def test_products_are_a_job_of_their_own_and_known_size(
         job = await here.done(await here.create(products=True))
         assert job.id != plain.id
         assert "products" not in refs_of(plain)
-        size = sum(here.artifacts.path(x.sha256).stat().st_size for x in refs_of(job).values())
+        size = sum(here.artifacts.size(x.sha256) for x in refs_of(job).values())
         assert job.estimate.result_bytes == size
         assert job.plan["batch"] == 1
 

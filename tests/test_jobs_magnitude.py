@@ -277,7 +277,7 @@ async def test_the_failure_of_a_needed_influence_is_its_own(here: Bench) -> None
     originals = given_latents(here)
     job = await create(here, originals=originals)
     _, needed = await influences(here, least=2)
-    here.artifacts.path(originals.arrays["latents1/z"].sha256).unlink()
+    here.file(originals.arrays["latents1/z"]).unlink()
     here.gate.open()
     failed, why = await here.done(job), await here.done(needed)
     assert failed.state is why.state is JobState.FAILED

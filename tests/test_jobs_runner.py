@@ -18,7 +18,7 @@ import pytest
 
 from graftscope.server.engine import SHARD_PAIRS
 from graftscope.server.errors import Conflict, NotFound, NotReady, ServerStopping, StoreUnavailable
-from graftscope.server.jobs import ArrayRef, Job, JobState, JobStore
+from graftscope.server.jobs import ArrayRef, Job, JobState, JobStore, ModulesSpec, Retention
 from job_toys import PAIRS, SHARDS, TIMEOUT_S, Bench, bench, refs_of
 
 CANCEL_LIMIT_S = 2.0
@@ -43,6 +43,14 @@ def uninterrupted(
             return refs_of(await whole.done(await whole.create()))
 
     return asyncio.run(run())
+
+
+def stored_job(state: Path, job_id: str) -> Job:
+    """A job as it is kept."""
+    with closing(JobStore(f"sqlite:///{state / 'jobs.db'}")) as store:
+        job = store.get(job_id)
+    assert job is not None
+    return job
 
 
 async def files(here: Bench) -> list[str]:
@@ -161,8 +169,8 @@ async def test_a_job_that_is_taken_up_with_a_damaged_checkpoint_starts_anew(
         before.gate.close_after(2)
         job = await before.create()
         await before.reached(job, 2)
-    (checkpoint,) = (tmp_path / "checkpoints").iterdir()
-    checkpoint.unlink()
+    for checkpoint in (tmp_path / "checkpoints").iterdir():
+        checkpoint.unlink()
     async with bench(toy_vae_bundle, tmp_path) as after:
         assert refs_of(await after.done(job)) == uninterrupted
 
@@ -242,7 +250,7 @@ async def test_a_result_whose_arrays_are_gone_or_damaged_is_computed_again(
     spec = here.influence()
     job = await here.runner.create(spec, model="m", request_id="mine")
     refs = refs_of(await here.done(job))
-    damage(here.artifacts.path(refs["stderr"].sha256))
+    damage(here.file(refs["stderr"]))
     again = await here.runner.create(spec, model="m", request_id="mine")
     assert again.id != job.id
     assert refs_of(await here.done(again)) == uninterrupted
@@ -427,7 +435,7 @@ async def test_a_plan_starts_nothing_and_leaves_nothing(here: Bench) -> None:
 
 async def test_the_estimated_size_is_that_of_the_result(here: Bench) -> None:
     job = await here.done(await here.create())
-    size = sum(here.artifacts.path(x.sha256).stat().st_size for x in refs_of(job).values())
+    size = sum(here.artifacts.size(x.sha256) for x in refs_of(job).values())
     assert job.estimate.result_bytes == size
 
 
@@ -493,11 +501,59 @@ async def test_a_job_whose_end_cannot_be_kept_yet_ends_when_it_can(
 async def test_what_has_expired_is_forgotten_at_the_next_start(
     toy_vae_bundle: Path, tmp_path: Path
 ) -> None:
-    async with bench(toy_vae_bundle, tmp_path, keep_s=-1.0) as before:
+    none = Retention(keep_s=-1.0, young_s=-1.0)
+    async with bench(toy_vae_bundle, tmp_path, retention=none) as before:
         job = await before.done(await before.create())
         assert job.expires_s is not None
         (before.checkpoints / "orphan-3.npz").write_bytes(b"left by a crash")
-    async with bench(toy_vae_bundle, tmp_path, keep_s=-1.0) as after:
+    async with bench(toy_vae_bundle, tmp_path, retention=none) as after:
         assert await after.runner.page(10, 0) == []
         assert list((tmp_path / "artifacts").iterdir()) == []
         assert await files(after) == []
+
+
+async def test_what_has_expired_is_forgotten_while_the_server_runs(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    soon = Retention(keep_s=0.0, young_s=-1.0, every_s=0.01)
+    async with bench(toy_vae_bundle, tmp_path, retention=soon) as here:
+        job = await here.create()
+        async with asyncio.timeout(TIMEOUT_S):
+            while await here.runner.page(10, 0):
+                await asyncio.sleep(0.01)
+        assert here.store.get(job.id) is None
+        assert list((tmp_path / "artifacts").iterdir()) == []
+
+
+async def test_a_job_that_is_deleted_takes_its_files_with_it_but_for_those_others_need(
+    here: Bench,
+) -> None:
+    job = await here.done(await here.create())
+    refs = refs_of(job)
+    maps = await here.runner.create(
+        ModulesSpec(refs["maps"], 2, "kmeans", (0,), 3, 75.0), model="models/toy-vae"
+    )
+    modules = await here.done(maps)
+    await here.runner.delete(job.id)
+    left = {info.name for info in here.artifacts.list()}
+    assert left == {refs["maps"].sha256, *(ref.sha256 for ref in refs_of(modules).values())}
+    assert await files(here) == []
+
+
+async def test_a_damaged_checkpoint_costs_what_came_after_the_one_before(
+    toy_vae_bundle: Path, tmp_path: Path, uninterrupted: dict[str, ArrayRef]
+) -> None:
+    async with bench(toy_vae_bundle, tmp_path, checkpoint_every_s=0.0, workers=1) as before:
+        before.gate.close_after(3)
+        job = await before.create()
+        await before.reached(job, 3)
+    stored = stored_job(tmp_path, job.id)
+    assert [each.file.split("-")[2] for each in stored.checkpoints] == ["3", "2"]
+    path = tmp_path / "checkpoints" / stored.checkpoints[0].file
+    path.write_bytes(path.read_bytes()[:-1])
+    async with bench(toy_vae_bundle, tmp_path, workers=1) as after:
+        shards = [snapshot.job.shards_done async for snapshot in after.runner.watch(job.id)]
+        ended = await after.done(job)
+        assert refs_of(ended) == uninterrupted
+        assert await files(after) == [f"damaged-{path.name}"]
+    assert min(each for each in shards if each) == 2

@@ -1,6 +1,8 @@
 """Arrays go up and down in chunks, each checked, and a broken one leaves nothing behind."""
 
 import hashlib
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from graftscope.v1 import artifact_service_pb2, tensor_pb2
 from request_toys import MAPS, modules
-from server_toys import CHUNK_BYTES, Stubs, chunk_of, put_requests, refused, served
+from server_toys import CHUNK_BYTES, TIMEOUT_S, Stubs, chunk_of, put_requests, refused, served
 
 Put = artifact_service_pb2.PutArtifactRequest
 DATA = np.random.default_rng(0).bytes(5 * CHUNK_BYTES + 3)
@@ -149,6 +151,61 @@ def test_an_upload_that_breaks_off_leaves_nothing(server: Stubs, state: Path) ->
         server.artifacts.PutArtifact(messages())
     server.artifacts.PutArtifact(iter(put_requests(ARTIFACT, DATA)))
     assert stored(state) == [ARTIFACT.sha256]
+
+
+def test_bytes_that_were_damaged_on_disk_are_set_aside_and_not_sent(
+    server: Stubs, state: Path
+) -> None:
+    server.artifacts.PutArtifact(iter(put_requests(ARTIFACT, DATA)))
+    path = state / "artifacts" / ARTIFACT.sha256
+    with path.open("r+b") as file:
+        file.seek(len(DATA) - 1)
+        file.write(bytes([DATA[-1] ^ 1]))
+    told = refused(lambda: read(server, ARTIFACT.sha256))
+    assert (told.code, told.reason) == (grpc.StatusCode.DATA_LOSS, "ARTIFACT_DAMAGED")
+    assert stored(state) == [f"damaged-{ARTIFACT.sha256}"]
+    assert refused(lambda: read(server, ARTIFACT.sha256)).code is grpc.StatusCode.NOT_FOUND
+    # Sent again, it is whole again.
+    server.artifacts.PutArtifact(iter(put_requests(ARTIFACT, DATA)))
+    assert b"".join(part.chunk.data for part in read(server, ARTIFACT.sha256)) == DATA
+
+
+def test_a_stream_that_meets_bad_bytes_ends_before_them(server: Stubs, state: Path) -> None:
+    data = np.random.default_rng(1).bytes(64 * CHUNK_BYTES)
+    sha256 = hashlib.sha256(data).hexdigest()
+    artifact = tensor_pb2.Artifact(sha256=sha256, datatype="UINT8", shape=[len(data)])
+    server.artifacts.PutArtifact(iter(put_requests(artifact, data)))
+    stream = server.artifacts.ReadArtifact(
+        artifact_service_pb2.ReadArtifactRequest(sha256=sha256), timeout=TIMEOUT_S
+    )
+    got = [next(stream).chunk.data]
+    # Far beyond what is on its way already.
+    with (state / "artifacts" / sha256).open("r+b") as file:
+        file.seek(60 * CHUNK_BYTES)
+        file.write(bytes([data[60 * CHUNK_BYTES] ^ 1]))
+    told = refused(lambda: got.extend(part.chunk.data for part in stream))
+    assert (told.code, told.reason) == (grpc.StatusCode.DATA_LOSS, "ARTIFACT_DAMAGED")
+    assert b"".join(got) == data[: 60 * CHUNK_BYTES]
+
+
+def test_an_upload_that_sends_nothing_is_ended_and_leaves_nothing(
+    block_bundle: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFTSCOPE_UPLOAD_IDLE_S", "1")
+    with served([block_bundle], state) as server:
+        done = threading.Event()
+
+        def messages() -> Iterator[Put]:
+            yield HEAD
+            yield Put(chunk=chunk_of(DATA[:9]))
+            done.wait(TIMEOUT_S)
+
+        began_s = time.monotonic()
+        told = refused(lambda: server.artifacts.PutArtifact(messages()))
+        done.set()
+        assert (told.code, told.reason) == (grpc.StatusCode.ABORTED, "UPLOAD_IDLE")
+        assert 1.0 <= time.monotonic() - began_s < 10.0
+        assert stored(state) == []
 
 
 def test_an_array_that_was_damaged_on_disk_is_named(server: Stubs, state: Path) -> None:

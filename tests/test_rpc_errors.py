@@ -1,5 +1,6 @@
 """Every error has one status and one reason, and fits into a reply."""
 
+import errno
 import inspect
 from types import ModuleType
 
@@ -71,6 +72,12 @@ def test_what_nobody_foresaw_is_told_with_its_kind_in_one_line() -> None:
     assert status.code == grpc.StatusCode.INTERNAL.value[0]
     assert status.message == "unexpected KeyError: 'z'"
     assert status_of_error(RuntimeError("one\n two")).message == "unexpected RuntimeError: one two"
+
+
+def test_an_error_of_the_system_is_told_without_the_file() -> None:
+    status = status_of_error(PermissionError(errno.EACCES, "Permission denied", "/srv/secret"))
+    assert status.message == "what the server keeps cannot be read or written: Permission denied"
+    assert details_of(status) == ("STORAGE_FAILED", "")
 
 
 def test_a_failure_keeps_its_reason_and_line() -> None:

@@ -17,18 +17,16 @@ from graftscope.server._listening import listen
 from graftscope.server._protection import authentication, credentials
 from graftscope.server._state import check_place, held_state
 from graftscope.server.access import Authentication, Gate, KnownTokens, Role, TokenStore
+from graftscope.server.blobs import open_blobs
 from graftscope.server.engine import (
-    GIB,
     Batching,
     Catalogue,
-    MemoryBudget,
     SessionPool,
     Turns,
     check_device,
     describe_devices,
     find_bundles,
     open_bundles,
-    said,
 )
 from graftscope.server.errors import NotFound
 from graftscope.server.jobs import (
@@ -38,6 +36,7 @@ from graftscope.server.jobs import (
     JobSettings,
     JobStore,
     Resolver,
+    Retention,
     check_readable,
 )
 from graftscope.server.logs import get_logger
@@ -69,6 +68,7 @@ from graftscope.v1 import (
 )
 
 _DAY_S = 86_400.0
+_GIB = 2**30
 _GRACE_S = 2.0
 # A short call need not wait for a long one, on however few cores.
 _FEWEST_THREADS = 2
@@ -102,13 +102,15 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
         ServerError: a missing folder, device or port, or a state folder in use.
         BundleError: a damaged bundle.
     """
-    told = settings.model_dump(mode="json", exclude={"jobs_url"})  # It may hold a password.
+    told = settings.model_dump(
+        mode="json", exclude={"jobs_url", "storage"}
+    )  # They may hold passwords.
     _log.debug("settings", **told)
     asks, tls = authentication(settings), credentials(settings)
     url = database_url(settings)
     with held_state(settings.state, url) as state:
         catalogue = await asyncio.to_thread(_open_catalogue, settings)
-        artifacts = ArtifactStore(state / "artifacts")
+        artifacts = ArtifactStore(open_blobs(settings.storage or state, "artifacts"))
         resolver = Resolver(catalogue, artifacts)
         with (
             closing(JobStore(url, check_readable)) as store,
@@ -119,22 +121,23 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
             check_place(state, url, store)
             runner = JobRunner(
                 store,
-                CheckpointFolder(state / "checkpoints"),
+                CheckpointFolder(open_blobs(settings.storage or state, "checkpoints")),
                 resolver,
                 JobSettings(
                     settings.workers,
-                    settings.keep_days * _DAY_S,
+                    Retention(settings.keep_days * _DAY_S, settings.keep_gib * _GIB),
                     describe_failure,
                     settings.checkpoint_s,
                     settings.lease_s,
-                    _memory(settings),
                 ),
             )
             guard = Guard(gate, Admission(limits(settings)), reading)
             options = server_options(connections_of(settings.connections))
             server = grpc.aio.server(interceptors=[guard], options=options)
             address = listen(server, settings.listen, tls)
-            health_servicer = await _add_services(server, catalogue, runner, runs)
+            health_servicer = await _add_services(
+                server, catalogue, runner, runs, settings.upload_idle_s
+            )
             try:
                 await runner.start(resume=settings.resume)
                 await server.start()
@@ -170,13 +173,6 @@ def limits(settings: Settings) -> Limits:
     return Limits(queue, threads, settings.watches)
 
 
-def _memory(settings: Settings) -> MemoryBudget:
-    limit_gib = settings.memory_gib
-    memory = MemoryBudget(None if limit_gib is None else int(limit_gib * GIB))
-    _log.info("memory", limit=said(memory.limit_bytes), for_requests=said(memory.room_bytes))
-    return memory
-
-
 @contextmanager
 def _interactive(settings: Settings, catalogue: Catalogue) -> Iterator[InteractiveRuns]:
     """What answers calls while they wait, in threads of its own."""
@@ -200,6 +196,7 @@ async def _add_services(
     catalogue: Catalogue,
     runner: JobRunner,
     runs: InteractiveRuns,
+    upload_idle_s: float,
 ) -> health.aio.HealthServicer:
     arrays = Arrays(runner)
     requests = Requests(catalogue, arrays)
@@ -207,7 +204,7 @@ async def _add_services(
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
     analyses = AnalysisServicer(runner, requests, ClusteringRequests(arrays))
     analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(analyses, server)
-    artifacts = ArtifactServicer(runner.artifacts)
+    artifacts = ArtifactServicer(runner.artifacts, upload_idle_s)
     artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(artifacts, server)
     operations_pb2_grpc.add_OperationsServicer_to_server(OperationsServicer(runner), server)
     health_servicer = health.aio.HealthServicer()

@@ -16,6 +16,10 @@
     ├── DeviceUnavailable              a device that this machine or this build does not have
     ├── PrecisionUnavailable           a precision that this device cannot compute in
     ├── Corrupt                        stored or sent bytes that do not match their checksum
+    │   └── Damaged                    stored bytes that do not match their name; they are set aside
+    ├── StorageFailed (OSError)        what is kept cannot be read or written
+    │   └── StorageFull                no room where results are kept
+    ├── UploadIdle                     an upload that has sent nothing for too long
     ├── StateInUse                     a state folder that another server holds
     ├── StoreUnavailable               the database is held, full, read-only or gone for now
     ├── StoreDamaged                   a database whose file is damaged
@@ -141,6 +145,30 @@ class Corrupt(ServerError):
     """Stored or sent bytes that do not match their checksum."""
 
     reason = "CHECKSUM_MISMATCH"
+
+
+class Damaged(Corrupt):
+    """Stored bytes that do not match their name; they are set aside."""
+
+    reason = "ARTIFACT_DAMAGED"
+
+
+class StorageFailed(ServerError, OSError):
+    """What is kept cannot be read or written."""
+
+    reason = "STORAGE_FAILED"
+
+
+class StorageFull(StorageFailed):
+    """There is no room where results are kept."""
+
+    reason = "STORAGE_FULL"
+
+
+class UploadIdle(ServerError):
+    """An upload that has sent nothing for too long; it can be sent again."""
+
+    reason = "UPLOAD_IDLE"
 
 
 class StateInUse(ServerError):

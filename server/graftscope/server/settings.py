@@ -36,12 +36,14 @@ class Settings(BaseSettings):
         listen: HOST:PORT, where port 0 takes any free one; a port alone; or unix:PATH.
         device: cpu or cuda; one that is not there is an error.
         workers: single-threaded runs side by side, 1 to 256; all cores by default.
-        memory_gib: what the process may use of memory, in GiB; by default three quarters of what
-            the machine or its control group has.
         sessions: how many ONNX Runtime sessions stay open, 4 to 1024.
         state: folder of jobs, checkpoints and arrays; one server at a time.
         jobs_url: SQLAlchemy URL of the table of jobs; SQLite in `state` by default.
+        storage: URL of where results and checkpoints lie, which servers may share: file:///PATH, or
+            an object store such as s3://BUCKET/PREFIX; by default the state folder.
         keep_days: for how long results are kept.
+        keep_gib: how much is kept, in GiB; what was used longest ago goes first.
+        upload_idle_s: seconds after which an upload that sends nothing is ended, 1 to 3600.
         job_share: what jobs keep of the workers however many interactive calls there are, 0.01 to
             1; with 1 they never wait for any.
         checkpoint_s: seconds between two times that a job keeps its sums, 0.1 to 3600; a crash
@@ -78,14 +80,19 @@ class Settings(BaseSettings):
     workers: int = Field(
         default_factory=default_workers, ge=1, le=256, description="a whole number from 1 to 256"
     )
-    memory_gib: float | None = Field(default=None, gt=0, description="a number of GiB above 0")
     sessions: int = Field(default=24, ge=4, le=1024, description="a whole number from 4 to 1024")
     state: Path = Field(default_factory=default_state, description="the path of a folder")
     # It may hold a password.
     jobs_url: str | None = Field(
         default=None, repr=False, description="a URL as SQLAlchemy takes it"
     )
+    # It may hold a key.
+    storage: str | None = Field(
+        default=None, repr=False, description="a URL such as file:///PATH or s3://BUCKET/PREFIX"
+    )
     keep_days: float = Field(default=30.0, gt=0, description="a number above 0")
+    keep_gib: float = Field(default=50.0, gt=0, description="a number above 0")
+    upload_idle_s: float = Field(default=60.0, ge=1, le=3600, description="a number from 1 to 3600")
     job_share: float = Field(
         default=JOB_SHARE, ge=0.01, le=1, description="a number from 0.01 to 1"
     )

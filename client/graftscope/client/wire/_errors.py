@@ -48,6 +48,7 @@ ERRORS = (
     Row(None, "DEVICE_UNAVAILABLE", UnsupportedError),
     Row(None, "PRECISION_UNAVAILABLE", UnsupportedError),
     Row(None, "CHECKSUM_MISMATCH", IntegrityError),
+    Row(None, "UPLOAD_IDLE", UnavailableError),
     Row(None, "ADDRESS_IN_USE", UnavailableError),
     Row(None, "STATE_IN_USE", UnavailableError),
     Row(None, "OPERATION_NOT_DONE", JobError),

@@ -16,6 +16,7 @@ from graftscope.server.jobs._checkpoints import (
     CheckpointFolder,
     Sums,
 )
+from graftscope.server.jobs._expiry import Retention
 from graftscope.server.jobs._job import Failure, Job, JobState, Result
 from graftscope.server.jobs._lifecycle import CHECKPOINT_S, JobSettings
 from graftscope.server.jobs._live_job import Snapshot
@@ -70,6 +71,7 @@ __all__ = [
     "RelativeErrorSpec",
     "Resolver",
     "Result",
+    "Retention",
     "Scratch",
     "Snapshot",
     "Spec",

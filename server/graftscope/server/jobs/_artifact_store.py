@@ -1,30 +1,41 @@
-"""Arrays in files that are named by their checksum; those of one call in memory.
+"""Arrays that are stored under their checksum; those of one call in memory.
 
-A file appears under its name only when it is whole. It must not know jobs or gRPC.
+An array appears under its name only when it is whole. It must not know jobs or gRPC.
 """
 
 import hashlib
 import math
-import os
 import re
-import tempfile
-import time
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftscope import codec
-from graftscope.server.errors import Corrupt, InvalidInput, NotFound
+from graftscope.server.blobs import (
+    DAMAGED,
+    BlobInfo,
+    BlobMissing,
+    BlobReader,
+    Blobs,
+    Incoming,
+    storage_errors,
+)
+from graftscope.server.errors import Damaged, InvalidInput, NotFound
 from graftscope.server.failpoints import reach
+from graftscope.server.jobs._artifact_reading import ArtifactReader, Uses, Verified, verified
+from graftscope.server.logs import get_logger
 
 MAX_AXES = 16
 MAX_ELEMENTS = 2**48
 """Beyond any array that could be sent, and within what numpy can count."""
+
+_MOST_KNOWN = 4096
+"""Of how many artifacts it is remembered that they were checked."""
+
+_log = get_logger("jobs")
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -106,18 +117,16 @@ def array_ref(array: NDArray[np.generic]) -> ArrayRef:
 
 
 class ArtifactStore:
-    """Files below a folder, named by sha256.
+    """Bytes that are named by their sha256.
 
     Args:
-        folder: made if it is missing.
-
-    Attributes:
-        folder: where they are.
+        blobs: where they are.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._uses = Uses()
+        self._known: dict[str, Verified] = {}
 
     def put(self, array: NDArray[np.generic], *, durable: bool = True) -> ArrayRef:
         """Stores an array; the same elements are stored once.
@@ -125,6 +134,10 @@ class ArtifactStore:
         Args:
             array: any of the datatypes that travel.
             durable: whether it must survive a power failure, which takes several times as long.
+
+        Raises:
+            StorageFull: there is no room; nothing is left behind.
+            StorageFailed: it cannot be written.
         """
         datatype, data = codec.encode(array)
         return ArrayRef(self.put_bytes(data, durable=durable), datatype, array.shape)
@@ -137,24 +150,36 @@ class ArtifactStore:
 
     @contextmanager
     def writer(self) -> Iterator["ArtifactWriter"]:
-        """A file that is kept only if `finish` was called on it, else removed at the end."""
-        handle, name = tempfile.mkstemp(dir=self.folder, prefix="incoming-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                yield ArtifactWriter(file, Path(name), self.folder)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        """What takes bytes that are kept only if `finish` was called on it."""
+        with self._blobs.incoming() as incoming:
+            yield ArtifactWriter(incoming, self._uses)
 
-    def get(self, ref: ArrayRef, field: str = "array") -> NDArray[np.generic]:
-        """Reads an array and checks its bytes.
+    @contextmanager
+    def open(self, sha256: str, field: str = "sha256") -> Iterator[ArtifactReader]:
+        """Reads an artifact piece by piece; it is not removed meanwhile.
+
+        All of it is checked when it is first opened here, and again where it was written anew.
 
         Raises:
+            InvalidInput: not a sha256.
             NotFound: there is no such artifact.
-            Corrupt: the file's bytes do not match its name.
+            Damaged: its bytes do not match its name; they are set aside.
         """
-        data = self.path(ref.sha256, field).read_bytes()
-        if hashlib.sha256(data).hexdigest() != ref.sha256:
-            raise Corrupt(f"artifact {ref.sha256} is damaged on disk: its sha256 differs")
+        with self._reading(sha256, field) as blob:
+            known = self._known.get(sha256)
+            if known is None or known.version != blob.info.version:
+                known = verified(blob)
+                if known.sha256 != sha256:
+                    raise self._set_aside(sha256, blob)
+                self._remember(known)
+            yield ArtifactReader(blob, known, lambda: self._set_aside(sha256, blob))
+
+    def get(self, ref: ArrayRef, field: str = "array") -> NDArray[np.generic]:
+        """Reads an array into memory and checks its bytes. Raises as `open`."""
+        with self._reading(ref.sha256, field) as blob:
+            data = blob.read(0, blob.info.size)
+            if hashlib.sha256(data).hexdigest() != ref.sha256:
+                raise self._set_aside(ref.sha256, blob)
         return decode_array(data, ref.datatype, ref.shape, field)
 
     def check(self, ref: ArrayRef, field: str) -> None:
@@ -164,83 +189,140 @@ class ArtifactStore:
             InvalidInput: it does not fit.
             NotFound: there is no such artifact.
         """
-        size = self.path(ref.sha256, field).stat().st_size
+        size = self.size(ref.sha256, field)
+        self._uses.asked(ref.sha256)
+        self._blobs.touch(ref.sha256)
         check_layout(size, ref.datatype, ref.shape, field)
 
     def is_intact(self, sha256: str) -> bool:
-        """Whether the artifact is there and its bytes match its name."""
-        if not self.has(sha256):
+        """Whether the artifact is there and its bytes match its name; else they are set aside."""
+        try:
+            with self.open(sha256):
+                return True
+        except (NotFound, Damaged):
             return False
-        with (self.folder / sha256).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
     def has(self, sha256: str) -> bool:
-        """Whether the artifact is there."""
-        return (self.folder / sha256).is_file()
+        """Whether the artifact is there, whatever its bytes."""
+        return self._blobs.info(sha256) is not None
 
-    def path(self, sha256: str, field: str = "sha256") -> Path:
-        """The artifact's file.
+    def size(self, sha256: str, field: str = "sha256") -> int:
+        """How many bytes the artifact has.
 
         Raises:
             InvalidInput: not a sha256.
             NotFound: there is no such artifact.
         """
         check_sha256(sha256, field)
-        if not self.has(sha256):
-            raise NotFound(
-                f"artifact {sha256} is not stored here; send it with PutArtifact", field=field
-            )
-        return self.folder / sha256
+        info = self._blobs.info(sha256)
+        if info is None:
+            raise _missing(sha256, field)
+        return info.size
 
-    def sweep(self, keep: Set[str], older_than_s: float) -> int:
-        """Removes artifacts that nothing needs and that are older than a given age.
+    def list(self) -> list[BlobInfo]:
+        """Everything that is stored, by name."""
+        return self._blobs.list()
 
-        Returns:
-            How many files were removed.
+    def remove(self, sha256: str, written_until_s: float) -> None:
+        """Removes an artifact, as soon as it is not in use here any more.
+
+        Args:
+            sha256: the artifact.
+            written_until_s: one that somebody has written later stays, in seconds since 1970.
         """
-        oldest = time.time() - older_than_s
-        stale = [
-            path
-            for path in self.folder.iterdir()
-            if path.name not in keep and path.stat().st_mtime < oldest
-        ]
-        for path in stale:
-            path.unlink(missing_ok=True)
-        return len(stale)
+        info = self._blobs.info(sha256)
+        if info is not None and info.written_s <= written_until_s:
+            self._uses.await_removal(sha256)
+            self._remove_awaited(sha256)
+
+    def remove_awaited(self, keep: Set[str]) -> None:
+        """Removes what was in use when `remove` was called, but for what is needed now."""
+        for sha256 in self._uses.awaited - keep:
+            self._remove_awaited(sha256)
+
+    def remove_unless_used(self, info: BlobInfo) -> bool:
+        """Removes what was listed, unless somebody here reads it or has asked for it since.
+
+        Several servers may do so at a time: what any of them has written or touched since stays.
+        """
+        now = self._blobs.info(info.name)
+        if self._uses.is_used(info.name) or now is None or now != info:
+            return False
+        self._blobs.remove(info.name)
+        return True
+
+    def sweep_incoming(self) -> int:
+        """Removes what uploads left that ended with their process; how many files that were."""
+        return self._blobs.sweep_incoming()
+
+    @contextmanager
+    def _reading(self, sha256: str, field: str) -> Iterator[BlobReader]:
+        check_sha256(sha256, field)
+        try:
+            with self._uses.reading(sha256), self._blobs.reader(sha256) as blob:
+                self._blobs.touch(sha256)
+                yield blob
+        except BlobMissing as error:
+            raise _missing(sha256, field) from error
+        finally:
+            self._remove_awaited(sha256)
+
+    def _remove_awaited(self, sha256: str) -> None:
+        if self._uses.may_go(sha256):
+            self._blobs.remove(sha256)
+
+    def _remember(self, known: Verified) -> None:
+        self._known[known.sha256] = known
+        while len(self._known) > _MOST_KNOWN:
+            self._known.pop(next(iter(self._known)), None)
+
+    def _set_aside(self, sha256: str, blob: BlobReader) -> Damaged:
+        """Takes damaged bytes out of the way, so that they can be stored or computed anew."""
+        self._known.pop(sha256, None)
+        now = self._blobs.info(sha256)
+        if now is not None and now.version == blob.info.version:
+            self._blobs.rename(sha256, f"{DAMAGED}{sha256}")
+        _log.error("artifact damaged and set aside", sha256=sha256, bytes=blob.info.size)
+        return Damaged(
+            f"artifact {sha256} is damaged on disk: its sha256 differs; it was set aside, so "
+            "send it again, or ask again for what computes it"
+        )
 
 
 class ArtifactWriter:
     """Takes an artifact's bytes piece by piece."""
 
-    def __init__(self, file: BinaryIO, path: Path, folder: Path) -> None:
-        self._file, self._path, self._folder = file, path, folder
-        self._hash = hashlib.sha256()
-        self.size = 0
+    def __init__(self, incoming: Incoming, uses: Uses) -> None:
+        self._incoming, self._uses = incoming, uses
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return self._incoming.size
 
     @property
     def digest(self) -> str:
         """sha256 of what was written so far."""
-        return self._hash.hexdigest()
+        return self._incoming.digest
 
     def write(self, data: bytes | memoryview) -> None:
-        """Appends bytes."""
-        self._file.write(data)
-        self._hash.update(data)
-        self.size += len(data)
+        """Appends bytes; raises as `ArtifactStore.put`."""
+        self._incoming.write(data)
 
     def finish(self, *, durable: bool = True) -> str:
-        """Gives the file its name, which is returned: the sha256 of what was written.
+        """Gives the bytes their name, which is returned: the sha256 of what was written.
 
         Args:
             durable: whether the bytes must be on the disk by then. Where they were not and the
-                power fails, whoever reads the file finds that they do not match its name.
+                power fails, whoever reads them finds that they do not match their name.
         """
-        self._file.flush()
-        if durable:
-            os.fsync(self._file.fileno())
         name = self.digest
-        reach("artifact-written")
-        self._path.replace(self._folder / name)
+        if durable:
+            self._incoming.sync()
+        with storage_errors():
+            reach("artifact-written")
+        self._uses.wanted(name)
+        self._incoming.keep(name)
         reach("artifact-named")
         return name
 
@@ -253,8 +335,8 @@ class Scratch(ArtifactStore):
     """
 
     def __init__(self, store: ArtifactStore) -> None:
-        # Its folder is there already.
-        self.folder = store.folder
+        # Its readers are counted together with those of the store.
+        self._blobs, self._uses, self._known = store._blobs, store._uses, store._known
         self._arrays: dict[ArrayRef, NDArray[np.generic]] = {}
 
     def put(self, array: NDArray[np.generic], *, durable: bool = True) -> ArrayRef:
@@ -267,3 +349,7 @@ class Scratch(ArtifactStore):
         """As `ArtifactStore.get`."""
         kept = self._arrays.get(ref)
         return super().get(ref, field) if kept is None else kept
+
+
+def _missing(sha256: str, field: str) -> NotFound:
+    return NotFound(f"artifact {sha256} is not stored here; send it with PutArtifact", field=field)

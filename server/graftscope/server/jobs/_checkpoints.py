@@ -4,19 +4,27 @@ A file appears whole or not at all. It must not know what computes the shards.
 """
 
 import hashlib
-import os
-from collections.abc import Set
+import io
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.server.analysis import MapMoments
+from graftscope.server.blobs import (
+    DAMAGED,
+    BlobInfo,
+    BlobMissing,
+    Blobs,
+    Incoming,
+    storage_errors,
+)
 from graftscope.server.errors import Corrupt
 from graftscope.server.failpoints import reach
-from graftscope.server.jobs._job import Checkpoint
+from graftscope.server.jobs._job import Checkpoint, Job
+from graftscope.server.logs import get_logger
+
+_log = get_logger("jobs")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,35 +77,54 @@ class Sums:
 
 
 class CheckpointFolder:
-    """Checkpoints below a folder, which is made if it is missing."""
+    """Checkpoints, each under a name of its own: none takes the place of the one before.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+    Args:
+        blobs: where they are.
+    """
 
-    def save(self, job_id: str, sums: Sums) -> Checkpoint:
-        """Writes a checkpoint to the disk under a name of its own."""
-        name = f"{job_id}-{sums.shards}.npz"
-        temporary = self._folder / f".{name}"
-        with temporary.open("wb") as file:
-            _write(file, sums)
-            file.flush()
-            os.fsync(file.fileno())
-        checksum = _sha256(temporary)
-        reach("checkpoint-written")
-        temporary.replace(self._folder / name)
-        return Checkpoint(name, checksum)
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
 
-    def load(self, checkpoint: Checkpoint) -> Sums:
-        """Reads a checkpoint.
+    def save(self, job_id: str, sums: Sums, fence: int = 0) -> Checkpoint:
+        """Writes a checkpoint, which is durable by then.
+
+        Args:
+            job_id: whose it is.
+            sums: what it keeps.
+            fence: of the attempt that writes.
 
         Raises:
-            Corrupt: the file is missing or its bytes do not match the checksum.
+            StorageFull: there is no room; nothing is left behind.
+            StorageFailed: it cannot be written.
         """
-        path = self._folder / checkpoint.file
-        if not path.is_file() or _sha256(path) != checkpoint.sha256:
-            raise Corrupt(f"checkpoint {checkpoint.file} is missing or damaged")
-        with np.load(path) as file:
+        with self._blobs.incoming() as incoming:
+            _write(incoming, sums)
+            incoming.sync()
+            # Part of the name, since the same sums are not the same bytes when written again.
+            sha256 = incoming.digest
+            name = f"{job_id}-{fence}-{sums.shards}-{sha256[:16]}.npz"
+            with storage_errors():
+                reach("checkpoint-written")
+            incoming.keep(name)
+        return Checkpoint(name, sha256)
+
+    def load(self, checkpoint: Checkpoint) -> Sums:
+        """Reads a checkpoint, into memory.
+
+        Raises:
+            Corrupt: it is missing or its bytes do not match the checksum.
+        """
+        try:
+            with self._blobs.reader(checkpoint.file) as blob:
+                data = blob.read(0, blob.info.size)
+        except BlobMissing as error:
+            raise Corrupt(f"checkpoint {checkpoint.file} is missing") from error
+        if hashlib.sha256(data).hexdigest() != checkpoint.sha256:
+            # Reading it again would fail as well; whoever looks for the cause finds it there.
+            self._blobs.rename(checkpoint.file, f"{DAMAGED}{checkpoint.file}")
+            raise Corrupt(f"checkpoint {checkpoint.file} is damaged")
+        with np.load(io.BytesIO(data)) as file:
             count = int(file["count"])
             moments = MapMoments(count, file["mean"], file["m2"])
             individual = MapMoments(count, file["individual_mean"], file["individual_m2"])
@@ -108,27 +135,49 @@ class CheckpointFolder:
             pairs_each = int(file.get("pairs_each", 1))
             return Sums(int(file["shards"]), moments, individual, products, looks, pairs_each)
 
+    def newest(self, job: Job) -> Sums | None:
+        """What a job can go on from: its last checkpoint; where that is damaged, the one before."""
+        for checkpoint in job.checkpoints:
+            try:
+                return self.load(checkpoint)
+            except Corrupt as error:
+                _log.warning("checkpoint left out", job=job.id, error=str(error))
+        return None
+
+    def keep_only(self, job: Job) -> None:
+        """Removes a job's checkpoints that it does not name: the older ones, and what a crash left.
+
+        Those of later attempts than the job's are another server's.
+        """
+        named = {checkpoint.file for checkpoint in job.checkpoints}
+        for info in self._blobs.list():
+            is_other = info.name in named or not info.name.startswith(f"{job.id}-")
+            if not is_other and _fence(info.name) <= job.fence:
+                self._blobs.remove(info.name)
+
+    def list(self) -> list[BlobInfo]:
+        """All checkpoints."""
+        return self._blobs.list()
+
     def remove(self, checkpoint: Checkpoint | None) -> None:
         """Removes a checkpoint that is no longer needed."""
         if checkpoint is not None:
-            (self._folder / checkpoint.file).unlink(missing_ok=True)
+            self.remove_file(checkpoint.file)
 
-    def sweep(self, keep: Set[str]) -> int:
-        """Removes files that no job names: a crash between file and row leaves such.
+    def remove_file(self, name: str) -> None:
+        """Removes a checkpoint by the name of its file; nothing happens where there is none."""
+        self._blobs.remove(name)
 
-        Args:
-            keep: names of files that are needed.
+    def has(self, checkpoint: Checkpoint | None) -> bool:
+        """Whether there is a file of the checkpoint."""
+        return checkpoint is not None and self._blobs.info(checkpoint.file) is not None
 
-        Returns:
-            How many files were removed.
-        """
-        orphans = [path for path in self._folder.iterdir() if path.name not in keep]
-        for path in orphans:
-            path.unlink(missing_ok=True)
-        return len(orphans)
+    def sweep_incoming(self) -> int:
+        """Removes what was left by a process that ended while it wrote."""
+        return self._blobs.sweep_incoming()
 
 
-def _write(file: BinaryIO, sums: Sums) -> None:
+def _write(file: Incoming, sums: Sums) -> None:
     """Array by array, since sums may be as large as what computes them."""
     looks = sums.looks
     seen = {} if looks is None else {"look_pairs": looks.pairs, "look_labels": looks.labels}
@@ -148,6 +197,7 @@ def _write(file: BinaryIO, sums: Sums) -> None:
     )
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _fence(name: str) -> int:
+    """Of the attempt that wrote a checkpoint; names of earlier versions have none."""
+    _, *numbers = name.split("-")
+    return int(numbers[0]) if len(numbers) > 1 else 0

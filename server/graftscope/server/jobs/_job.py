@@ -92,6 +92,8 @@ class Job:
         plan: how it is computed, as JSON; {} where nothing is to be chosen.
         shards_total: how many pieces of work.
         shards_done: how many are in the ordered prefix that is done.
+        checkpoint: the sums so far.
+        checkpoint_before: earlier ones, for where the file of the others is damaged.
         created_s, ended_s, expires_s: seconds since 1970.
         owner: whose it is; '' where the server asks nobody who they are.
         shared: whether others may see it too.
@@ -113,6 +115,7 @@ class Job:
     shards_done: int = 0
     state: JobState = JobState.QUEUED
     checkpoint: Checkpoint | None = None
+    checkpoint_before: Checkpoint | None = None
     result: Result | None = None
     failure: Failure | None = None
     created_s: float = 0.0
@@ -125,6 +128,12 @@ class Job:
     fence: int = 0
     server: str = ""
     cancel_asked: bool = False
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """What there is of checkpoints, the newest first."""
+        both = (self.checkpoint, self.checkpoint_before)
+        return tuple(each for each in both if each is not None)
 
 
 UNENDED = (JobState.QUEUED, JobState.RUNNING)

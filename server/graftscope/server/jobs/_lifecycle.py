@@ -8,15 +8,15 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from graftscope.server.engine import MemoryBudget
-from graftscope.server.errors import Cancelled, Corrupt, LeaseLost, StoreUnavailable
+from graftscope.server.errors import Cancelled, LeaseLost, StoreUnavailable
 from graftscope.server.failpoints import reach
 from graftscope.server.jobs._checkpoints import Sums
 from graftscope.server.jobs._clustering import run_modules, run_stability
+from graftscope.server.jobs._expiry import Retention
 from graftscope.server.jobs._influence import InfluenceWork, finish, run_shards, shard_count
 from graftscope.server.jobs._job import Failure, Job, JobState, Outcome, Result, end
 from graftscope.server.jobs._live_job import Counter, Live, Snapshot, Tracker
@@ -52,19 +52,17 @@ class JobSettings:
 
     Attributes:
         workers: single-threaded runs side by side, at least 1.
-        keep_s: seconds for which the result of an ended job is kept.
+        retention: for how long results are kept.
         describe_failure: an exception to its stable reason and its message.
-        memory: what calls and jobs may take together.
         checkpoint_every_s: seconds between checkpoints; a crash loses at most this much work.
         lease_s: for how long a server may be silent before others take up its jobs.
     """
 
     workers: int
-    keep_s: float
+    retention: Retention
     describe_failure: Callable[[Exception], Failure]
     checkpoint_every_s: float = CHECKPOINT_S
     lease_s: float = LEASE_S
-    memory: MemoryBudget = field(default_factory=MemoryBudget)
 
 
 Needed = Callable[[Live, InfluenceSpec, Callable[[Snapshot], None]], Awaitable[Result]]
@@ -119,28 +117,28 @@ class Lifecycle:
             failure = self._settings.describe_failure(error)
             _log.error("job lost", job=live.snapshot.job.id, error=failure.message)
             outcome = Outcome(JobState.FAILED, failure=failure)
-            job = end(live.snapshot.job, outcome, self._settings.keep_s)
+            job = end(live.snapshot.job, outcome, self._settings.retention.keep_s)
             live.publish(replace(live.snapshot, job=job, eta_s=None, sums=None))
 
     def end(self, job: Job, outcome: Outcome) -> Job:
         """Keeps the state that a job ends in; blocks."""
-        ended, result = end(job, outcome, self._settings.keep_s), outcome.result
+        ended, result = end(job, outcome, self._settings.retention.keep_s), outcome.result
         if result is not None:
             # With a stopping rule the total is a maximum.
             done = ended.shards_done if "stopping" in result.scalars else ended.shards_total
-            ended = replace(ended, shards_done=done, checkpoint=None)
+            ended = replace(ended, shards_done=done, checkpoint=None, checkpoint_before=None)
         if outcome.state is JobState.DONE:
             reach("result-written")
         self._store.update(ended)
         if outcome.state is JobState.DONE:
             reach("result-named")
         if outcome.state is JobState.DONE:
-            self._checkpoints.remove(job.checkpoint)
+            self._checkpoints.keep_only(ended)
         return ended
 
     async def _outcome(self, live: Live) -> Outcome:
         try:
-            async with self._alone_if_suspect(live), self._turn(live), self._memory(live):
+            async with self._alone_if_suspect(live), self._turn(live):
                 return Outcome(JobState.DONE, result=await self._compute(live))
         except Cancelled:
             return Outcome(JobState.CANCELLED)
@@ -223,26 +221,6 @@ class Lifecycle:
         finally:
             lane.release()
 
-    @asynccontextmanager
-    async def _memory(self, live: Live) -> AsyncIterator[None]:
-        """Waits for the memory that the job will take; a job that is cancelled does not wait.
-
-        Raises:
-            TooLarge: there is not so much.
-        """
-        memory, spec = self._settings.memory, parse_spec(live.snapshot.job.specification)
-        need = self._preparation.need(spec)
-        if isinstance(spec, MagnitudeSpec):
-            # What it is made of takes memory by itself.
-            memory.check(need)
-            yield
-            return
-        give_back = await live.unless_cancelled(memory.take_for_job(need))
-        try:
-            yield
-        finally:
-            give_back()
-
     async def _compute(self, live: Live) -> Result:
         job = replace(live.snapshot.job, state=JobState.RUNNING)
         live.set_job(job)
@@ -293,8 +271,7 @@ class Lifecycle:
         generator = self._preparation.resolver.catalogue.by_digest(spec.model)
         run = self._threads.processes.of(live.cancellation)
         arguments = (spec, generator, self._artifacts, self._threads.modules, run)
-        memory = self._settings.memory
-        return await live.unless_cancelled(run_magnitude(*arguments, influence, memory))
+        return await live.unless_cancelled(run_magnitude(*arguments, influence))
 
     async def _influence(self, live: Live, spec: InfluenceSpec) -> Result:
         resolved = asyncio.to_thread(self._preparation.resolve, spec)
@@ -330,38 +307,38 @@ class Lifecycle:
         return await live.unless_cancelled(loop.run_in_executor(threads, work, *arguments))
 
     def _load(self, job: Job) -> Sums | None:
-        """The sums to go on from; a damaged checkpoint is said and left out."""
-        if job.checkpoint is None:
-            return None
-        try:
-            return self._checkpoints.load(job.checkpoint)
-        except Corrupt as error:
-            _log.warning("job starts anew", job=job.id, error=str(error))
-            return None
+        """The sums to go on from, if any can be read."""
+        sums = self._checkpoints.newest(job)
+        if sums is None and job.checkpoints:
+            _log.warning("job starts anew", job=job.id)
+        return sums
 
     def _save(self, job: Job, sums: Sums) -> Job:
         """Keeps the sums so far: first the file, then the row that names it.
 
-        Without room for them, or a database, the job goes on with those that were kept before.
+        Those before stay beside them. Without room, or a database, the job goes on with what was
+        kept before.
 
         Raises:
             LeaseLost: another server has the job.
         """
-        old, new = job.checkpoint, None
+        new = None
         try:
+            whole = self._checkpoints.has(job.checkpoint)
+            before = job.checkpoint if whole else job.checkpoint_before
             new = self._preparation.save(job, sums)
-            kept = replace(job, checkpoint=new, crashes=0)
+            kept = replace(job, checkpoint=new, checkpoint_before=before, crashes=0)
             self._store.update(kept)
         except LeaseLost:
             self._checkpoints.remove(new)
             raise
         except (OSError, StoreUnavailable) as error:
             _log.warning("job's sums not kept", job=job.id, error=str(error))
-            self._checkpoints.remove(new)
+            if new not in job.checkpoints:
+                self._checkpoints.remove(new)
             return job
         reach("checkpoint-named")
-        if old is not None and old.file != new.file:
-            self._checkpoints.remove(old)
+        self._checkpoints.keep_only(kept)
         return kept
 
 

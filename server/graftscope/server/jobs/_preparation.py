@@ -14,7 +14,6 @@ from graftscope.server.engine import (
     AUTO,
     Cancellation,
     Generator,
-    Need,
     PairSource,
     Plan,
     Subject,
@@ -22,14 +21,13 @@ from graftscope.server.engine import (
     choose,
     choose_close,
 )
-from graftscope.server.errors import Conflict, Corrupt, NotFound
+from graftscope.server.errors import Conflict, NotFound
 from graftscope.server.failpoints import reach
 from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
 from graftscope.server.jobs._clustering import stability_shards
 from graftscope.server.jobs._influence import InfluenceWork, estimate, shard_count
 from graftscope.server.jobs._job import UNENDED, Checkpoint, Estimate, Job, JobState
 from graftscope.server.jobs._magnitude import MAGNITUDE_ROW_BYTES, channels_spec
-from graftscope.server.jobs._needs import need_of, planning_need
 from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._specification import (
     InfluenceSpec,
@@ -139,19 +137,7 @@ class Preparation:
 
     def save(self, job: Job, sums: Sums) -> Checkpoint:
         """Writes a job's checkpoint under a name that no other attempt gives."""
-        return self.checkpoints.save(f"{job.id}-{job.fence}", sums)
-
-    def need(self, spec: Spec) -> Need:
-        """What a job will take of memory.
-
-        Raises:
-            NotFound: the model is not served any more.
-        """
-        return need_of(spec, self.resolver.catalogue, self.workers)
-
-    def planning_need(self, spec: Spec) -> Need:
-        """What `prepare` will take of memory. Raises as `need`."""
-        return planning_need(spec, self.resolver.catalogue)
+        return self.checkpoints.save(job.id, sums, job.fence)
 
     def resolve(self, spec: InfluenceSpec) -> tuple[Subject, PairSource]:
         """Whose influence is wanted, and where the pairs come from.
@@ -237,15 +223,14 @@ class Preparation:
         """The newest attempt that can be gone on with: same arithmetic, same provider."""
         ended = (JobState.CANCELLED, JobState.FAILED)
         for job in self.store.by_identity(wanted.identity, ended, wanted.owner):
-            if job.checkpoint is None:
+            if not job.checkpoints:
                 continue
             plan = stored_plan(job.plan)
             if not _gives_same_bits(plan, subject.generator):
                 continue
-            try:
-                return plan, self.checkpoints.load(job.checkpoint)
-            except Corrupt as error:
-                _log.warning("checkpoint left out", job=job.id, error=str(error))
+            sums = self.checkpoints.newest(job)
+            if sums is not None:
+                return plan, sums
         return None
 
 

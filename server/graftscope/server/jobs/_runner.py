@@ -7,26 +7,25 @@ gRPC.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-from graftscope.server.engine import MemoryBudget
 from graftscope.server.errors import (
     Cancelled,
     KeepsCrashing,
     NotFound,
     NotReady,
-    Overloaded,
+    ServerError,
     ServerStopping,
     StoreUnavailable,
 )
 from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
-from graftscope.server.jobs._expiry import forget_expired
+from graftscope.server.jobs._expiry import Expiry
 from graftscope.server.jobs._job import UNENDED, Job, JobState, Outcome, Result
 from graftscope.server.jobs._lifecycle import JobSettings, Lifecycle, NeededFailed
 from graftscope.server.jobs._live_job import Live, Moved, Snapshot
@@ -76,6 +75,8 @@ class JobRunner:
         self._store = store
         self._checkpoints = checkpoints
         self._settings = settings
+        self._expiry = Expiry(store, checkpoints, resolver.artifacts, settings.retention)
+        self._stopped = asyncio.Event()
         self._preparation = Preparation(store, checkpoints, resolver, settings.workers)
         self._lifecycle = Lifecycle(self._preparation, settings, self._run_needed)
         self._live: dict[str, Live] = {}
@@ -92,11 +93,6 @@ class JobRunner:
         self._watching_peers: asyncio.Task[None] | None = None
 
     @property
-    def memory(self) -> MemoryBudget:
-        """What calls and jobs may take together."""
-        return self._settings.memory
-
-    @property
     def artifacts(self) -> ArtifactStore:
         """Where arrays are kept."""
         return self._preparation.resolver.artifacts
@@ -107,10 +103,8 @@ class JobRunner:
         Args:
             resume: whether to go on with them now; else they wait until somebody asks for them.
         """
-        keep_s = self._settings.keep_s
-        await asyncio.to_thread(
-            forget_expired, self._store, self._checkpoints, self.artifacts, keep_s
-        )
+        await self._sweep()
+        self._spawn(self._keep_sweeping())
         self._peers.resume = resume
         if self._store.is_shared:
             self._watching_peers = asyncio.create_task(self._peers.run())
@@ -122,6 +116,7 @@ class JobRunner:
     async def stop(self) -> None:
         """Stops the runs; jobs keep their sums and go on at the next start."""
         self._stopping = True
+        self._stopped.set()
         self._preparation.cancellation.cancel()
         for live in self._live.values():
             live.stop()
@@ -155,8 +150,6 @@ class JobRunner:
 
         Raises:
             Conflict: the request_id was used for another specification.
-            TooLarge: it would take more memory than there is.
-            Overloaded: there is no memory now to plan it.
             ServerStopping: the server stops.
         """
         # A caller who leaves in between must not leave a job that is stored and never launched.
@@ -228,8 +221,7 @@ class JobRunner:
             raise NotReady(
                 f"operation 'operations/{job_id}' goes on; cancel it first", field="name"
             )
-        await asyncio.to_thread(self._store.delete, job_id)
-        await asyncio.to_thread(self._checkpoints.remove, job.checkpoint)
+        await asyncio.to_thread(self._expiry.forget, job)
 
     async def watch(self, job_id: str) -> AsyncIterator[Snapshot]:
         """The job as it stands, then whenever it changes, until it has ended.
@@ -305,14 +297,6 @@ class JobRunner:
             if answer is not None:
                 return answer
 
-    async def _create_patiently(self, call: _Call) -> Job:
-        """The same for a job of the server's own, which nobody would ask for again."""
-        while True:
-            try:
-                return await self._create(call)
-            except Overloaded as error:
-                await asyncio.sleep(error.retry_after_s or 1.0)
-
     async def _answer(self, found: Job) -> Job | None:
         """A job that is there, as it stands; None where it came to nothing meanwhile."""
         live = self._live.get(found.id)
@@ -344,8 +328,7 @@ class JobRunner:
         """
         # Goes on by itself if this is cancelled: no job must be stored and never launched.
         job = live.snapshot.job
-        call = _Call(spec, job.model, None, job.owner, job.shared)
-        creating = self._spawn(self._create_patiently(call))
+        creating = self._spawn(self._create(_Call(spec, job.model, None, job.owner, job.shared)))
         try:
             job = await asyncio.shield(creating)
             async for snapshot in self.watch(job.id):
@@ -428,6 +411,20 @@ class JobRunner:
         if taken is not None:
             await asyncio.to_thread(self._lifecycle.end, taken, outcome)
 
+    async def _keep_sweeping(self) -> None:
+        while not self._stopping:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), self._settings.retention.every_s)
+                return
+            await self._sweep()
+
+    async def _sweep(self) -> None:
+        try:
+            await asyncio.to_thread(self._expiry.sweep)
+        except (ServerError, OSError) as error:
+            # The next time it may be there again.
+            _log.warning("nothing swept", error=str(error))
+
     def _creation(self, kind: str, key: str | None, owner: str) -> asyncio.Lock:
         """What keeps one job from being created twice; others are created meanwhile."""
         if key is None:
@@ -438,11 +435,9 @@ class JobRunner:
         loop = asyncio.get_running_loop()
         try:
             self._preparation.cancellation.check()
-            self.memory.check(self._preparation.need(call.spec))
-            async with self.memory.held_in_call(self._preparation.planning_need(call.spec)):
-                job, sums = await loop.run_in_executor(
-                    self._planning, self._preparation.prepare, call.spec, call.model, call.owner
-                )
+            job, sums = await loop.run_in_executor(
+                self._planning, self._preparation.prepare, call.spec, call.model, call.owner
+            )
             return replace(job, shared=call.shared, server=self._server, fence=1), sums
         except Cancelled as error:
             raise ServerStopping("the server stops; ask again when it is back") from error

@@ -11,6 +11,7 @@ jobs compute.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
@@ -29,6 +30,9 @@ _COLUMNS = (
     *("fence", "server", "cancel_asked"),
 )
 _IN_BODY = frozenset(each.name for each in fields(Job)) - set(_COLUMNS)
+
+# A sha256, or the name of a checkpoint.
+_FILE = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])|[0-9A-Za-z-]+\.npz")
 
 _log = get_logger("store")
 
@@ -282,6 +286,12 @@ class JobStore:
     def expired(self, now_s: float) -> list[Job]:
         """Jobs whose results may be forgotten."""
         return self._select(JOBS.c.expires_s < now_s)
+
+    def named_files(self) -> dict[str, frozenset[str]]:
+        """By job, and also for those that are set aside: every file that its row may name."""
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(JOBS.c.id, JOBS.c.body))
+            return {row.id: frozenset(_FILE.findall(row.body)) for row in rows}
 
     def _select(
         self, *where: sa.ColumnElement[bool], limit: int | None = None, offset: int = 0

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
+from contextlib import ExitStack
 
 import google_crc32c
 
 from graftscope.codec import CHUNK_BYTES
-from graftscope.server.errors import Corrupt, InvalidInput
+from graftscope.server.errors import Corrupt, InvalidInput, UploadIdle
 from graftscope.server.jobs import ArtifactStore, ArtifactWriter, array_bytes, check_sha256
 from graftscope.server.rpc._guard import Context
 from graftscope.v1 import artifact_service_pb2, artifact_service_pb2_grpc, tensor_pb2
@@ -20,10 +20,11 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
 
     Args:
         artifacts: where they are kept.
+        idle_s: seconds after which an upload that sends nothing is ended.
     """
 
-    def __init__(self, artifacts: ArtifactStore) -> None:
-        self._artifacts = artifacts
+    def __init__(self, artifacts: ArtifactStore, idle_s: float) -> None:
+        self._artifacts, self._idle_s = artifacts, idle_s
 
     async def PutArtifact(
         self,
@@ -31,13 +32,13 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         context: Context,
     ) -> artifact_service_pb2.PutArtifactResponse:
         """Stores bytes whose sha256 is told first."""
-        first = await anext(request_iterator, artifact_service_pb2.PutArtifactRequest())
+        first = await self._next(request_iterator) or artifact_service_pb2.PutArtifactRequest()
         if first.WhichOneof("part") != "artifact":
             raise InvalidInput("the first message must hold the artifact", field="artifact")
         check_sha256(first.artifact.sha256, "artifact")
         size = _declared_bytes(first.artifact)
         with self._artifacts.writer() as writer:
-            async for request in request_iterator:
+            while request := await self._next(request_iterator):
                 await asyncio.to_thread(_append, writer, request, size)
             await asyncio.to_thread(_finish, writer, first.artifact)
         return artifact_service_pb2.PutArtifactResponse(artifact=first.artifact)
@@ -46,18 +47,38 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         self, request: artifact_service_pb2.ReadArtifactRequest, context: Context
     ) -> AsyncIterator[artifact_service_pb2.ReadArtifactResponse]:
         """Sends an artifact's bytes from an offset."""
-        path = self._artifacts.path(request.sha256)
-        total = path.stat().st_size
-        if request.offset > total:
-            raise InvalidInput(
-                f"offset is {request.offset}; the artifact has {total} bytes", field="offset"
-            )
-        for offset in range(request.offset, max(total, request.offset + 1), CHUNK_BYTES):
-            data = await asyncio.to_thread(_read, path, offset)
-            yield artifact_service_pb2.ReadArtifactResponse(
-                chunk=artifact_service_pb2.Chunk(data=data, crc32c=google_crc32c.value(data)),
-                total_bytes=total,
-            )
+        with ExitStack() as open_files:
+            artifact = self._artifacts.open(request.sha256)
+            reader = await asyncio.to_thread(open_files.enter_context, artifact)
+            if request.offset > reader.size:
+                raise InvalidInput(
+                    f"offset is {request.offset}; the artifact has {reader.size} bytes",
+                    field="offset",
+                )
+            end = max(reader.size, request.offset + 1)
+            for offset in range(request.offset, end, CHUNK_BYTES):
+                data = await asyncio.to_thread(reader.read, offset, CHUNK_BYTES)
+                yield artifact_service_pb2.ReadArtifactResponse(
+                    chunk=artifact_service_pb2.Chunk(data=data, crc32c=google_crc32c.value(data)),
+                    total_bytes=reader.size,
+                )
+
+    async def _next(
+        self, requests: AsyncIterator[artifact_service_pb2.PutArtifactRequest]
+    ) -> artifact_service_pb2.PutArtifactRequest | None:
+        """The next message, or None after the last.
+
+        Raises:
+            UploadIdle: none came for too long.
+        """
+        try:
+            async with asyncio.timeout(self._idle_s):
+                return await anext(requests, None)
+        except TimeoutError as error:
+            raise UploadIdle(
+                f"the upload has sent nothing for {self._idle_s:g} s and was ended; send the "
+                "artifact again"
+            ) from error
 
 
 def _declared_bytes(artifact: tensor_pb2.Artifact) -> int:
@@ -103,9 +124,3 @@ def _finish(writer: ArtifactWriter, artifact: tensor_pb2.Artifact) -> None:
             field="artifact",
         )
     writer.finish()
-
-
-def _read(path: Path, offset: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(CHUNK_BYTES)

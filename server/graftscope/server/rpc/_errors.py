@@ -33,7 +33,11 @@ _STATUSES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.NotReady: grpc.StatusCode.FAILED_PRECONDITION,
     errors.DeviceUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
     errors.PrecisionUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Damaged: grpc.StatusCode.DATA_LOSS,
     errors.Corrupt: grpc.StatusCode.DATA_LOSS,
+    errors.StorageFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.StorageFailed: grpc.StatusCode.UNAVAILABLE,
+    errors.UploadIdle: grpc.StatusCode.ABORTED,
     errors.StateInUse: grpc.StatusCode.FAILED_PRECONDITION,
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.StoreDamaged: grpc.StatusCode.DATA_LOSS,
@@ -59,8 +63,8 @@ TABLE: tuple[tuple[type[Exception], grpc.StatusCode, str], ...] = (
     (GraphError, grpc.StatusCode.DATA_LOSS, "BAD_GRAPH"),
     # What generated code raises of a method that a library's service leaves out.
     (NotImplementedError, grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED"),
-    # Files are all that the server itself reads and writes: most often the disk is full.
-    (OSError, grpc.StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FAILED"),
+    # Files are all that the server itself reads and writes.
+    (OSError, grpc.StatusCode.UNAVAILABLE, "STORAGE_FAILED"),
     (Exception, grpc.StatusCode.INTERNAL, "INTERNAL"),
 )
 
@@ -106,6 +110,9 @@ def cancelled_status() -> status_pb2.Status:
 def _message(error: Exception, reason: str) -> str:
     """One line; of an unexpected error its kind too, since its text alone seldom tells."""
     text = " ".join(str(error).split())
+    if isinstance(error, OSError) and not isinstance(error, errors.ServerError):
+        # Its own text names files.
+        text = f"what the server keeps cannot be read or written: {error.strerror}"
     if reason == "INTERNAL":
         text = f"unexpected {type(error).__name__}: {text}"
     return _shortened(text, _MESSAGE_LIMIT_BYTES)

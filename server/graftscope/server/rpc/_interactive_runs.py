@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from graftscope.server.access import caller
 from graftscope.server.engine import (
-    ENCODED_A_RUN,
     Batching,
     Cancellation,
     Generator,
@@ -40,6 +39,9 @@ _Posterior = tuple[NDArray[np.float32], ...]
 
 PHOTOGRAPHS = ("images", "image_pairs")
 """Kinds of originals that are real images."""
+
+# Images a run of the encoder.
+_BATCH = 32
 
 
 class LateSource:
@@ -211,7 +213,6 @@ def _encode(
     generator: Generator, images: NDArray[np.uint8], cancellation: Cancellation
 ) -> _Posterior:
     image = generator.manifest.image
-    size = ENCODED_A_RUN
-    batches = [images[i : i + size] for i in range(0, len(images), size)]
+    batches = [images[i : i + _BATCH] for i in range(0, len(images), _BATCH)]
     parts = [generator.encode(to_range(batch, image), cancellation) for batch in batches]
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
