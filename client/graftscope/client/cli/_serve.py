@@ -58,6 +58,29 @@ def serve(
             "the user's state folder.",
         ),
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            metavar="URL",
+            help="Where results and checkpoints lie, if not in the state folder: file:///PATH, or "
+            "an object store such as s3://BUCKET/PREFIX. Servers of one database share it.",
+        ),
+    ] = None,
+    keep_days: Annotated[
+        float | None,
+        typer.Option(
+            "--keep-days", metavar="DAYS", help="For how long results are kept. Default: 30."
+        ),
+    ] = None,
+    keep_gib: Annotated[
+        float | None,
+        typer.Option(
+            "--keep-gib",
+            metavar="GIB",
+            help="How much is kept; what was used longest ago goes first. Default: 50.",
+        ),
+    ] = None,
     tls_cert: Annotated[
         Path | None,
         typer.Option(
@@ -135,6 +158,9 @@ def serve(
         "device": device,
         "workers": workers,
         "state": state,
+        "storage": storage,
+        "keep_days": keep_days,
+        "keep_gib": keep_gib,
         "tls_cert": tls_cert,
         "tls_key": tls_key,
         "tls_client_ca": tls_client_ca,
