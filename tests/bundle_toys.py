@@ -3,8 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+from google.protobuf import json_format
 
-from graftscope.bundle import Originals, digest, file_sha256, manifest_to_json, write_originals
+from graftscope.bundle import (
+    MANIFEST_FILE,
+    Originals,
+    digest,
+    file_sha256,
+    manifest_to_json,
+    write_originals,
+)
 from graftscope.v1 import bundle_pb2
 
 GRAPHS = ("generator.onnx", "fc.upstream.onnx", "fc.downstream.onnx", "encoder.onnx")
@@ -59,4 +67,17 @@ def write_toy(folder: Path) -> bundle_pb2.Bundle:
         manifest.files.add(name=path.name, sha256=file_sha256(path))
     manifest.digest = digest(manifest)
     (folder / "manifest.json").write_text(manifest_to_json(manifest))
+    return manifest
+
+
+def reseal(folder: Path, **fields: object) -> bundle_pb2.Bundle:
+    """Make a bundle whole again whose files were changed, and set fields of its manifest."""
+    text = (folder / MANIFEST_FILE).read_text(encoding="utf-8")
+    manifest = json_format.Parse(text, bundle_pb2.Bundle())
+    for name, value in fields.items():
+        setattr(manifest, name, value)
+    for file in manifest.files:
+        file.sha256 = file_sha256(folder / file.name)
+    manifest.digest = digest(manifest)
+    (folder / MANIFEST_FILE).write_text(manifest_to_json(manifest), encoding="utf-8")
     return manifest

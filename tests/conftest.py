@@ -5,6 +5,7 @@ server with `faults`. A file that defines an `address` of its own has both speak
 says ``CLIENTS = ("sync", "async")`` has its tests run with each client.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ from torch_toys import (
     small_encoder,
     small_generator,
 )
+
+# Toys are made here. What is tried in a child process has tests of its own, with limits of its own.
+os.environ.setdefault("GRAFTSCOPE_SANDBOX", "false")
 
 
 @pytest.fixture(scope="session")

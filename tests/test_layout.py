@@ -7,7 +7,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOTS = {
     "client": ("client",),
-    "exporter": ("bundle", "exporter", "graph"),
+    "exporter": ("bundle", "exporter", "graph", "sandbox"),
     "proto": ("codec", "v1"),
     "server": ("server",),
     "training": ("training",),

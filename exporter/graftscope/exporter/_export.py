@@ -117,6 +117,8 @@ def export(
     Raises:
         SourceNotFoundError: If there is nothing at that path.
         SourceError: If what is there cannot be exported, or the name cannot be a bundle's.
+        ModelRefusedError: If an ONNX file asks for more than a file may that was not made here;
+            its `reason` tells what (`graftscope.sandbox`).
         TrainingError: If the checkpoint is unfinished or damaged.
         GraphError: If the generator has no layers, or cannot be cut at any.
         ProofError: If the graphs do not compute what they should; nothing is written then.

@@ -1,10 +1,8 @@
 """ONNX Runtime on the CPU with one thread: the same numbers every time."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
 
 import numpy as np
 import onnx_ir as ir
@@ -12,6 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from graftscope.exporter.errors import ProofError
+from graftscope.sandbox import in_our_words
 
 _NOTHING = 4
 """What goes wrong is raised."""
@@ -24,9 +23,6 @@ _DTYPES = {
         for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
     },
 }
-_AT_NODE: Final = re.compile(
-    r"while running (\w+) node\. Name:'(.*?)' Status Message: (?:/\S+ .*? was false\. )?(.*)"
-)
 _MOST_BYTES = 2**30
 """What may stand in a message beside the nodes: protobuf's limit is twice as much."""
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
@@ -93,7 +89,7 @@ class CpuSession:
         except Exception as error:  # ONNX Runtime's own have no common base
             shapes = ", ".join(f"{name!r} {array.shape}" for name, array in feeds.items())
             raise ProofError(
-                f"ONNX Runtime cannot run {self._name} with {shapes}: {_one_line(error)}"
+                f"ONNX Runtime cannot run {self._name} with {shapes}: {in_our_words(error)}"
             ) from error
         return dict(zip(self.outputs, results, strict=True))
 
@@ -131,11 +127,4 @@ def _load(path: Path, content: bytes | None, options: ort.SessionOptions) -> ort
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own have no common base
-        raise ProofError(f"ONNX Runtime cannot load {path.name}: {_one_line(error)}") from error
-
-
-def _one_line(error: Exception) -> str:
-    """Return what is wrong, and with which node; without where in its sources that was noticed."""
-    line = " ".join(str(error).split())
-    found = _AT_NODE.search(line)
-    return line if found is None else f"node {found[2]!r} ({found[1]}): {found[3]}"
+        raise ProofError(f"ONNX Runtime cannot load {path.name}: {in_our_words(error)}") from error

@@ -33,6 +33,8 @@ from graftscope.graph._values import free_name, initializer, insert
 _CONVOLUTIONS: Final = frozenset({"Conv", "ConvTranspose"})
 _REARRANGED: Final = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 _SPATIAL: Final = (2, 3)
+_DEEPEST: Final = 100
+"""How many operations weights are followed through."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,15 @@ class _Rewriting:
     def __init__(self, graph: ir.Graph) -> None:
         self._graph = graph
         self._constant = constants_of(graph)
+        self._followed: dict[ir.Value, _Weights | None] = {}
+        self._depth = 0
 
     def convolution(self, node: ir.Node) -> bool:
         """Apply rule 1; tell whether it applied."""
         data, kernel = node.inputs[:2]
         if data is None or kernel is None or kernel in self._constant or not _known(data, kernel):
             return False
+        self._followed = {}
         weights = self._apart(kernel, node)
         data = _before_reshaping(data)
         inner = 1 if operation(node) == "Conv" else 0
@@ -112,6 +117,7 @@ class _Rewriting:
         axes = _axes(node)
         if squared is None or axes is None or not _known(squared, node.outputs[0]):
             return
+        self._followed = {}
         weights = self._apart(squared, node)
         wide = [axis for axis, extent in enumerate(_extents(squared)) if extent > 1]
         kept = [axis for axis in wide if axis not in axes]
@@ -146,7 +152,19 @@ class _Rewriting:
                     waiting.append(each)
 
     def _apart(self, value: ir.Value, at: ir.Node) -> _Weights | None:
-        """Follow weights back; None where they are more than a product along axes."""
+        """Follow weights back; None where they are more than a product along axes.
+
+        What was followed once for a node is not followed again: a product has two factors, and a
+        chain of products would double the ways at each of them.
+        """
+        if value not in self._followed:
+            self._depth += 1
+            found = self._taken_apart(value, at) if self._depth < _DEEPEST else None
+            self._followed[value] = found
+            self._depth -= 1
+        return self._followed[value]
+
+    def _taken_apart(self, value: ir.Value, at: ir.Node) -> _Weights | None:
         if value in self._constant:
             return _Weights(value)
         node = value.producer()

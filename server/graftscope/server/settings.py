@@ -2,12 +2,14 @@
 
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from graftscope.sandbox import Limits
 from graftscope.server.engine import JOB_SHARE, Device
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import CHECKPOINT_S, LEASE_S
@@ -64,6 +66,10 @@ class Settings(BaseSettings):
         watches: open watches at most, 1 to 100000.
         connections: open connections at most, 1 to 100000; those above are closed at once.
         stream_idle_s: for how long an upload or a download may stand still, 1 to 3600 seconds.
+        sandbox: whether a bundle that did not come with the package is tried in a child process
+            before it is opened, the first time that it is served.
+        sandbox_nodes, sandbox_tensor_mib, sandbox_memory_mib, sandbox_seconds: what it may take
+            there, as `graftscope.sandbox.Limits` has them.
         resume: whether jobs that an earlier process left go on at the start.
         log_level: debug, info, warning or error.
     """
@@ -123,10 +129,28 @@ class Settings(BaseSettings):
         default=4_096, ge=1, le=100_000, description="a whole number from 1 to 100000"
     )
     stream_idle_s: float = Field(default=60.0, ge=1, le=3600, description="a number from 1 to 3600")
+    sandbox: bool = Field(default=Limits.sandbox, description="true or false")
+    sandbox_nodes: int = Field(
+        default=Limits.sandbox_nodes, gt=0, description="a whole number above 0"
+    )
+    sandbox_tensor_mib: int = Field(
+        default=Limits.sandbox_tensor_mib, gt=0, description="a whole number above 0"
+    )
+    sandbox_memory_mib: int = Field(
+        default=Limits.sandbox_memory_mib, gt=0, description="a whole number above 0"
+    )
+    sandbox_seconds: float = Field(
+        default=Limits.sandbox_seconds, gt=0, lt=86_400, description="a number above 0"
+    )
     resume: bool = Field(default=True, description="true or false")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )
+
+    @property
+    def limits(self) -> Limits:
+        """What a bundle may take while it is tried."""
+        return Limits(**{each.name: getattr(self, each.name) for each in fields(Limits)})
 
     @field_validator("bundles", mode="before")
     @classmethod

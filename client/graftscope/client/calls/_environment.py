@@ -28,6 +28,7 @@ DEBUG_VARIABLE = f"{PREFIX}DEBUG"
 SERVER_SETTINGS = (
     *("bundles", "listen", "device", "workers", "sessions", "state", "jobs_url", "keep_days"),
     *("job_share", "checkpoint_s"),
+    *("sandbox", "sandbox_nodes", "sandbox_tensor_mib", "sandbox_memory_mib", "sandbox_seconds"),
     *("tls_cert", "tls_key", "tls_client_ca", "tls_client_role", "auth", "insecure"),
     *("lease_s", "queue", "queued_jobs", "watches", "connections", "stream_idle_s"),
     *("resume", "log_level"),

@@ -53,9 +53,12 @@ def inspect(
     and from there to the image (down).
     """
     room = import_room("graftscope.bundle", "server")
+    sandbox = import_room("graftscope.sandbox", "server")
     with translated("graftscope."):
         shipped = {} if bundle.exists() else room.shipped()
-        manifest = room.read_bundle(shipped.get(str(bundle), bundle)).manifest
+        found = room.read_bundle(shipped.get(str(bundle), bundle))
+        sandbox.Sandbox().require_bundle(found)
+    manifest = found.manifest
     if json:
         say_json(manifest_from(manifest))
         return

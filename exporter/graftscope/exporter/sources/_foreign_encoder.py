@@ -30,6 +30,7 @@ from graftscope.exporter.sources._plain_ends import quantisation_changes, type_c
 from graftscope.exporter.sources._trace import trace
 from graftscope.exporter.sources._weights import load_weights
 from graftscope.graph import Arrangement, compute_in_float32, dequantise
+from graftscope.sandbox import Sandbox
 
 Results: TypeAlias = Mapping[str, NDArray[np.generic]]
 
@@ -106,6 +107,7 @@ def read_foreign_encoder(choice: EncoderChoice, image: tuple[int, int, int]) -> 
 
 def _from_onnx(path: Path, image: tuple[int, int, int]) -> ForeignEncoder:
     title = f"encoder {str(path)!r}"
+    Sandbox().require_file(path)
     model = read_onnx(path)
     types, quantised = compute_in_float32(model), dequantise(model)
     try:

@@ -43,6 +43,7 @@ _BOUNDED: Final = {
     "Tanh": (-1.0, 1.0),
 }
 _BYTES: Final = (0.0, 255.0)
+_DEEPEST: Final = 100
 _KEEPS_VALUES: Final = frozenset(
     {"DepthToSpace", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
 )
@@ -198,18 +199,19 @@ def _guess(images: NDArray[np.float32]) -> tuple[float, float]:
     return chosen
 
 
-def interval_of(value: ir.Value) -> Interval | None:
+def interval_of(value: ir.Value, depth: int = 0) -> Interval | None:
     """Return the bounds that the end of a graph puts on a tensor.
 
     Args:
         value: The tensor, such as an image.
+        depth: How many operations lie below it that were followed; no more than 100 are.
 
     Returns:
         The least and the largest value that it can have; None where nothing bounds it.
     """
     value = value if holds_whole_numbers(value) else before_rounding_to_steps(value)
     node = value.producer()
-    if node is None or value.dtype is ir.DataType.UINT8:
+    if node is None or value.dtype is ir.DataType.UINT8 or depth > _DEEPEST:
         return _BYTES if value.dtype is ir.DataType.UINT8 else None
     if operation(node) in _BOUNDED:
         return _BOUNDED[operation(node)]
@@ -217,10 +219,10 @@ def interval_of(value: ir.Value) -> Interval | None:
     if data is None:
         return None
     if operation(node) in _KEEPS_VALUES or (operation(node) == "Cast" and _keeps_numbers(data)):
-        return interval_of(data)
+        return interval_of(data, depth + 1)
     if operation(node) == "Clip":
-        return _clipped(node)
-    return _rescaled(node) if operation(node) in _AFFINE else None
+        return _clipped(node, depth + 1)
+    return _rescaled(node, depth + 1) if operation(node) in _AFFINE else None
 
 
 def _keeps_numbers(value: ir.Value) -> bool:
@@ -229,10 +231,10 @@ def _keeps_numbers(value: ir.Value) -> bool:
     return value.dtype in (*floats, ir.DataType.UINT8)
 
 
-def _clipped(node: ir.Node) -> Interval | None:
+def _clipped(node: ir.Node, depth: int) -> Interval | None:
     data, *bounds = node.inputs
     assert data is not None
-    given = interval_of(data) or (-np.inf, np.inf)
+    given = interval_of(data, depth) or (-np.inf, np.inf)
     numbers = [_number(each) for each in bounds]
     low, high = (*numbers, None, None)[:2]
     least = given[0] if low is None else max(given[0], low)
@@ -240,12 +242,12 @@ def _clipped(node: ir.Node) -> Interval | None:
     return (least, most) if np.isfinite([least, most]).all() and least < most else None
 
 
-def _rescaled(node: ir.Node) -> Interval | None:
+def _rescaled(node: ir.Node, depth: int) -> Interval | None:
     """Follow the addition of one number, or the multiplication by it."""
     first, second = node.inputs
     swapped = _number(second) is None
     number, data = (_number(first), second) if swapped else (_number(second), first)
-    given = None if data is None or number is None else interval_of(data)
+    given = None if data is None or number is None else interval_of(data, depth)
     if given is None or number is None:
         return None
     ends = [_applied(operation(node), end, number, swapped) for end in given]

@@ -47,6 +47,7 @@ from graftscope.graph import (
     scale_instead_of_weights,
     without_empty_inputs,
 )
+from graftscope.sandbox import Sandbox
 from graftscope.v1 import bundle_pb2
 
 _BATCHES = (2, 3)
@@ -66,6 +67,7 @@ def subject_from_onnx(path: Path, licence: str | None, options: Options) -> Gene
     Raises:
         SourceError: If it is no ONNX file, not such a generator, or too old to be converted; or
             if an input has no distribution.
+        ModelRefusedError: If it asks for more than a file may that was not made here.
         GraphError: If a node makes the graph unfit to be cut, and for any batch.
     """
     with quiet("onnx_ir"):
@@ -73,6 +75,7 @@ def subject_from_onnx(path: Path, licence: str | None, options: Options) -> Gene
 
 
 def _read(path: Path, licence: str | None, options: Options) -> GeneratorSubject:
+    Sandbox().require_file(path, options.shapes)
     model = open_onnx(path)
     refuse_blocks(model.graph)
     run = first_run(path, model.graph, options.shapes)

@@ -20,6 +20,8 @@ _DATATYPES: Final = {ir.DataType.from_numpy(dtype): name for name, dtype in DATA
 _PASSES_LABELS_ON: Final = frozenset(
     {"Cast", "Clip", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
 )
+_DEEPEST: Final = 100
+"""How many operations a label is followed through."""
 _CONDITIONS: Final = frozenset(
     (
         "c", "class", "classes", "cond", "condition", "conditioning", "conditions", "context",
@@ -176,7 +178,7 @@ def _classes(value: ir.Value) -> int | None:
     return min(counts) if counts else None
 
 
-def _counts(value: ir.Value) -> Iterator[int]:
+def _counts(value: ir.Value, depth: int = 0) -> Iterator[int]:
     for use in value.uses():
         node = use.node
         if operation(node) == "Gather" and use.idx == 1:
@@ -185,8 +187,8 @@ def _counts(value: ir.Value) -> Iterator[int]:
             yield from _numbers(node.inputs[1])
         elif operation(node) == "Equal":
             yield from _compared(node.inputs[1 - use.idx])
-        elif operation(node) in _PASSES_LABELS_ON and use.idx == 0:
-            yield from _counts(node.outputs[0])
+        elif operation(node) in _PASSES_LABELS_ON and use.idx == 0 and depth < _DEEPEST:
+            yield from _counts(node.outputs[0], depth + 1)
 
 
 def _rows(node: ir.Node) -> Iterable[int]:
