@@ -5,10 +5,10 @@ against float32 on the call's own samples, and so runs by itself. It must not kn
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +98,7 @@ class InteractiveRuns:
             source,
             task,
             pairs,
-            _join_samples,
+            _SAMPLES,
             lambda made: (made.images,),
         )
 
@@ -125,7 +125,7 @@ class InteractiveRuns:
             source,
             task,
             pairs,
-            _join_hybrids,
+            _HYBRIDS,
             lambda made: (made.original1, made.original2, made.hybrid),
         )
 
@@ -156,26 +156,29 @@ class InteractiveRuns:
         source: PairSource,
         task: Callable[[range], _Task],
         pairs: range,
-        join: Callable[[Sequence[_Made]], _Made],
+        form: "_Form[_Made]",
         images_of: Callable[[_Made], Sequence[NDArray[np.float32]]],
     ) -> Ran[_Made]:
         """Makes a call's pairs, a part at a time so that in float32 it leaves room for others."""
         if wanted == Precision.FP32.value:
             kind, asker = _with_encoder(kind_on(generator), generator, source), caller().share
-            parts = [
-                await self._batching.make(kind, task(some), len(some), asker)
-                for some in _parts(pairs, kind.limit)
-            ]
-            # One part as it is; several are copied, off the event loop.
-            made = parts[0] if len(parts) == 1 else await asyncio.to_thread(join, parts)
-            return Ran(made, generator.backend)
+            whole = _Whole(form, len(pairs))
+            for some in _parts(pairs, kind.limit):
+                part = await self._batching.make(kind, task(some), len(some), asker)
+                if len(some) == len(pairs):
+                    return Ran(part, generator.backend)
+                # Several are copied, off the event loop.
+                await asyncio.to_thread(whole.add, part)
+            return Ran(whole.made, generator.backend)
         image = generator.manifest.image
 
         def work(cancellation: Cancellation) -> Ran[_Made]:
             def make(on: Generator, count: int | None) -> _Made:
-                kind = kind_on(on)
-                parts = _parts(pairs[:count], kind.limit)
-                return join([kind.make(task(some), cancellation) for some in parts])
+                kind, chosen = kind_on(on), pairs[:count]
+                whole = _Whole(form, len(chosen))
+                for some in _parts(chosen, kind.limit):
+                    whole.add(kind.make(task(some), cancellation))
+                return whole.made
 
             return run_in(generator, wanted, make, images_of, width=image.high - image.low)
 
@@ -196,17 +199,46 @@ def _parts(pairs: range, size: int) -> list[range]:
     return [pairs[start : start + size] for start in range(0, len(pairs), size)]
 
 
-def _join_samples(parts: Sequence[Samples]) -> Samples:
-    names = parts[0].latents
-    return Samples(
-        {name: np.concatenate([part.latents[name] for part in parts]) for name in names},
-        np.concatenate([part.images for part in parts]),
-    )
+@dataclass(frozen=True)
+class _Form(Generic[_Made]):
+    """What is made, as arrays of as many rows as there are pairs, by name; and back."""
+
+    apart: Callable[[_Made], Mapping[str, NDArray[np.generic]]]
+    together: Callable[[dict[str, NDArray[Any]]], _Made]
 
 
-def _join_hybrids(parts: Sequence[Hybrids]) -> Hybrids:
-    names = ("original1", "original2", "hybrid")
-    return Hybrids(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+_SAMPLES = _Form(
+    lambda made: {"": made.images, **made.latents},
+    lambda arrays: Samples({name: x for name, x in arrays.items() if name}, arrays[""]),
+)
+_HYBRIDS: _Form[Hybrids] = _Form(vars, lambda arrays: Hybrids(**arrays))
+
+
+class _Whole(Generic[_Made]):
+    """What a call asked for, which grows part by part in the arrays that it is answered with.
+
+    Parts that were kept until the last would take as much memory again.
+    """
+
+    def __init__(self, form: _Form[_Made], count: int) -> None:
+        self._form, self._count = form, count
+        self._done = 0
+        self._arrays: dict[str, NDArray[Any]] = {}
+
+    def add(self, part: _Made) -> None:
+        """Copies the next part."""
+        arrays = self._form.apart(part)
+        size = max(map(len, arrays.values()))
+        for name, array in arrays.items():
+            if name not in self._arrays:
+                self._arrays[name] = np.empty((self._count, *array.shape[1:]), array.dtype)
+            self._arrays[name][self._done : self._done + size] = array
+        self._done += size
+
+    @property
+    def made(self) -> _Made:
+        """All parts."""
+        return self._form.together(self._arrays)
 
 
 def _encode(
