@@ -4,12 +4,14 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -19,11 +21,25 @@ _numbers = itertools.count()
 
 
 class Postgres:
-    """A running server; its databases are made when they are asked for."""
+    """A server; its databases are made when they are asked for.
 
-    def __init__(self, process: "subprocess.Popen[bytes]", folder: Path) -> None:
-        self.process = process
+    Args:
+        folder: where it keeps everything.
+        account: who runs it; None for who runs the tests.
+    """
+
+    def __init__(self, folder: Path, account: "pwd.struct_passwd | None") -> None:
         self._folder = folder
+        self._as: dict[str, Any] = (
+            {} if account is None else {"user": account.pw_uid, "group": account.pw_gid}
+        )
+        data = str(folder / "data")
+        command = [_binary("initdb"), "--no-sync", "--auth=trust", "--username=graftscope", data]
+        made = subprocess.run(
+            command, **self._as, cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert made.returncode == 0, made.stderr
+        self._start()
 
     def url(self, database: str) -> str:
         """Of a database."""
@@ -38,8 +54,39 @@ class Postgres:
         engine.dispose()
         return self.url(name)
 
-    def is_up(self) -> bool:
-        """Whether it answers."""
+    def restart(self, between: Callable[[], object]) -> None:
+        """Ends the server as a crash would, and starts it again."""
+        self.stop()
+        between()
+        self._start()
+
+    def stop(self) -> None:
+        """Ends it, and leaves nothing of it behind but its files."""
+        # Immediately: its processes go, and their shared memory.
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait()
+
+    def _start(self) -> None:
+        options = {"listen_addresses": "", "unix_socket_directories": self._folder, "fsync": "off"}
+        said = self._folder / "log"
+        with said.open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(_binary("postgres"), "-D", self._folder / "data"),
+                    *(f"--{name}={value}" for name, value in options.items()),
+                ],
+                **self._as,
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+            )
+        started_s = time.monotonic()
+        while not self._is_up():
+            assert self._process.poll() is None, said.read_text()
+            assert time.monotonic() - started_s < _START_S, said.read_text()
+            time.sleep(0.05)
+
+    def _is_up(self) -> bool:
         engine = sa.create_engine(self.url("postgres"))
         try:
             with engine.connect():
@@ -53,53 +100,32 @@ class Postgres:
 @contextmanager
 def postgres_server() -> Iterator[Postgres]:
     """A server on a socket in a folder of its own, which is removed at the end."""
-    initdb, binary = _binary("initdb"), _binary("postgres")
-    if initdb is None or binary is None:
-        pytest.skip("needs PostgreSQL (Debian: apt-get install postgresql)")
+    _binary("initdb")
     pytest.importorskip("psycopg", reason="needs psycopg (pip install psycopg[binary])")
-    folder = Path(tempfile.mkdtemp(prefix="graftscope-postgres-"))
-    # PostgreSQL does not run as root.
-    account = _account()
-    if account is not None:
-        os.chown(folder, account.pw_uid, account.pw_gid)
-    user = None if account is None else account.pw_uid
-    group = None if account is None else account.pw_gid
-    data = folder / "data"
-    command = [initdb, "--no-sync", "--auth=trust", "--username=graftscope", "-D", str(data)]
-    made = subprocess.run(
-        command, user=user, group=group, cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert made.returncode == 0, made.stderr
-    options = {"listen_addresses": "", "unix_socket_directories": folder, "fsync": "off"}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [binary, "-D", data, *(f"--{name}={value}" for name, value in options.items())],
-            user=user,
-            group=group,
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-        )
+    folder, account = Path(tempfile.mkdtemp(prefix="graftscope-postgres-")), _account()
     try:
-        server, started_s = Postgres(process, folder), time.monotonic()
-        while not server.is_up():
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() - started_s < _START_S, (folder / "log").read_text()
-            time.sleep(0.05)
-        yield server
+        if account is not None:
+            os.chown(folder, account.pw_uid, account.pw_gid)
+        server = Postgres(folder, account)
+        try:
+            yield server
+        finally:
+            server.stop()
     finally:
-        process.kill()
-        process.wait()
         shutil.rmtree(folder)
 
 
-def _binary(name: str) -> str | None:
+def _binary(name: str) -> str:
     """The newest installed; Debian keeps them off the path."""
     kept = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return str(kept[-1]) if kept else shutil.which(name)
+    found = str(kept[-1]) if kept else shutil.which(name)
+    if found is None:
+        pytest.skip("needs PostgreSQL (Debian: apt-get install postgresql)")
+    return found
 
 
 def _account() -> "pwd.struct_passwd | None":
+    """PostgreSQL does not run as root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):

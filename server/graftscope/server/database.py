@@ -6,6 +6,7 @@ none fails halfway because another went first. It must not know which tables the
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 from graftscope.server.errors import InvalidInput, StoreDamaged, StoreUnavailable
 from graftscope.server.logs import get_logger
 
-_WAIT_S = 3
+WAIT_S = 3.0
 """For how long a call waits for another's write."""
 _RETRY_S = 1.0
 
@@ -29,22 +30,23 @@ class Database:
 
     Args:
         url: a SQLAlchemy URL.
+        wait_s: for how long a call waits for another's write.
 
     Attributes:
         file: the SQLite file; None for any other database.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, wait_s: float = WAIT_S) -> None:
         try:
             parsed = sa.make_url(url)
             self.file = sqlite_file(parsed)
-            self._engine = sa.create_engine(parsed, **_options(parsed))
+            self._engine = sa.create_engine(parsed, **_options(parsed, wait_s))
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise _unusable(error) from error
         self._writing = self._engine.execution_options(writes=True)
         self._inode = 0
         if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _configure_sqlite)
+            sa.event.listen(self._engine, "connect", partial(_configure_sqlite, wait_s))
             sa.event.listen(self._engine, "begin", _begin_sqlite)
 
     @property
@@ -138,28 +140,28 @@ def sqlite_file(url: sa.URL) -> Path | None:
     return Path(str(url.database)) if is_file else None
 
 
-def _options(url: sa.URL) -> dict[str, Any]:
+def _options(url: sa.URL, wait_s: float) -> dict[str, Any]:
     if url.get_backend_name() != "postgresql":
         return {}
     # A server that freezes in the middle of a transaction must not hold its rows for ever.
     limits = {
         "statement_timeout": 10_000,
-        "lock_timeout": 1000 * _WAIT_S,
+        "lock_timeout": round(1000 * wait_s),
         "idle_in_transaction_session_timeout": 5000,
     }
     options = " ".join(f"-c {name}={value}" for name, value in limits.items())
     return {
         "pool_pre_ping": True,
-        "connect_args": {"connect_timeout": _WAIT_S, "options": options},
+        "connect_args": {"connect_timeout": round(WAIT_S), "options": options},
     }
 
 
-def _configure_sqlite(connection: Any, _record: object) -> None:
+def _configure_sqlite(wait_s: float, connection: Any, _record: object) -> None:
     """Readers go on while one writes; a commit survives a failure of the power."""
     # The transaction's beginning is ours to say.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={1000 * _WAIT_S}")
+    cursor.execute(f"PRAGMA busy_timeout={round(1000 * wait_s)}")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()

@@ -394,7 +394,7 @@ class JobRunner:
             outcome = Outcome(JobState.FAILED, failure=failure)
             await asyncio.to_thread(self._lifecycle.end, job, outcome)
         else:
-            _log.info("job taken up", job=job.id, shards=job.shards_done, attempt=job.attempts)
+            _log.info("job taken up", job=job.id, attempt=job.attempts, shards_done=job.shards_done)
             self._launch(job)
             # By whom is not known any more.
             self._live[job.id].asked_for = True

@@ -384,6 +384,8 @@ def _from_row(row: sa.Row[*tuple[object, ...]]) -> Job:
         raise ValueError("its bytes do not match their checksum")
     # What only another version keeps is left out.
     body = {name: each for name, each in json.loads(row.body).items() if name in _IN_BODY}
+    # A beat may have told of more than what was kept since.
+    body["shards_done"] = max(body["shards_done"], row.shards_done)
     return from_plain(Job, body | {name: getattr(row, name) for name in _COLUMNS})
 
 
