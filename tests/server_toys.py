@@ -30,6 +30,7 @@ from graftscope.v1 import (
 )
 
 TIMEOUT_S = 60.0
+_RETRY = error_details_pb2.RetryInfo.DESCRIPTOR
 CHUNK_BYTES = 2**20
 
 
@@ -131,7 +132,7 @@ def details_of(status: status_pb2.Status) -> tuple[str, str]:
     """Reason and field."""
     info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     for detail in status.details:
-        assert detail.Unpack(info) or detail.Unpack(request)
+        assert detail.Unpack(info) or detail.Unpack(request) or detail.Is(_RETRY)
     assert info.domain in ("graftscope", "")
     fields = [violation.field for violation in request.field_violations]
     return info.reason, fields[0] if fields else ""

@@ -2,6 +2,8 @@
 
 import errno
 import inspect
+import os
+import re
 from types import ModuleType
 
 import grpc
@@ -11,6 +13,7 @@ import graftscope.bundle.errors
 import graftscope.graph.errors
 import graftscope.server.analysis._errors
 import graftscope.server.errors
+from graftscope.bundle import BundleError
 from graftscope.server import errors
 from graftscope.server.jobs import Failure
 from graftscope.server.rpc._errors import (
@@ -67,11 +70,48 @@ def test_a_reason_has_one_status() -> None:
     assert len({reason for _, _, reason in TABLE}) == len({(s, r) for _, s, r in TABLE})
 
 
-def test_what_nobody_foresaw_is_told_with_its_kind_in_one_line() -> None:
+def test_what_nobody_foresaw_is_told_by_its_kind_and_where_the_log_has_the_rest(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     status = status_of_error(KeyError("z"))
     assert status.code == grpc.StatusCode.INTERNAL.value[0]
-    assert status.message == "unexpected KeyError: 'z'"
-    assert status_of_error(RuntimeError("one\n two")).message == "unexpected RuntimeError: one two"
+    told = re.fullmatch(
+        "unexpected KeyError; the server's log tells more under (\\w{8})", status.message
+    )
+    assert told
+    assert f"number='{told[1]}'" in caplog.text
+    assert "KeyError: 'z'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/srv/state/artifacts/incoming-1"),
+            "what the server keeps cannot be read or written: No space left on device",
+        ),
+        (BundleError("'/srv/my bundles/gan/graph.onnx' is damaged"), "'graph.onnx' is damaged"),
+        (
+            errors.Corrupt("Load from /srv/b/gan.onnx failed:/core/x.cc:12"),
+            "Load from gan.onnx failed:x.cc:12",
+        ),
+        (errors.Corrupt(r"D:\bundles\gan.onnx, at 8/16 hybrids/s"), "gan.onnx, at 8/16 hybrids/s"),
+        # What the caller said themselves is told as it was.
+        (
+            errors.InvalidInput("model '/etc/passwd' is malformed"),
+            "model '/etc/passwd' is malformed",
+        ),
+    ],
+)
+def test_no_path_of_the_server_is_told(error: Exception, told: str) -> None:
+    assert status_of_error(error).message == told
+    assert describe_failure(error).message == told
+
+
+def test_that_no_descriptor_is_left_is_no_damage_and_passes() -> None:
+    status = status_of_error(OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/srv/x"))
+    assert (status.code, details_of(status)) == (8, ("OVERLOADED", ""))
+    assert "as many files and connections open as it may" in status.message
 
 
 def test_an_error_of_the_system_is_told_without_the_file() -> None:

@@ -1,7 +1,9 @@
 """Requests of too many parts, malformed ones and streams that stand still, on a real server."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,14 @@ from google.longrunning import operations_pb2
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 
-from graftscope.server.errors import InvalidInput
+from graftscope.server.errors import InvalidInput, Overloaded
+from graftscope.server.jobs import JobStore
+from graftscope.server.jobs._room import JobRoom
+from graftscope.server.rpc import _requests
 from graftscope.server.rpc._reading import MAX_NUMBERS, MAX_PARTS, check_parts
+from graftscope.server.rpc._requests import MAX_INTERVENTIONS
 from graftscope.v1 import analysis_service_pb2, artifact_service_pb2, tensor_pb2
+from request_toys import influence
 from server_toys import Stubs, refusal_of, refused, served
 
 _V1 = "/graftscope.v1."
@@ -147,3 +154,39 @@ def test_health_and_operations_are_read_as_before(stubs: Stubs) -> None:
         )
     )
     assert found.code is grpc.StatusCode.NOT_FOUND
+
+
+def test_interventions_of_one_request_have_a_stated_limit(stubs: Stubs) -> None:
+    data = _empty_interventions(MAX_INTERVENTIONS + 1)
+    found = refused(lambda: _raw(stubs, f"{_V1}AnalysisService/Influence")(data))
+    assert found.field == "each_intervention"
+    assert f"{MAX_INTERVENTIONS + 1} interventions; at most {MAX_INTERVENTIONS}" in found.message
+
+
+def test_a_result_has_a_stated_limit(stubs: Stubs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_requests, "MAX_RESULT_BYTES", 2**10)
+    found = refused(lambda: stubs.analyses.Influence(influence()))
+    assert (found.code, found.field) == (grpc.StatusCode.INVALID_ARGUMENT, "map_size")
+    assert "the result would take" in found.message
+
+
+def test_jobs_that_run_or_wait_have_a_limit_and_a_time_to_ask_again(tmp_path: Path) -> None:
+    store = JobStore(f"sqlite:///{tmp_path / 'jobs.db'}")
+    with closing(store):
+        room = JobRoom(store, limit=4)
+
+        async def take(*owners: str) -> None:
+            async with AsyncExitStack() as stack:
+                for owner in owners:
+                    await stack.enter_async_context(room.for_one(owner))
+
+        asyncio.run(take("", "", "", ""))
+        asyncio.run(take("a", "a", "b", "b"))
+        for owners, told in [
+            (("",) * 5, "4 jobs run or wait; 4 is the most"),
+            (("a",) * 4, "3 of your jobs run or wait; at most 3 of 4"),
+            (("b", "a", "a", "a"), "2 of your jobs run or wait; at most 2 of 4"),
+        ]:
+            with pytest.raises(Overloaded, match=told) as caught:
+                asyncio.run(take(*owners))
+            assert caught.value.retry_after_s == 1

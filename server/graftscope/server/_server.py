@@ -116,7 +116,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
             closing(JobStore(url, check_readable)) as store,
             _gate(settings, asks, url) as gate,
             _interactive(settings, catalogue) as runs,
-            closing(Reading(settings.stream_idle_s)) as reading,
+            closing(Reading(settings.upload_idle_s)) as reading,
         ):
             check_place(state, url, store)
             runner = JobRunner(
@@ -129,15 +129,14 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
                     describe_failure,
                     settings.checkpoint_s,
                     settings.lease_s,
+                    settings.queued_jobs,
                 ),
             )
             guard = Guard(gate, Admission(limits(settings)), reading)
             options = server_options(connections_of(settings.connections))
             server = grpc.aio.server(interceptors=[guard], options=options)
             address = listen(server, settings.listen, tls)
-            health_servicer = await _add_services(
-                server, catalogue, runner, runs, settings.upload_idle_s
-            )
+            health_servicer = await _add_services(server, catalogue, runner, runs, reading)
             try:
                 await runner.start(resume=settings.resume)
                 await server.start()
@@ -196,15 +195,15 @@ async def _add_services(
     catalogue: Catalogue,
     runner: JobRunner,
     runs: InteractiveRuns,
-    upload_idle_s: float,
+    reading: Reading,
 ) -> health.aio.HealthServicer:
     arrays = Arrays(runner)
     requests = Requests(catalogue, arrays)
-    models = ModelServicer(catalogue, arrays, runs)
+    models = ModelServicer(catalogue, arrays, runs, reading)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
-    analyses = AnalysisServicer(runner, requests, ClusteringRequests(arrays))
+    analyses = AnalysisServicer(runner, requests, ClusteringRequests(arrays), reading)
     analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(analyses, server)
-    artifacts = ArtifactServicer(runner.artifacts, upload_idle_s)
+    artifacts = ArtifactServicer(runner.artifacts, reading.idle_s)
     artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(artifacts, server)
     operations_pb2_grpc.add_OperationsServicer_to_server(OperationsServicer(runner), server)
     health_servicer = health.aio.HealthServicer()

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from graftscope.sandbox import Limits
 from graftscope.server.engine import JOB_SHARE, Device
 from graftscope.server.errors import InvalidInput
-from graftscope.server.jobs import CHECKPOINT_S, LEASE_S
+from graftscope.server.jobs import CHECKPOINT_S, LEASE_S, QUEUED_JOBS
 
 PREFIX = "GRAFTSCOPE_"
 """What the names of the environment's variables begin with."""
@@ -45,7 +45,8 @@ class Settings(BaseSettings):
             an object store such as s3://BUCKET/PREFIX; by default the state folder.
         keep_days: for how long results are kept.
         keep_gib: how much is kept, in GiB; what was used longest ago goes first.
-        upload_idle_s: seconds after which an upload that sends nothing is ended, 1 to 3600.
+        upload_idle_s: seconds after which an upload that sends nothing, or a download of which
+            nothing is taken, is ended, 1 to 3600.
         job_share: what jobs keep of the workers however many interactive calls there are, 0.01 to
             1; with 1 they never wait for any.
         checkpoint_s: seconds between two times that a job keeps its sums, 0.1 to 3600; a crash
@@ -65,7 +66,6 @@ class Settings(BaseSettings):
         queued_jobs: jobs that run or wait at most, 1 to 100000.
         watches: open watches at most, 1 to 100000.
         connections: open connections at most, 1 to 100000; those above are closed at once.
-        stream_idle_s: for how long an upload or a download may stand still, 1 to 3600 seconds.
         sandbox: whether a bundle that did not come with the package is tried in a child process
             before it is opened, the first time that it is served.
         sandbox_nodes, sandbox_tensor_mib, sandbox_memory_mib, sandbox_seconds: what it may take
@@ -120,7 +120,7 @@ class Settings(BaseSettings):
         default=None, ge=1, le=100_000, description="a whole number from 1 to 100000"
     )
     queued_jobs: int = Field(
-        default=1_000, ge=1, le=100_000, description="a whole number from 1 to 100000"
+        default=QUEUED_JOBS, ge=1, le=100_000, description="a whole number from 1 to 100000"
     )
     watches: int = Field(
         default=4_096, ge=1, le=100_000, description="a whole number from 1 to 100000"
@@ -128,7 +128,6 @@ class Settings(BaseSettings):
     connections: int = Field(
         default=4_096, ge=1, le=100_000, description="a whole number from 1 to 100000"
     )
-    stream_idle_s: float = Field(default=60.0, ge=1, le=3600, description="a number from 1 to 3600")
     sandbox: bool = Field(default=Limits.sandbox, description="true or false")
     sandbox_nodes: int = Field(
         default=Limits.sandbox_nodes, gt=0, description="a whole number above 0"

@@ -3,7 +3,9 @@
 It must not know models or analyses.
 """
 
+import errno
 import functools
+import os
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -21,9 +23,10 @@ from graftscope.server.engine._precision import (
     Precision,
     choose_backends,
 )
-from graftscope.server.errors import Corrupt, DeviceUnavailable
+from graftscope.server.errors import Corrupt, DeviceUnavailable, Overloaded
 
 _FATAL = 4
+_TOO_MANY_FILES = os.strerror(errno.EMFILE)
 
 
 class Device(Enum):
@@ -176,9 +179,15 @@ def _in_float16(graph: Graph) -> Graph:
         raise _cannot_open(graph, error) from error
 
 
-def _cannot_open(graph: Graph, error: Exception) -> Corrupt:
-    is_file = isinstance(graph.model, Path)
-    name = str(graph.model) if is_file else f"a graph built from {graph.folder}"
+def _cannot_open(graph: Graph, error: Exception) -> Corrupt | Overloaded:
+    if _TOO_MANY_FILES in str(error):
+        return Overloaded(
+            "the server has as many files and connections open as it may, so a session cannot be "
+            "opened; ask again in a second",
+            retry_after_s=1.0,
+        )
+    built = f"a graph built from {graph.folder.name}"
+    name = graph.model.name if isinstance(graph.model, Path) else built
     return Corrupt(f"ONNX Runtime cannot open {name}: {str(error).splitlines()[0]}")
 
 

@@ -17,12 +17,14 @@ from graftscope.server.jobs._checkpoints import (
     Sums,
 )
 from graftscope.server.jobs._expiry import Retention
+from graftscope.server.jobs._influence import result_bytes
 from graftscope.server.jobs._job import Failure, Job, JobState, Result
 from graftscope.server.jobs._lifecycle import CHECKPOINT_S, JobSettings
 from graftscope.server.jobs._live_job import Snapshot
 from graftscope.server.jobs._peers import LEASE_S
 from graftscope.server.jobs._preparation import check_readable
 from graftscope.server.jobs._resolver import Resolver
+from graftscope.server.jobs._room import QUEUED_JOBS
 from graftscope.server.jobs._runner import JobRunner
 from graftscope.server.jobs._specification import (
     DonorSpec,
@@ -50,6 +52,7 @@ __all__ = [
     "CHECKPOINT_S",
     "LEASE_S",
     "LEAST_STABLE_PAIRS",
+    "QUEUED_JOBS",
     "ArrayRef",
     "ArtifactStore",
     "ArtifactWriter",
@@ -85,4 +88,5 @@ __all__ = [
     "decode_array",
     "least_error_pairs",
     "parse_spec",
+    "result_bytes",
 ]

@@ -4,6 +4,7 @@ It must not know databases, watchers or gRPC.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Executor
@@ -93,6 +94,19 @@ def shard_count(spec: InfluenceSpec) -> int:
     return -(-spec.pairs // SHARD_PAIRS)
 
 
+def result_bytes(spec: InfluenceSpec, map_shape: tuple[int, int]) -> int:
+    """The size of the result arrays.
+
+    Args:
+        spec: what is computed.
+        map_shape: height and width of a map.
+    """
+    sets = len(spec.indices)
+    products_bytes = sets * sets * 8 if spec.products else 0
+    set_bytes = _BYTES_A_SET + (_BYTES_A_LAYER_OF if spec.each_layer else 0)
+    return sets * (math.prod(map_shape) * _BYTES_A_PIXEL + set_bytes) + products_bytes
+
+
 def estimate(work: InfluenceWork, workers: int) -> Estimate:
     """Times a batch's originals and one run of each kind, after first ones that open the sessions.
 
@@ -104,15 +118,12 @@ def estimate(work: InfluenceWork, workers: int) -> Estimate:
     pairs = range(spec.first, spec.first + batch)
     pair_s = seconds_a_pair(work.trial(pairs), plan, trials_s=_TRIAL_S)
     sets, batches = len(work.subject), -(-spec.pairs // plan.batch)
-    height, width = work.subject.generator.map_shape(spec.map_size)
     # A shard is not divided between workers.
     side_by_side = min(work.side_by_side(workers), shard_count(spec))
-    products_bytes = sets * sets * 8 if spec.products else 0
-    set_bytes = _BYTES_A_SET + (_BYTES_A_LAYER_OF if spec.each_layer else 0)
     return Estimate(
         duration_s=batches * batch * pair_s / side_by_side,
         hybrids=sets * spec.pairs,
-        result_bytes=sets * (height * width * _BYTES_A_PIXEL + set_bytes) + products_bytes,
+        result_bytes=result_bytes(spec, work.subject.generator.map_shape(spec.map_size)),
     )
 
 

@@ -23,6 +23,7 @@ from graftscope.server.jobs._live_job import Counter, Live, Snapshot, Tracker
 from graftscope.server.jobs._magnitude import run_magnitude
 from graftscope.server.jobs._peers import LEASE_S
 from graftscope.server.jobs._preparation import Preparation, stored_plan
+from graftscope.server.jobs._room import QUEUED_JOBS
 from graftscope.server.jobs._specification import (
     ANALYSES,
     InfluenceSpec,
@@ -56,6 +57,7 @@ class JobSettings:
         describe_failure: an exception to its stable reason and its message.
         checkpoint_every_s: seconds between checkpoints; a crash loses at most this much work.
         lease_s: for how long a server may be silent before others take up its jobs.
+        queued: how many jobs may run or wait.
     """
 
     workers: int
@@ -63,6 +65,7 @@ class JobSettings:
     describe_failure: Callable[[Exception], Failure]
     checkpoint_every_s: float = CHECKPOINT_S
     lease_s: float = LEASE_S
+    queued: int = QUEUED_JOBS
 
 
 Needed = Callable[[Live, InfluenceSpec, Callable[[Snapshot], None]], Awaitable[Result]]

@@ -7,7 +7,7 @@ gRPC.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -32,6 +32,7 @@ from graftscope.server.jobs._live_job import Live, Moved, Snapshot
 from graftscope.server.jobs._peers import Peers
 from graftscope.server.jobs._preparation import Preparation
 from graftscope.server.jobs._resolver import Resolver
+from graftscope.server.jobs._room import JobRoom
 from graftscope.server.jobs._specification import InfluenceSpec, Spec, identity
 from graftscope.server.jobs._store import Hold, JobStore
 from graftscope.server.logs import get_logger
@@ -53,6 +54,7 @@ class _Call:
     request_id: str | None
     owner: str
     shared: bool = False
+    needed: bool = False
 
 
 class JobRunner:
@@ -77,6 +79,7 @@ class JobRunner:
         self._settings = settings
         self._expiry = Expiry(store, checkpoints, resolver.artifacts, settings.retention)
         self._stopped = asyncio.Event()
+        self._room = JobRoom(store, settings.queued)
         self._preparation = Preparation(store, checkpoints, resolver, settings.workers)
         self._lifecycle = Lifecycle(self._preparation, settings, self._run_needed)
         self._live: dict[str, Live] = {}
@@ -150,6 +153,7 @@ class JobRunner:
 
         Raises:
             Conflict: the request_id was used for another specification.
+            Overloaded: too many jobs run or wait.
             ServerStopping: the server stops.
         """
         # A caller who leaves in between must not leave a job that is stored and never launched.
@@ -277,25 +281,32 @@ class JobRunner:
         return job
 
     async def _create(self, call: _Call) -> Job:
+        # Of a large specification it takes a while.
+        wanted = await asyncio.to_thread(identity, call.spec)
         while True:
             async with (
-                self._creation("job", identity(call.spec), call.owner),
+                self._creation("job", wanted, call.owner),
                 self._creation("call", call.request_id, call.owner),
             ):
                 found = await asyncio.to_thread(
                     self._preparation.find, call.spec, call.request_id, call.owner
                 )
                 if found is None:
-                    job, sums = await self._prepare(call)
-                    stored = await asyncio.to_thread(
-                        self._preparation.adopt, job, sums, call.request_id
-                    )
+                    async with self._room_for(call):
+                        job, sums = await self._prepare(call)
+                        stored = await asyncio.to_thread(
+                            self._preparation.adopt, job, sums, call.request_id
+                        )
                     if stored is not None:
                         return self._launch(stored)
                     continue  # Another server was faster.
                 answer = await self._answer(found)
             if answer is not None:
                 return answer
+
+    def _room_for(self, call: _Call) -> AbstractAsyncContextManager[None]:
+        """Room for one more job; what another job needs is part of that one."""
+        return nullcontext() if call.needed else self._room.for_one(call.owner)
 
     async def _answer(self, found: Job) -> Job | None:
         """A job that is there, as it stands; None where it came to nothing meanwhile."""
@@ -328,7 +339,9 @@ class JobRunner:
         """
         # Goes on by itself if this is cancelled: no job must be stored and never launched.
         job = live.snapshot.job
-        creating = self._spawn(self._create(_Call(spec, job.model, None, job.owner, job.shared)))
+        creating = self._spawn(
+            self._create(_Call(spec, job.model, None, job.owner, job.shared, needed=True))
+        )
         try:
             job = await asyncio.shield(creating)
             async for snapshot in self.watch(job.id):

@@ -268,6 +268,14 @@ class JobStore:
         wanted = (JOBS.c.identity == identity, JOBS.c.owner == owner)
         return self._select(*wanted, JOBS.c.state.in_(list(states)))
 
+    def waiting(self) -> list[tuple[str, float | None]]:
+        """Of each job that runs or waits, its owner, and in how many seconds it will have ended."""
+        query = sa.select(JOBS.c.owner, JOBS.c.eta_s).where(
+            JOBS.c.state.in_(UNENDED), JOBS.c.id.not_in(self._set_aside)
+        )
+        with self._database.reading() as connection:
+            return [(owner, eta_s) for owner, eta_s in connection.execute(query)]
+
     def by_state(self, states: Iterable[JobState]) -> list[Job]:
         """Jobs in any of these states, the newest first."""
         return self._select(JOBS.c.state.in_(list(states)))

@@ -3,7 +3,14 @@
 A status carries google.rpc.ErrorInfo with a stable reason, BadRequest with the field where one is
 to blame, and RetryInfo where the same request may succeed later. It must not know what the methods
 do.
+
+No path of the server and no trace is told. What nobody foresaw is told by its kind and a number,
+under which the server's log has the rest.
 """
+
+import errno
+import re
+import secrets
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
@@ -15,8 +22,19 @@ from graftscope.graph import GraphError
 from graftscope.server import errors
 from graftscope.server.analysis import InvalidInputError, KTooLargeError, NotConvergedError
 from graftscope.server.jobs import Failure
+from graftscope.server.logs import get_logger
 
 DOMAIN = "graftscope"
+
+_STORAGE = "STORAGE_FAILED"
+
+# Absolute ones: in quotes to the end of the quote, else to the next space or comma.
+_PATH = re.compile(
+    r"(?<=')(?:/|[A-Za-z]:\\)[^']+(?=')"
+    r"|(?<![\w./\\-])(?:/+|[A-Za-z]:\\)[^\s/\\'\"`,;:()\[\]]+(?:[/\\]+[^\s/\\'\"`,;:()\[\]]+)*[/\\]?"
+)
+
+_log = get_logger("rpc")
 
 _STATUSES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
@@ -64,7 +82,7 @@ TABLE: tuple[tuple[type[Exception], grpc.StatusCode, str], ...] = (
     # What generated code raises of a method that a library's service leaves out.
     (NotImplementedError, grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED"),
     # Files are all that the server itself reads and writes.
-    (OSError, grpc.StatusCode.UNAVAILABLE, "STORAGE_FAILED"),
+    (OSError, grpc.StatusCode.UNAVAILABLE, _STORAGE),
     (Exception, grpc.StatusCode.INTERNAL, "INTERNAL"),
 )
 
@@ -82,6 +100,7 @@ def classify(error: Exception) -> tuple[grpc.StatusCode, str]:
 
 def describe_failure(error: Exception) -> Failure:
     """What is kept of the error that ended a job."""
+    error = _plain(error)
     _, reason = classify(error)
     return Failure(reason, _message(error, reason))
 
@@ -95,6 +114,7 @@ def status_of_failure(failure: Failure) -> status_pb2.Status:
 
 def status_of_error(error: Exception) -> status_pb2.Status:
     """What a call that raised this error is answered with."""
+    error = _plain(error)
     code, reason = classify(error)
     retry_after_s: float | None = getattr(error, "retry_after_s", None)
     field = getattr(error, "field", "")
@@ -107,15 +127,34 @@ def cancelled_status() -> status_pb2.Status:
     return _status(code, "CANCELLED", "the job was cancelled; the same request resumes it")
 
 
+def _plain(error: Exception) -> Exception:
+    """The error itself; of a file's what the system says of it, without its path."""
+    if not isinstance(error, OSError) or error.strerror is None or classify(error)[1] != _STORAGE:
+        return error
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return errors.Overloaded(
+            "the server has as many files and connections open as it may; ask again in a second",
+            retry_after_s=1.0,
+        )
+    return OSError(f"what the server keeps cannot be read or written: {error.strerror}")
+
+
 def _message(error: Exception, reason: str) -> str:
-    """One line; of an unexpected error its kind too, since its text alone seldom tells."""
-    text = " ".join(str(error).split())
-    if isinstance(error, OSError) and not isinstance(error, errors.ServerError):
-        # Its own text names files.
-        text = f"what the server keeps cannot be read or written: {error.strerror}"
+    """One line."""
     if reason == "INTERNAL":
-        text = f"unexpected {type(error).__name__}: {text}"
+        number = secrets.token_hex(4)
+        _log.error("unexpected error", number=number, exc_info=error)
+        return f"unexpected {type(error).__name__}; the server's log tells more under {number}"
+    text = " ".join(str(error).split())
+    # What a caller said is told as it was.
+    if not isinstance(error, errors.InvalidInput | errors.NotFound | InvalidInputError):
+        text = without_paths(text)
     return _shortened(text, _MESSAGE_LIMIT_BYTES)
+
+
+def without_paths(text: str) -> str:
+    """The text with the last part of each path alone."""
+    return _PATH.sub(lambda found: re.split(r"[/\\]", found[0].rstrip("/\\"))[-1], text)
 
 
 def _shortened(text: str, limit_bytes: int) -> str:

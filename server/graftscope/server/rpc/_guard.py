@@ -21,7 +21,7 @@ from graftscope.server.access import Gate, Principal, Shown, Work, method_of, se
 from graftscope.server.errors import TimedOut
 from graftscope.server.logs import get_logger
 from graftscope.server.rpc._admission import Admission
-from graftscope.server.rpc._errors import classify, status_of_error
+from graftscope.server.rpc._errors import status_of_error
 from graftscope.server.rpc._reading import Reading
 
 VERSION_KEY = "graftscope-version"
@@ -206,10 +206,7 @@ def _timed(method: str, context: Context) -> Iterator[_Timed]:
 async def _abort(error: Exception, call: _Timed, context: Context) -> None:
     if isinstance(error, grpc.aio.AbortError | grpc.RpcError):
         raise error
-    code, reason = classify(error)
-    call.status, call.error = code.name, str(error)
-    if reason == "INTERNAL":
-        _log.error("unexpected error", method=call.method, exc_info=error)
     status = rpc_status.to_status(status_of_error(error))
+    call.status, call.error = status.code.name, status.details
     trailing = (*status.trailing_metadata, *_greeting())
-    await context.abort(code, status.details, trailing)
+    await context.abort(status.code, status.details, trailing)

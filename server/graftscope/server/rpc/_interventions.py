@@ -220,11 +220,14 @@ async def read_labels(
 
 def _check_apart(parsed: list[_Parsed]) -> None:
     """Refuses two edits that assign one channel of a layer at one place."""
-    for (i, (first, mask1)), (j, (second, mask2)) in combinations(enumerate(parsed), 2):
-        both = set(first.channels) & set(second.channels)
-        if first.layer == second.layer and both and _overlap(mask1, mask2):
+    # Each set is made once, not for every pair.
+    numbered = [(i, spec, frozenset(spec.channels), mask) for i, (spec, mask) in enumerate(parsed)]
+    for (i, first, channels1, mask1), (j, second, channels2, mask2) in combinations(numbered, 2):
+        if first.layer != second.layer or channels1.isdisjoint(channels2):
+            continue
+        if _overlap(mask1, mask2):
             raise InvalidInput(
-                f"edits {i} and {j} both assign channel {min(both)} of layer "
+                f"edits {i} and {j} both assign channel {min(channels1 & channels2)} of layer "
                 f"{first.layer!r} at the same place; two edits of one channel need masks "
                 "that do not overlap",
                 field=_FIELD,

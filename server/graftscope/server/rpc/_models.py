@@ -26,6 +26,7 @@ from graftscope.server.rpc._image_files import Encoding, encode_images, parse_en
 from graftscope.server.rpc._interactive_runs import PHOTOGRAPHS, InteractiveRuns, LateSource
 from graftscope.server.rpc._interventions import InterventionRequests
 from graftscope.server.rpc._pairs import PairRequests
+from graftscope.server.rpc._reading import Reading
 from graftscope.server.rpc._replies import execution
 from graftscope.server.rpc._versions import precision
 from graftscope.v1 import (
@@ -47,9 +48,13 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         catalogue: the models.
         arrays: reads and writes arrays.
         runs: makes what is asked for.
+        reading: parses what is large off the event loop.
     """
 
-    def __init__(self, catalogue: Catalogue, arrays: Arrays, runs: InteractiveRuns) -> None:
+    def __init__(
+        self, catalogue: Catalogue, arrays: Arrays, runs: InteractiveRuns, reading: Reading
+    ) -> None:
+        self._reading = reading
         self._catalogue = catalogue
         self._arrays = arrays
         self._runs = runs
@@ -77,7 +82,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         wanted = precision(request.precision)
         generator = self._catalogue.find(request.model)
         encoding = parse_encoding(request.encoding, generator.manifest.image)
-        source, pairs = await self._call(generator).samples(request)
+        source, pairs = await self._reading.checked(request, self._call(generator).samples)
         _check_size(generator, len(pairs), images=1, called="samples")
         ran = await self._runs.samples(generator, wanted, source, pairs)
         response = model_service_pb2.GenerateResponse(execution=_execution(generator, ran))
@@ -107,7 +112,9 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         wanted = precision(request.precision)
         generator = self._catalogue.find(request.model)
         encoding = parse_encoding(request.encoding, generator.manifest.image)
-        intervention, source, pairs = await self._call(generator).hybrids(request)
+        intervention, source, pairs = await self._reading.checked(
+            request, self._call(generator).hybrids
+        )
         images = 5 if request.keep_photo else 3
         _check_size(generator, len(pairs), images, called="pairs")
         if request.keep_photo:

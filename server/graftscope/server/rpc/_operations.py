@@ -17,7 +17,8 @@ from graftscope.server.jobs import Job, JobRunner, Snapshot, Spec, Sums
 from graftscope.server.rpc._checks import check_request_id, job_id, page
 from graftscope.server.rpc._clustering import ClusteringRequests
 from graftscope.server.rpc._guard import Context
-from graftscope.server.rpc._replies import operation, progress
+from graftscope.server.rpc._reading import Reading
+from graftscope.server.rpc._replies import operation, operations, progress, told
 from graftscope.server.rpc._requests import Requests
 from graftscope.v1 import analysis_service_pb2, analysis_service_pb2_grpc
 
@@ -32,42 +33,56 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         runner: runs the jobs.
         requests: parses requests about models.
         clustering: parses requests about maps.
+        reading: parses what is large off the event loop.
     """
 
     def __init__(
-        self, runner: JobRunner, requests: Requests, clustering: ClusteringRequests
+        self,
+        runner: JobRunner,
+        requests: Requests,
+        clustering: ClusteringRequests,
+        reading: Reading,
     ) -> None:
         self._runner = runner
         self._requests = requests
         self._clustering = clustering
+        self._reading = reading
 
     async def Influence(
         self, request: analysis_service_pb2.InfluenceRequest, context: Context
     ) -> operations_pb2.Operation:
         """Influence maps."""
         check_request_id(request.request_id)
-        return await self._of_model(await self._requests.influence(request), request)
+        return await self._of_model(
+            await self._reading.checked(request, self._requests.influence), request
+        )
 
     async def Modules(
         self, request: analysis_service_pb2.ModulesRequest, context: Context
     ) -> operations_pb2.Operation:
         """Modules from influence maps."""
         check_request_id(request.request_id)
-        return await self._create(await self._clustering.modules(request), "", request.request_id)
+        return await self._create(
+            await self._reading.checked(request, self._clustering.modules), "", request.request_id
+        )
 
     async def Stability(
         self, request: analysis_service_pb2.StabilityRequest, context: Context
     ) -> operations_pb2.Operation:
         """How far modules depend on which channels they were found in."""
         check_request_id(request.request_id)
-        return await self._create(await self._clustering.stability(request), "", request.request_id)
+        return await self._create(
+            await self._reading.checked(request, self._clustering.stability), "", request.request_id
+        )
 
     async def Magnitude(
         self, request: analysis_service_pb2.MagnitudeRequest, context: Context
     ) -> operations_pb2.Operation:
         """How much modules change the image as K grows."""
         check_request_id(request.request_id)
-        return await self._of_model(await self._requests.magnitude(request), request)
+        return await self._of_model(
+            await self._reading.checked(request, self._requests.magnitude), request
+        )
 
     async def WatchOperation(
         self, request: analysis_service_pb2.WatchOperationRequest, context: Context
@@ -76,7 +91,7 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         whole, previewed_s = True, -_PREVIEW_EVERY_S
         async for snapshot in self._runner.watch(job_id(request.name)):
             if whole or snapshot.job.state.ended:
-                yield analysis_service_pb2.WatchOperationResponse(operation=operation(snapshot))
+                yield analysis_service_pb2.WatchOperationResponse(operation=await told(snapshot))
             else:
                 yield analysis_service_pb2.WatchOperationResponse(progress=progress(snapshot))
             whole = False
@@ -99,7 +114,7 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
 
     async def _create(self, spec: Spec, model: str, request_id: str) -> operations_pb2.Operation:
         job = await self._runner.create(spec, model=model, request_id=request_id or None)
-        return operation(await self._runner.get(job.id))
+        return await told(await self._runner.get(job.id))
 
 
 def _planned(job: Job) -> operations_pb2.Operation:
@@ -142,16 +157,17 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):
             raise Unsupported("filters are not implemented yet", field="filter")
         limit, offset = page(request.page_size, request.page_token)
         snapshots = await self._runner.page(limit + 1, offset)
+        told = await asyncio.to_thread(operations, snapshots[:limit])
         return operations_pb2.ListOperationsResponse(
-            operations=[operation(snapshot) for snapshot in snapshots[:limit]],
-            next_page_token=str(offset + limit) if len(snapshots) > limit else "",
+            operations=told,
+            next_page_token=str(offset + len(told)) if len(snapshots) > len(told) else "",
         )
 
     async def GetOperation(
         self, request: operations_pb2.GetOperationRequest, context: Context
     ) -> operations_pb2.Operation:
         """An operation as it stands."""
-        return operation(await self._runner.get(job_id(request.name)))
+        return await told(await self._runner.get(job_id(request.name)))
 
     async def CancelOperation(
         self, request: operations_pb2.CancelOperationRequest, context: Context
@@ -173,4 +189,4 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):
         """The operation once it is done, or as it stands when the timeout is over."""
         has_timeout = request.HasField("timeout")
         timeout_s = request.timeout.ToMicroseconds() / 1e6 if has_timeout else None
-        return operation(await self._runner.wait(job_id(request.name), timeout_s))
+        return await told(await self._runner.wait(job_id(request.name), timeout_s))

@@ -2,7 +2,7 @@
 
 Two bytes are enough for an empty message within another, which takes thirty times as much once it
 is read. Parts are therefore counted in the bytes; what is large is counted, read and checked in a
-thread of its own, so that the event loop goes on. It must not know what the methods do.
+thread, so that the event loop goes on. It must not know what the methods do.
 """
 
 import asyncio
@@ -32,7 +32,8 @@ LARGE_BYTES = 16 * 2**10
 
 # Nothing so small has too many parts to be read at once.
 _SMALL_BYTES = 4 * 2**10
-_VARINT, _FIXED64, _BYTES, _START, _END, _FIXED32 = range(6)
+_BYTES = 2  # The kind of a field whose length is told.
+_THREADS = 2
 _NOT_LAST = bytes(range(0x80, 0x100))
 _WIDTHS = {
     FieldDescriptor.TYPE_DOUBLE: 8,
@@ -48,7 +49,7 @@ Deserialize = Callable[[bytes], Message]
 
 
 class Reading:
-    """Reads requests; what is large in a thread, one after the other.
+    """Reads requests; what is large in threads.
 
     Args:
         idle_s: for how long a stream may stand still.
@@ -59,11 +60,11 @@ class Reading:
 
     def __init__(self, idle_s: float) -> None:
         self.idle_s = idle_s
-        self._threads = ThreadPoolExecutor(1, "reading")
+        self._threads = ThreadPoolExecutor(_THREADS, "reading")
         self._waiting_bytes = 0
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Ends the threads."""
         self._threads.shutdown()
 
     async def message(self, deserialize: Deserialize, data: bytes) -> Message:
@@ -109,7 +110,7 @@ class Reading:
     async def checked(
         self, request: Message, check: Callable[[Any], Coroutine[Any, Any, _Value]]
     ) -> _Value:
-        """What a check makes of a request; of a large one in the thread, in a loop of its own."""
+        """What a check makes of a request; of a large one in a thread, in a loop of its own."""
         if request.ByteSize() < LARGE_BYTES:
             return await check(request)
         return await self._in_thread(lambda: asyncio.run(check(request)))

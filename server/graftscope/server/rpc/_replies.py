@@ -3,6 +3,7 @@
 A result keeps its scalars as JSON; here they become the contract's fields, by their names.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from google.longrunning import operations_pb2
@@ -17,6 +18,12 @@ from graftscope.server.rpc._errors import cancelled_status, status_of_failure
 from graftscope.server.rpc._specifications import specify
 from graftscope.v1 import analysis_service_pb2, precision_pb2
 
+_LARGE = 64 * 2**10
+"""Characters of a specification."""
+
+_PAGE_BYTES = 3 * 2**20
+"""Of the 4 MiB of a message."""
+
 
 def operation(snapshot: Snapshot) -> operations_pb2.Operation:
     """A job as a google.longrunning.Operation."""
@@ -30,6 +37,25 @@ def operation(snapshot: Snapshot) -> operations_pb2.Operation:
     elif job.state is JobState.CANCELLED:
         message.error.CopyFrom(cancelled_status())
     return message
+
+
+async def told(snapshot: Snapshot) -> operations_pb2.Operation:
+    """The same; of a job with a large specification off the event loop."""
+    if len(snapshot.job.specification) < _LARGE:
+        return operation(snapshot)
+    return await asyncio.to_thread(operation, snapshot)
+
+
+def operations(snapshots: Sequence[Snapshot]) -> list[operations_pb2.Operation]:
+    """Several, at least one if there is any, and no more than fit into one message."""
+    found, size = list[operations_pb2.Operation](), 0
+    for snapshot in snapshots:
+        message = operation(snapshot)
+        size += message.ByteSize()
+        if found and size > _PAGE_BYTES:
+            break
+        found.append(message)
+    return found
 
 
 def metadata(snapshot: Snapshot) -> analysis_service_pb2.AnalysisMetadata:

@@ -13,7 +13,13 @@ import numpy as np
 from graftscope.server.analysis import require_smoothing
 from graftscope.server.engine import ARITHMETIC_VERSION, Catalogue, Generator
 from graftscope.server.errors import InvalidInput
-from graftscope.server.jobs import InfluenceSpec, InterventionSpec, LayerSpec, MagnitudeSpec
+from graftscope.server.jobs import (
+    InfluenceSpec,
+    InterventionSpec,
+    LayerSpec,
+    MagnitudeSpec,
+    result_bytes,
+)
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._checks import (
     check_channels,
@@ -26,6 +32,12 @@ from graftscope.server.rpc._pairs import ChosenPairs, PairRequests
 from graftscope.server.rpc._stopping_rules import check_until, until
 from graftscope.server.rpc._versions import method, precision
 from graftscope.v1 import analysis_service_pb2, bundle_pb2
+
+MAX_INTERVENTIONS = 4_096
+"""In one request."""
+
+MAX_RESULT_BYTES = 2 * 2**30
+"""Of all arrays of one job's result."""
 
 _Subject = dict[str, Any]
 """What the maps are of: the fields of `InfluenceSpec` that tell."""
@@ -69,6 +81,7 @@ class Requests:
             until=rule,
         )
         check_until(spec)
+        _check_result(spec, generator)
         return spec
 
     async def magnitude(self, request: analysis_service_pb2.MagnitudeRequest) -> MagnitudeSpec:
@@ -131,6 +144,12 @@ class Requests:
         messages = request.each_intervention.interventions
         if not messages:
             raise InvalidInput("each_intervention holds none", field="each_intervention")
+        if len(messages) > MAX_INTERVENTIONS:
+            raise InvalidInput(
+                f"each_intervention holds {len(messages)} interventions; at most "
+                f"{MAX_INTERVENTIONS} are allowed in one request",
+                field="each_intervention",
+            )
         if request.layer:
             generator.layer(request.layer)
         fixed = frozenset(request.pairs.fix.inputs)
@@ -145,6 +164,17 @@ class Requests:
                 )
             parsed.append(edits)
         return _swaps(generator, request.layer, parsed) or _mixed(parsed)
+
+
+def _check_result(spec: InfluenceSpec, generator: Generator) -> None:
+    """Refuses a result that is too large, before anything is planned."""
+    size = result_bytes(spec, generator.map_shape(spec.map_size))
+    if size > MAX_RESULT_BYTES:
+        raise InvalidInput(
+            f"the result would take {size / 2**20:.0f} MiB; at most {MAX_RESULT_BYTES >> 20} MiB "
+            "are allowed, ask for fewer sets of channels at a time or for smaller maps",
+            field="map_size",
+        )
 
 
 def _layered(generator: Generator, request: analysis_service_pb2.InfluenceRequest) -> _Subject:
