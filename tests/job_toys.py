@@ -245,6 +245,7 @@ async def bench(
     checkpoint_every_s: float = 5.0,
     store_type: type[JobStore] = JobStore,
     offers: Sequence[Backend] | None = None,
+    plan_patience_s: float = TIMEOUT_S,
 ) -> AsyncIterator[Bench]:
     """A runner over a state folder, stopped at the end."""
     state.mkdir(exist_ok=True)
@@ -252,8 +253,13 @@ async def bench(
     catalogue = Catalogue(open_bundles([bundle]), SessionPool(Device.CPU, 16, offers=offers))
     resolver = GatedResolver(catalogue, ArtifactStore(FolderBlobs(state / "artifacts")), gate)
     checkpoints = state / "checkpoints"
-    kept = retention or Retention(keep_s)
-    settings = JobSettings(workers, kept, describe_failure, checkpoint_every_s)
+    settings = JobSettings(
+        workers,
+        retention or Retention(keep_s),
+        describe_failure,
+        checkpoint_every_s,
+        plan_patience_s=plan_patience_s,
+    )
     with closing(store_type(f"sqlite:///{state / 'jobs.db'}", check_readable)) as store:
         runner = JobRunner(store, CheckpointFolder(FolderBlobs(checkpoints)), resolver, settings)
         await runner.start(resume=resume)

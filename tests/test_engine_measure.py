@@ -49,6 +49,10 @@ class Timed:
     def __len__(self) -> int:
         return SETS
 
+    @property
+    def shape(self) -> str:
+        return "timed"
+
     def plan(self) -> Plan:
         return PLAIN
 

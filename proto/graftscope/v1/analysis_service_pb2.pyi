@@ -934,12 +934,15 @@ class Progress(_message.Message):
     SHARDS_TOTAL_FIELD_NUMBER: _builtins.int
     ETA_FIELD_NUMBER: _builtins.int
     HYBRIDS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    JOBS_AHEAD_FIELD_NUMBER: _builtins.int
     state: Global___JobState.ValueType
     shards_done: _builtins.int
     """A shard is 32 pairs of an influence, or one comparison of two runs of a stability."""
     shards_total: _builtins.int
     hybrids_per_second: _builtins.float
     """Hybrids a second since the job was started or resumed."""
+    jobs_ahead: _builtins.int
+    """How many jobs of the same caller a queued one waits for."""
     @_builtins.property
     def eta(self) -> _duration_pb2.Duration:
         """Absent before the first shard."""
@@ -952,10 +955,11 @@ class Progress(_message.Message):
         shards_total: _builtins.int = ...,
         eta: _duration_pb2.Duration | None = ...,
         hybrids_per_second: _builtins.float = ...,
+        jobs_ahead: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["eta", b"eta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["eta", b"eta", "hybrids_per_second", b"hybrids_per_second", "shards_done", b"shards_done", "shards_total", b"shards_total", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["eta", b"eta", "hybrids_per_second", b"hybrids_per_second", "jobs_ahead", b"jobs_ahead", "shards_done", b"shards_done", "shards_total", b"shards_total", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -972,7 +976,9 @@ class Estimate(_message.Message):
     result_bytes: _builtins.int
     """Size of the result arrays."""
     @_builtins.property
-    def duration(self) -> _duration_pb2.Duration: ...
+    def duration(self) -> _duration_pb2.Duration:
+        """Absent until a plan is chosen, which for a job that waits may be in its turn."""
+
     def __init__(
         self,
         *,

@@ -23,9 +23,10 @@ from graftscope.client.values import Progress as JobProgress
 
 def tell_estimate(estimate: Estimate, *, at_most: bool = False) -> None:
     """Say what hybrids are going to cost, or with a stopping rule at most."""
+    time = "" if estimate.duration_s is None else f" about {duration(estimate.duration_s)},"
     note(
-        f"{'at most ' if at_most else ''}{counted(estimate.hybrids, 'hybrid')},"
-        f" about {duration(estimate.duration_s)}, {size(estimate.result_bytes)} of results"
+        f"{'at most ' if at_most else ''}{counted(estimate.hybrids, 'hybrid')},{time}"
+        f" {size(estimate.result_bytes)} of results"
     )
 
 
@@ -33,7 +34,7 @@ def tell_dry_run(client: Client, tasks: Sequence[HybridTask], json: bool) -> Non
     """Say what hybrids would cost, all tasks together; nothing is started."""
     estimates = [client.estimate(task) for task in tasks]
     total = Estimate(
-        duration_s=sum(each.duration_s for each in estimates),
+        duration_s=sum(each.duration_s or 0.0 for each in estimates),
         hybrids=sum(each.hybrids for each in estimates),
         result_bytes=sum(each.result_bytes for each in estimates),
     )
@@ -63,12 +64,14 @@ def _tell_start(job: Job) -> None:
     if progress.state is JobState.DONE:
         note(f"answered already on {when(job.ended)}")
     elif progress.shards_done and estimate:
-        left_s = estimate.duration_s * (1 - progress.shards_done / progress.shards_total)
         most = "at most " if job.until else ""
+        left = ""
+        if estimate.duration_s is not None:
+            left_s = estimate.duration_s * (1 - progress.shards_done / progress.shards_total)
+            left = f", {most or 'about '}{duration(left_s)} left"
         note(
             f"goes on from {progress.shards_done} of"
-            f" {most}{counted(progress.shards_total, 'shard')},"
-            f" {most or 'about '}{duration(left_s)} left"
+            f" {most}{counted(progress.shards_total, 'shard')}{left}"
         )
     elif estimate:
         tell_estimate(estimate, at_most=job.until is not None)

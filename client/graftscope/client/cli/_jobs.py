@@ -8,10 +8,19 @@ import typer
 from graftscope.client.arrays import Flag, Several, Whole, Word
 from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import attend
-from graftscope.client.cli._output import duration, say, say_json, size, table, when, written
+from graftscope.client.cli._output import (
+    counted,
+    duration,
+    say,
+    say_json,
+    size,
+    table,
+    when,
+    written,
+)
 from graftscope.client.cli._session import check_target, opened
 from graftscope.client.cli._shared_options import JsonOption, NpzOption, ServerOptions
-from graftscope.client.values import Job, JobKind, JobState
+from graftscope.client.values import Job, JobKind, JobState, Progress
 
 JobArgument = Annotated[
     str,
@@ -62,7 +71,7 @@ def list_jobs(
                     job.kind,
                     job.model or "-",
                     job.layer or "-",
-                    job.progress.state,
+                    _state(job.progress),
                     _shards(job, "/"),
                     when(job.created),
                 )
@@ -133,7 +142,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
     facts = [
         ("id", _identifier(job)),
         ("kind", str(job.kind)),
-        ("state", f"{progress.state}, {_shards(job, ' of ')} shards"),
+        ("state", f"{_state(progress)}, {_shards(job, ' of ')} shards"),
         ("created", when(job.created)),
         ("ended", when(job.ended)),
         ("expires", when(job.expires)),
@@ -143,12 +152,19 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         facts.append(("model", f"{job.model}@{job.model_digest[:12]}, {job.layer}"))
     if job.estimate:
         cost = job.estimate
-        facts.append(("estimate", f"{duration(cost.duration_s)}, {size(cost.result_bytes)}"))
+        time = "" if cost.duration_s is None else f"{duration(cost.duration_s)}, "
+        facts.append(("estimate", f"{time}{size(cost.result_bytes)}"))
     if job.until:
         facts.append(("until", str(job.until)))
     if job.error:
         facts.append(("error", job.error))
     return facts
+
+
+def _state(progress: Progress) -> str:
+    """Where a job stands, and behind how many others of the same caller."""
+    ahead = progress.jobs_ahead
+    return f"{progress.state} behind {counted(ahead, 'job')}" if ahead else str(progress.state)
 
 
 def _shards(job: Job, of: str) -> str:

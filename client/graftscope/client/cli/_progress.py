@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from graftscope.client.cli._output import duration, note
+from graftscope.client.cli._output import counted, duration, note
 from graftscope.client.cli._quiet import is_quiet
 from graftscope.client.values import JobState, StableLabels, Until
 from graftscope.client.values import Progress as JobProgress
@@ -125,13 +125,21 @@ class Lines:
         )
 
 
+def _waiting(progress: JobProgress) -> str:
+    """What a queued job waits for; empty for any other."""
+    if progress.state is not JobState.QUEUED:
+        return ""
+    ahead = progress.jobs_ahead
+    return f"waiting for {counted(ahead, 'job')} before it" if ahead else "waiting for its turn"
+
+
 def of_job(progress: JobProgress, until: Until | None = None) -> Advance:
     """Turn a job's progress into what is shown; a job with a stopping rule may end earlier."""
     rate = f"{progress.hybrids_per_second:,.0f} hybrids/s" if progress.hybrids_per_second else ""
     return Advance(
         done=progress.shards_done,
         total=progress.shards_total,
-        rate="waiting for its turn" if progress.state is JobState.QUEUED else rate,
+        rate=_waiting(progress) or rate,
         eta_s=progress.eta_s,
         at_most=until is not None,
         # Relative errors foretell when they will be small enough; labels tell nothing.

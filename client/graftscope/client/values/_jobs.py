@@ -54,6 +54,7 @@ class Progress:
         eta_s: Seconds still to go; None before the first shard. With a rule of relative standard
             errors as these foretell it; with one of stable labels the most that it can be.
         hybrids_per_second: Since the job was started or resumed.
+        jobs_ahead: How many jobs of the same caller a queued one waits for.
     """
 
     state: JobState
@@ -61,6 +62,7 @@ class Progress:
     shards_total: int
     eta_s: float | None
     hybrids_per_second: float
+    jobs_ahead: int = 0
 
 
 ProgressCallback: TypeAlias = Callable[[Progress], None]
@@ -72,12 +74,12 @@ class Estimate:
     """What a job is going to cost; with a stopping rule at most.
 
     Args:
-        duration_s: Seconds.
+        duration_s: Seconds; None until it is known, for a job whose plan is found in its turn.
         hybrids: Hybrids to generate.
         result_bytes: Size of the result arrays.
     """
 
-    duration_s: float
+    duration_s: float | None
     hybrids: int
     result_bytes: int
 

@@ -127,8 +127,9 @@ def _kind(metadata: analysis_service_pb2.AnalysisMetadata) -> JobKind:
 def _estimate(metadata: analysis_service_pb2.AnalysisMetadata) -> Estimate | None:
     if not metadata.HasField("estimate"):
         return None
-    duration_s = metadata.estimate.duration.ToMicroseconds() / 1e6
-    return made(metadata.estimate, Estimate, duration_s=duration_s)
+    told = metadata.estimate
+    duration_s = told.duration.ToMicroseconds() / 1e6 if told.HasField("duration") else None
+    return made(told, Estimate, duration_s=duration_s)
 
 
 def _time(metadata: analysis_service_pb2.AnalysisMetadata, field: str) -> datetime | None:

@@ -41,6 +41,7 @@ from graftscope.server.engine._inputs import (
     complete,
 )
 from graftscope.server.engine._layered_sets import LayeredSets
+from graftscope.server.engine._memo import Memo
 from graftscope.server.engine._originals import (
     ConstrainedPairs,
     DrawnImagePairs,
@@ -114,6 +115,7 @@ __all__ = [
     "Kind",
     "Latents",
     "LayeredSets",
+    "Memo",
     "PairSource",
     "Plan",
     "Precision",

@@ -3,7 +3,7 @@
 It must not know jobs, gRPC or workers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -36,6 +36,11 @@ class LayeredSets:
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
+
+    @property
+    def shape(self) -> Hashable:
+        """As `Subject`."""
+        return tuple(part.shape for part in self.parts)
 
     @property
     def rows(self) -> tuple[range, ...]:

@@ -5,7 +5,7 @@ interventions a run. It must not know jobs, gRPC or workers.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -47,6 +47,10 @@ class Subject(Protocol):
     def products(self) -> bool:
         """Whether products of effects are wanted too; then a run holds one pair."""
 
+    @property
+    def shape(self) -> Hashable:
+        """Equal where runs take as long, whichever channels and pairs they are of."""
+
     def __len__(self) -> int:
         """How many interventions, E."""
 
@@ -87,6 +91,12 @@ class ChannelSets:
     areas: Areas
     products: bool = False
 
+    @property
+    def shape(self) -> Hashable:
+        """As `Subject`."""
+        digest, single = self.generator.manifest.digest, self._single
+        return digest, self.layer.name, len(self), single, self.areas, self.products
+
     def __len__(self) -> int:
         return len(self.sets)
 
@@ -96,9 +106,13 @@ class ChannelSets:
 
     def candidates(self, backends: Sequence[Backend]) -> tuple[Plan, ...]:
         """As `Subject`."""
-        single = bool((self.sets.sum(axis=1) == 1).all())
-        plans = (self.plan().on(backend) for backend in backends)
+        single, plans = self._single, (self.plan().on(backend) for backend in backends)
         return tuple(x for plan in plans for x in rewritten(self.generator, plan, single=single))
+
+    @property
+    def _single(self) -> bool:
+        """Whether every set is one channel."""
+        return bool((self.sets.sum(axis=1) == 1).all())
 
     def kinds(self, plan: Plan) -> list[tuple[range, int]]:
         """As `Subject`: all runs are alike."""
@@ -184,6 +198,12 @@ class Interventions:
     interventions: tuple[Intervention, ...]
     areas: Areas
     products: bool = False
+
+    @property
+    def shape(self) -> Hashable:
+        """As `Subject`."""
+        forms = frozenset(Counter(self.form(i) for i in range(len(self))).items())
+        return self.generator.manifest.digest, forms, self.areas, self.products
 
     def __len__(self) -> int:
         return len(self.interventions)

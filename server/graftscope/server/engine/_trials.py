@@ -6,14 +6,16 @@ same numbers, and one that does not is left out and said. It must not know jobs.
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.server.engine._memo import Memo
 from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan
 from graftscope.server.engine._precision import Backend, Precision
@@ -33,10 +35,15 @@ CLEARLY = 1.4
 
 _CHECKED_PAIRS = 4
 
+# For how long what was measured counts: a machine may be busy for a while.
+_KEPT_S = 600.0
+
 _TRIALS = 3
 _TRIALS_S = 0.05
 
 _log = get_logger("engine")
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -54,12 +61,14 @@ class Trial:
         source: where the pairs come from.
         pairs: the job's, of which the first are tried.
         cancellation: what may stop it.
+        timings: what was measured before, of any subject: the same is not measured again.
     """
 
     subject: Subject
     source: PairSource
     pairs: range
     cancellation: Cancellation
+    timings: Memo = field(default_factory=Memo)
 
     def turn(self) -> AbstractContextManager[None]:
         """One run, once it may begin: interactive calls go first.
@@ -68,6 +77,12 @@ class Trial:
             Cancelled: it was stopped.
         """
         return self.subject.generator.turns.turn(self.cancellation)
+
+    def remembered(self, key: Hashable, pairs: int, measure: Callable[[], _Value]) -> _Value:
+        """What `measure` gives, or just gave for a subject of this shape on so many such pairs."""
+        lately = int(time.monotonic() / _KEPT_S)
+        key = (lately, self.subject.shape, self.source.kind, pairs, key)
+        return self.timings.get(key, measure)
 
     def record(self, plan: Plan, pairs: range) -> Batch:
         """Both originals of some of the pairs, as a plan says."""
@@ -107,7 +122,8 @@ def choose(
         other = None if plan.backend in settled else _try(measure, plan)
         if other is None or other.seconds_a_pair >= best.seconds_a_pair:
             continue
-        if _agrees(trial, plan, first.plan):
+        agrees = partial(_agrees, trial, plan, first.plan)
+        if trial.remembered((plan, first.plan), len(trial.pairs[:_CHECKED_PAIRS]), agrees):
             best = other
         if best.seconds_a_pair * CLEARLY < first.seconds_a_pair:
             settled.add(plan.backend)
@@ -132,6 +148,17 @@ def seconds_a_pair(
         Cancelled: it was stopped.
     """
     pairs = trial.pairs[: plan.batch]
+
+    def measure() -> float:
+        return _measured_s(trial, plan, pairs, clock, trials_s) / len(pairs)
+
+    return trial.remembered((plan, trials_s), len(pairs), measure)
+
+
+def _measured_s(
+    trial: Trial, plan: Plan, pairs: range, clock: Callable[[], float], trials_s: float
+) -> float:
+    """Seconds of all that a batch takes."""
     with trial.turn():
         trial.record(plan, pairs)  # Opens the sessions, as the first run of each kind does.
     with trial.turn():
@@ -143,7 +170,7 @@ def seconds_a_pair(
         with trial.turn():
             run()
         total_s += count * _seconds(trial, run, clock, trials_s)
-    return total_s / len(pairs)
+    return total_s
 
 
 def _try(measure: Callable[[Plan], _Measured], plan: Plan) -> _Measured | None:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from graftscope.server.analysis import MapMoments
 from graftscope.server.engine import (
     SHARD_PAIRS,
     Cancellation,
+    Generator,
+    Memo,
     PairSource,
     Plan,
     ShardEffects,
@@ -56,6 +58,7 @@ class InfluenceWork:
         source: where the pairs come from.
         plan: how it is run; the same plan gives the same bits.
         cancellation: what may stop it.
+        timings: what was measured before.
     """
 
     spec: InfluenceSpec
@@ -63,6 +66,7 @@ class InfluenceWork:
     source: PairSource
     plan: Plan
     cancellation: Cancellation
+    timings: Memo = field(default_factory=Memo)
 
     @property
     def rule(self) -> Rule | None:
@@ -82,7 +86,7 @@ class InfluenceWork:
 
     def trial(self, pairs: range) -> Trial:
         """Some of its pairs, on which plans are tried."""
-        return Trial(self.subject, self.source, pairs, self.cancellation)
+        return Trial(self.subject, self.source, pairs, self.cancellation, self.timings)
 
     def side_by_side(self, workers: int) -> int:
         """How many shards may go on at the same time."""
@@ -107,8 +111,17 @@ def result_bytes(spec: InfluenceSpec, map_shape: tuple[int, int]) -> int:
     return sets * (math.prod(map_shape) * _BYTES_A_PIXEL + set_bytes) + products_bytes
 
 
-def estimate(work: InfluenceWork, workers: int) -> Estimate:
-    """Times a batch's originals and one run of each kind, after first ones that open the sessions.
+def outline(spec: InfluenceSpec, generator: Generator) -> Estimate:
+    """What a job will compute; how long it takes has to be measured."""
+    return Estimate(
+        duration_s=None,
+        hybrids=len(spec.indices) * spec.pairs,
+        result_bytes=result_bytes(spec, generator.map_shape(spec.map_size)),
+    )
+
+
+def seconds_of(work: InfluenceWork, workers: int) -> float:
+    """How long a job takes: times a batch's originals and one run of each kind.
 
     Raises:
         Cancelled: it was stopped.
@@ -117,14 +130,9 @@ def estimate(work: InfluenceWork, workers: int) -> Estimate:
     batch = min(plan.batch, spec.pairs)
     pairs = range(spec.first, spec.first + batch)
     pair_s = seconds_a_pair(work.trial(pairs), plan, trials_s=_TRIAL_S)
-    sets, batches = len(work.subject), -(-spec.pairs // plan.batch)
     # A shard is not divided between workers.
     side_by_side = min(work.side_by_side(workers), shard_count(spec))
-    return Estimate(
-        duration_s=batches * batch * pair_s / side_by_side,
-        hybrids=sets * spec.pairs,
-        result_bytes=result_bytes(spec, work.subject.generator.map_shape(spec.map_size)),
-    )
+    return -(-spec.pairs // plan.batch) * batch * pair_s / side_by_side
 
 
 async def run_shards(

@@ -31,12 +31,12 @@ class Estimate:
     """What a job will take.
 
     Attributes:
-        duration_s: seconds with all workers.
+        duration_s: seconds with all workers; None until a plan is chosen.
         hybrids: how many are computed.
         result_bytes: size of the result arrays.
     """
 
-    duration_s: float
+    duration_s: float | None
     hybrids: int
     result_bytes: int
 

@@ -1,6 +1,7 @@
 """A job's life: its turn, its work, and the state that it ends in.
 
-One influence job at a time has all workers; modules are found and compared beside it. It must not
+Jobs of different principals go on side by side and share the workers (`_lanes`, `_scheduling`);
+modules are found and compared beside influence. It must not
 know gRPC, or how jobs are created and watched.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+from graftscope.server.engine import PairSource, Subject
 from graftscope.server.errors import Cancelled, LeaseLost, StoreUnavailable
 from graftscope.server.failpoints import reach
 from graftscope.server.jobs._checkpoints import Sums
@@ -19,13 +21,13 @@ from graftscope.server.jobs._clustering import run_modules, run_stability
 from graftscope.server.jobs._expiry import Retention
 from graftscope.server.jobs._influence import InfluenceWork, finish, run_shards, shard_count
 from graftscope.server.jobs._job import Failure, Job, JobState, Outcome, Result, end
+from graftscope.server.jobs._lanes import Lane, Place
 from graftscope.server.jobs._live_job import Counter, Live, Snapshot, Tracker
 from graftscope.server.jobs._magnitude import run_magnitude
 from graftscope.server.jobs._peers import LEASE_S
 from graftscope.server.jobs._preparation import Preparation, stored_plan
 from graftscope.server.jobs._room import QUEUED_JOBS
 from graftscope.server.jobs._specification import (
-    ANALYSES,
     InfluenceSpec,
     MagnitudeSpec,
     ModulesSpec,
@@ -33,7 +35,7 @@ from graftscope.server.jobs._specification import (
     parse_spec,
 )
 from graftscope.server.jobs._stopping import Rule
-from graftscope.server.jobs._thread_pools import ThreadPools
+from graftscope.server.jobs._thread_pools import SIDE_BY_SIDE, ThreadPools
 from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")
@@ -41,8 +43,14 @@ _log = get_logger("jobs")
 CHECKPOINT_S = 5.0
 """Seconds between two times that a job keeps its sums, where nothing else is said."""
 
+# Jobs of a kind that go on at once, of all principals: each holds sums in memory.
+_MOST_UNDER_WAY = 32
+
 # Between two times that what a job came to is tried to be kept.
 _RETRY_S = 0.5
+
+PLAN_PATIENCE_S = 0.75
+"""For how long a call waits for its job's plan, if nothing else is said."""
 
 _Value = TypeVar("_Value")
 
@@ -58,6 +66,8 @@ class JobSettings:
         checkpoint_every_s: seconds between checkpoints; a crash loses at most this much work.
         lease_s: for how long a server may be silent before others take up its jobs.
         queued: how many jobs may run or wait.
+        plan_patience_s: for how long a call waits for its job's plan; it is found in the job's turn
+            where that takes longer.
     """
 
     workers: int
@@ -66,6 +76,7 @@ class JobSettings:
     checkpoint_every_s: float = CHECKPOINT_S
     lease_s: float = LEASE_S
     queued: int = QUEUED_JOBS
+    plan_patience_s: float = PLAN_PATIENCE_S
 
 
 Needed = Callable[[Live, InfluenceSpec, Callable[[Snapshot], None]], Awaitable[Result]]
@@ -102,7 +113,12 @@ class Lifecycle:
         self._needed = needed
         self._threads = ThreadPools(settings.workers)
         self._suspects = asyncio.Semaphore(1)
-        self._lanes = {analysis: asyncio.Semaphore(1) for analysis in ANALYSES}
+        self._lanes = {
+            "influence": Lane(_MOST_UNDER_WAY, each=2),
+            "modules": Lane(SIDE_BY_SIDE),
+            "stability": Lane(SIDE_BY_SIDE),
+            "magnitude": Lane(_MOST_UNDER_WAY),
+        }
 
     def close(self) -> None:
         """Ends the threads; a search that was dropped is not waited for."""
@@ -215,14 +231,15 @@ class Lifecycle:
 
     @asynccontextmanager
     async def _turn(self, live: Live) -> AsyncIterator[None]:
-        """Waits until the job's lane is free; a job that is cancelled does not wait."""
+        """Waits until the job's lane has a place; a job that is cancelled does not wait."""
         lane = self._lanes[live.snapshot.job.analysis]
-        await live.unless_cancelled(lane.acquire())
+        place = Place(live.share, live.left, live.waits_for)
+        await live.unless_cancelled(lane.enter(place))
         try:
             live.cancellation.check()
             yield
         finally:
-            lane.release()
+            lane.leave(place)
 
     async def _compute(self, live: Live) -> Result:
         job = replace(live.snapshot.job, state=JobState.RUNNING)
@@ -255,7 +272,8 @@ class Lifecycle:
         threads, counter = self._threads, Counter(_from_start(live), asyncio.get_running_loop())
         # Pieces go side by side, so each has one thread: they would collide.
         run = threads.processes.of(live.cancellation, single_threaded=True)
-        arguments = (spec, self._artifacts, threads.cells, run, counter.one_more)
+        cells = threads.cells.flow(live.share)
+        arguments = (spec, self._artifacts, cells, run, counter.one_more)
         return await self._in(threads.comparisons, live, run_stability, *arguments)
 
     async def _magnitude(self, live: Live, spec: MagnitudeSpec) -> Result:
@@ -279,7 +297,8 @@ class Lifecycle:
     async def _influence(self, live: Live, spec: InfluenceSpec) -> Result:
         resolved = asyncio.to_thread(self._preparation.resolve, spec)
         subject, source = await live.unless_cancelled(resolved)
-        job = live.snapshot.job
+        flow = self._threads.shards.flow(live.share)
+        job = await self._planned(live, flow, subject, source)
         start = await asyncio.to_thread(self._load, job)
         # Those that an earlier holder told of and did not keep are done again.
         live.set_job(replace(job, shards_done=start.shards if start else 0))
@@ -288,12 +307,25 @@ class Lifecycle:
         sums = await run_shards(
             work,
             start,
-            executor=self._threads.shards,
+            executor=flow,
             workers=self._threads.workers,
             on_sums=tracker.advance,
             look=partial(self._look, live),
         )
         return await asyncio.to_thread(finish, work, sums, self._artifacts)
+
+    async def _planned(
+        self, live: Live, flow: Executor, subject: Subject, source: PairSource
+    ) -> Job:
+        """The job with a plan, kept before the first shard: it goes on with the same."""
+        job = live.snapshot.job
+        if job.plan:
+            return job
+        measure = partial(self._preparation.measured, job, subject, source, live.cancellation)
+        job = await self._in(flow, live, measure)
+        await live.unless_cancelled(self._kept(live, self._store.update, job))
+        live.set_job(job)
+        return job
 
     async def _look(self, live: Live, rule: Rule, sums: Sums) -> Sums:
         """Takes a rule's look, the same bits whatever goes on beside it."""

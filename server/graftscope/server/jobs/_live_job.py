@@ -28,12 +28,14 @@ class Snapshot:
         eta_s: seconds to go, or None where unknown.
         hybrids_per_s: since the job was started or resumed; 0 where unknown.
         sums: over the shards so far, where the job has such.
+        jobs_ahead: how many jobs it waits for; 0 where it waits for none.
     """
 
     job: Job
     eta_s: float | None = None
     hybrids_per_s: float = 0.0
     sums: Sums | None = None
+    jobs_ahead: int = 0
 
 
 class Moved(Exception):
@@ -45,9 +47,11 @@ class Live:
 
     Args:
         job: as it was created.
+        share: among whom the server divides itself fairly; by default the owners of jobs.
 
     Attributes:
         snapshot: the latest.
+        share: likewise.
         cancellation: stops the job's runs.
         stopping: whether the job stops because the server does, so that it goes on later.
         lost: whether another server has taken the job up.
@@ -56,8 +60,9 @@ class Live:
             needs it.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, share: str | None = None) -> None:
         self.snapshot = Snapshot(job)
+        self.share = job.owner if share is None else share
         self.cancellation = Cancellation()
         self.stopping = False
         self.lost = False
@@ -83,6 +88,16 @@ class Live:
         """Likewise, where anything has changed."""
         if snapshot != self.snapshot:
             self.publish(snapshot)
+
+    def waits_for(self, jobs: int) -> None:
+        """Says how many jobs this one waits for."""
+        if jobs != self.snapshot.jobs_ahead:
+            self.publish(replace(self.snapshot, jobs_ahead=jobs))
+
+    def left(self) -> float:
+        """How many hybrids are still to be computed, as far as is known."""
+        job = self.snapshot.job
+        return job.estimate.hybrids * (1 - job.shards_done / job.shards_total)
 
     def set_job(self, job: Job) -> None:
         """Replaces the job and leaves the rest of the snapshot."""

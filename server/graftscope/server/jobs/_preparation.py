@@ -5,6 +5,7 @@ Everything here blocks and is called in threads. It must not know tasks, watcher
 
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from graftscope.server.engine import (
     AUTO,
     Cancellation,
     Generator,
+    Memo,
     PairSource,
     Plan,
     Subject,
@@ -25,7 +27,7 @@ from graftscope.server.errors import Conflict, NotFound
 from graftscope.server.failpoints import reach
 from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
 from graftscope.server.jobs._clustering import stability_shards
-from graftscope.server.jobs._influence import InfluenceWork, estimate, shard_count
+from graftscope.server.jobs._influence import InfluenceWork, outline, seconds_of, shard_count
 from graftscope.server.jobs._job import UNENDED, Checkpoint, Estimate, Job, JobState
 from graftscope.server.jobs._magnitude import MAGNITUDE_ROW_BYTES, channels_spec
 from graftscope.server.jobs._resolver import Resolver
@@ -43,6 +45,9 @@ from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")
 
+# Of plans, the last that were asked for.
+_TIMINGS = 1024
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -54,6 +59,7 @@ class Preparation:
         resolver: from names and checksums to models and arrays.
         workers: runs side by side, for the estimate.
         cancellation: stops the runs that estimates take.
+        timings: what was measured of models, layers and shapes, so that it is measured once.
     """
 
     store: JobStore
@@ -61,6 +67,7 @@ class Preparation:
     resolver: Resolver
     workers: int
     cancellation: Cancellation = field(default_factory=Cancellation)
+    timings: Memo = field(default_factory=partial(Memo, _TIMINGS))
 
     def find(self, spec: Spec, request_id: str | None, owner: str) -> Job | None:
         """The owner's job that answers the call: of its request_id, or of the same identity.
@@ -84,13 +91,17 @@ class Preparation:
             self.store.name_request(request_id, found)
         return found
 
-    def prepare(self, spec: Spec, model: str, owner: str = "") -> tuple[Job, Sums | None]:
+    def prepare(
+        self, spec: Spec, model: str, owner: str = "", *, measures: bool = True
+    ) -> tuple[Job, Sums | None]:
         """A new job with its plan and its estimate, and the sums that it can go on from.
 
         Args:
             spec: what to compute.
             model: the model's name, for people.
             owner: whose it is.
+            measures: whether plans are timed; else the job has none, unless an earlier attempt left
+                one, and how long it takes is not known.
 
         Raises:
             Cancelled: the estimate was stopped.
@@ -109,11 +120,11 @@ class Preparation:
         )
         match spec:
             case InfluenceSpec():
-                return self._plan(job, spec)
+                return self._influence(job, spec, measures=measures)
             case StabilitySpec():
                 return replace(job, shards_total=stability_shards(spec)), None
             case MagnitudeSpec():
-                return self._magnitude(job, spec), None
+                return self._magnitude(job, spec, measures=measures), None
             case _:
                 return job, None
 
@@ -155,7 +166,7 @@ class Preparation:
         A job whose model is gone may go on: it fails at once and says so.
         """
         spec = parse_spec(job.specification)
-        if not isinstance(spec, InfluenceSpec) or not self.is_served(job):
+        if not isinstance(spec, InfluenceSpec) or not job.plan or not self.is_served(job):
             return True
         generator = self.resolver.catalogue.by_digest(spec.model)
         return _gives_same_bits(stored_plan(job.plan), generator)
@@ -177,61 +188,97 @@ class Preparation:
             self.resolver.artifacts.is_intact(ref.sha256) for ref in job.result.arrays.values()
         )
 
-    def _plan(self, job: Job, spec: InfluenceSpec) -> tuple[Job, Sums | None]:
-        """With the plan and the sums of an earlier attempt, or a new plan."""
-        subject, source = self.resolve(spec)
-        earlier = self._earlier(job, subject)
-        plan, sums = earlier or (self._chosen(subject, source, spec), None)
-        work = InfluenceWork(spec, subject, source, plan, self.cancellation)
-        planned = replace(
+    def measured(
+        self, job: Job, subject: Subject, source: PairSource, cancellation: Cancellation
+    ) -> Job:
+        """A job with its plan, which is chosen if it has none, and how long it will take.
+
+        Args:
+            job: of influence.
+            subject: whose influence.
+            source: where the pairs come from.
+            cancellation: what may stop the runs that are timed.
+
+        Raises:
+            Cancelled: it was stopped.
+        """
+        spec = parse_spec(job.specification)
+        assert isinstance(spec, InfluenceSpec)
+        trial = self._trial(subject, source, spec, cancellation)
+        plan = stored_plan(job.plan) if job.plan else _chosen(trial, spec)
+        work = InfluenceWork(spec, subject, source, plan, cancellation, self.timings)
+        duration_s = seconds_of(work, self.workers)
+        return replace(
             job,
             plan={**asdict(plan), "rewrites": list(plan.rewrites)},
-            estimate=estimate(work, self.workers),
+            estimate=replace(job.estimate, duration_s=duration_s),
+        )
+
+    def _influence(
+        self, job: Job, spec: InfluenceSpec, *, measures: bool
+    ) -> tuple[Job, Sums | None]:
+        """With the plan and the sums of an earlier attempt, or a new plan if that is measured."""
+        generator = self.resolver.catalogue.by_digest(spec.model)
+        earlier, sums = self._earlier(job, generator) or ({}, None)
+        outlined = replace(
+            job,
+            plan=earlier,
+            estimate=outline(spec, generator),
             shards_total=shard_count(spec),
             shards_done=sums.shards if sums else 0,
         )
-        return planned, sums
+        if not measures:
+            return outlined, sums
+        return self.measured(outlined, *self.resolve(spec), self.cancellation), sums
 
-    def _chosen(self, subject: Subject, source: PairSource, spec: InfluenceSpec) -> Plan:
-        """The fastest plan of the precision that was asked for, by a short measurement."""
+    def _trial(
+        self,
+        subject: Subject,
+        source: PairSource,
+        spec: InfluenceSpec,
+        cancellation: Cancellation,
+    ) -> Trial:
         pairs = range(spec.first, spec.first + spec.pairs)
-        plans = subject.candidates(subject.generator.backends(spec.precision))
-        chosen_by = choose_close if spec.precision == AUTO else choose
-        return chosen_by(Trial(subject, source, pairs, self.cancellation), plans)
+        return Trial(subject, source, pairs, cancellation, self.timings)
 
-    def _magnitude(self, job: Job, spec: MagnitudeSpec) -> Job:
+    def _magnitude(self, job: Job, spec: MagnitudeSpec, *, measures: bool) -> Job:
         """With the estimate of its influence jobs; those that are done already cost nothing."""
         generator = self.resolver.catalogue.by_digest(spec.model)
         duration_s, hybrids, rows, shards = 0.0, 0, 0, 0
         for name in spec.layers:
             layer = generator.layer(name)
             needed = channels_spec(spec, layer.name, layer.channels)
-            prepared, _ = self.prepare(needed, job.model, job.owner)
+            prepared, _ = self.prepare(needed, job.model, job.owner, measures=measures)
             # Which modules will be empty is not known yet: at most k of every division.
             modules = sum(k for k in spec.ks or DEFAULT_KS if k <= layer.channels)
             found = self.find(needed, None, job.owner)
             is_done = found is not None and found.state is JobState.DONE
             share = modules / layer.channels + (0 if is_done else 1)
-            duration_s += share * prepared.estimate.duration_s
+            duration_s += share * (prepared.estimate.duration_s or 0.0)
             hybrids += round(share * prepared.estimate.hybrids)
             rows += modules
             shards += 2 * prepared.shards_total
-        cost = Estimate(duration_s, hybrids, rows * MAGNITUDE_ROW_BYTES)
+        cost = Estimate(duration_s if measures else None, hybrids, rows * MAGNITUDE_ROW_BYTES)
         return replace(job, estimate=cost, shards_total=shards)
 
-    def _earlier(self, wanted: Job, subject: Subject) -> tuple[Plan, Sums] | None:
+    def _earlier(self, wanted: Job, generator: Generator) -> tuple[dict[str, Any], Sums] | None:
         """The newest attempt that can be gone on with: same arithmetic, same provider."""
         ended = (JobState.CANCELLED, JobState.FAILED)
         for job in self.store.by_identity(wanted.identity, ended, wanted.owner):
             if not job.checkpoints:
                 continue
-            plan = stored_plan(job.plan)
-            if not _gives_same_bits(plan, subject.generator):
+            if not _gives_same_bits(stored_plan(job.plan), generator):
                 continue
             sums = self.checkpoints.newest(job)
             if sums is not None:
-                return plan, sums
+                return job.plan, sums
         return None
+
+
+def _chosen(trial: Trial, spec: InfluenceSpec) -> Plan:
+    """The fastest plan of the precision that was asked for, by a short measurement."""
+    plans = trial.subject.candidates(trial.subject.generator.backends(spec.precision))
+    return (choose_close if spec.precision == AUTO else choose)(trial, plans)
 
 
 def check_readable(job: Job) -> None:
@@ -241,7 +288,8 @@ def check_readable(job: Job) -> None:
         KeyError, TypeError, ValueError, AssertionError: it cannot.
     """
     spec = parse_spec(job.specification)
-    if isinstance(spec, InfluenceSpec):
+    # Before its first shard a job may wait for its plan.
+    if isinstance(spec, InfluenceSpec) and (job.plan or job.shards_done):
         stored_plan(job.plan)
     if job.state is JobState.DONE and job.result is None:
         raise ValueError("it is done and has no result")

@@ -6,7 +6,6 @@ gRPC.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,6 +32,7 @@ from graftscope.server.jobs._peers import Peers
 from graftscope.server.jobs._preparation import Preparation
 from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._room import JobRoom
+from graftscope.server.jobs._scheduling import FairWorkers
 from graftscope.server.jobs._specification import InfluenceSpec, Spec, identity
 from graftscope.server.jobs._store import Hold, JobStore
 from graftscope.server.logs import get_logger
@@ -55,6 +55,7 @@ class _Call:
     owner: str
     shared: bool = False
     needed: bool = False
+    share: str | None = None
 
 
 class JobRunner:
@@ -84,8 +85,8 @@ class JobRunner:
         self._lifecycle = Lifecycle(self._preparation, settings, self._run_needed)
         self._live: dict[str, Live] = {}
         self._tasks: set[asyncio.Task[object]] = set()
-        # Threads of their own: estimates take a while and must not hold up look-ups.
-        self._planning = ThreadPoolExecutor(1, thread_name_prefix="planning")
+        # A thread of its own: estimates take a while and must not hold up look-ups.
+        self._planning = FairWorkers(1, "planning")
         self._creating: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._stopping = False
         # Who holds jobs: this process, this time.
@@ -141,6 +142,7 @@ class JobRunner:
         request_id: str | None = None,
         owner: str = "",
         shared: bool = False,
+        share: str | None = None,
     ) -> Job:
         """Starts a job, or answers with the owner's of the same identity that goes on or is done.
 
@@ -150,6 +152,7 @@ class JobRunner:
             request_id: the caller's name for this call.
             owner: whose the job is; '' where nobody is asked who they are.
             shared: whether others may see it too, where it is a new one.
+            share: among whom the server divides itself fairly; by default among owners.
 
         Raises:
             Conflict: the request_id was used for another specification.
@@ -157,12 +160,14 @@ class JobRunner:
             ServerStopping: the server stops.
         """
         # A caller who leaves in between must not leave a job that is stored and never launched.
-        call = _Call(spec, model, request_id, owner, shared)
+        call = _Call(spec, model, request_id, owner, shared, share=share)
         return await asyncio.shield(self._spawn(self._ask(call)))
 
-    async def plan(self, spec: Spec, *, model: str, owner: str = "") -> Job:
+    async def plan(
+        self, spec: Spec, *, model: str, owner: str = "", share: str | None = None
+    ) -> Job:
         """The job that `create` would start: its plan and its estimate. Nothing is started."""
-        job, _ = await self._prepare(_Call(spec, model, None, owner))
+        job, _ = await self._prepare(_Call(spec, model, None, owner, share=share), patience_s=None)
         return job
 
     async def get(self, job_id: str) -> Snapshot:
@@ -293,12 +298,12 @@ class JobRunner:
                 )
                 if found is None:
                     async with self._room_for(call):
-                        job, sums = await self._prepare(call)
+                        job, sums = await self._prepare(call, self._settings.plan_patience_s)
                         stored = await asyncio.to_thread(
                             self._preparation.adopt, job, sums, call.request_id
                         )
                     if stored is not None:
-                        return self._launch(stored)
+                        return self._launch(stored, call.share)
                     continue  # Another server was faster.
                 answer = await self._answer(found)
             if answer is not None:
@@ -339,9 +344,8 @@ class JobRunner:
         """
         # Goes on by itself if this is cancelled: no job must be stored and never launched.
         job = live.snapshot.job
-        creating = self._spawn(
-            self._create(_Call(spec, job.model, None, job.owner, job.shared, needed=True))
-        )
+        call = _Call(spec, job.model, None, job.owner, job.shared, needed=True, share=live.share)
+        creating = self._spawn(self._create(call))
         try:
             job = await asyncio.shield(creating)
             async for snapshot in self.watch(job.id):
@@ -444,19 +448,24 @@ class JobRunner:
             return asyncio.Lock()
         return self._creating.setdefault(f"{kind} {key} {owner}", asyncio.Lock())
 
-    async def _prepare(self, call: _Call) -> tuple[Job, Sums | None]:
-        loop = asyncio.get_running_loop()
+    async def _prepare(self, call: _Call, patience_s: float | None) -> tuple[Job, Sums | None]:
+        """A new job; one whose plan is not found in this time finds it in its turn."""
+        prepare = partial(self._preparation.prepare, call.spec, call.model, call.owner)
+        flow = self._planning.flow(call.owner if call.share is None else call.share)
         try:
             self._preparation.cancellation.check()
-            job, sums = await loop.run_in_executor(
-                self._planning, self._preparation.prepare, call.spec, call.model, call.owner
-            )
+            try:
+                async with asyncio.timeout(patience_s):
+                    loop = asyncio.get_running_loop()
+                    job, sums = await loop.run_in_executor(flow, prepare)
+            except TimeoutError:
+                job, sums = await asyncio.to_thread(partial(prepare, measures=False))
             return replace(job, shared=call.shared, server=self._server, fence=1), sums
         except Cancelled as error:
             raise ServerStopping("the server stops; ask again when it is back") from error
 
-    def _launch(self, job: Job) -> Job:
-        live = Live(job)
+    def _launch(self, job: Job, share: str | None = None) -> Job:
+        live = Live(job, share)
         self._live[job.id] = live
         if self._stopping:
             live.stop()

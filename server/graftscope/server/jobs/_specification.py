@@ -252,9 +252,6 @@ Spec = InfluenceSpec | ModulesSpec | StabilitySpec | MagnitudeSpec
 
 _KINDS: dict[str, type[Spec]] = {kind.analysis: kind for kind in get_args(Spec)}
 
-ANALYSES = tuple(_KINDS)
-"""The analyses that there are, by their names in specifications and in the contract."""
-
 
 def canonical(spec: Spec) -> str:
     """The specification as JSON with sorted keys and no spaces: equal text, equal result."""

@@ -5,10 +5,15 @@ It must not know what the threads compute.
 
 from concurrent.futures import ThreadPoolExecutor
 
+from graftscope.server.jobs._scheduling import FairWorkers
 from graftscope.server.workers import Workers
 
 _FEWEST_PROCESSES = 2
 """A short look need not wait for a long factorisation, on however few cores."""
+
+
+SIDE_BY_SIDE = 4
+"""How many jobs that find modules go on at once, and how many that compare them."""
 
 
 class ThreadPools:
@@ -20,8 +25,8 @@ class ThreadPools:
     Attributes:
         workers: likewise.
         shards: of influence.
-        modules: waits while modules are found, one job's at a time.
-        comparisons: waits while comparisons of modules go on, one job's at a time.
+        modules: waits while modules are found, one job a thread.
+        comparisons: waits while comparisons of modules go on, one job a thread.
         cells: wait for them, side by side.
         looks: waits for looks of stopping rules at labels, while the next shards go on.
         processes: what those that wait wait for; a cancel kills them.
@@ -29,11 +34,11 @@ class ThreadPools:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        self.shards = ThreadPoolExecutor(workers, "shard")
-        self.modules = ThreadPoolExecutor(1, "modules")
-        self.comparisons = ThreadPoolExecutor(1, "stability")
-        self.cells = ThreadPoolExecutor(workers, "cell")
-        self.looks = ThreadPoolExecutor(1, "look")
+        self.shards = FairWorkers(workers, "shard")
+        self.modules = ThreadPoolExecutor(SIDE_BY_SIDE, "modules")
+        self.comparisons = ThreadPoolExecutor(SIDE_BY_SIDE, "stability")
+        self.cells = FairWorkers(workers, "cell")
+        self.looks = ThreadPoolExecutor(SIDE_BY_SIDE, "look")
         self.processes = Workers(max(_FEWEST_PROCESSES, workers))
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from google.protobuf import empty_pb2
 from numpy.typing import NDArray
 
 from graftscope.codec import INLINE_LIMIT_BYTES, tensor
+from graftscope.server.access import caller
 from graftscope.server.analysis import area_means
 from graftscope.server.errors import Unsupported
 from graftscope.server.jobs import Job, JobRunner, Snapshot, Spec, Sums
@@ -109,11 +110,13 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         """What a request about a model is answered with; a dry run starts nothing."""
         model = request.model.partition("@")[0]
         if request.dry_run:
-            return _planned(await self._runner.plan(spec, model=model))
+            return _planned(await self._runner.plan(spec, model=model, share=caller().share))
         return await self._create(spec, model, request.request_id)
 
     async def _create(self, spec: Spec, model: str, request_id: str) -> operations_pb2.Operation:
-        job = await self._runner.create(spec, model=model, request_id=request_id or None)
+        job = await self._runner.create(
+            spec, model=model, request_id=request_id or None, share=caller().share
+        )
         return await told(await self._runner.get(job.id))
 
 

@@ -126,6 +126,7 @@ def _progress(snapshot: Snapshot) -> dict[str, object]:
         "shards_total": job.shards_total,
         "eta": snapshot.eta_s,
         "hybrids_per_second": snapshot.hybrids_per_s,
+        "jobs_ahead": snapshot.jobs_ahead,
     }
 
 
