@@ -21,7 +21,7 @@ GRAPHS = ("generator.onnx", "fc.upstream.onnx", "fc.downstream.onnx", "encoder.o
 def toy_manifest() -> bundle_pb2.Bundle:
     """Return a manifest without files and digest."""
     return bundle_pb2.Bundle(
-        format=1,
+        format=2,
         name="toy",
         generator="generator.onnx",
         inputs=[

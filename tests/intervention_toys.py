@@ -134,7 +134,7 @@ def write_conditional(folder: Path) -> Path:
     }
     model = normalise(parse(TEXT, **WEIGHTS, **shapes))
     manifest = bundle_pb2.Bundle(
-        format=1,
+        format=2,
         name="conditional",
         generator="generator.onnx",
         inputs=_inputs(),

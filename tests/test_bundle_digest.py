@@ -31,15 +31,31 @@ def test_the_digest_is_that_of_the_documented_text() -> None:
         "upstream": "fc.upstream.onnx",
         "downstream": "fc.downstream.onnx",
     }
+    encoder = {
+        "file": "encoder.onnx",
+        "input": "z",
+        "image": "image",
+        "mean": "mean",
+        "log_variance": "log_variance",
+        "originals": "originals.safetensors",
+    }
     content = {
+        "encoder": encoder,
         "files": [["a", "00"], ["b", "11"]],
+        "generator": "generator.onnx",
         "image": {"channels": 3, "height": 8, "width": 8, "low": -1.0, "high": 1.0},
         "inputs": [{"name": "z", "datatype": "FP32", "shape": [2], "normal": {}}],
         "layers": [layer],
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     expected = hashlib.sha256(text.encode()).hexdigest()
-    assert digest(with_files(("b", "11"), ("a", "00"))) == expected
+    manifest = with_files(("b", "11"), ("a", "00"))
+    assert digest(manifest) == expected
+    # As format 1 has it.
+    del content["encoder"], content["generator"]
+    manifest.format = 1
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    assert digest(manifest) == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_the_order_of_files_does_not_matter() -> None:
@@ -73,8 +89,15 @@ def test_what_a_generator_does_not_compute_is_not_in_the_digest(
         lambda manifest: setattr(manifest.image, "high", 2.0),
         lambda manifest: setattr(manifest.layers[0], "tensor", "other"),
         lambda manifest: manifest.layers[0].carried.append("other"),
+        lambda manifest: setattr(manifest.encoder, "mean", "other"),
+        lambda manifest: setattr(manifest.encoder, "originals", "other"),
+        lambda manifest: manifest.ClearField("encoder"),
+        lambda manifest: setattr(manifest, "generator", "other"),
     ],
-    ids=["files", "inputs", "image", "tensor", "carried"],
+    ids=[
+        *("files", "inputs", "image", "tensor", "carried"),
+        *("mean", "originals", "encoder", "generator"),
+    ],
 )
 def test_what_a_generator_computes_is_in_the_digest(
     change: Callable[[bundle_pb2.Bundle], object],

@@ -1,18 +1,22 @@
 """Facts about `graftscope.bundle.read_bundle`."""
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bundle_toys import write_toy
 from graftscope.bundle import (
+    MANIFEST_LIMIT_BYTES,
     BundleError,
     BundleNotFoundError,
     CorruptBundleError,
     ManifestError,
     UnknownFormatError,
+    digest,
     read_bundle,
 )
 
@@ -92,6 +96,57 @@ def test_a_manifest_that_was_changed_does_not_fit_its_digest(folder: Path) -> No
         read_bundle(folder)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path, elsewhere: path.symlink_to(elsewhere), "is a symbolic link"),
+        (lambda path, elsewhere: path.symlink_to("/etc/passwd"), "is a symbolic link"),
+        (lambda path, elsewhere: path.hardlink_to(elsewhere), r"has 2 names \(hard links\)"),
+        (lambda path, elsewhere: os.mkfifo(path), "is no regular file"),
+        (lambda path, elsewhere: path.mkdir(), "cannot be read|is no regular file"),
+    ],
+)
+@pytest.mark.parametrize("name", ["weights.bin", "encoder.onnx", "manifest.json"])
+def test_a_file_that_is_not_the_bundles_own_is_refused(
+    folder: Path, tmp_path: Path, name: str, change: Callable[[Path, Path], object], message: str
+) -> None:
+    elsewhere = (folder / name).rename(tmp_path / "elsewhere")
+    change(folder / name, elsewhere)
+    with pytest.raises(CorruptBundleError, match=rf"file '{name}' ({message})"):
+        read_bundle(folder)
+
+
+def test_a_copy_of_a_bundle_of_links_is_read(folder: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for path in folder.iterdir():
+        (linked / path.name).symlink_to(path)
+    shutil.copytree(linked, tmp_path / "copy")
+    assert read_bundle(tmp_path / "copy").manifest == read_bundle(folder).manifest
+
+
+def test_a_manifest_that_is_too_large_is_not_parsed(folder: Path) -> None:
+    with (folder / "manifest.json").open("ab") as file:
+        file.write(b" " * MANIFEST_LIMIT_BYTES)
+    with pytest.raises(ManifestError, match="it holds more than the 4194304 bytes"):
+        read_bundle(folder)
+
+
+def test_a_bundle_of_format_1_is_read(folder: Path) -> None:
+    manifest = read_bundle(folder).manifest
+    manifest.format = 1
+    edit(folder, format=1, digest=digest(manifest))
+    assert read_bundle(folder).manifest.digest == digest(manifest)
+
+
+def test_an_encoder_that_was_changed_does_not_fit_the_digest(folder: Path) -> None:
+    path = folder / "manifest.json"
+    encoder = json.loads(path.read_text())["encoder"]
+    edit(folder, encoder={**encoder, "mean": "log_variance", "log_variance": "mean"})
+    with pytest.raises(CorruptBundleError, match=r"the digest in manifest\.json is"):
+        read_bundle(folder)
+
+
 def test_a_manifest_that_is_not_text_is_refused(folder: Path) -> None:
     (folder / "manifest.json").write_bytes(b"\xff\xfe")
     with pytest.raises(CorruptBundleError, match=r"manifest\.json is not text in UTF-8"):
@@ -100,7 +155,7 @@ def test_a_manifest_that_is_not_text_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("fields", "error"),
-    [({"format": 2}, UnknownFormatError), ({"colour": "red"}, ManifestError)],
+    [({"format": 3}, UnknownFormatError), ({"colour": "red"}, ManifestError)],
 )
 def test_what_is_wrong_with_the_manifest_is_told_with_its_path(
     folder: Path, fields: dict[str, object], error: type[BundleError]

@@ -71,18 +71,28 @@ def test_no_field_has_sixty_four_bits() -> None:
     assert not types(bundle_pb2.Bundle.DESCRIPTOR) & _SIXTY_FOUR_BITS
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "1", None])
 def test_another_version_of_the_format_is_refused(
     manifest: bundle_pb2.Bundle, version: object
 ) -> None:
     text = changed(manifest, lambda plain: plain.update(format=version, later="field"))
-    with pytest.raises(UnknownFormatError, match=f"format {version!r}; this version reads 1"):
+    with pytest.raises(
+        UnknownFormatError, match=f"format {str(version)!r}; this version reads 1 and 2"
+    ):
         manifest_from_json(text)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "not JSON"), ("[]", "must hold a JSON object, not a list"), ("7", "not a int")],
+    [
+        ("{", "not JSON"),
+        ("[]", "must hold a JSON object, not a list"),
+        ("7", "not a int"),
+        ("[" * 200_000, "nested too deeply|not JSON"),
+        ('{"format":' * 200_000, "nested too deeply|not JSON"),
+        ("9" * 5000, "not JSON"),
+        ('{"format": 2, "provenance": ' + '{"a":' * 150 + "1" + "}" * 151, "depth|nested|field"),
+    ],
 )
 def test_what_is_no_json_object_is_refused(text: str, message: str) -> None:
     with pytest.raises(ManifestError, match=message):
@@ -106,6 +116,17 @@ def test_what_is_no_json_object_is_refused(text: str, message: str) -> None:
         (lambda plain: plain["inputs"][0].update(shape=[0]), r"extent of 0: \[0\]"),
         (lambda plain: plain["image"].update(low=1.0), r"range \[1.0, 1.0\] is empty"),
         (lambda plain: plain["image"].update(width=0), "the image is 3 x 8 x 0"),
+        (
+            lambda plain: plain["image"].update(high="Infinity"),
+            r"\[-1.0, inf\] is empty or has no end",
+        ),
+        (lambda plain: plain["image"].update(low="NaN"), r"range \[nan, 1.0\]"),
+        (lambda plain: plain["image"].update(width=2**30), "image is 3 x 8 x 1073741824; at most"),
+        (
+            lambda plain: plain["layers"][0].update(channels=2**31),
+            "layer 'fc' is 2147483648 x 2 x 2; at most 268435456 numbers",
+        ),
+        (lambda plain: plain["inputs"][0].update(shape=[2**20] * 3), "input 'z' is 1048576 x "),
         (lambda plain: plain["encoder"].update(input="y"), "infers input 'y'; the inputs: z"),
         (lambda plain: plain.update(generator="g.onnx"), "generator 'g.onnx' is not among"),
         (lambda plain: plain["files"][0].update(name="../x"), "file '../x' must be a plain file"),

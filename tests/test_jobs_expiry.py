@@ -111,6 +111,15 @@ def test_checkpoints_that_no_job_names_go(kept: Kept) -> None:
     assert {info.name for info in kept.checkpoints.list()} == {named.file, before.file}
 
 
+def test_checkpoints_that_a_server_left_when_it_was_killed_at_a_jobs_end_go_at_once(
+    kept: Kept,
+) -> None:
+    kept.done("a", 1.0)
+    kept.checkpoints.save("a", Sums(1, ZEROS, ZEROS))
+    kept.sweep(young_s=900.0)
+    assert kept.checkpoints.list() == []
+
+
 def test_a_job_that_has_expired_goes_with_its_files(kept: Kept) -> None:
     kept.done("old", 1.0, ended_s=time.time() - 31 * DAY_S)
     young = kept.done("young", 1.0, 2.0)

@@ -209,6 +209,22 @@ def test_a_damaged_bundle_is_named(toy_vae_bundle: Path, tmp_path: Path) -> None
         asyncio.run(start(settings(copy, tmp_path / "state")))
 
 
+def test_a_damaged_bundle_does_not_keep_others_from_being_served(
+    toy_vae_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "bundles"
+    shutil.copytree(toy_vae_bundle, folder / "good")
+    victim = shutil.copytree(toy_vae_bundle, folder / "bad") / "generator.onnx"
+    victim.write_bytes(victim.read_bytes()[:-1])
+    with embedded_server([folder], state=tmp_path / "state") as address, Client(address) as client:
+        assert [model.name for model in client.models()] == ["toy-vae"]
+    told = [record.getMessage() for record in caplog.records]
+    assert any("bundle left out" in line and "generator.onnx" in line for line in told)
+    shutil.rmtree(folder / "good")
+    with pytest.raises(BundleError, match=r"generator\.onnx"):
+        asyncio.run(start(settings(folder, tmp_path / "state")))
+
+
 def test_missing_bundles_are_named(toy_vae_bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="nowhere' does not exist"):
         asyncio.run(start(settings(tmp_path / "nowhere", tmp_path / "state")))

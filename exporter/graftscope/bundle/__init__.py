@@ -17,6 +17,7 @@ from graftscope.bundle._folder import BundleFolder, file_sha256, find_shipped, r
 from graftscope.bundle._manifest import (
     FORMAT,
     MANIFEST_FILE,
+    MANIFEST_LIMIT_BYTES,
     NAME_RULE,
     digest,
     is_bundle_name,
@@ -35,6 +36,7 @@ from graftscope.bundle.errors import (
 __all__ = [
     "FORMAT",
     "MANIFEST_FILE",
+    "MANIFEST_LIMIT_BYTES",
     "NAME_RULE",
     "BundleError",
     "BundleFolder",

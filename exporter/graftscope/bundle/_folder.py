@@ -1,14 +1,35 @@
 """Bundles on disk: opened only if they are whole; and those that come with the package."""
 
+import errno
 import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
-from graftscope.bundle._manifest import MANIFEST_FILE, digest, manifest_from_json
-from graftscope.bundle.errors import BundleError, BundleNotFoundError, CorruptBundleError
+from graftscope.bundle._manifest import (
+    MANIFEST_FILE,
+    MANIFEST_LIMIT_BYTES,
+    digest,
+    manifest_from_json,
+)
+from graftscope.bundle.errors import (
+    BundleError,
+    BundleNotFoundError,
+    CorruptBundleError,
+    ManifestError,
+)
 from graftscope.v1 import bundle_pb2
 
 _SHIPPED = Path(__file__).parent / "shipped"
+
+# None of them is there on Windows but the last, which is there alone.
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True)
@@ -41,7 +62,7 @@ def read_bundle(path: str | Path) -> BundleFolder:
         BundleNotFoundError: If there is no such folder, or no manifest in it.
         UnknownFormatError: If the manifest is of another version of the format.
         ManifestError: If the manifest is not JSON, or says what cannot be.
-        CorruptBundleError: If a file is missing or changed, or the digest is another.
+        CorruptBundleError: If a file is missing, changed, or a link, or the digest is another.
     """
     folder = Path(path)
     manifest = _read_manifest(folder)
@@ -50,7 +71,7 @@ def read_bundle(path: str | Path) -> BundleFolder:
     if manifest.digest != (found := digest(manifest)):
         raise CorruptBundleError(
             f"bundle {str(folder)!r}: the digest in {MANIFEST_FILE} is {manifest.digest!r}, "
-            f"but the files, inputs, image and layers that it lists have {found!r}"
+            f"but what it lists has {found!r}"
         )
     return BundleFolder(folder, manifest)
 
@@ -87,10 +108,14 @@ def _read_manifest(folder: Path) -> bundle_pb2.Bundle:
     path = folder / MANIFEST_FILE
     if not folder.is_dir():
         raise BundleNotFoundError(f"bundle {str(folder)!r} does not exist or is not a folder")
-    if not path.is_file():
+    if not path.exists():
         raise BundleNotFoundError(f"{str(folder)!r} is not a bundle: it has no {MANIFEST_FILE}")
+    with _opened(folder, MANIFEST_FILE) as stream:
+        data = stream.read(MANIFEST_LIMIT_BYTES + 1)
     try:
-        return manifest_from_json(path.read_text(encoding="utf-8"))
+        if len(data) > MANIFEST_LIMIT_BYTES:
+            raise ManifestError(f"it holds more than the {MANIFEST_LIMIT_BYTES} bytes allowed")
+        return manifest_from_json(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise CorruptBundleError(f"{path} is not text in UTF-8: {error}") from error
     except BundleError as error:
@@ -98,11 +123,46 @@ def _read_manifest(folder: Path) -> bundle_pb2.Bundle:
 
 
 def _verify_file(folder: Path, file: bundle_pb2.File) -> None:
-    path = folder / file.name
-    if not path.is_file():
-        raise CorruptBundleError(f"bundle {str(folder)!r} lacks its file {file.name!r}")
-    if (found := file_sha256(path)) != file.sha256:
+    with _opened(folder, file.name) as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != file.sha256:
         raise CorruptBundleError(
             f"bundle {str(folder)!r}: file {file.name!r} is damaged or truncated: "
             f"its sha256 is {found}, it was exported with {file.sha256}"
         )
+
+
+@contextmanager
+def _opened(folder: Path, name: str) -> Iterator[BufferedReader]:
+    """Open a file for reading, if it is the bundle's own: no link, no device, of no other name.
+
+    What is looked at is what is opened, so that nobody can put another file there in between.
+    """
+    try:
+        # A pipe that nobody writes to would be waited for.
+        handle = os.open(folder / name, os.O_RDONLY | _NO_LINK | _NO_WAIT | _BINARY)
+        with os.fdopen(handle, "rb") as stream:
+            _require_own(folder, name, os.fstat(handle))
+            yield stream
+    except FileNotFoundError as error:
+        raise CorruptBundleError(f"bundle {str(folder)!r} lacks its file {name!r}") from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _foreign(folder, name, "is a symbolic link") from error
+        raise CorruptBundleError(
+            f"bundle {str(folder)!r}: file {name!r} cannot be read: {error.strerror}"
+        ) from error
+
+
+def _require_own(folder: Path, name: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise _foreign(folder, name, "is no regular file")
+    # Installers link the files of a package to those in their cache.
+    if status.st_nlink > 1 and folder.parent != _SHIPPED:
+        raise _foreign(folder, name, f"has {status.st_nlink} names (hard links)")
+
+
+def _foreign(folder: Path, name: str, what: str) -> CorruptBundleError:
+    return CorruptBundleError(
+        f"bundle {str(folder)!r}: file {name!r} {what}; a bundle's files must be its own: copy it"
+    )

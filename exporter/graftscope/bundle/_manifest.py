@@ -5,12 +5,14 @@ It checks what a manifest says, not whether the files are what it says.
 The digest is one number for what a generator computes and where it can be cut: the sha256
 (lowercase hexadecimal) of a JSON text in ASCII without blanks, keys sorted::
 
-    {"files":[[name,sha256],...],"image":{...},"inputs":[{...},...],"layers":[{...},...]}
+    {"encoder":{...},"files":[[name,sha256],...],"generator":name,
+     "image":{...},"inputs":[{...},...],"layers":[{...},...]}
 
-Files are sorted by name; inputs and layers keep their order. The messages are in protobuf's JSON
-form with proto field names, fields at their default left out: a field that a later version adds
-to the contract does not change the digests of older bundles. Name, provenance and the digest
-itself are not part of it, so the same model exported twice has one digest.
+`encoder` is {} where there is none; format 1 has neither `encoder` nor `generator`. Files are
+sorted by name; inputs and layers keep their order. The messages are in protobuf's JSON form with
+proto field names, fields at their default left out: a field that a later version adds to the
+contract does not change the digests of older bundles. Name, provenance and the digest itself are
+not part of it, so the same model exported twice has one digest.
 """
 
 import hashlib
@@ -18,7 +20,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from google.protobuf import json_format
@@ -28,8 +30,15 @@ from graftscope.bundle.errors import ManifestError, UnknownFormatError
 from graftscope.codec import DATATYPES
 from graftscope.v1 import bundle_pb2
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+READABLE: Final = (1, 2)
 MANIFEST_FILE: Final = "manifest.json"
+MANIFEST_LIMIT_BYTES: Final = 4 * 2**20
+"""Of a generator with thousands of layers, and far from what could fill a memory."""
+
+ELEMENTS_LIMIT: Final = 2**28
+"""How many numbers one sample may have at a layer, an input or the image: 1 GiB of float32."""
+
 NAME_RULE: Final = "lowercase letters, digits, '-', '_' and '.', a letter or digit first"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
@@ -75,9 +84,10 @@ def manifest_from_json(text: str) -> bundle_pb2.Bundle:
             what it says does not fit together.
     """
     plain = _json_object(text)
-    if plain.get("format") != FORMAT:
+    if plain.get("format") not in READABLE:
+        known = " and ".join(map(str, READABLE))
         raise UnknownFormatError(
-            f"the bundle has format {plain.get('format')!r}; this version reads {FORMAT}"
+            f"the bundle has format {str(plain.get('format'))[:40]!r}; this version reads {known}"
         )
     manifest = bundle_pb2.Bundle()
     try:
@@ -90,7 +100,7 @@ def manifest_from_json(text: str) -> bundle_pb2.Bundle:
 
 
 def digest(manifest: bundle_pb2.Bundle) -> str:
-    """Compute a manifest's digest from its files' hashes, inputs, image and layers.
+    """Compute a manifest's digest, by the rule of its format.
 
     Args:
         manifest: A bundle's manifest; its own `digest` is not looked at.
@@ -98,12 +108,14 @@ def digest(manifest: bundle_pb2.Bundle) -> str:
     Returns:
         64 lowercase hexadecimal digits.
     """
-    content = {
+    content: dict[str, object] = {
         "files": sorted([file.name, file.sha256] for file in manifest.files),
         "image": _plain(manifest.image),
         "inputs": [_plain(each) for each in manifest.inputs],
         "layers": [_plain(each) for each in manifest.layers],
     }
+    if manifest.format > 1:
+        content |= {"encoder": _plain(manifest.encoder), "generator": manifest.generator}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
@@ -111,8 +123,11 @@ def digest(manifest: bundle_pb2.Bundle) -> str:
 def _json_object(text: str) -> dict[str, object]:
     try:
         plain = json.loads(text)
-    except json.JSONDecodeError as error:
+    # A number of too many digits is a ValueError of its own.
+    except ValueError as error:
         raise ManifestError(f"not JSON: {error}") from error
+    except RecursionError as error:
+        raise ManifestError("its JSON is nested too deeply") from error
     if not isinstance(plain, dict):
         raise ManifestError(f"must hold a JSON object, not a {type(plain).__name__}")
     return plain
@@ -137,14 +152,14 @@ def _problems(manifest: bundle_pb2.Bundle) -> Iterator[str]:
 
 
 def _file_problems(manifest: bundle_pb2.Bundle) -> Iterator[str]:
-    listed = [file.name for file in manifest.files]
+    listed = dict.fromkeys(file.name for file in manifest.files)
     for name in listed:
         if not _FILE_NAME.fullmatch(name):
             yield f"file {name!r} must be a plain file name: letters, digits, '.', '_' and '-'"
-    yield from _repeated("file", listed)
+    yield from _repeated("file", [file.name for file in manifest.files])
     for user, name in _files_used(manifest):
         if name not in listed:
-            yield f"{user} {name!r} is not among the files: {', '.join(listed) or 'none'}"
+            yield f"{user} {name!r} is not among the files: {', '.join(listed)[:400] or 'none'}"
 
 
 def _files_used(manifest: bundle_pb2.Bundle) -> Iterator[tuple[str, str]]:
@@ -177,6 +192,8 @@ def _input_problems(manifest: bundle_pb2.Bundle) -> Iterator[str]:
             yield f"input {each.name!r} has no distribution"
         if 0 in each.shape:
             yield f"input {each.name!r} has an extent of 0: {list(each.shape)}"
+        if math.prod(each.shape) > ELEMENTS_LIMIT:
+            yield f"input {each.name!r} {_too_large(each.shape)}"
         for problem in _distribution_problems(each):
             yield f"input {each.name!r}: {problem}"
     inferred = manifest.encoder.input
@@ -186,8 +203,15 @@ def _input_problems(manifest: bundle_pb2.Bundle) -> Iterator[str]:
 
 def _distribution_problems(value: bundle_pb2.Input) -> Iterator[str]:
     normal, choice, pictures = value.normal, value.choice, value.pictures
+    uniform, threshold = value.uniform, value.truncated_normal.threshold
     if not (math.isfinite(normal.mean) and 0 <= normal.deviation < math.inf):
         yield f"normal of mean {normal.mean} and deviation {normal.deviation}"
+    if not (math.isfinite(uniform.low) and math.isfinite(uniform.high)):
+        yield f"uniform in [{uniform.low}, {uniform.high}]"
+    if not math.isfinite(threshold):
+        yield f"normal truncated at {threshold}"
+    if value.HasField("classes") and not value.classes.count:
+        yield "0 classes"
     if value.HasField("choice") and not (choice.values and all(map(math.isfinite, choice.values))):
         yield f"choice of {list(choice.values)}; allowed are finite numbers, at least one"
     if value.HasField("one_hot") and value.one_hot.count not in value.shape:
@@ -199,8 +223,10 @@ def _distribution_problems(value: bundle_pb2.Input) -> Iterator[str]:
 def _image_problems(image: bundle_pb2.Image) -> Iterator[str]:
     if 0 in (image.channels, image.height, image.width):
         yield f"the image is {image.channels} x {image.height} x {image.width}"
-    if not image.low < image.high:
-        yield f"the image's range [{image.low}, {image.high}] is empty"
+    if math.prod(extents := (image.channels, image.height, image.width)) > ELEMENTS_LIMIT:
+        yield f"the image {_too_large(extents)}"
+    if not -math.inf < image.low < image.high < math.inf:
+        yield f"the image's range [{image.low}, {image.high}] is empty or has no end"
 
 
 def _layer_problems(manifest: bundle_pb2.Bundle) -> Iterator[str]:
@@ -211,9 +237,16 @@ def _layer_problems(manifest: bundle_pb2.Bundle) -> Iterator[str]:
     for layer in manifest.layers:
         if layer.kind == bundle_pb2.LAYER_KIND_UNSPECIFIED:
             yield f"layer {layer.name!r} has no kind"
-        if 0 in (layer.channels, layer.height, layer.width):
-            shape = f"{layer.channels} x {layer.height} x {layer.width}"
-            yield f"layer {layer.name!r} is {shape}"
+        extents = (layer.channels, layer.height, layer.width)
+        if 0 in extents:
+            yield f"layer {layer.name!r} is {' x '.join(map(str, extents))}"
+        if math.prod(extents) > ELEMENTS_LIMIT:
+            yield f"layer {layer.name!r} {_too_large(extents)}"
+
+
+def _too_large(extents: Sequence[int]) -> str:
+    shape = " x ".join(map(str, extents[:16]))
+    return f"is {shape}; at most {ELEMENTS_LIMIT} numbers are allowed"
 
 
 def _repeated(what: str, names: list[str]) -> Iterator[str]:

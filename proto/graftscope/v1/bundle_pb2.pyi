@@ -61,11 +61,13 @@ class Bundle(_message.Message):
     PROVENANCE_FIELD_NUMBER: _builtins.int
     GENERATOR_FIELD_NUMBER: _builtins.int
     format: _builtins.int
-    """Version of the bundle format; 1."""
+    """Version of the bundle format; 2, or 1 of earlier versions."""
     name: _builtins.str
     """Lowercase letters, digits, '-', '_' and '.'."""
     digest: _builtins.str
-    """sha256 over the sorted (file, sha256) pairs, the inputs, the image and the layers."""
+    """sha256 over the sorted (file, sha256) pairs, the inputs, the image and the layers; from format 2
+    on also over the encoder and the generator's file.
+    """
     generator: _builtins.str
     """The whole graph: latents to image."""
     @_builtins.property

@@ -1,10 +1,9 @@
 """Puts a server together and runs it: engine, jobs and gRPC are joined here and nowhere else."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
-from pathlib import Path
 
 import grpc
 from google.longrunning import operations_pb2, operations_pb2_grpc
@@ -153,16 +152,18 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
 
 
 def _open_catalogue(settings: Settings) -> Catalogue:
-    paths: Sequence[Path] = [path for folder in settings.bundles for path in find_bundles(folder)]
+    paths = tuple(path for folder in settings.bundles for path in find_bundles(folder))
     if not settings.bundles:
-        paths = list(shipped().values())
+        paths = tuple(shipped().values())
         if not paths:
             raise NotFound("no bundle comes with this installation: name a bundle to serve")
     check_device(settings.device)
     _log.info("devices", runs=describe_devices(settings.device))
     turns = Turns(settings.job_share, settings.workers)
     pool = SessionPool(settings.device, settings.sessions, settings.workers, turns=turns)
-    return Catalogue(open_bundles(paths), pool)
+    # One that is all that was asked for is no bundle to leave out.
+    is_alone = paths == settings.bundles[:1]
+    return Catalogue(open_bundles(paths, leave_out=not is_alone), pool)
 
 
 def limits(settings: Settings) -> Limits:

@@ -6,10 +6,13 @@ It must not know jobs or gRPC.
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from graftscope.bundle import MANIFEST_FILE, BundleFolder, read_bundle
+from graftscope.bundle import MANIFEST_FILE, BundleError, BundleFolder, read_bundle
 from graftscope.server.engine._generator import Generator
 from graftscope.server.engine._sessions import SessionPool
 from graftscope.server.errors import InvalidInput, NotFound
+from graftscope.server.logs import get_logger
+
+_log = get_logger("engine")
 
 
 class Catalogue:
@@ -99,6 +102,26 @@ def find_bundles(folder: Path) -> list[Path]:
     return found
 
 
-def open_bundles(paths: Iterable[Path]) -> list[BundleFolder]:
-    """Reads and verifies bundles; a damaged one is an error that names it."""
-    return [read_bundle(path) for path in paths]
+def open_bundles(paths: Iterable[Path], *, leave_out: bool = False) -> list[BundleFolder]:
+    """Reads and verifies bundles.
+
+    Args:
+        paths: their folders.
+        leave_out: whether bad ones are told in the log and left out, as long as any is good.
+
+    Raises:
+        BundleError: one is bad, or all are where they are left out; names it.
+    """
+    opened: list[BundleFolder] = []
+    bad: list[BundleError] = []
+    for path in paths:
+        try:
+            opened.append(read_bundle(path))
+        except BundleError as error:
+            if not leave_out:
+                raise
+            bad.append(error)
+            _log.error("bundle left out", bundle=str(path), why=str(error))
+    if bad and not opened:
+        raise bad[0]
+    return opened

@@ -79,9 +79,15 @@ class Expiry:
             if info.name not in needed and info.used_s < old_s:
                 self._artifacts.remove_unless_used(info)
         for info in checkpoints:
-            if info.name not in needed and info.written_s < now - self._retention.young_s:
+            is_old = info.written_s < now - self._retention.young_s
+            if info.name not in needed and (is_old or self._has_ended(info.name)):
                 self._checkpoints.remove_file(info.name)
         self._shrink(needed, now)
+
+    def _has_ended(self, checkpoint: str) -> bool:
+        """Whether the checkpoint's job has, so that nobody is about to name it."""
+        job = self._store.get(checkpoint.partition("-")[0])
+        return job is not None and job.state.ended
 
     def _delete(self, job: Job, needed: "_Needed") -> None:
         self._store.delete(job.id)

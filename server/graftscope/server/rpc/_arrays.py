@@ -63,7 +63,7 @@ class Arrays:
             case "artifact":
                 shape = tuple(array.artifact.shape)
                 ref = ArrayRef(array.artifact.sha256, array.artifact.datatype, shape)
-                self.runner.artifacts.check(ref, field)
+                await to_thread(self.runner.artifacts.check, ref, field)
                 return ref
             case "result":
                 return await self._result(array.result, field)
@@ -143,7 +143,7 @@ class Arrays:
                 field=field,
             )
         ref = job.result.arrays[result.array]
-        self.runner.artifacts.check(ref, field)
+        await to_thread(self.runner.artifacts.check, ref, field)
         return ref
 
 
