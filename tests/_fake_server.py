@@ -61,6 +61,10 @@ class Faults:
     wrong_artifact: bool = False
     job_error: tuple[grpc.StatusCode, str, str] | None = None
     refusals: dict[str, tuple[grpc.StatusCode, str, str, str]] = field(default_factory=dict)
+    overloads: dict[str, int] = field(default_factory=dict)
+    """How often each method is refused before it is answered."""
+    overload_s: float = 0.001
+    """The time that is told of them."""
     answered_already: bool = False
     shards_kept: int = 0
     ids: list[str] = field(default_factory=list)
@@ -90,6 +94,10 @@ class Base:
         self.faults.calls.append(method)
         if self.faults.version is not None:
             context.send_initial_metadata((("graftscope-version", self.faults.version),))
+        if self.faults.overloads.get(method, 0):
+            self.faults.overloads[method] -= 1
+            code, after_s = grpc.StatusCode.RESOURCE_EXHAUSTED, self.faults.overload_s
+            refuse(context, code, "too many calls", "OVERLOADED", retry_after_s=after_s)
         if method in self.faults.refusals:
             refuse(context, *self.faults.refusals[method])
 

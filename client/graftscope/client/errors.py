@@ -44,14 +44,24 @@ class GraftscopeError(Exception):
         message: What was wrong, which value, and what is allowed.
         reason: The server's stable word for it (google.rpc.ErrorInfo), empty if it gave none.
         field: The request's field that is to blame (google.rpc.BadRequest), empty if none.
+        retry_after_s: After how many seconds the same request may succeed (google.rpc.RetryInfo);
+            None if the server does not say so.
     """
 
     exit_code: ClassVar[int] = EXIT_UNEXPECTED
 
-    def __init__(self, message: str, *, reason: str = "", field: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        field: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.field = field
+        self.retry_after_s = retry_after_s
 
 
 class UsageError(GraftscopeError, ValueError):

@@ -13,6 +13,7 @@ from graftscope.client.calls._channel import Stubs, deadline
 from graftscope.client.calls._flow import Call, Finished, Flow, Open, Receive, Sleep, Tell, resume
 from graftscope.client.calls._forks import refuse_entered, this_process
 from graftscope.client.calls._peer import Peer
+from graftscope.client.calls._retries import Retries
 from graftscope.client.errors import GraftscopeError, UnavailableError
 from graftscope.client.values import Job
 
@@ -114,8 +115,17 @@ class _Performer:
             self._stream.cancel()
 
     async def _call(self, step: Call) -> Message:
+        if not step.limited:  # Its requests are gone once they were sent: the flow begins again.
+            return await self._try(step, None)
+        retries = Retries(self._timeout_s)
+        while True:
+            try:
+                return await self._try(step, retries.left_s)
+            except GraftscopeError as error:
+                await asyncio.sleep(retries.wait_s(error))
+
+    async def _try(self, step: Call, timeout_s: float | None) -> Message:
         method: Any = step.method(self._stubs)
-        timeout_s = self._timeout_s if step.limited else None
         call = method(step.request, timeout=timeout_s, metadata=self._metadata)
         try:
             reply = await call

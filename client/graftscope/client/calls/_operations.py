@@ -13,6 +13,7 @@ from graftscope.client.errors import (
     InputError,
     JobError,
     NotFoundError,
+    OverloadedError,
     ReplyError,
     UnavailableError,
 )
@@ -91,6 +92,7 @@ def _follow(name: str) -> Flow[operations_pb2.Operation]:
     Raises:
         UnavailableError: If the server stays away, or the watch breaks again and again without
             any progress.
+        OverloadedError: If the server has no room for the watch, time and again.
     """
     name = yield from _named(name)
     patience = Patience()
@@ -99,8 +101,9 @@ def _follow(name: str) -> Flow[operations_pb2.Operation]:
         stream = _Watch(name)
         try:
             return (yield from stream.until_done())
-        except UnavailableError as error:
-            if stream.progress is None and seen is None:
+        except (UnavailableError, OverloadedError) as error:
+            is_away = isinstance(error, UnavailableError)
+            if is_away and stream.progress is None and seen is None:
                 raise  # There was nobody from the start: no watch has broken.
             if stream.progress not in (None, seen):
                 seen = stream.progress

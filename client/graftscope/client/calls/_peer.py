@@ -72,7 +72,10 @@ class Peer:
                 return VersionError(self._unknown_method(method))
             message = self._explained(status, message)
         return error_class(status, details.reason)(
-            told_in_own_words(message), reason=details.reason, field=details.field
+            told_in_own_words(message),
+            reason=details.reason,
+            field=details.field,
+            retry_after_s=details.retry_after_s,
         )
 
     def _unknown_method(self, method: str) -> str:

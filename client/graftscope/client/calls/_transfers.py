@@ -9,6 +9,7 @@ from graftscope.client.errors import (
     GraftscopeError,
     IntegrityError,
     NotFoundError,
+    OverloadedError,
     ReplyError,
     UnavailableError,
 )
@@ -21,6 +22,9 @@ from graftscope.client.wire import (
     upload_requests,
 )
 from graftscope.v1 import artifact_service_pb2, tensor_pb2
+
+TRANSIENT = (UnavailableError, IntegrityError, OverloadedError)
+"""What may be better the next time."""
 
 DELAYS_S = (0.1, 0.3, 1.0, 3.0, 5.0, 10.0)
 """Waits before the tries that follow a failure; together, time enough to restart a server."""
@@ -45,9 +49,11 @@ class Patience:
         Raises:
             GraftscopeError: `error` itself, once there were too many failures in a row.
         """
+        if isinstance(error, OverloadedError) and error.retry_after_s is None:
+            raise error  # It is too large, or the disk is full: that does not pass by itself.
         if self._failures == len(DELAYS_S):
             raise error
-        yield Sleep(DELAYS_S[self._failures])
+        yield Sleep(max(DELAYS_S[self._failures], error.retry_after_s or 0.0))
         self._failures += 1
 
 
@@ -63,13 +69,18 @@ def _is_stored(packed: Packed) -> Flow[bool]:
     request = artifact_service_pb2.ReadArtifactRequest(
         sha256=packed.sha256, offset=packed.data.nbytes
     )
-    try:
-        stream = yield from open_stream(lambda stubs: stubs.artifacts.ReadArtifact, request)
-        while (yield from stream.receive()) is not None:
-            pass
-    except NotFoundError:
-        return False
-    return True
+    patience = Patience()
+    while True:
+        try:
+            stream = yield from open_stream(lambda stubs: stubs.artifacts.ReadArtifact, request)
+            while (yield from stream.receive()) is not None:
+                pass
+        except NotFoundError:
+            return False
+        except OverloadedError as error:
+            yield from patience.wait(error)
+        else:
+            return True
 
 
 def _upload(packed: Packed) -> Flow[None]:
@@ -81,7 +92,7 @@ def _upload(packed: Packed) -> Flow[None]:
                 lambda stubs: stubs.artifacts.PutArtifact,
                 upload_requests(packed),
             )
-        except (UnavailableError, IntegrityError) as error:
+        except TRANSIENT as error:
             yield from patience.wait(error)
             continue
         if reply.artifact.sha256 != packed.sha256:
@@ -116,7 +127,7 @@ def _download(artifact: tensor_pb2.Artifact) -> Flow[AnyArray]:
         before = assembly.received
         try:
             yield from _read_on(assembly, artifact.sha256)
-        except (UnavailableError, IntegrityError) as error:
+        except TRANSIENT as error:
             if assembly.received > before:
                 patience.reset()
             yield from patience.wait(error)

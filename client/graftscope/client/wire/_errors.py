@@ -95,25 +95,35 @@ def error_class(status: grpc.StatusCode | None, reason: str = "") -> type[Grafts
 
 @dataclass(frozen=True)
 class ErrorDetails:
-    """The stable reason of an error, and the request's field that is to blame; either may be empty.
+    """The stable reason of an error, the request's field that is to blame, and when to ask again.
+
+    Either of the first two may be empty.
 
     Args:
         reason: Of google.rpc.ErrorInfo.
         field: Of google.rpc.BadRequest, the first violation.
+        retry_after_s: Of google.rpc.RetryInfo; None if there is none.
     """
 
     reason: str = ""
     field: str = ""
+    retry_after_s: float | None = None
 
     @classmethod
     def from_status(cls, status: status_pb2.Status) -> "ErrorDetails":
         """Read them from a status."""
         info = error_details_pb2.ErrorInfo()
         request = error_details_pb2.BadRequest()
+        retry = error_details_pb2.RetryInfo()
         for detail in status.details:
-            _ = detail.Unpack(info) or detail.Unpack(request)
+            _ = detail.Unpack(info) or detail.Unpack(request) or detail.Unpack(retry)
         fields = [violation.field for violation in request.field_violations]
-        return cls(reason=info.reason, field=_in_own_words(fields[0]) if fields else "")
+        delay_s = retry.retry_delay.ToMicroseconds() / 1e6
+        return cls(
+            reason=info.reason,
+            field=_in_own_words(fields[0]) if fields else "",
+            retry_after_s=delay_s if retry.HasField("retry_delay") else None,
+        )
 
     @classmethod
     def from_trailers(cls, serialized: bytes) -> "ErrorDetails":
