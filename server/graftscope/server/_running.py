@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from graftscope.server._descriptors import raise_descriptor_limit
 from graftscope.server._server import running_server
 from graftscope.server.errors import StateInUse
-from graftscope.server.logs import log_to_stderr
+from graftscope.server.logs import get_logger, log_to_stderr
 from graftscope.server.settings import Settings, make_settings
 
 _UNPROTECTED: dict[str, object] = {
@@ -22,6 +23,14 @@ _UNPROTECTED: dict[str, object] = {
     **dict.fromkeys(("tls_cert", "tls_key", "tls_client_ca")),
 }
 """Of an embedded server, which no other machine reaches, whatever the environment says."""
+
+EMBEDDED_GRACE_S = 2.0
+"""Of a server inside a program, whose own calls are over."""
+
+# For threads that end, and files that are closed, once nothing is left to wait for.
+_AFTER_GRACE_S = 1.0
+
+_log = get_logger("server")
 
 _RUNNING: dict[threading.Thread, threading.Event] = {}
 """Embedded servers' threads, and what ends each."""
@@ -42,7 +51,10 @@ threading._register_atexit(_end_all)  # type: ignore[attr-defined]
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: None) -> None:
-    """Serves until SIGINT or SIGTERM; jobs that go on are taken up at the next start.
+    """Serves until SIGINT, SIGTERM or SIGHUP; a second one ends the process at once.
+
+    At the first the server takes on nothing more, lets calls finish, and puts its jobs away, for
+    another server or its own next start, within `settings.grace_s`.
 
     Args:
         settings: what is served, where and how.
@@ -54,7 +66,11 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda address: 
     """
     log_to_stderr(settings.log_level)
     raise_descriptor_limit()
-    asyncio.run(_until_told(settings, on_ready))
+    ended = threading.Event()
+    try:
+        asyncio.run(_until_told(settings, on_ready, ended))
+    finally:
+        ended.set()
 
 
 @contextmanager
@@ -90,6 +106,7 @@ def embedded_server(
     settings = make_settings(
         listen="127.0.0.1:0",
         resume=False,
+        grace_s=EMBEDDED_GRACE_S,
         **_UNPROTECTED,
         **{name: value for name, value in given.items() if value is not None},
     )
@@ -155,11 +172,50 @@ async def _serve_until_set(
         started.put(error)
 
 
-async def _until_told(settings: Settings, on_ready: Callable[[str], None]) -> None:
-    told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, told.set)
-    async with running_server(settings) as address:
-        on_ready(address)
-        await told.wait()
+async def _until_told(
+    settings: Settings, on_ready: Callable[[str], None], ended: threading.Event
+) -> None:
+    with _told() as told:
+        async with running_server(settings) as address:
+            on_ready(address)
+            await told.wait()
+            _log.info("stopping", grace_s=settings.grace_s)
+            _end_anyway(settings.grace_s + _AFTER_GRACE_S, ended)
+
+
+@contextmanager
+def _told() -> Iterator[asyncio.Event]:
+    """Set by the first signal to stop; the next one ends the process as if nobody listened."""
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
+    before = {each: signal.getsignal(each) for each in _signals()}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
+        loop.call_soon_threadsafe(told.set)
+
+    for each in before:
+        signal.signal(each, stop)
+    try:
+        yield told
+    finally:
+        if not told.is_set():
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+def _signals() -> list[signal.Signals]:
+    """Those that tell a server to stop, but for what `nohup` has made it deaf to."""
+    found = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")]
+    return [x for x in found if x is not None and signal.getsignal(x) is not signal.SIG_IGN]
+
+
+def _end_anyway(after_s: float, ended: threading.Event) -> None:
+    """Ends the process where something holds on to it that nothing can stop."""
+
+    def wait() -> None:
+        if not ended.wait(after_s):
+            _log.error("ended without what could not be stopped", after_s=after_s)
+            os._exit(1)
+
+    threading.Thread(target=wait, name="last resort", daemon=True).start()

@@ -47,6 +47,7 @@ from graftscope.server.rpc import (
     Arrays,
     ArtifactServicer,
     ClusteringRequests,
+    Drain,
     Guard,
     InteractiveRuns,
     Limits,
@@ -68,7 +69,12 @@ from graftscope.v1 import (
 
 _DAY_S = 86_400.0
 _GIB = 2**30
-_GRACE_S = 2.0
+_LAST_S = 3.0
+"""Of the grace, to end calls that are left, and threads."""
+
+_LAST_SHARE = 0.25
+# A client that is asked whether it is still there has this much of the interval to answer.
+_ANSWER_SHARE = 0.5
 # A short call need not wait for a long one, on however few cores.
 _FEWEST_THREADS = 2
 
@@ -131,8 +137,9 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
                     settings.queued_jobs,
                 ),
             )
-            guard = Guard(gate, Admission(limits(settings)), reading)
-            options = server_options(connections_of(settings.connections))
+            drain = Drain()
+            guard = Guard(gate, Admission(limits(settings)), reading, drain)
+            options = server_options(connections_of(settings.connections), settings.keepalive_s)
             server = grpc.aio.server(interceptors=[guard], options=options)
             address = listen(server, settings.listen, tls)
             health_servicer = await _add_services(server, catalogue, runner, runs, reading)
@@ -146,9 +153,21 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
                 yield address
             finally:
                 await health_servicer.enter_graceful_shutdown()
-                # Jobs first: a watcher's stream ends only when its job does.
-                await runner.stop()
-                await server.stop(_GRACE_S)
+                await _end(server, drain, runner, settings.grace_s)
+
+
+async def _end(server: grpc.aio.Server, drain: Drain, runner: JobRunner, grace_s: float) -> None:
+    """Jobs are put away, and calls may finish; what is left is told to ask again."""
+    drain.refuse()
+    last_s = min(_LAST_S, _LAST_SHARE * grace_s)
+    try:
+        async with asyncio.timeout(grace_s):
+            await asyncio.gather(runner.stop(), drain.finish(grace_s - last_s))
+    except TimeoutError:
+        _log.warning("jobs not put away in time", grace_s=grace_s)
+    if left := await drain.end(last_s):
+        _log.warning("calls ended", calls=left, grace_s=grace_s)
+    await server.stop(_LAST_S)
 
 
 def _open_catalogue(settings: Settings) -> Catalogue:
@@ -215,12 +234,14 @@ async def _add_services(
     return health_servicer
 
 
-def server_options(connections: int) -> list[tuple[str, int]]:
+def server_options(connections: int, keepalive_s: float) -> list[tuple[str, int]]:
     """The options of `grpc.aio.server`.
 
     Args:
         connections: how many may be open at a time; those above are closed at once.
+        keepalive_s: after how long a silence a client is asked whether it is still there.
     """
+    answer_ms = round(1e3 * _ANSWER_SHARE * keepalive_s)
     return [
         # Said on both ends, so that no default of another version changes the contract.
         ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
@@ -230,10 +251,11 @@ def server_options(connections: int) -> list[tuple[str, int]]:
         # A watcher behind a proxy may be silent for minutes: let clients ping that often.
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
-        # Finds clients that vanished; the ping's own limit has to be set beside the interval.
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.http2.ping_timeout_ms", 20_000),
+        # Finds clients that vanished or froze, so that nothing is computed for them any longer; the
+        # ping's own limit has to be set beside the interval.
+        ("grpc.keepalive_time_ms", round(1e3 * keepalive_s)),
+        ("grpc.keepalive_timeout_ms", answer_ms),
+        ("grpc.http2.ping_timeout_ms", answer_ms),
         # What is too much is refused with a reason. Left to itself the library drops calls without
         # a word as soon as a thousand wait to be looked at.
         ("grpc.server.max_pending_requests", _PENDING_CALLS),

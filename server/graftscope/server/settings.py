@@ -70,6 +70,10 @@ class Settings(BaseSettings):
             before it is opened, the first time that it is served.
         sandbox_nodes, sandbox_tensor_mib, sandbox_memory_mib, sandbox_seconds: what it may take
             there, as `graftscope.sandbox.Limits` has them.
+        grace_s: seconds within which a server that is told to stop has ended, 0 to 3600; calls that
+            go on have most of them to finish.
+        keepalive_s: after how many seconds of silence a client is asked whether it is still there,
+            1 to 3600; it has half as many to answer.
         resume: whether jobs that an earlier process left go on at the start.
         log_level: debug, info, warning or error.
     """
@@ -141,6 +145,8 @@ class Settings(BaseSettings):
     sandbox_seconds: float = Field(
         default=Limits.sandbox_seconds, gt=0, lt=86_400, description="a number above 0"
     )
+    grace_s: float = Field(default=30.0, ge=0, le=3600, description="a number from 0 to 3600")
+    keepalive_s: float = Field(default=15.0, ge=1, le=3600, description="a number from 1 to 3600")
     resume: bool = Field(default=True, description="true or false")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"

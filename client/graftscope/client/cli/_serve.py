@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from graftscope.client.arrays import Flag, Whole
+from graftscope.client.arrays import Flag, Real, Whole
 from graftscope.client.calls import DEVICES, check_environment, import_room, translated
 from graftscope.client.cli._output import note, say_json
 from graftscope.client.cli._request_options import completing
@@ -138,6 +138,16 @@ def serve(
             rich_help_panel=ACCESS,
         ),
     ] = False,
+    grace: Annotated[
+        float | None,
+        Real(0, 3600),
+        Flag(
+            "--grace",
+            "SECONDS",
+            "Within how long the server ends once it is told to stop, 0 to 3600; calls that go on "
+            "have most of it to finish. Default: 30.",
+        ),
+    ] = None,
     log_level: Annotated[
         str | None,
         typer.Option(
@@ -167,6 +177,7 @@ def serve(
         "tls_client_role": tls_client_role,
         "auth": auth,
         "insecure": insecure or None,
+        "grace_s": grace,
         "log_level": log_level,
     }
     chosen = {name: value for name, value in given.items() if value is not None}

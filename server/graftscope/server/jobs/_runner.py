@@ -131,8 +131,9 @@ class JobRunner:
         if self._watching_peers is not None:
             self._watching_peers.cancel()
             await asyncio.gather(self._watching_peers, return_exceptions=True)
-        self._planning.shutdown()
-        self._lifecycle.close()
+        # Threads whose work was cancelled end soon; until then calls go on.
+        await asyncio.to_thread(self._planning.shutdown)
+        await asyncio.to_thread(self._lifecycle.close)
 
     async def create(
         self,

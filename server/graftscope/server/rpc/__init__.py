@@ -7,6 +7,7 @@ from graftscope.server.rpc._admission import FEWEST_QUEUED, QUEUE_A_WORKER, Admi
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._artifact_service import ArtifactServicer
 from graftscope.server.rpc._clustering import ClusteringRequests
+from graftscope.server.rpc._draining import Drain
 from graftscope.server.rpc._errors import describe_failure
 from graftscope.server.rpc._guard import Guard
 from graftscope.server.rpc._interactive_runs import InteractiveRuns
@@ -23,6 +24,7 @@ __all__ = [
     "Arrays",
     "ArtifactServicer",
     "ClusteringRequests",
+    "Drain",
     "Guard",
     "InteractiveRuns",
     "Limits",

@@ -6,8 +6,8 @@ It must not know what the methods do.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, aclosing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
@@ -21,6 +21,7 @@ from graftscope.server.access import Gate, Principal, Shown, Work, method_of, se
 from graftscope.server.errors import TimedOut
 from graftscope.server.logs import get_logger
 from graftscope.server.rpc._admission import Admission
+from graftscope.server.rpc._draining import Drain, stopping
 from graftscope.server.rpc._errors import status_of_error
 from graftscope.server.rpc._reading import Reading
 
@@ -47,10 +48,12 @@ class Guard(grpc.aio.ServerInterceptor):
         gate: lets callers in.
         admission: how much is taken on at a time.
         reading: reads requests.
+        drain: counts the calls that go on.
     """
 
-    def __init__(self, gate: Gate, admission: Admission, reading: Reading) -> None:
+    def __init__(self, gate: Gate, admission: Admission, reading: Reading, drain: Drain) -> None:
         self._gate, self._admission, self._reading = gate, admission, reading
+        self._drain = drain
         self._guarded: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -68,7 +71,7 @@ class Guard(grpc.aio.ServerInterceptor):
         return self._guarded[method]
 
     def _wrapped(self, handler: Handler, method: str) -> Handler:
-        guarded = _Guarded(handler, method, self._gate, self._admission, self._reading)
+        guarded = _Guarded(handler, method, self._gate, self._admission, self._reading, self._drain)
         make = _MAKERS[bool(handler.request_streaming), bool(handler.response_streaming)]
         behaviour = guarded.stream if handler.response_streaming else guarded.unary
         # Requests are read inside, so that a malformed one is refused like any other.
@@ -89,52 +92,64 @@ class _Guarded:
     Args:
         handler: the method.
         method: its path.
-        gate, admission, reading: as of `Guard`.
+        gate, admission, reading, drain: as of `Guard`.
     """
 
     def __init__(
-        self, handler: Handler, method: str, gate: Gate, admission: Admission, reading: Reading
+        self,
+        handler: Handler,
+        method: str,
+        gate: Gate,
+        admission: Admission,
+        reading: Reading,
+        drain: Drain,
     ) -> None:
         kinds = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
         self._inner: Callable[..., Any] = next(filter(None, (getattr(handler, x) for x in kinds)))
         self._deserialize = handler.request_deserializer or _as_it_is
         self._reads_stream = bool(handler.request_streaming)
-        self._method, self._gate = method, gate
-        self._admission, self._reading = admission, reading
+        self._method, self._asked, self._gate = method, method_of(method), gate
+        self._admission, self._reading, self._drain = admission, reading, drain
 
     async def unary(self, request: Any, context: Context) -> Any:
         """A method with one reply."""
         context.set_trailing_metadata(_greeting())
         with _timed(self._method, context) as call:
-            try:
-                with await self._admitted(context):
-                    return await self._inner(await self._read(request), context)
-            except Exception as error:
-                await _abort(error, call, context)
+            async with self._taken_on(call, context):
+                return await self._inner(await self._read(request), context)
 
     async def stream(self, request: Any, context: Context) -> None:
         """A method with a stream of replies."""
         await context.send_initial_metadata(_greeting())
         with _timed(self._method, context) as call:
-            try:
-                with await self._admitted(context):
-                    replies = self._inner(await self._read(request), context)
-                    # grpc allows methods that write their replies themselves; health's Watch does.
-                    if isawaitable(replies):
-                        await replies
-                        return
-                    async with aclosing(replies):
-                        async for reply in replies:
-                            await self._write(reply, context)
-            except Exception as error:
-                await _abort(error, call, context)
+            async with self._taken_on(call, context):
+                replies = self._inner(await self._read(request), context)
+                # grpc allows methods that write their replies themselves; health's Watch does.
+                if isawaitable(replies):
+                    await replies
+                    return
+                async with aclosing(replies):
+                    async for reply in replies:
+                        await self._write(reply, context)
+
+    @asynccontextmanager
+    async def _taken_on(self, call: "_Timed", context: Context) -> AsyncIterator[None]:
+        """A call, if there is room for it; what goes wrong inside is told to its caller."""
+        try:
+            with self._drain.counted(self._asked), await self._admitted(context):
+                yield
+        except asyncio.CancelledError:
+            if not self._drain.over:
+                raise  # The caller has left.
+            await _abort(stopping(), call, context)
+        except Exception as error:
+            await _abort(error, call, context)
 
     async def _admitted(self, context: Context) -> AbstractContextManager[None]:
         """Asks who calls, before anything of the request is read."""
         principal = await _principal(self._gate, self._method, context)
         set_caller(principal)
-        asked = method_of(self._method)
-        work = asked.work if asked else Work.CONTROL
+        work = self._asked.work if self._asked else Work.CONTROL
         return self._admission.admitted(work, principal.share, context.time_remaining())
 
     async def _read(self, request: Any) -> Any:
