@@ -350,6 +350,18 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
             pass
         yield analysis_service_pb2.WatchOperationResponse(operation=self.operations[request.name])
 
+    def ShareOperation(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("ShareOperation", context)
+        if request.name not in self.operations:
+            text = f"operation {request.name!r} is not known"
+            refuse(context, grpc.StatusCode.NOT_FOUND, text, "NOT_FOUND", "name")
+        operation = self.operations[request.name]
+        metadata = analysis_service_pb2.AnalysisMetadata()
+        operation.metadata.Unpack(metadata)
+        metadata.owner, metadata.shared = "alice", not request.private
+        operation.metadata.CopyFrom(pack(metadata))
+        return operation
+
     def _start(
         self, metadata: analysis_service_pb2.AnalysisMetadata, response: Message
     ) -> operations_pb2.Operation:

@@ -4,7 +4,10 @@ import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from socket import create_connection
+from typing import Any, cast
 
 import grpc
 import trustme
@@ -12,6 +15,7 @@ import trustme
 from graftscope.server import make_settings
 from graftscope.server._running import _in_thread
 from graftscope.server.access import Role, TokenStore
+from server_toys import Stubs
 
 WHO = "alice@lab.example"
 """Whom the client's certificate names."""
@@ -95,8 +99,6 @@ def serial_at(address: str, ca: Path) -> int:
     host, _, port = address.rpartition(":")
     context = ssl.create_default_context(cafile=str(ca))
     context.set_alpn_protocols(["h2"])
-    from socket import create_connection
-
     with (
         create_connection((host, int(port)), timeout=10) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as wrapped,
@@ -104,3 +106,19 @@ def serial_at(address: str, ca: Path) -> int:
         told = wrapped.getpeercert()
     assert told
     return int(str(told["serialNumber"]), 16)
+
+
+class _Showing:
+    """A channel whose calls all show a token."""
+
+    def __init__(self, channel: grpc.Channel, token: str) -> None:
+        self._channel, self._token = channel, token
+
+    def __getattr__(self, kind: str) -> Any:
+        make = getattr(self._channel, kind)
+        return lambda *given, **named: partial(make(*given, **named), metadata=bearer(self._token))
+
+
+def stubs_of(address: str, channel: grpc.Channel, token: str, state: Path) -> Stubs:
+    """The services of a server, as whoever has this token sees them."""
+    return Stubs(address, cast(grpc.Channel, _Showing(channel, token)), state)

@@ -176,7 +176,7 @@ ASKED = (
 FLOWS = {
     "models": ("models", "model"),
     "analyses": ("start", "estimate"),
-    "operations": ("jobs", "job", "watch", "wait", "result", "cancel", "delete"),
+    "operations": ("jobs", "job", "watch", "wait", "result", "cancel", "delete", "share"),
 }
 """The methods that perform a flow of their own name, by its module."""
 

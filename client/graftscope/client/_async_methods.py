@@ -760,6 +760,18 @@ class AsyncMethods:
         """
         await self._driver.run(calls.operations.delete(name))
 
+    async def share(self, name: str, private: bool = False) -> Job:
+        """Let everybody whom the server knows see a job and read its result.
+
+        Args:
+            name: ``operations/ID``, or the ID alone, or its beginning.
+            private: Take it back: only its owner, and admins, see it any more.
+
+        Returns:
+            The job.
+        """
+        return await self._driver.run(calls.operations.share(name, private))
+
 
 def told(on_progress: ProgressCallback | None) -> Callable[[Job], None] | None:
     """Make what hears of progress hear of jobs."""

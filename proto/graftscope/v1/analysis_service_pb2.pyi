@@ -1012,9 +1012,15 @@ class AnalysisMetadata(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
     model_digest: _builtins.str
     identity: _builtins.str
     """sha256 of the canonical specification: what the result depends on."""
+    owner: _builtins.str
+    """Who asked for it; empty where the server asks nobody who they are."""
+    shared: _builtins.bool
+    """Whether other callers see it too."""
     @_builtins.property
     def influence(self) -> Global___InfluenceRequest: ...
     @_builtins.property
@@ -1052,16 +1058,42 @@ class AnalysisMetadata(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        owner: _builtins.str = ...,
+        shared: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "estimate", b"estimate", "expire_time", b"expire_time", "influence", b"influence", "magnitude", b"magnitude", "modules", b"modules", "plan", b"plan", "progress", b"progress", "specification", b"specification", "stability", b"stability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "estimate", b"estimate", "expire_time", b"expire_time", "identity", b"identity", "influence", b"influence", "magnitude", b"magnitude", "model_digest", b"model_digest", "modules", b"modules", "plan", b"plan", "progress", b"progress", "specification", b"specification", "stability", b"stability"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "estimate", b"estimate", "expire_time", b"expire_time", "identity", b"identity", "influence", b"influence", "magnitude", b"magnitude", "model_digest", b"model_digest", "modules", b"modules", "owner", b"owner", "plan", b"plan", "progress", b"progress", "shared", b"shared", "specification", b"specification", "stability", b"stability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_specification: _TypeAlias = _typing.Literal["influence", "modules", "stability", "magnitude"]  # noqa: Y015
     _WhichOneofArgType_specification: _TypeAlias = _typing.Literal["specification", b"specification"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_specification) -> _WhichOneofReturnType_specification | None: ...
 
 Global___AnalysisMetadata: _TypeAlias = AnalysisMetadata  # noqa: Y015
+
+@_typing.final
+class ShareOperationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PRIVATE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """operations/ID"""
+    private: _builtins.bool
+    """Takes it back: no other caller sees it any more."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        private: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "private", b"private"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShareOperationRequest: _TypeAlias = ShareOperationRequest  # noqa: Y015
 
 @_typing.final
 class WatchOperationRequest(_message.Message):

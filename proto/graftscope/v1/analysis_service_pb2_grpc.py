@@ -60,6 +60,11 @@ class AnalysisServiceStub(object):
                 request_serializer=graftscope_dot_v1_dot_analysis__service__pb2.WatchOperationRequest.SerializeToString,
                 response_deserializer=graftscope_dot_v1_dot_analysis__service__pb2.WatchOperationResponse.FromString,
                 _registered_method=True)
+        self.ShareOperation = channel.unary_unary(
+                '/graftscope.v1.AnalysisService/ShareOperation',
+                request_serializer=graftscope_dot_v1_dot_analysis__service__pb2.ShareOperationRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
 
 
 class AnalysisServiceServicer(object):
@@ -100,6 +105,13 @@ class AnalysisServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShareOperation(self, request, context):
+        """Lets every caller see an operation and read its arrays, or its owner alone again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnalysisServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -127,6 +139,11 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
                     servicer.WatchOperation,
                     request_deserializer=graftscope_dot_v1_dot_analysis__service__pb2.WatchOperationRequest.FromString,
                     response_serializer=graftscope_dot_v1_dot_analysis__service__pb2.WatchOperationResponse.SerializeToString,
+            ),
+            'ShareOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShareOperation,
+                    request_deserializer=graftscope_dot_v1_dot_analysis__service__pb2.ShareOperationRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -264,6 +281,33 @@ class AnalysisService(object):
             '/graftscope.v1.AnalysisService/WatchOperation',
             graftscope_dot_v1_dot_analysis__service__pb2.WatchOperationRequest.SerializeToString,
             graftscope_dot_v1_dot_analysis__service__pb2.WatchOperationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShareOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/graftscope.v1.AnalysisService/ShareOperation',
+            graftscope_dot_v1_dot_analysis__service__pb2.ShareOperationRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,8 @@ class AnalysisServiceStub:
     """How much modules change the image as K grows, and what that depends on (section 4.1)."""
     WatchOperation: _grpc.UnaryStreamMultiCallable[_analysis_service_pb2.WatchOperationRequest, _analysis_service_pb2.WatchOperationResponse]
     """The whole state first, then each change, until the operation is done."""
+    ShareOperation: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.ShareOperationRequest, _operations_pb2.Operation]
+    """Lets every caller see an operation and read its arrays, or its owner alone again."""
 
 @_typing.type_check_only
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
@@ -58,6 +60,8 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     """How much modules change the image as K grows, and what that depends on (section 4.1)."""
     WatchOperation: _aio.UnaryStreamMultiCallable[_analysis_service_pb2.WatchOperationRequest, _analysis_service_pb2.WatchOperationResponse]  # type: ignore[assignment]
     """The whole state first, then each change, until the operation is done."""
+    ShareOperation: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.ShareOperationRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Lets every caller see an operation and read its arrays, or its owner alone again."""
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -99,5 +103,13 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_analysis_service_pb2.WatchOperationResponse], _abc.AsyncIterator[_analysis_service_pb2.WatchOperationResponse]]:
         """The whole state first, then each change, until the operation is done."""
+
+    @_abc_1.abstractmethod
+    def ShareOperation(
+        self,
+        request: _analysis_service_pb2.ShareOperationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Lets every caller see an operation and read its arrays, or its owner alone again."""
 
 def add_AnalysisServiceServicer_to_server(servicer: AnalysisServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

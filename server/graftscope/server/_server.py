@@ -15,7 +15,15 @@ from graftscope.server._descriptors import connections_of
 from graftscope.server._listening import listen
 from graftscope.server._protection import authentication, credentials
 from graftscope.server._state import check_place, held_state
-from graftscope.server.access import Authentication, Gate, KnownTokens, Role, TokenStore
+from graftscope.server.access import (
+    Authentication,
+    Gate,
+    Grants,
+    GrantStore,
+    KnownTokens,
+    Role,
+    TokenStore,
+)
 from graftscope.server.blobs import open_blobs
 from graftscope.server.engine import (
     Batching,
@@ -46,6 +54,7 @@ from graftscope.server.rpc import (
     AnalysisServicer,
     Arrays,
     ArtifactServicer,
+    Belongings,
     ClusteringRequests,
     Drain,
     Guard,
@@ -119,7 +128,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
         resolver = Resolver(catalogue, artifacts)
         with (
             closing(JobStore(url, check_readable)) as store,
-            _gate(settings, asks, url) as gate,
+            _access(settings, asks, url) as (gate, grants),
             _interactive(settings, catalogue) as runs,
             closing(Reading(settings.upload_idle_s)) as reading,
         ):
@@ -142,7 +151,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
             options = server_options(connections_of(settings.connections), settings.keepalive_s)
             server = grpc.aio.server(interceptors=[guard], options=options)
             address = listen(server, settings.listen, tls)
-            health_servicer = await _add_services(server, catalogue, runner, runs, reading)
+            health_servicer = await _add_services(server, catalogue, runner, runs, grants, reading)
             try:
                 await runner.start(resume=settings.resume)
                 await server.start()
@@ -201,13 +210,16 @@ def _interactive(settings: Settings, catalogue: Catalogue) -> Iterator[Interacti
 
 
 @contextmanager
-def _gate(settings: Settings, asks: Authentication, url: str) -> Iterator[Gate]:
-    """What lets callers in."""
+def _access(
+    settings: Settings, asks: Authentication, url: str
+) -> Iterator[tuple[Gate, Grants | None]]:
+    """What lets callers in, and who may read which array; None where nobody is asked."""
     if asks is Authentication.NONE:
-        yield Gate()
+        yield Gate(), None
         return
-    with closing(TokenStore(url)) as tokens:
-        yield Gate(asks, KnownTokens(tokens), Role.of(settings.tls_client_role))
+    with closing(TokenStore(url)) as tokens, closing(GrantStore(url)) as grants:
+        gate = Gate(asks, KnownTokens(tokens), Role.of(settings.tls_client_role))
+        yield gate, Grants(grants, settings.keep_days * _DAY_S)
 
 
 async def _add_services(
@@ -215,17 +227,21 @@ async def _add_services(
     catalogue: Catalogue,
     runner: JobRunner,
     runs: InteractiveRuns,
+    grants: Grants | None,
     reading: Reading,
 ) -> health.aio.HealthServicer:
-    arrays = Arrays(runner)
+    belongings = Belongings(runner, grants)
+    arrays = Arrays(runner, belongings)
     requests = Requests(catalogue, arrays)
     models = ModelServicer(catalogue, arrays, runs, reading)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
-    analyses = AnalysisServicer(runner, requests, ClusteringRequests(arrays), reading)
+    analyses = AnalysisServicer(runner, belongings, requests, ClusteringRequests(arrays), reading)
     analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(analyses, server)
-    artifacts = ArtifactServicer(runner.artifacts, reading.idle_s)
+    artifacts = ArtifactServicer(runner.artifacts, belongings, reading.idle_s)
     artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(artifacts, server)
-    operations_pb2_grpc.add_OperationsServicer_to_server(OperationsServicer(runner), server)
+    operations_pb2_grpc.add_OperationsServicer_to_server(
+        OperationsServicer(runner, belongings), server
+    )
     health_servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     for service in SERVICES:

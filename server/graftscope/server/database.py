@@ -78,6 +78,14 @@ class Database:
             raise
         self._inode = self._present_inode()
 
+    def make(self, tables: sa.MetaData) -> None:
+        """Makes the tables that are missing. Raises as `opening`."""
+        with self.opening() as connection:
+            if connection.dialect.name == "postgresql":
+                # Two servers that start at once: one makes the tables, the other finds them.
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7215823)"))
+            tables.create_all(connection)
+
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A transaction that writes nothing. Raises as `writing`."""

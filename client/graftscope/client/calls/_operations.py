@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from google.longrunning import operations_pb2
 
-from graftscope.client.arrays import Word, whole_number
+from graftscope.client.arrays import Word, switch, whole_number
 from graftscope.client.calls._flow import Flow, Tell, call, open_stream
 from graftscope.client.calls._transfers import Patience, fetch_all
 from graftscope.client.errors import (
@@ -244,3 +244,19 @@ def delete(name: str) -> Flow[None]:
     """
     request = operations_pb2.DeleteOperationRequest(name=(yield from _named(name)))
     yield from call(lambda stubs: stubs.operations.DeleteOperation, request)
+
+
+def share(name: str, private: bool = False) -> Flow[Job]:
+    """Let everybody whom the server knows see a job and read its result.
+
+    Args:
+        name: ``operations/ID``, or the ID alone, or its beginning.
+        private: Take it back: only its owner, and admins, see it any more.
+
+    Returns:
+        The job.
+    """
+    request = analysis_service_pb2.ShareOperationRequest(
+        name=(yield from _named(name)), private=switch("private", private)
+    )
+    return job_from((yield from call(lambda stubs: stubs.analyses.ShareOperation, request)))

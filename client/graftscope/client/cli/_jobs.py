@@ -1,4 +1,4 @@
-"""Verbs about jobs: list, show, watch, cancel, delete."""
+"""Verbs about jobs: list, show, watch, cancel, delete, share."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -130,6 +130,24 @@ def delete(job: JobArgument, server: ServerOptions, json: JsonOption = False) ->
         say(f"{_identifier(found)} is deleted")
 
 
+def share(
+    job: JobArgument,
+    server: ServerOptions,
+    private: Annotated[
+        bool,
+        typer.Option("--private", help="Take it back: only its owner, and admins, see it again."),
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Let everybody whom the server knows see a job and read its result."""
+    with opened(server) as client:
+        found = client.share(job, private=private)
+    if json:
+        say_json(document(found))
+    else:
+        say(f"{_identifier(found)} is {'shared' if found.shared else 'private'}")
+
+
 def document(job: Job) -> dict[str, object]:
     """Make a job's document."""
     facts = {**vars(job), "progress": vars(job.progress)}
@@ -156,6 +174,8 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         facts.append(("estimate", f"{time}{size(cost.result_bytes)}"))
     if job.until:
         facts.append(("until", str(job.until)))
+    if job.owner:
+        facts.append(("owner", f"{job.owner}{', shared' if job.shared else ''}"))
     if job.error:
         facts.append(("error", job.error))
     return facts

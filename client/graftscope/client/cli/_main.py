@@ -157,6 +157,12 @@ JOB_VERBS = {
         "Delete a job that has ended, with its result; the same request computes it anew.",
         "graftscope jobs delete 3f2a",
     ),
+    "share": Verb(
+        "_jobs",
+        "share",
+        "Let everybody whom the server knows see a job and read its result.",
+        "graftscope jobs share 3f2a",
+    ),
 }
 
 TOKEN_VERBS = {

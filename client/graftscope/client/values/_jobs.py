@@ -103,6 +103,8 @@ class Job:
         done: Whether it has ended, in whatever way.
         error: Why it failed, empty otherwise.
         until: What may end it early; None without such a rule.
+        owner: Who asked for it; empty where the server asks nobody who they are.
+        shared: Whether everybody whom the server knows sees it too.
     """
 
     name: str
@@ -119,3 +121,5 @@ class Job:
     done: bool
     error: str
     until: Until | None = None
+    owner: str = ""
+    shared: bool = False

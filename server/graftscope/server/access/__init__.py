@@ -5,6 +5,7 @@ It must not know jobs, the engine or what the methods do.
 
 from graftscope.server.access._certificates import CertificateFiles, Certificates, Pem
 from graftscope.server.access._gate import Authentication, Gate, Shown
+from graftscope.server.access._grants import Grants, GrantStore
 from graftscope.server.access._known_tokens import KnownTokens
 from graftscope.server.access._methods import METHODS, Method, Work, method_of
 from graftscope.server.access._principal import ANYBODY, Principal, Role, caller, set_caller
@@ -18,6 +19,8 @@ __all__ = [
     "CertificateFiles",
     "Certificates",
     "Gate",
+    "GrantStore",
+    "Grants",
     "KnownTokens",
     "Method",
     "Pem",

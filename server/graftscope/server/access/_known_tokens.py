@@ -69,8 +69,8 @@ class KnownTokens:
         await asyncio.wait({self._start()}, timeout=_PATIENCE_S)
         if time.monotonic() - self._read_s > _LONGEST_S:
             raise StoreUnavailable(
-                "tokens cannot be checked, because the server's database does not answer; ask again"
-                " later"
+                "tokens cannot be checked while the database cannot be used; ask again",
+                retry_after_s=_FRESH_S,
             )
 
     def _start(self) -> asyncio.Task[None]:

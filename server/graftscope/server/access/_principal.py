@@ -46,9 +46,14 @@ class Principal:
         """Among whom the server divides itself fairly: who they are, else where they call from."""
         return self.owner or self.address
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether what is others' is theirs to see too."""
+        return self.role is Role.ADMIN
+
     def may_see(self, owner: str) -> bool:
         """Whether what belongs to this owner is theirs to see."""
-        return self.role is Role.ADMIN or owner == self.owner
+        return self.sees_all or owner == self.owner
 
 
 ANYBODY = Principal(Role.ADMIN)

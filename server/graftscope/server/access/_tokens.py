@@ -69,12 +69,14 @@ class TokenStore:
 
     Raises:
         InvalidInput: there is no database at the URL, or no driver for it.
+        StoreDamaged: its file is damaged.
+
+    All methods raise StoreUnavailable while the database cannot be used.
     """
 
     def __init__(self, url: str) -> None:
         self._database = Database(url)
-        with self._database.opening() as connection:
-            _METADATA.create_all(connection)
+        self._database.make(_METADATA)
 
     def close(self) -> None:
         """Closes the connections."""

@@ -11,6 +11,7 @@ from graftscope.server.jobs._artifact_store import (
     array_bytes,
     check_sha256,
     decode_array,
+    missing,
 )
 from graftscope.server.jobs._checkpoints import (
     CheckpointFolder,
@@ -25,7 +26,7 @@ from graftscope.server.jobs._peers import LEASE_S
 from graftscope.server.jobs._preparation import check_readable
 from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._room import QUEUED_JOBS
-from graftscope.server.jobs._runner import JobRunner
+from graftscope.server.jobs._runner import JobRunner, no_such_job
 from graftscope.server.jobs._specification import (
     DonorSpec,
     EditSpec,
@@ -87,6 +88,8 @@ __all__ = [
     "check_sha256",
     "decode_array",
     "least_error_pairs",
+    "missing",
+    "no_such_job",
     "parse_spec",
     "result_bytes",
 ]

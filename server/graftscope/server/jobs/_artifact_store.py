@@ -216,7 +216,7 @@ class ArtifactStore:
         check_sha256(sha256, field)
         info = self._blobs.info(sha256)
         if info is None:
-            raise _missing(sha256, field)
+            raise missing(sha256, field)
         return info.size
 
     def list(self) -> list[BlobInfo]:
@@ -263,7 +263,7 @@ class ArtifactStore:
                 self._blobs.touch(sha256)
                 yield blob
         except BlobMissing as error:
-            raise _missing(sha256, field) from error
+            raise missing(sha256, field) from error
         finally:
             self._remove_awaited(sha256)
 
@@ -351,5 +351,6 @@ class Scratch(ArtifactStore):
         return super().get(ref, field) if kept is None else kept
 
 
-def _missing(sha256: str, field: str) -> NotFound:
+def missing(sha256: str, field: str) -> NotFound:
+    """What says that there is no such artifact, or none that the caller may know of."""
     return NotFound(f"artifact {sha256} is not stored here; send it with PutArtifact", field=field)

@@ -28,6 +28,7 @@ from graftscope.server.jobs._expiry import Expiry
 from graftscope.server.jobs._job import UNENDED, Job, JobState, Outcome, Result
 from graftscope.server.jobs._lifecycle import JobSettings, Lifecycle, NeededFailed
 from graftscope.server.jobs._live_job import Live, Moved, Snapshot
+from graftscope.server.jobs._naming import named_arrays
 from graftscope.server.jobs._peers import Peers
 from graftscope.server.jobs._preparation import Preparation
 from graftscope.server.jobs._resolver import Resolver
@@ -181,7 +182,7 @@ class JobRunner:
             return self._live[job_id].snapshot
         job = await asyncio.to_thread(self._store.get, job_id)
         if job is None:
-            raise NotFound(f"operation 'operations/{job_id}' does not exist", field="name")
+            raise no_such_job(job_id)
         return self._resting(job)
 
     async def page(self, limit: int, offset: int, *, seen_by: str | None = None) -> list[Snapshot]:
@@ -194,6 +195,23 @@ class JobRunner:
         """
         jobs = await asyncio.to_thread(self._store.page, limit, offset, seen_by)
         return [self._live[x.id].snapshot if x.id in self._live else self._resting(x) for x in jobs]
+
+    async def share(self, job_id: str, shared: bool) -> Snapshot:
+        """Lets everybody see a job, or its owner alone.
+
+        Raises:
+            NotFound: there is none of this id.
+        """
+        await asyncio.to_thread(self._store.share, job_id, shared)
+        if live := self._live.get(job_id):
+            live.set_job(replace(live.snapshot.job, shared=shared))
+        return await self.get(job_id)
+
+    async def names(self, sha256: str, *, seen_by: str) -> bool:
+        """Whether an array is given to, or a result of, a job that an owner sees."""
+        jobs = await asyncio.to_thread(self._store.naming, sha256, seen_by)
+        # The text may stand elsewhere in a job, where whoever asked put it.
+        return any(sha256 in named_arrays(job) for job in jobs)
 
     async def cancel(self, job_id: str) -> None:
         """Asks a job to stop; one that has ended stays as it is.
@@ -503,3 +521,8 @@ def _keeps_crashing(job: Job) -> KeepsCrashing:
         f"the server's process ended {job.crashes} times while operations/{job.id} ran, most likely"
         " for want of memory; it is not taken up again: ask for less, or for the same once more"
     )
+
+
+def no_such_job(job_id: str) -> NotFound:
+    """What says that there is no such job, or none that the caller may know of."""
+    return NotFound(f"operation 'operations/{job_id}' does not exist", field="name")

@@ -288,8 +288,12 @@ class JobStore:
             offset: after so many.
             seen_by: only this owner's, and those that others share; None for everybody's.
         """
-        seen = () if seen_by is None else ((JOBS.c.owner == seen_by) | (JOBS.c.shared != 0),)
+        seen = () if seen_by is None else (_seen_by(seen_by),)
         return self._select(*seen, limit=limit, offset=offset)
+
+    def naming(self, sha256: str, seen_by: str) -> list[Job]:
+        """Jobs that this owner sees and in which this text stands somewhere."""
+        return self._select(_seen_by(seen_by), JOBS.c.body.contains(sha256, autoescape=True))
 
     def expired(self, now_s: float) -> list[Job]:
         """Jobs whose results may be forgotten."""
@@ -360,6 +364,10 @@ def _held(
         for row in connection.execute(query)
         if row.id in held and row.fence == held[row.id][0]
     }
+
+
+def _seen_by(owner: str) -> sa.ColumnElement[bool]:
+    return (JOBS.c.owner == owner) | (JOBS.c.shared != 0)
 
 
 def _first(jobs: Sequence[Job]) -> Job | None:

@@ -6,6 +6,7 @@ It is the only room of the server that knows gRPC and protobuf's requests.
 from graftscope.server.rpc._admission import FEWEST_QUEUED, QUEUE_A_WORKER, Admission, Limits
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._artifact_service import ArtifactServicer
+from graftscope.server.rpc._belongings import Belongings
 from graftscope.server.rpc._clustering import ClusteringRequests
 from graftscope.server.rpc._draining import Drain
 from graftscope.server.rpc._errors import describe_failure
@@ -23,6 +24,7 @@ __all__ = [
     "AnalysisServicer",
     "Arrays",
     "ArtifactServicer",
+    "Belongings",
     "ClusteringRequests",
     "Drain",
     "Guard",

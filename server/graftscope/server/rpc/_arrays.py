@@ -5,7 +5,7 @@ It must not know what the arrays are for.
 
 from asyncio import to_thread
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -21,8 +21,10 @@ from graftscope.server.jobs import (
     JobRunner,
     JobState,
     Scratch,
+    check_sha256,
     decode_array,
 )
+from graftscope.server.rpc._belongings import Belongings
 from graftscope.server.rpc._checks import job_id
 from graftscope.v1 import originals_pb2, tensor_pb2
 
@@ -32,12 +34,14 @@ class Arrays:
     """Reads the arrays of requests and writes those of responses.
 
     Attributes:
-        runner: knows the results of operations, and where arrays are stored.
+        runner: knows where arrays are stored.
+        belongings: which results and arrays are the caller's.
         scratch: where a request's own arrays are kept if nothing outlives the call; None to store
             them.
     """
 
     runner: JobRunner
+    belongings: Belongings
     scratch: Scratch | None = None
 
     @property
@@ -47,7 +51,7 @@ class Arrays:
 
     def for_one_call(self) -> "Arrays":
         """The same for a call that nothing outlives."""
-        return Arrays(self.runner, Scratch(self.runner.artifacts))
+        return replace(self, scratch=Scratch(self.runner.artifacts))
 
     async def refer(self, array: tensor_pb2.Array, field: str) -> ArrayRef:
         """Names a request's array; an inline one is stored first.
@@ -63,6 +67,8 @@ class Arrays:
             case "artifact":
                 shape = tuple(array.artifact.shape)
                 ref = ArrayRef(array.artifact.sha256, array.artifact.datatype, shape)
+                check_sha256(ref.sha256, field)
+                await self.belongings.check_array(ref.sha256, field)
                 await to_thread(self.runner.artifacts.check, ref, field)
                 return ref
             case "result":
@@ -108,7 +114,9 @@ class Arrays:
         if array.nbytes > limit_bytes:
             # Whoever asked reads it at once, and can ask again: no need to wait for the disk.
             put = partial(self.runner.artifacts.put, array, durable=False)
-            message.artifact.CopyFrom(describe(await to_thread(put)).artifact)
+            ref = await to_thread(put)
+            await self.belongings.grant_array(ref.sha256)
+            message.artifact.CopyFrom(describe(ref).artifact)
         else:
             codec.fill_tensor(message.tensor, array)
 
@@ -118,6 +126,7 @@ class Arrays:
         if len(data) > INLINE_LIMIT_BYTES:
             put = partial(self.runner.artifacts.put_bytes, data, durable=False)
             ref = ArrayRef(await to_thread(put), codec.FILES, (len(files),))
+            await self.belongings.grant_array(ref.sha256)
             message.artifact.CopyFrom(describe(ref).artifact)
         else:
             message.tensor.datatype, message.tensor.data = codec.FILES, data
@@ -130,7 +139,7 @@ class Arrays:
             await self.fill(message.inputs[name], array, limit_bytes)
 
     async def _result(self, result: tensor_pb2.OperationResult, field: str) -> ArrayRef:
-        job = (await self.runner.get(job_id(result.operation, field))).job
+        job = (await self.belongings.job(job_id(result.operation, field))).job
         if job.result is None:
             state = JobState(job.state).name.lower()
             raise NotReady(

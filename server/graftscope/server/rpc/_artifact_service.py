@@ -9,6 +9,7 @@ import google_crc32c
 from graftscope.codec import CHUNK_BYTES
 from graftscope.server.errors import Corrupt, InvalidInput, UploadIdle
 from graftscope.server.jobs import ArtifactStore, ArtifactWriter, array_bytes, check_sha256
+from graftscope.server.rpc._belongings import Belongings
 from graftscope.server.rpc._guard import Context
 from graftscope.v1 import artifact_service_pb2, artifact_service_pb2_grpc, tensor_pb2
 
@@ -20,11 +21,12 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
 
     Args:
         artifacts: where they are kept.
+        belongings: which are the caller's.
         idle_s: seconds after which an upload that sends nothing is ended.
     """
 
-    def __init__(self, artifacts: ArtifactStore, idle_s: float) -> None:
-        self._artifacts, self._idle_s = artifacts, idle_s
+    def __init__(self, artifacts: ArtifactStore, belongings: Belongings, idle_s: float) -> None:
+        self._artifacts, self._belongings, self._idle_s = artifacts, belongings, idle_s
 
     async def PutArtifact(
         self,
@@ -41,12 +43,15 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
             while request := await self._next(request_iterator):
                 await asyncio.to_thread(_append, writer, request, size)
             await asyncio.to_thread(_finish, writer, first.artifact)
+        await self._belongings.grant_array(first.artifact.sha256)
         return artifact_service_pb2.PutArtifactResponse(artifact=first.artifact)
 
     async def ReadArtifact(
         self, request: artifact_service_pb2.ReadArtifactRequest, context: Context
     ) -> AsyncIterator[artifact_service_pb2.ReadArtifactResponse]:
         """Sends an artifact's bytes from an offset."""
+        check_sha256(request.sha256, "sha256")
+        await self._belongings.check_array(request.sha256, "sha256")
         with ExitStack() as open_files:
             artifact = self._artifacts.open(request.sha256)
             reader = await asyncio.to_thread(open_files.enter_context, artifact)

@@ -15,6 +15,7 @@ from graftscope.server.access import caller
 from graftscope.server.analysis import area_means
 from graftscope.server.errors import Unsupported
 from graftscope.server.jobs import Job, JobRunner, Snapshot, Spec, Sums
+from graftscope.server.rpc._belongings import Belongings
 from graftscope.server.rpc._checks import check_request_id, job_id, page
 from graftscope.server.rpc._clustering import ClusteringRequests
 from graftscope.server.rpc._guard import Context
@@ -32,6 +33,7 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
 
     Args:
         runner: runs the jobs.
+        belongings: which are the caller's.
         requests: parses requests about models.
         clustering: parses requests about maps.
         reading: parses what is large off the event loop.
@@ -40,11 +42,12 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
     def __init__(
         self,
         runner: JobRunner,
+        belongings: Belongings,
         requests: Requests,
         clustering: ClusteringRequests,
         reading: Reading,
     ) -> None:
-        self._runner = runner
+        self._runner, self._belongings = runner, belongings
         self._requests = requests
         self._clustering = clustering
         self._reading = reading
@@ -90,7 +93,8 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
     ) -> AsyncIterator[analysis_service_pb2.WatchOperationResponse]:
         """The whole state first, then each change, until the operation is done."""
         whole, previewed_s = True, -_PREVIEW_EVERY_S
-        async for snapshot in self._runner.watch(job_id(request.name)):
+        seen = await self._belongings.job(job_id(request.name))
+        async for snapshot in self._runner.watch(seen.job.id):
             if whole or snapshot.job.state.ended:
                 yield analysis_service_pb2.WatchOperationResponse(operation=await told(snapshot))
             else:
@@ -102,6 +106,13 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
                 yield analysis_service_pb2.WatchOperationResponse(partial_maps=maps)
                 previewed_s = time.monotonic()
 
+    async def ShareOperation(
+        self, request: analysis_service_pb2.ShareOperationRequest, context: Context
+    ) -> operations_pb2.Operation:
+        """Lets every caller see an operation and its arrays, or its owner alone again."""
+        mine = await self._belongings.own_job(job_id(request.name))
+        return await told(await self._runner.share(mine.job.id, not request.private))
+
     async def _of_model(
         self,
         spec: Spec,
@@ -110,12 +121,19 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         """What a request about a model is answered with; a dry run starts nothing."""
         model = request.model.partition("@")[0]
         if request.dry_run:
-            return _planned(await self._runner.plan(spec, model=model, share=caller().share))
+            planned = await self._runner.plan(
+                spec, model=model, owner=caller().owner, share=caller().share
+            )
+            return _planned(planned)
         return await self._create(spec, model, request.request_id)
 
     async def _create(self, spec: Spec, model: str, request_id: str) -> operations_pb2.Operation:
         job = await self._runner.create(
-            spec, model=model, request_id=request_id or None, share=caller().share
+            spec,
+            model=model,
+            request_id=request_id or None,
+            owner=caller().owner,
+            share=caller().share,
         )
         return await told(await self._runner.get(job.id))
 
@@ -147,10 +165,11 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):
 
     Args:
         runner: runs the jobs.
+        belongings: which are the caller's.
     """
 
-    def __init__(self, runner: JobRunner) -> None:
-        self._runner = runner
+    def __init__(self, runner: JobRunner, belongings: Belongings) -> None:
+        self._runner, self._belongings = runner, belongings
 
     async def ListOperations(
         self, request: operations_pb2.ListOperationsRequest, context: Context
@@ -159,7 +178,7 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):
         if request.filter:
             raise Unsupported("filters are not implemented yet", field="filter")
         limit, offset = page(request.page_size, request.page_token)
-        snapshots = await self._runner.page(limit + 1, offset)
+        snapshots = await self._belongings.page(limit + 1, offset)
         told = await asyncio.to_thread(operations, snapshots[:limit])
         return operations_pb2.ListOperationsResponse(
             operations=told,
@@ -170,20 +189,22 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):
         self, request: operations_pb2.GetOperationRequest, context: Context
     ) -> operations_pb2.Operation:
         """An operation as it stands."""
-        return await told(await self._runner.get(job_id(request.name)))
+        return await told(await self._belongings.job(job_id(request.name)))
 
     async def CancelOperation(
         self, request: operations_pb2.CancelOperationRequest, context: Context
     ) -> empty_pb2.Empty:
         """Asks an operation to stop; it keeps the shards that are done."""
-        await self._runner.cancel(job_id(request.name))
+        mine = await self._belongings.own_job(job_id(request.name))
+        await self._runner.cancel(mine.job.id)
         return empty_pb2.Empty()
 
     async def DeleteOperation(
         self, request: operations_pb2.DeleteOperationRequest, context: Context
     ) -> empty_pb2.Empty:
         """Forgets an operation that is done."""
-        await self._runner.delete(job_id(request.name))
+        mine = await self._belongings.own_job(job_id(request.name))
+        await self._runner.delete(mine.job.id)
         return empty_pb2.Empty()
 
     async def WaitOperation(
@@ -192,4 +213,5 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):
         """The operation once it is done, or as it stands when the timeout is over."""
         has_timeout = request.HasField("timeout")
         timeout_s = request.timeout.ToMicroseconds() / 1e6 if has_timeout else None
-        return await told(await self._runner.wait(job_id(request.name), timeout_s))
+        seen = await self._belongings.job(job_id(request.name))
+        return await told(await self._runner.wait(seen.job.id, timeout_s))

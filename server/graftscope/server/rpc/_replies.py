@@ -72,6 +72,8 @@ def metadata(snapshot: Snapshot) -> analysis_service_pb2.AnalysisMetadata:
         "create_time": job.created_s,
         "end_time": job.ended_s,
         "expire_time": job.expires_s,
+        "owner": job.owner,
+        "shared": job.shared,
     }
     if job.plan:
         # The precision is told in `Execution`, once there is a result.
