@@ -26,14 +26,17 @@ from graftscope.server.access import (
 )
 from graftscope.server.blobs import open_blobs
 from graftscope.server.engine import (
+    GIB,
     Batching,
     Catalogue,
+    MemoryBudget,
     SessionPool,
     Turns,
     check_device,
     describe_devices,
     find_bundles,
     open_bundles,
+    said,
 )
 from graftscope.server.errors import NotFound
 from graftscope.server.jobs import (
@@ -144,6 +147,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
                     settings.checkpoint_s,
                     settings.lease_s,
                     settings.queued_jobs,
+                    memory=_memory(settings),
                 ),
             )
             drain = Drain()
@@ -199,6 +203,13 @@ def limits(settings: Settings) -> Limits:
     threads = max(_FEWEST_THREADS, settings.workers)
     queue = settings.queue or max(FEWEST_QUEUED, QUEUE_A_WORKER * settings.workers)
     return Limits(queue, threads, settings.watches)
+
+
+def _memory(settings: Settings) -> MemoryBudget:
+    limit_gib = settings.memory_gib
+    memory = MemoryBudget(None if limit_gib is None else int(limit_gib * GIB))
+    _log.info("memory", limit=said(memory.limit_bytes), for_requests=said(memory.room_bytes))
+    return memory
 
 
 @contextmanager

@@ -38,6 +38,8 @@ class Settings(BaseSettings):
         listen: HOST:PORT, where port 0 takes any free one; a port alone; or unix:PATH.
         device: cpu or cuda; one that is not there is an error.
         workers: single-threaded runs side by side, 1 to 256; all cores by default.
+        memory_gib: what the process may use of memory, in GiB; by default three quarters of what
+            the machine or its control group has.
         sessions: how many ONNX Runtime sessions stay open, 4 to 1024.
         state: folder of jobs, checkpoints and arrays; one server at a time.
         jobs_url: SQLAlchemy URL of the table of jobs; SQLite in `state` by default.
@@ -90,6 +92,7 @@ class Settings(BaseSettings):
     workers: int = Field(
         default_factory=default_workers, ge=1, le=256, description="a whole number from 1 to 256"
     )
+    memory_gib: float | None = Field(default=None, gt=0, description="a number of GiB above 0")
     sessions: int = Field(default=24, ge=4, le=1024, description="a whole number from 4 to 1024")
     state: Path = Field(default_factory=default_state, description="the path of a folder")
     # It may hold a password.

@@ -49,6 +49,15 @@ def serve(
         Whole(1, 256),
         Flag("--workers", "N", "Parallel runs, 1 to 256. Default: one per core."),
     ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            "--memory",
+            metavar="GIB",
+            help="What the server may use of memory, in GiB; requests that would take more are "
+            "refused. Default: three quarters of what there is.",
+        ),
+    ] = None,
     state: Annotated[
         Path | None,
         typer.Option(
@@ -167,6 +176,7 @@ def serve(
         "listen": listen,
         "device": device,
         "workers": workers,
+        "memory_gib": memory,
         "state": state,
         "storage": storage,
         "keep_days": keep_days,

@@ -41,7 +41,9 @@ from graftscope.server.engine._inputs import (
     complete,
 )
 from graftscope.server.engine._layered_sets import LayeredSets
+from graftscope.server.engine._machine_memory import machine_bytes
 from graftscope.server.engine._memo import Memo
+from graftscope.server.engine._memory import GIB, MIB, MemoryBudget, Need, said
 from graftscope.server.engine._originals import (
     ConstrainedPairs,
     DrawnImagePairs,
@@ -62,6 +64,14 @@ from graftscope.server.engine._plan import (
     runs_side_by_side,
 )
 from graftscope.server.engine._precision import AUTO, Backend, Precision
+from graftscope.server.engine._reckoning import (
+    CALL_BYTES,
+    ENCODED_A_RUN,
+    encodings_bytes,
+    hybrids_bytes,
+    largest_run_bytes,
+    samples_bytes,
+)
 from graftscope.server.engine._samples_and_hybrids import (
     Graft,
     Hybrids,
@@ -89,7 +99,11 @@ from graftscope.server.engine._turns import JOB_SHARE, Turns
 __all__ = [
     "ARITHMETIC_VERSION",
     "AUTO",
+    "CALL_BYTES",
+    "ENCODED_A_RUN",
+    "GIB",
     "JOB_SHARE",
+    "MIB",
     "ORIGINAL2",
     "SHARD_PAIRS",
     "Backend",
@@ -116,6 +130,8 @@ __all__ = [
     "Latents",
     "LayeredSets",
     "Memo",
+    "MemoryBudget",
+    "Need",
     "PairSource",
     "Plan",
     "Precision",
@@ -140,14 +156,20 @@ __all__ = [
     "deviation",
     "edit_photographs",
     "encode",
+    "encodings_bytes",
     "find_bundles",
     "grafting",
+    "hybrids_bytes",
     "image_input",
     "is_plain",
+    "largest_run_bytes",
+    "machine_bytes",
     "open_bundles",
     "photograph_input",
     "run_in",
     "runs_side_by_side",
+    "said",
+    "samples_bytes",
     "sampling",
     "seconds_a_pair",
     "shard_effects",

@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-from graftscope.server.engine import PairSource, Subject
+from graftscope.server.engine import MemoryBudget, PairSource, Subject
 from graftscope.server.errors import Cancelled, LeaseLost, StoreUnavailable
 from graftscope.server.failpoints import reach
 from graftscope.server.jobs._checkpoints import Sums
@@ -63,6 +63,7 @@ class JobSettings:
         workers: single-threaded runs side by side, at least 1.
         retention: for how long results are kept.
         describe_failure: an exception to its stable reason and its message.
+        memory: what calls and jobs may take together.
         checkpoint_every_s: seconds between checkpoints; a crash loses at most this much work.
         lease_s: for how long a server may be silent before others take up its jobs.
         queued: how many jobs may run or wait.
@@ -77,6 +78,7 @@ class JobSettings:
     lease_s: float = LEASE_S
     queued: int = QUEUED_JOBS
     plan_patience_s: float = PLAN_PATIENCE_S
+    memory: MemoryBudget = field(default_factory=MemoryBudget)
 
 
 Needed = Callable[[Live, InfluenceSpec, Callable[[Snapshot], None]], Awaitable[Result]]
@@ -157,7 +159,7 @@ class Lifecycle:
 
     async def _outcome(self, live: Live) -> Outcome:
         try:
-            async with self._alone_if_suspect(live), self._turn(live):
+            async with self._alone_if_suspect(live), self._turn(live), self._memory(live):
                 return Outcome(JobState.DONE, result=await self._compute(live))
         except Cancelled:
             return Outcome(JobState.CANCELLED)
@@ -241,6 +243,26 @@ class Lifecycle:
         finally:
             lane.leave(place)
 
+    @asynccontextmanager
+    async def _memory(self, live: Live) -> AsyncIterator[None]:
+        """Waits for the memory that the job will take; a job that is cancelled does not wait.
+
+        Raises:
+            TooLarge: there is not so much.
+        """
+        memory, spec = self._settings.memory, parse_spec(live.snapshot.job.specification)
+        need = self._preparation.need(spec)
+        if isinstance(spec, MagnitudeSpec):
+            # What it is made of takes memory by itself.
+            memory.check(need)
+            yield
+            return
+        give_back = await live.unless_cancelled(memory.take_for_job(need))
+        try:
+            yield
+        finally:
+            give_back()
+
     async def _compute(self, live: Live) -> Result:
         job = replace(live.snapshot.job, state=JobState.RUNNING)
         live.set_job(job)
@@ -292,7 +314,8 @@ class Lifecycle:
         generator = self._preparation.resolver.catalogue.by_digest(spec.model)
         run = self._threads.processes.of(live.cancellation)
         arguments = (spec, generator, self._artifacts, self._threads.modules, run)
-        return await live.unless_cancelled(run_magnitude(*arguments, influence))
+        memory = self._settings.memory
+        return await live.unless_cancelled(run_magnitude(*arguments, influence, memory))
 
     async def _influence(self, live: Live, spec: InfluenceSpec) -> Result:
         resolved = asyncio.to_thread(self._preparation.resolve, spec)

@@ -23,9 +23,10 @@ from graftscope.server.analysis import (
     find_modules,
     magnitude_lines,
 )
-from graftscope.server.engine import Generator
+from graftscope.server.engine import Generator, MemoryBudget
 from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._job import Result
+from graftscope.server.jobs._needs import dividing_need
 from graftscope.server.jobs._specification import InfluenceSpec, MagnitudeSpec
 from graftscope.server.workers import Run
 
@@ -68,6 +69,7 @@ async def run_magnitude(
     executor: Executor,
     run: Run,
     influence: RunInfluence,
+    memory: MemoryBudget,
 ) -> Result:
     """Finds the modules of every layer, measures them, and fits the lines.
 
@@ -78,6 +80,7 @@ async def run_magnitude(
         executor: a thread that waits while modules are found.
         run: makes the calls that take long, where a cancel ends them.
         influence: runs an influence job to its end.
+        memory: where modules take theirs; influence jobs take their own.
 
     Raises:
         AnalysisError: a number of modules is not allowed, or the method did not settle.
@@ -89,7 +92,12 @@ async def run_magnitude(
     for name in spec.layers:
         channels = generator.layer(name).channels
         found = await influence(channels_spec(spec, name, channels))
-        rows = await loop.run_in_executor(executor, find_rows, spec, found, artifacts, run)
+        shape = generator.map_shape(spec.map_size)
+        give_back = await memory.take_for_job(dividing_need(spec, channels, shape))
+        try:
+            rows = await loop.run_in_executor(executor, find_rows, spec, found, artifacts, run)
+        finally:
+            give_back()
         result = await influence(modules_spec(spec, name, channels, rows))
         measured.append(await asyncio.to_thread(_measured, rows, result, artifacts))
     return await asyncio.to_thread(finish_magnitude, spec, generator, measured, artifacts)

@@ -16,6 +16,7 @@ from graftscope.server.engine import (
     Cancellation,
     Generator,
     Memo,
+    Need,
     PairSource,
     Plan,
     Subject,
@@ -30,6 +31,7 @@ from graftscope.server.jobs._clustering import stability_shards
 from graftscope.server.jobs._influence import InfluenceWork, outline, seconds_of, shard_count
 from graftscope.server.jobs._job import UNENDED, Checkpoint, Estimate, Job, JobState
 from graftscope.server.jobs._magnitude import MAGNITUDE_ROW_BYTES, channels_spec
+from graftscope.server.jobs._needs import need_of, planning_need
 from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._specification import (
     InfluenceSpec,
@@ -149,6 +151,18 @@ class Preparation:
     def save(self, job: Job, sums: Sums) -> Checkpoint:
         """Writes a job's checkpoint under a name that no other attempt gives."""
         return self.checkpoints.save(job.id, sums, job.fence)
+
+    def need(self, spec: Spec) -> Need:
+        """What a job will take of memory.
+
+        Raises:
+            NotFound: the model is not served any more.
+        """
+        return need_of(spec, self.resolver.catalogue, self.workers)
+
+    def planning_need(self, spec: Spec) -> Need:
+        """What `prepare` will take of memory. Raises as `need`."""
+        return planning_need(spec, self.resolver.catalogue)
 
     def resolve(self, spec: InfluenceSpec) -> tuple[Subject, PairSource]:
         """Whose influence is wanted, and where the pairs come from.

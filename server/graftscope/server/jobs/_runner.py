@@ -13,11 +13,13 @@ from typing import TypeVar
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
+from graftscope.server.engine import MemoryBudget
 from graftscope.server.errors import (
     Cancelled,
     KeepsCrashing,
     NotFound,
     NotReady,
+    Overloaded,
     ServerError,
     ServerStopping,
     StoreUnavailable,
@@ -98,6 +100,11 @@ class JobRunner:
         self._watching_peers: asyncio.Task[None] | None = None
 
     @property
+    def memory(self) -> MemoryBudget:
+        """What calls and jobs may take together."""
+        return self._settings.memory
+
+    @property
     def artifacts(self) -> ArtifactStore:
         """Where arrays are kept."""
         return self._preparation.resolver.artifacts
@@ -158,6 +165,7 @@ class JobRunner:
 
         Raises:
             Conflict: the request_id was used for another specification.
+            TooLarge: it would take more memory than there is.
             Overloaded: too many jobs run or wait.
             ServerStopping: the server stops.
         """
@@ -473,11 +481,15 @@ class JobRunner:
         flow = self._planning.flow(call.owner if call.share is None else call.share)
         try:
             self._preparation.cancellation.check()
+            self.memory.check(self._preparation.need(call.spec))
+            planning = self.memory.held_in_call(self._preparation.planning_need(call.spec))
             try:
-                async with asyncio.timeout(patience_s):
+                async with asyncio.timeout(patience_s), planning:
                     loop = asyncio.get_running_loop()
                     job, sums = await loop.run_in_executor(flow, prepare)
-            except TimeoutError:
+            except (TimeoutError, Overloaded):
+                if patience_s is None:
+                    raise
                 job, sums = await asyncio.to_thread(partial(prepare, measures=False))
             return replace(job, shared=call.shared, server=self._server, fence=1), sums
         except Cancelled as error:

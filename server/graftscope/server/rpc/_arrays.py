@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from graftscope import codec
 from graftscope.codec import INLINE_LIMIT_BYTES
-from graftscope.server.engine import Latents
+from graftscope.server.engine import Latents, MemoryBudget, Need
 from graftscope.server.errors import InvalidInput, NotReady
 from graftscope.server.jobs import (
     ArrayRef,
@@ -43,6 +43,11 @@ class Arrays:
     runner: JobRunner
     belongings: Belongings
     scratch: Scratch | None = None
+
+    @property
+    def memory(self) -> MemoryBudget:
+        """What calls take for arrays that they read, and for what they make."""
+        return self.runner.memory
 
     @property
     def store_of_call(self) -> ArtifactStore:
@@ -79,10 +84,14 @@ class Arrays:
                 )
 
     async def read(self, array: tensor_pb2.Array, field: str) -> NDArray[np.generic]:
-        """A request's array itself. Raises as `refer`, and Corrupt for damaged bytes."""
+        """A request's array itself; a stored one takes memory until the call is over.
+
+        Raises as `refer`, Corrupt for damaged bytes, and as `MemoryBudget.take_in_call`.
+        """
         if array.WhichOneof("source") == "tensor":
             return _decode(array.tensor, field)
         ref = await self.refer(array, field)
+        await self.memory.take_in_call(_reading(ref, field))
         return await to_thread(self.store_of_call.get, ref, field)
 
     async def read_latents(
@@ -154,6 +163,13 @@ class Arrays:
         ref = job.result.arrays[result.array]
         await to_thread(self.runner.artifacts.check, ref, field)
         return ref
+
+
+def _reading(ref: ArrayRef, field: str) -> Need:
+    """What reading an array takes: its bytes, and half as much while they are checked."""
+    number = codec.size_bytes(ref.datatype, ref.shape)
+    what = f"reading {field} of shape {list(ref.shape)}"
+    return Need(number + number // 2, what, "give less of it in one call", field)
 
 
 def describe(ref: ArrayRef) -> tensor_pb2.Array:

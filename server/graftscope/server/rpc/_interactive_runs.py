@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from graftscope.server.access import caller
 from graftscope.server.engine import (
+    ENCODED_A_RUN,
     Batching,
     Cancellation,
     Generator,
@@ -39,9 +40,6 @@ _Posterior = tuple[NDArray[np.float32], ...]
 
 PHOTOGRAPHS = ("images", "image_pairs")
 """Kinds of originals that are real images."""
-
-# Images a run of the encoder.
-_BATCH = 32
 
 
 class LateSource:
@@ -245,6 +243,7 @@ def _encode(
     generator: Generator, images: NDArray[np.uint8], cancellation: Cancellation
 ) -> _Posterior:
     image = generator.manifest.image
-    batches = [images[i : i + _BATCH] for i in range(0, len(images), _BATCH)]
+    size = ENCODED_A_RUN
+    batches = [images[i : i + size] for i in range(0, len(images), size)]
     parts = [generator.encode(to_range(batch, image), cancellation) for batch in batches]
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
