@@ -19,6 +19,7 @@ from graftscope.client.arrays import (
 )
 from graftscope.client.errors import InputError, NotFoundError, OutputError
 from graftscope.client.pictures import read_images
+from zip_toys import MIB, npz_of_zeros
 
 RGB = ImageFormat(channels=3, height=4, width=4, low=-1.0, high=1.0)
 GREY = ImageFormat(channels=1, height=4, width=4, low=0.0, high=1.0)
@@ -91,6 +92,47 @@ def png(value: int, size: tuple[int, int] = (4, 4), mode: str = "RGB") -> bytes:
     buffer = BytesIO()
     Image.new(mode, size, (value,) * len(mode) if len(mode) > 1 else value).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("made", "complaint"),
+    [
+        ({"said": 1100 * MIB}, "1 members that inflate to 1,153,433,600 bytes; of a file of its"),
+        ({"copies": 300}, "301 members that inflate to 1,262,524,032 bytes"),
+        ({"said": 1000}, "is not a readable"),
+        ({"method": zipfile.ZIP_BZIP2}, "'maps.npy' is compressed by method 12; only zip files"),
+        ({"method": zipfile.ZIP_LZMA}, "'maps.npy' is compressed by method 14"),
+    ],
+)
+def test_a_small_file_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, made: dict[str, int], complaint: str
+) -> None:
+    path = npz_of_zeros(tmp_path / "maps.npz", 4 * MIB, **made)
+    assert path.stat().st_size < MIB
+    with pytest.raises(InputError, match=complaint):
+        read_npz(path)
+
+
+def test_zeros_are_few_bytes_and_are_read(tmp_path: Path) -> None:
+    path = npz_of_zeros(tmp_path / "maps.npz", 4 * MIB)
+    np.testing.assert_array_equal(read_npz(path)["maps"], np.zeros(4 * MIB, np.uint8))
+
+
+def test_pictures_that_inflate_to_what_no_picture_is_are_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "pictures.zip"
+    picture = BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", picture.getvalue())
+        archive.writestr("b.png", picture.getvalue(), zipfile.ZIP_LZMA)
+        archive.writestr("c.png", picture.getvalue())
+        archive.infolist()[-1].file_size = 200 * MIB
+    read = read_images(path, ImageFormat(3, 8, 8, -1.0, 1.0))
+    assert len(read.images) == 1
+    assert read.skipped == (
+        "b.png: it is neither stored nor deflated in the zip file",
+        "c.png: it inflates to 209,715,200 bytes; at most 134,217,728",
+    )
 
 
 def test_a_folder_is_read_in_the_order_of_names_and_bad_files_are_named(tmp_path: Path) -> None:

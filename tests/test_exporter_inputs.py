@@ -15,6 +15,7 @@ from graftscope.exporter._input_choices import (
 )
 from graftscope.exporter._inputs import constant_names, latent_names, make_inputs
 from graftscope.exporter._known_input import KnownInput
+from zip_toys import MIB, npz_of_zeros
 
 Z = KnownInput("z", "FP32", (3,))
 LABEL = KnownInput("label", "INT64", (), classes=10)
@@ -166,9 +167,11 @@ def test_values_that_do_not_fit_are_refused(
 def test_files_that_cannot_be_read_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "broken.npz").write_bytes(b"nothing of the kind")
     np.savez(tmp_path / "others.npz", a=np.zeros(1), b=np.zeros(1))
+    npz_of_zeros(tmp_path / "bomb.npz", MIB, said=1100 * MIB)
     for name, problem in [
         ("missing.npy", "cannot be read: "),
         ("broken.npz", "cannot be read: "),
+        ("bomb.npz", "cannot be read: it inflates to 1,153,433,600 bytes; at most 1,073,741,824"),
         ("others.npz", "has no array 'z'; it has: a, b"),
     ]:
         with pytest.raises(SourceError) as refused:

@@ -25,6 +25,7 @@ from graftscope.training.errors import (
 )
 from graftscope.training.progress import Stage, TrainProgress, ignore_progress
 from graftscope.training.recipes import RECIPES, HeldOutRule
+from zip_toys import MIB, npz_of_zeros
 
 NUMBER_RULE, TEST_RULE = HeldOutRule.NUMBER_DIVISIBLE_BY_10, HeldOutRule.TEST_SET
 SIZE = 8
@@ -210,6 +211,12 @@ def test_fewer_images_than_a_batch_are_an_error(tmp_path: Path) -> None:
 def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match="nowhere' does not exist"):
         load(tmp_path / "nowhere")
+
+
+def test_a_small_npz_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    npz_of_zeros(tmp_path / "faces.npz", MIB, said=1100 * MIB)
+    with pytest.raises(DataError, match="it inflates to 1,153,433,600 bytes; at most"):
+        load(tmp_path / "faces.npz")
 
 
 @pytest.mark.parametrize("name", ["faces.zip", "faces.npz", "cifar-10-python.tar.gz", "faces.txt"])

@@ -4,8 +4,9 @@ They are cast without loss, and checked.
 """
 
 import math
+import zlib
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,20 @@ from numpy.typing import NDArray
 from graftscope.exporter._input_choices import InputChoice
 from graftscope.exporter._known_input import KnownInput
 from graftscope.exporter.errors import SourceError, one_line
+from graftscope.training.archives import check_inflation
+
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    BadZipFile,
+    zlib.error,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+)
+"""What numpy and zipfile raise for damaged files; RuntimeError is an encrypted member's, and the
+last two those of a header that claims more than there can be."""
 
 
 def constant_value(known: KnownInput, choice: InputChoice) -> NDArray[np.generic]:
@@ -86,6 +101,8 @@ def load_array(name: str, path: Path) -> NDArray[np.generic]:
         SourceError: If the file cannot be read, or has no such array.
     """
     try:
+        if is_zipfile(path):
+            check_inflation(path)
         loaded = np.load(path, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
             return np.asarray(loaded)
@@ -98,7 +115,7 @@ def load_array(name: str, path: Path) -> NDArray[np.generic]:
                     f"{', '.join(names) or 'none'}"
                 )
             return np.asarray(arrays[key])
-    except (OSError, EOFError, ValueError, BadZipFile) as error:
+    except _UNREADABLE as error:
         if isinstance(error, SourceError):
             raise
         raise SourceError(f"input {name!r}: {path} cannot be read: {one_line(error)}") from error

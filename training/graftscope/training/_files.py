@@ -51,7 +51,7 @@ def read_json(path: Path) -> dict[str, object]:
         value = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise CheckpointNotFoundError(f"{path.name!r} is missing in {path.parent}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} is damaged: it holds no JSON object")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from graftscope.training._decoding import EncodedImage, UnreadableImage
 from graftscope.training._huggingface import open_huggingface
+from graftscope.training.archives import METHODS, check_inflation
 from graftscope.training.errors import DataError, DataNotFoundError, EmptyDataError
 
 _SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
@@ -153,6 +154,8 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> EncodedImage:
     size = archive.getinfo(name).file_size
     if size > _MAX_IMAGE_BYTES:
         return UnreadableImage(f"{size} bytes are more than the {_MAX_IMAGE_BYTES} allowed")
+    if archive.getinfo(name).compress_type not in METHODS:
+        return UnreadableImage("it is neither stored nor deflated in the zip file")
     try:
         return archive.read(name)
     # An encrypted member raises RuntimeError; an unknown compression NotImplementedError.
@@ -162,6 +165,7 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> EncodedImage:
 
 def _open_npz(path: Path) -> _Opened:
     try:
+        check_inflation(path)
         with np.load(path, allow_pickle=False) as arrays:
             stacks = {name: _as_stack(name, arrays[name]) for name in sorted(arrays.files)}
     except DataError:

@@ -12,6 +12,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.client.arrays._zip import open_zip
 from graftscope.client.errors import InputError, NotFoundError, OutputError
 
 _UNREADABLE = (
@@ -152,13 +153,15 @@ def read_npz(path: str | Path) -> dict[str, NDArray[np.generic]]:
 
     Raises:
         NotFoundError: If there is no such file.
-        InputError: If it is not an `.npz` file, is damaged, holds Python objects, or claims more
-            than the memory holds.
+        InputError: If it is not an `.npz` file, is damaged, holds Python objects, claims more than
+            the memory holds, or inflates to far more than its size.
     """
     source = _archive(path)
     try:
-        with np.load(source, allow_pickle=False) as file:
+        with open_zip(source), np.load(source, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
+    except InputError:
+        raise
     except _UNREADABLE as error:
         raise InputError(f"{source} is not a readable .npz file: {error}") from error
 

@@ -77,7 +77,7 @@ def read_about(path: str | Path) -> About:
     source = source_from_comment(comment)
     try:
         found = json.loads(comment)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or "format" not in found:
         return About(source=source)

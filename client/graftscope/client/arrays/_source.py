@@ -44,7 +44,7 @@ def source_from_comment(comment: bytes) -> Source | None:
     """Read an archive's comment; None for one that is not `Source.to_comment`'s."""
     try:
         found = json.loads(comment)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     names = [field.name for field in fields(Source)]
     if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in names):

@@ -109,13 +109,14 @@ def _read(text: str, what: str, embed: _Embed) -> tuple[Edit, ...]:
         if not edits:
             raise InputError("an intervention needs at least one edit", field="edits")
         return edits
-    except (json.JSONDecodeError, json_format.ParseError, RecursionError) as error:
-        told = " ".join(str(error).split())
-        raise InputError(f"{what} is not an intervention's JSON: {told}") from error
     except NotFoundError as error:
         raise NotFoundError(f"{what}: {error}") from error
     except InputError as error:
         raise InputError(f"{what}: {error}", field=error.field) from error
+    # A number of too many digits is a ValueError of its own.
+    except (ValueError, json_format.ParseError, RecursionError) as error:
+        told = " ".join(str(error).split())
+        raise InputError(f"{what} is not an intervention's JSON: {told}") from error
 
 
 def _message(document: Json, embed: _Embed) -> intervention_pb2.Intervention:

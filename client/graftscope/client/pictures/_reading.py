@@ -25,6 +25,9 @@ _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _SIXTEEN_TO_EIGHT = 257
 """65535 / 255, which takes white to white."""
 
+_LARGEST_BYTES = 128 * 2**20
+"""Of a picture's file in a zip file."""
+
 _BRIGHTNESS = (0.299, 0.587, 0.114)
 """Shares of red, green and blue (ITU-R BT.601)."""
 
@@ -107,10 +110,11 @@ def _files(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
         for file in found:
             yield str(file.relative_to(path)), file.read_bytes
     elif os.path.isfile(path) and zipfile.is_zipfile(path):
+        # One picture is in memory at a time, so that their sum does not matter.
         with _archive(path) as archive:
             names = [name for name in archive.namelist() if Path(name).suffix.lower() in SUFFIXES]
             for name in sorted(names):
-                yield name, partial(archive.read, name)
+                yield name, partial(_member, archive, name)
     elif os.path.isfile(path):
         yield path.name, path.read_bytes
     else:
@@ -122,6 +126,16 @@ def _archive(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a readable zip file: {error}") from error
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    info = archive.getinfo(name)
+    if info.file_size > _LARGEST_BYTES:
+        raise ValueError(f"it inflates to {info.file_size:,} bytes; at most {_LARGEST_BYTES:,}")
+    # Of the others a few bytes may inflate to gigabytes at once.
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("it is neither stored nor deflated in the zip file")
+    return archive.read(name)
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:

@@ -169,7 +169,7 @@ def _described(path: Path, metadata: Mapping[str, str]) -> object:
     """Return the description in a file of this format."""
     try:
         plain = json.loads(metadata.get(_METADATA, "{}"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FeaturesError(f"{str(path)!r} is damaged: {error}") from error
     found = plain.pop("format", None) if isinstance(plain, dict) else None
     if found != FORMAT:
