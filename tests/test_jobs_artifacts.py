@@ -81,7 +81,7 @@ def test_a_file_that_was_damaged_is_named_and_set_aside(store: ArtifactStore, fo
         store.get(ref)
     # It is out of the way, and what is sent again is whole.
     assert [path.name for path in folder.iterdir()] == [f"damaged-{ref.sha256}"]
-    with pytest.raises(NotFound):
+    with pytest.raises(Damaged, match="set aside"):
         store.get(ref)
     np.testing.assert_array_equal(store.get(store.put(ARRAY)), ARRAY)
 

@@ -216,7 +216,7 @@ class ArtifactStore:
         check_sha256(sha256, field)
         info = self._blobs.info(sha256)
         if info is None:
-            raise missing(sha256, field)
+            raise self._missing(sha256, field)
         return info.size
 
     def list(self) -> list[BlobInfo]:
@@ -263,13 +263,19 @@ class ArtifactStore:
                 self._blobs.touch(sha256)
                 yield blob
         except BlobMissing as error:
-            raise missing(sha256, field) from error
+            raise self._missing(sha256, field) from error
         finally:
             self._remove_awaited(sha256)
 
     def _remove_awaited(self, sha256: str) -> None:
         if self._uses.may_go(sha256):
             self._blobs.remove(sha256)
+
+    def _missing(self, sha256: str, field: str) -> NotFound | Damaged:
+        """Why there are no bytes of this name."""
+        if self._blobs.info(f"{DAMAGED}{sha256}") is not None:
+            return _damaged(sha256, field)
+        return missing(sha256, field)
 
     def _remember(self, known: Verified) -> None:
         self._known[known.sha256] = known
@@ -283,10 +289,7 @@ class ArtifactStore:
         if now is not None and now.version == blob.info.version:
             self._blobs.rename(sha256, f"{DAMAGED}{sha256}")
         _log.error("artifact damaged and set aside", sha256=sha256, bytes=blob.info.size)
-        return Damaged(
-            f"artifact {sha256} is damaged on disk: its sha256 differs; it was set aside, so "
-            "send it again, or ask again for what computes it"
-        )
+        return _damaged(sha256)
 
 
 class ArtifactWriter:
@@ -354,3 +357,11 @@ class Scratch(ArtifactStore):
 def missing(sha256: str, field: str) -> NotFound:
     """What says that there is no such artifact, or none that the caller may know of."""
     return NotFound(f"artifact {sha256} is not stored here; send it with PutArtifact", field=field)
+
+
+def _damaged(sha256: str, field: str = "") -> Damaged:
+    return Damaged(
+        f"artifact {sha256} is damaged on disk: its sha256 differs; it was set aside, so send it "
+        "again, or ask again for what computes it",
+        field=field,
+    )

@@ -76,6 +76,11 @@ class Sums:
         return self.moments.count * self.pairs_each
 
 
+def job_of(name: str) -> str:
+    """The id of the job whose checkpoint has this name."""
+    return name.partition("-")[0]
+
+
 class CheckpointFolder:
     """Checkpoints, each under a name of its own: none takes the place of the one before.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from graftscope.server.blobs import BlobInfo
 from graftscope.server.jobs._artifact_store import ArtifactStore
-from graftscope.server.jobs._checkpoints import CheckpointFolder
+from graftscope.server.jobs._checkpoints import CheckpointFolder, job_of
 from graftscope.server.jobs._job import UNENDED, Job, JobState
 from graftscope.server.jobs._store import JobStore
 from graftscope.server.logs import get_logger
@@ -86,7 +86,7 @@ class Expiry:
 
     def _has_ended(self, checkpoint: str) -> bool:
         """Whether the checkpoint's job has, so that nobody is about to name it."""
-        job = self._store.get(checkpoint.partition("-")[0])
+        job = self._store.get(job_of(checkpoint))
         return job is not None and job.state.ended
 
     def _delete(self, job: Job, needed: "_Needed") -> None:

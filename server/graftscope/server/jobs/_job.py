@@ -142,5 +142,6 @@ UNENDED = (JobState.QUEUED, JobState.RUNNING)
 
 def end(job: Job, outcome: Outcome, keep_s: float) -> Job:
     """The job in its last state, with its times filled in; nobody works on it any more."""
-    now = time.time()
+    # A clock may have been set back meanwhile.
+    now = max(time.time(), job.created_s)
     return replace(job, **vars(outcome), ended_s=now, expires_s=now + keep_s, server="")
