@@ -13,7 +13,14 @@
 It reads and verifies bundles. It must not know torch, gRPC, graphs or sessions.
 """
 
-from graftscope.bundle._folder import BundleFolder, file_sha256, find_shipped, read_bundle, shipped
+from graftscope.bundle._folder import (
+    BundleFolder,
+    file_sha256,
+    find_shipped,
+    open_own,
+    read_bundle,
+    shipped,
+)
 from graftscope.bundle._manifest import (
     FORMAT,
     MANIFEST_FILE,
@@ -51,6 +58,7 @@ __all__ = [
     "is_bundle_name",
     "manifest_from_json",
     "manifest_to_json",
+    "open_own",
     "read_bundle",
     "read_originals",
     "shipped",

@@ -110,7 +110,7 @@ def _read_manifest(folder: Path) -> bundle_pb2.Bundle:
         raise BundleNotFoundError(f"bundle {str(folder)!r} does not exist or is not a folder")
     if not path.exists():
         raise BundleNotFoundError(f"{str(folder)!r} is not a bundle: it has no {MANIFEST_FILE}")
-    with _opened(folder, MANIFEST_FILE) as stream:
+    with open_own(folder, MANIFEST_FILE) as stream:
         data = stream.read(MANIFEST_LIMIT_BYTES + 1)
     try:
         if len(data) > MANIFEST_LIMIT_BYTES:
@@ -123,7 +123,7 @@ def _read_manifest(folder: Path) -> bundle_pb2.Bundle:
 
 
 def _verify_file(folder: Path, file: bundle_pb2.File) -> None:
-    with _opened(folder, file.name) as stream:
+    with open_own(folder, file.name) as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != file.sha256:
         raise CorruptBundleError(
@@ -133,10 +133,17 @@ def _verify_file(folder: Path, file: bundle_pb2.File) -> None:
 
 
 @contextmanager
-def _opened(folder: Path, name: str) -> Iterator[BufferedReader]:
-    """Open a file for reading, if it is the bundle's own: no link, no device, of no other name.
+def open_own(folder: Path, name: str) -> Iterator[BufferedReader]:
+    """Open a bundle's file for reading, if it is its own: no link, no device, of no other name.
 
     What is looked at is what is opened, so that nobody can put another file there in between.
+
+    Args:
+        folder: The bundle.
+        name: The file's.
+
+    Raises:
+        CorruptBundleError: If it is missing, cannot be read, or is not the bundle's own.
     """
     try:
         # A pipe that nobody writes to would be waited for.
