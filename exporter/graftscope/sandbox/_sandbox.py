@@ -65,8 +65,10 @@ class Sandbox:
         if not self._limits.sandbox:
             return
         text = (bundle.path / MANIFEST_FILE).read_bytes()
+        if _is_shipped(bundle, text):
+            return
         key = key_of((b"bundle", text))
-        if self._known.has(key) or _is_shipped(bundle, text):
+        if self._known.has(key):
             return
         size = held_bytes(bundle.file(each.name) for each in bundle.manifest.files)
         request = Request(str(bundle.path), True, size, as_given(self._limits))

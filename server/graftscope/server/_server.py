@@ -29,7 +29,9 @@ from graftscope.server.engine import (
     GIB,
     Batching,
     Catalogue,
+    HeldBundle,
     MemoryBudget,
+    ServedBundles,
     SessionPool,
     Turns,
     check_device,
@@ -80,6 +82,7 @@ from graftscope.v1 import (
 )
 
 _DAY_S = 86_400.0
+_LOOK_S = 10.0
 _GIB = 2**30
 _LAST_S = 3.0
 """Of the grace, to end calls that are left, and threads."""
@@ -125,8 +128,11 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
     _log.debug("settings", **told)
     asks, tls = authentication(settings), credentials(settings)
     url = database_url(settings)
-    with held_state(settings.state, url) as state:
-        catalogue = await asyncio.to_thread(_open_catalogue, settings)
+    with (
+        held_state(settings.state, url) as state,
+        closing(ServedBundles(state, settings.limits)) as bundles,
+    ):
+        catalogue = await asyncio.to_thread(_open_catalogue, settings, bundles)
         artifacts = ArtifactStore(open_blobs(settings.storage or state, "artifacts"))
         resolver = Resolver(catalogue, artifacts)
         with (
@@ -156,6 +162,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
             server = grpc.aio.server(interceptors=[guard], options=options)
             address = listen(server, settings.listen, tls)
             health_servicer = await _add_services(server, catalogue, runner, runs, grants, reading)
+            looks = asyncio.create_task(_look_at_sources(bundles))
             try:
                 await runner.start(resume=settings.resume)
                 await server.start()
@@ -165,6 +172,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
                 _log.info("serving", address=address, **how, device=device, models=models)
                 yield address
             finally:
+                looks.cancel()
                 await health_servicer.enter_graceful_shutdown()
                 await _end(server, drain, runner, settings.grace_s)
 
@@ -183,7 +191,7 @@ async def _end(server: grpc.aio.Server, drain: Drain, runner: JobRunner, grace_s
     await server.stop(_LAST_S)
 
 
-def _open_catalogue(settings: Settings) -> Catalogue:
+def _open_catalogue(settings: Settings, bundles: ServedBundles) -> Catalogue:
     paths = tuple(path for folder in settings.bundles for path in find_bundles(folder))
     if not settings.bundles:
         paths = tuple(shipped().values())
@@ -195,7 +203,25 @@ def _open_catalogue(settings: Settings) -> Catalogue:
     pool = SessionPool(settings.device, settings.sessions, settings.workers, turns=turns)
     # One that is all that was asked for is no bundle to leave out.
     is_alone = paths == settings.bundles[:1]
-    return Catalogue(open_bundles(paths, leave_out=not is_alone), pool)
+    opened = open_bundles(paths, bundles.open, leave_out=not is_alone)
+    bundles.sweep()
+    return Catalogue(opened, pool)
+
+
+async def _look_at_sources(bundles: ServedBundles) -> None:
+    """Tells in the log where a bundle's files are no longer those that are served."""
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        await asyncio.to_thread(bundles.tell_changes, _tell_change)
+
+
+def _tell_change(held: HeldBundle) -> None:
+    _log.warning(
+        "bundle has changed on disk; what was copied at the start is served until the next one",
+        model=held.folder.manifest.name,
+        digest=held.folder.manifest.digest,
+        source=str(held.source),
+    )
 
 
 def limits(settings: Settings) -> Limits:

@@ -9,6 +9,7 @@ It knows bundles, graphs and ONNX Runtime; it must not know jobs or gRPC.
 
 from graftscope.server.engine._batching import Batching, Kind
 from graftscope.server.engine._catalogue import Catalogue, find_bundles, open_bundles
+from graftscope.server.engine._copies import HeldBundle
 from graftscope.server.engine._deviation import (
     Deviation,
     Ran,
@@ -79,6 +80,7 @@ from graftscope.server.engine._samples_and_hybrids import (
     grafting,
     sampling,
 )
+from graftscope.server.engine._served_bundles import ServedBundles
 from graftscope.server.engine._sessions import (
     Cancellation,
     SessionPool,
@@ -123,6 +125,7 @@ __all__ = [
     "GivenImagePairs",
     "GivenPairs",
     "Graft",
+    "HeldBundle",
     "Hybrids",
     "Intervention",
     "Interventions",
@@ -138,6 +141,7 @@ __all__ = [
     "PriorPairs",
     "Ran",
     "Samples",
+    "ServedBundles",
     "SessionPool",
     "ShardEffects",
     "Subject",

@@ -3,13 +3,14 @@
 It must not know jobs or gRPC.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from graftscope.bundle import MANIFEST_FILE, BundleError, BundleFolder, read_bundle
+from graftscope.sandbox import SandboxError
 from graftscope.server.engine._generator import Generator
 from graftscope.server.engine._sessions import SessionPool
-from graftscope.server.errors import InvalidInput, NotFound
+from graftscope.server.errors import Corrupt, InvalidInput, NotFound
 from graftscope.server.logs import get_logger
 
 _log = get_logger("engine")
@@ -102,22 +103,29 @@ def find_bundles(folder: Path) -> list[Path]:
     return found
 
 
-def open_bundles(paths: Iterable[Path], *, leave_out: bool = False) -> list[BundleFolder]:
+def open_bundles(
+    paths: Iterable[Path],
+    open_one: Callable[[Path], BundleFolder] = read_bundle,
+    *,
+    leave_out: bool = False,
+) -> list[BundleFolder]:
     """Reads and verifies bundles.
 
     Args:
         paths: their folders.
+        open_one: opens one.
         leave_out: whether bad ones are told in the log and left out, as long as any is good.
 
     Raises:
         BundleError: one is bad, or all are where they are left out; names it.
+        SandboxError: likewise, of one that is not to be opened here.
     """
     opened: list[BundleFolder] = []
-    bad: list[BundleError] = []
+    bad: list[Exception] = []
     for path in paths:
         try:
-            opened.append(read_bundle(path))
-        except BundleError as error:
+            opened.append(open_one(path))
+        except (BundleError, SandboxError, Corrupt) as error:
             if not leave_out:
                 raise
             bad.append(error)

@@ -2,15 +2,15 @@
 
 A session maps its weights. Were they mapped where a user keeps them, a file that is truncated would
 end the server, and one that is rewritten would change results under the old digest. So a bundle's
-files are copied into the state folder once, hashed while they are copied, and read-only from then
-on; the source is looked at only to tell that it has changed. It must not know jobs or gRPC.
+files are copied into the state folder once, verified there, and read-only from then on; the source
+is looked at only to tell that it has changed. It must not know jobs or gRPC.
 """
 
 import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,15 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from graftscope.bundle import MANIFEST_FILE, BundleError, BundleFolder, read_bundle
+from graftscope.bundle import (
+    MANIFEST_FILE,
+    BundleError,
+    BundleFolder,
+    manifest_from_json,
+    read_bundle,
+)
 from graftscope.server.errors import Corrupt, InvalidInput
-from graftscope.server.logs import get_logger
+from graftscope.v1 import bundle_pb2
 
 _CHUNK_BYTES: Final = 2**20
 _CLONE: Final = 0x40049409
@@ -30,8 +36,6 @@ _USERS: Final = "users"
 _INCOMING: Final = "incoming-"
 _NOTE: Final = "copied-from.json"
 """Holds the signature of what a copy was made from."""
-
-_log = get_logger("engine")
 
 Signature = tuple[tuple[str, int, int, int], ...]
 """Name, size, time of the last change and number of each of a bundle's files."""
@@ -104,7 +108,7 @@ class BundleCopies:
             mark = FileLock(self._folder / _USERS / f"{key}.{uuid4().hex}", thread_local=False)
             mark.acquire()
         try:
-            held = self._held_by(mark, key, source)
+            held = self._held_by(mark, key, source, told)
         except BaseException:
             _given_up(mark)
             raise
@@ -134,30 +138,31 @@ class BundleCopies:
         for held in self.held:
             self.release(held)
 
-    def _held_by(self, mark: FileLock, key: str, source: Path) -> HeldBundle:
+    def _held_by(self, mark: FileLock, key: str, source: Path, told: bytes) -> HeldBundle:
         copy, noted = self._folder / key, _noted(self._folder / key)
-        folder = None
         if noted and noted == _signature(source, _names(noted)):
-            folder = _whole(copy)
-        if folder is None:
-            # Only a source that is whole is copied, and told of by its own name where it is not.
-            folder = BundleFolder(copy, read_bundle(source).manifest)
-            noted = self._copy(source, folder)
-        return HeldBundle(folder, source, key, noted or (), mark)
+            with suppress(BundleError):
+                return HeldBundle(read_bundle(copy), source, key, noted, mark)
+        listed = (MANIFEST_FILE, *(file.name for file in _manifest(source, told).files))
+        noted = _signature(source, listed)
+        folder = self._copied(source, copy, told, listed, noted)
+        return HeldBundle(folder, source, key, noted, mark)
 
-    def _copy(self, source: Path, folder: BundleFolder) -> Signature:
-        """Copy a bundle that was found whole; give the source's signature."""
-        incoming = self._folder / f"{_INCOMING}{folder.path.name}.{uuid4().hex}"
-        listed = {file.name: file.sha256 for file in folder.manifest.files}
-        listed[MANIFEST_FILE] = folder.path.name
-        before = _signature(source, tuple(listed))
+    def _copied(
+        self, source: Path, copy: Path, told: bytes, listed: Sequence[str], noted: Signature
+    ) -> BundleFolder:
+        incoming = self._folder / f"{_INCOMING}{copy.name}.{uuid4().hex}"
         try:
             incoming.mkdir(mode=0o700)
-            for name, sha256 in listed.items():
-                if _copied_file(source / name, incoming / name) != sha256:
-                    raise Corrupt(f"bundle {str(source)!r} changes while it is copied")
-            _note(incoming, before)
-            self._put(incoming, folder.path)
+            (incoming / MANIFEST_FILE).write_bytes(told)
+            for name in listed[1:]:
+                _copy_file(source / name, incoming / name)
+            found = _verified(incoming, source)
+            (incoming / _NOTE).write_text(json.dumps(noted))
+            self._put(incoming, copy)
+        except FileNotFoundError:
+            read_bundle(source)  # says what it lacks
+            raise
         except OSError as error:
             raise InvalidInput(
                 f"bundle {str(source)!r} cannot be copied into the state folder: {error.strerror}",
@@ -165,7 +170,7 @@ class BundleCopies:
             ) from error
         finally:
             _removed(incoming)
-        return before
+        return BundleFolder(copy, found.manifest)
 
     def _put(self, incoming: Path, copy: Path) -> None:
         """Put a copy in its place; another server may have done so, with the same files."""
@@ -210,10 +215,6 @@ def _names(signature: Signature) -> tuple[str, ...]:
     return tuple(name for name, *_ in signature)
 
 
-def _note(copy: Path, source: Signature) -> None:
-    (copy / _NOTE).write_text(json.dumps(source))
-
-
 def _noted(copy: Path) -> Signature | None:
     try:
         return tuple(tuple(each) for each in json.loads((copy / _NOTE).read_text()))
@@ -221,18 +222,28 @@ def _noted(copy: Path) -> Signature | None:
         return None
 
 
-def _copied_file(source: Path, target: Path) -> str:
-    """Copy a file's content, and return its sha256."""
-    digest = hashlib.sha256()
-    with source.open("rb") as read, target.open("x+b") as written:
-        cloned = _cloned(read, written)
-        content = written if cloned else read
-        for chunk in iter(lambda: content.read(_CHUNK_BYTES), b""):
-            digest.update(chunk)
-            if not cloned:
-                written.write(chunk)
+def _copy_file(source: Path, target: Path) -> None:
+    with source.open("rb") as read, target.open("xb") as written:
+        if not _cloned(read, written):
+            shutil.copyfileobj(read, written, _CHUNK_BYTES)
     target.chmod(0o400)
-    return digest.hexdigest()
+
+
+def _manifest(source: Path, told: bytes) -> bundle_pb2.Bundle:
+    try:
+        return manifest_from_json(told.decode())
+    except (UnicodeDecodeError, BundleError):
+        read_bundle(source)  # says where that is
+        raise
+
+
+def _verified(copy: Path, source: Path) -> BundleFolder:
+    """A copy that is a whole bundle; what is wrong with it is told of its source."""
+    try:
+        return read_bundle(copy)
+    except BundleError as error:
+        read_bundle(source)
+        raise Corrupt(f"bundle {str(source)!r} changes while it is copied") from error
 
 
 def _cloned(read: BinaryIO, written: BinaryIO) -> bool:

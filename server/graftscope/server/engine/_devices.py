@@ -13,6 +13,7 @@ from pathlib import Path
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
+from graftscope.sandbox import in_our_words
 from graftscope.server.engine._float16 import in_float16
 from graftscope.server.engine._openvino import EpDevice, OpenVino, find_openvino, session_options
 from graftscope.server.engine._precision import (
@@ -186,9 +187,8 @@ def _cannot_open(graph: Graph, error: Exception) -> Corrupt | Overloaded:
             "opened; ask again in a second",
             retry_after_s=1.0,
         )
-    built = f"a graph built from {graph.folder.name}"
-    name = graph.model.name if isinstance(graph.model, Path) else built
-    return Corrupt(f"ONNX Runtime cannot open {name}: {str(error).splitlines()[0]}")
+    name = graph.model.name if isinstance(graph.model, Path) else "a graph made of a bundle's"
+    return Corrupt(f"ONNX Runtime cannot open {name}: {in_our_words(error)}")
 
 
 def _device_of(plugin: OpenVino) -> EpDevice:
