@@ -27,6 +27,7 @@ from graftscope.server.engine import (
     open_bundles,
 )
 from graftscope.server.jobs import (
+    LEASE_S,
     ArrayRef,
     ArtifactStore,
     CheckpointFolder,
@@ -246,10 +247,15 @@ async def bench(
     store_type: type[JobStore] = JobStore,
     offers: Sequence[Backend] | None = None,
     plan_patience_s: float = TIMEOUT_S,
+    url: str | None = None,
+    lease_s: float = LEASE_S,
+    closed_after: int | None = None,
 ) -> AsyncIterator[Bench]:
-    """A runner over a state folder, stopped at the end."""
+    """A runner over a state folder, stopped at the end; its gate may be closed from the start."""
     state.mkdir(exist_ok=True)
     gate = Gate()
+    if closed_after is not None:
+        gate.close_after(closed_after)
     catalogue = Catalogue(open_bundles([bundle]), SessionPool(Device.CPU, 16, offers=offers))
     resolver = GatedResolver(catalogue, ArtifactStore(FolderBlobs(state / "artifacts")), gate)
     checkpoints = state / "checkpoints"
@@ -258,9 +264,11 @@ async def bench(
         retention or Retention(keep_s),
         describe_failure,
         checkpoint_every_s,
+        lease_s,
         plan_patience_s=plan_patience_s,
     )
-    with closing(store_type(f"sqlite:///{state / 'jobs.db'}", check_readable)) as store:
+    url = url or f"sqlite:///{state / 'jobs.db'}"
+    with closing(store_type(url, check_readable)) as store:
         runner = JobRunner(store, CheckpointFolder(FolderBlobs(checkpoints)), resolver, settings)
         await runner.start(resume=resume)
         (generator,) = catalogue.generators.values()

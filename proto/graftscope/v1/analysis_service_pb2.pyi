@@ -1014,6 +1014,7 @@ class AnalysisMetadata(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     SHARED_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
     model_digest: _builtins.str
     identity: _builtins.str
     """sha256 of the canonical specification: what the result depends on."""
@@ -1021,6 +1022,10 @@ class AnalysisMetadata(_message.Message):
     """Who asked for it; empty where the server asks nobody who they are."""
     shared: _builtins.bool
     """Whether other callers see it too."""
+    attempts: _builtins.int
+    """How many times it was taken up, where that is more than once: a server ended, or fell silent,
+    while it had the job.
+    """
     @_builtins.property
     def influence(self) -> Global___InfluenceRequest: ...
     @_builtins.property
@@ -1060,10 +1065,11 @@ class AnalysisMetadata(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         owner: _builtins.str = ...,
         shared: _builtins.bool = ...,
+        attempts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "estimate", b"estimate", "expire_time", b"expire_time", "influence", b"influence", "magnitude", b"magnitude", "modules", b"modules", "plan", b"plan", "progress", b"progress", "specification", b"specification", "stability", b"stability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "estimate", b"estimate", "expire_time", b"expire_time", "identity", b"identity", "influence", b"influence", "magnitude", b"magnitude", "model_digest", b"model_digest", "modules", b"modules", "owner", b"owner", "plan", b"plan", "progress", b"progress", "shared", b"shared", "specification", b"specification", "stability", b"stability"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "end_time", b"end_time", "estimate", b"estimate", "expire_time", b"expire_time", "identity", b"identity", "influence", b"influence", "magnitude", b"magnitude", "model_digest", b"model_digest", "modules", b"modules", "owner", b"owner", "plan", b"plan", "progress", b"progress", "shared", b"shared", "specification", b"specification", "stability", b"stability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_specification: _TypeAlias = _typing.Literal["influence", "modules", "stability", "magnitude"]  # noqa: Y015
     _WhichOneofArgType_specification: _TypeAlias = _typing.Literal["specification", b"specification"]  # noqa: Y015

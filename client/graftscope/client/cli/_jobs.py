@@ -176,6 +176,8 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         facts.append(("until", str(job.until)))
     if job.owner:
         facts.append(("owner", f"{job.owner}{', shared' if job.shared else ''}"))
+    if job.attempts > 1:
+        facts.append(("attempts", str(job.attempts)))
     if job.error:
         facts.append(("error", job.error))
     return facts

@@ -105,6 +105,8 @@ class Job:
         until: What may end it early; None without such a rule.
         owner: Who asked for it; empty where the server asks nobody who they are.
         shared: Whether everybody whom the server knows sees it too.
+        attempts: How many times it was taken up: more than once where a server ended, or fell
+            silent, while it had the job.
     """
 
     name: str
@@ -123,3 +125,4 @@ class Job:
     until: Until | None = None
     owner: str = ""
     shared: bool = False
+    attempts: int = 1

@@ -63,6 +63,7 @@ def job_from(operation: operations_pb2.Operation) -> Job:
         done=operation.done,
         error=operation.error.message,
         until=until_of(metadata),
+        attempts=metadata.attempts or 1,
     )
 
 

@@ -31,7 +31,8 @@ JOBS = sa.Table(
     sa.Column("fence", sa.Integer, nullable=False, server_default="0"),
     sa.Column("beat", sa.Integer, nullable=False, server_default="0"),
     sa.Column("server", sa.String(64), nullable=False, server_default=""),
-    sa.Column("attempts", sa.Integer, nullable=False, server_default="1"),
+    # Version 0.1.0 counted none.
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
     sa.Column("cancel_asked", sa.Integer, nullable=False, server_default="0"),
     # How far it is, for those who watch it from another server.

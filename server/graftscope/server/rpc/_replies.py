@@ -74,6 +74,7 @@ def metadata(snapshot: Snapshot) -> analysis_service_pb2.AnalysisMetadata:
         "expire_time": job.expires_s,
         "owner": job.owner,
         "shared": job.shared,
+        "attempts": job.attempts if job.attempts > 1 else None,
     }
     if job.plan:
         # The precision is told in `Execution`, once there is a result.
