@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
@@ -40,6 +41,7 @@ QUICK = (
     "DepthToSpace by 2^32 divides by zero",
     "functions of 2^40 nodes",
     "a Conv of 512 GiB",
+    "weights of which one is NaN",
 )
 
 
@@ -88,6 +90,19 @@ def test_a_bundle_that_computes_something_else_is_refused(
     with pytest.raises(ModelRefusedError, match=r"'generator.onnx': .*|images of shape") as refused:
         Sandbox(Limits(), KnownModels([])).require_bundle(read_bundle(folder))
     assert refused.value.reason in (Reason.DOES_NOT_FIT, Reason.DOES_NOT_RUN)
+
+
+def test_a_bundle_of_whose_weights_one_is_no_number_is_refused(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(toy_vae_bundle, tmp_path / "nan")
+    weights = np.fromfile(folder / "weights.bin", np.float32)
+    weights[-1] = np.nan
+    weights.tofile(folder / "weights.bin")
+    reseal(folder)
+    with pytest.raises(ModelRefusedError, match="hold NaN, which is no number") as refused:
+        Sandbox(Limits(), KnownModels([])).require_bundle(read_bundle(folder))
+    assert refused.value.reason == Reason.NOT_NUMBERS
 
 
 def test_export_tries_a_file_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,6 +180,15 @@ def outside(place: str) -> bytes:
     return model.SerializeToString()
 
 
+def not_a_number() -> bytes:
+    """A generator of whose weights one is NaN, though no sample of zeros shows it."""
+    model = generator()
+    weights = np.ones((4, 128), np.float32)
+    weights[1, 17] = np.nan
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, "w"))
+    return model.SerializeToString()
+
+
 def claiming(*extents: int) -> bytes:
     """A generator with weights of which only the shape is large."""
     model = generator()
@@ -210,6 +219,7 @@ NOT_ALLOWED: Final = (Reason.NOT_ALLOWED.value,)
 UNREADABLE: Final = (Reason.UNREADABLE.value,)
 CRASHES: Final = (Reason.CRASHES.value, Reason.UNREADABLE.value)
 SLOW: Final = (Reason.TOO_SLOW.value,)
+NOT_NUMBERS: Final = (Reason.NOT_NUMBERS.value,)
 ELSEWHERE: Final = (Reason.WEIGHTS.value,)
 
 HOSTILE: Final = (
@@ -345,6 +355,7 @@ HOSTILE: Final = (
         (*TOO_LARGE, Reason.TOO_MUCH_MEMORY.value),
     ),
     Hostile("weights that claim 4 TiB", lambda: claiming(2**20, 2**20), TOO_LARGE),
+    Hostile("weights of which one is NaN", not_a_number, NOT_NUMBERS),
     Hostile("weights of /etc/passwd", lambda: outside("/etc/passwd"), ELSEWHERE),
     Hostile("weights above its folder", lambda: outside("../../weights.bin"), ELSEWHERE),
     Hostile("an operation of another domain", lambda: single("Run", domain="evil"), NOT_ALLOWED),

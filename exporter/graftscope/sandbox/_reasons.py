@@ -14,6 +14,8 @@ class Reason(StrEnum):
     """An operation, a domain or a function that is not allowed."""
     WEIGHTS = "MODEL_WEIGHTS_ELSEWHERE"
     """Weights outside its folder, or in a file that is not listed."""
+    NOT_NUMBERS = "MODEL_WEIGHTS_NOT_NUMBERS"
+    """Weights that hold NaN."""
     TOO_SLOW = "MODEL_TOO_SLOW"
     """It takes longer to open or to run than is allowed."""
     TOO_MUCH_MEMORY = "MODEL_TAKES_TOO_MUCH_MEMORY"

@@ -61,7 +61,7 @@ def refuse_weights_elsewhere(model: onnx.ModelProto, files: Sequence[str] | None
         ModelRefusedError: If some are.
     """
     places = set()
-    for tensor in _tensors(model):
+    for tensor in tensors(model):
         place = {each.key: each.value for each in tensor.external_data}.get("location")
         if tensor.data_location != onnx.TensorProto.EXTERNAL and place is None:
             continue
@@ -108,7 +108,8 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
         return model  # what is wrong with it the full check says
 
 
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """All tensors that a model stores, those inside its nodes too."""
     bodies = [model.graph.node, *(each.node for each in model.functions)]
     graphs = [model.graph]
     while graphs or bodies:

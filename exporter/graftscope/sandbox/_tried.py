@@ -13,6 +13,7 @@ from graftscope.codec import DATATYPES
 from graftscope.sandbox._counts import refuse_many
 from graftscope.sandbox._held import held_bytes
 from graftscope.sandbox._limits import Limits
+from graftscope.sandbox._numbers import Place, refuse_not_numbers
 from graftscope.sandbox._operations import refuse_operations
 from graftscope.sandbox._reasons import Reason
 from graftscope.sandbox._runs import Arrays, Opened, check_fully
@@ -58,6 +59,7 @@ def try_file(
     of_weights(size)
     known = hold_inputs(model, shapes)
     refuse_sizes(model, limits, size)
+    refuse_not_numbers(model, path.parent, set())
     given = {
         value.name: _zeros(value.type.tensor_type)
         for value in model.graph.input
@@ -124,6 +126,7 @@ class _Bundle:
         self._image = manifest.image
         self._limits = limits
         self._size = size
+        self._seen: set[Place] = set()
 
     def images(self, file: str, given: Arrays) -> None:
         """A graph that ends in the image."""
@@ -168,6 +171,7 @@ class _Bundle:
             hold_inputs(model, {name: array.shape for name, array in given.items()})
             refuse_sizes(model, self._limits, self._size)
             check_fully(path)
+            refuse_not_numbers(model, self._folder, self._seen)
             return Opened(path, optimised=True).run(given)
         except ModelRefusedError as error:
             raise ModelRefusedError(f"{file!r}: {error}", error.reason) from None
