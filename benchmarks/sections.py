@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from benchmarks import (
+    access,
     influence,
     influence_tables,
     leaving_out,
@@ -38,6 +39,7 @@ SECTIONS = {
     "profile": Section("Where a hybrid's time goes", node_times.measure, node_times.table),
     "scaling": Section("How cost grows", scaling.measure, scaling.table),
     "serving": Section("What serving costs", served.measure, served.table),
+    "access": Section("What TLS and being asked cost", access.measure, access.table),
     "memory": Section("Peak memory", peak.measure, peak.table),
     "startup": Section("Start-up", startup.measure, startup.table),
 }

@@ -121,4 +121,6 @@ class _Showing:
 
 def stubs_of(address: str, channel: grpc.Channel, token: str, state: Path) -> Stubs:
     """The services of a server, as whoever has this token sees them."""
-    return Stubs(address, cast(grpc.Channel, _Showing(channel, token)), state)
+    found = Stubs(address, cast(grpc.Channel, _Showing(channel, token)), state)
+    found.channel = channel
+    return found

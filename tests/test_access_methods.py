@@ -1,5 +1,8 @@
 """Every method that a server offers has its line in the one table, and the table no other."""
 
+import re
+from pathlib import Path
+
 from google.protobuf import descriptor_pool
 from grpc_reflection.v1alpha import reflection_pb2
 
@@ -33,3 +36,17 @@ def test_only_health_asks_nobody() -> None:
     assert {path.split("/")[1] for path, each in METHODS.items() if each.role is None} == {
         "grpc.health.v1.Health"
     }
+
+
+def test_the_documented_table_is_the_one_that_decides() -> None:
+    page = (Path(__file__).parents[1] / "docs/serving.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (anybody|reader|analyst|admin) \| (.*?) \|", page, re.M)
+    told: dict[str, str] = {}
+    for role, cell in rows:
+        for service, _, methods in (each.strip().partition(": ") for each in cell.split(";")):
+            told |= {f"{service}/{name}": role for name in methods.split(", ") if methods}
+    decides = {
+        path.rpartition(".")[2]: each.role.word if each.role else "anybody"
+        for path, each in METHODS.items()
+    }
+    assert told == decides

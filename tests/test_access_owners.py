@@ -378,3 +378,18 @@ def test_a_reader_runs_nothing_and_makes_samples(callers: Callers) -> None:
     assert told.code is grpc.StatusCode.PERMISSION_DENIED
     assert callers.reader.models.Generate(generate(samples=pairs(count=1))).images
     assert digest(callers.reader.read(callers.reader.put(np.arange(3.0)))) == digest(np.arange(3.0))
+
+
+def test_a_stream_ends_with_the_token_that_opened_it(callers: Callers) -> None:
+    state = callers.alice.state
+    with tokens_of(state) as store:
+        text, _ = store.create("carol", Role.ANALYST)
+        carol = stubs_of(callers.alice.address, callers.alice.channel, text, state)
+        endless = carol.analyses.Influence(influence(pairs=pairs(count=1_000_000)))
+        watch = analysis_service_pb2.WatchOperationRequest(name=endless.name)
+        stream = carol.analyses.WatchOperation(watch, timeout=TIMEOUT_S)
+        next(stream)
+        store.revoke("carol")
+    assert refused(lambda: list(stream)).reason == "REVOKED_TOKEN"
+    stop = operations_pb2.CancelOperationRequest(name=endless.name)
+    callers.admin.operations.CancelOperation(stop)

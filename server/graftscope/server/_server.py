@@ -255,6 +255,8 @@ def _access(
         yield Gate(), None
         return
     with closing(TokenStore(url)) as tokens, closing(GrantStore(url)) as grants:
+        if asks is Authentication.TOKEN and not tokens.all():
+            _log.warning("nobody can call yet: make a token with `graftscope token create`")
         gate = Gate(asks, KnownTokens(tokens), Role.of(settings.tls_client_role))
         yield gate, Grants(grants, settings.keep_days * _DAY_S)
 

@@ -24,7 +24,9 @@ from graftscope.server.errors import (
 _BEARER = re.compile("bearer +(.*)", re.IGNORECASE)
 _IDENTITY = re.compile(r"[!-~]{1,100}")
 
-_HOW_TO_SHOW_ONE = "name its file with --token-file, or set GRAFTSCOPE_TOKEN; in Python, token="
+_HOW_TO_SHOW_ONE = (
+    "name its file with --token-file, or set GRAFTSCOPE_TOKEN; in Python, Client(token=...)"
+)
 _HOW_TO_GET_ONE = "whoever runs the server makes one with `graftscope token create`"
 
 

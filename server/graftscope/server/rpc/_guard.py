@@ -130,6 +130,8 @@ class _Guarded:
                     return
                 async with aclosing(replies):
                     async for reply in replies:
+                        # A token may be revoked, or its time be over, while a stream goes on.
+                        await _principal(self._gate, self._method, context)
                         await self._write(reply, context)
 
     @asynccontextmanager
