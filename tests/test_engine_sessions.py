@@ -7,8 +7,17 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
+from onnx import TensorProto, helper
 
-from graftscope.server.engine import Cancellation, Device, SessionPool, check_device
+from graftscope.server.engine import (
+    MIB,
+    Cancellation,
+    Device,
+    MemoryBudget,
+    Need,
+    SessionPool,
+    check_device,
+)
 from graftscope.server.engine._devices import Graph
 from graftscope.server.engine._memo import Memo
 from graftscope.server.engine._sessions import Session
@@ -34,6 +43,42 @@ def test_a_pool_keeps_the_sessions_that_were_used_last() -> None:
         pool.get(name, lambda name=name: graph(name))  # type: ignore[misc]
     assert opened == ["a", "b", "c", "b"]
     assert len(pool) == 2
+
+
+def _ran(pool: SessionPool, name: str) -> Session:
+    """A session that has run, with a tensor of 16 MiB."""
+    shape = [2048, 2048]
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in ("x", "y"))
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "negative", [x], [y])
+    opset = helper.make_opsetid("", 18)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=10)
+    source = Graph(model.SerializeToString(), Path())
+    session = pool.get(name, lambda: source)
+    session.run({"x": np.zeros(shape, np.float32)})
+    return pool.get(name, lambda: source)
+
+
+def test_open_sessions_take_at_most_half_of_the_memory_that_there_is() -> None:
+    memory = MemoryBudget(256 * MIB, base_bytes=0)
+    pool = SessionPool(Device.CPU, limit=64, memory=memory)
+    one = _ran(pool, "0").bytes
+    assert 16 * MIB < one < 32 * MIB
+    for at in range(1, 6):
+        _ran(pool, str(at))
+    assert len(pool) == 128 * MIB // one
+    assert memory.free_bytes == memory.room_bytes - one * len(pool)
+    assert pool.is_open("5", Device.CPU.plain)
+    assert not pool.is_open("0", Device.CPU.plain)
+
+
+async def test_sessions_that_nobody_uses_are_closed_for_a_request() -> None:
+    memory = MemoryBudget(256 * MIB, base_bytes=0)
+    pool = SessionPool(Device.CPU, limit=64, memory=memory)
+    _ran(pool, "a")
+    assert memory.free_bytes < memory.room_bytes
+    give_back = await memory.take_for_job(Need(memory.room_bytes, "all", "ask for less"))
+    assert len(pool) == 0
+    give_back()
 
 
 def test_a_session_that_takes_long_to_open_holds_up_none_but_those_who_ask_for_it() -> None:

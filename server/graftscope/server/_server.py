@@ -132,7 +132,8 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
         held_state(settings.state, url) as state,
         closing(ServedBundles(state, settings.limits)) as bundles,
     ):
-        catalogue = await asyncio.to_thread(_open_catalogue, settings, bundles)
+        memory = _memory(settings)
+        catalogue = await asyncio.to_thread(_open_catalogue, settings, bundles, memory)
         artifacts = ArtifactStore(open_blobs(settings.storage or state, "artifacts"))
         resolver = Resolver(catalogue, artifacts)
         with (
@@ -153,7 +154,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
                     settings.checkpoint_s,
                     settings.lease_s,
                     settings.queued_jobs,
-                    memory=_memory(settings),
+                    memory=memory,
                 ),
             )
             drain = Drain()
@@ -191,7 +192,7 @@ async def _end(server: grpc.aio.Server, drain: Drain, runner: JobRunner, grace_s
     await server.stop(_LAST_S)
 
 
-def _open_catalogue(settings: Settings, bundles: ServedBundles) -> Catalogue:
+def _open_catalogue(settings: Settings, bundles: ServedBundles, memory: MemoryBudget) -> Catalogue:
     paths = tuple(path for folder in settings.bundles for path in find_bundles(folder))
     if not settings.bundles:
         paths = tuple(shipped().values())
@@ -200,7 +201,9 @@ def _open_catalogue(settings: Settings, bundles: ServedBundles) -> Catalogue:
     check_device(settings.device)
     _log.info("devices", runs=describe_devices(settings.device))
     turns = Turns(settings.job_share, settings.workers)
-    pool = SessionPool(settings.device, settings.sessions, settings.workers, turns=turns)
+    pool = SessionPool(
+        settings.device, settings.sessions, settings.workers, turns=turns, memory=memory
+    )
     # One that is all that was asked for is no bundle to leave out.
     is_alone = paths == settings.bundles[:1]
     opened = open_bundles(paths, bundles.open, leave_out=not is_alone)

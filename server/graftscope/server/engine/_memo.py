@@ -47,6 +47,17 @@ class Memo:
                 return self._computed(key, compute, mine)
             other.wait()
 
+    @property
+    def values(self) -> list[tuple[Hashable, object]]:
+        """All that is kept, with its key, what was asked for longest ago first."""
+        with self._lock:
+            return list(self._values.items())
+
+    def drop(self, key: Hashable) -> None:
+        """Forgets a value; whoever has it keeps it."""
+        with self._lock:
+            self._values.pop(key, None)
+
     def _computed(
         self, key: Hashable, compute: Callable[[], _Value], done: threading.Event
     ) -> _Value:

@@ -3,22 +3,33 @@
 Arrays stay on the device between runs. It must not know models or analyses.
 """
 
+import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TypeAlias, cast
 from weakref import WeakSet
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from graftscope.graph import PIXEL_MEANS
 from graftscope.server.engine._devices import Device, Graph, backends, open_session
+from graftscope.server.engine._graph_memory import graph_memory, read_graph
 from graftscope.server.engine._memo import Memo
+from graftscope.server.engine._memory import MemoryBudget
 from graftscope.server.engine._precision import Backend, choose_backends
 from graftscope.server.engine._turns import Turns
 from graftscope.server.errors import Cancelled, Corrupt
 from graftscope.server.logs import get_logger
+
+# What an arena holds of what its tensors take: it grows by doubling, and kernels work in it too.
+# Measured on the bundles that come with the package: 1.5 to 2.0.
+_ARENA = 1.75
+
+# As ONNX Runtime calls the memory that it shares with numpy.
+_HOST = "cpu"
 
 Feed: TypeAlias = ort.OrtValue | NDArray[np.generic]
 
@@ -117,6 +128,9 @@ class Session:
     def __init__(self, graph: Graph, backend: Backend, streams: int = 1) -> None:
         self._session = open_session(graph, backend, streams)
         self._memory = backend.memory
+        self._takes = graph_memory(read_graph(graph.model))
+        self._keeps_memory = graph.keeps_memory and backend.memory == _HOST
+        self._most_samples = self._running = self._most_running = 0
         self.inputs = tuple(value.name for value in self._session.get_inputs())
         self.outputs = tuple(value.name for value in self._session.get_outputs())
 
@@ -146,14 +160,42 @@ class Session:
             binding.bind_ortvalue_input(name, value)
         for name in self.outputs:
             binding.bind_output(name, self._memory)
-        (cancellation or Cancellation()).run(self._session, binding)
-        return dict(zip(self.outputs, binding.get_outputs(), strict=True))
+        # Counted without a lock: what it decides is an estimate.
+        self._running += 1
+        self._most_running = max(self._most_running, self._running)
+        try:
+            (cancellation or Cancellation()).run(self._session, binding)
+        finally:
+            self._running -= 1
+        outputs = dict(zip(self.outputs, binding.get_outputs(), strict=True))
+        self._most_samples = max(self._most_samples, *map(_samples, outputs.items()))
+        return outputs
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self._running
+
+    @property
+    def bytes(self) -> int:
+        """What it holds of memory: its weights, and what its largest runs left in its arena."""
+        samples = self._most_samples if self._takes.has_batch else 1
+        tensors = self._takes.sample_bytes * samples * self._most_running
+        arena = round(_ARENA * tensors) if self._keeps_memory else 0
+        return self._takes.weights_bytes + arena
 
     def place(self, value: Feed) -> ort.OrtValue:
         """Puts an array on the device; one that is there already stays."""
         if isinstance(value, ort.OrtValue):
             return value
         return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value), self._memory)
+
+
+def _samples(output: tuple[str, ort.OrtValue]) -> int:
+    """How many samples a run was of: hybrids are pairs times interventions, (E, B)."""
+    name, value = output
+    shape = value.shape()
+    return math.prod(shape) if name == PIXEL_MEANS else (shape or [1])[0]
 
 
 class SessionPool:
@@ -165,6 +207,7 @@ class SessionPool:
         streams: how many runs will go side by side.
         offers: what runs here, the plain one first; by default what the machine has.
         turns: who goes first there, with the default share of jobs if not given.
+        memory: where sessions take theirs, at most half of it; not counted if not given.
 
     Attributes:
         device: where all of them run.
@@ -178,12 +221,16 @@ class SessionPool:
         streams: int = 1,
         offers: Sequence[Backend] | None = None,
         turns: Turns | None = None,
+        memory: MemoryBudget | None = None,
     ) -> None:
         self.device = device
         self.turns = turns or Turns()
         self._offers = offers
         self._streams = streams
         self._sessions = Memo(limit)
+        self._budget = memory
+        if memory is not None:
+            memory.reclaim_by(self.close_idle)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -216,7 +263,52 @@ class SessionPool:
             backend: what runs it; the device's own provider in float32 by default.
         """
         runs = backend or self.device.plain
-        return self._sessions.get((key, runs), lambda: self._opened(key, graph, runs))
+        session = self._sessions.get((key, runs), lambda: self._opened(key, graph, runs))
+        self._account()
+        return session
+
+    @property
+    def held_bytes(self) -> int:
+        """What open sessions hold of memory."""
+        return sum(session.bytes for _, session in self._by_use())
+
+    def close_idle(self, number: int) -> int:
+        """Closes sessions in which nothing runs, those first that were used longest ago.
+
+        Args:
+            number: how many bytes are to be given back.
+
+        Returns:
+            How many are.
+        """
+        closed = 0
+        for key, session in self._by_use():
+            if closed >= number:
+                break
+            if session.is_idle:
+                closed += session.bytes
+                self._sessions.drop(key)
+        if closed:
+            _log.debug("sessions closed", bytes=closed, open=len(self))
+            self._tell()
+        return closed
+
+    def _account(self) -> None:
+        """Keeps sessions within their half, and tells what they hold."""
+        if self._budget is None:
+            return
+        beyond = self._tell() - self._budget.room_bytes // 2
+        if beyond > 0:
+            self.close_idle(beyond)
+
+    def _tell(self) -> int:
+        held = self.held_bytes
+        if self._budget is not None:
+            self._budget.sessions_hold(held)
+        return held
+
+    def _by_use(self) -> list[tuple[Hashable, Session]]:
+        return cast(list[tuple[Hashable, Session]], self._sessions.values)
 
     def _opened(self, key: str, graph: Callable[[], Graph], backend: Backend) -> Session:
         started_s = time.perf_counter()
