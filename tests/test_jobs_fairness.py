@@ -1,10 +1,11 @@
 """Jobs of several principals go on side by side, and whoever asks for one is answered at once."""
 
 import asyncio
+import threading
 from pathlib import Path
 
-from graftscope.server.jobs import Job, JobState
-from job_toys import SHARDS, Bench, bench
+from graftscope.server.jobs import Job, JobState, JobStore
+from job_toys import SHARDS, TIMEOUT_S, Bench, bench
 
 MANY = 8
 
@@ -72,3 +73,43 @@ async def test_a_job_goes_on_with_the_plan_that_it_had_in_its_turn(
         assert ended.plan == kept.plan
         for name, array in here.arrays(ended).items():
             assert (array == whole[name]).all(), name
+
+
+async def test_jobs_that_wait_end_when_they_are_cancelled(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    async with bench(toy_vae_bundle, tmp_path, plan_patience_s=0) as here:
+        here.gate.close_after(1)
+        jobs = await jobs_of(here, "many", range(MANY))
+        for job in jobs:
+            await here.runner.cancel(job.id)
+        here.gate.open()
+        ended = [await here.done(job) for job in jobs]
+        assert {job.state for job in ended} == {JobState.CANCELLED}
+
+
+class SlowStore(JobStore):
+    """Takes its time to keep that a job has begun."""
+
+    begins = threading.Event()
+    let_go = threading.Event()
+
+    def update(self, job: Job) -> None:
+        if job.state is JobState.RUNNING:
+            self.begins.set()
+            assert self.let_go.wait(TIMEOUT_S)
+        super().update(job)
+
+
+async def test_a_cancelled_job_is_never_kept_as_one_that_runs(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    async with bench(toy_vae_bundle, tmp_path, store_type=SlowStore) as here:
+        (job,) = await jobs_of(here, "one", range(1))
+        assert await asyncio.to_thread(SlowStore.begins.wait, TIMEOUT_S)
+        await here.runner.cancel(job.id)
+        SlowStore.let_go.set()
+        assert (await here.done(job)).state is JobState.CANCELLED
+        kept = here.store.get(job.id)
+        assert kept is not None
+        assert kept.state is JobState.CANCELLED

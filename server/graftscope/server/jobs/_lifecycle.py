@@ -193,8 +193,30 @@ class Lifecycle:
         _log.debug("job ended", job=job.id, state=ended.state.name, shards_done=ended.shards_done)
         live.publish(replace(live.snapshot, job=ended, eta_s=None, sums=None))
 
-    async def _kept(self, live: Live, keep: Callable[..., _Value], *arguments: object) -> _Value:
+    async def _begun(self, live: Live, job: Job) -> None:
+        """Keeps the row of a job whose work goes on.
+
+        Raises:
+            Cancelled: the job was cancelled.
+        """
+        # A write that goes on is waited for: it must not come after that of the job's end.
+        await self._kept(live, self._store.update, job, pause=live.unless_cancelled)
+        live.cancellation.check()
+
+    async def _kept(
+        self,
+        live: Live,
+        keep: Callable[..., _Value],
+        *arguments: object,
+        pause: Callable[[Awaitable[None]], Awaitable[None]] = asyncio.ensure_future,
+    ) -> _Value:
         """What `keep` gives, which is tried until there is room, or a database, again.
+
+        Args:
+            live: the job.
+            keep: keeps something; blocks.
+            arguments: its own.
+            pause: waits between two times; what it raises ends the wait.
 
         Raises:
             StoreUnavailable, OSError: there is none, and the server stops.
@@ -210,7 +232,7 @@ class Lifecycle:
                     job_id = live.snapshot.job.id
                     _log.warning("job waits to be kept", job=job_id, error=str(error))
                 is_said = True
-            await asyncio.sleep(_RETRY_S)
+            await pause(asyncio.sleep(_RETRY_S))
 
     def _let_go(self, job: Job) -> None:
         """Lets others take a job up at once; they would find out for themselves."""
@@ -274,7 +296,7 @@ class Lifecycle:
             shards_done=job.shards_done,
             shards_total=job.shards_total,
         )
-        await live.unless_cancelled(self._kept(live, self._store.update, job))
+        await self._begun(live, job)
         spec = parse_spec(job.specification)
         match spec:
             case ModulesSpec():
@@ -346,7 +368,7 @@ class Lifecycle:
             return job
         measure = partial(self._preparation.measured, job, subject, source, live.cancellation)
         job = await self._in(flow, live, measure)
-        await live.unless_cancelled(self._kept(live, self._store.update, job))
+        await self._begun(live, job)
         live.set_job(job)
         return job
 
