@@ -209,6 +209,23 @@ def test_an_upload_that_sends_nothing_is_ended_and_leaves_nothing(
         assert stored(state) == []
 
 
+@pytest.mark.parametrize("storage", ["memory:///", "file"])
+def test_results_lie_where_the_storage_says(
+    block_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str
+) -> None:
+    shared = tmp_path / "shared"
+    url = shared.as_uri() if storage == "file" else storage
+    monkeypatch.setenv("GRAFTSCOPE_STORAGE", url)
+    with served([block_bundle], tmp_path / "state") as server:
+        server.artifacts.PutArtifact(iter(put_requests(ARTIFACT, DATA)))
+        assert b"".join(part.chunk.data for part in read(server, ARTIFACT.sha256)) == DATA
+        maps = server.put(np.random.default_rng(0).random(MAPS.shape))
+        ended = server.wait(server.analyses.Modules(modules(maps=maps)))
+        assert ended.HasField("response")
+    assert not (tmp_path / "state" / "artifacts").exists()
+    assert (shared / "artifacts" / ARTIFACT.sha256).exists() is (storage == "file")
+
+
 def test_an_array_that_was_damaged_on_disk_is_named(server: Stubs, state: Path) -> None:
     array = server.put(MAPS)
     path = state / "artifacts" / array.artifact.sha256
