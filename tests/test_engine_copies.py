@@ -82,6 +82,23 @@ def test_a_damaged_source_is_named_though_there_is_a_copy(source: Path, tmp_path
         copies.hold(source)
 
 
+@pytest.mark.parametrize("name", ["weights.bin", "manifest.json"])
+def test_files_that_are_not_the_bundles_own_are_not_copied(
+    source: Path, tmp_path: Path, name: str
+) -> None:
+    served = ServedBundles(tmp_path / "state", UNTRIED)
+    elsewhere = (source / name).rename(tmp_path / "elsewhere")
+    (source / name).symlink_to(elsewhere)
+    with pytest.raises(CorruptBundleError, match=rf"file '{name}' is a symbolic link"):
+        served.open(source)
+    (source / name).unlink()
+    (source / name).hardlink_to(elsewhere)
+    with pytest.raises(CorruptBundleError, match=rf"file '{name}' has 2 names"):
+        served.open(source)
+    assert copies_of(tmp_path / "state" / "models") == []
+    served.close()
+
+
 def test_copies_go_when_no_server_uses_them(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "models"
     mine, anothers = BundleCopies(folder), BundleCopies(folder)

@@ -21,9 +21,11 @@ from filelock import FileLock, Timeout
 
 from graftscope.bundle import (
     MANIFEST_FILE,
+    MANIFEST_LIMIT_BYTES,
     BundleError,
     BundleFolder,
     manifest_from_json,
+    open_own,
     read_bundle,
 )
 from graftscope.server.errors import Corrupt, InvalidInput
@@ -156,13 +158,10 @@ class BundleCopies:
             incoming.mkdir(mode=0o700)
             (incoming / MANIFEST_FILE).write_bytes(told)
             for name in listed[1:]:
-                _copy_file(source / name, incoming / name)
+                _copy_file(source, name, incoming / name)
             found = _verified(incoming, source)
             (incoming / _NOTE).write_text(json.dumps(noted))
             self._put(incoming, copy)
-        except FileNotFoundError:
-            read_bundle(source)  # says what it lacks
-            raise
         except OSError as error:
             raise InvalidInput(
                 f"bundle {str(source)!r} cannot be copied into the state folder: {error.strerror}",
@@ -188,11 +187,11 @@ class BundleCopies:
 
 
 def _manifest_bytes(source: Path) -> bytes:
-    try:
-        return (source / MANIFEST_FILE).read_bytes()
-    except OSError:
+    if not (source / MANIFEST_FILE).exists():
         read_bundle(source)  # says what is wrong
-        raise
+    with open_own(source, MANIFEST_FILE) as file:
+        # What is longer is refused when it is read.
+        return file.read(MANIFEST_LIMIT_BYTES + 1)
 
 
 def _whole(copy: Path) -> BundleFolder | None:
@@ -222,8 +221,8 @@ def _noted(copy: Path) -> Signature | None:
         return None
 
 
-def _copy_file(source: Path, target: Path) -> None:
-    with source.open("rb") as read, target.open("xb") as written:
+def _copy_file(source: Path, name: str, target: Path) -> None:
+    with open_own(source, name) as read, target.open("xb") as written:
         if not _cloned(read, written):
             shutil.copyfileobj(read, written, _CHUNK_BYTES)
     target.chmod(0o400)
