@@ -217,9 +217,12 @@ class JobRunner:
 
     async def names(self, sha256: str, *, seen_by: str) -> bool:
         """Whether an array is given to, or a result of, a job that an owner sees."""
-        jobs = await asyncio.to_thread(self._store.naming, sha256, seen_by)
-        # The text may stand elsewhere in a job, where whoever asked put it.
-        return any(sha256 in named_arrays(job) for job in jobs)
+
+        def look() -> bool:
+            # The text may stand elsewhere in a job, where whoever asked put it.
+            return any(sha256 in named_arrays(job) for job in self._store.naming(sha256, seen_by))
+
+        return await asyncio.to_thread(look)
 
     async def cancel(self, job_id: str) -> None:
         """Asks a job to stop; one that has ended stays as it is.

@@ -12,7 +12,7 @@ jobs compute.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 import sqlalchemy as sa
@@ -33,6 +33,9 @@ _IN_BODY = frozenset(each.name for each in fields(Job)) - set(_COLUMNS)
 
 # A sha256, or the name of a checkpoint.
 _FILE = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])|[0-9A-Za-z-]+\.npz")
+
+_BY_TIME = (JOBS.c.created_s.desc(),)
+"""Alone it is the order of an index, in which a search may end early."""
 
 _log = get_logger("store")
 
@@ -291,9 +294,18 @@ class JobStore:
         seen = () if seen_by is None else (_seen_by(seen_by),)
         return self._select(*seen, limit=limit, offset=offset)
 
-    def naming(self, sha256: str, seen_by: str) -> list[Job]:
-        """Jobs that this owner sees and in which this text stands somewhere."""
-        return self._select(_seen_by(seen_by), JOBS.c.body.contains(sha256, autoescape=True))
+    def naming(self, sha256: str, seen_by: str) -> Iterator[Job]:
+        """Jobs that this owner sees and in which this text stands somewhere, the newest first."""
+        stands = JOBS.c.body.contains(sha256, autoescape=True)
+        offset, limit = 0, 1
+        while True:
+            # The search ends at the last that is wanted, which mostly is the first.
+            seen = (_seen_by(seen_by), stands)
+            found = self._select(*seen, limit=limit, offset=offset, order=_BY_TIME)
+            yield from found
+            if len(found) < limit:
+                return
+            offset, limit = offset + limit, 4 * limit
 
     def expired(self, now_s: float) -> list[Job]:
         """Jobs whose results may be forgotten."""
@@ -306,13 +318,16 @@ class JobStore:
             return {row.id: frozenset(_FILE.findall(row.body)) for row in rows}
 
     def _select(
-        self, *where: sa.ColumnElement[bool], limit: int | None = None, offset: int = 0
+        self,
+        *where: sa.ColumnElement[bool],
+        limit: int | None = None,
+        offset: int = 0,
+        order: Sequence[sa.ColumnElement[object]] = (*_BY_TIME, JOBS.c.id),
     ) -> list[Job]:
-        newest = (JOBS.c.created_s.desc(), JOBS.c.id)
         while True:
             query = sa.select(JOBS).where(*where, JOBS.c.id.not_in(self._set_aside))
             with self._database.reading() as connection:
-                page = query.order_by(*newest).limit(limit).offset(offset)
+                page = query.order_by(*order).limit(limit).offset(offset)
                 rows = connection.execute(page).all()
             jobs = self._readable(rows)
             if len(jobs) == len(rows):
