@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from graftscope.server.errors import StoreUnavailable
-from graftscope.server.jobs import Job, JobState
+from graftscope.server.jobs import MOST_CRASHES, Job, JobState
 from graftscope.server.jobs._peers import Observer
-from graftscope.server.jobs._runner import MOST_CRASHES
 from graftscope.server.jobs._store import Hold, Progress
 from job_toys import TIMEOUT_S, Bench, bench, refs_of
 from postgres_toys import Postgres

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from graftscope.server import embedded_server
-from graftscope.server._state import check_place, held_state
+from graftscope.server._state import ROOM, check_place, held_state
+from graftscope.server.blobs import open_blobs
 from graftscope.server.errors import InvalidInput, StateInUse
 from graftscope.server.jobs import JobStore
 from postgres_toys import Postgres
@@ -74,7 +75,7 @@ def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
 def start(folder: Path, url: str) -> None:
     """As a server does it."""
     with held_state(folder, url), closing(JobStore(url)) as store:
-        check_place(folder, url, store)
+        check_place(open_blobs(folder, ROOM), url, store, wait_s=0.1)
 
 
 def test_servers_of_one_database_share_a_folder_and_no_other(
@@ -86,10 +87,10 @@ def test_servers_of_one_database_share_a_folder_and_no_other(
     start(shared, url)
     with held_state(shared, url):
         start(shared, url)
-    with pytest.raises(StateInUse, match="not the one in which the servers of this database"):
+    with pytest.raises(StateInUse, match="keep their arrays elsewhere"):
         start(tmp_path / "elsewhere", url)
     start(tmp_path / "others", other)
-    with pytest.raises(StateInUse, match="not the one"):
+    with pytest.raises(StateInUse, match="keep their arrays elsewhere"):
         start(shared, other)
     with pytest.raises(StateInUse, match="belongs to the servers of a database"):
         held_state(shared, sqlite(shared)).__enter__()

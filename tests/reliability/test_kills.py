@@ -76,7 +76,9 @@ def task(pairs: int) -> InfluenceTask:
 
 @contextmanager
 def serving(bundle: Path, state: Path, failpoint: str = "") -> Iterator[Running]:
-    environment = {"GRAFTSCOPE_CHECKPOINT_S": str(CHECKPOINT_S), VARIABLE: failpoint}
+    # So many kills in a row are not what a job does by itself.
+    kills = {"GRAFTSCOPE_JOB_CRASHES": "1000"}
+    environment = {"GRAFTSCOPE_CHECKPOINT_S": str(CHECKPOINT_S), VARIABLE: failpoint, **kills}
     with server([bundle], state, environment=environment) as running:
         yield running
 

@@ -14,7 +14,7 @@ from graftscope.bundle import shipped
 from graftscope.server._descriptors import connections_of
 from graftscope.server._listening import listen
 from graftscope.server._protection import authentication, credentials
-from graftscope.server._state import check_place, held_state
+from graftscope.server._state import ROOM, check_place, held_state
 from graftscope.server.access import (
     Authentication,
     Gate,
@@ -142,7 +142,8 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
             _interactive(settings, catalogue) as runs,
             closing(Reading(settings.upload_idle_s)) as reading,
         ):
-            check_place(state, url, store)
+            marks = open_blobs(settings.storage or state, ROOM)
+            await asyncio.to_thread(check_place, marks, url, store)
             runner = JobRunner(
                 store,
                 CheckpointFolder(open_blobs(settings.storage or state, "checkpoints")),
@@ -153,6 +154,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
                     describe_failure,
                     settings.checkpoint_s,
                     settings.lease_s,
+                    settings.job_crashes,
                     settings.queued_jobs,
                     memory=memory,
                 ),

@@ -3,6 +3,7 @@
 It must not know what lies in the folder.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,12 +12,16 @@ from uuid import uuid4
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
+from graftscope.server.blobs import BlobMissing, Blobs
 from graftscope.server.database import sqlite_file
 from graftscope.server.errors import InvalidInput, StateInUse
 from graftscope.server.jobs import JobStore
 
 _LOCK = "lock"
-_MARK = "database"
+ROOM = "database"
+"""The room beside arrays in which their place has its name."""
+_MARK = "place"
+_LOOK_S = 0.05
 # Servers of one database that start at once wait for each other, no longer than reading a line.
 _WAIT_S = 5.0
 
@@ -38,15 +43,17 @@ def held_state(folder: Path, url: str) -> Iterator[Path]:
     except OSError as error:
         raise _unusable(folder, error) from error
     with ExitStack() as held:
-        if not _is_shared(url):
-            held.enter_context(
-                _lock(
-                    folder / _LOCK,
-                    f"state folder {str(folder)!r} is held by another server or command; stop it, "
-                    "or name another folder for this one",
-                )
-            )
-            if (folder / _MARK).exists():
+        busy = (
+            f"state folder {str(folder)!r} is held by another server or command; stop it, or name "
+            "another folder for this one"
+        )
+        if _is_shared(url):
+            # Long enough to see that no server of a SQLite file is there.
+            with _lock(folder / _LOCK, busy, wait_s=_WAIT_S):
+                _check_no_sqlite(folder)
+        else:
+            held.enter_context(_lock(folder / _LOCK, busy))
+            if (folder / ROOM / _MARK).exists():
                 raise StateInUse(
                     f"state folder {str(folder)!r} belongs to the servers of a database that "
                     "jobs_url names; set it here too, or name another folder for this one"
@@ -55,42 +62,56 @@ def held_state(folder: Path, url: str) -> Iterator[Path]:
         yield folder
 
 
-def check_place(folder: Path, url: str, store: JobStore) -> None:
-    """Checks that the servers of one database share one folder, and that no other uses it.
+def check_place(marks: Blobs, url: str, store: JobStore, wait_s: float = _WAIT_S) -> None:
+    """Checks that the servers of one database keep arrays in one place, which no other uses.
 
     Args:
-        folder: the state folder.
+        marks: a room beside the arrays, for the place's own name.
         url: of the database.
         store: the database, which remembers where its jobs' arrays lie.
+        wait_s: for how long to wait for a server that has just begun to use the place.
 
     Raises:
-        StateInUse: arrays of the database's jobs lie elsewhere, or the folder is another's.
+        StateInUse: arrays of the database's jobs lie elsewhere, or the place is another's.
     """
     if not _is_shared(url):
         return
-    busy = f"state folder {str(folder)!r} is held by another server or command; stop it first"
-    with _lock(folder / _LOCK, busy, wait_s=_WAIT_S):
-        if (folder / "jobs.db").exists():
+    marked = _marked(marks)
+    offered = marked or uuid4().hex
+    place, until_s = store.place(offered), time.monotonic() + wait_s
+    if marked is None and place == offered:
+        with marks.incoming() as incoming:
+            incoming.write(place.encode())
+            incoming.sync()
+            incoming.keep(_MARK)
+    while _marked(marks) != place:
+        if time.monotonic() > until_s:
             raise StateInUse(
-                f"state folder {str(folder)!r} holds the jobs of a server without jobs_url; name "
-                "another folder for the servers of this database"
+                "the servers of the database that jobs_url names keep their arrays elsewhere: give "
+                "this one the same storage, or the same state folder. If they were moved here, "
+                f"write {place} into {ROOM}/{_MARK} beside them"
             )
-        mark = folder / _MARK
-        marked = mark.read_text().strip() if mark.exists() else None
-        offered = marked or uuid4().hex
-        place = store.place(offered)
-        if place != offered:
-            raise StateInUse(
-                f"state folder {str(folder)!r} is not the one in which the servers of this "
-                "database keep their arrays; name that one, which they have to share. If this is "
-                f"that one's copy, write {place} into its file {_MARK!r}"
-            )
-        if marked is None:
-            mark.write_text(f"{place}\n")
+        time.sleep(_LOOK_S)
+
+
+def _marked(marks: Blobs) -> str | None:
+    try:
+        with marks.reader(_MARK) as blob:
+            return blob.read(0, blob.info.size).decode().strip()
+    except BlobMissing:
+        return None
 
 
 def _is_shared(url: str) -> bool:
     return _parsed(url).get_backend_name() != "sqlite"
+
+
+def _check_no_sqlite(folder: Path) -> None:
+    if (folder / "jobs.db").exists():
+        raise StateInUse(
+            f"state folder {str(folder)!r} holds the jobs of a server without jobs_url; name "
+            "another folder for the servers of this database"
+        )
 
 
 def _hold_file(held: ExitStack, folder: Path, url: str) -> None:

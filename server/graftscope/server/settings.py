@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from graftscope.sandbox import Limits
 from graftscope.server.engine import JOB_SHARE, Device
 from graftscope.server.errors import InvalidInput
-from graftscope.server.jobs import CHECKPOINT_S, LEASE_S, QUEUED_JOBS
+from graftscope.server.jobs import CHECKPOINT_S, LEASE_S, MOST_CRASHES, QUEUED_JOBS
 
 PREFIX = "GRAFTSCOPE_"
 """What the names of the environment's variables begin with."""
@@ -41,8 +41,9 @@ class Settings(BaseSettings):
         memory_gib: what the process may use of memory, in GiB; by default three quarters of what
             the machine or its control group has.
         sessions: how many ONNX Runtime sessions stay open, 4 to 1024.
-        state: folder of jobs, checkpoints and arrays; one server at a time.
-        jobs_url: SQLAlchemy URL of the table of jobs; SQLite in `state` by default.
+        state: folder of jobs, checkpoints and arrays; for one server, or for all of one `jobs_url`.
+        jobs_url: SQLAlchemy URL of the table of jobs; SQLite in `state` by default, which is for
+            one server.
         storage: URL of where results and checkpoints lie, which servers may share: file:///PATH, or
             an object store such as s3://BUCKET/PREFIX; by default the state folder.
         keep_days: for how long results are kept.
@@ -76,6 +77,8 @@ class Settings(BaseSettings):
             go on have most of them to finish.
         keepalive_s: after how many seconds of silence a client is asked whether it is still there,
             1 to 3600; it has half as many to answer.
+        job_crashes: a job that ran so often as its server's process ended, and got no further,
+            fails, 1 to 1000.
         resume: whether jobs that an earlier process left go on at the start.
         log_level: debug, info, warning or error.
     """
@@ -150,6 +153,9 @@ class Settings(BaseSettings):
     )
     grace_s: float = Field(default=30.0, ge=0, le=3600, description="a number from 0 to 3600")
     keepalive_s: float = Field(default=15.0, ge=1, le=3600, description="a number from 1 to 3600")
+    job_crashes: int = Field(
+        default=MOST_CRASHES, ge=1, le=1000, description="a whole number from 1 to 1000"
+    )
     resume: bool = Field(default=True, description="true or false")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"

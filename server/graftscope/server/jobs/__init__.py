@@ -20,7 +20,7 @@ from graftscope.server.jobs._checkpoints import (
 from graftscope.server.jobs._expiry import Retention
 from graftscope.server.jobs._influence import result_bytes
 from graftscope.server.jobs._job import Failure, Job, JobState, Result
-from graftscope.server.jobs._lifecycle import CHECKPOINT_S, JobSettings
+from graftscope.server.jobs._lifecycle import CHECKPOINT_S, MOST_CRASHES, JobSettings
 from graftscope.server.jobs._live_job import Snapshot
 from graftscope.server.jobs._peers import LEASE_S
 from graftscope.server.jobs._preparation import check_readable
@@ -53,6 +53,7 @@ __all__ = [
     "CHECKPOINT_S",
     "LEASE_S",
     "LEAST_STABLE_PAIRS",
+    "MOST_CRASHES",
     "QUEUED_JOBS",
     "ArrayRef",
     "ArtifactStore",

@@ -52,6 +52,9 @@ _RETRY_S = 0.5
 PLAN_PATIENCE_S = 0.75
 """For how long a call waits for its job's plan, if nothing else is said."""
 
+MOST_CRASHES = 3
+"""How often a job may run as its process ends, and get no further, where nothing else is said."""
+
 _Value = TypeVar("_Value")
 
 
@@ -66,6 +69,7 @@ class JobSettings:
         memory: what calls and jobs may take together.
         checkpoint_every_s: seconds between checkpoints; a crash loses at most this much work.
         lease_s: for how long a server may be silent before others take up its jobs.
+        most_crashes: a job that ran so often as its process ended, and got no further, fails.
         queued: how many jobs may run or wait.
         plan_patience_s: for how long a call waits for its job's plan; it is found in the job's turn
             where that takes longer.
@@ -76,6 +80,7 @@ class JobSettings:
     describe_failure: Callable[[Exception], Failure]
     checkpoint_every_s: float = CHECKPOINT_S
     lease_s: float = LEASE_S
+    most_crashes: int = MOST_CRASHES
     queued: int = QUEUED_JOBS
     plan_patience_s: float = PLAN_PATIENCE_S
     memory: MemoryBudget = field(default_factory=MemoryBudget)
@@ -243,8 +248,11 @@ class Lifecycle:
 
     @asynccontextmanager
     async def _alone_if_suspect(self, live: Live) -> AsyncIterator[None]:
-        """Of jobs that ran when their process ended one at a time runs, so that it shows itself."""
-        if not live.snapshot.job.crashes:
+        """Of jobs that ran when their process ended one at a time runs, so that it shows itself.
+
+        What a magnitude needs are jobs of their own, which it must not keep from running.
+        """
+        if not live.snapshot.job.crashes or live.snapshot.job.analysis == "magnitude":
             yield
             return
         await live.unless_cancelled(self._suspects.acquire())
@@ -331,6 +339,7 @@ class Lifecycle:
             )
             done += shard_count(needed)
             counter.reach(done)
+            await self._got_further(live)
             return result
 
         generator = self._preparation.resolver.catalogue.by_digest(spec.model)
@@ -338,6 +347,13 @@ class Lifecycle:
         arguments = (spec, generator, self._artifacts, self._threads.modules, run)
         memory = self._settings.memory
         return await live.unless_cancelled(run_magnitude(*arguments, influence, memory))
+
+    async def _got_further(self, live: Live) -> None:
+        """Something of the job lasts: whatever ended its process before was not the job."""
+        if live.snapshot.job.crashes:
+            job = replace(live.snapshot.job, crashes=0)
+            await live.unless_cancelled(self._kept(live, self._store.update, job))
+            live.set_job(replace(live.snapshot.job, crashes=0))
 
     async def _influence(self, live: Live, spec: InfluenceSpec) -> Result:
         resolved = asyncio.to_thread(self._preparation.resolve, spec)

@@ -228,7 +228,9 @@ class Tracker:
         done = sums.shards - self._first_shard
         hybrids = (sums.pairs - self._first_pairs) * len(self._work.subject)
         self._live.publish(Snapshot(job, left * elapsed_s / done, hybrids / elapsed_s, sums))
-        if now - self._saved_s >= self._every_s and sums.shards < job.shards_total:
+        # After a crash at once: a job that gets further is not what ended its process.
+        is_due = job.crashes or now - self._saved_s >= self._every_s
+        if is_due and sums.shards < job.shards_total:
             saved = await asyncio.to_thread(self._save, job, sums)
             self._live.set_job(saved)
             if saved.checkpoint != job.checkpoint:

@@ -104,15 +104,16 @@ class Peers:
 
     async def run(self) -> None:
         """Beats and looks until it is cancelled; neither waits for the other."""
-        try:
-            await asyncio.gather(self._repeat(self._tell), self._repeat(self._look))
-        finally:
-            self._threads.shutdown(wait=False)
+        await asyncio.gather(self._repeat(self._tell), self._repeat(self._look))
 
-    def close(self) -> None:
+    def dismiss(self) -> None:
         """Says to watchers that nothing more will come."""
         for followed in self._followed.values():
             followed.live.close()
+
+    def close(self) -> None:
+        """Ends the threads, once what they ask of the database is answered; blocks."""
+        self._threads.shutdown()
 
     @contextmanager
     def following(self, job: Job) -> Iterator[Live]:

@@ -42,9 +42,6 @@ from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")
 
-MOST_CRASHES = 3
-"""A job that ran so many times as its process ended, and got no further, is not taken up again."""
-
 _Value = TypeVar("_Value")
 
 
@@ -132,13 +129,14 @@ class JobRunner:
         self._preparation.cancellation.cancel()
         for live in self._live.values():
             live.stop()
-        self._peers.close()
+        self._peers.dismiss()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         # Until then the jobs that end here are held.
         if self._watching_peers is not None:
             self._watching_peers.cancel()
             await asyncio.gather(self._watching_peers, return_exceptions=True)
+        await asyncio.to_thread(self._peers.close)
         # Threads whose work was cancelled end soon; until then calls go on.
         await asyncio.to_thread(self._planning.shutdown)
         await asyncio.to_thread(self._lifecycle.close)
@@ -413,6 +411,8 @@ class JobRunner:
 
     async def _take_up_silent(self, hold: Hold) -> None:
         """Goes on with a job that no server holds any more, if it can be gone on with here."""
+        if self._stopping:
+            return
         job = await asyncio.to_thread(self._store.get, hold.job_id)
         if job is None or not await asyncio.to_thread(self._is_for_here, job):
             return  # Another server may have its model and its device.
@@ -435,7 +435,7 @@ class JobRunner:
             return
         if job.cancel_asked:
             await asyncio.to_thread(self._lifecycle.end, job, Outcome(JobState.CANCELLED))
-        elif job.crashes >= MOST_CRASHES:
+        elif job.crashes >= self._settings.most_crashes:
             failure = self._settings.describe_failure(_keeps_crashing(job))
             _log.error("job failed", job=job.id, reason=failure.reason, error=failure.message)
             outcome = Outcome(JobState.FAILED, failure=failure)
