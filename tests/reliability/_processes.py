@@ -21,6 +21,9 @@ FIGURES: list[tuple[str, str, str]] = []
 """What the test that goes on has measured: name, figure, threshold."""
 
 
+PROGRAM = "from graftscope.client.cli import main; main()"
+
+
 @dataclass(eq=False)
 class Running:
     """A server's process.
@@ -94,6 +97,7 @@ def server(
     environment: Mapping[str, str] | None = None,
     listen: str = "127.0.0.1:0",
     workers: int = 2,
+    program: str = PROGRAM,
 ) -> Iterator[Running]:
     """A server in a process of its own, which is killed at the end if it is still there.
 
@@ -104,15 +108,10 @@ def server(
         environment: added to this process's.
         listen: where it listens.
         workers: runs side by side.
+        program: what runs it, for tests of a server that does something wrong.
     """
     command = [
-        *(
-            sys.executable,
-            "-c",
-            "from graftscope.client.cli import main; main()",
-            "serve",
-            "--json",
-        ),
+        *(sys.executable, "-c", program, "serve", "--json"),
         *("--listen", listen, "--state", str(state), "--workers", str(workers)),
         *(text for bundle in bundles for text in ("--bundle", str(bundle))),
         *options,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from graftscope.server.engine._machine_memory import machine_bytes, resident_bytes
 from graftscope.server.errors import InvalidInput, Overloaded, TooLarge
+from graftscope.server.logs import get_logger
 
 MIB = 2**20
 GIB = 2**30
@@ -30,6 +31,9 @@ _RETRY_AFTER_S = 1.0
 
 # What is given back in so large pieces is worth asking the allocator for.
 _TRIMMED_BYTES = 32 * MIB
+
+
+_log = get_logger("engine")
 
 
 @dataclass(frozen=True)
@@ -145,12 +149,14 @@ class MemoryBudget:
         task = asyncio.current_task()
         assert task is not None
         await self._take_for_call(need)
+        self._tell(need)
         task.add_done_callback(lambda _: self._give_back(need, job=False))
 
     @asynccontextmanager
     async def held_in_call(self, need: Need) -> AsyncIterator[None]:
         """Holds memory of a call for as long as the block lasts. Raises as `take_in_call`."""
         await self._take_for_call(need)
+        self._tell(need)
         try:
             yield
         finally:
@@ -168,7 +174,12 @@ class MemoryBudget:
         self.check(need)
         if not self._try(need, job=True):
             await self._wait(need, self._jobs, job=True)
+        self._tell(need)
         return lambda: self._give_back(need, job=True)
+
+    def _tell(self, need: Need) -> None:
+        held, sessions = self.held_bytes, self._of_sessions
+        _log.debug("memory", what=need.what, bytes=need.bytes, held=held, sessions=sessions)
 
     async def _take_for_call(self, need: Need) -> None:
         self.check(need)
