@@ -192,3 +192,20 @@ def test_a_layout_that_does_not_fit_is_refused(
         store.check(ref, "maps")
     with pytest.raises(InvalidInput, match=complaint):
         decode_array(ARRAY.tobytes(), datatype, shape, "maps")
+
+
+@pytest.mark.parametrize("piece", [1000, 2**20, 3 * 2**20])
+def test_what_was_written_in_pieces_of_any_size_is_read_without_another_look(
+    store: ArtifactStore, folder: Path, piece: int
+) -> None:
+    with store.writer() as writer:
+        for start in range(0, len(LARGE), piece):
+            writer.write(LARGE[start : start + piece])
+        sha256 = writer.finish()
+    stat = (folder / sha256).stat()
+    flip(folder / sha256, -1)
+    os.utime(folder / sha256, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with store.open(sha256) as reader:
+        assert reader.read(0, 2**20) == LARGE[: 2**20]
+        with pytest.raises(Damaged):
+            reader.read(2**20, 7)

@@ -23,10 +23,10 @@ _ASKED_S = 600.0
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found when all of an artifact was read.
+    """What was found when all of an artifact was read, or written.
 
     Attributes:
-        version: of the bytes that were read.
+        version: of the bytes.
         sha256: of all bytes.
         blocks: CRC-32 of every `BLOCK_BYTES`.
     """
@@ -36,14 +36,38 @@ class Verified:
     blocks: tuple[int, ...]
 
 
+class Blocks:
+    """CRC-32 of every `BLOCK_BYTES` of what comes in pieces of any size."""
+
+    def __init__(self) -> None:
+        self._checksums: list[int] = []
+        self._size = 0
+
+    def add(self, data: bytes | memoryview) -> None:
+        """Takes the next bytes."""
+        view = memoryview(data)
+        view = view.cast("B") if view.nbytes else view
+        while view.nbytes:
+            begun = self._size % BLOCK_BYTES
+            piece = view[: BLOCK_BYTES - begun]
+            before = self._checksums.pop() if begun else 0
+            self._checksums.append(zlib.crc32(piece, before))
+            self._size += len(piece)
+            view = view[len(piece) :]
+
+    def checksums(self) -> tuple[int, ...]:
+        """Of all blocks so far, the last one as far as it goes."""
+        return tuple(self._checksums)
+
+
 def verified(blob: BlobReader) -> Verified:
     """Reads all bytes, a block at a time."""
-    whole, blocks = hashlib.sha256(), []
+    whole, blocks = hashlib.sha256(), Blocks()
     for offset in range(0, blob.info.size, BLOCK_BYTES):
         data = blob.read(offset, BLOCK_BYTES)
         whole.update(data)
-        blocks.append(zlib.crc32(data))
-    return Verified(blob.info.version, whole.hexdigest(), tuple(blocks))
+        blocks.add(data)
+    return Verified(blob.info.version, whole.hexdigest(), blocks.checksums())
 
 
 class ArtifactReader:

@@ -6,7 +6,7 @@ An array appears under its name only when it is whole. It must not know jobs or 
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,7 +25,13 @@ from graftscope.server.blobs import (
 )
 from graftscope.server.errors import Damaged, InvalidInput, NotFound
 from graftscope.server.failpoints import reach
-from graftscope.server.jobs._artifact_reading import ArtifactReader, Uses, Verified, verified
+from graftscope.server.jobs._artifact_reading import (
+    ArtifactReader,
+    Blocks,
+    Uses,
+    Verified,
+    verified,
+)
 from graftscope.server.logs import get_logger
 
 MAX_AXES = 16
@@ -152,13 +158,14 @@ class ArtifactStore:
     def writer(self) -> Iterator["ArtifactWriter"]:
         """What takes bytes that are kept only if `finish` was called on it."""
         with self._blobs.incoming() as incoming:
-            yield ArtifactWriter(incoming, self._uses)
+            yield ArtifactWriter(incoming, self._uses.wanted, self._kept)
 
     @contextmanager
     def open(self, sha256: str, field: str = "sha256") -> Iterator[ArtifactReader]:
         """Reads an artifact piece by piece; it is not removed meanwhile.
 
-        All of it is checked when it is first opened here, and again where it was written anew.
+        What was not written here is checked as a whole when it is first opened, and all that has
+        changed since.
 
         Raises:
             InvalidInput: not a sha256.
@@ -277,6 +284,12 @@ class ArtifactStore:
             return _damaged(sha256, field)
         return missing(sha256, field)
 
+    def _kept(self, sha256: str, blocks: Blocks) -> None:
+        """What was just written need not be read to know what it is."""
+        info = self._blobs.info(sha256)
+        if info is not None:
+            self._remember(Verified(info.version, sha256, blocks.checksums()))
+
     def _remember(self, known: Verified) -> None:
         self._known[known.sha256] = known
         while len(self._known) > _MOST_KNOWN:
@@ -293,10 +306,22 @@ class ArtifactStore:
 
 
 class ArtifactWriter:
-    """Takes an artifact's bytes piece by piece."""
+    """Takes an artifact's bytes piece by piece.
 
-    def __init__(self, incoming: Incoming, uses: Uses) -> None:
-        self._incoming, self._uses = incoming, uses
+    Args:
+        incoming: what keeps them.
+        before: told of the sha256 before the bytes get it for a name.
+        after: told of it once they have it, and of what they are.
+    """
+
+    def __init__(
+        self,
+        incoming: Incoming,
+        before: Callable[[str], None],
+        after: Callable[[str, Blocks], None],
+    ) -> None:
+        self._incoming, self._before, self._after = incoming, before, after
+        self._blocks = Blocks()
 
     @property
     def size(self) -> int:
@@ -311,6 +336,7 @@ class ArtifactWriter:
     def write(self, data: bytes | memoryview) -> None:
         """Appends bytes; raises as `ArtifactStore.put`."""
         self._incoming.write(data)
+        self._blocks.add(data)
 
     def finish(self, *, durable: bool = True) -> str:
         """Gives the bytes their name, which is returned: the sha256 of what was written.
@@ -324,9 +350,10 @@ class ArtifactWriter:
             self._incoming.sync()
         with storage_errors():
             reach("artifact-written")
-        self._uses.wanted(name)
+        self._before(name)
         self._incoming.keep(name)
         reach("artifact-named")
+        self._after(name, self._blocks)
         return name
 
 
