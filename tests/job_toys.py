@@ -65,6 +65,11 @@ class Gate:
         self._changed = threading.Condition()
         self._held = 0
 
+    @property
+    def held(self) -> int:
+        """How many threads wait."""
+        return self._held
+
     def close_after(self, shards: int) -> None:
         """Lets no more than so many shards through."""
         with self._changed:

@@ -191,3 +191,28 @@ def test_a_gpu_gives_the_cpus_numbers() -> None:
     x = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32) / 8
     cpu, gpu = (Session(chain(4, 64), device.plain).run({"x": x})["y"].numpy() for device in Device)
     np.testing.assert_allclose(gpu, cpu, atol=1e-5)
+
+
+def test_who_waits_for_what_another_computes_need_not_wait_once_cancelled() -> None:
+    memo, release, cancellation = Memo(), threading.Event(), Cancellation()
+    with ThreadPoolExecutor(2) as executor:
+        computing = executor.submit(memo.get, "key", lambda: release.wait(TIMEOUT_S))
+        waiting = executor.submit(cancellation.around(memo.get), "key", lambda: False)
+        cancellation.cancel()
+        with pytest.raises(Cancelled):
+            waiting.result(1.0)
+        assert not computing.done()
+        release.set()
+        assert computing.result(TIMEOUT_S)
+
+
+def test_a_run_is_stopped_with_what_its_thread_works_for() -> None:
+    session = Session(chain(2, 2), Device.CPU.plain)
+    feeds = {"x": np.ones((2, 2), np.float32)}
+    cancellation = Cancellation()
+    with cancellation.here():
+        session.run(feeds)
+        cancellation.cancel()
+        with pytest.raises(Cancelled):
+            session.run(feeds)
+    session.run(feeds)

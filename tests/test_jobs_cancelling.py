@@ -1,5 +1,6 @@
 """What nothing can interrupt ends all the same: its process is killed, and its lane is free."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -59,3 +60,19 @@ async def test_a_server_ends_at_once_though_a_job_is_inside_one_long_call(
     assert time.monotonic() - started_s < CANCEL_LIMIT_S
     async with bench(toy_vae_bundle, tmp_path, resume=False) as here:
         assert (await here.runner.get(job.id)).job.state is JobState.QUEUED
+
+
+@pytest.mark.parametrize("starts", [False, True])
+async def test_a_caller_who_leaves_while_a_plan_is_measured_leaves_no_work_and_no_job(
+    here: Bench, starts: bool
+) -> None:
+    here.gate.close_after(0)
+    ask = here.runner.create if starts else here.runner.plan
+    asking = asyncio.ensure_future(ask(here.influence(), model=""))
+    await until_in_loop(lambda: here.gate.held > 0)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    here.gate.open()
+    # Plans are measured one after the other.
+    assert (await here.runner.plan(here.influence(seed=9), model="")).plan
+    assert await here.runner.page(10, 0) == []

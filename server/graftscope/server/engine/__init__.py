@@ -8,6 +8,7 @@ It knows bundles, graphs and ONNX Runtime; it must not know jobs or gRPC.
 """
 
 from graftscope.server.engine._batching import Batching, Kind
+from graftscope.server.engine._cancellation import Cancellation, cancellation_here, check_here
 from graftscope.server.engine._catalogue import Catalogue, find_bundles, open_bundles
 from graftscope.server.engine._copies import HeldBundle
 from graftscope.server.engine._deviation import (
@@ -82,7 +83,6 @@ from graftscope.server.engine._samples_and_hybrids import (
 )
 from graftscope.server.engine._served_bundles import ServedBundles
 from graftscope.server.engine._sessions import (
-    Cancellation,
     SessionPool,
 )
 from graftscope.server.engine._shards import (
@@ -147,8 +147,10 @@ __all__ = [
     "Subject",
     "Trial",
     "Turns",
+    "cancellation_here",
     "channel_set",
     "check_device",
+    "check_here",
     "check_input",
     "check_latents",
     "check_missing",

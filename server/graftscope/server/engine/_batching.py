@@ -19,8 +19,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._rounds import Rounds
-from graftscope.server.engine._sessions import Cancellation
 from graftscope.server.engine._turns import Turns
 from graftscope.server.logs import get_logger
 
@@ -245,8 +245,7 @@ def _make(batch: list[_Asked]) -> None:
 
 def _is_prepared(asked: _Asked) -> bool:
     try:
-        asked.cancellation.check()
-        asked.ready = asked.kind.prepare(asked.task)
+        asked.ready = asked.cancellation.around(asked.kind.prepare)(asked.task)
     except Exception as error:
         asked.error = error
     return asked.error is None
@@ -258,7 +257,8 @@ def _run(ready: Sequence[_Asked]) -> None:
         return
     shared = _Shared(len(ready))
     held = [asked.cancellation.child(shared.leave) for asked in ready]
-    made = ready[0].kind.run([asked.ready for asked in ready], shared)
+    with shared.here():
+        made = ready[0].kind.run([asked.ready for asked in ready], shared)
     del held
     for asked, result in zip(ready, made, strict=True):
         asked.made = result

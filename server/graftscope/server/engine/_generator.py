@@ -28,10 +28,11 @@ from graftscope.graph import (
     splice,
 )
 from graftscope.graph.rewrites import rewrite
+from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._devices import Graph
 from graftscope.server.engine._memo import Memo
 from graftscope.server.engine._precision import Backend
-from graftscope.server.engine._sessions import Cancellation, Feed, Session, SessionPool
+from graftscope.server.engine._sessions import Feed, Session, SessionPool
 from graftscope.server.engine._turns import Turns
 from graftscope.server.errors import Corrupt, InvalidInput, NotFound
 from graftscope.v1 import bundle_pb2

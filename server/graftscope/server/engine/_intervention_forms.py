@@ -30,6 +30,7 @@ from graftscope.graph import (
     value_name,
     where_name,
 )
+from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._edits import (
     ORIGINAL2,
     Donor,
@@ -40,7 +41,7 @@ from graftscope.server.engine._edits import (
 )
 from graftscope.server.engine._generator import Effects, Generator, Latents
 from graftscope.server.engine._originals import has_prior_mean, prior_mean
-from graftscope.server.engine._sessions import Cancellation, Feed
+from graftscope.server.engine._sessions import Feed
 from graftscope.v1 import bundle_pb2
 
 Feeds: TypeAlias = dict[str, Feed]

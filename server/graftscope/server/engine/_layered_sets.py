@@ -11,11 +11,11 @@ import onnx_ir as ir
 
 from graftscope.graph import upper_half
 from graftscope.graph.rewrites import rewrite
+from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._generator import Effects, Generator, Latents, Recording, recorded
 from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan, choose_plan, rewritten
 from graftscope.server.engine._precision import Backend
-from graftscope.server.engine._sessions import Cancellation
 from graftscope.server.engine._subjects import Batch, ChannelSets
 from graftscope.v1 import bundle_pb2
 

@@ -5,6 +5,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import TypeVar, cast
 
+from graftscope.server.engine._cancellation import check_here
+
+# How long a caller who has left may be waited for.
+_CHECK_EVERY_S = 0.1
+
 _Value = TypeVar("_Value")
 
 
@@ -34,6 +39,9 @@ class Memo:
 
         Nothing is kept where computing it fails; the next who asks, or waits, computes it anew: a
         call that was stopped must not stop another that waits for the same.
+
+        Raises:
+            Cancelled: what the calling thread works for was cancelled while it waited.
         """
         while True:
             with self._lock:
@@ -45,7 +53,8 @@ class Memo:
                     mine = self._underway[key] = threading.Event()
             if other is None:
                 return self._computed(key, compute, mine)
-            other.wait()
+            while not other.wait(_CHECK_EVERY_S):
+                check_here()
 
     @property
     def values(self) -> list[tuple[Hashable, object]]:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from graftscope.codec import in_range
 from graftscope.server.analysis import Draws, Gaussian
+from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._generator import CHANNEL_AXES, Generator, Latents
 from graftscope.server.engine._inputs import complete
 from graftscope.server.engine._plan import choose_plan
-from graftscope.server.engine._sessions import Cancellation
 from graftscope.server.errors import InvalidInput
 from graftscope.v1 import bundle_pb2
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from graftscope.graph import MOMENT, ORIGINAL1, ORIGINAL2, PIXEL_MEANS, SETS, TOTAL, Areas
 from graftscope.graph.rewrites import CHANNELS, SHARE, ChannelEffects, channel_effects
+from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._generator import CHANNEL_AXES, Effects, Generator, Recording
-from graftscope.server.engine._sessions import Cancellation, Feed, Session
+from graftscope.server.engine._sessions import Feed, Session
 from graftscope.v1 import bundle_pb2
 
 

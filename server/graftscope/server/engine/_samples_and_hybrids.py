@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from graftscope.graph import DONORS, FIRST, HYBRIDS, SAMPLES, SETS, splice_samples
 from graftscope.server.engine._batching import Kind
+from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._edits import Intervention, plain_swap
 from graftscope.server.engine._generator import CHANNEL_AXES, LARGE_BYTES, Generator, Latents
 from graftscope.server.engine._intervention_forms import (
@@ -28,7 +29,6 @@ from graftscope.server.engine._intervention_forms import (
     slots_of,
     stacked_slots,
 )
-from graftscope.server.engine._sessions import Cancellation
 from graftscope.v1 import bundle_pb2
 
 DrawPairs: TypeAlias = Callable[[], tuple[Latents, Latents]]

@@ -4,24 +4,23 @@ Arrays stay on the device between runs. It must not know models or analyses.
 """
 
 import math
-import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TypeAlias, cast
-from weakref import WeakSet
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from graftscope.graph import PIXEL_MEANS
+from graftscope.server.engine._cancellation import Cancellation, cancellation_here
 from graftscope.server.engine._devices import Device, Graph, backends, open_session
 from graftscope.server.engine._graph_memory import graph_memory, read_graph
 from graftscope.server.engine._memo import Memo
 from graftscope.server.engine._memory import MemoryBudget
 from graftscope.server.engine._precision import Backend, choose_backends
 from graftscope.server.engine._turns import Turns
-from graftscope.server.errors import Cancelled, Corrupt
+from graftscope.server.errors import Corrupt
 from graftscope.server.logs import get_logger
 
 # What an arena holds of what its tensors take: it grows by doubling, and kernels work in it too.
@@ -35,85 +34,6 @@ Feed: TypeAlias = ort.OrtValue | NDArray[np.generic]
 
 
 _log = get_logger("engine")
-
-
-class Cancellation:
-    """Stops the runs that it was given to, from any thread and within milliseconds.
-
-    Args:
-        then: called once, when it is stopped.
-    """
-
-    def __init__(self, then: Callable[[], None] | None = None) -> None:
-        self._then = then
-        self._lock = threading.Lock()
-        self._running: set[ort.RunOptions] = set()
-        self._children: WeakSet[Cancellation] = WeakSet()
-        self._cancelled = False
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether `cancel` was called."""
-        return self._cancelled
-
-    @property
-    def running(self) -> int:
-        """How many runs go on."""
-        return len(self._running)
-
-    def cancel(self) -> None:
-        """Stops all runs, now and later."""
-        with self._lock:
-            self._cancelled = True
-            for options in self._running:
-                options.terminate = True
-            children = list(self._children)
-            then, self._then = self._then, None
-        for child in children:
-            child.cancel()
-        if then is not None:
-            then()
-
-    def child(self, then: Callable[[], None] | None = None) -> "Cancellation":
-        """One that is stopped with this one for as long as it is held, and can be by itself.
-
-        Args:
-            then: called once, when it is stopped.
-        """
-        made = Cancellation(then)
-        with self._lock:
-            self._children.add(made)
-            cancelled = self._cancelled
-        if cancelled:
-            made.cancel()
-        return made
-
-    def check(self) -> None:
-        """Raises Cancelled if `cancel` was called."""
-        if self._cancelled:
-            raise Cancelled("the job was cancelled")
-
-    def run(self, session: ort.InferenceSession, binding: ort.IOBinding) -> None:
-        """Runs a session, unless or until cancelled.
-
-        Raises:
-            Cancelled: `cancel` was called before or during the run.
-        """
-        options = ort.RunOptions()
-        # The default, said: where it is not, ONNX Runtime throws and catches an exception a run.
-        options.add_run_config_entry("gpu_graph_id", "0")
-        with self._lock:
-            self.check()
-            self._running.add(options)
-        try:
-            session.run_with_iobinding(binding, options)
-        except Exception as error:
-            if self._cancelled:
-                raise Cancelled("the job was cancelled") from error
-            raise
-        finally:
-            with self._lock:
-                self._running.discard(options)
 
 
 class Session:
@@ -141,7 +61,7 @@ class Session:
 
         Args:
             feeds: a value for every input; others are left alone.
-            cancellation: what may stop the run.
+            cancellation: what may stop the run; by default what the calling thread works for.
 
         Raises:
             Cancelled: the run was stopped.
@@ -164,7 +84,7 @@ class Session:
         self._running += 1
         self._most_running = max(self._most_running, self._running)
         try:
-            (cancellation or Cancellation()).run(self._session, binding)
+            (cancellation or cancellation_here()).run(self._session, binding)
         finally:
             self._running -= 1
         outputs = dict(zip(self.outputs, binding.get_outputs(), strict=True))

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from graftscope.graph import ADDED, COUNT, M2, MEAN, MOMENT, PIXEL_MEANS, TOTAL, accumulate
 from graftscope.server.analysis import MapMoments, RunningMoments, area_means
+from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._generator import Effects, Generator, doubles
 from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan
 from graftscope.server.engine._precision import CUDA
-from graftscope.server.engine._sessions import Cancellation, Feed
+from graftscope.server.engine._sessions import Feed
 from graftscope.server.engine._subjects import Subject
 
 PRODUCT_SIDE = 16

@@ -14,6 +14,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from graftscope.graph import Areas
+from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._edits import Intervention
 from graftscope.server.engine._generator import Effects, Generator, Latents, Recording
 from graftscope.server.engine._intervention_forms import Donors, Feeds, Form, slots_of
@@ -21,7 +22,6 @@ from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan, choose_plan, rewritten
 from graftscope.server.engine._precision import Backend
 from graftscope.server.engine._rewritten_layers import RewrittenLayer
-from graftscope.server.engine._sessions import Cancellation
 from graftscope.v1 import bundle_pb2
 
 

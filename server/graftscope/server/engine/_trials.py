@@ -15,11 +15,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._memo import Memo
 from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan
 from graftscope.server.engine._precision import Backend, Precision
-from graftscope.server.engine._sessions import Cancellation
 from graftscope.server.engine._subjects import Batch, Subject
 from graftscope.server.errors import Cancelled
 from graftscope.server.logs import get_logger

@@ -188,7 +188,8 @@ async def _in_order(
         while submitted < total or waiting:
             while submitted < total and len(waiting) < ahead:
                 arguments = (work.subject, work.plan, work.source, work.shard(submitted), runs)
-                waiting.append(loop.run_in_executor(executor, shard_effects, *arguments))
+                work_here = runs.around(shard_effects)
+                waiting.append(loop.run_in_executor(executor, work_here, *arguments))
                 submitted += 1
             effects = await waiting[0]
             waiting.popleft()

@@ -356,7 +356,7 @@ class Lifecycle:
             live.set_job(replace(live.snapshot.job, crashes=0))
 
     async def _influence(self, live: Live, spec: InfluenceSpec) -> Result:
-        resolved = asyncio.to_thread(self._preparation.resolve, spec)
+        resolved = asyncio.to_thread(live.cancellation.around(self._preparation.resolve), spec)
         subject, source = await live.unless_cancelled(resolved)
         flow = self._threads.shards.flow(live.share)
         job = await self._planned(live, flow, subject, source)
@@ -373,7 +373,9 @@ class Lifecycle:
             on_sums=tracker.advance,
             look=partial(self._look, live),
         )
-        return await asyncio.to_thread(finish, work, sums, self._artifacts)
+        return await asyncio.to_thread(
+            live.cancellation.around(finish), work, sums, self._artifacts
+        )
 
     async def _planned(
         self, live: Live, flow: Executor, subject: Subject, source: PairSource
@@ -400,7 +402,8 @@ class Lifecycle:
     ) -> _Value:
         """The work's value, computed there unless the job is cancelled first."""
         loop = asyncio.get_running_loop()
-        return await live.unless_cancelled(loop.run_in_executor(threads, work, *arguments))
+        work_here = partial(live.cancellation.around(work), *arguments)
+        return await live.unless_cancelled(loop.run_in_executor(threads, work_here))
 
     def _load(self, job: Job) -> Sums | None:
         """The sums to go on from, if any can be read."""

@@ -21,6 +21,7 @@ from graftscope.server.engine import (
     Plan,
     Subject,
     Trial,
+    cancellation_here,
     choose,
     choose_close,
 )
@@ -60,7 +61,7 @@ class Preparation:
         checkpoints: where sums over the first shards are kept.
         resolver: from names and checksums to models and arrays.
         workers: runs side by side, for the estimate.
-        cancellation: stops the runs that estimates take.
+        cancellation: stops whatever is prepared; for one call, a child of it does.
         timings: what was measured of models, layers and shapes, so that it is measured once.
     """
 
@@ -106,7 +107,7 @@ class Preparation:
                 one, and how long it takes is not known.
 
         Raises:
-            Cancelled: the estimate was stopped.
+            Cancelled: what the calling thread works for was cancelled.
         """
         job = Job(
             id=uuid4().hex,
@@ -243,7 +244,7 @@ class Preparation:
         )
         if not measures:
             return outlined, sums
-        return self.measured(outlined, *self.resolve(spec), self.cancellation), sums
+        return self.measured(outlined, *self.resolve(spec), cancellation_here()), sums
 
     def _trial(
         self,

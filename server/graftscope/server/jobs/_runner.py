@@ -13,7 +13,7 @@ from typing import TypeVar
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-from graftscope.server.engine import MemoryBudget
+from graftscope.server.engine import Cancellation, MemoryBudget
 from graftscope.server.errors import (
     Cancelled,
     KeepsCrashing,
@@ -47,8 +47,9 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True)
 class _Call:
-    """What somebody asks to be computed; see `JobRunner.create`."""
+    """What somebody asks to be computed, and what ends its preparation; see `JobRunner.create`."""
 
+    cancellation: Cancellation
     spec: Spec
     model: str
     request_id: str | None
@@ -167,15 +168,29 @@ class JobRunner:
             Overloaded: too many jobs run or wait.
             ServerStopping: the server stops.
         """
-        # A caller who leaves in between must not leave a job that is stored and never launched.
-        call = _Call(spec, model, request_id, owner, shared, share=share)
-        return await asyncio.shield(self._spawn(self._ask(call)))
+        call = _Call(
+            self._preparation.cancellation.child(),
+            spec,
+            model,
+            request_id,
+            owner,
+            shared,
+            share=share,
+        )
+        try:
+            # A caller who leaves must not leave a job that is stored and never launched.
+            return await asyncio.shield(self._spawn(self._ask(call)))
+        except asyncio.CancelledError:
+            # Of one that is not stored yet no more is computed.
+            call.cancellation.cancel()
+            raise
 
     async def plan(
         self, spec: Spec, *, model: str, owner: str = "", share: str | None = None
     ) -> Job:
         """The job that `create` would start: its plan and its estimate. Nothing is started."""
-        job, _ = await self._prepare(_Call(spec, model, None, owner, share=share), patience_s=None)
+        call = _Call(self._preparation.cancellation.child(), spec, model, None, owner, share=share)
+        job, _ = await self._prepare(call, patience_s=None)
         return job
 
     async def get(self, job_id: str) -> Snapshot:
@@ -372,7 +387,16 @@ class JobRunner:
         """
         # Goes on by itself if this is cancelled: no job must be stored and never launched.
         job = live.snapshot.job
-        call = _Call(spec, job.model, None, job.owner, job.shared, needed=True, share=live.share)
+        call = _Call(
+            self._preparation.cancellation.child(),
+            spec,
+            job.model,
+            None,
+            job.owner,
+            job.shared,
+            needed=True,
+            share=live.share,
+        )
         creating = self._spawn(self._create(call))
         try:
             job = await asyncio.shield(creating)
@@ -381,6 +405,7 @@ class JobRunner:
         except ServerStopping as error:
             raise Cancelled(str(error)) from error
         except asyncio.CancelledError:
+            call.cancellation.cancel()
             self._spawn(self._cancel_needed(creating))
             raise
         ended = snapshot.job
@@ -482,20 +507,27 @@ class JobRunner:
         """A new job; one whose plan is not found in this time finds it in its turn."""
         prepare = partial(self._preparation.prepare, call.spec, call.model, call.owner)
         flow = self._planning.flow(call.owner if call.share is None else call.share)
+        measuring = call.cancellation.child()
         try:
-            self._preparation.cancellation.check()
+            measuring.check()
             self.memory.check(self._preparation.need(call.spec))
             planning = self.memory.held_in_call(self._preparation.planning_need(call.spec))
             try:
                 async with asyncio.timeout(patience_s), planning:
                     loop = asyncio.get_running_loop()
-                    job, sums = await loop.run_in_executor(flow, prepare)
+                    job, sums = await loop.run_in_executor(flow, measuring.around(prepare))
             except (TimeoutError, Overloaded):
                 if patience_s is None:
                     raise
-                job, sums = await asyncio.to_thread(partial(prepare, measures=False))
+                measuring.cancel()  # The thread is for who comes next.
+                outline = partial(prepare, measures=False)
+                job, sums = await asyncio.to_thread(call.cancellation.around(outline))
+            finally:
+                measuring.cancel()  # Where the caller has left.
             return replace(job, shared=call.shared, server=self._server, fence=1), sums
         except Cancelled as error:
+            if not self._preparation.cancellation.cancelled:
+                raise
             raise ServerStopping("the server stops; ask again when it is back") from error
 
     def _launch(self, job: Job, share: str | None = None) -> Job:

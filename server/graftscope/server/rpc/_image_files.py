@@ -10,6 +10,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.server.engine import check_here
 from graftscope.server.errors import InvalidInput
 from graftscope.server.rpc._versions import said
 from graftscope.v1 import bundle_pb2, model_service_pb2
@@ -53,10 +54,16 @@ def encode_images(
 
     Raises:
         InvalidInput: a value is not finite, which no file can show.
+        Cancelled: nobody waits for them any more.
     """
     # A few at a time: levels on the way to bytes take several times what the images do.
     parts = (images[start : start + _AT_ONCE] for start in range(0, len(images), _AT_ONCE))
-    return [_WRITERS[encoding](pixels) for part in parts for pixels in to_bytes(part, image)]
+    return [_file(pixels, encoding) for part in parts for pixels in to_bytes(part, image)]
+
+
+def _file(pixels: NDArray[np.uint8], encoding: Encoding) -> bytes:
+    check_here()
+    return _WRITERS[encoding](pixels)
 
 
 def to_bytes(images: NDArray[np.float32], image: bundle_pb2.Image) -> NDArray[np.uint8]:

@@ -143,7 +143,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         )
         given = vars(ran.made)
         if request.keep_photo:
-            kept = await asyncio.to_thread(_edited, generator, source, pairs, ran.made)
+            kept = await self._runs.run(lambda _: _edited(generator, source, pairs, ran.made))
             response.clipped = kept.clipped
             given = {**given, "photograph1": kept.photograph1, "edited": kept.edited}
         for name, images in given.items():
@@ -172,7 +172,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             await self._arrays.fill(message, images)
             return
         image = generator.manifest.image
-        files = await asyncio.to_thread(encode_images, images, encoding, image)
+        files = await self._runs.run(lambda _: encode_images(images, encoding, image))
         await self._arrays.fill_files(message, files)
 
 
