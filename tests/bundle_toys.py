@@ -1,5 +1,6 @@
 """A bundle whose graphs are no graphs: enough for whatever looks at files and manifest alone."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,14 +71,25 @@ def write_toy(folder: Path) -> bundle_pb2.Bundle:
     return manifest
 
 
-def reseal(folder: Path, **fields: object) -> bundle_pb2.Bundle:
-    """Make a bundle whole again whose files were changed, and set fields of its manifest."""
+def reseal(
+    folder: Path,
+    lie: Callable[[bundle_pb2.Bundle, Path], None] = lambda manifest, folder: None,
+    **fields: object,
+) -> bundle_pb2.Bundle:
+    """Make a bundle whole again whose files were changed, and set fields of its manifest.
+
+    Args:
+        folder: The bundle.
+        lie: Changes the manifest beside, or files after they were hashed.
+        fields: Of the manifest.
+    """
     text = (folder / MANIFEST_FILE).read_text(encoding="utf-8")
     manifest = json_format.Parse(text, bundle_pb2.Bundle())
     for name, value in fields.items():
         setattr(manifest, name, value)
     for file in manifest.files:
         file.sha256 = file_sha256(folder / file.name)
+    lie(manifest, folder)
     manifest.digest = digest(manifest)
     (folder / MANIFEST_FILE).write_text(manifest_to_json(manifest), encoding="utf-8")
     return manifest

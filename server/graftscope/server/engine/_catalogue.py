@@ -129,7 +129,8 @@ def open_bundles(
             if not leave_out:
                 raise
             bad.append(error)
-            _log.error("bundle left out", bundle=str(path), why=str(error))
+            reason = getattr(error, "reason", "BUNDLE_DAMAGED")
+            _log.error("bundle left out", bundle=str(path), reason=str(reason), why=str(error))
     if bad and not opened:
         raise bad[0]
     return opened

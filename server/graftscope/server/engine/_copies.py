@@ -13,8 +13,9 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -175,6 +176,7 @@ class BundleCopies:
         """Put a copy in its place; another server may have done so, with the same files."""
         with self._alone():
             if copy.exists() and _whole(copy) is not None:
+                (incoming / _NOTE).replace(copy / _NOTE)
                 return
             _removed(copy)
             incoming.rename(copy)
@@ -245,7 +247,7 @@ def _verified(copy: Path, source: Path) -> BundleFolder:
         raise Corrupt(f"bundle {str(source)!r} changes while it is copied") from error
 
 
-def _cloned(read: BinaryIO, written: BinaryIO) -> bool:
+def _cloned(read: BufferedIOBase, written: BufferedIOBase) -> bool:
     """Have the file system share the blocks; whether it did."""
     if sys.platform != "linux":
         return False

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from graftscope.bundle import BundleFolder
-from graftscope.sandbox import KnownModels, Limits, Sandbox, cache_folder
+from graftscope.sandbox import KnownModels, Limits, Sandbox
 from graftscope.server.engine._copies import BundleCopies, HeldBundle
 from graftscope.server.logs import get_logger
 
@@ -28,7 +28,7 @@ class ServedBundles:
 
     def __init__(self, state: Path, limits: Limits) -> None:
         self._copies = BundleCopies(state / _COPIES)
-        self._sandbox = Sandbox(limits, KnownModels([state / _TRIED, cache_folder()]))
+        self._sandbox = Sandbox(limits, KnownModels([state / _TRIED]))
         self._told: set[str] = set()
 
     def open(self, source: Path) -> BundleFolder:
