@@ -185,7 +185,8 @@ class MemoryBudget:
         self.check(need)
         if self._try(need, job=False):
             return
-        waiting = sum(each.need.bytes for each in self._calls)
+        with self._lock:
+            waiting = sum(each.need.bytes for each in self._calls)
         if waiting + need.bytes > self.room_bytes:
             raise self._overloaded(need)
         try:

@@ -1,30 +1,25 @@
 """AnalysisService and google.longrunning.Operations: jobs are started, told about and ended."""
 
 import asyncio
-import math
 import time
 from collections.abc import AsyncIterator
 
-import numpy as np
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf import empty_pb2
-from numpy.typing import NDArray
 
-from graftscope.codec import INLINE_LIMIT_BYTES, tensor
 from graftscope.server.access import caller
-from graftscope.server.analysis import area_means
 from graftscope.server.errors import Unsupported
-from graftscope.server.jobs import Job, JobRunner, Snapshot, Spec, Sums
+from graftscope.server.jobs import Job, JobRunner, Snapshot, Spec
 from graftscope.server.rpc._belongings import Belongings
 from graftscope.server.rpc._checks import check_request_id, job_id, page
 from graftscope.server.rpc._clustering import ClusteringRequests
 from graftscope.server.rpc._guard import Context
+from graftscope.server.rpc._previews import Previews
 from graftscope.server.rpc._reading import Reading
 from graftscope.server.rpc._replies import operation, operations, progress, told
 from graftscope.server.rpc._requests import Requests
 from graftscope.v1 import analysis_service_pb2, analysis_service_pb2_grpc
 
-_PREVIEW_SIDE = 32
 _PREVIEW_EVERY_S = 1.0
 
 
@@ -51,6 +46,7 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         self._requests = requests
         self._clustering = clustering
         self._reading = reading
+        self._previews = Previews()
 
     async def Influence(
         self, request: analysis_service_pb2.InfluenceRequest, context: Context
@@ -102,7 +98,7 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
             whole = False
             due = time.monotonic() - previewed_s >= _PREVIEW_EVERY_S
             if request.partial_maps and snapshot.sums is not None and due:
-                maps = await asyncio.to_thread(_partial, snapshot.sums)
+                maps = await self._previews.of(snapshot.sums)
                 yield analysis_service_pb2.WatchOperationResponse(partial_maps=maps)
                 previewed_s = time.monotonic()
 
@@ -143,21 +139,6 @@ def _planned(job: Job) -> operations_pb2.Operation:
     message = operation(Snapshot(job))
     message.name = ""
     return message
-
-
-def _partial(sums: Sums) -> analysis_service_pb2.PartialMaps:
-    return analysis_service_pb2.PartialMaps(
-        pairs=sums.pairs,
-        maps=tensor(_shrink(sums.moments.mean).astype(np.float32)),
-        individual=tensor(sums.individual.mean.ravel()),
-    )
-
-
-def _shrink(maps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(E, H, W) averaged to areas so that no side is longer than 32, or all are 1 MiB of FP32."""
-    return area_means(
-        maps, min(_PREVIEW_SIDE, math.isqrt(INLINE_LIMIT_BYTES // 4 // len(maps)) or 1)
-    )
 
 
 class OperationsServicer(operations_pb2_grpc.OperationsServicer):
