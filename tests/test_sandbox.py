@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from bundle_toys import reseal
-from graftscope.bundle import read_bundle, shipped
+from graftscope.bundle import ManifestError, digest, manifest_to_json, read_bundle, shipped
 from graftscope.exporter import export
 from graftscope.sandbox import (
     KnownModels,
@@ -90,6 +90,27 @@ def test_a_bundle_that_computes_something_else_is_refused(
     with pytest.raises(ModelRefusedError, match=r"'generator.onnx': .*|images of shape") as refused:
         Sandbox(Limits(), KnownModels([])).require_bundle(read_bundle(folder))
     assert refused.value.reason in (Reason.DOES_NOT_FIT, Reason.DOES_NOT_RUN)
+
+
+@pytest.mark.parametrize(
+    ("extent", "claimed", "error"),
+    [
+        ("channels", 2**31, ManifestError),
+        ("channels", 2**20, ModelRefusedError),
+        ("channels", 7, ModelRefusedError),
+        ("height", 1, ModelRefusedError),
+    ],
+)
+def test_a_layer_that_claims_more_than_its_graph_gives_is_refused(
+    toy_vae_bundle: Path, tmp_path: Path, extent: str, claimed: int, error: type[Exception]
+) -> None:
+    folder = shutil.copytree(toy_vae_bundle, tmp_path / "claims")
+    manifest = read_bundle(folder).manifest
+    setattr(manifest.layers[1], extent, claimed)
+    manifest.digest = digest(manifest)
+    (folder / "manifest.json").write_text(manifest_to_json(manifest))
+    with pytest.raises(error, match=r"is .*; at most|in the manifest, but holds"):
+        Sandbox(Limits(), KnownModels([])).require_bundle(read_bundle(folder))
 
 
 def test_a_bundle_of_whose_weights_one_is_no_number_is_refused(

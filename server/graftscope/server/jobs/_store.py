@@ -31,8 +31,8 @@ _COLUMNS = (
 )
 _IN_BODY = frozenset(each.name for each in fields(Job)) - set(_COLUMNS)
 
-# A sha256, or the name of a checkpoint.
-_FILE = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])|[0-9A-Za-z-]+\.npz")
+# A sha256, or the name of a checkpoint. Strings are looked at alone, of which rows have few.
+_FILE = re.compile(r'"([0-9a-f]{64}|[0-9A-Za-z-]{1,200}\.npz)')
 
 _BY_TIME = (JOBS.c.created_s.desc(),)
 """Alone it is the order of an index, in which a search may end early."""
