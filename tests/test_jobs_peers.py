@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from graftscope.server.errors import StoreUnavailable
-from graftscope.server.jobs import MOST_CRASHES, Job, JobState
+from graftscope.server.jobs import MOST_CRASHES, Job, JobState, parse_spec
 from graftscope.server.jobs._peers import Observer
 from graftscope.server.jobs._store import Hold, Progress
 from job_toys import TIMEOUT_S, Bench, bench, refs_of
@@ -234,3 +234,21 @@ async def test_while_the_database_is_gone_jobs_go_on_and_calls_are_told_when_to_
         (tmp_path / "away.db").rename(file)
         assert (await waiting).state is JobState.DONE
         assert here.store.get(job.id) == await waiting
+
+
+async def test_what_a_job_needs_goes_on_where_another_server_was_asked_for_it(
+    toy_vae_bundle: Path, tmp_path: Path, postgres: Postgres
+) -> None:
+    async with two(toy_vae_bundle, tmp_path, postgres) as (one, other):
+        one.gate.close_after(1)
+        whole = await one.runner.create(one.magnitude(), model="")
+        while len(jobs := await one.runner.page(10, 0)) == 1:
+            await asyncio.sleep(0.02)
+        (needed,) = (x.job for x in jobs if x.job.id != whole.id)
+        assert not needed.wanted
+        asked = await other.runner.create(parse_spec(needed.specification), model="")
+        assert asked.id == needed.id
+        await one.runner.cancel(whole.id)
+        one.gate.open()
+        assert (await one.done(whole)).state is JobState.CANCELLED
+        assert (await other.done(asked)).state is JobState.DONE

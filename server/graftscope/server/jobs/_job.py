@@ -102,6 +102,7 @@ class Job:
         fence: which attempt may write: one that is smaller than the row's has lost the job.
         server: who works on it; '' for nobody.
         cancel_asked: whether it was asked to stop, at whichever server.
+        wanted: whether somebody asked for it for its own sake, at whichever server.
     """
 
     id: str
@@ -128,6 +129,7 @@ class Job:
     fence: int = 0
     server: str = ""
     cancel_asked: bool = False
+    wanted: bool = True
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:

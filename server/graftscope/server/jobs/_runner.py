@@ -42,6 +42,9 @@ from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")
 
+# For so long a cancel waits until it is kept.
+_REMEMBER_S = 0.5
+
 _Value = TypeVar("_Value")
 
 
@@ -245,7 +248,9 @@ class JobRunner:
         """
         if job_id in self._live:
             self._live[job_id].cancel()
-            await self._remember_cancelled(job_id)
+            # Whoever cancels does not wait for a database that somebody else holds.
+            remembering = self._spawn(self._remember_cancelled(job_id))
+            await asyncio.wait({remembering}, timeout=_REMEMBER_S)
             return
         job = (await self.get(job_id)).job
         if job.state.ended:
@@ -324,8 +329,10 @@ class JobRunner:
     async def _ask(self, call: _Call) -> Job:
         """Creates a job for its own sake."""
         job = await self._create(call)
-        if job.id in self._live:
-            self._live[job.id].asked_for = True
+        if live := self._live.get(job.id):
+            live.asked_for = True
+        if not job.wanted and not job.state.ended:
+            await asyncio.to_thread(self._store.want, job.id)
         return job
 
     async def _create(self, call: _Call) -> Job:
@@ -417,7 +424,11 @@ class JobRunner:
 
     async def _cancel_needed(self, creating: asyncio.Task[Job]) -> None:
         live = self._live.get((await creating).id)
-        if live is not None and not live.asked_for:
+        if live is None or live.asked_for:
+            return
+        # It may have been asked for at another server.
+        job = await asyncio.to_thread(self._store.get, live.snapshot.job.id)
+        if job is None or not job.wanted:
             live.cancel()
 
     async def _try_take_up(self, job: Job) -> None:
@@ -468,8 +479,7 @@ class JobRunner:
         else:
             _log.info("job taken up", job=job.id, attempt=job.attempts, shards_done=job.shards_done)
             self._launch(job)
-            # By whom is not known any more.
-            self._live[job.id].asked_for = True
+            self._live[job.id].asked_for = job.wanted
 
     def _is_for_here(self, job: Job) -> bool:
         return self._preparation.is_served(job) and self._preparation.can_go_on(job)
@@ -524,7 +534,8 @@ class JobRunner:
                 job, sums = await asyncio.to_thread(call.cancellation.around(outline))
             finally:
                 measuring.cancel()  # Where the caller has left.
-            return replace(job, shared=call.shared, server=self._server, fence=1), sums
+            asked = replace(job, shared=call.shared, wanted=not call.needed)
+            return replace(asked, server=self._server, fence=1), sums
         except Cancelled as error:
             if not self._preparation.cancellation.cancelled:
                 raise

@@ -35,6 +35,7 @@ JOBS = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
     sa.Column("cancel_asked", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("wanted", sa.Integer, nullable=False, server_default="1"),
     # How far it is, for those who watch it from another server.
     sa.Column("shards_done", sa.Integer, nullable=False, server_default="0"),
     sa.Column("eta_s", sa.Float),

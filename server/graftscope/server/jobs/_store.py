@@ -27,8 +27,9 @@ from graftscope.server.logs import get_logger
 # What stands in columns of its own, since others than its holder change it, or ask for it.
 _COLUMNS = (
     *("state", "owner", "shared", "attempts", "crashes"),
-    *("fence", "server", "cancel_asked"),
+    *("fence", "server", "cancel_asked", "wanted"),
 )
+_FLAGS = ("shared", "cancel_asked", "wanted")
 _IN_BODY = frozenset(each.name for each in fields(Job)) - set(_COLUMNS)
 
 # A sha256, or the name of a checkpoint. Strings are looked at alone, of which rows have few.
@@ -245,6 +246,11 @@ class JobStore:
         with self._database.writing() as connection:
             connection.execute(JOBS.update().where(*wanted).values(cancel_asked=1))
 
+    def want(self, job_id: str) -> None:
+        """Says that somebody asks for a job for its own sake."""
+        with self._database.writing() as connection:
+            connection.execute(JOBS.update().where(JOBS.c.id == job_id).values(wanted=1))
+
     def share(self, job_id: str, shared: bool) -> None:
         """Lets others see a job, or its owner alone."""
         with self._database.writing() as connection:
@@ -406,7 +412,7 @@ def _to_row(job: Job, *, new: bool = False) -> dict[str, object]:
     if new:
         names = ("id", "identity", "created_s", "owner", "attempts", "fence")
         row |= {name: getattr(job, name) for name in names}
-        row |= {"shared": int(job.shared), "cancel_asked": int(job.cancel_asked)}
+        row |= {name: int(getattr(job, name)) for name in _FLAGS}
     return row
 
 
@@ -417,7 +423,8 @@ def _from_row(row: sa.Row[*tuple[object, ...]]) -> Job:
     body = {name: each for name, each in json.loads(row.body).items() if name in _IN_BODY}
     # A beat may have told of more than what was kept since.
     body["shards_done"] = max(body["shards_done"], row.shards_done)
-    return from_plain(Job, body | {name: getattr(row, name) for name in _COLUMNS})
+    columns = {name: getattr(row, name) for name in _COLUMNS}
+    return from_plain(Job, body | columns | {name: bool(columns[name]) for name in _FLAGS})
 
 
 def _checksum(body: str) -> str:
