@@ -122,6 +122,23 @@ def test_a_file_that_is_removed_meanwhile_is_read_to_its_end(tmp_path: Path) -> 
         assert reader.read(0, len(DATA)) == DATA
 
 
+def test_a_file_that_is_closed_by_another_thread_is_neither_read_nor_written(
+    tmp_path: Path,
+) -> None:
+    blobs = FolderBlobs(tmp_path)
+    put(blobs, "name", DATA)
+    with blobs.incoming() as incoming, blobs.reader("name") as reader:
+        incoming.write(b"1")
+    # Their numbers are those of other files by now.
+    with (tmp_path / "one").open("w+b") as one, (tmp_path / "two").open("w+b") as two:
+        with pytest.raises(ValueError, match="closed"):
+            incoming.write(b"2")
+        with pytest.raises(ValueError, match="closed"):
+            reader.read(0, 1)
+        assert (one.tell(), two.tell()) == (0, 0)
+    assert not (tmp_path / "one").read_bytes()
+
+
 @pytest.mark.parametrize("name", ["", "../jobs.db", ".hidden", "a/b", "a\0", "-x"])
 def test_a_name_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="is not a name"):

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -56,11 +57,15 @@ class FolderBlobs:
         path = self._path(name)
         with storage_errors():
             try:
-                handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+                handle = _Handle(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
             except FileNotFoundError as error:
                 raise BlobMissing(name) from error
-        with os.fdopen(handle, "rb", buffering=0) as file:
-            yield _FileReader(file.fileno(), _info(name, os.fstat(handle)))
+        try:
+            with handle.held() as number:
+                info = _info(name, os.fstat(number))
+            yield _FileReader(handle, info)
+        finally:
+            handle.close()
 
     def info(self, name: str) -> BlobInfo | None:
         """See `Blobs`."""
@@ -111,30 +116,66 @@ class FolderBlobs:
         return self._folder / name
 
 
+class _Handle:
+    """An open file that one thread may close while another uses it, as when a call is cancelled.
+
+    The system gives a closed file's number to the next that is opened, so whoever used it then
+    would read or write another file.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def held(self) -> Iterator[int]:
+        """The file's number, which stays its own for as long as the block lasts.
+
+        Raises:
+            ValueError: it is closed.
+        """
+        with self._lock:
+            if self._number < 0:
+                raise ValueError("the file is closed")
+            yield self._number
+
+    def close(self) -> None:
+        """Closes it, unless it is closed."""
+        with self._lock:
+            if self._number >= 0:
+                os.close(self._number)
+            self._number = -1
+
+
 class _IncomingFile(Incoming):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
-        self._kept = False
-        self._handle, self._path = _locked_file(folder)
+        self._synced = self._kept = False
+        number, self._path = _locked_file(folder)
+        self._handle = _Handle(number)
 
     def _append(self, view: memoryview) -> None:
-        while view:
-            view = view[os.write(self._handle, view) :]
+        with self._handle.held() as number:
+            while view:
+                view = view[os.write(number, view) :]
 
     def sync(self) -> None:
-        """See `Incoming`."""
+        """See `Incoming`; it takes a while, in which the file may be closed."""
         with storage_errors():
-            os.fsync(self._handle)
+            with self._handle.held() as number:
+                own = os.dup(number)
+            try:
+                os.fsync(own)
+            finally:
+                os.close(own)
         self._synced = True
-
-    _synced = False
 
     def keep(self, name: str) -> None:
         """See `Incoming`."""
         with storage_errors():
             if sys.platform == "win32":  # It renames no file that is open.
-                self._close_handle()
+                self._handle.close()
             self._path.replace(self._folder / name)
             self._kept = True
             if self._synced:
@@ -149,28 +190,23 @@ class _IncomingFile(Incoming):
         # Windows removes no file that is open; elsewhere the lock is held for as long as there is
         # a file.
         if sys.platform == "win32":
-            self._close_handle()
+            self._handle.close()
         if not self._kept:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
-        self._close_handle()
-
-    def _close_handle(self) -> None:
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
+        self._handle.close()
 
 
 class _FileReader:
-    def __init__(self, handle: int, info: BlobInfo) -> None:
+    def __init__(self, handle: _Handle, info: BlobInfo) -> None:
         self._handle, self.info = handle, info
 
     def read(self, offset: int, size: int) -> bytes:
-        """See `BlobReader`; one thread at a time."""
-        with storage_errors():
-            os.lseek(self._handle, offset, os.SEEK_SET)
+        """See `BlobReader`."""
+        with storage_errors(), self._handle.held() as number:
+            os.lseek(number, offset, os.SEEK_SET)
             parts = []
-            while size > 0 and (part := os.read(self._handle, size)):
+            while size > 0 and (part := os.read(number, size)):
                 parts.append(part)
                 size -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
