@@ -26,16 +26,16 @@ DEBUG_VARIABLE = f"{PREFIX}DEBUG"
 """Set to 1, it shows the traceback of whatever goes wrong in the command line."""
 
 SERVER_SETTINGS = (
-    *("bundles", "listen", "device", "workers", "sessions", "state", "jobs_url"),
+    *("bundles", "listen", "device", "workers", "memory_gib", "sessions", "state", "jobs_url"),
     *("storage", "keep_days", "keep_gib", "upload_idle_s", "job_share", "checkpoint_s"),
-    *("tls_cert", "tls_key", "tls_client_ca", "tls_client_role", "auth", "insecure"),
-    *("lease_s", "queue", "queued_jobs", "watches", "connections", "sandbox"),
-    *("sandbox_nodes", "sandbox_tensor_mib", "sandbox_memory_mib", "sandbox_seconds"),
-    *("resume", "log_level"),
+    *("tls_cert", "tls_key", "tls_client_ca", "tls_client_role", "auth", "insecure", "lease_s"),
+    *("queue", "queued_jobs", "watches", "connections", "sandbox", "sandbox_nodes"),
+    *("sandbox_tensor_mib", "sandbox_memory_mib", "sandbox_seconds", "grace_s", "keepalive_s"),
+    *("job_crashes", "resume", "log_level"),
 )
 """What can be set of a server, also of one inside this process (`graftscope.server.Settings`)."""
 
-_OF_TESTS = (f"{PREFIX}DATA", f"{PREFIX}GENERATORS", f"{PREFIX}TEST_DATABASE_URL")
+_OF_TESTS = (f"{PREFIX}DATA", f"{PREFIX}GENERATORS", f"{PREFIX}FAILPOINT")
 
 KNOWN = (
     ADDRESS_VARIABLE,
