@@ -35,7 +35,7 @@ _FILES = (
     health_pb2.DESCRIPTOR,
     reflection_pb2.DESCRIPTOR,
 )
-_TEXTS = ("models/toy-vae", "toy-vae", "z", "conv1", "coarse", "operations/{job}", "{sha256}", "")
+_TEXTS = ("models/toy-vae", "toy-vae", "z", "deconv2", "coarse", "operations/{job}", "{sha256}", "")
 # What is the library's own, or the caller's: these come without a reason of the server.
 _OF_CALLERS = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 _BUGS = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
