@@ -113,3 +113,31 @@ async def test_a_cancelled_job_is_never_kept_as_one_that_runs(
         kept = here.store.get(job.id)
         assert kept is not None
         assert kept.state is JobState.CANCELLED
+
+
+async def test_a_long_specification_is_at_hand_for_whoever_asks_and_compressed_while_it_waits(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    async with bench(toy_vae_bundle, tmp_path, plan_patience_s=0) as here:
+        layer = here.generator.manifest.layers[1]
+        sets = tuple((c % layer.channels,) for c in range(20_000))
+        long = {"sets": sets, "indices": tuple(range(len(sets))), "subject": "interventions"}
+        here.gate.close_after(1)
+        before = await jobs_of(here, "one", range(2))
+        waits = await here.runner.create(
+            here.influence(seed=5, **long), model="models/toy-vae", share="one"
+        )
+        async for snapshot in here.runner.watch(waits.id):
+            if snapshot.jobs_ahead:
+                break
+        assert here.runner._live[waits.id].outline.job.specification == ""
+        told = [(await here.runner.get(waits.id)).job, (await here.runner.page(1, 0))[0].job]
+        assert {job.specification for job in told} == {waits.specification}
+        await here.runner.cancel(waits.id)
+        await here.done(waits)
+        kept = here.store.get(waits.id)
+        assert kept is not None
+        assert kept.specification == waits.specification
+        here.gate.open()
+        for job in before:
+            await here.done(job)

@@ -31,6 +31,7 @@ from graftscope.server.jobs._specification import (
     InfluenceSpec,
     MagnitudeSpec,
     ModulesSpec,
+    Spec,
     StabilitySpec,
     parse_spec,
 )
@@ -264,9 +265,13 @@ class Lifecycle:
     @asynccontextmanager
     async def _turn(self, live: Live) -> AsyncIterator[None]:
         """Waits until the job's lane has a place; a job that is cancelled does not wait."""
-        lane = self._lanes[live.snapshot.job.analysis]
+        lane = self._lanes[live.outline.job.analysis]
         place = Place(live.share, live.left, live.waits_for)
-        await live.unless_cancelled(lane.enter(place))
+        await live.pack()
+        try:
+            await live.unless_cancelled(lane.enter(place))
+        finally:
+            live.unpack()
         try:
             live.cancellation.check()
             yield
@@ -280,7 +285,7 @@ class Lifecycle:
         Raises:
             TooLarge: there is not so much.
         """
-        memory, spec = self._settings.memory, parse_spec(live.snapshot.job.specification)
+        memory, spec = self._settings.memory, await _spec_of(live)
         need = self._preparation.need(spec)
         if isinstance(spec, MagnitudeSpec):
             # What it is made of takes memory by itself.
@@ -305,7 +310,7 @@ class Lifecycle:
             shards_total=job.shards_total,
         )
         await self._begun(live, job)
-        spec = parse_spec(job.specification)
+        spec = await _spec_of(live)
         match spec:
             case ModulesSpec():
                 return await self._find_modules(live, spec)
@@ -439,6 +444,11 @@ class Lifecycle:
         reach("checkpoint-named")
         self._checkpoints.keep_only(kept)
         return kept
+
+
+async def _spec_of(live: Live) -> Spec:
+    """What a job computes; to read what is asked of many interventions takes a while."""
+    return await asyncio.to_thread(parse_spec, live.snapshot.job.specification)
 
 
 def _from_start(live: Live) -> Live:

@@ -6,6 +6,7 @@ know how shards are computed or where sums are kept.
 
 import asyncio
 import time
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -17,6 +18,9 @@ from graftscope.server.jobs._influence import InfluenceWork
 from graftscope.server.jobs._job import Job
 
 _Value = TypeVar("_Value")
+
+# Characters of a specification that is kept compressed while its job waits.
+_LONG = 32_768
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,6 @@ class Live:
         share: among whom the server divides itself fairly; by default the owners of jobs.
 
     Attributes:
-        snapshot: the latest.
         share: likewise.
         cancellation: stops the job's runs.
         stopping: whether the job stops because the server does, so that it goes on later.
@@ -61,7 +64,8 @@ class Live:
     """
 
     def __init__(self, job: Job, share: str | None = None) -> None:
-        self.snapshot = Snapshot(job)
+        self._snapshot = Snapshot(job)
+        self._packed: bytes | None = None
         self.share = job.owner if share is None else share
         self.cancellation = Cancellation()
         self.stopping = False
@@ -78,9 +82,38 @@ class Live:
         """Whether the job was asked to stop; it may take a while to end."""
         return self._cancel_asked.is_set()
 
+    @property
+    def snapshot(self) -> Snapshot:
+        """The latest."""
+        if self._packed is None:
+            return self._snapshot
+        text = zlib.decompress(self._packed).decode()
+        return replace(self._snapshot, job=replace(self._snapshot.job, specification=text))
+
+    @property
+    def outline(self) -> Snapshot:
+        """Likewise, of a job that waits perhaps without its specification, which may be long."""
+        return self._snapshot
+
+    async def pack(self) -> None:
+        """Keeps a long specification compressed: a job that waits should take a row, not memory."""
+        text = self.snapshot.job.specification
+        if len(text) >= _LONG:
+            self._packed = await asyncio.to_thread(zlib.compress, text.encode(), 1)
+            self._keep(self._snapshot)
+
+    def unpack(self) -> None:
+        """Has the specification at hand again."""
+        self._snapshot, self._packed = self.snapshot, None
+
+    def _keep(self, snapshot: Snapshot) -> None:
+        if self._packed is not None:
+            snapshot = replace(snapshot, job=replace(snapshot.job, specification=""))
+        self._snapshot = snapshot
+
     def publish(self, snapshot: Snapshot) -> None:
         """Replaces the snapshot and wakes every watcher."""
-        self.snapshot = snapshot
+        self._keep(snapshot)
         self._version += 1
         self._wake()
 
@@ -91,12 +124,12 @@ class Live:
 
     def waits_for(self, jobs: int) -> None:
         """Says how many jobs this one waits for."""
-        if jobs != self.snapshot.jobs_ahead:
-            self.publish(replace(self.snapshot, jobs_ahead=jobs))
+        if jobs != self._snapshot.jobs_ahead:
+            self.publish(replace(self._snapshot, jobs_ahead=jobs))
 
     def left(self) -> float:
         """How many hybrids are still to be computed, as far as is known."""
-        job = self.snapshot.job
+        job = self._snapshot.job
         return job.estimate.hybrids * (1 - job.shards_done / job.shards_total)
 
     def set_job(self, job: Job) -> None:

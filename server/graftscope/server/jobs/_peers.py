@@ -147,7 +147,7 @@ class Peers:
         running = dict(self._held)
         if not running:
             return
-        holds = {job_id: _hold(live.snapshot) for job_id, live in running.items()}
+        holds = {job_id: _hold(live.outline) for job_id, live in running.items()}
         if is_due := time.monotonic() - self._beaten_s >= self._beat_every_s:
             self._beaten_s = time.monotonic()
         tell = self._store.beat if is_due else self._store.still_held
@@ -160,7 +160,7 @@ class Peers:
 
     async def _check_lost(self, live: Live) -> None:
         """A job that is not among those held is another's, unless it has just ended here."""
-        mine = live.snapshot.job
+        mine = live.outline.job
         job = await self._in_thread(self._store.get, mine.id)
         is_mine = job is not None and job.fence == mine.fence
         if not is_mine and self._held.get(mine.id) is live:

@@ -45,6 +45,8 @@ _log = get_logger("jobs")
 # For so long a cancel waits until it is kept.
 _REMEMBER_S = 0.5
 
+_STOPS = "the server stops; ask again when it is back"
+
 _Value = TypeVar("_Value")
 
 
@@ -60,6 +62,11 @@ class _Call:
     shared: bool = False
     needed: bool = False
     share: str | None = None
+
+    @property
+    def shares(self) -> str:
+        """Among whom the server divides itself fairly."""
+        return self.owner if self.share is None else self.share
 
 
 class JobRunner:
@@ -91,6 +98,8 @@ class JobRunner:
         self._tasks: set[asyncio.Task[object]] = set()
         # A thread of its own: estimates take a while and must not hold up look-ups.
         self._planning = FairWorkers(1, "planning")
+        # Another for what else takes a while of large requests: many at once are in nobody's way.
+        self._outlining = FairWorkers(1, "outlining")
         self._creating: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._stopping = False
         # Who holds jobs: this process, this time.
@@ -143,6 +152,7 @@ class JobRunner:
         await asyncio.to_thread(self._peers.close)
         # Threads whose work was cancelled end soon; until then calls go on.
         await asyncio.to_thread(self._planning.shutdown)
+        await asyncio.to_thread(self._outlining.shutdown)
         await asyncio.to_thread(self._lifecycle.close)
 
     async def create(
@@ -218,7 +228,7 @@ class JobRunner:
             seen_by: the owner; None for everybody's jobs.
         """
         jobs = await asyncio.to_thread(self._store.page, limit, offset, seen_by)
-        return [self._live[x.id].snapshot if x.id in self._live else self._resting(x) for x in jobs]
+        return [self._as_it_stands(job) for job in jobs]
 
     async def share(self, job_id: str, shared: bool) -> Snapshot:
         """Lets everybody see a job, or its owner alone.
@@ -337,7 +347,10 @@ class JobRunner:
 
     async def _create(self, call: _Call) -> Job:
         # Of a large specification it takes a while.
-        wanted = await asyncio.to_thread(identity, call.spec)
+        if self._stopping:
+            raise ServerStopping(_STOPS)
+        loop, outlining = asyncio.get_running_loop(), self._outlining.flow(call.shares)
+        wanted = await loop.run_in_executor(outlining, identity, call.spec)
         while True:
             async with (
                 self._creation("job", wanted, call.owner),
@@ -516,7 +529,8 @@ class JobRunner:
     async def _prepare(self, call: _Call, patience_s: float | None) -> tuple[Job, Sums | None]:
         """A new job; one whose plan is not found in this time finds it in its turn."""
         prepare = partial(self._preparation.prepare, call.spec, call.model, call.owner)
-        flow = self._planning.flow(call.owner if call.share is None else call.share)
+        loop = asyncio.get_running_loop()
+        flow, outlining = self._planning.flow(call.shares), self._outlining.flow(call.shares)
         measuring = call.cancellation.child()
         try:
             measuring.check()
@@ -524,14 +538,13 @@ class JobRunner:
             planning = self.memory.held_in_call(self._preparation.planning_need(call.spec))
             try:
                 async with asyncio.timeout(patience_s), planning:
-                    loop = asyncio.get_running_loop()
                     job, sums = await loop.run_in_executor(flow, measuring.around(prepare))
             except (TimeoutError, Overloaded):
                 if patience_s is None:
                     raise
                 measuring.cancel()  # The thread is for who comes next.
-                outline = partial(prepare, measures=False)
-                job, sums = await asyncio.to_thread(call.cancellation.around(outline))
+                outline = call.cancellation.around(partial(prepare, measures=False))
+                job, sums = await loop.run_in_executor(outlining, outline)
             finally:
                 measuring.cancel()  # Where the caller has left.
             asked = replace(job, shared=call.shared, wanted=not call.needed)
@@ -539,7 +552,7 @@ class JobRunner:
         except Cancelled as error:
             if not self._preparation.cancellation.cancelled:
                 raise
-            raise ServerStopping("the server stops; ask again when it is back") from error
+            raise ServerStopping(_STOPS) from error
 
     def _launch(self, job: Job, share: str | None = None) -> Job:
         live = Live(job, share)
@@ -554,6 +567,14 @@ class JobRunner:
         # One that the server's end has stopped goes on to be what its watchers see.
         if live.snapshot.job.state.ended or live.lost:
             self._live.pop(live.snapshot.job.id)
+
+    def _as_it_stands(self, job: Job) -> Snapshot:
+        """What is told of a job whose row was just read."""
+        live = self._live.get(job.id)
+        if live is None:
+            return self._resting(job)
+        outline = live.outline
+        return replace(outline, job=replace(outline.job, specification=job.specification))
 
     def _resting(self, job: Job) -> Snapshot:
         """A job that does not run here: another server has it, or it waits to be taken up."""
