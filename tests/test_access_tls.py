@@ -96,6 +96,32 @@ def test_a_certificates_role_can_be_chosen(
         )
 
 
+def test_another_authority_of_clients_counts_from_the_next_connection_on(
+    toy_vae_bundle: Path, tmp_path: Path, made: Papers
+) -> None:
+    cert, key = made.of_server()
+    (tmp_path / "others").mkdir()
+    others, ca = papers(tmp_path / "others"), tmp_path / "clients.pem"
+    ca.write_bytes(made.ca.read_bytes())
+    trusted = made.ca.read_bytes()
+
+    def answers(by: Papers) -> bool:
+        chain, own = by.of_client()
+        shown = grpc.ssl_channel_credentials(trusted, own.read_bytes(), chain.read_bytes())
+        with grpc.secure_channel(where, shown) as channel:
+            try:
+                cast(Any, channel).unary_unary(LIST_MODELS)(b"", timeout=TIMEOUT_S)
+            except grpc.RpcError:
+                return False
+        return True
+
+    settings: dict[str, object] = {"tls_cert": cert, "tls_key": key, "tls_client_ca": ca}
+    with protected([toy_vae_bundle], tmp_path / "s", **settings, auth=None) as where:
+        assert (answers(made), answers(others)) == (True, False)
+        ca.write_bytes(others.ca.read_bytes())
+        assert (answers(made), answers(others)) == (False, True)
+
+
 TLS: dict[str, object] = {"tls_cert": "c.pem", "tls_key": "k.pem"}
 MUTUAL: dict[str, object] = {**TLS, "tls_client_ca": "ca.pem"}
 OPEN = "0.0.0.0:50051"
@@ -126,7 +152,8 @@ def test_how_callers_show_who_they_are(settings: dict[str, object], chosen: str)
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"listen": OPEN}, "--tls-cert FILE --tls-key FILE; or --listen 127.0.0.1:PORT"),
+        ({"listen": OPEN}, "--tls-cert FILE --tls-key FILE, and make each caller a token with"),
+        ({"listen": OPEN}, "or --listen 127.0.0.1:PORT for this machine alone; or --insecure"),
         ({"listen": "[::]:1"}, "or --insecure"),
         ({"listen": "lab.example:1"}, "other machines reach 'lab.example:1'"),
         ({"listen": "10.0.0.1:1", "auth": "token"}, "without TLS"),

@@ -17,6 +17,7 @@ import pytest
 
 from access_toys import bearer, protected, token_of, tokens_of
 from graftscope.client.cli import run
+from graftscope.server import make_settings
 from graftscope.server.access import KnownTokens, Role, TokenStore
 from graftscope.server.errors import Conflict, InvalidInput, NotFound, StoreUnavailable
 from server_toys import TIMEOUT_S, refusal_of
@@ -177,3 +178,12 @@ def test_the_table_lies_beside_that_of_the_jobs(tmp_path: Path) -> None:
         assert database.execute("SELECT name, role FROM tokens").fetchall() == [
             ("alice", "analyst")
         ]
+
+
+def test_no_repr_of_settings_holds_a_password() -> None:
+    secret = "s3cr3t"
+    settings = make_settings(
+        jobs_url=f"postgresql+psycopg://graftscope:{secret}@db.example/jobs",
+        storage=f"s3://key:{secret}@bucket",
+    )
+    assert secret not in f"{settings!r} {settings}"

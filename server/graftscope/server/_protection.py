@@ -5,7 +5,10 @@ import grpc
 from graftscope.server._listening import is_local
 from graftscope.server.access import Authentication, CertificateFiles, Certificates
 from graftscope.server.errors import InvalidInput
+from graftscope.server.logs import get_logger
 from graftscope.server.settings import Settings
+
+_log = get_logger("access")
 
 
 def authentication(settings: Settings) -> Authentication:
@@ -32,8 +35,15 @@ def authentication(settings: Settings) -> Authentication:
             " certificates",
             field="auth",
         )
-    if not settings.insecure and not is_local(settings.listen):
-        _refuse_open(settings, chosen)
+    danger = "" if is_local(settings.listen) else _danger(settings, chosen)
+    if danger and not settings.insecure:
+        raise InvalidInput(
+            f"{danger}; or --listen 127.0.0.1:PORT for this machine alone; or --insecure to let it"
+            " be so",
+            field="listen",
+        )
+    if danger:
+        _log.warning("others reach this server unprotected", why=danger)
     return chosen
 
 
@@ -43,21 +53,18 @@ def _default(settings: Settings) -> Authentication:
     return Authentication.NONE if is_local(settings.listen) else Authentication.TOKEN
 
 
-def _refuse_open(settings: Settings, chosen: Authentication) -> None:
+def _danger(settings: Settings, chosen: Authentication) -> str:
+    """What other machines could do to a server, and what helps; empty where it is protected."""
     reached = f"other machines reach {settings.listen!r}, and "
-    otherwise = "; or --listen 127.0.0.1:PORT for this machine alone; or --insecure to let it be so"
+    tokens = "make each caller a token with `graftscope token create --name NAME --role analyst`"
     if settings.tls_cert is None:
-        raise InvalidInput(
+        return (
             f"{reached}without TLS all that is sent can be read and changed on the way: give"
-            f" --tls-cert FILE --tls-key FILE{otherwise}",
-            field="listen",
+            f" --tls-cert FILE --tls-key FILE, and {tokens}"
         )
     if chosen is Authentication.NONE:
-        raise InvalidInput(
-            f"{reached}with --auth none anybody may do everything: leave it out, and make tokens"
-            f" with `graftscope token create --name NAME --role analyst`{otherwise}",
-            field="auth",
-        )
+        return f"{reached}with --auth none anybody may do everything: leave it out, and {tokens}"
+    return ""
 
 
 def credentials(settings: Settings) -> grpc.ServerCredentials | None:

@@ -53,7 +53,11 @@ def import_room(name: str, extra: str) -> ModuleType:
         ImportError: If it is installed, but damaged.
     """
     try:
-        return importlib.import_module(name)
+        room = importlib.import_module(name)
+        for each in getattr(room, "__all__", ()):
+            # A room may import what it offers when that is first asked for.
+            getattr(room, each)
+        return room
     except ImportError as error:
         if _is_inside_a_room(error):
             raise
