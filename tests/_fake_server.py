@@ -201,6 +201,14 @@ class Models(Base, model_service_pb2_grpc.ModelServiceServicer):
             refuse(context, grpc.StatusCode.NOT_FOUND, text, "NOT_FOUND", "name")
         return model_service_pb2.GetModelResponse(model=self._model())
 
+    def RegisterModel(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("RegisterModel", context)
+        return model_service_pb2.RegisterModelResponse(model=self._model())
+
+    def DeleteModel(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("DeleteModel", context)
+        return model_service_pb2.DeleteModelResponse()
+
     def Generate(self, request, context):  # type: ignore[no-untyped-def]
         self.enter("Generate", context)
         self.faults.asked.append(request)

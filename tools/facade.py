@@ -37,6 +37,7 @@ WORDS = {
     "overload": "typing",
     "NDArray": "numpy.typing",
     "Model": "graftscope.client.models",
+    "Path": "pathlib",
     "calls": "graftscope.client",
     "function": "graftscope.client.arrays",
 }
@@ -174,7 +175,7 @@ ASKED = (
 """The methods that make requests."""
 
 FLOWS = {
-    "models": ("models", "model"),
+    "models": ("models", "model", "register", "unregister"),
     "analyses": ("start", "estimate"),
     "operations": ("jobs", "job", "watch", "wait", "result", "cancel", "delete", "share"),
 }

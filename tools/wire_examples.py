@@ -71,7 +71,10 @@ class Session:
             json_format.ParseDict(each, message_factory.GetMessageClass(found.input_type)())
             for each in (asked if isinstance(asked, list) else [asked])
         ]
-        replies = list(self._call(found, messages))
+        try:
+            replies = list(self._call(found, messages))
+        except grpc.RpcError as error:
+            return self._aliased({"code": error.code().name, "message": error.details()})
         for reply in replies:
             self._remember(reply, method)
         shown = [_cut(_plain(reply)) for reply in replies]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import cast, overload
 
 import numpy as np
@@ -647,6 +648,31 @@ class Methods:
             stratified=stratified,
         )
         return self._driver.run(calls.analyses.compute(task, MagnitudeResult), told(on_progress))
+
+    def register(self, bundle: str | Path) -> Model:
+        """Have the server serve a bundle from now on, also after it is started again.
+
+        Only a server that allows it takes models (`graftscope serve --allow-registration`), and
+        only of an admin where it asks for tokens. It tries the model in a child process with
+        limits first. A bundle that is served already, with the same digest, stays as it is.
+
+        Args:
+            bundle: The bundle's folder.
+
+        Returns:
+            The model, as the server has it.
+        """
+        return self._driver.run(calls.models.register(bundle))
+
+    def unregister(self, name: str) -> None:
+        """Have the server no longer serve a model that was registered.
+
+        Jobs that run on it go on; those that wait for their turn fail.
+
+        Args:
+            name: Its name, with ``@DIGEST`` to insist on one version.
+        """
+        self._driver.run(calls.models.unregister(name))
 
     def start(self, task: Task) -> Job:
         """Start an analysis without waiting for it.

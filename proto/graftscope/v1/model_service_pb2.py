@@ -29,7 +29,7 @@ from graftscope.v1 import precision_pb2 as graftscope_dot_v1_dot_precision__pb2
 from graftscope.v1 import tensor_pb2 as graftscope_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!graftscope/v1/model_service.proto\x12\rgraftscope.v1\x1a\x1agraftscope/v1/bundle.proto\x1a graftscope/v1/intervention.proto\x1a\x1dgraftscope/v1/originals.proto\x1a\x1dgraftscope/v1/precision.proto\x1a\x1agraftscope/v1/tensor.proto\"<\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x06\x62undle\x18\x02 \x01(\x0b\x32\x15.graftscope.v1.Bundle\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x12ListModelsResponse\x12$\n\x06models\x18\x01 \x03(\x0b\x32\x14.graftscope.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"7\n\x10GetModelResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.graftscope.v1.Model\"\xe3\x01\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\'\n\x07samples\x18\x02 \x01(\x0b\x32\x14.graftscope.v1.PairsH\x00\x12)\n\x07latents\x18\x03 \x01(\x0b\x32\x16.graftscope.v1.LatentsH\x00\x12+\n\tprecision\x18\x04 \x01(\x0e\x32\x18.graftscope.v1.Precision\x12.\n\x08\x65ncoding\x18\x05 \x01(\x0e\x32\x1c.graftscope.v1.ImageEncodingB\x10\n\x0elatents_source\"\x8e\x01\n\x10GenerateResponse\x12$\n\x06images\x18\x01 \x01(\x0b\x32\x14.graftscope.v1.Array\x12\'\n\x07latents\x18\x02 \x01(\x0b\x32\x16.graftscope.v1.Latents\x12+\n\texecution\x18\x03 \x01(\x0b\x32\x18.graftscope.v1.Execution\"q\n\rEncodeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12$\n\x06images\x18\x02 \x01(\x0b\x32\x14.graftscope.v1.Array\x12+\n\tprecision\x18\x03 \x01(\x0e\x32\x18.graftscope.v1.Precision\"\x91\x01\n\x0e\x45ncodeResponse\x12$\n\x04mean\x18\x01 \x01(\x0b\x32\x16.graftscope.v1.Latents\x12,\n\x0clog_variance\x18\x02 \x01(\x0b\x32\x16.graftscope.v1.Latents\x12+\n\texecution\x18\x03 \x01(\x0b\x32\x18.graftscope.v1.Execution\"\xea\x01\n\x10HybridizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x31\n\x0cintervention\x18\x02 \x01(\x0b\x32\x1b.graftscope.v1.Intervention\x12#\n\x05pairs\x18\x03 \x01(\x0b\x32\x14.graftscope.v1.Pairs\x12+\n\tprecision\x18\x04 \x01(\x0e\x32\x18.graftscope.v1.Precision\x12.\n\x08\x65ncoding\x18\x05 \x01(\x0e\x32\x1c.graftscope.v1.ImageEncoding\x12\x12\n\nkeep_photo\x18\x06 \x01(\x08\"\xb3\x02\n\x11HybridizeResponse\x12\'\n\toriginal1\x18\x01 \x01(\x0b\x32\x14.graftscope.v1.Array\x12\'\n\toriginal2\x18\x02 \x01(\x0b\x32\x14.graftscope.v1.Array\x12$\n\x06hybrid\x18\x03 \x01(\x0b\x32\x14.graftscope.v1.Array\x12+\n\texecution\x18\x04 \x01(\x0b\x32\x18.graftscope.v1.Execution\x12\x17\n\x0f\x64istinct_images\x18\x05 \x01(\r\x12)\n\x0bphotograph1\x18\x06 \x01(\x0b\x32\x14.graftscope.v1.Array\x12$\n\x06\x65\x64ited\x18\x07 \x01(\x0b\x32\x14.graftscope.v1.Array\x12\x0f\n\x07\x63lipped\x18\x08 \x01(\x01*`\n\rImageEncoding\x12\x1e\n\x1aIMAGE_ENCODING_UNSPECIFIED\x10\x00\x12\x16\n\x12IMAGE_ENCODING_PNG\x10\x01\x12\x17\n\x13IMAGE_ENCODING_WEBP\x10\x02\x32\x92\x03\n\x0cModelService\x12Q\n\nListModels\x12 .graftscope.v1.ListModelsRequest\x1a!.graftscope.v1.ListModelsResponse\x12K\n\x08GetModel\x12\x1e.graftscope.v1.GetModelRequest\x1a\x1f.graftscope.v1.GetModelResponse\x12K\n\x08Generate\x12\x1e.graftscope.v1.GenerateRequest\x1a\x1f.graftscope.v1.GenerateResponse\x12\x45\n\x06\x45ncode\x12\x1c.graftscope.v1.EncodeRequest\x1a\x1d.graftscope.v1.EncodeResponse\x12N\n\tHybridize\x12\x1f.graftscope.v1.HybridizeRequest\x1a .graftscope.v1.HybridizeResponseB\x1cZ\x1agraftscope/v1;graftscopev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!graftscope/v1/model_service.proto\x12\rgraftscope.v1\x1a\x1agraftscope/v1/bundle.proto\x1a graftscope/v1/intervention.proto\x1a\x1dgraftscope/v1/originals.proto\x1a\x1dgraftscope/v1/precision.proto\x1a\x1agraftscope/v1/tensor.proto\"<\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x06\x62undle\x18\x02 \x01(\x0b\x32\x15.graftscope.v1.Bundle\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x12ListModelsResponse\x12$\n\x06models\x18\x01 \x03(\x0b\x32\x14.graftscope.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"7\n\x10GetModelResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.graftscope.v1.Model\"-\n\x14RegisterModelRequest\x12\x15\n\rmanifest_json\x18\x01 \x01(\t\"<\n\x15RegisterModelResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.graftscope.v1.Model\"\"\n\x12\x44\x65leteModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteModelResponse\"\xe3\x01\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\'\n\x07samples\x18\x02 \x01(\x0b\x32\x14.graftscope.v1.PairsH\x00\x12)\n\x07latents\x18\x03 \x01(\x0b\x32\x16.graftscope.v1.LatentsH\x00\x12+\n\tprecision\x18\x04 \x01(\x0e\x32\x18.graftscope.v1.Precision\x12.\n\x08\x65ncoding\x18\x05 \x01(\x0e\x32\x1c.graftscope.v1.ImageEncodingB\x10\n\x0elatents_source\"\x8e\x01\n\x10GenerateResponse\x12$\n\x06images\x18\x01 \x01(\x0b\x32\x14.graftscope.v1.Array\x12\'\n\x07latents\x18\x02 \x01(\x0b\x32\x16.graftscope.v1.Latents\x12+\n\texecution\x18\x03 \x01(\x0b\x32\x18.graftscope.v1.Execution\"q\n\rEncodeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12$\n\x06images\x18\x02 \x01(\x0b\x32\x14.graftscope.v1.Array\x12+\n\tprecision\x18\x03 \x01(\x0e\x32\x18.graftscope.v1.Precision\"\x91\x01\n\x0e\x45ncodeResponse\x12$\n\x04mean\x18\x01 \x01(\x0b\x32\x16.graftscope.v1.Latents\x12,\n\x0clog_variance\x18\x02 \x01(\x0b\x32\x16.graftscope.v1.Latents\x12+\n\texecution\x18\x03 \x01(\x0b\x32\x18.graftscope.v1.Execution\"\xea\x01\n\x10HybridizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x31\n\x0cintervention\x18\x02 \x01(\x0b\x32\x1b.graftscope.v1.Intervention\x12#\n\x05pairs\x18\x03 \x01(\x0b\x32\x14.graftscope.v1.Pairs\x12+\n\tprecision\x18\x04 \x01(\x0e\x32\x18.graftscope.v1.Precision\x12.\n\x08\x65ncoding\x18\x05 \x01(\x0e\x32\x1c.graftscope.v1.ImageEncoding\x12\x12\n\nkeep_photo\x18\x06 \x01(\x08\"\xb3\x02\n\x11HybridizeResponse\x12\'\n\toriginal1\x18\x01 \x01(\x0b\x32\x14.graftscope.v1.Array\x12\'\n\toriginal2\x18\x02 \x01(\x0b\x32\x14.graftscope.v1.Array\x12$\n\x06hybrid\x18\x03 \x01(\x0b\x32\x14.graftscope.v1.Array\x12+\n\texecution\x18\x04 \x01(\x0b\x32\x18.graftscope.v1.Execution\x12\x17\n\x0f\x64istinct_images\x18\x05 \x01(\r\x12)\n\x0bphotograph1\x18\x06 \x01(\x0b\x32\x14.graftscope.v1.Array\x12$\n\x06\x65\x64ited\x18\x07 \x01(\x0b\x32\x14.graftscope.v1.Array\x12\x0f\n\x07\x63lipped\x18\x08 \x01(\x01*`\n\rImageEncoding\x12\x1e\n\x1aIMAGE_ENCODING_UNSPECIFIED\x10\x00\x12\x16\n\x12IMAGE_ENCODING_PNG\x10\x01\x12\x17\n\x13IMAGE_ENCODING_WEBP\x10\x02\x32\xc4\x04\n\x0cModelService\x12Q\n\nListModels\x12 .graftscope.v1.ListModelsRequest\x1a!.graftscope.v1.ListModelsResponse\x12K\n\x08GetModel\x12\x1e.graftscope.v1.GetModelRequest\x1a\x1f.graftscope.v1.GetModelResponse\x12K\n\x08Generate\x12\x1e.graftscope.v1.GenerateRequest\x1a\x1f.graftscope.v1.GenerateResponse\x12\x45\n\x06\x45ncode\x12\x1c.graftscope.v1.EncodeRequest\x1a\x1d.graftscope.v1.EncodeResponse\x12N\n\tHybridize\x12\x1f.graftscope.v1.HybridizeRequest\x1a .graftscope.v1.HybridizeResponse\x12Z\n\rRegisterModel\x12#.graftscope.v1.RegisterModelRequest\x1a$.graftscope.v1.RegisterModelResponse\x12T\n\x0b\x44\x65leteModel\x12!.graftscope.v1.DeleteModelRequest\x1a\".graftscope.v1.DeleteModelResponseB\x1cZ\x1agraftscope/v1;graftscopev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'graftscope.v1.model_service
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\032graftscope/v1;graftscopev1'
-  _globals['_IMAGEENCODING']._serialized_start=1686
-  _globals['_IMAGEENCODING']._serialized_end=1782
+  _globals['_IMAGEENCODING']._serialized_start=1854
+  _globals['_IMAGEENCODING']._serialized_end=1950
   _globals['_MODEL']._serialized_start=204
   _globals['_MODEL']._serialized_end=264
   _globals['_LISTMODELSREQUEST']._serialized_start=266
@@ -49,18 +49,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELREQUEST']._serialized_end=442
   _globals['_GETMODELRESPONSE']._serialized_start=444
   _globals['_GETMODELRESPONSE']._serialized_end=499
-  _globals['_GENERATEREQUEST']._serialized_start=502
-  _globals['_GENERATEREQUEST']._serialized_end=729
-  _globals['_GENERATERESPONSE']._serialized_start=732
-  _globals['_GENERATERESPONSE']._serialized_end=874
-  _globals['_ENCODEREQUEST']._serialized_start=876
-  _globals['_ENCODEREQUEST']._serialized_end=989
-  _globals['_ENCODERESPONSE']._serialized_start=992
-  _globals['_ENCODERESPONSE']._serialized_end=1137
-  _globals['_HYBRIDIZEREQUEST']._serialized_start=1140
-  _globals['_HYBRIDIZEREQUEST']._serialized_end=1374
-  _globals['_HYBRIDIZERESPONSE']._serialized_start=1377
-  _globals['_HYBRIDIZERESPONSE']._serialized_end=1684
-  _globals['_MODELSERVICE']._serialized_start=1785
-  _globals['_MODELSERVICE']._serialized_end=2187
+  _globals['_REGISTERMODELREQUEST']._serialized_start=501
+  _globals['_REGISTERMODELREQUEST']._serialized_end=546
+  _globals['_REGISTERMODELRESPONSE']._serialized_start=548
+  _globals['_REGISTERMODELRESPONSE']._serialized_end=608
+  _globals['_DELETEMODELREQUEST']._serialized_start=610
+  _globals['_DELETEMODELREQUEST']._serialized_end=644
+  _globals['_DELETEMODELRESPONSE']._serialized_start=646
+  _globals['_DELETEMODELRESPONSE']._serialized_end=667
+  _globals['_GENERATEREQUEST']._serialized_start=670
+  _globals['_GENERATEREQUEST']._serialized_end=897
+  _globals['_GENERATERESPONSE']._serialized_start=900
+  _globals['_GENERATERESPONSE']._serialized_end=1042
+  _globals['_ENCODEREQUEST']._serialized_start=1044
+  _globals['_ENCODEREQUEST']._serialized_end=1157
+  _globals['_ENCODERESPONSE']._serialized_start=1160
+  _globals['_ENCODERESPONSE']._serialized_end=1305
+  _globals['_HYBRIDIZEREQUEST']._serialized_start=1308
+  _globals['_HYBRIDIZEREQUEST']._serialized_end=1542
+  _globals['_HYBRIDIZERESPONSE']._serialized_start=1545
+  _globals['_HYBRIDIZERESPONSE']._serialized_end=1852
+  _globals['_MODELSERVICE']._serialized_start=1953
+  _globals['_MODELSERVICE']._serialized_end=2533
 # @@protoc_insertion_point(module_scope)

@@ -60,6 +60,16 @@ class ModelServiceStub(object):
                 request_serializer=graftscope_dot_v1_dot_model__service__pb2.HybridizeRequest.SerializeToString,
                 response_deserializer=graftscope_dot_v1_dot_model__service__pb2.HybridizeResponse.FromString,
                 _registered_method=True)
+        self.RegisterModel = channel.unary_unary(
+                '/graftscope.v1.ModelService/RegisterModel',
+                request_serializer=graftscope_dot_v1_dot_model__service__pb2.RegisterModelRequest.SerializeToString,
+                response_deserializer=graftscope_dot_v1_dot_model__service__pb2.RegisterModelResponse.FromString,
+                _registered_method=True)
+        self.DeleteModel = channel.unary_unary(
+                '/graftscope.v1.ModelService/DeleteModel',
+                request_serializer=graftscope_dot_v1_dot_model__service__pb2.DeleteModelRequest.SerializeToString,
+                response_deserializer=graftscope_dot_v1_dot_model__service__pb2.DeleteModelResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer(object):
@@ -99,6 +109,21 @@ class ModelServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RegisterModel(self, request, context):
+        """Serves a bundle whose files were stored with ArtifactService.PutArtifact. It is tried in a
+        child process with limits first. Off unless the server allows it; then for admins.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteModel(self, request, context):
+        """Ends serving a model that was registered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -126,6 +151,16 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.Hybridize,
                     request_deserializer=graftscope_dot_v1_dot_model__service__pb2.HybridizeRequest.FromString,
                     response_serializer=graftscope_dot_v1_dot_model__service__pb2.HybridizeResponse.SerializeToString,
+            ),
+            'RegisterModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterModel,
+                    request_deserializer=graftscope_dot_v1_dot_model__service__pb2.RegisterModelRequest.FromString,
+                    response_serializer=graftscope_dot_v1_dot_model__service__pb2.RegisterModelResponse.SerializeToString,
+            ),
+            'DeleteModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteModel,
+                    request_deserializer=graftscope_dot_v1_dot_model__service__pb2.DeleteModelRequest.FromString,
+                    response_serializer=graftscope_dot_v1_dot_model__service__pb2.DeleteModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -264,6 +299,60 @@ class ModelService(object):
             '/graftscope.v1.ModelService/Hybridize',
             graftscope_dot_v1_dot_model__service__pb2.HybridizeRequest.SerializeToString,
             graftscope_dot_v1_dot_model__service__pb2.HybridizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegisterModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/graftscope.v1.ModelService/RegisterModel',
+            graftscope_dot_v1_dot_model__service__pb2.RegisterModelRequest.SerializeToString,
+            graftscope_dot_v1_dot_model__service__pb2.RegisterModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/graftscope.v1.ModelService/DeleteModel',
+            graftscope_dot_v1_dot_model__service__pb2.DeleteModelRequest.SerializeToString,
+            graftscope_dot_v1_dot_model__service__pb2.DeleteModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

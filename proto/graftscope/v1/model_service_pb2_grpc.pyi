@@ -41,6 +41,12 @@ class ModelServiceStub:
     """Images to the posterior over the latents."""
     Hybridize: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.HybridizeRequest, _model_service_pb2.HybridizeResponse]
     """Both originals and the hybrid of every pair (section 3.1, Definition 5)."""
+    RegisterModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.RegisterModelRequest, _model_service_pb2.RegisterModelResponse]
+    """Serves a bundle whose files were stored with ArtifactService.PutArtifact. It is tried in a
+    child process with limits first. Off unless the server allows it; then for admins.
+    """
+    DeleteModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelRequest, _model_service_pb2.DeleteModelResponse]
+    """Ends serving a model that was registered."""
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
@@ -55,6 +61,12 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """Images to the posterior over the latents."""
     Hybridize: _aio.UnaryUnaryMultiCallable[_model_service_pb2.HybridizeRequest, _model_service_pb2.HybridizeResponse]  # type: ignore[assignment]
     """Both originals and the hybrid of every pair (section 3.1, Definition 5)."""
+    RegisterModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.RegisterModelRequest, _model_service_pb2.RegisterModelResponse]  # type: ignore[assignment]
+    """Serves a bundle whose files were stored with ArtifactService.PutArtifact. It is tried in a
+    child process with limits first. Off unless the server allows it; then for admins.
+    """
+    DeleteModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DeleteModelRequest, _model_service_pb2.DeleteModelResponse]  # type: ignore[assignment]
+    """Ends serving a model that was registered."""
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """A model is named models/NAME, or models/NAME@DIGEST to insist on one version."""
@@ -96,5 +108,23 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.HybridizeResponse, _abc.Awaitable[_model_service_pb2.HybridizeResponse]]:
         """Both originals and the hybrid of every pair (section 3.1, Definition 5)."""
+
+    @_abc_1.abstractmethod
+    def RegisterModel(
+        self,
+        request: _model_service_pb2.RegisterModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.RegisterModelResponse, _abc.Awaitable[_model_service_pb2.RegisterModelResponse]]:
+        """Serves a bundle whose files were stored with ArtifactService.PutArtifact. It is tried in a
+        child process with limits first. Off unless the server allows it; then for admins.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteModel(
+        self,
+        request: _model_service_pb2.DeleteModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.DeleteModelResponse, _abc.Awaitable[_model_service_pb2.DeleteModelResponse]]:
+        """Ends serving a model that was registered."""
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 
 import grpc
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from graftscope.bundle import shipped
+from graftscope.bundle import BundleError, shipped
+from graftscope.sandbox import SandboxError
 from graftscope.server._descriptors import connections_of
 from graftscope.server._listening import listen
 from graftscope.server._protection import authentication, credentials
@@ -40,7 +41,7 @@ from graftscope.server.engine import (
     open_bundles,
     said,
 )
-from graftscope.server.errors import NotFound
+from graftscope.server.errors import InvalidInput, NotFound
 from graftscope.server.jobs import (
     ArtifactStore,
     CheckpointFolder,
@@ -68,8 +69,10 @@ from graftscope.server.rpc import (
     ModelServicer,
     OperationsServicer,
     Reading,
+    Registration,
     Requests,
     describe_failure,
+    registered,
 )
 from graftscope.server.settings import Settings, database_url
 from graftscope.v1 import (
@@ -83,6 +86,7 @@ from graftscope.v1 import (
 
 _DAY_S = 86_400.0
 _LOOK_S = 10.0
+_REGISTERED = "registered"
 _GIB = 2**30
 _LAST_S = 3.0
 """Of the grace, to end calls that are left, and threads."""
@@ -164,7 +168,16 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
             options = server_options(connections_of(settings.connections), settings.keepalive_s)
             server = grpc.aio.server(interceptors=[guard], options=options)
             address = listen(server, settings.listen, tls)
-            health_servicer = await _add_services(server, catalogue, runner, runs, grants, reading)
+            registration = Registration(
+                catalogue,
+                bundles,
+                runner.artifacts,
+                state / _REGISTERED,
+                allowed=settings.registration,
+            )
+            health_servicer = await _add_services(
+                server, catalogue, runner, runs, grants, reading, registration
+            )
             looks = asyncio.create_task(_look_at_sources(bundles))
             try:
                 await runner.start(resume=settings.resume)
@@ -209,6 +222,16 @@ def _open_catalogue(settings: Settings, bundles: ServedBundles, memory: MemoryBu
     # One that is all that was asked for is no bundle to leave out.
     is_alone = paths == settings.bundles[:1]
     opened = open_bundles(paths, bundles.open, leave_out=not is_alone)
+    if settings.registration:
+        if not settings.sandbox:
+            raise InvalidInput(
+                "registration needs the sandbox, in which models are tried before they are opened",
+                field="registration",
+            )
+        names = {each.manifest.name for each in opened}
+        kept = [x for x in registered(settings.state / _REGISTERED) if x.name not in names]
+        with suppress(BundleError, SandboxError):  # which the log has told
+            opened += open_bundles(kept, bundles.open, leave_out=True)
     bundles.sweep()
     return Catalogue(opened, pool)
 
@@ -273,11 +296,12 @@ async def _add_services(
     runs: InteractiveRuns,
     grants: Grants | None,
     reading: Reading,
+    registration: Registration,
 ) -> health.aio.HealthServicer:
     belongings = Belongings(runner, grants)
     arrays = Arrays(runner, belongings)
     requests = Requests(catalogue, arrays)
-    models = ModelServicer(catalogue, arrays, runs, reading)
+    models = ModelServicer(catalogue, arrays, runs, reading, registration)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
     analyses = AnalysisServicer(runner, belongings, requests, ClusteringRequests(arrays), reading)
     analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(analyses, server)

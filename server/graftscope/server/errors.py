@@ -9,6 +9,9 @@
     │   ├── ExpiredToken               a token whose time is over
     │   ├── RevokedToken               a token that was revoked
     │   └── BadCertificate             a client's certificate that names nobody
+    ├── RegistrationOff                a server that takes no models over the wire
+    ├── ModelRefused (ValueError)      a model that is damaged, or not to be opened here
+    ├── NameTaken                      a model of that name is served already
     ├── PermissionDenied               a caller who may not do this
     ├── Unsupported                    part of the contract that is not implemented yet
     ├── Conflict                       a request_id that was used for something else
@@ -109,6 +112,33 @@ class PermissionDenied(ServerError):
     """A caller who may not do this; names the role that is needed and the one they have."""
 
     reason = "PERMISSION_DENIED"
+
+
+class RegistrationOff(ServerError):
+    """A server that takes no models over the wire."""
+
+    reason = "REGISTRATION_OFF"
+
+
+class ModelRefused(ServerError, ValueError):
+    """A model that is damaged, or not to be opened here.
+
+    Args:
+        message: what is wrong with it.
+        reason: of `graftscope.sandbox.Reason`, where it was tried.
+    """
+
+    reason = "MODEL_REFUSED"
+
+    def __init__(self, message: str, *, reason: str = "", field: str = "") -> None:
+        super().__init__(message, field=field)
+        self.reason = reason or type(self).reason
+
+
+class NameTaken(ServerError):
+    """A model of that name is served already, with another digest or from elsewhere."""
+
+    reason = "MODEL_NAME_TAKEN"
 
 
 class Unsupported(ServerError):

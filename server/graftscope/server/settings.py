@@ -79,6 +79,7 @@ class Settings(BaseSettings):
             1 to 3600; it has half as many to answer.
         job_crashes: a job that ran so often as its server's process ended, and got no further,
             fails, 1 to 1000.
+        registration: whether admins may add and remove models over the wire; needs `sandbox`.
         resume: whether jobs that an earlier process left go on at the start.
         log_level: debug, info, warning or error.
     """
@@ -156,6 +157,7 @@ class Settings(BaseSettings):
     job_crashes: int = Field(
         default=MOST_CRASHES, ge=1, le=1000, description="a whole number from 1 to 1000"
     )
+    registration: bool = Field(default=False, description="true or false")
     resume: bool = Field(default=True, description="true or false")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"

@@ -1,14 +1,19 @@
 """Flows about models and what they generate while the caller waits."""
 
+import hashlib
+import json
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from google.protobuf.message import Message
 from numpy.typing import NDArray
 
+from graftscope.client.arrays import file_name
 from graftscope.client.calls._channel import Stubs
 from graftscope.client.calls._flow import Flow, call
 from graftscope.client.calls._transfers import fetch_all, send_large
+from graftscope.client.errors import InputError, NotFoundError
 from graftscope.client.models import Model
 from graftscope.client.values import (
     HybridFiles,
@@ -62,6 +67,61 @@ def model(name: str) -> Flow[Model]:
     request = model_service_pb2.GetModelRequest(name=model_name(name))
     reply = yield from call(lambda stubs: stubs.models.GetModel, request)
     return model_from(reply.model)
+
+
+def register(bundle: str | Path) -> Flow[Model]:
+    """Have the server serve a bundle from now on, also after it is started again.
+
+    Only a server that allows it takes models (`graftscope serve --allow-registration`), and
+    only of an admin where it asks for tokens. It tries the model in a child process with
+    limits first. A bundle that is served already, with the same digest, stays as it is.
+
+    Args:
+        bundle: The bundle's folder.
+
+    Returns:
+        The model, as the server has it.
+    """
+    folder = Path(file_name(bundle))
+    text, listed = _read_manifest(folder)
+    for name, sha256 in listed.items():
+        content = np.fromfile(folder / name, np.uint8)
+        if hashlib.sha256(content.data).hexdigest() != sha256:
+            raise InputError(f"bundle {str(folder)!r}: file {name!r} is damaged")
+        outbox = Outbox(limit_bytes=0)
+        outbox.add(content)
+        yield from send_large(outbox)
+    request = model_service_pb2.RegisterModelRequest(manifest_json=text)
+    reply = yield from call(lambda stubs: stubs.models.RegisterModel, request)
+    return model_from(reply.model)
+
+
+def unregister(name: str) -> Flow[None]:
+    """Have the server no longer serve a model that was registered.
+
+    Jobs that run on it go on; those that wait for their turn fail.
+
+    Args:
+        name: Its name, with ``@DIGEST`` to insist on one version.
+    """
+    request = model_service_pb2.DeleteModelRequest(name=model_name(name))
+    yield from call(lambda stubs: stubs.models.DeleteModel, request)
+
+
+def _read_manifest(folder: Path) -> tuple[str, dict[str, str]]:
+    """The text of a bundle's manifest, and the sha256 of each file; the server checks the rest."""
+    path = folder / "manifest.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+        listed = {str(each["name"]): str(each["sha256"]) for each in json.loads(text)["files"]}
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{str(folder)!r} is no bundle: it has no manifest.json") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{str(path)!r} is no manifest of a bundle") from error
+    for name in listed:
+        if Path(name).name != name or not (folder / name).is_file():
+            raise InputError(f"bundle {str(folder)!r} lacks its file {name!r}")
+    return text, listed
 
 
 def images(

@@ -16,9 +16,33 @@ from graftscope.codec import agreement_lines
 from graftscope.v1 import bundle_pb2, model_service_pb2
 
 
-def models(server: ServerOptions, json: JsonOption = False) -> None:
-    """List the models of a server, with their layers."""
+def models(
+    server: ServerOptions,
+    add: Annotated[
+        Path | None,
+        typer.Option(
+            "--add",
+            metavar="BUNDLE",
+            help="First have the server serve this bundle too, from now on and after its next "
+            "start. It must allow it (`serve --allow-registration`).",
+        ),
+    ] = None,
+    remove: Annotated[
+        str | None,
+        typer.Option(
+            "--remove",
+            metavar="NAME",
+            help="First have the server no longer serve a model that was added.",
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the models of a server, with their layers; add or remove one."""
     with opened(server) as client:
+        if remove is not None:
+            client.unregister(remove)
+        if add is not None:
+            client.register(add)
         found = client.models()
     if json:
         say_json({"models": [model.manifest for model in found]})

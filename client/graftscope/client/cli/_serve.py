@@ -157,6 +157,13 @@ def serve(
             "have most of it to finish. Default: 30.",
         ),
     ] = None,
+    registration: Annotated[
+        bool,
+        typer.Option(
+            "--allow-registration",
+            help="Let admins add and remove models over the wire (`graftscope models --add`).",
+        ),
+    ] = False,
     log_level: Annotated[
         str | None,
         typer.Option(
@@ -188,6 +195,7 @@ def serve(
         "auth": auth,
         "insecure": insecure or None,
         "grace_s": grace,
+        "registration": registration or None,
         "log_level": log_level,
     }
     chosen = {name: value for name, value in given.items() if value is not None}

@@ -48,6 +48,8 @@ METHODS = {
     f"{_V1}ModelService/Generate": Method(Role.READER, Work.INTERACTIVE),
     f"{_V1}ModelService/Encode": Method(Role.READER, Work.INTERACTIVE),
     f"{_V1}ModelService/Hybridize": Method(Role.READER, Work.INTERACTIVE),
+    f"{_V1}ModelService/RegisterModel": Method(Role.ADMIN, Work.TRANSFER),
+    f"{_V1}ModelService/DeleteModel": Method(Role.ADMIN, Work.CONTROL),
     f"{_V1}AnalysisService/Influence": Method(Role.ANALYST, Work.JOB),
     f"{_V1}AnalysisService/Modules": Method(Role.ANALYST, Work.JOB),
     f"{_V1}AnalysisService/Stability": Method(Role.ANALYST, Work.JOB),

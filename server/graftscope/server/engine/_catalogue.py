@@ -32,6 +32,7 @@ class Catalogue:
 
     def __init__(self, folders: Iterable[BundleFolder], pool: SessionPool) -> None:
         self.turns = pool.turns
+        self._pool = pool
         self._generators: dict[str, Generator] = {}
         for folder in folders:
             name = folder.manifest.name
@@ -40,6 +41,16 @@ class Catalogue:
                     f"two bundles are named {name!r}; export one of them again with --name"
                 )
             self._generators[name] = Generator(folder, pool)
+
+    def add(self, folder: BundleFolder) -> Generator:
+        """Serve one more bundle from now on; its name must be free."""
+        generator = Generator(folder, self._pool)
+        self._generators = {**self._generators, folder.manifest.name: generator}
+        return generator
+
+    def remove(self, name: str) -> None:
+        """Serve a model no longer; what runs on it keeps it."""
+        self._generators = {key: x for key, x in self._generators.items() if key != name}
 
     @property
     def generators(self) -> Mapping[str, Generator]:

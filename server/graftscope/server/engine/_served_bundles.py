@@ -50,13 +50,6 @@ class ServedBundles:
             raise
         return held.folder
 
-    def release(self, folder: BundleFolder) -> None:
-        """A bundle is no longer served; its copy goes unless another server uses it."""
-        for held in self._copies.held:
-            if held.folder.path == folder.path:
-                self._copies.release(held)
-        self._copies.sweep()
-
     def sweep(self) -> None:
         """Remove the copies that no server of this state folder uses."""
         self._copies.sweep()

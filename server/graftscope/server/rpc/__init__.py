@@ -15,6 +15,7 @@ from graftscope.server.rpc._interactive_runs import InteractiveRuns
 from graftscope.server.rpc._models import ModelServicer
 from graftscope.server.rpc._operations import AnalysisServicer, OperationsServicer
 from graftscope.server.rpc._reading import Reading
+from graftscope.server.rpc._registration import Registration, registered
 from graftscope.server.rpc._requests import Requests
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "ModelServicer",
     "OperationsServicer",
     "Reading",
+    "Registration",
     "Requests",
     "describe_failure",
+    "registered",
 ]

@@ -46,6 +46,9 @@ _STATUSES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.BadCertificate: grpc.StatusCode.UNAUTHENTICATED,
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    errors.RegistrationOff: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ModelRefused: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NameTaken: grpc.StatusCode.ALREADY_EXISTS,
     errors.Unsupported: grpc.StatusCode.UNIMPLEMENTED,
     errors.Conflict: grpc.StatusCode.ALREADY_EXISTS,
     errors.NotReady: grpc.StatusCode.FAILED_PRECONDITION,
@@ -95,7 +98,9 @@ _FIELD_LIMIT_BYTES = 100
 
 def classify(error: Exception) -> tuple[grpc.StatusCode, str]:
     """The status and the reason of an error."""
-    return next((status, reason) for kind, status, reason in TABLE if isinstance(error, kind))
+    status, reason = next((s, reason) for kind, s, reason in TABLE if isinstance(error, kind))
+    # Why a model is refused has many words, and one status.
+    return status, error.reason if isinstance(error, errors.ModelRefused) else reason
 
 
 def describe_failure(error: Exception) -> Failure:

@@ -32,6 +32,7 @@ from graftscope.server.rpc._interactive_runs import PHOTOGRAPHS, InteractiveRuns
 from graftscope.server.rpc._interventions import InterventionRequests
 from graftscope.server.rpc._pairs import PairRequests
 from graftscope.server.rpc._reading import Reading
+from graftscope.server.rpc._registration import Registration
 from graftscope.server.rpc._replies import execution
 from graftscope.server.rpc._versions import precision
 from graftscope.v1 import (
@@ -54,11 +55,18 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         arrays: reads and writes arrays.
         runs: makes what is asked for.
         reading: parses what is large off the event loop.
+        registration: adds and removes models.
     """
 
     def __init__(
-        self, catalogue: Catalogue, arrays: Arrays, runs: InteractiveRuns, reading: Reading
+        self,
+        catalogue: Catalogue,
+        arrays: Arrays,
+        runs: InteractiveRuns,
+        reading: Reading,
+        registration: Registration,
     ) -> None:
+        self._registration = registration
         self._reading = reading
         self._catalogue = catalogue
         self._arrays = arrays
@@ -79,6 +87,20 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     ) -> model_service_pb2.GetModelResponse:
         """One model."""
         return model_service_pb2.GetModelResponse(model=_model(self._catalogue.find(request.name)))
+
+    async def RegisterModel(
+        self, request: model_service_pb2.RegisterModelRequest, context: Context
+    ) -> model_service_pb2.RegisterModelResponse:
+        """One more model."""
+        generator = await self._registration.register(request.manifest_json)
+        return model_service_pb2.RegisterModelResponse(model=_model(generator))
+
+    async def DeleteModel(
+        self, request: model_service_pb2.DeleteModelRequest, context: Context
+    ) -> model_service_pb2.DeleteModelResponse:
+        """One model less."""
+        await self._registration.delete(request.name)
+        return model_service_pb2.DeleteModelResponse()
 
     async def Generate(
         self, request: model_service_pb2.GenerateRequest, context: Context
