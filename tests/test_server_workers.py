@@ -88,6 +88,11 @@ def test_what_is_printed_there_is_no_reply(workers: Workers) -> None:
     assert workers.run(Cancellation(), print, "said in a worker") is None
 
 
+def test_work_of_any_kind_can_be_sent_again(workers: Workers) -> None:
+    for _ in range(2):
+        assert workers.run(Cancellation(), np.shape, np.zeros((2, 3))) == (2, 3)
+
+
 def test_one_thread_is_asked_for_and_the_next_call_has_them_all(workers: Workers) -> None:
     def threads(single_threaded: bool) -> set[int]:
         told = workers.run(

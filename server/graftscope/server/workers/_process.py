@@ -76,7 +76,7 @@ class Process:
         request = Request(None if known else work, arguments, single_threaded)
         try:
             write_frame(cast(BinaryIO, self._process.stdin), request)
-            self._work = weakref.ref(work)
+            self._work = _weakly(work)
             return cast(Reply, read_frame(cast(BinaryIO, self._process.stdout)))
         except (OSError, EOFError) as error:
             raise WorkerLost(
@@ -103,6 +103,14 @@ class Process:
                 cast(BinaryIO, file).close()
             except (OSError, ValueError):
                 continue  # What was not sent yet is lost with it; in a fork, it is closed already.
+
+
+def _weakly(work: Callable[..., object]) -> "weakref.ref[Callable[..., object]] | None":
+    """None for a kind that cannot be held so, which is then sent anew each time."""
+    try:
+        return weakref.ref(work)
+    except TypeError:
+        return None
 
 
 def _how(status: int) -> str:
