@@ -145,6 +145,8 @@ def open_own(folder: Path, name: str) -> Iterator[BufferedReader]:
     Raises:
         CorruptBundleError: If it is missing, cannot be read, or is not the bundle's own.
     """
+    if not _NO_LINK and (folder / name).is_symlink():
+        raise _foreign(folder, name, "is a symbolic link")
     try:
         # A pipe that nobody writes to would be waited for.
         handle = os.open(folder / name, os.O_RDONLY | _NO_LINK | _NO_WAIT | _BINARY)
