@@ -61,6 +61,8 @@ def test_a_waiting_job_says_so() -> None:
     assert of_job(progress).words() == "waiting for its turn"
     running = Progress(JobState.RUNNING, 4, 32, 90.0, 1234.5)
     assert of_job(running) == Advance(4, 32, "1,234 hybrids/s", 90.0)
+    behind = Progress(JobState.QUEUED, 0, 32, None, 0.0, jobs_ahead=3)
+    assert of_job(behind).words() == "waiting for 3 jobs before it"
 
 
 @pytest.mark.parametrize(

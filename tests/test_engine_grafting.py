@@ -1,6 +1,8 @@
 """Interventions of several callers, made in one run, are what each makes alone."""
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from graftscope.bundle import read_bundle
 from graftscope.server.analysis import Draws
 from graftscope.server.engine import (
+    ORIGINAL2,
     Cancellation,
     Device,
     Donor,
@@ -40,6 +43,7 @@ from intervention_toys import (
 
 # The general path runs matrix products on another number of rows when several come together.
 TOLERANCE = 1e-6
+TIMEOUT_S = 10.0
 NAMES = ("original1", "original2", "hybrid")
 
 
@@ -190,3 +194,47 @@ def test_large_images_are_made_one_at_a_time(
     (one,) = kind.run([drawn], Cancellation())
     (usual,) = made(grafting(vae, each.intervention), [each])
     np.testing.assert_allclose(one.hybrid, usual.hybrid, atol=TOLERANCE)
+
+
+EDITS: dict[str, dict[str, Any]] = {
+    "swap": {"donor": ORIGINAL2},
+    "scale": {"number": 0.5},
+    "prior_mean": {},
+}
+
+
+def one_of_each(generator: Generator) -> list[Edit[NDArray[Any]]]:
+    """An edit of every kind of session that is opened for it."""
+    layer = generator.manifest.layers[1].name
+    return [Edit(layer, (0,), action, **given) for action, given in EDITS.items()]
+
+
+def test_what_a_call_can_be_made_with_is_told_while_a_mean_is_computed(
+    toy_vae_bundle: Path,
+) -> None:
+    fresh = Generator(read_bundle(toy_vae_bundle), SessionPool(Device.CPU, 32))
+    layer = fresh.manifest.layers[1].name
+    begun, let_go = threading.Event(), threading.Event()
+
+    def mean() -> None:
+        begun.set()
+        assert let_go.wait(TIMEOUT_S)
+
+    with ThreadPoolExecutor(1) as threads:
+        computing = threads.submit(fresh.memo.get, f"prior mean/{layer}", mean)
+        assert begun.wait(TIMEOUT_S)
+        # In the event loop, for the same layer as for others.
+        assert not any(grafting(fresh, (edit,)).is_open() for edit in one_of_each(fresh))
+        assert not computing.done()
+        let_go.set()
+        computing.result(TIMEOUT_S)
+
+
+def test_a_kind_is_open_once_it_was_made(toy_vae_bundle: Path) -> None:
+    fresh = Generator(read_bundle(toy_vae_bundle), SessionPool(Device.CPU, 32))
+    source = PriorPairs(fresh, seed=0)
+    for edit in one_of_each(fresh):
+        kind = grafting(fresh, (edit,))
+        assert not kind.is_open()
+        kind.make(Graft((edit,), lambda: source.latents(range(1))), Cancellation())
+        assert grafting(fresh, (edit,)).is_open()
