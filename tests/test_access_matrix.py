@@ -137,7 +137,7 @@ def test_a_refusal_says_what_to_do_and_never_the_token(
     transport, open_channel = channel
     path = "/graftscope.v1.AnalysisService/Influence"
     said = {
-        "no": "asks for a token: name its file with --token-file, set GRAFTSCOPE_TOKEN",
+        "no": "asks for a token: name its file with --token-file, or set GRAFTSCOPE_TOKEN",
         "bad": "does not know the token",
         "expired": "token 'expired' has expired",
         "revoked": "token 'revoked' was revoked",
