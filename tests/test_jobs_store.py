@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -256,6 +256,47 @@ def changed(url: str, statement: str) -> int:
         count = connection.execute(sa.text(statement)).rowcount
     engine.dispose()
     return int(count)
+
+
+OF_VERSION_0_1_0 = (
+    "create table jobs (id varchar(32) primary key, identity varchar(64) not null,"
+    " state integer not null, created_s float not null, expires_s float, body text not null)",
+    "create table requests (request_id varchar(128) primary key, job_id varchar(32) not null)",
+)
+
+
+def test_tables_of_version_0_1_0_are_brought_up_to_date(url: str) -> None:
+    later = ("owner", "shared", "attempts", "crashes", "fence", "server", "cancel_asked", "wanted")
+    ended = numbered(1, state=JobState.DONE, result=RESULT)
+    # A full disk left it unended, and the same was asked once more.
+    twice = numbered(2), replace(numbered(3), identity=numbered(2).identity)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        for statement in OF_VERSION_0_1_0:
+            connection.execute(sa.text(statement))
+        for job in (ended, *twice):
+            body = {name: each for name, each in asdict(job).items() if name not in later}
+            connection.execute(
+                sa.text("insert into jobs values (:id, :identity, :state, :created, null, :body)"),
+                {
+                    **{"id": job.id, "identity": job.identity, "state": int(job.state)},
+                    **{"created": job.created_s, "body": json.dumps(body)},
+                },
+            )
+        connection.execute(sa.text(f"insert into requests values ('call', '{ended.id}')"))
+    engine.dispose()
+    for _ in range(2):
+        with closing(JobStore(url)) as store:
+            assert store.get(ended.id) == store.by_request("call") == replace(ended, attempts=0)
+            assert [hold.job_id for hold in store.unended()] == [twice[1].id]
+            older = store.get(twice[0].id)
+            assert older is not None
+            assert older.state is JobState.CANCELLED
+            assert not store.add(numbered(4, identity=twice[0].identity))
+            taken = store.take(store.unended()[0], "server")
+            assert taken is not None
+            assert taken.crashes == 0
+            store.update(replace(taken, server=""))
 
 
 def test_tables_of_a_later_version_are_refused(url: str) -> None:

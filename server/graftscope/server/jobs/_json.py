@@ -7,12 +7,16 @@ that it carries in its field `rule`. It must not know what the values mean.
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import cache
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 Value = TypeVar("Value")
 
 _TAG = "rule"
+
+# A page of jobs reads thousands of values of a few kinds.
+_hints = cache(get_type_hints)
 
 
 def from_plain(kind: type[Value], value: Mapping[str, Any]) -> Value:
@@ -54,7 +58,7 @@ def _one_of(hints: Sequence[Any], value: Any) -> Any:
 
 def _dataclass(kind: Any, inner: Sequence[Any], value: Mapping[str, Any]) -> Any:
     bound = dict(zip(getattr(kind, "__parameters__", ()), inner, strict=False))
-    hints = {name: _bound(hint, bound) for name, hint in get_type_hints(kind).items()}
+    hints = {name: _bound(hint, bound) for name, hint in _hints(kind).items()}
     unknown = set(value) - {each.name for each in fields(kind)}
     if unknown:
         raise TypeError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
