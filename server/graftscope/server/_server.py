@@ -344,6 +344,8 @@ def server_options(connections: int, keepalive_s: float) -> list[tuple[str, int]
         # a word as soon as a thousand wait to be looked at.
         ("grpc.server.max_pending_requests", _PENDING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", _PENDING_CALLS),
+        # Likewise those that waited for half a minute. In seconds.
+        ("grpc.server_max_unrequested_time_in_server", 600),
         # Calls above wait in the client until others of its connection have ended.
         ("grpc.max_concurrent_streams", STREAMS_A_CONNECTION),
         ("grpc.max_allowed_incoming_connections", connections),

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf import empty_pb2
@@ -21,6 +22,8 @@ from graftscope.server.rpc._requests import Requests
 from graftscope.v1 import analysis_service_pb2, analysis_service_pb2_grpc
 
 _PREVIEW_EVERY_S = 1.0
+_A_CHANGE_S = 0.001
+"""Between two changes that are told, whoever watches."""
 
 
 class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
@@ -42,6 +45,7 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         clustering: ClusteringRequests,
         reading: Reading,
     ) -> None:
+        self._watchers = 0
         self._runner, self._belongings = runner, belongings
         self._requests = requests
         self._clustering = clustering
@@ -88,6 +92,17 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         self, request: analysis_service_pb2.WatchOperationRequest, context: Context
     ) -> AsyncIterator[analysis_service_pb2.WatchOperationResponse]:
         """The whole state first, then each change, until the operation is done."""
+        self._watchers += 1
+        try:
+            async with aclosing(self._changes(request)) as changes:
+                async for change in changes:
+                    yield change
+        finally:
+            self._watchers -= 1
+
+    async def _changes(
+        self, request: analysis_service_pb2.WatchOperationRequest
+    ) -> AsyncGenerator[analysis_service_pb2.WatchOperationResponse, None]:
         whole, previewed_s = True, -_PREVIEW_EVERY_S
         seen = await self._belongings.job(job_id(request.name))
         async for snapshot in self._runner.watch(seen.job.id):
@@ -101,6 +116,9 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
                 maps = await self._previews.of(snapshot.sums)
                 yield analysis_service_pb2.WatchOperationResponse(partial_maps=maps)
                 previewed_s = time.monotonic()
+            if not snapshot.job.state.ended:
+                # The more watch, the rarer each hears: all together leave time for other calls.
+                await asyncio.sleep(self._watchers * _A_CHANGE_S)
 
     async def ShareOperation(
         self, request: analysis_service_pb2.ShareOperationRequest, context: Context
