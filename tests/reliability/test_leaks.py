@@ -22,6 +22,7 @@ from graftscope.v1 import (
 )
 from reliability._processes import MIB, PROGRAM, Running, server, told
 
+SOAK = (pytest.mark.soak, pytest.mark.timeout(1800))
 GROWTH_BYTES = 10 * MIB
 CALLERS = 4
 
@@ -78,9 +79,7 @@ def _hybridized(tmp_path: Path, calls: int, warm: int, program: str = PROGRAM) -
         return _grown(running, partial(_many, running, calls), partial(_many, running, warm))
 
 
-@pytest.mark.parametrize(
-    ("calls", "warm"), [(200, 100), pytest.param(10_000, 1000, marks=pytest.mark.soak)]
-)
+@pytest.mark.parametrize(("calls", "warm"), [(200, 100), pytest.param(10_000, 1000, marks=SOAK)])
 def test_calls_leave_nothing_behind(tmp_path: Path, calls: int, warm: int) -> None:
     grown, descriptors = _hybridized(tmp_path, calls, warm)
     told(f"growth over {calls} hybridize calls", f"{grown / MIB:.1f} MiB", "at most 10 MiB")
@@ -95,9 +94,7 @@ def test_a_server_that_keeps_what_it_made_fails_the_same_check(tmp_path: Path) -
     assert grown > GROWTH_BYTES
 
 
-@pytest.mark.parametrize(
-    ("cycles", "warm"), [(16, 16), pytest.param(400, 50, marks=pytest.mark.soak)]
-)
+@pytest.mark.parametrize(("cycles", "warm"), [(16, 16), pytest.param(400, 50, marks=SOAK)])
 def test_sessions_that_are_opened_run_and_closed_leave_nothing(
     tmp_path: Path, cycles: int, warm: int
 ) -> None:
@@ -128,6 +125,7 @@ def _may_be_asked_again(error: grpc.RpcError) -> bool:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 def test_twelve_large_calls_at_once_stay_below_the_limit(tmp_path: Path) -> None:
     limit_mib, calls, pairs = 1024, 12, 1800
     refused = list[float]()

@@ -11,6 +11,7 @@ from graftscope import codec
 from graftscope.server.analysis import DEFAULT_KS, Method
 from graftscope.server.engine import CALL_BYTES as JOB_BYTES
 from graftscope.server.engine import (
+    MIB,
     SHARD_PAIRS,
     Catalogue,
     Generator,
@@ -29,6 +30,9 @@ from graftscope.server.jobs._specification import (
 )
 
 _DOUBLE = 8
+
+# A process for work that nothing can interrupt, with scikit-learn, before it has anything to do.
+_PROCESS_BYTES = 96 * MIB
 
 # Sums before and after a shard, mean and moment each; at the end standard errors, on the way to
 # them, beside the last.
@@ -134,8 +138,10 @@ def _modules(spec: ModulesSpec) -> Need:
     seeds = f" under {len(spec.seeds)} seeds" if len(spec.seeds) > 1 else ""
     number = (
         JOB_BYTES
+        + _PROCESS_BYTES
         + max(_smoothing(spec), _grouping(channels, height * width, spec.k, method))
-        + _given(spec)
+        # In the server, and on the way to the process.
+        + 2 * _given(spec)
         + _templates(channels, height * width, spec.k) * len(spec.seeds) * _TEMPLATES_A_SEED
     )
     what = f"{spec.k} modules of {channels} maps of {height} x {width}{seeds}"
@@ -147,8 +153,8 @@ def _stability(spec: StabilitySpec, workers: int) -> Need:
     # A run sees two thirds of the channels.
     seen, largest = -(-2 * channels // 3), max(spec.ks or DEFAULT_KS)
     cell = max(_grouping(seen, height * width, largest, Method(x)) for x in spec.methods)
-    cells = workers * (cell + 2 * _templates(seen, height * width, largest))
-    number = JOB_BYTES + max(_smoothing(spec), cells) + _given(spec)
+    cells = workers * (_PROCESS_BYTES + cell + 2 * _templates(seen, height * width, largest))
+    number = JOB_BYTES + max(_PROCESS_BYTES + _smoothing(spec), cells) + 2 * _given(spec)
     what = f"stability of {channels} maps of {height} x {width}"
     return Need(number, what, f"{_SMALLER_MAPS}, or a smaller k", "maps")
 
