@@ -56,6 +56,18 @@ async def test_a_call_has_its_memory_until_its_task_is_over() -> None:
     await until(lambda: memory.held_bytes == 0)
 
 
+async def test_a_call_that_needs_more_beside_what_it_has_than_there_is_is_refused() -> None:
+    memory = budget()
+
+    async def call() -> None:
+        await memory.take_in_call(need(600))
+        await memory.take_in_call(need(500))
+
+    with pytest.raises(TooLarge, match=r"500 things would take 1\.1 GiB"):
+        await asyncio.create_task(call())
+    await until(lambda: memory.held_bytes == 0)
+
+
 async def test_a_call_that_is_cancelled_or_fails_gives_its_memory_back() -> None:
     memory = budget()
 

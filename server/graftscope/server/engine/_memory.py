@@ -12,7 +12,8 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 from graftscope.server.engine._machine_memory import machine_bytes, resident_bytes
 from graftscope.server.errors import InvalidInput, Overloaded, TooLarge
@@ -98,6 +99,7 @@ class MemoryBudget:
         self.room_bytes = self.limit_bytes - base
         self._lock = threading.Lock()
         self._of_calls = self._of_jobs = self._of_sessions = 0
+        self._of_tasks: WeakKeyDictionary[asyncio.Task[object], int] = WeakKeyDictionary()
         self._calls: deque[_Waiting] = deque()
         self._jobs: deque[_Waiting] = deque()
         self._reclaim: Callable[[int], object] = lambda missing: None
@@ -148,7 +150,11 @@ class MemoryBudget:
         """
         task = asyncio.current_task()
         assert task is not None
+        mine = self._of_tasks.get(task, 0)
+        # Nobody else can give back what the call itself has.
+        self.check(replace(need, bytes=need.bytes + mine))
         await self._take_for_call(need)
+        self._of_tasks[task] = mine + need.bytes
         self._tell(need)
         task.add_done_callback(lambda _: self._give_back(need, job=False))
 
