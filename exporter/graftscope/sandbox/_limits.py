@@ -18,7 +18,7 @@ _MIB: Final = 2**20
 _COPIES: Final = 4
 """A session's weights: as the file has them, packed for its kernels, and both while it opens."""
 _SECONDS_A_GIB: Final = 20.0
-_WALL: Final = 3.0
+_WALL: Final = 6.0
 """Time on the clock, as a multiple of time on the processor: others have work to do too."""
 _EACH_NODE: Final = {
     "nodes": 1,
