@@ -311,13 +311,16 @@ def test_what_runs_and_where_a_server_serves_are_said_once_at_the_default_log_le
     command = [sys.executable, "-c", code, "serve", *where]
     with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True) as process:
         assert process.stderr is not None
-        devices, serving = (process.stderr.readline() for _ in range(2))
+        memory, devices, serving = (process.stderr.readline() for _ in range(3))
         process.send_signal(signal.SIGINT)
         out, rest = process.communicate()
     assert process.returncode == 0
+    assert "event='memory' limit=" in memory
     assert "device cpu: fp32 (CPUExecutionProvider)" in devices
     assert serving.startswith("serving at 127.0.0.1:")
-    assert rest.splitlines() == ["stopped; jobs that were running continue at the next start"]
+    stopping, stopped = rest.splitlines()
+    assert "event='stopping' grace_s=30.0" in stopping
+    assert stopped == "stopped; jobs that were running continue at the next start"
     assert out == ""
 
 
