@@ -135,6 +135,8 @@ def test_the_verbs_make_list_and_revoke(tmp_path: Path, capsys: pytest.CaptureFi
     )
     assert capsys.readouterr().out == ""
     assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
+    assert run([*made, *where]) == 4
+    assert "there is an active token named 'alice'" in capsys.readouterr().err
     assert run(["token", "revoke", "alice", *where]) == 0
     assert run(["token", "list", "--json", *where]) == 0
     documents = json.loads(capsys.readouterr().out.splitlines()[-1])["tokens"]

@@ -87,7 +87,7 @@ def test_the_beginning_of_an_id_names_a_job_everywhere(named: Shell) -> None:
     shell = named
     assert shell.json("jobs", "show", "3f2")["name"] == "operations/3f2a90"
     assert shell("jobs", "watch", "3f2")[0] == 0
-    assert shell("jobs", "cancel", "3f2")[1] == "3f2a90 is cancelled\n"
+    assert shell("jobs", "cancel", "3f2")[1] == "3f2a90 was done already\n"
     assert shell("jobs", "delete", "3f2")[1] == "3f2a90 is deleted\n"
     assert shell.refused("jobs", "show", "3f2")[0] == NotFoundError.exit_code
 

@@ -31,6 +31,10 @@ def test_a_reason_says_more_than_its_status() -> None:
     status = grpc.StatusCode.FAILED_PRECONDITION
     assert error_class(status, "DEVICE_UNAVAILABLE") is errors.UnsupportedError
     assert error_class(status, "PRECISION_UNAVAILABLE") is errors.UnsupportedError
+    assert error_class(status, "REGISTRATION_OFF") is errors.UnsupportedError
+    assert error_class(grpc.StatusCode.RESOURCE_EXHAUSTED, "MEMORY_LIMIT") is errors.InputError
+    assert error_class(None, "REQUEST_ID_REUSED") is errors.InputError
+    assert error_class(grpc.StatusCode.PERMISSION_DENIED, "BAD_TOKEN").exit_code == 4
     assert error_class(status, "A_REASON_OF_THE_FUTURE") is errors.JobError
 
 

@@ -11,7 +11,7 @@
     │   ├── UnavailableError (ConnectionError)     5   no server answers, or it went away
     │   ├── DeadlineError (TimeoutError)           5   it did not answer in time
     │   ├── OverloadedError                        5   it has no room for the request
-    │   └── AccessError (PermissionError)          5   it does not let this client in
+    │   └── AccessError (PermissionError)          4   it does not let this client in, or do this
     ├── UnsupportedError                           6   not implemented on this server
     │   ├── VersionError                           6   client and server differ too much
     │   └── MissingExtraError (ImportError)        6   an optional part is not installed
@@ -103,11 +103,13 @@ class DeadlineError(ServerError, TimeoutError):
 
 
 class OverloadedError(ServerError):
-    """The server has no room for the request, or the message is too large."""
+    """The server has no room for the request now, or the message is too large."""
 
 
 class AccessError(ServerError, PermissionError):
-    """The server does not let this client in."""
+    """The server does not let this client in, or do what it asked for."""
+
+    exit_code = 4
 
 
 class UnsupportedError(GraftscopeError):

@@ -62,9 +62,14 @@ def list_jobs(
     if json:
         say_json({"jobs": [document(job) for job in found]})
         return
+    # Where nobody is asked who they are, no job has an owner.
+    owned = any(job.owner for job in found)
     say(
         table(
-            ("id", "kind", "model", "layer", "state", "shards", "created"),
+            (
+                *("id", "kind", "model", "layer", "state", "shards", "created"),
+                *(("owner",) if owned else ()),
+            ),
             [
                 (
                     _identifier(job),
@@ -74,6 +79,7 @@ def list_jobs(
                     _state(job.progress),
                     _shards(job, "/"),
                     when(job.created),
+                    *((_owner(job) or "-",) if owned else ()),
                 )
                 for job in found
             ],
@@ -110,13 +116,13 @@ def watch(
 def cancel(job: JobArgument, server: ServerOptions, json: JsonOption = False) -> None:
     """Cancel a job; the shards that are done are kept, and the same request resumes it."""
     with opened(server) as client:
-        name = client.job(job).name
-        client.cancel(name)
-        found = client.job(name)
+        before = client.job(job)
+        client.cancel(before.name)
+        found = client.job(before.name)
     if json:
         say_json(document(found))
     else:
-        say(f"{_identifier(found)} is {found.progress.state}")
+        say(f"{_identifier(found)} {_cancelled(before, found)}")
 
 
 def delete(job: JobArgument, server: ServerOptions, json: JsonOption = False) -> None:
@@ -175,12 +181,23 @@ def _facts(job: Job) -> list[tuple[str, str]]:
     if job.until:
         facts.append(("until", str(job.until)))
     if job.owner:
-        facts.append(("owner", f"{job.owner}{', shared' if job.shared else ''}"))
+        facts.append(("owner", _owner(job)))
     if job.attempts > 1:
         facts.append(("attempts", str(job.attempts)))
     if job.error:
         facts.append(("error", job.error))
     return facts
+
+
+def _cancelled(before: Job, after: Job) -> str:
+    """What cancelling has done: shards that run end soon, and a job that has ended stays so."""
+    if before.done:
+        return f"was {before.progress.state} already"
+    return f"is {after.progress.state}" if after.done else "is being cancelled"
+
+
+def _owner(job: Job) -> str:
+    return f"{job.owner}, shared" if job.shared else job.owner
 
 
 def _state(progress: Progress) -> str:
