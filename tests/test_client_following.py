@@ -62,11 +62,17 @@ def test_a_broken_watch_is_opened_again(client: Any, faults: Faults) -> None:
 
 
 def test_a_watch_that_breaks_again_and_again_without_progress_is_an_error(
-    client: Any, faults: Faults
+    client: Any, faults: Faults, caplog: pytest.LogCaptureFixture
 ) -> None:
     faults.broken_watches = 1000
-    with pytest.raises(UnavailableError, match="the connection broke"):
-        client.wait(client.start(TASK).name)
+    name = client.start(TASK).name
+    follow = f"gave up following {name}: `graftscope jobs watch {name.rpartition('/')[2]}` follows"
+    with pytest.raises(UnavailableError, match=follow):
+        client.wait(name)
+    (told,) = caplog.messages
+    assert told.endswith(
+        f"is lost (the connection broke); waiting for it to come back, to follow {name} on"
+    )
     assert faults.calls.count("WatchOperation") == 1 + 3
 
 

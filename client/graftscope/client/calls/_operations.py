@@ -1,5 +1,6 @@
 """Flows about operations: follow to the end, read the result, list, cancel, delete."""
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from graftscope.client.arrays import Word, switch, whole_number
 from graftscope.client.calls._flow import Flow, Tell, call, open_stream
 from graftscope.client.calls._transfers import Patience, fetch_all
 from graftscope.client.errors import (
+    GraftscopeError,
     InputError,
     JobError,
     NotFoundError,
@@ -29,6 +31,8 @@ from graftscope.client.wire import (
     result_from,
 )
 from graftscope.v1 import analysis_service_pb2
+
+_log = logging.getLogger("graftscope.client")
 
 _WHOLE_ID = re.compile(r"[0-9a-f]{32}")
 _SHOWN = 5
@@ -97,6 +101,7 @@ def _follow(name: str) -> Flow[operations_pb2.Operation]:
     name = yield from _named(name)
     patience = Patience()
     seen: Progress | None = None
+    is_told = False
     while True:
         stream = _Watch(name)
         try:
@@ -108,7 +113,24 @@ def _follow(name: str) -> Flow[operations_pb2.Operation]:
             if stream.progress not in (None, seen):
                 seen = stream.progress
                 patience.reset()
-            yield from patience.wait(error)
+                is_told = False
+            if is_away and not is_told:
+                _log.warning("%s; waiting for it to come back, to follow %s on", error, name)
+                is_told = True
+            yield from _wait(patience, error, name)
+
+
+def _wait(patience: Patience, error: GraftscopeError, name: str) -> Flow[None]:
+    """Wait before the next watch, or give up and say how the job is followed later."""
+    try:
+        yield from patience.wait(error)
+    except GraftscopeError as last:
+        identifier = name.removeprefix("operations/")
+        last.args = (
+            f"{last}; gave up following {name}: `graftscope jobs watch {identifier}` follows it"
+            " once the server answers",
+        )
+        raise
 
 
 class _Watch:

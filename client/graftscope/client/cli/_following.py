@@ -116,6 +116,6 @@ def _stopped(client: Client, job: Job, progress: JobProgress) -> str:
         return f"{done}: they are kept, and the same command goes on from there"
     identifier = job.name.removeprefix("operations/")
     return (
-        f"{done}: the job goes on at {client.address};"
+        f"{done}: the job goes on whenever the server at {client.address} runs;"
         f" `graftscope jobs watch {identifier}` follows it, `jobs cancel {identifier}` ends it"
     )
