@@ -1,6 +1,7 @@
 """One server of a SQLite file and its folder; any number of one PostgreSQL database."""
 
 import fcntl
+import os
 import subprocess
 import sys
 from contextlib import closing
@@ -37,6 +38,26 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     ) as caught:
         held_state(file / "state", sqlite(tmp_path)).__enter__()
     assert caught.value.field == "state"
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_new_folder_is_its_users_alone_and_an_old_one_is_told(
+    is_there: bool, toy_vae_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state, before = tmp_path / "above" / "state", os.umask(0o022)
+    try:
+        if is_there:
+            state.mkdir(parents=True)
+        with embedded_server([toy_vae_bundle], state=state):
+            modes = {path.name: path.stat().st_mode & 0o777 for path in state.iterdir()}
+    finally:
+        os.umask(before)
+    assert state.stat().st_mode & 0o777 == (0o755 if is_there else 0o700)
+    assert "jobs.db-wal" in modes
+    private = {name for name in modes if name.startswith(("jobs.db", "lock"))}
+    assert {modes[name] for name in private} == {0o600}
+    told = [x.getMessage() for x in caplog.records if "chmod 700" in x.getMessage()]
+    assert len(told) == is_there
 
 
 def test_a_folder_is_free_once_its_holder_is_gone(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 It must not know what lies in the folder.
 """
 
+import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +18,9 @@ from graftscope.server.blobs import BlobMissing, Blobs
 from graftscope.server.database import sqlite_file
 from graftscope.server.errors import InvalidInput, StateInUse
 from graftscope.server.jobs import JobStore
+from graftscope.server.logs import get_logger
 
+_OTHERS_READ = stat.S_IRGRP | stat.S_IROTH | stat.S_IXGRP | stat.S_IXOTH
 _LOCK = "lock"
 ROOM = "database"
 """The room beside arrays in which their place has its name."""
@@ -25,10 +29,14 @@ _LOOK_S = 0.05
 # Servers of one database that start at once wait for each other, no longer than reading a line.
 _WAIT_S = 5.0
 
+_log = get_logger("server")
+
 
 @contextmanager
 def held_state(folder: Path, url: str) -> Iterator[Path]:
-    """Holds the folder, which is made if it is missing, and a SQLite file wherever it lies.
+    """Holds the folder, and a SQLite file wherever it lies.
+
+    A folder that is missing is made, for its user alone.
 
     Args:
         folder: the state folder.
@@ -39,9 +47,15 @@ def held_state(folder: Path, url: str) -> Iterator[Path]:
         InvalidInput: it cannot be written to.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise _unusable(folder, error) from error
+    if os.name == "posix" and (mode := stat.S_IMODE(folder.stat().st_mode)) & _OTHERS_READ:
+        _log.warning(
+            "other users of this machine can read the state folder: chmod 700 makes it private",
+            folder=str(folder),
+            mode=f"{mode:o}",
+        )
     with ExitStack() as held:
         busy = (
             f"state folder {str(folder)!r} is held by another server or command; stop it, or name "
@@ -139,7 +153,7 @@ def _parsed(url: str) -> sa.URL:
 @contextmanager
 def _lock(file: Path, busy: str, wait_s: float = 0.0) -> Iterator[None]:
     try:
-        lock = FileLock(file, timeout=wait_s)
+        lock = FileLock(file, timeout=wait_s, mode=0o600)
         lock.acquire()
     except Timeout as error:
         raise StateInUse(busy) from error

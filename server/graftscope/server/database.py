@@ -5,7 +5,7 @@ none fails halfway because another went first. It must not know which tables the
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ class Database:
             InvalidInput: there is no database at the URL, or it cannot be written to.
             StoreDamaged: the file is damaged.
         """
+        self._make_private()
         try:
             with self._writing.begin() as connection:
                 self._check_whole(connection)
@@ -127,6 +128,13 @@ class Database:
         if not inode:
             raise _unavailable()
         self._inode = inode
+
+    def _make_private(self) -> None:
+        """SQLite gives a new file to whoever the umask lets in, and its log the file's own mode."""
+        # What cannot be made here cannot be opened either, which is told there.
+        with suppress(OSError):
+            if self.file is not None and not self.file.exists():
+                self.file.touch(mode=0o600)
 
     def _present_inode(self) -> int:
         try:

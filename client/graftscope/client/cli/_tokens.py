@@ -173,7 +173,7 @@ def _check_folder(state: Path, makes: bool) -> None:
             f"state folder {str(state)!r} is not there: name that of the server with --state"
         )
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make state folder {str(state)!r}: {error.strerror}") from error
 
