@@ -70,7 +70,9 @@ def papers(folder: Path) -> Papers:
 @contextmanager
 def protected(bundles: Sequence[Path], state: Path, **settings: object) -> Iterator[str]:
     """A server in a thread, as these settings have it; gives its address."""
-    chosen = {"listen": "127.0.0.1:0", "workers": 1, "auth": "token", **settings}
+    chosen = {"listen": "127.0.0.1:0", "workers": 1, "auth": "token"}
+    # Tests speak gRPC themselves, and send tokens in the clear.
+    chosen |= {"insecure": "tls_cert" not in settings, **settings}
     with _in_thread(make_settings(bundles=tuple(bundles), state=state, **chosen)) as address:
         yield address
 

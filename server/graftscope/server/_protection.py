@@ -42,6 +42,13 @@ def authentication(settings: Settings) -> Authentication:
             " be so",
             field="listen",
         )
+    if _is_useless(settings, chosen):
+        raise InvalidInput(
+            "this server would ask for tokens without TLS, and clients send none in the clear: give"
+            " --tls-cert FILE --tls-key FILE, or --listen unix:PATH, or --auth none; or, for a"
+            " proxy that ends TLS, --insecure --auth token",
+            field="auth",
+        )
     if danger:
         _log.warning("others reach this server unprotected", why=danger)
     return chosen
@@ -51,6 +58,14 @@ def _default(settings: Settings) -> Authentication:
     if settings.tls_client_ca is not None:
         return Authentication.CERTIFICATE
     return Authentication.NONE if is_local(settings.listen) else Authentication.TOKEN
+
+
+def _is_useless(settings: Settings, chosen: Authentication) -> bool:
+    """Whether clients would be asked for tokens that they do not send to such an address."""
+    in_clear = settings.tls_cert is None and not settings.listen.startswith("unix:")
+    # Who says both has something before the server that tokens reach through TLS.
+    is_meant = settings.insecure and settings.auth is not None
+    return chosen is Authentication.TOKEN and in_clear and not is_meant
 
 
 def _danger(settings: Settings, chosen: Authentication) -> str:

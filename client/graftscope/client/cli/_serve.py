@@ -143,7 +143,8 @@ def serve(
         bool,
         typer.Option(
             "--insecure",
-            help="Let other machines reach the server without TLS, or without asking who calls.",
+            help="Let other machines reach the server without TLS, or without asking who calls "
+            "(--auth none); with --auth token, for a proxy that ends TLS.",
             rich_help_panel=ACCESS,
         ),
     ] = False,
