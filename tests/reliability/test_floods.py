@@ -30,6 +30,9 @@ GROWTH_MIB, FLAT_MIB = 100, 10
 UPLOADS, CONNECTIONS = 1_200, 1_100
 ENDLESS_PAIRS = 5_000_000
 WAIT_S = 120.0
+LOST = "Internal error from Core"
+"""gRPC's own words in a client whose write finds the call ended: it puts them, as INTERNAL, in the
+place of the status that the server has sent and that it has not read yet."""
 
 
 @pytest.fixture
@@ -127,7 +130,8 @@ async def _uploads(running: Running, number: int, refused: int) -> tuple[Counter
             # Where it is refused already, nothing can be written any more.
             with suppress(grpc.RpcError, asyncio.InvalidStateError):
                 await call.write(first)
-            return str((await call.code()).name)
+            found = str((await call.code()).name)
+            return "REFUSED" if found == "INTERNAL" and await call.details() == LOST else found
 
         codes = asyncio.as_completed([code(call) for call in calls], timeout=WAIT_S)
         found = Counter([await next(codes) for _ in range(refused)])
@@ -146,7 +150,8 @@ def test_uploads_that_are_left_open_leave_the_server_working(running: Running) -
     codes, descriptors = asyncio.run(_uploads(running, UPLOADS, refused))
     told(f"of {UPLOADS} open uploads refused", dict(codes), refused)
     told("descriptors meanwhile", descriptors, TRANSFERS + 100)
-    assert set(codes) == {"RESOURCE_EXHAUSTED"}
+    assert set(codes) <= {"RESOURCE_EXHAUSTED", "REFUSED"}
+    assert codes["RESOURCE_EXHAUSTED"]
     assert descriptors <= TRANSFERS + 100
     _works(running)
 
