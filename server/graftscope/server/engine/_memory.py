@@ -204,7 +204,7 @@ class MemoryBudget:
     def _overloaded(self, need: Need) -> Overloaded:
         return Overloaded(
             f"{need.what} would take {said(need.bytes)} of memory, and of the server's "
-            f"{said(self.limit_bytes)} others use too much now; ask again later",
+            f"{said(self.limit_bytes)} what goes on already leaves too little; ask again later",
             retry_after_s=_RETRY_AFTER_S,
         )
 
