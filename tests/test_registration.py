@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from bundle_toys import reseal
 from graftscope.client import Client, GraftscopeError
 from graftscope.server import embedded_server
+from graftscope.server.engine import ServedBundles
 from reliability._hostile import HOSTILE
 
 
@@ -41,6 +43,37 @@ def test_a_model_comes_stays_after_a_restart_and_goes(
         with pytest.raises(GraftscopeError, match="'toy-vae' is not served here"):
             client.model("toy-vae")
     assert list((state / "registered").iterdir()) == []
+
+
+def test_the_log_tells_what_comes_and_goes_and_no_change_of_what_is_gone(
+    state: Path,
+    block_bundle: Path,
+    toy_vae_bundle: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level("INFO", "graftscope.server")
+    looked: list[ServedBundles] = []
+    made = ServedBundles.__init__
+
+    def keep(bundles: ServedBundles, *given: Any) -> None:
+        made(bundles, *given)
+        looked.append(bundles)
+
+    monkeypatch.setattr(ServedBundles, "__init__", keep)
+    changed: list[str] = []
+    with embedded_server([block_bundle], state=state) as address, Client(address) as client:
+        added = client.register(toy_vae_bundle)
+        client.unregister("toy-vae")
+        looked[0].tell_changes(lambda held: changed.append(held.folder.manifest.name))
+    assert changed == []
+    told = [x.getMessage() for x in caplog.records if "'model " in x.getMessage()]
+    assert [line.partition(" model=")[0] for line in told] == [
+        "event='model added'",
+        "event='model removed'",
+    ]
+    assert all(f"model='toy-vae' digest='{added.digest}'" in line for line in told)
+    assert all("address='ipv4:127.0.0.1'" in line for line in told)
 
 
 def test_a_hostile_model_is_refused_and_leaves_nothing(

@@ -50,6 +50,10 @@ class ServedBundles:
             raise
         return held.folder
 
+    def stop_watching(self, digest: str) -> None:
+        """Say no more of a bundle's source; the copy stays, for jobs that still run on it."""
+        self._told |= {x.key for x in self._copies.held if x.folder.manifest.digest == digest}
+
     def sweep(self) -> None:
         """Remove the copies that no server of this state folder uses."""
         self._copies.sweep()

@@ -15,6 +15,7 @@ from graftscope.bundle import (
     manifest_from_json,
 )
 from graftscope.sandbox import SandboxError
+from graftscope.server.access import caller
 from graftscope.server.engine import Catalogue, Generator, ServedBundles
 from graftscope.server.errors import (
     InvalidInput,
@@ -25,10 +26,13 @@ from graftscope.server.errors import (
     StorageFull,
 )
 from graftscope.server.jobs import ArtifactStore
+from graftscope.server.logs import get_logger
 from graftscope.v1 import bundle_pb2
 
 _CHUNK_BYTES: Final = 2**20
 _FIELD: Final = "manifest_json"
+
+_log = get_logger("rpc")
 
 
 class Registration:
@@ -84,7 +88,8 @@ class Registration:
         """
         self._require_allowed()
         async with self._one_at_a_time:
-            name = self._catalogue.find(model).manifest.name
+            manifest = self._catalogue.find(model).manifest
+            name = manifest.name
             kept = self._folder / name
             if not kept.is_dir():
                 raise InvalidInput(
@@ -92,8 +97,10 @@ class Registration:
                     " registered can be removed",
                     field="name",
                 )
+            self._bundles.stop_watching(manifest.digest)
             self._catalogue.remove(name)
             await asyncio.to_thread(shutil.rmtree, kept, ignore_errors=True)
+            _log.info("model removed", model=name, digest=manifest.digest, **_who())
 
     def _require_allowed(self) -> None:
         if not self._allowed:
@@ -116,11 +123,13 @@ class Registration:
             kept = self._folder / manifest.name
             self._keep(manifest, manifest_json, kept)
             try:
-                return self._catalogue.add(self._bundles.open(kept))
+                added = self._catalogue.add(self._bundles.open(kept))
             except BaseException:
                 shutil.rmtree(kept, ignore_errors=True)
                 self._bundles.sweep()
                 raise
+            _log.info("model added", model=manifest.name, digest=manifest.digest, **_who())
+            return added
 
     def _keep(self, manifest: bundle_pb2.Bundle, text: str, kept: Path) -> None:
         incoming = self._folder / f".incoming-{uuid4().hex}"
@@ -145,6 +154,11 @@ class Registration:
         ):
             for offset in range(0, read.size, _CHUNK_BYTES):
                 written.write(read.read(offset, _CHUNK_BYTES))
+
+
+def _who() -> dict[str, str]:
+    """Who calls, for the log; their address where nobody is asked."""
+    return {"owner": caller().owner, "address": caller().address}
 
 
 def registered(folder: Path) -> tuple[Path, ...]:
