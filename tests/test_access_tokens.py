@@ -54,6 +54,18 @@ def test_names_are_of_one_active_token_at_a_time(tmp_path: Path) -> None:
         assert [x.state(time.time()) for x in store.all()] == ["active", "expired", "revoked"]
 
 
+@pytest.mark.parametrize("role", ["'emperor'", "x'ff00'"])
+def test_a_row_that_cannot_be_read_lets_nobody_in_and_keeps_nobody_out(
+    role: str, tmp_path: Path
+) -> None:
+    with tokens_of(tmp_path) as store:
+        store.create("alice", Role.ANALYST)
+        store.create("bob", Role.ADMIN)
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as database, database:
+        database.execute(f"update tokens set role = {role} where name = 'bob'")
+    assert [token.name for token in tokens_in(tmp_path)] == ["alice"]
+
+
 @pytest.mark.parametrize("name", ["", "a b", "-a", "a" * 101, "é", "a\n"])
 def test_a_name_that_is_not_allowed_is_refused(name: str, tmp_path: Path) -> None:
     with tokens_of(tmp_path) as store, pytest.raises(InvalidInput, match="is not allowed"):

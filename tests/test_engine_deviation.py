@@ -16,6 +16,7 @@ from graftscope.server.engine import (
     Plan,
     Subject,
     Trial,
+    Turns,
     choose_close,
     deviation,
     is_plain,
@@ -36,6 +37,7 @@ NO_SOURCE = cast(PairSource, None)
 @dataclass(frozen=True)
 class FakeGenerator:
     provider: str = CPU
+    turns: Turns = field(default_factory=Turns)
 
 
 @dataclass

@@ -23,6 +23,7 @@ from graftscope.server.engine import (
     Hybrids,
     PriorPairs,
     SessionPool,
+    _samples_and_hybrids,
     complete,
     grafting,
     sampling,
@@ -183,9 +184,7 @@ def test_samples_made_together_are_those_made_alone(vae: Generator) -> None:
 def test_large_images_are_made_one_at_a_time(
     vae: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "graftscope.server.engine._samples_and_hybrids.LARGE_BYTES", vae.widest_bytes()
-    )
+    monkeypatch.setattr(_samples_and_hybrids, "LARGE_BYTES", vae.widest_bytes())
     each = graft(vae, "image", [0, 1], range(1))
     other = Generator(vae.folder, SessionPool(Device.CPU, 8))
     kind = grafting(other, each.intervention)

@@ -249,6 +249,17 @@ def test_a_row_that_cannot_be_read_is_set_aside_and_kept(url: str, damage: str) 
     assert changed(url, "update jobs set shared = 0") == 5
 
 
+@pytest.mark.parametrize("column", ["attempts", "owner", "shared", "shards_done", "crashes"])
+def test_a_column_that_holds_something_else_is_noticed(tmp_path: Path, column: str) -> None:
+    url = f"sqlite:///{tmp_path / 'jobs.db'}"  # Other databases keep nothing else in it.
+    with closing(JobStore(url)) as store:
+        store.add(JOB)
+    changed(url, f"update jobs set {column} = x'fffe'")
+    with closing(JobStore(url)) as store:
+        assert store.get(JOB.id) is None
+        assert store.page(10, 0) == []
+
+
 def changed(url: str, statement: str) -> int:
     """Changes the database beside the store; how many rows it changed."""
     engine = sa.create_engine(url)

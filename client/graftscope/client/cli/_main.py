@@ -59,7 +59,7 @@ VERBS = {
     "models": Verb(
         "_models",
         "models",
-        "List the models of a server, with their layers.",
+        "List the models of a server, with their layers; add or remove one.",
         "graftscope models --server localhost:50051",
     ),
     "generate": Verb(

@@ -14,6 +14,9 @@ import sqlalchemy as sa
 from graftscope.server.access._principal import Role
 from graftscope.server.database import Database
 from graftscope.server.errors import Conflict, InvalidInput, NotFound
+from graftscope.server.logs import get_logger
+
+_log = get_logger("access")
 
 PREFIX = "gs_"
 """What every token begins with, so that it is known for one wherever it is found."""
@@ -161,7 +164,16 @@ def _select(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> list[T
     rows = connection.execute(
         sa.select(_TOKENS).where(*where).order_by(_TOKENS.c.created_s.desc(), _TOKENS.c.name)
     )
-    return [Token(**{**row._mapping, "role": Role.of(row.role)}) for row in rows]
+    return [token for row in rows if (token := _readable(row)) is not None]
+
+
+def _readable(row: sa.Row[*tuple[object, ...]]) -> Token | None:
+    """The row's token; nobody gets in by one that cannot be read."""
+    try:
+        return Token(**{**row._mapping, "role": Role.of(row.role)})
+    except (AttributeError, LookupError) as error:
+        _log.warning("token set aside: it cannot be read", name=str(row.name), error=str(error))
+        return None
 
 
 def _row(token: Token) -> dict[str, object]:

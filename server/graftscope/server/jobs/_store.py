@@ -29,6 +29,7 @@ _COLUMNS = (
     *("state", "owner", "shared", "attempts", "crashes"),
     *("fence", "server", "cancel_asked", "wanted"),
 )
+_TEXTS = ("owner", "server")
 _FLAGS = ("shared", "cancel_asked", "wanted")
 _IN_BODY = frozenset(each.name for each in fields(Job)) - set(_COLUMNS)
 
@@ -424,6 +425,10 @@ def _from_row(row: sa.Row[*tuple[object, ...]]) -> Job:
     # A beat may have told of more than what was kept since.
     body["shards_done"] = max(body["shards_done"], row.shards_done)
     columns = {name: getattr(row, name) for name in _COLUMNS}
+    for name, value in columns.items():
+        # SQLite keeps anything in any column.
+        if not isinstance(value, str if name in _TEXTS else int):
+            raise TypeError(f"its column {name} holds {type(value).__name__}")
     return from_plain(Job, body | columns | {name: bool(columns[name]) for name in _FLAGS})
 
 
