@@ -1,6 +1,7 @@
 """Tokens: what is kept of them, who makes and revokes them, and how soon a server knows."""
 
 import json
+import logging
 import os
 import re
 import sqlite3
@@ -16,6 +17,7 @@ import grpc
 import pytest
 
 from access_toys import bearer, protected, token_of, tokens_of
+from graftscope.client import Client, GraftscopeError, InfluenceTask
 from graftscope.client.cli import run
 from graftscope.server import make_settings
 from graftscope.server.access import KnownTokens, Role, TokenStore
@@ -201,3 +203,35 @@ def test_no_repr_of_settings_holds_a_password() -> None:
         storage=f"s3://key:{secret}@bucket",
     )
     assert secret not in f"{settings!r} {settings}"
+
+
+def test_the_log_tells_who_was_refused_and_whose_jobs_ran_and_no_token(
+    toy_vae_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="graftscope.server")
+    token, bad = token_of(tmp_path, "alice"), "gs_" + "x" * 43
+    with protected([toy_vae_bundle], tmp_path, listen=f"unix:{tmp_path / 'socket'}") as address:
+        for _ in range(3):
+            with Client(address, token=bad) as client, pytest.raises(GraftscopeError):
+                client.models()
+        with Client(address, token=token) as client:
+            job = client.start(InfluenceTask(model="toy-vae", layer="deconv2", pairs=32))
+            client.wait(job.name)
+            client.share(job.name)
+    told = [(x.levelname, x.getMessage()) for x in caplog.records]
+    of_job = f"job='{job.name.rpartition('/')[2]}'"
+    about = ("owner='alice' analysis='influence' model='", "toy-vae")
+    for level, event, *facts in (
+        ("INFO", "callers", "tls=False auth='token' tokens=1"),
+        ("INFO", "caller refused", "reason='BAD_TOKEN' address='unix"),
+        ("INFO", "job runs", of_job, *about),
+        ("INFO", "job ended", of_job, "state='DONE'", *about),
+        ("INFO", "job shared", of_job, "owner='alice' by='alice'"),
+        ("DEBUG", "call", "AnalysisService/Influence", "owner='alice'", "peer='unix"),
+    ):
+        begin = f"event='{event}'"
+        found = [line for at, line in told if at == level and line.startswith(begin)]
+        matching = [line for line in found if all(fact in line for fact in facts)]
+        assert matching, (event, found)
+        assert event == "call" or len(matching) == 1
+    assert not any(secret in line for _, line in told for secret in (token, bad))

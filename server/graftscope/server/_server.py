@@ -1,6 +1,7 @@
 """Puts a server together and runs it: engine, jobs and gRPC are joined here and nowhere else."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
@@ -279,11 +280,15 @@ def _access(
     settings: Settings, asks: Authentication, url: str
 ) -> Iterator[tuple[Gate, Grants | None]]:
     """What lets callers in, and who may read which array; None where nobody is asked."""
+    how: dict[str, object] = {"tls": settings.tls_cert is not None, "auth": asks.value}
     if asks is Authentication.NONE:
+        _log.info("callers", **how)
         yield Gate(), None
         return
     with closing(TokenStore(url)) as tokens, closing(GrantStore(url)) as grants:
-        if asks is Authentication.TOKEN and not tokens.all():
+        now_s, known = time.time(), tokens.all()
+        _log.info("callers", **how, tokens=sum(x.state(now_s) == "active" for x in known))
+        if asks is Authentication.TOKEN and not known:
             _log.warning("nobody can call yet: make a token with `graftscope token create`")
         gate = Gate(asks, KnownTokens(tokens), Role.of(settings.tls_client_role))
         yield gate, Grants(grants, settings.keep_days * _DAY_S)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from graftscope.server.access._known_tokens import KnownTokens
 from graftscope.server.access._methods import method_of
 from graftscope.server.access._principal import Principal, Role
+from graftscope.server.access._refusals import Refusals
 from graftscope.server.errors import (
     BadCertificate,
     BadToken,
@@ -19,6 +20,7 @@ from graftscope.server.errors import (
     NoToken,
     PermissionDenied,
     RevokedToken,
+    Unauthenticated,
 )
 
 _BEARER = re.compile("bearer +(.*)", re.IGNORECASE)
@@ -75,6 +77,7 @@ class Gate:
         self._authentication = authentication
         self._tokens = tokens
         self._certificate_role = certificate_role
+        self._refusals = Refusals()
 
     async def admit(self, path: str, shown: Shown) -> Principal:
         """Who calls the method of this path.
@@ -83,6 +86,13 @@ class Gate:
             Unauthenticated: they do not show who they are.
             PermissionDenied: they may not call it.
         """
+        try:
+            return await self._admitted(path, shown)
+        except (Unauthenticated, PermissionDenied) as error:
+            self._refusals.tell(error, shown.address)
+            raise
+
+    async def _admitted(self, path: str, shown: Shown) -> Principal:
         method = method_of(path)
         if method is None:
             raise PermissionDenied("this method is nobody's to call")

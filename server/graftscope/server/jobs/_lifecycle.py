@@ -196,7 +196,13 @@ class Lifecycle:
             _log.warning("job's end not kept: it goes on", job=job.id, error=str(error))
             live.close()
             return
-        _log.debug("job ended", job=job.id, state=ended.state.name, shards_done=ended.shards_done)
+        _log.info(
+            "job ended",
+            job=job.id,
+            state=ended.state.name,
+            shards_done=ended.shards_done,
+            **_of_whom(job),
+        )
         live.publish(replace(live.snapshot, job=ended, eta_s=None, sums=None))
 
     async def _begun(self, live: Live, job: Job) -> None:
@@ -301,13 +307,12 @@ class Lifecycle:
     async def _compute(self, live: Live) -> Result:
         job = replace(live.snapshot.job, state=JobState.RUNNING)
         live.set_job(job)
-        _log.debug(
+        _log.info(
             "job runs",
             job=job.id,
-            analysis=job.analysis,
-            model=job.model,
             shards_done=job.shards_done,
             shards_total=job.shards_total,
+            **_of_whom(job),
         )
         await self._begun(live, job)
         spec = await _spec_of(live)
@@ -449,6 +454,11 @@ class Lifecycle:
 async def _spec_of(live: Live) -> Spec:
     """What a job computes; to read what is asked of many interventions takes a while."""
     return await asyncio.to_thread(parse_spec, live.snapshot.job.specification)
+
+
+def _of_whom(job: Job) -> dict[str, str]:
+    """Whose a job is, and what it is about, for the log."""
+    return {"owner": job.owner, "analysis": job.analysis, "model": job.model}
 
 
 def _from_start(live: Live) -> Live:

@@ -138,7 +138,7 @@ class _Guarded:
     async def _taken_on(self, call: "_Timed", context: Context) -> AsyncIterator[None]:
         """A call, if there is room for it; what goes wrong inside is told to its caller."""
         try:
-            with self._drain.counted(self._asked), await self._admitted(context):
+            with self._drain.counted(self._asked), await self._admitted(call, context):
                 yield
         except asyncio.CancelledError:
             if not self._drain.over:
@@ -147,10 +147,11 @@ class _Guarded:
         except Exception as error:
             await _abort(error, call, context)
 
-    async def _admitted(self, context: Context) -> AbstractContextManager[None]:
+    async def _admitted(self, call: "_Timed", context: Context) -> AbstractContextManager[None]:
         """Asks who calls, before anything of the request is read."""
         principal = await _principal(self._gate, self._method, context)
         set_caller(principal)
+        call.owner = principal.owner
         work = self._asked.work if self._asked else Work.CONTROL
         return self._admission.admitted(work, principal.share, context.time_remaining())
 
@@ -200,11 +201,12 @@ class _Timed:
     method: str
     status: str = "OK"
     error: str = ""
+    owner: str = ""
 
 
 @contextmanager
 def _timed(method: str, context: Context) -> Iterator[_Timed]:
-    """Logs a call once it is over: from where, how long it took, and what came of it."""
+    """Logs a call once it is over: whose, from where, how long it took, and what came of it."""
     call, started_s = _Timed(method), time.perf_counter()
     if not _log.isEnabledFor(logging.DEBUG):
         yield call

@@ -11,6 +11,7 @@ from google.protobuf import empty_pb2
 from graftscope.server.access import caller
 from graftscope.server.errors import Unsupported
 from graftscope.server.jobs import Job, JobRunner, Snapshot, Spec
+from graftscope.server.logs import get_logger
 from graftscope.server.rpc._belongings import Belongings
 from graftscope.server.rpc._checks import check_request_id, job_id, page
 from graftscope.server.rpc._clustering import ClusteringRequests
@@ -20,6 +21,8 @@ from graftscope.server.rpc._reading import Reading
 from graftscope.server.rpc._replies import operation, operations, progress, told
 from graftscope.server.rpc._requests import Requests
 from graftscope.v1 import analysis_service_pb2, analysis_service_pb2_grpc
+
+_log = get_logger("rpc")
 
 _PREVIEW_EVERY_S = 1.0
 _A_CHANGE_S = 0.001
@@ -125,7 +128,10 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
     ) -> operations_pb2.Operation:
         """Lets every caller see an operation and its arrays, or its owner alone again."""
         mine = await self._belongings.own_job(job_id(request.name))
-        return await told(await self._runner.share(mine.job.id, not request.private))
+        shared = await self._runner.share(mine.job.id, not request.private)
+        event = "job is its owner's alone" if request.private else "job shared"
+        _log.info(event, job=mine.job.id, owner=mine.job.owner, by=caller().owner)
+        return await told(shared)
 
     async def _of_model(
         self,
