@@ -141,7 +141,7 @@ def test_a_refusal_says_what_to_do_and_never_the_token(
         "bad": "does not know the token",
         "expired": "token 'expired' has expired",
         "revoked": "token 'revoked' was revoked",
-        "reader": "Influence needs the role analyst, and 'reader' has the role reader",
+        "reader": "to compute influence maps (Influence) takes the role analyst, and 'reader' has",
     }
     for caller, text in said.items():
         if (transport, caller) == ("mutual-tls", "no"):

@@ -92,7 +92,7 @@ def test_a_certificates_role_can_be_chosen(
         with pytest.raises(grpc.RpcError) as caught:
             influence(b"", timeout=TIMEOUT_S)
         assert refusal_of(caught.value).message.startswith(
-            f"Influence needs the role analyst, and '{WHO}' has the role reader"
+            f"to compute influence maps (Influence) takes the role analyst, and '{WHO}' has"
         )
 
 

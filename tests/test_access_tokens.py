@@ -131,6 +131,7 @@ async def test_a_table_that_cannot_be_read_is_stood_in_for(tmp_path: Path) -> No
 
 
 def test_the_verbs_make_list_and_revoke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "state").mkdir()
     where = ["--state", str(tmp_path / "state")]
     made = ["token", "create", "--name", "alice", "--role", "analyst", "--expires", "30d"]
     assert run([*made, *where]) == 0
@@ -138,6 +139,8 @@ def test_the_verbs_make_list_and_revoke(tmp_path: Path, capsys: pytest.CaptureFi
     text = said.out.strip()
     assert re.fullmatch(r"gs_[A-Za-z0-9_-]{43}", text)
     assert text not in said.err
+    assert re.search(r"token of 'alice' with role analyst, good until .* \S+, in state", said.err)
+    assert f"in state folder '{tmp_path / 'state'}'" in said.err
     assert run(["token", "list", *where]) == 0
     listed = capsys.readouterr().out
     assert re.search(r"alice +analyst +active", listed)
@@ -184,8 +187,11 @@ def test_what_the_verbs_refuse(
 def test_a_state_folder_that_is_not_there_has_no_tokens(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["token", "list", "--state", str(tmp_path / "nowhere")]) == 3
-    assert "nowhere' is not there" in capsys.readouterr().err
+    made = ["create", "--name", "alice", "--role", "reader"]
+    for verb in (["list"], ["revoke", "alice"], made):
+        assert run(["token", *verb, "--state", str(tmp_path / "nowhere")]) == 3
+        assert "nowhere' is not there" in capsys.readouterr().err
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_the_table_lies_beside_that_of_the_jobs(tmp_path: Path) -> None:

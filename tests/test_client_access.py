@@ -144,7 +144,7 @@ def test_a_refused_token_is_an_access_error_with_its_reason(
     assert caught.value.reason == "BAD_TOKEN"
     reader = token_of(state, f"reader-{kind}", Role.READER)
     with opened(kind, secured, token=reader, tls=made.ca) as client:
-        with pytest.raises(AccessError, match="needs the role analyst") as caught:
+        with pytest.raises(AccessError, match="takes the role analyst") as caught:
             client.influence("toy-vae", "coarse", [0], pairs=2)
         assert caught.value.reason == "PERMISSION_DENIED"
 
@@ -153,7 +153,7 @@ def test_a_server_that_is_not_trusted_is_told_in_one_line(
     kind: str, secured: str, token: str, made: Papers, tmp_path: Path
 ) -> None:
     other = papers(tmp_path)
-    for tls, told in ((other.ca, "is not trusted"), (True, "is not trusted")):
+    for tls, told in ((other.ca, "trusted: the authority that"), (True, "trusted: name the file")):
         with (
             opened(kind, secured, token=token, tls=tls) as client,
             pytest.raises(UnavailableError, match=told),
@@ -237,8 +237,16 @@ def test_files_are_refused_by_name(made: Papers, tmp_path: Path) -> None:
     (tmp_path / "x.pem").write_text("x")
     with pytest.raises(NotFoundError, match=r"ca '.*none.pem' is not there"):
         Client("lab:1", tls=tmp_path / "none.pem")
-    with pytest.raises(InputError, match=r"ca '.*x.pem' is not in PEM"):
+    with pytest.raises(InputError, match=r"ca '.*x.pem' is no certificate in PEM"):
         Client("lab:1", tls=TLS(tmp_path / "x.pem"))
+    _, key = made.of_server()
+    with pytest.raises(InputError, match=r"ca '.*server.key' is no certificate in PEM"):
+        Client("lab:1", tls=key)
+    with pytest.raises(InputError, match=r"key '.*ca.pem' is no key in PEM"):
+        Client("lab:1", tls=TLS(made.ca, made.ca, made.ca))
+    for slip in ("alice.token", made.ca):
+        with pytest.raises(InputError, match="was a file's name, or another file"):
+            Client("lab:1", token=slip, tls=made.ca)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="`cert` and `key` go together"):
         TLS(cert="c.pem")
     with pytest.raises(UsageError, match="contradicts the address"):

@@ -1,6 +1,7 @@
 """Puts a server together and runs it: engine, jobs and gRPC are joined here and nowhere else."""
 
 import asyncio
+import shlex
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -289,9 +290,15 @@ def _access(
         now_s, known = time.time(), tokens.all()
         _log.info("callers", **how, tokens=sum(x.state(now_s) == "active" for x in known))
         if asks is Authentication.TOKEN and not known:
-            _log.warning("nobody can call yet: make a token with `graftscope token create`")
+            _log.warning(f"nobody can call yet: make a token with `{_make_token(settings)}`")
         gate = Gate(asks, KnownTokens(tokens), Role.of(settings.tls_client_role))
         yield gate, Grants(grants, settings.keep_days * _DAY_S)
+
+
+def _make_token(settings: Settings) -> str:
+    """The command that makes a token for this server; a database's URL may hold a password."""
+    place = "--jobs-url URL" if settings.jobs_url else f"--state {shlex.quote(str(settings.state))}"
+    return f"graftscope token create --name NAME --role analyst {place}"
 
 
 async def _add_services(

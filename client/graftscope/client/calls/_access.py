@@ -21,7 +21,11 @@ from graftscope.client.errors import InputError, NotFoundError, UsageError
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 """What calls bring along."""
 
-_TOKEN: Final = re.compile(r"[!-~]{1,4096}")
+_TOKEN: Final = re.compile(r"gs_[!-~]{1,4096}")
+
+
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----")
+_KEY: Final = re.compile(rb"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----")
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,11 @@ class Way:
     pem: _Pem | None = None
     metadata: Metadata = field(default=(), repr=False)
 
+    @property
+    def names_ca(self) -> bool:
+        """Whether the authority of the server's certificate was named."""
+        return self.pem is not None and self.pem.ca is not None
+
     def channel(self) -> grpc.Channel:
         """Make a synchronous channel."""
         options = channel_options(self.address)
@@ -170,8 +179,9 @@ class Way:
 def _checked_token(token: str, called: str) -> str:
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
         raise InputError(
-            f"{called} is no token (what was given is not shown): a token is a word of letters,"
-            " digits and signs, as `graftscope token create` prints it",
+            f"{called} is no token (what was given is not shown): a token is one word that begins"
+            " with gs_, as `graftscope token create` prints it; was a file's name, or another file,"
+            " given for it?",
             field="token",
         )
     return token
@@ -190,17 +200,19 @@ def read_token(path: Path) -> str:
 def _pem(tls: TLS) -> _Pem:
     return _Pem(
         None if tls.ca is None else _certificates(tls.ca, "ca"),
-        None if tls.key is None else _certificates(tls.key, "key"),
+        None if tls.key is None else _of_kind(tls.key, "key", _KEY, "no key"),
         None if tls.cert is None else _certificates(tls.cert, "cert"),
     )
 
 
 def _certificates(path: str | Path, called: str) -> bytes:
+    return _of_kind(path, called, _CERTIFICATE, "no certificate")
+
+
+def _of_kind(path: str | Path, called: str, begins: re.Pattern[bytes], otherwise: str) -> bytes:
     data = _read(Path(path), called)
-    if b"-----BEGIN " not in data:
-        raise InputError(
-            f"{called} {str(path)!r} is not in PEM: it has no line -----BEGIN ...", field=called
-        )
+    if not begins.search(data):
+        raise InputError(f"{called} {str(path)!r} is {otherwise} in PEM", field=called)
     return data
 
 

@@ -34,7 +34,7 @@ class AsyncDriver:
 
     def __init__(self, way: Way, timeout_s: float | None) -> None:
         self._timeout_s = deadline(timeout_s)
-        self._peer = Peer(way.address)
+        self._peer = Peer(way.address, ca_given=way.names_ca)
         self._metadata = way.metadata
         self._process = this_process()
         self._channel = way.aio_channel()

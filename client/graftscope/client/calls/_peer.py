@@ -35,9 +35,11 @@ class Peer:
 
     Args:
         address: Where it is, for messages.
+        ca_given: Whether the authority of its certificate was named.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, ca_given: bool = False) -> None:
+        self._ca_given = ca_given
         self.address = address
         self.version = ""
 
@@ -126,14 +128,21 @@ class Peer:
         if "Hostname Verification" in message or "peer name" in message.lower():
             return f"the certificate of the server at {self.address} is for another host"
         if "CERTIFICATE_VERIFY_FAILED" in message:
-            return (
-                f"the certificate of the server at {self.address} is not trusted: name the file of"
-                " its authority with `tls` or GRAFTSCOPE_CA"
+            why = (
+                "the authority that was named has not signed it"
+                if self._ca_given
+                else "name the file of its authority with `tls` or GRAFTSCOPE_CA"
             )
+            return f"the certificate of the server at {self.address} is not trusted: {why}"
         if "Socket closed" in message and not self.version:
+            why = (
+                "speak no TLS"
+                if self._ca_given
+                else "speak TLS (name the file of its authority with `tls` or GRAFTSCOPE_CA)"
+            )
             return (
-                f"what listens at {self.address} broke off at once: it may speak TLS (name the file"
-                " of its authority with `tls` or GRAFTSCOPE_CA), or ask for a client's certificate"
+                f"what listens at {self.address} broke off at once: it may {why}, or ask for a"
+                " client's certificate"
             )
         return ""
 

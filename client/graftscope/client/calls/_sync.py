@@ -34,7 +34,7 @@ class SyncDriver:
         self._timeout_s = deadline(timeout_s)
         self._way = way
         self._closed = False
-        self._peer = Peer(way.address)
+        self._peer = Peer(way.address, ca_given=way.names_ca)
         self._connect()
 
     def _connect(self) -> None:

@@ -101,7 +101,7 @@ def create(
     lasts_s = None if expires is None else _seconds(expires)
     if out is not None and out.exists():
         raise OutputError(f"cannot write {out}: it is there already")
-    with _tokens(where, makes=True) as (room, tokens):
+    with _tokens(where, makes=True) as (room, tokens, place):
         text, token = tokens.create(name, room.Role.of(role), lasts_s)
     if out is not None:
         _write(out, text)
@@ -109,12 +109,13 @@ def create(
         say_json({**_document(token), "token": None if out else text, "out": out})
     elif out is None:
         say(text)
-    note(f"token of {name}, {role}, {_until(token)}" + (f" -> {out}" if out else ""))
+    told = f"token of {name!r} with role {role}, {_until(token)}, in {place}"
+    note(told + (f" -> {out}" if out else ""))
 
 
 def list_tokens(where: StateOptions, json: JsonOption = False) -> None:
     """List the tokens of a server: whose they are and what they allow, never their text."""
-    with _tokens(where) as (_, tokens):
+    with _tokens(where) as (_, tokens, _):
         found = tokens.all()
     documents = [_document(each) for each in found]
     if json:
@@ -139,7 +140,7 @@ def revoke(name: NameArgument, where: StateOptions, json: JsonOption = False) ->
 
     What was made with it stays, and belongs to the next token of that name.
     """
-    with _tokens(where) as (_, tokens):
+    with _tokens(where) as (_, tokens, _):
         revoked = tokens.revoke(name)
     if json:
         say_json({"revoked": [_document(each)["name"] for each in revoked]})
@@ -148,12 +149,12 @@ def revoke(name: NameArgument, where: StateOptions, json: JsonOption = False) ->
 
 
 @contextmanager
-def _tokens(where: StateOptions, *, makes: bool = False) -> Iterator[tuple[Any, Any]]:
-    """The server's room of access, and its table of tokens.
+def _tokens(where: StateOptions, *, makes: bool = False) -> Iterator[tuple[Any, Any, str]]:
+    """The server's room of access, its table of tokens, and where that is.
 
     Args:
         where: What was said of it.
-        makes: Whether a state folder that is not there is made, as a server does at its start.
+        makes: Whether the default state folder is made where it is not there, as a server does.
     """
     check_environment()
     settings = import_room("graftscope.server.settings", "server")
@@ -162,15 +163,19 @@ def _tokens(where: StateOptions, *, makes: bool = False) -> Iterator[tuple[Any, 
     with translated("graftscope."):
         chosen = settings.make_settings(**given)
         if chosen.jobs_url is None:
-            _check_folder(chosen.state, makes)
+            # One that was named and is not there is misspelt, or no server has been there yet.
+            _check_folder(chosen.state, makes and where.state is None)
         with closing(room.TokenStore(settings.database_url(chosen))) as tokens:
-            yield room, tokens
+            # A database's URL may hold a password.
+            place = "the database" if chosen.jobs_url else f"state folder {str(chosen.state)!r}"
+            yield room, tokens, place
 
 
 def _check_folder(state: Path, makes: bool) -> None:
     if not makes and not state.is_dir():
         raise NotFoundError(
-            f"state folder {str(state)!r} is not there: name that of the server with --state"
+            f"state folder {str(state)!r} is not there: name that of the server with --state,"
+            " which makes it when it starts"
         )
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -214,4 +219,7 @@ def _time(seconds: float | None) -> datetime | None:
 
 
 def _until(token: Any) -> str:
-    return f"good until {when(_time(token.expires_s))}" if token.expires_s else "good until revoked"
+    if not token.expires_s:
+        return "good until revoked"
+    expires = datetime.fromtimestamp(token.expires_s).astimezone()
+    return f"good until {expires:%Y-%m-%d %H:%M:%S %Z}"

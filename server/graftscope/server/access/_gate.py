@@ -29,7 +29,22 @@ _IDENTITY = re.compile(r"[!-~]{1,100}")
 _HOW_TO_SHOW_ONE = (
     "name its file with --token-file, or set GRAFTSCOPE_TOKEN; in Python, Client(token=...)"
 )
-_HOW_TO_GET_ONE = "whoever runs the server makes one with `graftscope token create`"
+_HOW_TO_GET_ONE = (
+    "whoever runs the server makes one with `graftscope token create --name NAME --role ROLE`"
+)
+
+_WANTED = {
+    "Influence": "compute influence maps",
+    "Modules": "find modules",
+    "Stability": "compute stability",
+    "Magnitude": "compute magnitudes",
+    "ShareOperation": "share a job",
+    "CancelOperation": "cancel a job",
+    "DeleteOperation": "delete a job",
+    "RegisterModel": "add a model",
+    "DeleteModel": "remove a model",
+}
+"""What methods that not everybody may call are for, in plain words."""
 
 
 class Authentication(StrEnum):
@@ -100,10 +115,12 @@ class Gate:
             return Principal(Role.READER, address=shown.address)
         principal = await self._principal(shown)
         if principal.role < method.role:
+            name = path.rpartition("/")[2]
             raise PermissionDenied(
-                f"{path.rpartition('/')[2]} needs the role {method.role.word}, and"
-                f" {principal.owner!r} has the role {principal.role.word};"
-                f" {_HOW_TO_GET_ONE} --role {method.role.word}"
+                f"to {_WANTED.get(name, 'do this')} ({name}) takes the role {method.role.word}, and"
+                f" {principal.owner!r} has the role {principal.role.word}; whoever runs the server"
+                f" makes a token with `graftscope token create --name NAME"
+                f" --role {method.role.word}`"
             )
         return principal
 

@@ -157,7 +157,12 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             files=encoding is not None,
             photographs=request.keep_photo,
         )
-        await self._take(number, wanted, f"hybrids of {len(pairs)} pairs", "pairs.count")
+        await self._take(
+            number,
+            wanted,
+            f"hybrids of {len(pairs)} pair{'' if len(pairs) == 1 else 's'}",
+            "pairs.count",
+        )
         ran = await self._runs.hybrids(generator, wanted, intervention, source, pairs)
         response = model_service_pb2.HybridizeResponse(
             execution=_execution(generator, ran),
@@ -176,7 +181,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         """Takes the memory of what is made, until the call is over."""
         # Another precision's difference is measured on the same samples in float32.
         number = number if wanted == Precision.FP32.value else 2 * number
-        instead = f"ask for fewer in one call, with {field.partition('.')[0]}.first for the rest"
+        instead = f"ask for fewer {field.partition('.')[0]} in one call"
         await self._arrays.memory.take_in_call(Need(number, what, instead, field))
 
     def _call(self, generator: Generator) -> "_Call":
@@ -301,6 +306,6 @@ def _check_size(generator: Generator, count: int, images: int, called: str) -> N
         largest = _REPLY_LIMIT_BYTES * count // size
         raise InvalidInput(
             f"{count} {called} take {size / 2**20:.0f} MiB of images; at most {largest} are "
-            f"allowed in one call, ask for the rest with {called}.first",
+            f"allowed in one call: ask for fewer {called}",
             field=f"{called}.count",
         )
