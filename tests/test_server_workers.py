@@ -16,9 +16,9 @@ import threadpoolctl
 from graftscope.server.analysis import KTooLargeError, features_of, find_modules
 from graftscope.server.engine import Cancellation
 from graftscope.server.errors import Cancelled, WorkerLost
-from graftscope.server.workers import SPARES, Spares, Workers
+from graftscope.server.workers import SPARES, Spares, Workers, _pool
 from graftscope.server.workers._process import Process
-from reliability._processes import children
+from reliability._processes import MIB, children
 from waiting_toys import TIMEOUT_S, until
 
 ENDED_WITHIN_S = 2.0
@@ -53,6 +53,18 @@ def summed(workers: Workers, cancellation: Cancellation, numbers: Sequence[int])
 @pytest.fixture(scope="module")
 def workers() -> Workers:
     return Workers(2)
+
+
+def test_a_process_is_kept_however_large_the_server_is(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SPARES.close()
+    largest = 200 * MIB
+    monkeypatch.setattr(_pool, "LARGE_BYTES", largest)
+    of_the_server = np.ones(largest, np.uint8)
+    pids = {workers.run(Cancellation(), os.getpid) for _ in range(3)}
+    assert len(pids) == 1
+    assert of_the_server[-1] == 1
 
 
 def test_what_a_function_gives_comes_back_to_the_bit(workers: Workers) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import BinaryIO, cast
 
+import psutil
+
 from graftscope.server.workers._frames import read_frame, write_frame
 from graftscope.server.workers._messages import WARM, Reply, Request
 
@@ -51,9 +53,9 @@ def _nothing() -> None:
 def _reply(work: Callable[..., object], request: Request) -> Reply:
     try:
         with _one_thread() if request.single_threaded else nullcontext():
-            return Reply(work(*request.arguments), None, _peak_bytes())
+            return Reply(work(*request.arguments), None, _held_bytes())
     except Exception as error:
-        return Reply(None, error, _peak_bytes())
+        return Reply(None, error, _held_bytes())
 
 
 @contextmanager
@@ -72,7 +74,7 @@ def _send(replies: BinaryIO, reply: Reply) -> None:
         except Exception:
             # An error of a kind that does not travel is told by its kind and its text.
             told = RuntimeError(f"{type(reply.error).__name__}: {reply.error}")
-            reply = Reply(None, told, reply.peak_bytes)
+            reply = Reply(None, told, reply.held_bytes)
     write_frame(replies, reply)
 
 
@@ -101,14 +103,12 @@ def _ended_with_the_pipe(requests: BinaryIO) -> Iterator[None]:
             fcntl.fcntl(requests, fcntl.F_SETFL, flags)
 
 
-def _peak_bytes() -> int:
-    """The most memory that this process ever had; 0 where that is not told."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def _held_bytes() -> int:
+    """The memory that this process has now.
+
+    Not the most that it ever had: on Linux that counts what the server had when it started this.
+    """
+    return int(psutil.Process().memory_info().rss)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ class Reply:
     Attributes:
         value: what the call returned.
         error: what it raised.
-        peak_bytes: the most memory that the process ever had.
+        held_bytes: the memory that the process has once it has answered.
     """
 
     value: object
     error: Exception | None
-    peak_bytes: int
+    held_bytes: int

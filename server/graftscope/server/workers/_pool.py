@@ -78,7 +78,7 @@ class Workers:
         """
         with self._borrowed(cancellation) as process, _killed_with(cancellation, process):
             reply = process.call(work, arguments, single_threaded)
-            if reply.peak_bytes > LARGE_BYTES:
+            if reply.held_bytes > LARGE_BYTES:
                 process.close()
         cancellation.check()
         if reply.error is not None:
