@@ -185,8 +185,9 @@ async def test_a_host_that_is_another_machines_is_an_error(
     toy_vae_bundle: Path, tmp_path: Path
 ) -> None:
     # An address for documentation, which no machine has.
+    where = {"listen": "192.0.2.1:0", "insecure": True, "auth": "none"}
     with pytest.raises(AddressInUse, match="cannot listen on"):
-        await start(settings(toy_vae_bundle, tmp_path, listen="192.0.2.1:0", insecure=True))
+        await start(settings(toy_vae_bundle, tmp_path, **where))
 
 
 def test_a_temporary_folder_stands_in_for_the_users_own(
