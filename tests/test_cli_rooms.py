@@ -311,12 +311,13 @@ def test_what_runs_and_where_a_server_serves_are_said_once_at_the_default_log_le
     command = [sys.executable, "-c", code, "serve", *where]
     with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True) as process:
         assert process.stderr is not None
-        memory, devices, serving = (process.stderr.readline() for _ in range(3))
+        memory, devices, callers, serving = (process.stderr.readline() for _ in range(4))
         process.send_signal(signal.SIGINT)
         out, rest = process.communicate()
     assert process.returncode == 0
     assert "event='memory' limit=" in memory
     assert "device cpu: fp32 (CPUExecutionProvider)" in devices
+    assert "event='callers' tls=False auth='none'" in callers
     assert serving.startswith("serving at 127.0.0.1:")
     stopping, stopped = rest.splitlines()
     assert "event='stopping' grace_s=30.0" in stopping
