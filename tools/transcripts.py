@@ -44,7 +44,7 @@ _MODULE = re.compile(r"^`(?P<name>\w+\.py)`.*?^```python\n(?P<code>.*?)^```$", r
 _PROGRESS = re.compile(
     r"^(\w[\w ]*: .*\d+( of \d+)? .*(left|done|/s)"
     r"|\w+: (\w+: )?\d+ of (at most )?\d+ \w+.*"
-    r"|(at most )?[\d,]+ hybrids, about .*"
+    r"|(at most )?[\d,]+ hybrids, (about .*|.* of results)"
     r"|answered already on .*|goes on from .*)$"
 )
 _NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?![\w])")
