@@ -176,7 +176,7 @@ def two_callers(state: Path) -> Iterator[tuple[Caller, Caller]]:
     state.mkdir()
     with closing(TokenStore(f"sqlite:///{state / 'jobs.db'}")) as tokens:
         texts = [tokens.create(name, Role.ANALYST)[0] for name in ("many", "one")]
-    with server([shipped()[MODEL]], state, options=("--auth", "token")) as running:
+    with server([shipped()[MODEL]], state, options=("--insecure", "--auth", "token")) as running:
         many, one = (Caller(running.address, text) for text in texts)
         yield many, one
 
