@@ -151,7 +151,7 @@ def test_a_limit_that_is_no_number_is_refused() -> None:
     ("said", "ours"),
     [
         (
-            "[ONNXRuntimeError] : 1 : FAIL : Load model from /tmp/x/generator.onnx failed:"
+            "[ONNXRuntimeError] : 1 : FAIL : Load model from /models/generator.onnx failed:"
             "/onnxruntime_src/onnxruntime/core/graph/model.cc:181 onnxruntime::Model::Model("
             "onnx::ModelProto&&) Unknown model file format version.",
             "Unknown model file format version.",
