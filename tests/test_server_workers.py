@@ -170,8 +170,7 @@ def test_signals_that_mean_the_server_do_not_end_a_process(workers: Workers) -> 
 
 def test_processes_are_used_again_and_ended_when_nobody_has_needed_them() -> None:
     spares = Spares(idle_s=0.05)
-    spares.warm()
-    spares.warm()
+    spares.keep(Process())
     assert len(spares) == 1
     process = spares.take()
     assert process is not None

@@ -317,7 +317,7 @@ async def _add_services(
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
     analyses = AnalysisServicer(runner, belongings, requests, ClusteringRequests(arrays), reading)
     analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(analyses, server)
-    artifacts = ArtifactServicer(runner.artifacts, belongings, reading.idle_s)
+    artifacts = ArtifactServicer(runner.artifacts, belongings)
     artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(artifacts, server)
     operations_pb2_grpc.add_OperationsServicer_to_server(
         OperationsServicer(runner, belongings), server

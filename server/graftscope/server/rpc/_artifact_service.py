@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import google_crc32c
 
 from graftscope.codec import CHUNK_BYTES
-from graftscope.server.errors import Corrupt, InvalidInput, UploadIdle
+from graftscope.server.errors import Corrupt, InvalidInput, TimedOut, UploadIdle
 from graftscope.server.jobs import ArtifactStore, ArtifactWriter, array_bytes, check_sha256
 from graftscope.server.rpc._belongings import Belongings
 from graftscope.server.rpc._guard import Context
@@ -22,11 +22,10 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
     Args:
         artifacts: where they are kept.
         belongings: which are the caller's.
-        idle_s: seconds after which an upload that sends nothing is ended.
     """
 
-    def __init__(self, artifacts: ArtifactStore, belongings: Belongings, idle_s: float) -> None:
-        self._artifacts, self._belongings, self._idle_s = artifacts, belongings, idle_s
+    def __init__(self, artifacts: ArtifactStore, belongings: Belongings) -> None:
+        self._artifacts, self._belongings = artifacts, belongings
 
     async def PutArtifact(
         self,
@@ -34,13 +33,13 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         context: Context,
     ) -> artifact_service_pb2.PutArtifactResponse:
         """Stores bytes whose sha256 is told first."""
-        first = await self._next(request_iterator) or artifact_service_pb2.PutArtifactRequest()
+        first = await _next(request_iterator) or artifact_service_pb2.PutArtifactRequest()
         if first.WhichOneof("part") != "artifact":
             raise InvalidInput("the first message must hold the artifact", field="artifact")
         check_sha256(first.artifact.sha256, "artifact")
         size = _declared_bytes(first.artifact)
         with self._artifacts.writer() as writer:
-            while request := await self._next(request_iterator):
+            while request := await _next(request_iterator):
                 await asyncio.to_thread(_append, writer, request, size)
             await asyncio.to_thread(_finish, writer, first.artifact)
         await self._belongings.grant_array(first.artifact.sha256)
@@ -68,22 +67,21 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
                     total_bytes=reader.size,
                 )
 
-    async def _next(
-        self, requests: AsyncIterator[artifact_service_pb2.PutArtifactRequest]
-    ) -> artifact_service_pb2.PutArtifactRequest | None:
-        """The next message, or None after the last.
 
-        Raises:
-            UploadIdle: none came for too long.
-        """
-        try:
-            async with asyncio.timeout(self._idle_s):
-                return await anext(requests, None)
-        except TimeoutError as error:
-            raise UploadIdle(
-                f"the upload has sent nothing for {self._idle_s:g} s and was ended; send the "
-                "artifact again"
-            ) from error
+async def _next(
+    requests: AsyncIterator[artifact_service_pb2.PutArtifactRequest],
+) -> artifact_service_pb2.PutArtifactRequest | None:
+    """The next message, or None after the last.
+
+    Raises:
+        UploadIdle: none came for too long.
+    """
+    try:
+        return await anext(requests, None)
+    except TimedOut as error:
+        raise UploadIdle(
+            "the upload has sent nothing for too long and was ended; send the artifact again"
+        ) from error
 
 
 def _declared_bytes(artifact: tensor_pb2.Artifact) -> int:

@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 import psutil
 
 from graftscope.server.workers._frames import read_frame, write_frame
-from graftscope.server.workers._messages import WARM, Reply, Request
+from graftscope.server.workers._messages import Reply, Request
 
 
 def main() -> None:
@@ -25,8 +25,6 @@ def main() -> None:
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     # What a library prints must not end up among the replies.
     os.dup2(2, 1)
-    if WARM in sys.argv:
-        _import_slow_ones()
     work: Callable[..., object] = _nothing
     while True:
         try:

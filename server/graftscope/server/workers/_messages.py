@@ -3,9 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-WARM = "warm"
-"""Argument of a process that imports what is slow to import before it is sent anything."""
-
 
 @dataclass(frozen=True)
 class Request:

@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 
 from graftscope.server.errors import WorkerLost
 from graftscope.server.workers._frames import read_frame, write_frame
-from graftscope.server.workers._messages import WARM, Reply, Request
+from graftscope.server.workers._messages import Reply, Request
 
 _MODULE = "graftscope.server.workers"
 
@@ -33,14 +33,11 @@ class Process:
 
     It is no fork, which is dangerous beside gRPC's threads, and imports nothing of the user's
     program, inside which an embedded server runs.
-
-    Args:
-        warm: whether it imports at once what is slow to import.
     """
 
-    def __init__(self, *, warm: bool = False) -> None:
+    def __init__(self) -> None:
         # -P: what lies in the folder that the server was started in is no module of the work's.
-        command = [sys.executable, "-P", "-m", _MODULE, *((WARM,) if warm else ())]
+        command = [sys.executable, "-P", "-m", _MODULE]
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
         self._process = subprocess.Popen(
             command,

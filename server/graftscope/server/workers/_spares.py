@@ -50,11 +50,6 @@ class Spares:
             if self._reaper is None:
                 self._come_back(self._idle_s)
 
-    def warm(self) -> None:
-        """Starts one for whoever will soon need it, unless one waits; does not wait for it."""
-        if not self._kept:
-            self.keep(Process(warm=True))
-
     def close(self) -> None:
         """Ends all that wait."""
         with self._lock:
