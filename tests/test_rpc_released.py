@@ -252,7 +252,7 @@ def assert_released(server: Stubs, operation: str, kind: str, ending: str) -> No
 
     def is_released() -> bool:
         nonlocal left
-        left = {x: count - before[x] for x, count in counts().items() if count != before[x]}
+        left = {x: count - before[x] for x, count in counts().items() if count > before[x]}
         return not left and not files_of(server)
 
     try:
@@ -272,4 +272,4 @@ def test_the_counts_see_what_a_call_takes(server: Stubs, operation: str) -> None
     assert files_of(server)
     for call in calls:
         call.cancel()
-    until(lambda: counts() == before)
+    until(lambda: all(count <= before[name] for name, count in counts().items()))

@@ -26,7 +26,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 import graftscope.server
 from graftscope.bundle import BundleError
 from graftscope.client import AsyncClient, Client
-from graftscope.server import Settings, embedded_server, logs
+from graftscope.server import Settings, _running, embedded_server, logs
 from graftscope.server._server import SERVICES, running_server
 from graftscope.server.errors import (
     AddressInUse,
@@ -39,8 +39,9 @@ from graftscope.v1 import analysis_service_pb2
 from request_toys import influence, pairs
 from server_toys import TIMEOUT_S, Stubs, refused
 
-STOP_LIMIT_S = 1.5
-"""Below the two seconds that calls in progress are given."""
+STOP_LIMIT_S = 20.0
+"""Below what calls in progress are given here."""
+GRACE_S = 60.0
 
 
 def raw(server: Stubs, method: str) -> Callable[[bytes], bytes]:
@@ -260,7 +261,10 @@ def test_a_missing_device_is_an_error(toy_vae_bundle: Path, tmp_path: Path) -> N
         asyncio.run(start(settings(toy_vae_bundle, tmp_path, device="cuda")))
 
 
-def test_a_server_ends_quickly_while_it_is_watched(toy_vae_bundle: Path, tmp_path: Path) -> None:
+def test_a_server_ends_quickly_while_it_is_watched(
+    toy_vae_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_running, "EMBEDDED_GRACE_S", GRACE_S)
     with contextlib.ExitStack() as running:
         address = running.enter_context(embedded_server([toy_vae_bundle], state=tmp_path))
         channel = grpc.insecure_channel(address)
