@@ -18,10 +18,11 @@ from graftscope.server.jobs._checkpoints import Looks
 from graftscope.server.jobs._job import Checkpoint, Estimate, Job
 
 RANDOM = np.random.default_rng(0)
+COUNT = np.full(4, 96)
 SUMS = Sums(
     3,
-    MapMoments(96, RANDOM.standard_normal((4, 8, 8)), RANDOM.random((4, 8, 8))),
-    MapMoments(96, RANDOM.standard_normal((4, 1, 1)), RANDOM.random((4, 1, 1))),
+    MapMoments(COUNT, RANDOM.standard_normal((4, 8, 8)), RANDOM.random((4, 8, 8))),
+    MapMoments(COUNT, RANDOM.standard_normal((4, 1, 1)), RANDOM.random((4, 1, 1))),
 )
 
 WITH_PRODUCTS = replace(SUMS, products=RANDOM.random((4, 4)))
@@ -29,6 +30,12 @@ WITH_LOOKS = replace(
     SUMS, looks=Looks.none(4).and_then(64, np.array([0, 1, -1, 0])).and_then(96, np.zeros(4, int))
 )
 WITHOUT_LOOKS_YET = replace(SUMS, looks=Looks.none(4))
+SOME_COUNT = np.array([64, 96, 96, 64])
+SOME_STOPPED = replace(
+    SUMS,
+    moments=replace(SUMS.moments, count=SOME_COUNT),
+    individual=replace(SUMS.individual, count=SOME_COUNT),
+)
 
 JOB = Job("a", "influence", "{}", "0" * 64, "toy", {}, Estimate(0.0, 0, 0), 9)
 
@@ -52,11 +59,11 @@ def bits(sums: Sums) -> list[object]:
         sums.shards,
         products,
         looks,
-        *((x.count, x.mean.tobytes(), x.m2.tobytes()) for x in parts),
+        *((x.count.tolist(), x.mean.tobytes(), x.m2.tobytes()) for x in parts),
     ]
 
 
-@pytest.mark.parametrize("sums", [SUMS, WITH_PRODUCTS, WITH_LOOKS, WITHOUT_LOOKS_YET])
+@pytest.mark.parametrize("sums", [SUMS, WITH_PRODUCTS, WITH_LOOKS, WITHOUT_LOOKS_YET, SOME_STOPPED])
 def test_sums_keep_every_bit(folder: CheckpointFolder, sums: Sums) -> None:
     assert bits(folder.load(folder.save("job", sums))) == bits(sums)
 
@@ -67,6 +74,17 @@ def test_a_checkpoint_from_before_there_were_products_is_read(
     path = tmp_path / "checkpoints" / folder.save("job", SUMS).file
     with np.load(path) as file:
         earlier = {name: file[name] for name in file if name != "products"}
+    np.savez(path, allow_pickle=False, **earlier)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert bits(folder.load(Checkpoint(path.name, sha256))) == bits(SUMS)
+
+
+def test_a_checkpoint_from_before_maps_had_a_count_each_is_read(
+    folder: CheckpointFolder, tmp_path: Path
+) -> None:
+    path = tmp_path / "checkpoints" / folder.save("job", SUMS).file
+    with np.load(path) as file:
+        earlier = {**file, "count": np.int64(96)}
     np.savez(path, allow_pickle=False, **earlier)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     assert bits(folder.load(Checkpoint(path.name, sha256))) == bits(SUMS)

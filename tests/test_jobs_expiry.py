@@ -31,7 +31,7 @@ NOTHING_IS_YOUNG = -10.0
 """Files are as old as the file system's clock says, which is not quite this process's."""
 
 JOB = Job("", "influence", "{}", "", "toy", {}, Estimate(0.0, 0, 0), 9, owner="me")
-ZEROS = MapMoments(0, np.zeros((1, 2, 2)), np.zeros((1, 2, 2)))
+ZEROS = MapMoments(np.zeros(1, np.int64), np.zeros((1, 2, 2)), np.zeros((1, 2, 2)))
 
 
 @dataclass

@@ -164,7 +164,7 @@ def test_too_few_looks_are_no_agreement() -> None:
 
 def map_sums(maps: NDArray[np.float64], shards: int, seen: Looks | None = None) -> Sums:
     """Sums whose mean is `maps`, after so many whole shards."""
-    count = shards * SHARD_PAIRS
+    count = np.full(len(maps), shards * SHARD_PAIRS)
     individual = maps.mean(axis=(1, 2), keepdims=True)
     moments = MapMoments(count, maps, np.zeros_like(maps))
     return Sums(shards, moments, MapMoments(count, individual, 0 * individual), looks=seen)

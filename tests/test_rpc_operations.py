@@ -205,8 +205,9 @@ def test_previews_fit_into_a_message(
 
 async def test_a_preview_is_made_once_for_all_who_watch() -> None:
     maps = np.random.default_rng(0).random((4, 64, 64))
-    individual = MapMoments(3, np.ones((4, 1, 1)), np.zeros((4, 1, 1)))
-    sums = Sums(1, MapMoments(3, maps, np.zeros_like(maps)), individual)
+    count = np.full(4, 3)
+    individual = MapMoments(count, np.ones((4, 1, 1)), np.zeros((4, 1, 1)))
+    sums = Sums(1, MapMoments(count, maps, np.zeros_like(maps)), individual)
     previews = Previews()
     first, *others = await asyncio.gather(*(previews.of(sums) for _ in range(20)))
     assert all(other is first for other in others)

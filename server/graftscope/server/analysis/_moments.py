@@ -22,12 +22,13 @@ class MapMoments:
     """Mean and spread of |hybrid - original 1|, averaged over colour, over some pairs.
 
     Attributes:
-        count: Number of observations, at least 1: pairs, unless `as_one` made one of several.
+        count: Number of observations of each map, shape (E,), int64, at least 1: pairs, unless
+            `as_one` made one of several.
         mean: The influence maps, shape (E, H, W), float64, in the image's units.
         m2: Sum over pairs of squared deviations from the mean, shape (E, H, W), float64.
     """
 
-    count: int
+    count: npt.NDArray[np.int64]
     mean: npt.NDArray[np.float64]
     m2: npt.NDArray[np.float64]
 
@@ -60,7 +61,7 @@ class MapMoments:
             raise InvalidInputError(
                 f"m2 has the value {deviations.min()}; a sum of squares is not negative", "m2"
             )
-        return cls(count, sums / count, deviations)
+        return cls(_counts(count, len(sums)), sums / count, deviations)
 
     @classmethod
     def from_pixel_means(cls, pixel_means: npt.ArrayLike) -> Self:
@@ -84,11 +85,13 @@ class MapMoments:
         m2 = np.square(means - total / len(means)).sum(axis=0)
         return cls.from_batch(len(means), total.reshape(-1, 1, 1), m2.reshape(-1, 1, 1))
 
-    def merge(self, later: "MapMoments") -> "MapMoments":
+    def merge(self, later: "MapMoments", rows: npt.NDArray[np.int64] | None = None) -> "MapMoments":
         """The moments over the pairs of both, by Chan's rule.
 
         Args:
             later: Moments of the pairs that follow, of the same interventions and map size.
+            rows: Which of the interventions those are, each once; all by default. The others keep
+                what they have.
 
         Returns:
             New moments; merging the same parts in the same order gives the same bits.
@@ -96,20 +99,24 @@ class MapMoments:
         Raises:
             InvalidInputError: The shapes differ.
         """
-        if self.mean.shape != later.mean.shape:
+        shape = (len(self.mean if rows is None else rows), *self.mean.shape[1:])
+        if shape != later.mean.shape:
             raise InvalidInputError(
                 f"moments of shape {later.mean.shape} cannot be merged into those of shape "
-                f"{self.mean.shape}; they must be equal",
+                f"{shape}; they must be equal",
                 "later",
             )
-        count = self.count + later.count
-        share, weight = later.count / count, self.count * later.count / count
-        mean, m2 = np.empty_like(self.mean), np.empty_like(self.m2)
+        count = self.count.copy()
+        # Where all rows change, nothing is copied that is replaced at once.
+        whole = rows is None
+        mean, m2 = (np.empty_like(x) if whole else x.copy() for x in (self.mean, self.m2))
         # One map at a time: what is computed in between is as large as a map, not as all of them.
-        for i in range(len(mean)):
-            delta = later.mean[i] - self.mean[i]
-            mean[i] = self.mean[i] + delta * share
-            m2[i] = self.m2[i] + later.m2[i] + delta * delta * weight
+        for j, i in enumerate(range(len(mean)) if rows is None else rows.tolist()):
+            before, added = int(self.count[i]), int(later.count[j])
+            count[i] = before + added
+            delta = later.mean[j] - self.mean[i]
+            mean[i] = self.mean[i] + delta * (added / (before + added))
+            m2[i] = self.m2[i] + later.m2[j] + delta * delta * (before * added / (before + added))
         return MapMoments(count, mean, m2)
 
     def as_one(self) -> "MapMoments":
@@ -117,7 +124,7 @@ class MapMoments:
 
         What becomes of merged ones then is the mean and the spread of such means.
         """
-        return MapMoments(1, self.mean, np.zeros_like(self.m2))
+        return MapMoments(np.ones_like(self.count), self.mean, np.zeros_like(self.m2))
 
     def stderr(self) -> npt.NDArray[np.float64]:
         """The mean's standard error, sqrt(m2 / (n - 1) / n).
@@ -125,9 +132,11 @@ class MapMoments:
         Returns:
             Shape (E, H, W), float64; NaN for one pair, which has no spread.
         """
-        if self.count == 1:
-            return np.full_like(self.m2, math.nan)
-        return np.sqrt(self.m2 / (self.count - 1) / self.count)
+        count = self.count.reshape(-1, 1, 1)
+        # The denominator of one pair would be 0.
+        stderr = np.sqrt(self.m2 / np.maximum(count - 1, 1) / count)
+        stderr[self.count == 1] = math.nan
+        return stderr
 
 
 class RunningMoments:
@@ -141,7 +150,7 @@ class RunningMoments:
     """
 
     def __init__(self, interventions: int) -> None:
-        self._counts = [0] * interventions
+        self._counts = _counts(0, interventions)
         self._mean = self._m2 = np.empty((0, 0, 0))
 
     def merge(self, some: range, later: MapMoments) -> None:
@@ -149,7 +158,7 @@ class RunningMoments:
 
         Args:
             some: Indices of the interventions, one after another.
-            later: Moments of the pairs that follow those that they have; all have equally many.
+            later: Moments of the pairs that follow those that they have.
 
         Raises:
             InvalidInputError: The maps are of another size.
@@ -158,10 +167,11 @@ class RunningMoments:
             shape = (len(self._counts), *later.mean.shape[1:])
             self._mean, self._m2 = np.empty(shape), np.empty(shape)
         rows = slice(some.start, some.stop)
-        if count := self._counts[some.start]:
-            later = MapMoments(count, self._mean[rows], self._m2[rows]).merge(later)
+        if self._counts[some.start]:
+            before = MapMoments(self._counts[rows], self._mean[rows], self._m2[rows])
+            later = before.merge(later)
         self._mean[rows], self._m2[rows] = later.mean, later.m2
-        self._counts[rows] = [later.count] * len(some)
+        self._counts[rows] = later.count
 
     def moments(self) -> MapMoments:
         """The moments over the pairs that every intervention has had so far.
@@ -169,13 +179,18 @@ class RunningMoments:
         Raises:
             InvalidInputError: There are none, or some interventions have had fewer than others.
         """
-        if len(set(self._counts)) != 1 or not self._counts[0]:
+        had = np.unique(self._counts).tolist()
+        if len(had) != 1 or not had[0]:
             raise InvalidInputError(
-                f"the interventions have had {sorted(set(self._counts))} pairs; all need the same "
-                "number, at least 1",
+                f"the interventions have had {had} pairs; all need the same number, at least 1",
                 "some",
             )
-        return MapMoments(self._counts[0], self._mean, self._m2)
+        return MapMoments(self._counts, self._mean, self._m2)
+
+
+def _counts(pairs: int, interventions: int) -> npt.NDArray[np.int64]:
+    """(E,), as many pairs for each intervention."""
+    return np.full(interventions, pairs, dtype=np.int64)
 
 
 def area_means(maps: npt.NDArray[np.float64], longest_side: int) -> npt.NDArray[np.float64]:

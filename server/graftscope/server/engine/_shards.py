@@ -159,7 +159,8 @@ class DeviceSums:
         m2 = np.concatenate([doubles(part.m2) for part in parts])
         means = [np.concatenate([doubles(x) for x in part.pixel_means], axis=1) for part in parts]
         # Of one pair the sum is the mean, so that checking it does not round it again.
-        moments = replace(MapMoments.from_batch(1, mean, m2), count=parts[0].pairs)
+        checked = MapMoments.from_batch(1, mean, m2)
+        moments = replace(checked, count=checked.count * parts[0].pairs)
         return ShardEffects(moments, np.concatenate(means).T)
 
     def _nothing(self, effects: Effects) -> _Part:

@@ -72,7 +72,12 @@ class Sums:
 
     @property
     def pairs(self) -> int:
-        """How many pairs there are."""
+        """How many pairs there are; of the map that has had the most."""
+        return int(self.pairs_of.max())
+
+    @property
+    def pairs_of(self) -> NDArray[np.int64]:
+        """(E,), how many pairs each map has had."""
         return self.moments.count * self.pairs_each
 
 
@@ -130,7 +135,8 @@ class CheckpointFolder:
             self._blobs.rename(checkpoint.file, f"{DAMAGED}{checkpoint.file}")
             raise Corrupt(f"checkpoint {checkpoint.file} is damaged")
         with np.load(io.BytesIO(data)) as file:
-            count = int(file["count"])
+            # Earlier checkpoints have one number for all maps.
+            count = np.broadcast_to(file["count"], len(file["mean"])).copy()
             moments = MapMoments(count, file["mean"], file["m2"])
             individual = MapMoments(count, file["individual_mean"], file["individual_m2"])
             # Checkpoints of version 0.1.0 have none.
@@ -189,7 +195,7 @@ def _write(file: Incoming, sums: Sums) -> None:
     np.savez(
         file,
         shards=np.int64(sums.shards),
-        count=np.int64(sums.moments.count),
+        count=sums.moments.count,
         pairs_each=np.int64(sums.pairs_each),
         mean=sums.moments.mean,
         m2=sums.moments.m2,

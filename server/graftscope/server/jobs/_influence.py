@@ -263,7 +263,7 @@ def _add(sums: Sums | None, effects: ShardEffects, stratified: bool) -> Sums:
     moments, individual = effects.moments, MapMoments.from_pixel_means(effects.pixel_means)
     pairs_each = 1
     if stratified:
-        pairs_each = moments.count
+        pairs_each = int(moments.count[0])
         moments, individual = moments.as_one(), individual.as_one()
     if sums is None:
         return Sums(1, moments, individual, effects.products, pairs_each=pairs_each)
