@@ -58,6 +58,10 @@ from graftscope.server.analysis._random_words import (
 from graftscope.server.analysis._seed_consensus import (
     seed_consensus,
 )
+from graftscope.server.analysis._shard_groups import (
+    MOST_GROUPS,
+    ShardGroups,
+)
 from graftscope.server.analysis._stability import (
     DEFAULT_KS,
     DEFAULT_METHODS,
@@ -74,6 +78,7 @@ __all__ = [
     "DEFAULT_REPEATS",
     "DEFAULT_WINDOW",
     "GROUP_PAIRS",
+    "MOST_GROUPS",
     "NO_MODULE",
     "Draws",
     "Features",
@@ -86,6 +91,7 @@ __all__ = [
     "NotConvergedError",
     "Regression",
     "RunningMoments",
+    "ShardGroups",
     "SuggestedK",
     "Which",
     "agreement",
