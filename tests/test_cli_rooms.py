@@ -299,7 +299,7 @@ def test_serve_leaves_to_the_server_what_is_not_given(
     assert run(["serve", *options, "--device", "cuda", "--log-level", "debug"]) == 0
     assert capsys.readouterr().err.splitlines() == [
         "serving at 127.0.0.1:6",
-        "stopped; jobs that were running continue at the next start",
+        "stopped; a job that has not ended goes on at the next start",
     ]
 
 
@@ -321,7 +321,7 @@ def test_what_runs_and_where_a_server_serves_are_said_once_at_the_default_log_le
     assert serving.startswith("serving at 127.0.0.1:")
     stopping, stopped = rest.splitlines()
     assert "event='stopping' grace_s=30.0" in stopping
-    assert stopped == "stopped; jobs that were running continue at the next start"
+    assert stopped == "stopped; a job that has not ended goes on at the next start"
     assert out == ""
 
 

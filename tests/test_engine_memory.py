@@ -191,7 +191,8 @@ async def test_idle_sessions_are_closed_for_what_does_not_fit_beside_them() -> N
 
 
 def test_a_limit_that_leaves_no_room_is_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"memory_gib 1 is not allowed: .* at least 1\.25"):
+    said = r"memory_gib 1 \(--memory\) is not allowed: .* at least 1\.25"
+    with pytest.raises(InvalidInput, match=said):
         MemoryBudget(GIB, base_bytes=GIB)
 
 

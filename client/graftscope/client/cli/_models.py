@@ -7,7 +7,7 @@ import typer
 
 from graftscope.client.calls import import_room, translated
 from graftscope.client.cli._generator_drawing import DRAWN, PLAIN, draw_chain
-from graftscope.client.cli._output import say, say_json, say_lines, table
+from graftscope.client.cli._output import note, say, say_json, say_lines, table
 from graftscope.client.cli._session import opened
 from graftscope.client.cli._shared_options import JsonOption, ServerOptions
 from graftscope.client.models import ImageFormat, Model
@@ -41,8 +41,9 @@ def models(
     with opened(server) as client:
         if remove is not None:
             client.unregister(remove)
+            note(f"{remove} is no longer served")
         if add is not None:
-            client.register(add)
+            note(f"{client.register(add).name} is served from now on")
         found = client.models()
     if json:
         say_json({"models": [model.manifest for model in found]})

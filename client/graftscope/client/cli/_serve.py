@@ -176,7 +176,13 @@ def serve(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Serve bundles over gRPC until interrupted; jobs go on at the next start."""
+    """Serve bundles over gRPC until interrupted; jobs go on at the next start.
+
+    As it stands, this machine alone reaches the server, and every user of it may call.
+
+    So that others may reach it: first make a token for each of them (`graftscope token create`),
+    then serve with --listen 0.0.0.0:50051, --tls-cert and --tls-key, and give each their token.
+    """
     room = import_room("graftscope.server", "server")
     # What is not given keeps the server's own default, which its environment may set.
     given: dict[str, object] = {
@@ -205,7 +211,7 @@ def serve(
     check_environment()
     with translated("graftscope."):
         room.serve(room.make_settings(**chosen), lambda address: _ready(address, json))
-    note("stopped; jobs that were running continue at the next start")
+    note("stopped; a job that has not ended goes on at the next start")
 
 
 def _says_more_than_serving(record: logging.LogRecord) -> bool:

@@ -94,7 +94,9 @@ def create(
 ) -> None:
     """Make a token, and print it this once.
 
-    Only its hash is kept. It is used at once by a server that runs.
+    Only its hash is kept. A server of that state folder knows it at once, and asks for it if it
+    was started with --auth token, or is reached by other machines (`graftscope serve --help`).
+    Its owner calls with `--token-file FILE`, or with $GRAFTSCOPE_TOKEN.
     """
     if role not in ROLES:
         raise InputError(f"--role {role!r} is unknown; there are: {', '.join(ROLES)}")

@@ -90,7 +90,7 @@ class MemoryBudget:
         base = resident_bytes() if base_bytes is None else base_bytes
         if limit_bytes is not None and limit_bytes < base + _LEAST_BYTES:
             raise InvalidInput(
-                f"memory_gib {limit_bytes / GIB:.2g} is not allowed: the server takes "
+                f"memory_gib {limit_bytes / GIB:.2g} (--memory) is not allowed: the server takes "
                 f"{base / GIB:.2f} GiB before anything is asked of it, so it must be at least "
                 f"{(base + _LEAST_BYTES) / GIB:.2f}",
                 field="memory_gib",
