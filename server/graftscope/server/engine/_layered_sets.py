@@ -4,10 +4,12 @@ It must not know jobs, gRPC or workers.
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from graftscope.graph import upper_half
 from graftscope.graph.rewrites import rewrite
@@ -36,6 +38,12 @@ class LayeredSets:
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
+
+    def only(self, rows: NDArray[np.int64]) -> "LayeredSets":
+        """As `Subject`; at a layer of which there is none, originals are not recorded."""
+        own = [rows[(rows >= x.start) & (rows < x.stop)] - x.start for x in self.rows]
+        parts = zip(self.parts, own, strict=True)
+        return replace(self, parts=tuple(part.only(some) for part, some in parts if len(some)))
 
     @property
     def shape(self) -> Hashable:

@@ -54,6 +54,13 @@ class Subject(Protocol):
     def __len__(self) -> int:
         """How many interventions, E."""
 
+    def only(self, rows: NDArray[np.int64]) -> "Subject":
+        """Some of the interventions, by the plans and the sessions of all.
+
+        Args:
+            rows: their indices, ascending, at least one.
+        """
+
     def plan(self) -> Plan:
         """The size of a run."""
 
@@ -99,6 +106,10 @@ class ChannelSets:
 
     def __len__(self) -> int:
         return len(self.sets)
+
+    def only(self, rows: NDArray[np.int64]) -> "ChannelSets":
+        """As `Subject`."""
+        return replace(self, sets=self.sets[rows])
 
     def plan(self) -> Plan:
         """As `Subject`."""
@@ -207,6 +218,10 @@ class Interventions:
 
     def __len__(self) -> int:
         return len(self.interventions)
+
+    def only(self, rows: NDArray[np.int64]) -> "Interventions":
+        """As `Subject`."""
+        return replace(self, interventions=tuple(self.interventions[i] for i in rows.tolist()))
 
     def plan(self) -> Plan:
         """As `Subject`: one intervention a run, and as many pairs as the widest tensor allows."""
