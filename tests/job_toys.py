@@ -19,6 +19,7 @@ from graftscope.server.engine import (
     ChannelSets,
     Device,
     Generator,
+    KeptTimings,
     Latents,
     PairSource,
     Plan,
@@ -255,6 +256,7 @@ async def bench(
     url: str | None = None,
     lease_s: float = LEASE_S,
     closed_after: int | None = None,
+    timings: KeptTimings | None = None,
 ) -> AsyncIterator[Bench]:
     """A runner over a state folder, stopped at the end; its gate may be closed from the start."""
     state.mkdir(exist_ok=True)
@@ -271,6 +273,7 @@ async def bench(
         checkpoint_every_s,
         lease_s,
         plan_patience_s=plan_patience_s,
+        timings=timings,
     )
     url = url or f"sqlite:///{state / 'jobs.db'}"
     with closing(store_type(url, check_readable)) as store:

@@ -18,6 +18,7 @@ from graftscope.server.engine import (
     Plan,
     PriorPairs,
     SessionPool,
+    Timings,
     Trial,
     choose,
 )
@@ -45,6 +46,7 @@ class Timed:
     products: bool = False
     now_s: float = 0.0
     measured: list[Plan] = field(default_factory=list)
+    timings: Timings = field(default_factory=Timings)
 
     def __len__(self) -> int:
         return SETS
@@ -75,7 +77,7 @@ class Timed:
 
     def choice(self, *plans: Plan, pairs: range = LONG) -> Plan:
         source = PriorPairs(self.generator, seed=0)
-        return choose(Trial(self, source, pairs, Cancellation()), plans, self.clock)
+        return choose(Trial(self, source, pairs, Cancellation(), self.timings), plans, self.clock)
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,26 @@ def test_a_short_job_is_not_measured_for(generator: Generator) -> None:
     assert subject.choice(PLAIN, FAST, pairs=range(8)) == PLAIN
     assert subject.measured == [PLAIN]
     assert subject.choice(PLAIN, FAST) == FAST
+
+
+@pytest.mark.parametrize("faster", [FAST, OTHER])
+def test_between_plans_that_are_as_fast_the_order_decides(
+    generator: Generator, faster: Plan
+) -> None:
+    seconds = {PLAIN: 0.9, FAST: 0.7, OTHER: 0.7}
+    seconds[faster] -= 0.01
+    subject = Timed(generator, lambda plan: seconds[plan])
+    assert subject.choice(PLAIN, FAST, OTHER) == FAST
+
+
+def test_what_was_measured_decides_whatever_the_clock_says_later(generator: Generator) -> None:
+    timings = Timings()
+    first = Timed(generator, lambda plan: {PLAIN: 0.9, FAST: 0.5}[plan], timings=timings)
+    later = Timed(generator, lambda plan: {PLAIN: 0.5, FAST: 0.9}[plan], timings=timings.for_one())
+    assert first.choice(PLAIN, FAST) == later.choice(PLAIN, FAST) == FAST
+    assert (later.measured, later.timings.measured) == ([], 0)
+    # A short job of the same layer asks for one of the same measurements.
+    assert later.choice(PLAIN, FAST, pairs=range(4)) == FAST
 
 
 def test_of_one_plan_nothing_is_measured(generator: Generator) -> None:

@@ -50,6 +50,7 @@ from graftscope.server.jobs import (
     JobRunner,
     JobSettings,
     JobStore,
+    MeasurementStore,
     Resolver,
     Retention,
     check_readable,
@@ -144,6 +145,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
         resolver = Resolver(catalogue, artifacts)
         with (
             closing(JobStore(url, check_readable)) as store,
+            _measurements(settings, url) as measurements,
             _access(settings, asks, url) as (gate, grants),
             _interactive(settings, catalogue) as runs,
             closing(Reading(settings.upload_idle_s)) as reading,
@@ -163,6 +165,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
                     settings.job_crashes,
                     settings.queued_jobs,
                     memory=memory,
+                    timings=measurements,
                 ),
             )
             drain = Drain()
@@ -274,6 +277,15 @@ def _interactive(settings: Settings, catalogue: Catalogue) -> Iterator[Interacti
     threads = max(_FEWEST_THREADS, settings.workers)
     with ThreadPoolExecutor(Batching.threads_of(threads), "interactive") as executor:
         yield InteractiveRuns(Batching(executor, threads, catalogue.turns))
+
+
+@contextmanager
+def _measurements(settings: Settings, url: str) -> Iterator[MeasurementStore]:
+    """How fast plans are, as jobs before have measured."""
+    with closing(MeasurementStore(url)) as measurements:
+        if settings.forget_plans:
+            _log.info("plans forgotten", measurements=measurements.forget())
+        yield measurements
 
 
 @contextmanager

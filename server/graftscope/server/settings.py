@@ -80,6 +80,8 @@ class Settings(BaseSettings):
         job_crashes: a job that ran so often as its server's process ended, and got no further,
             fails, 1 to 1000.
         registration: whether admins may add and remove models over the wire; needs `sandbox`.
+        forget_plans: whether what was measured of plans is forgotten at the start, for all servers
+            of the database.
         resume: whether jobs that an earlier process left go on at the start.
         log_level: debug, info, warning or error.
     """
@@ -158,6 +160,7 @@ class Settings(BaseSettings):
         default=MOST_CRASHES, ge=1, le=1000, description="a whole number from 1 to 1000"
     )
     registration: bool = Field(default=False, description="true or false")
+    forget_plans: bool = Field(default=False, description="true or false")
     resume: bool = Field(default=True, description="true or false")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"

@@ -165,6 +165,14 @@ def serve(
             help="Let admins add and remove models over the wire (`graftscope models --add`).",
         ),
     ] = False,
+    forget_plans: Annotated[
+        bool,
+        typer.Option(
+            "--forget-plans",
+            help="Measure anew what is fastest here, such as after something else kept the "
+            "machine busy.",
+        ),
+    ] = False,
     log_level: Annotated[
         str | None,
         typer.Option(
@@ -203,6 +211,7 @@ def serve(
         "insecure": insecure or None,
         "grace_s": grace,
         "registration": registration or None,
+        "forget_plans": forget_plans or None,
         "log_level": log_level,
     }
     chosen = {name: value for name, value in given.items() if value is not None}

@@ -95,6 +95,7 @@ from graftscope.server.engine._subjects import (
     Subject,
     channel_set,
 )
+from graftscope.server.engine._timings import KeptTimings, Timings
 from graftscope.server.engine._trials import Trial, choose, seconds_a_pair
 from graftscope.server.engine._turns import JOB_SHARE, Turns
 
@@ -129,6 +130,7 @@ __all__ = [
     "Hybrids",
     "Intervention",
     "Interventions",
+    "KeptTimings",
     "Kind",
     "Latents",
     "LayeredSets",
@@ -145,6 +147,7 @@ __all__ = [
     "SessionPool",
     "ShardEffects",
     "Subject",
+    "Timings",
     "Trial",
     "Turns",
     "cancellation_here",

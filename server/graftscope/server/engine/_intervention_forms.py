@@ -70,24 +70,24 @@ class Form:
 
     def is_open(self, intervention: Intervention) -> bool:
         """Whether hybrids of an intervention of this form can be made without opening anything."""
-        has_upper = f"upper/{self._key}" in self.generator.memo and self._above_is_open()
+        has_upper = f"upper/{self.key}" in self.generator.memo and self._above_is_open()
         return (
             has_upper
-            and self.generator.is_open(f"{self._key}/hybrids")
+            and self.generator.is_open(f"{self.key}/hybrids")
             and all(self._is_at_hand(edit) for edit in intervention)
         )
 
     def above(self, latents: Latents, cancellation: Cancellation | None) -> Feeds:
         """What a sample's lower half reads beside the slots; it stays on the device."""
-        has_upper = self.generator.memo.get(f"upper/{self._key}", self._has_upper)
+        has_upper = self.generator.memo.get(f"upper/{self.key}", self._has_upper)
         if not has_upper:
             return dict(latents)
-        upper = self.generator.session(f"{self._key}/upper", self._upper)
+        upper = self.generator.session(f"{self.key}/upper", self._upper)
         return {**latents, **upper.run(latents, cancellation)}
 
     def images(self, above: Feeds, slots: Feeds, cancellation: Cancellation | None) -> ort.OrtValue:
         """Hybrids, (B, c, H, W); with slots that assign nowhere, the original itself."""
-        session = self.generator.session(f"{self._key}/hybrids", self._lower)
+        session = self.generator.session(f"{self.key}/hybrids", self._lower)
         return session.run({**above, **slots}, cancellation)[HYBRIDS]
 
     def effects(
@@ -99,7 +99,7 @@ class Form:
         cancellation: Cancellation | None,
     ) -> Effects:
         """Sums of |hybrid - original 1| over the pairs, for one set (equation 3)."""
-        purpose = f"{self._key}/effects{areas.height}x{areas.width}"
+        purpose = f"{self.key}/effects{areas.height}x{areas.width}"
         session = self.generator.session(purpose, lambda: self._lower(areas))
         outputs = session.run({**above, **slots, IMAGE1: image1}, cancellation)
         return Effects(*(outputs[name] for name in (TOTAL, MOMENT, PIXEL_MEANS)))
@@ -114,8 +114,8 @@ class Form:
         return feeds
 
     def _above_is_open(self) -> bool:
-        has_upper = self.generator.memo.get(f"upper/{self._key}", self._has_upper)
-        return not has_upper or self.generator.is_open(f"{self._key}/upper")
+        has_upper = self.generator.memo.get(f"upper/{self.key}", self._has_upper)
+        return not has_upper or self.generator.is_open(f"{self.key}/upper")
 
     def _is_at_hand(self, edit: Edit[NDArray[Any]]) -> bool:
         """Whether what an edit assigns is there, or can be recorded at once."""
@@ -126,7 +126,8 @@ class Form:
         return not is_recorded or self.generator.is_open(layer.upstream)
 
     @property
-    def _key(self) -> str:
+    def key(self) -> str:
+        """What the form is called among those of its generator."""
         slots = (f"{slot.tensor}={slot.assignment.value}" for slot in self.slots)
         return f"intervene/{'&'.join(slots)}"
 

@@ -49,7 +49,9 @@ class Subject(Protocol):
 
     @property
     def shape(self) -> Hashable:
-        """Equal where runs take as long, whichever channels and pairs they are of."""
+        """Equal where runs take as long, whichever channels and pairs they are of: plain values,
+        which are told the same in any process.
+        """
 
     def __len__(self) -> int:
         """How many interventions, E."""
@@ -213,7 +215,7 @@ class Interventions:
     @property
     def shape(self) -> Hashable:
         """As `Subject`."""
-        forms = frozenset(Counter(self.form(i) for i in range(len(self))).items())
+        forms = tuple(sorted(Counter(self.form(i).key for i in range(len(self))).items()))
         return self.generator.manifest.digest, forms, self.areas, self.products
 
     def __len__(self) -> int:

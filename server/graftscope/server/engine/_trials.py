@@ -6,21 +6,20 @@ same numbers, and one that does not is left out and said. It must not know jobs.
 
 import statistics
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.server.engine._cancellation import Cancellation
-from graftscope.server.engine._memo import Memo
 from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan
 from graftscope.server.engine._precision import Backend, Precision
 from graftscope.server.engine._subjects import Batch, Subject
+from graftscope.server.engine._timings import Timings
 from graftscope.server.errors import Cancelled
 from graftscope.server.logs import get_logger
 
@@ -33,17 +32,16 @@ WORTH_S = 1.0
 CLEARLY = 1.4
 """A plan that is so many times as fast as the first one ends the search on its backend."""
 
-_CHECKED_PAIRS = 4
+NOTABLY = 1.05
+"""So many times as fast as the best one so far a plan must be to take its place: between equals the
+order decides, and not the noise of a clock."""
 
-# For how long what was measured counts: a machine may be busy for a while.
-_KEPT_S = 600.0
+_CHECKED_PAIRS = 4
 
 _TRIALS = 3
 _TRIALS_S = 0.05
 
 _log = get_logger("engine")
-
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class Trial:
     source: PairSource
     pairs: range
     cancellation: Cancellation
-    timings: Memo = field(default_factory=Memo)
+    timings: Timings = field(default_factory=Timings)
 
     def turn(self) -> AbstractContextManager[None]:
         """One run, once it may begin: interactive calls go first.
@@ -78,11 +76,9 @@ class Trial:
         """
         return self.subject.generator.turns.turn(self.cancellation)
 
-    def remembered(self, key: Hashable, pairs: int, measure: Callable[[], _Value]) -> _Value:
-        """What `measure` gives, or just gave for a subject of this shape on so many such pairs."""
-        lately = int(time.monotonic() / _KEPT_S)
-        key = (lately, self.subject.shape, self.source.kind, pairs, key)
-        return self.timings.get(key, measure)
+    def remembered(self, what: object, pairs: int, measure: Callable[[], float]) -> float:
+        """What `measure` gives, or once gave for a subject of this shape on so many such pairs."""
+        return self.timings.get((self.subject.shape, self.source.kind, pairs, what), measure)
 
     def record(self, plan: Plan, pairs: range) -> Batch:
         """Both originals of some of the pairs, as a plan says."""
@@ -120,10 +116,12 @@ def choose(
     best, settled = first, set[Backend]()
     for plan in candidates[1:]:
         other = None if plan.backend in settled else _try(measure, plan)
-        if other is None or other.seconds_a_pair >= best.seconds_a_pair:
+        if other is None or other.seconds_a_pair * NOTABLY >= best.seconds_a_pair:
             continue
         agrees = partial(_agrees, trial, plan, first.plan)
-        if trial.remembered((plan, first.plan), len(trial.pairs[:_CHECKED_PAIRS]), agrees):
+        if trial.remembered(
+            ("agrees", plan, first.plan), len(trial.pairs[:_CHECKED_PAIRS]), agrees
+        ):
             best = other
         if best.seconds_a_pair * CLEARLY < first.seconds_a_pair:
             settled.add(plan.backend)
@@ -152,7 +150,7 @@ def seconds_a_pair(
     def measure() -> float:
         return _measured_s(trial, plan, pairs, clock, trials_s) / len(pairs)
 
-    return trial.remembered((plan, trials_s), len(pairs), measure)
+    return trial.remembered(("seconds a pair", plan, trials_s), len(pairs), measure)
 
 
 def _measured_s(

@@ -22,6 +22,7 @@ from graftscope.server.jobs._influence import result_bytes
 from graftscope.server.jobs._job import Failure, Job, JobState, Result
 from graftscope.server.jobs._lifecycle import CHECKPOINT_S, MOST_CRASHES, JobSettings
 from graftscope.server.jobs._live_job import Snapshot
+from graftscope.server.jobs._measurements import MeasurementStore
 from graftscope.server.jobs._peers import LEASE_S
 from graftscope.server.jobs._preparation import check_readable
 from graftscope.server.jobs._resolver import Resolver
@@ -71,6 +72,7 @@ __all__ = [
     "JobStore",
     "LayerSpec",
     "MagnitudeSpec",
+    "MeasurementStore",
     "ModulesSpec",
     "OriginalsSpec",
     "RelativeErrorSpec",

@@ -19,11 +19,11 @@ from graftscope.server.engine import (
     SHARD_PAIRS,
     Cancellation,
     Generator,
-    Memo,
     PairSource,
     Plan,
     ShardEffects,
     Subject,
+    Timings,
     Trial,
     deviation,
     is_plain,
@@ -66,7 +66,7 @@ class InfluenceWork:
     source: PairSource
     plan: Plan
     cancellation: Cancellation
-    timings: Memo = field(default_factory=Memo)
+    timings: Timings = field(default_factory=Timings)
 
     @property
     def rule(self) -> Rule | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-from graftscope.server.engine import MemoryBudget, PairSource, Subject
+from graftscope.server.engine import KeptTimings, MemoryBudget, PairSource, Subject
 from graftscope.server.errors import Cancelled, LeaseLost, StoreUnavailable
 from graftscope.server.failpoints import reach
 from graftscope.server.jobs._checkpoints import Sums
@@ -74,6 +74,7 @@ class JobSettings:
         queued: how many jobs may run or wait.
         plan_patience_s: for how long a call waits for its job's plan; it is found in the job's turn
             where that takes longer.
+        timings: where what is measured of plans outlasts the process; None for nowhere.
     """
 
     workers: int
@@ -85,6 +86,7 @@ class JobSettings:
     queued: int = QUEUED_JOBS
     plan_patience_s: float = PLAN_PATIENCE_S
     memory: MemoryBudget = field(default_factory=MemoryBudget)
+    timings: KeptTimings | None = None
 
 
 Needed = Callable[[Live, InfluenceSpec, Callable[[Snapshot], None]], Awaitable[Result]]

@@ -5,7 +5,6 @@ Everything here blocks and is called in threads. It must not know tasks, watcher
 
 import time
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -15,11 +14,11 @@ from graftscope.server.engine import (
     AUTO,
     Cancellation,
     Generator,
-    Memo,
     Need,
     PairSource,
     Plan,
     Subject,
+    Timings,
     Trial,
     cancellation_here,
     choose,
@@ -48,9 +47,6 @@ from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")
 
-# Of plans, the last that were asked for.
-_TIMINGS = 1024
-
 
 @dataclass(frozen=True)
 class Preparation:
@@ -70,7 +66,7 @@ class Preparation:
     resolver: Resolver
     workers: int
     cancellation: Cancellation = field(default_factory=Cancellation)
-    timings: Memo = field(default_factory=partial(Memo, _TIMINGS))
+    timings: Timings = field(default_factory=Timings)
 
     def find(self, spec: Spec, request_id: str | None, owner: str) -> Job | None:
         """The owner's job that answers the call: of its request_id, or of the same identity.
@@ -219,13 +215,16 @@ class Preparation:
         """
         spec = parse_spec(job.specification)
         assert isinstance(spec, InfluenceSpec)
-        trial = self._trial(subject, source, spec, cancellation)
+        timings = self.timings.for_one()
+        pairs = range(spec.first, spec.first + spec.pairs)
+        trial = Trial(subject, source, pairs, cancellation, timings)
         plan = stored_plan(job.plan) if job.plan else _chosen(trial, spec)
-        work = InfluenceWork(spec, subject, source, plan, cancellation, self.timings)
+        work = InfluenceWork(spec, subject, source, plan, cancellation, timings)
         duration_s = seconds_of(work, self.workers)
+        _log.info("plan", job=job.id, layer=spec.layer, origin=_origin(job, timings), **_told(plan))
         return replace(
             job,
-            plan={**asdict(plan), "rewrites": list(plan.rewrites)},
+            plan=_told(plan),
             estimate=replace(job.estimate, duration_s=duration_s),
         )
 
@@ -245,16 +244,6 @@ class Preparation:
         if not measures:
             return outlined, sums
         return self.measured(outlined, *self.resolve(spec), cancellation_here()), sums
-
-    def _trial(
-        self,
-        subject: Subject,
-        source: PairSource,
-        spec: InfluenceSpec,
-        cancellation: Cancellation,
-    ) -> Trial:
-        pairs = range(spec.first, spec.first + spec.pairs)
-        return Trial(subject, source, pairs, cancellation, self.timings)
 
     def _magnitude(self, job: Job, spec: MagnitudeSpec, *, measures: bool) -> Job:
         """With the estimate of its influence jobs; those that are done already cost nothing."""
@@ -294,6 +283,18 @@ def _chosen(trial: Trial, spec: InfluenceSpec) -> Plan:
     """The fastest plan of the precision that was asked for, by a short measurement."""
     plans = trial.subject.candidates(trial.subject.generator.backends(spec.precision))
     return (choose_close if spec.precision == AUTO else choose)(trial, plans)
+
+
+def _origin(job: Job, timings: Timings) -> str:
+    """Where the job's plan comes from."""
+    if job.plan:
+        return "an earlier attempt"
+    return "measured now" if timings.measured else "measured before"
+
+
+def _told(plan: Plan) -> dict[str, Any]:
+    """A plan as it is stored with a job."""
+    return {**asdict(plan), "rewrites": list(plan.rewrites)}
 
 
 def check_readable(job: Job) -> None:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-from graftscope.server.engine import Cancellation, MemoryBudget
+from graftscope.server.engine import Cancellation, MemoryBudget, Timings
 from graftscope.server.errors import (
     Cancelled,
     KeepsCrashing,
@@ -92,7 +92,9 @@ class JobRunner:
         self._expiry = Expiry(store, checkpoints, resolver.artifacts, settings.retention)
         self._stopped = asyncio.Event()
         self._room = JobRoom(store, settings.queued)
-        self._preparation = Preparation(store, checkpoints, resolver, settings.workers)
+        self._preparation = Preparation(
+            store, checkpoints, resolver, settings.workers, timings=Timings(settings.timings)
+        )
         self._lifecycle = Lifecycle(self._preparation, settings, self._run_needed)
         self._live: dict[str, Live] = {}
         self._tasks: set[asyncio.Task[object]] = set()
