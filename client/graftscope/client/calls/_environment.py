@@ -31,7 +31,7 @@ SERVER_SETTINGS = (
     *("tls_cert", "tls_key", "tls_client_ca", "tls_client_role", "auth", "insecure", "lease_s"),
     *("queue", "queued_jobs", "watches", "connections", "sandbox", "sandbox_nodes"),
     *("sandbox_tensor_mib", "sandbox_memory_mib", "sandbox_seconds", "grace_s", "keepalive_s"),
-    *("job_crashes", "registration", "resume", "log_level"),
+    *("job_crashes", "registration", "forget_plans", "resume", "log_level"),
 )
 """What can be set of a server, also of one inside this process (`graftscope.server.Settings`)."""
 
