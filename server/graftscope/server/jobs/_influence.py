@@ -201,14 +201,21 @@ async def _in_order(
 
 
 def finish(work: InfluenceWork, sums: Sums, artifacts: ArtifactStore) -> Result:
-    """Stores the result arrays: maps, their standard errors, individual influences and theirs.
+    """Stores the result arrays.
 
     Raises:
         Cancelled: the job was cancelled while its plan was compared with the plain path.
     """
-    spec = work.spec
-    pairs = range(spec.first, spec.first + sums.pairs)
-    arrays = {
+    arrays = result_arrays(work.spec, sums)
+    return Result(
+        arrays={name: artifacts.put(array) for name, array in arrays.items()},
+        scalars={**result_scalars(work, sums), **_deviation(work, sums)},
+    )
+
+
+def result_arrays(spec: InfluenceSpec, sums: Sums) -> dict[str, NDArray[np.generic]]:
+    """What sums amount to: maps, their standard errors, individual influences and theirs."""
+    arrays: dict[str, NDArray[np.generic]] = {
         "maps": sums.moments.mean,
         "stderr": sums.moments.stderr(),
         "individual": sums.individual.mean.ravel(),
@@ -220,35 +227,39 @@ def finish(work: InfluenceWork, sums: Sums, artifacts: ArtifactStore) -> Result:
     if spec.each_layer:
         counts = [len(rows) for rows in spec.rows]
         arrays["layer_of"] = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+    return arrays
+
+
+def result_scalars(work: InfluenceWork, sums: Sums) -> dict[str, Json]:
+    """What is told beside them, but for the deviation, which takes runs to measure."""
+    spec, plan = work.spec, work.plan
     image = work.subject.generator.manifest.image
-    return Result(
-        arrays={name: artifacts.put(array) for name, array in arrays.items()},
-        scalars={
-            "range_width": image.high - image.low,
-            "pairs": sums.pairs,
-            "distinct_images": work.source.distinct_images(pairs),
-            "originals": work.source.kind,
-            "stratified": spec.originals.stratified,
-            "layer": spec.layer,
-            "model_digest": spec.model,
-            **_how_it_ran(work, pairs),
-            **_stopping(work, sums),
-            **({"layers": [each.layer for each in spec.each_layer]} if spec.each_layer else {}),
-        },
-    )
-
-
-def _how_it_ran(work: InfluenceWork, pairs: range) -> dict[str, Json]:
-    """Provider, precision and rewrites; and the measured deviation, unless all was plain."""
-    plan = work.plan
-    said: dict[str, Json] = {
+    return {
+        "range_width": image.high - image.low,
+        "pairs": sums.pairs,
+        "distinct_images": work.source.distinct_images(_pairs(spec, sums)),
+        "originals": work.source.kind,
+        "stratified": spec.originals.stratified,
+        "layer": spec.layer,
+        "model_digest": spec.model,
         "provider": plan.provider,
         "precision": plan.precision,
         "rewrites": list(plan.rewrites),
+        **_stopping(work, sums),
+        **({"layers": [each.layer for each in spec.each_layer]} if spec.each_layer else {}),
     }
-    if is_plain(work.subject.generator, plan):
-        return said
-    return {**said, "deviation": asdict(deviation(work.trial(pairs), plan))}
+
+
+def _pairs(spec: InfluenceSpec, sums: Sums) -> range:
+    return range(spec.first, spec.first + sums.pairs)
+
+
+def _deviation(work: InfluenceWork, sums: Sums) -> dict[str, Json]:
+    """The measured deviation, unless all was plain."""
+    if is_plain(work.subject.generator, work.plan):
+        return {}
+    trial = work.trial(_pairs(work.spec, sums))
+    return {"deviation": asdict(deviation(trial, work.plan))}
 
 
 def _stopping(work: InfluenceWork, sums: Sums) -> dict[str, Json]:
