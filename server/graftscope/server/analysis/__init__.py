@@ -70,6 +70,14 @@ from graftscope.server.analysis._stability import (
     cell_count,
     stability,
 )
+from graftscope.server.analysis._two_level import (
+    Correction,
+    Differences,
+    Estimate,
+    TwoLevels,
+    best_share,
+    relative_cost,
+)
 
 __all__ = [
     "DEFAULT_KS",
@@ -80,7 +88,10 @@ __all__ = [
     "GROUP_PAIRS",
     "MOST_GROUPS",
     "NO_MODULE",
+    "Correction",
+    "Differences",
     "Draws",
+    "Estimate",
     "Features",
     "Gaussian",
     "InvalidInputError",
@@ -93,14 +104,17 @@ __all__ = [
     "RunningMoments",
     "ShardGroups",
     "SuggestedK",
+    "TwoLevels",
     "Which",
     "agreement",
     "area_means",
+    "best_share",
     "cell_count",
     "features_of",
     "find_modules",
     "magnitude_lines",
     "match_labels",
+    "relative_cost",
     "require_between",
     "require_distinct",
     "require_smoothing",

@@ -11,6 +11,12 @@ from graftscope.server.engine._batching import Batching, Kind
 from graftscope.server.engine._cancellation import Cancellation, cancellation_here, check_here
 from graftscope.server.engine._catalogue import Catalogue, find_bundles, open_bundles
 from graftscope.server.engine._copies import HeldBundle
+from graftscope.server.engine._corrections import (
+    choose_corrected,
+    corrected,
+    corrected_batches,
+    corrected_share,
+)
 from graftscope.server.engine._deviation import (
     Deviation,
     Ran,
@@ -160,7 +166,11 @@ __all__ = [
     "check_names",
     "choose",
     "choose_close",
+    "choose_corrected",
     "complete",
+    "corrected",
+    "corrected_batches",
+    "corrected_share",
     "describe_devices",
     "deviation",
     "edit_photographs",

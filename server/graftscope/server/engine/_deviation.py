@@ -114,7 +114,7 @@ def deviation(trial: Trial, plan: Plan) -> Deviation:
     """
     is_float32 = plan.precision == Precision.FP32.value
     sample = trial.pairs[: REORDERED_PAIRS if is_float32 else SAMPLE_PAIRS]
-    sets = _spread(len(trial.subject), REORDERED_SETS if is_float32 else SAMPLE_SETS)
+    sets = spread(len(trial.subject), REORDERED_SETS if is_float32 else SAMPLE_SETS)
     reference = plain(trial.subject.generator, plan)
     maps, plain_maps = (_maps(trial, x, sample, sets) for x in (plan, reference))
     individual, expected = (x.mean(axis=(1, 2)) for x in (maps, plain_maps))
@@ -208,23 +208,47 @@ def run_in(
     return Ran(make(generator, None), generator.backend)
 
 
-def _spread(count: int, most: int) -> list[int]:
-    """At most so many indices from the first to the last."""
+def spread(count: int, most: int) -> list[int]:
+    """At most so many indices from the first to the last.
+
+    Args:
+        count: how many indices there are.
+        most: how many are wanted.
+    """
     spread: list[int] = np.unique(np.linspace(0, count - 1, most).round().astype(int)).tolist()
     return spread
 
 
-def _maps(trial: Trial, plan: Plan, pairs: range, sets: Sequence[int]) -> NDArray[np.float64]:
-    """(E, h, w), means over the pairs."""
-    total: NDArray[np.float64] | None = None
+def batch_means(trial: Trial, plan: Plan, pairs: range, sets: Sequence[int]) -> NDArray[np.float64]:
+    """Mean maps of some sets over each of the plan's batches.
+
+    Args:
+        trial: whose pairs they are.
+        plan: how they are run.
+        pairs: some of them; the last batch may be smaller.
+        sets: E indices.
+
+    Returns:
+        (N, E, h, w) for N batches.
+
+    Raises:
+        Cancelled: it was stopped.
+    """
+    means = []
     for start in range(0, len(pairs), plan.batch):
         some = pairs[start : start + plan.batch]
         with trial.turn():
             batch = trial.record(plan, some)
-            sums = np.concatenate([batch.effects(range(e, e + 1)).total for e in sets])
-        total = sums if total is None else total + sums
-    assert total is not None
-    return total / len(pairs)
+            totals = [batch.effects(range(e, e + 1)).total for e in sets]
+        means.append(np.concatenate(totals) / len(some))
+    return np.array(means)
+
+
+def _maps(trial: Trial, plan: Plan, pairs: range, sets: Sequence[int]) -> NDArray[np.float64]:
+    """(E, h, w), means over the pairs."""
+    means = batch_means(trial, plan, pairs, sets)
+    sizes = [len(pairs[i : i + plan.batch]) for i in range(0, len(pairs), plan.batch)]
+    return np.average(means, axis=0, weights=sizes)
 
 
 def _share(difference: NDArray[np.floating], of: float) -> float:

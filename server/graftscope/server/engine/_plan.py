@@ -47,6 +47,8 @@ class Plan:
         rewrites: names of the graph rewrites (`graftscope.graph.rewrites`); none on the plain path.
         precision: of the arithmetic, a word of `Precision`.
         arithmetic_version: `ARITHMETIC_VERSION` of the code that made the plan.
+        corrected_every: of so many batches one is computed in float32 too, and some of the first
+            ones; 0 where none is (`_correction`).
     """
 
     batch: int
@@ -55,6 +57,7 @@ class Plan:
     rewrites: tuple[str, ...] = ()
     precision: str = "fp32"
     arithmetic_version: int = ARITHMETIC_VERSION
+    corrected_every: int = 0
 
     @property
     def backend(self) -> Backend:
@@ -64,6 +67,11 @@ class Plan:
     def on(self, backend: Backend) -> "Plan":
         """The same by another backend."""
         return replace(self, provider=backend.provider, precision=backend.precision.value)
+
+    @property
+    def exact(self) -> "Plan":
+        """The same in float32, by the same provider."""
+        return replace(self, precision=Precision.FP32.value, corrected_every=0)
 
 
 def choose_plan(

@@ -5,6 +5,7 @@ in numpy. On another device they grow there, and are read once at the end of the
 rule in the same order. It must not know jobs, gRPC or workers.
 """
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -13,7 +14,13 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from graftscope.graph import ADDED, COUNT, M2, MEAN, MOMENT, PIXEL_MEANS, TOTAL, accumulate
-from graftscope.server.analysis import MapMoments, RunningMoments, area_means
+from graftscope.server.analysis import (
+    Correction,
+    Differences,
+    MapMoments,
+    RunningMoments,
+    area_means,
+)
 from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._generator import Effects, Generator, doubles
 from graftscope.server.engine._originals import PairSource
@@ -35,11 +42,13 @@ class ShardEffects:
         pixel_means: (B, E), every pair's mean over pixels.
         products: (E, E), sum over pairs of the mean over pixels of the product of two sets'
             effects in the same pair; None where not wanted.
+        correction: over the batches that were computed in float32 too; None where none was.
     """
 
     moments: MapMoments
     pixel_means: NDArray[np.float64]
     products: NDArray[np.float64] | None = None
+    correction: Correction | None = None
 
 
 class ShardSums(Protocol):
@@ -178,7 +187,12 @@ def pair_products(maps: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def shard_effects(
-    subject: Subject, plan: Plan, source: PairSource, pairs: range, cancellation: Cancellation
+    subject: Subject,
+    plan: Plan,
+    source: PairSource,
+    pairs: range,
+    cancellation: Cancellation,
+    exact: Collection[range] = (),
 ) -> ShardEffects:
     """Computes one shard, in runs of the plan's size and in order.
 
@@ -188,22 +202,48 @@ def shard_effects(
         source: where the pairs come from.
         pairs: indices of the shard's pairs.
         cancellation: what may stop it.
+        exact: batches of the shard that are computed in float32 too.
 
     Raises:
         Cancelled: the job was cancelled.
     """
-    sums, turns = _sums(subject, plan, len(pairs), cancellation), subject.generator.turns
+    sums, correction = _sums(subject, plan, len(pairs), cancellation), None
     for start in range(pairs.start, pairs.stop, plan.batch):
         some_pairs = range(start, min(start + plan.batch, pairs.stop))
-        with turns.turn(cancellation):
-            batch = subject.record(source, some_pairs, plan, cancellation)
-        for first in range(0, len(subject), plan.sets):
-            some = range(first, min(first + plan.sets, len(subject)))
-            with turns.turn(cancellation):
-                effects = batch.effects(some)
+        parts = []
+        for some, effects in _runs(subject, plan, source, some_pairs, cancellation):
             sums.add(some, len(some_pairs), effects)
+            if some_pairs in exact:
+                parts.append(effects)
         sums.end_batch(len(some_pairs))
-    return sums.result()
+        if parts:
+            runs = _runs(subject, plan.exact, source, some_pairs, cancellation)
+            found = _correction(Effects.joined(parts), Effects.joined([x for _, x in runs]))
+            correction = found if correction is None else correction.merge(found)
+    return replace(sums.result(), correction=correction)
+
+
+def _runs(
+    subject: Subject, plan: Plan, source: PairSource, pairs: range, cancellation: Cancellation
+) -> Iterator[tuple[range, Effects]]:
+    """A batch: for some interventions at a time, their effects over its pairs."""
+    turns = subject.generator.turns
+    with turns.turn(cancellation):
+        batch = subject.record(source, pairs, plan, cancellation)
+    for first in range(0, len(subject), plan.sets):
+        some = range(first, min(first + plan.sets, len(subject)))
+        with turns.turn(cancellation):
+            effects = batch.effects(some)
+        yield some, effects
+
+
+def _correction(cheap: Effects, exact: Effects) -> Correction:
+    """Of the same pairs in both precisions; they are one observation, since maps are summed."""
+    pairs = cheap.pixel_means.shape[1]
+    maps = Differences.of_one(cheap.total / pairs, exact.total / pairs, pairs)
+    before, after = (x.pixel_means.mean(axis=1).reshape(-1, 1, 1) for x in (cheap, exact))
+    pairs_of = np.full(len(before), pairs, dtype=np.int64)
+    return Correction(maps, Differences.of_one(before, after, pairs), pairs_of)
 
 
 def _sums(subject: Subject, plan: Plan, pairs: int, cancellation: Cancellation) -> ShardSums:

@@ -118,10 +118,9 @@ def choose(
         other = None if plan.backend in settled else _try(measure, plan)
         if other is None or other.seconds_a_pair * NOTABLY >= best.seconds_a_pair:
             continue
-        agrees = partial(_agrees, trial, plan, first.plan)
-        if trial.remembered(
-            ("agrees", plan, first.plan), len(trial.pairs[:_CHECKED_PAIRS]), agrees
-        ):
+        check = partial(agrees, trial, plan, first.plan)
+        checked = len(trial.pairs[:_CHECKED_PAIRS])
+        if trial.remembered(("agrees", plan, first.plan), checked, check):
             best = other
         if best.seconds_a_pair * CLEARLY < first.seconds_a_pair:
             settled.add(plan.backend)
@@ -185,8 +184,17 @@ def _try(measure: Callable[[Plan], _Measured], plan: Plan) -> _Measured | None:
         return None
 
 
-def _agrees(trial: Trial, plan: Plan, first: Plan) -> bool:
-    """Whether a plan gives the maps of a first one, of that plan's first run."""
+def agrees(trial: Trial, plan: Plan, first: Plan) -> bool:
+    """Whether a plan gives the maps of a first one, of that plan's first run.
+
+    Args:
+        trial: on whose first pairs they are compared.
+        plan: one in reduced precision agrees always: every reply says how far it is.
+        first: the plain path.
+
+    Raises:
+        Cancelled: it was stopped.
+    """
     some = trial.pairs[: min(plan.batch, _CHECKED_PAIRS)]
     run, _ = trial.subject.kinds(plan)[0]
     plain_plan = replace(first, batch=plan.batch, sets=plan.sets)
@@ -194,7 +202,7 @@ def _agrees(trial: Trial, plan: Plan, first: Plan) -> bool:
     image = trial.subject.generator.manifest.image
     difference = float(np.abs(rewritten - plain).max()) / len(some) / (image.high - image.low)
     if difference <= TOLERANCE or plan.precision != Precision.FP32.value:
-        return True  # Of other precisions, every reply says how far they are.
+        return True
     _log.warning("plan left out", rewrites=list(plan.rewrites), difference=difference)
     return False
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.server.analysis import MapMoments
+from graftscope.server.analysis import Correction, Estimate, MapMoments, TwoLevels
 from graftscope.server.blobs import (
     DAMAGED,
     BlobInfo,
@@ -25,6 +25,9 @@ from graftscope.server.jobs._job import Checkpoint, Job
 from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")
+
+# What the names of a correction's arrays begin with in a file.
+_CORRECTION = "correction_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,7 @@ class Sums:
         products: (E, E), sum over pairs of the products of effects; None where not wanted.
         looks: what a stopping rule has seen so far; None where it looks at no labels.
         pairs_each: pairs of an observation.
+        correction: of a reduced precision, by float32; None where there is none.
     """
 
     shards: int
@@ -69,6 +73,21 @@ class Sums:
     products: NDArray[np.float64] | None = None
     looks: Looks | None = None
     pairs_each: int = 1
+    correction: Correction | None = None
+
+    @property
+    def map_estimate(self) -> Estimate:
+        """The maps as they are told, (E, H, W): with their correction, where there is one."""
+        if self.correction is None:
+            return self.moments
+        return TwoLevels(self.moments, self.correction.maps)
+
+    @property
+    def individual_estimate(self) -> Estimate:
+        """Individual influences likewise, (E, 1, 1)."""
+        if self.correction is None:
+            return self.individual
+        return TwoLevels(self.individual, self.correction.individual)
 
     @property
     def pairs(self) -> int:
@@ -144,7 +163,14 @@ class CheckpointFolder:
             products = products if products.size else None
             looks = Looks(file["look_pairs"], file["look_labels"]) if "look_pairs" in file else None
             pairs_each = int(file.get("pairs_each", 1))
-            return Sums(int(file["shards"]), moments, individual, products, looks, pairs_each)
+            corrected = {
+                name.removeprefix(_CORRECTION): file[name]
+                for name in file.files
+                if name.startswith(_CORRECTION)
+            }
+            correction = Correction.of_arrays(corrected) if corrected else None
+            shards = int(file["shards"])
+            return Sums(shards, moments, individual, products, looks, pairs_each, correction)
 
     def newest(self, job: Job) -> Sums | None:
         """What a job can go on from: its last checkpoint; where that is damaged, the one before."""
@@ -192,6 +218,8 @@ def _write(file: Incoming, sums: Sums) -> None:
     """Array by array, since sums may be as large as what computes them."""
     looks = sums.looks
     seen = {} if looks is None else {"look_pairs": looks.pairs, "look_labels": looks.labels}
+    found = {} if sums.correction is None else sums.correction.arrays()
+    corrected = {f"{_CORRECTION}{name}": array for name, array in found.items()}
     np.savez(
         file,
         shards=np.int64(sums.shards),
@@ -205,6 +233,7 @@ def _write(file: Incoming, sums: Sums) -> None:
         products=np.zeros((0, 0)) if sums.products is None else sums.products,
         allow_pickle=False,
         **seen,
+        **corrected,
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.server.analysis import MapMoments
+from graftscope.server.analysis import Correction, MapMoments
 from graftscope.server.engine import (
     SHARD_PAIRS,
     Cancellation,
@@ -25,6 +25,8 @@ from graftscope.server.engine import (
     Subject,
     Timings,
     Trial,
+    corrected_batches,
+    corrected_share,
     deviation,
     is_plain,
     runs_side_by_side,
@@ -84,6 +86,11 @@ class InfluenceWork:
         most = shard_count(self.spec)
         return most if rule is None else -(-rule.expected_pairs(sums) // SHARD_PAIRS)
 
+    def corrected(self, index: int) -> list[range]:
+        """The batches of a shard that are computed in float32 too."""
+        stratified, first = self.spec.originals.stratified, self.spec.first
+        return corrected_batches(self.plan, self.shard(index), first, grouped=stratified)
+
     def trial(self, pairs: range) -> Trial:
         """Some of its pairs, on which plans are tried."""
         return Trial(self.subject, self.source, pairs, self.cancellation, self.timings)
@@ -130,6 +137,8 @@ def seconds_of(work: InfluenceWork, workers: int) -> float:
     batch = min(plan.batch, spec.pairs)
     pairs = range(spec.first, spec.first + batch)
     pair_s = seconds_a_pair(work.trial(pairs), plan, trials_s=_TRIAL_S)
+    if share := corrected_share(plan, spec.pairs):
+        pair_s += share * seconds_a_pair(work.trial(pairs), plan.exact, trials_s=_TRIAL_S)
     # A shard is not divided between workers.
     side_by_side = min(work.side_by_side(workers), shard_count(spec))
     return -(-spec.pairs // plan.batch) * batch * pair_s / side_by_side
@@ -187,7 +196,8 @@ async def _in_order(
     try:
         while submitted < total or waiting:
             while submitted < total and len(waiting) < ahead:
-                arguments = (work.subject, work.plan, work.source, work.shard(submitted), runs)
+                shard, corrected = work.shard(submitted), work.corrected(submitted)
+                arguments = (work.subject, work.plan, work.source, shard, runs, corrected)
                 work_here = runs.around(shard_effects)
                 waiting.append(loop.run_in_executor(executor, work_here, *arguments))
                 submitted += 1
@@ -216,12 +226,16 @@ def finish(work: InfluenceWork, sums: Sums, artifacts: ArtifactStore) -> Result:
 def result_arrays(spec: InfluenceSpec, sums: Sums) -> dict[str, NDArray[np.generic]]:
     """What sums amount to: maps, their standard errors, individual influences and theirs."""
     arrays: dict[str, NDArray[np.generic]] = {
-        "maps": sums.moments.mean,
-        "stderr": sums.moments.stderr(),
-        "individual": sums.individual.mean.ravel(),
-        "individual_stderr": sums.individual.stderr().ravel(),
+        "maps": sums.map_estimate.mean,
+        "stderr": sums.map_estimate.stderr(),
+        "individual": sums.individual_estimate.mean.ravel(),
+        "individual_stderr": sums.individual_estimate.stderr().ravel(),
         "channels": np.array(spec.indices, dtype=np.int64),
     }
+    if sums.correction is not None:
+        differences = sums.correction.individual.moments
+        arrays["correction"] = differences.mean.ravel()
+        arrays["correction_stderr"] = differences.stderr().ravel()
     if sums.products is not None:
         arrays["products"] = sums.products / sums.pairs
     if spec.each_layer:
@@ -245,6 +259,7 @@ def result_scalars(work: InfluenceWork, sums: Sums) -> dict[str, Json]:
         "provider": plan.provider,
         "precision": plan.precision,
         "rewrites": list(plan.rewrites),
+        **_corrected(sums),
         **_stopping(work, sums),
         **({"layers": [each.layer for each in spec.each_layer]} if spec.each_layer else {}),
     }
@@ -262,6 +277,13 @@ def _deviation(work: InfluenceWork, sums: Sums) -> dict[str, Json]:
     return {"deviation": asdict(deviation(trial, work.plan))}
 
 
+def _corrected(sums: Sums) -> dict[str, Json]:
+    """How many pairs were computed in float32 too; of the map that has had the most."""
+    if sums.correction is None:
+        return {}
+    return {"corrected_pairs": int(sums.correction.pairs_of.max())}
+
+
 def _stopping(work: InfluenceWork, sums: Sums) -> dict[str, Json]:
     rule = work.rule
     if rule is None:
@@ -272,19 +294,34 @@ def _stopping(work: InfluenceWork, sums: Sums) -> dict[str, Json]:
 def _add(sums: Sums | None, effects: ShardEffects, stratified: bool) -> Sums:
     """With a shard more. Stratified pairs depend on each other: their mean is one observation."""
     moments, individual = effects.moments, MapMoments.from_pixel_means(effects.pixel_means)
-    pairs_each = 1
+    pairs_each, correction = 1, effects.correction
     if stratified:
         pairs_each = int(moments.count[0])
         moments, individual = moments.as_one(), individual.as_one()
+        correction = correction and correction.as_one(moments, individual)
     if sums is None:
-        return Sums(1, moments, individual, effects.products, pairs_each=pairs_each)
+        return Sums(
+            1,
+            moments,
+            individual,
+            effects.products,
+            pairs_each=pairs_each,
+            correction=correction,
+        )
     return replace(
         sums,
         shards=sums.shards + 1,
         moments=sums.moments.merge(moments),
         individual=sums.individual.merge(individual),
         products=_sum(sums.products, effects.products),
+        correction=_merged(sums.correction, correction),
     )
+
+
+def _merged(before: Correction | None, later: Correction | None) -> Correction | None:
+    if before is None or later is None:
+        return before or later
+    return before.merge(later)
 
 
 def _sum(

@@ -23,6 +23,8 @@ from graftscope.server.engine import (
     cancellation_here,
     choose,
     choose_close,
+    choose_corrected,
+    corrected,
 )
 from graftscope.server.errors import Conflict, NotFound
 from graftscope.server.failpoints import reach
@@ -282,7 +284,10 @@ class Preparation:
 def _chosen(trial: Trial, spec: InfluenceSpec) -> Plan:
     """The fastest plan of the precision that was asked for, by a short measurement."""
     plans = trial.subject.candidates(trial.subject.generator.backends(spec.precision))
-    return (choose_close if spec.precision == AUTO else choose)(trial, plans)
+    if spec.precision != AUTO:
+        chosen = choose(trial, plans)
+        return corrected(trial, chosen) if spec.corrected else chosen
+    return (choose_corrected if spec.corrected else choose_close)(trial, plans)
 
 
 def _origin(job: Job, timings: Timings) -> str:

@@ -17,7 +17,9 @@ from graftscope.server.jobs._json import from_plain
 
 # Absent from the canonical form where they are empty, so that what was specified before there was
 # such a field keeps its identity.
-_LATER_FIELDS = frozenset({"share", "stratified", "interventions", "until", "each_layer"})
+_LATER_FIELDS = frozenset(
+    {"share", "stratified", "interventions", "until", "each_layer", "corrected"}
+)
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ class InfluenceSpec:
         interventions: each of at least one edit, where some are no plain swaps at the layer.
         until: what may end the job before that.
         each_layer: whose channels, layer after layer, where they are several layers'.
+        corrected: whether a reduced precision is corrected by float32 on some of the pairs; never
+            where float32 was asked for.
     """
 
     model: str
@@ -144,6 +148,7 @@ class InfluenceSpec:
     interventions: tuple[InterventionSpec, ...] = ()
     until: UntilSpec | None = None
     each_layer: tuple[LayerSpec, ...] = ()
+    corrected: bool = False
     analysis: str = "influence"
 
     @property

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from graftscope.server.analysis import (
     NO_MODULE,
+    Estimate,
     KTooLargeError,
-    MapMoments,
     Method,
     NotConvergedError,
     features_of,
@@ -121,18 +121,21 @@ class ErrorRule:
 
     def holds(self, sums: Sums) -> bool:
         """As `Rule`; NaN is never small enough."""
-        return sums.pairs >= self.least_pairs and relative_error(sums.individual) <= self.error
+        return (
+            sums.pairs >= self.least_pairs
+            and relative_error(sums.individual_estimate) <= self.error
+        )
 
     def expected_pairs(self, sums: Sums) -> int:
         """As `Rule`: a standard error falls with the square root of the number of pairs."""
-        needed = sums.pairs * (relative_error(sums.individual) / self.error) ** 2
+        needed = sums.pairs * (relative_error(sums.individual_estimate) / self.error) ** 2
         if not math.isfinite(needed):
             return self.max_pairs
         return min(self.max_pairs, max(self.least_pairs, math.ceil(needed)))
 
     def verdict(self, sums: Sums) -> Verdict:
         """As `Rule`."""
-        return Verdict(self.holds(sums), relative_error(sums.individual))
+        return Verdict(self.holds(sums), relative_error(sums.individual_estimate))
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ class LabelRule:
 
     def look(self, sums: Sums, run: Run = directly) -> Sums:
         """As `Rule`: the labels of modules as they are now."""
-        maps, products = sums.moments.mean, sums.products
+        maps, products = sums.map_estimate.mean, sums.products
         found = np.full(len(maps), NO_MODULE, dtype=np.int64)
         for layer in self.layers:
             rows = slice(layer.start, layer.stop)
@@ -180,7 +183,7 @@ class LabelRule:
         """As `Rule`."""
         looks = sums.looks or Looks.none(len(sums.moments.mean))
         agreement = self._agreement(looks)
-        return Verdict(self.holds(sums), relative_error(sums.individual), agreement)
+        return Verdict(self.holds(sums), relative_error(sums.individual_estimate), agreement)
 
     def _labels(
         self, maps: NDArray[np.float64], products: NDArray[np.float64] | None, run: Run
@@ -197,11 +200,11 @@ class LabelRule:
         return label_agreement(last_half(looks), self.layers, self.labels.k)
 
 
-def relative_error(individual: MapMoments) -> float:
+def relative_error(individual: Estimate) -> float:
     """The largest standard error of an individual influence as a share of it.
 
     Args:
-        individual: moments of every observation's mean over pixels, (E, 1, 1).
+        individual: of every observation's mean over pixels, (E, 1, 1).
 
     Returns:
         NaN with one observation, or where no set changes anything: an influence of zero has none.

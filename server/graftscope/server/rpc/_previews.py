@@ -33,8 +33,8 @@ class Previews:
 def _partial(sums: Sums) -> analysis_service_pb2.PartialMaps:
     return analysis_service_pb2.PartialMaps(
         pairs=sums.pairs,
-        maps=tensor(_shrink(sums.moments.mean).astype(np.float32)),
-        individual=tensor(sums.individual.mean.ravel()),
+        maps=tensor(_shrink(sums.map_estimate.mean).astype(np.float32)),
+        individual=tensor(sums.individual_estimate.mean.ravel()),
     )
 
 

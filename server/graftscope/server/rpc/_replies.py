@@ -21,6 +21,9 @@ from graftscope.v1 import analysis_service_pb2, precision_pb2
 _LARGE = 64 * 2**10
 """Characters of a specification."""
 
+_TOLD_LATER = ("precision", "corrected_every")
+"""Of a plan, what its message leaves out."""
+
 _PAGE_BYTES = 3 * 2**20
 """Of the 4 MiB of a message."""
 
@@ -77,8 +80,9 @@ def metadata(snapshot: Snapshot) -> analysis_service_pb2.AnalysisMetadata:
         "attempts": job.attempts if job.attempts > 1 else None,
     }
     if job.plan:
-        # The precision is told in `Execution`, once there is a result.
-        said["plan"] = {name: value for name, value in job.plan.items() if name != "precision"}
+        # The precision and its correction are told with the result.
+        told = (item for item in job.plan.items() if item[0] not in _TOLD_LATER)
+        said["plan"] = dict(told)
     message = analysis_service_pb2.AnalysisMetadata()
     codec.fill(message, said, describe)
     specify(message, job)
