@@ -15,6 +15,10 @@
 This package must not know files, sessions, protobuf, gRPC or threads.
 """
 
+from graftscope.server.analysis._confidence import (
+    Confidence,
+    label_confidence,
+)
 from graftscope.server.analysis._errors import (
     InvalidInputError,
     KTooLargeError,
@@ -90,6 +94,7 @@ __all__ = [
     "NO_MODULE",
     "Correction",
     "Differences",
+    "Confidence",
     "Draws",
     "Estimate",
     "Features",
@@ -112,6 +117,7 @@ __all__ = [
     "cell_count",
     "features_of",
     "find_modules",
+    "label_confidence",
     "magnitude_lines",
     "match_labels",
     "relative_cost",

@@ -100,31 +100,40 @@ def cluster_components(
     matrix: npt.NDArray[np.bool_], products: npt.NDArray[np.float64], k: int, seed: int
 ) -> Factors:
     """k-means on the leading K - 1 principal components, which span K centres."""
-    from sklearn.decomposition import KernelPCA
-
     if k == 1:
         return _factors(matrix, np.zeros(len(matrix), dtype=np.int64), 1, 0)
-    components = KernelPCA(n_components=k - 1, kernel="precomputed", eigen_solver="dense")
-    scores = np.asarray(components.fit_transform(cosines(products)), dtype=np.float64)  # (C, K-1)
-    labels, iterations = kmeans_labels(scores, k, seed)
+    labels, iterations = kmeans_labels(components(products, k), k, seed)
     return _factors(matrix, labels, k, iterations)
+
+
+def components(products: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.float64]:
+    """Channels by their leading principal components, shape (C, K - 1), for K of at least 2."""
+    from sklearn.decomposition import KernelPCA
+
+    model = KernelPCA(n_components=k - 1, kernel="precomputed", eigen_solver="dense")
+    return np.asarray(model.fit_transform(cosines(products)), dtype=np.float64)
 
 
 def cluster_spectrally(
     matrix: npt.NDArray[np.bool_], products: npt.NDArray[np.float64], k: int, seed: int
 ) -> Factors:
     """k-means on the K leading eigenvectors of a walk between channels that act alike."""
+    # Its eigenvectors would tell equal channels apart, at random.
+    require_different(cosines(products), k)
+    labels, iterations = kmeans_labels(spectral_points(products, k), k, seed)
+    return _factors(matrix, labels, k, iterations)
+
+
+def spectral_points(products: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.float64]:
+    """Channels by those eigenvectors, shape (C, K), each scaled to a largest entry of 1."""
     from scipy.linalg import eigh
     from scipy.sparse.csgraph import laplacian
 
-    # Its eigenvectors would tell equal channels apart, at random.
-    require_different(cosines(products), k)
     # Dense and exact: sklearn's spectral embedding iterates, and needs K well below C.
     graph, scale = laplacian(affinities(products), normed=True, return_diag=True)
     _, vectors = eigh(np.asarray(graph, dtype=np.float64), subset_by_index=[0, k - 1])
-    points = np.asarray(vectors / scale[:, np.newaxis], dtype=np.float64)  # (C, K)
-    labels, iterations = kmeans_labels(points / np.abs(points).max(axis=0), k, seed)
-    return _factors(matrix, labels, k, iterations)
+    points = vectors / scale[:, np.newaxis]
+    return np.asarray(points / np.abs(points).max(axis=0), dtype=np.float64)
 
 
 def kmeans_labels(
