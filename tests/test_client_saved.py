@@ -36,6 +36,7 @@ from graftscope.client import (
     StableLabels,
     Stopping,
     SuggestedK,
+    Together,
     find_channels,
     rectangle_region,
 )
@@ -79,7 +80,9 @@ OF_INTERVENTIONS = replace(
     INFLUENCE,
     products=None,
     layer="",
-    stopping=Stopping(RelativeError(1 / 7), True, 1000, 0.1, math.nan),
+    stopping=Stopping(Together(RelativeError(1 / 7)), True, 1000, 0.1, math.nan, 0.9, 3),
+    pairs=5,
+    pairs_of=np.array([1, 5, 3, 2]),
     interventions=tuple(
         Intervention([Edit("conv1", [i], action=Constant(np.arange(4.0)))]) for i in range(4)
     ),
@@ -250,6 +253,7 @@ def old_influence(path: Path) -> InfluenceResult:
         first=None,
         share=(),
         fixed=(),
+        pairs_of=np.zeros_like(INFLUENCE.pairs_of),
     )
 
 

@@ -12,11 +12,13 @@ from _cli_shell import Shell, arrays
 from _fake_server import STOP_PAIRS, Faults
 from graftscope.client import (
     Client,
+    ConfidentLabels,
     InfluenceTask,
     Method,
     RelativeError,
     StableLabels,
     Stopping,
+    Together,
     Until,
 )
 from graftscope.client.errors import InputError
@@ -44,6 +46,11 @@ def over_the_wire(rule: Until | None) -> Until | None:
     [
         ("se=0.02", RelativeError(0.02)),
         ("se=5e-3", RelativeError(0.005)),
+        ("se=0.02,together", Together(RelativeError(0.02))),
+        ("labels", ConfidentLabels()),
+        ("labels=0.9", ConfidentLabels(0.9)),
+        ("labels=0.9,k=4,method=kmeans", ConfidentLabels(0.9, 4, Method.KMEANS)),
+        ("labels=0.9, k=4, together", Together(ConfidentLabels(0.9, 4))),
         ("stable", StableLabels()),
         ("stable,k=4,method=kmeans", StableLabels(4, Method.KMEANS)),
         ("stable, seed=2, window=5, percentile=60.5", StableLabels(3, Method.NMF, 2, 5, 60.5)),
@@ -54,9 +61,15 @@ def test_rules_are_said_in_words(text: str, rule: Until) -> None:
     assert checked(str(rule)) == rule
 
 
-@pytest.mark.parametrize("text", ["", "se", "se=", "se=two", "se=0.1,k=3", "stable=3", "stabel"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "se", "se=", "se=two", "se=0.1,k=3", "stable=3", "stabel", "together"),
+        *("labels=", "labels=sure", "labels=0.9,c=3", "stable,together", "se=0.1,together=1"),
+    ],
+)
 def test_other_words_are_refused_with_those_that_are_rules(text: str) -> None:
-    with pytest.raises(InputError, match=r"say se=0\.02 .*, or stable"):
+    with pytest.raises(InputError, match=r"say labels=0\.95 .*; se=0\.02 .*; or stable"):
         checked(text)
 
 
@@ -72,6 +85,10 @@ def test_other_words_are_refused_with_those_that_are_rules(text: str) -> None:
         (lambda: StableLabels(method="lda"), "method 'lda' is unknown; there are: nmf, kmeans"),  # type: ignore[arg-type]
         (lambda: StableLabels(seed=-1), "seed -1 is not allowed"),
         (lambda: checked(0.02), "until 0.02 is no stopping rule"),  # type: ignore[arg-type]
+        (lambda: ConfidentLabels(0.5), "probability 0.5 is not allowed: it must lie above 0.5 and"),
+        (lambda: checked("labels=1.5"), "until: probability 1.5 is not allowed: .* and below 1"),
+        (lambda: checked("labels=0.9,k=1"), "until: k 1 is not allowed"),
+        (lambda: Together(StableLabels()), "rule StableLabels.* RelativeError"),  # type: ignore[arg-type]
         (lambda: checked("stable,k=1"), "until: k 1 is not allowed"),
     ],
 )
@@ -81,7 +98,15 @@ def test_rules_out_of_range_are_refused(rule: Callable[[], Until], told: str) ->
 
 
 @pytest.mark.parametrize(
-    "rule", [None, RelativeError(0.25), StableLabels(4, Method.SPECTRAL, 1, 5, 60)]
+    "rule",
+    [
+        None,
+        RelativeError(0.25),
+        StableLabels(4, Method.SPECTRAL, 1, 5, 60),
+        ConfidentLabels(0.75, 4, Method.KMEANS, 1, 5, 60),
+        Together(RelativeError(0.25)),
+        Together(ConfidentLabels(0.75)),
+    ],
 )
 def test_rules_survive_the_wire(rule: Until | None) -> None:
     assert over_the_wire(rule) == rule
@@ -97,7 +122,7 @@ def test_a_result_tells_what_came_of_its_rule(client: Client) -> None:
     assert found.stopping is not None
     assert math.isnan(found.stopping.label_agreement)
     told = replace(found.stopping, label_agreement=0.0)
-    assert told == Stopping(RelativeError(0.02), True, MAX, 0.0125, 0.0)
+    assert told == Stopping(RelativeError(0.02), True, MAX, 0.0125, 0.0, 0.0)
     assert found.pairs == STOP_PAIRS
     assert client.influence("toy", "conv1", pairs=MAX).stopping is None
 
@@ -130,6 +155,24 @@ def test_people_are_told_that_the_bound_came_first(client: Client) -> None:
     assert "nan" not in told_stop(unknown)
 
 
+def test_people_are_told_how_many_pairs_the_maps_had(client: Client) -> None:
+    found = client.influence("toy", "conv1", pairs=MAX, until="se=0.02")
+    channels = len(found.maps)
+    stopped = replace(found, pairs_of=np.array([2] * (channels - 1) + [MAX]))
+    assert told_stop(stopped).endswith(
+        f"0.02 was asked for; channels had 2 pairs (median), the most {MAX}"
+    )
+    sure = Stopping(ConfidentLabels(0.9), False, MAX, 0.0125, math.nan, 0.625, channels - 2)
+    told = told_stop(replace(stopped, stopping=sure))
+    assert told.startswith(
+        f"the bound of {MAX} pairs came first: the least sure of the labels of 3 modules (nmf) has "
+        "a probability of 0.625, 0.9 was asked for; the largest relative"
+    )
+    assert told.endswith(f"the most {MAX}; 2 of {channels} channels did not settle")
+    none = replace(sure, label_probability=math.nan)
+    assert "no map has a label" in told_stop(replace(stopped, stopping=none))
+
+
 def test_flat_maps_are_said_to_be_left_out(client: Client) -> None:
     found = client.influence("toy", "conv1", pairs=MAX, until="se=0.02")
     flat = np.where(np.arange(len(found.individual)) < 2, 0.0, found.individual)
@@ -155,6 +198,8 @@ def test_the_verb_stops_early_and_says_so(shell: Shell, tmp_path: Path) -> None:
         "max_pairs": MAX,
         "relative_standard_error": 0.0125,
         "label_agreement": None,
+        "label_probability": 0.0,
+        "settled": 0,
     }
     assert shell.json("influence", "--pairs", 5)["stopping"] is None
 

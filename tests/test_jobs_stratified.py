@@ -28,7 +28,8 @@ from graftscope.server.jobs import (
     RelativeErrorSpec,
 )
 from graftscope.server.jobs._preparation import stored_plan
-from graftscope.server.jobs._stopping import LEAST_STRATIFIED_PAIRS, rule_of
+from graftscope.server.jobs._rules import rule_of
+from graftscope.server.jobs._stopping import LEAST_STRATIFIED_PAIRS
 from job_toys import Bench, bench, refs_of
 
 SHARDS = 4

@@ -28,7 +28,8 @@ from graftscope.server.jobs import (
 )
 from graftscope.server.jobs._influence import InfluenceWork, run_shards
 from graftscope.server.jobs._preparation import stored_plan
-from graftscope.server.jobs._stopping import Rule, is_scheduled, rule_of
+from graftscope.server.jobs._rules import rule_of
+from graftscope.server.jobs._stopping import ErrorRule, LabelRule, Rule, is_scheduled
 from job_toys import Bench, bench, refs_of
 
 MOST = 40 * SHARD_PAIRS
@@ -279,7 +280,7 @@ async def test_the_time_left_is_that_to_the_expected_stop(
         assert snapshot.eta_s is not None
         assert snapshot.job.shards_total == MOST // SHARD_PAIRS
         rule = rule_of(replace(here.influence(), pairs=MOST, until=known.until))
-        assert rule is not None
+        assert isinstance(rule, ErrorRule | LabelRule)
         expected = rule.expected_pairs(snapshot.sums)
         assert (expected == MOST) == (known.until == LABELS)
         await here.done(job)

@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.message import Message
 
 from graftscope.server.jobs import (
+    ConfidentLabelsSpec,
     Job,
     LayerSpec,
     OriginalsSpec,
@@ -17,6 +18,7 @@ from graftscope.server.jobs import (
 from graftscope.server.jobs._job import Estimate
 from graftscope.server.jobs._specification import canonical, identity
 from graftscope.server.rpc._specifications import specify
+from graftscope.server.rpc._stopping_rules import until
 from graftscope.v1 import analysis_service_pb2
 from test_jobs_specification import (
     EDIT,
@@ -33,7 +35,8 @@ OF_THE_CALL = {"request_id", "dry_run"}
 
 # Originals with everything that can be said of them.
 ORIGINALS = OriginalsSpec("prior", {"fix/y": LATENTS}, share=("z",), stratified=True)
-RULES = (RelativeErrorSpec(0.1), StableLabelsSpec(3, "nmf", 1, 3, 75.0))
+SURE = ConfidentLabelsSpec(0.9, 3, "nmf", 1, 3, 75.0, together=True)
+RULES = (RelativeErrorSpec(0.1), StableLabelsSpec(3, "nmf", 1, 3, 75.0), SURE)
 WHOLE: dict[str, Any] = {"originals": ORIGINALS, "seed": 2, "first": 32, "pairs": 64}
 
 EVERY: list[list[Spec]] = [
@@ -85,6 +88,14 @@ def test_a_job_tells_every_field_of_its_pairs(spec: Spec) -> None:
 
 
 def test_a_job_tells_every_field_of_its_stopping_rule() -> None:
-    rules = [told(spec).until for spec in EVERY[0][:2]]  # type: ignore[attr-defined]
+    rules = [told(replace(INFLUENCE, until=rule)).until for rule in RULES]  # type: ignore[attr-defined]
     assert unsaid(rules) == set()
     assert unsaid([rules[1].stable_labels]) == set()
+    assert unsaid([rules[2].confident_labels]) == set()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_rule_of_errors_tells_whether_all_maps_go_on_together(version: int) -> None:
+    rule = told(replace(INFLUENCE, until=RelativeErrorSpec(0.1, version))).until  # type: ignore[attr-defined]
+    assert rule.together == (version == 1)
+    assert until(rule) == RelativeErrorSpec(0.1, version)

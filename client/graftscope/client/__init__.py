@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from graftscope.client.pictures import read_mask
     from graftscope.client.values import (
         AnalysisResult,
+        ConfidentLabels,
         Deviation,
         Encoded,
         Estimate,
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
         Strip,
         SuggestedK,
         Task,
+        Together,
         Until,
     )
     from graftscope.client.version import VersionWarning, client_version
@@ -111,6 +113,7 @@ __all__ = [
     "AsyncClient",
     "Blend",
     "Client",
+    "ConfidentLabels",
     "Constant",
     "Contrast",
     "Deviation",
@@ -174,6 +177,7 @@ __all__ = [
     "SuggestedK",
     "Swap",
     "Task",
+    "Together",
     "TorchHook",
     "Until",
     "VersionWarning",

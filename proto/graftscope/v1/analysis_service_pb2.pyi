@@ -212,27 +212,77 @@ class StoppingRule(_message.Message):
 
     RELATIVE_STANDARD_ERROR_FIELD_NUMBER: _builtins.int
     STABLE_LABELS_FIELD_NUMBER: _builtins.int
+    CONFIDENT_LABELS_FIELD_NUMBER: _builtins.int
+    TOGETHER_FIELD_NUMBER: _builtins.int
     relative_standard_error: _builtins.float
     """Relative standard error of every individual influence."""
+    together: _builtins.bool
+    """Every map stops by itself as soon as it is known well enough, unless this is set: then all go
+    on until the last is, as they always do where `products` are wanted.
+    """
     @_builtins.property
     def stable_labels(self) -> Global___StableLabels:
-        """Labels unchanged over the last half of the pairs."""
+        """Labels unchanged over the last half of the pairs: never map by map."""
+
+    @_builtins.property
+    def confident_labels(self) -> Global___ConfidentLabels:
+        """Every channel's label sure."""
 
     def __init__(
         self,
         *,
         relative_standard_error: _builtins.float = ...,
         stable_labels: Global___StableLabels | None = ...,
+        confident_labels: Global___ConfidentLabels | None = ...,
+        together: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["relative_standard_error", b"relative_standard_error", "rule", b"rule", "stable_labels", b"stable_labels"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["confident_labels", b"confident_labels", "relative_standard_error", b"relative_standard_error", "rule", b"rule", "stable_labels", b"stable_labels"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["relative_standard_error", b"relative_standard_error", "rule", b"rule", "stable_labels", b"stable_labels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confident_labels", b"confident_labels", "relative_standard_error", b"relative_standard_error", "rule", b"rule", "stable_labels", b"stable_labels", "together", b"together"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_rule: _TypeAlias = _typing.Literal["relative_standard_error", "stable_labels"]  # noqa: Y015
+    _WhichOneofReturnType_rule: _TypeAlias = _typing.Literal["relative_standard_error", "stable_labels", "confident_labels"]  # noqa: Y015
     _WhichOneofArgType_rule: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_rule) -> _WhichOneofReturnType_rule | None: ...
 
 Global___StoppingRule: _TypeAlias = StoppingRule  # noqa: Y015
+
+@_typing.final
+class ConfidentLabels(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    K_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    PERCENTILE_FIELD_NUMBER: _builtins.int
+    probability: _builtins.float
+    """Of a channel's label with respect to the pairs; at least 0.5 and below 1."""
+    k: _builtins.int
+    """Number of modules; 0 means 3."""
+    method: Global___Method.ValueType
+    seed: _builtins.int
+    """Of the method."""
+    window: _builtins.int
+    """As in ModulesRequest."""
+    percentile: _builtins.float
+    def __init__(
+        self,
+        *,
+        probability: _builtins.float = ...,
+        k: _builtins.int = ...,
+        method: Global___Method.ValueType = ...,
+        seed: _builtins.int = ...,
+        window: _builtins.int = ...,
+        percentile: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["k", b"k", "method", b"method", "percentile", b"percentile", "probability", b"probability", "seed", b"seed", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfidentLabels: _TypeAlias = ConfidentLabels  # noqa: Y015
 
 @_typing.final
 class StableLabels(_message.Message):
@@ -278,8 +328,10 @@ class Stopping(_message.Message):
     MAX_PAIRS_FIELD_NUMBER: _builtins.int
     RELATIVE_STANDARD_ERROR_FIELD_NUMBER: _builtins.int
     LABEL_AGREEMENT_FIELD_NUMBER: _builtins.int
+    LABEL_PROBABILITY_FIELD_NUMBER: _builtins.int
+    SETTLED_FIELD_NUMBER: _builtins.int
     met: _builtins.bool
-    """Whether the rule held before the maximum was reached."""
+    """Whether the rule held at the end, for every map."""
     max_pairs: _builtins.int
     """`pairs.count` of the request."""
     relative_standard_error: _builtins.float
@@ -288,6 +340,10 @@ class Stopping(_message.Message):
     """Share of channels whose labels agreed over the last half of the pairs; NaN without
     StableLabels.
     """
+    label_probability: _builtins.float
+    """The smallest probability of a channel's label, at the last look; NaN without ConfidentLabels."""
+    settled: _builtins.int
+    """How many maps are known well enough; with StableLabels, whose labels agreed."""
     def __init__(
         self,
         *,
@@ -295,10 +351,12 @@ class Stopping(_message.Message):
         max_pairs: _builtins.int = ...,
         relative_standard_error: _builtins.float = ...,
         label_agreement: _builtins.float = ...,
+        label_probability: _builtins.float = ...,
+        settled: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["label_agreement", b"label_agreement", "max_pairs", b"max_pairs", "met", b"met", "relative_standard_error", b"relative_standard_error"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label_agreement", b"label_agreement", "label_probability", b"label_probability", "max_pairs", b"max_pairs", "met", b"met", "relative_standard_error", b"relative_standard_error", "settled", b"settled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -324,9 +382,11 @@ class InfluenceResponse(_message.Message):
     LAYERS_FIELD_NUMBER: _builtins.int
     LAYER_OF_FIELD_NUMBER: _builtins.int
     STRATIFIED_FIELD_NUMBER: _builtins.int
+    PAIRS_OF_FIELD_NUMBER: _builtins.int
     range_width: _builtins.float
     """Width of the image's range: individual / range_width is the share of the range."""
     pairs: _builtins.int
+    """The most of any map."""
     distinct_images: _builtins.int
     """How many different real images were used; 0 where none were."""
     originals: _builtins.str
@@ -373,6 +433,12 @@ class InfluenceResponse(_message.Message):
 
     @_builtins.property
     def layer_of(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def pairs_of(self) -> _tensor_pb2.Array:
+        """(E,) INT64: how many pairs each map has had. Only with a stopping rule that stops maps one by
+        one; else all have had `pairs`.
+        """
+
     def __init__(
         self,
         *,
@@ -392,10 +458,11 @@ class InfluenceResponse(_message.Message):
         layers: _abc.Iterable[_builtins.str] | None = ...,
         layer_of: _tensor_pb2.Array | None = ...,
         stratified: _builtins.bool = ...,
+        pairs_of: _tensor_pb2.Array | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer_of", b"layer_of", "maps", b"maps", "products", b"products", "stderr", b"stderr", "stopping", b"stopping"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer_of", b"layer_of", "maps", b"maps", "pairs_of", b"pairs_of", "products", b"products", "stderr", b"stderr", "stopping", b"stopping"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "distinct_images", b"distinct_images", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer", b"layer", "layer_of", b"layer_of", "layers", b"layers", "maps", b"maps", "originals", b"originals", "pairs", b"pairs", "products", b"products", "range_width", b"range_width", "stderr", b"stderr", "stopping", b"stopping", "stratified", b"stratified"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "distinct_images", b"distinct_images", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer", b"layer", "layer_of", b"layer_of", "layers", b"layers", "maps", b"maps", "originals", b"originals", "pairs", b"pairs", "pairs_of", b"pairs_of", "products", b"products", "range_width", b"range_width", "stderr", b"stderr", "stopping", b"stopping", "stratified", b"stratified"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -935,6 +1002,8 @@ class Progress(_message.Message):
     ETA_FIELD_NUMBER: _builtins.int
     HYBRIDS_PER_SECOND_FIELD_NUMBER: _builtins.int
     JOBS_AHEAD_FIELD_NUMBER: _builtins.int
+    MAPS_FIELD_NUMBER: _builtins.int
+    MAPS_SETTLED_FIELD_NUMBER: _builtins.int
     state: Global___JobState.ValueType
     shards_done: _builtins.int
     """A shard is 32 pairs of an influence, or one comparison of two runs of a stability."""
@@ -943,6 +1012,11 @@ class Progress(_message.Message):
     """Hybrids a second since the job was started or resumed."""
     jobs_ahead: _builtins.int
     """How many jobs of the same caller a queued one waits for."""
+    maps: _builtins.int
+    """With a stopping rule that stops maps one by one, once it has looked: how many maps there are,
+    and how many are known well enough.
+    """
+    maps_settled: _builtins.int
     @_builtins.property
     def eta(self) -> _duration_pb2.Duration:
         """Absent before the first shard."""
@@ -956,10 +1030,12 @@ class Progress(_message.Message):
         eta: _duration_pb2.Duration | None = ...,
         hybrids_per_second: _builtins.float = ...,
         jobs_ahead: _builtins.int = ...,
+        maps: _builtins.int = ...,
+        maps_settled: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["eta", b"eta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["eta", b"eta", "hybrids_per_second", b"hybrids_per_second", "jobs_ahead", b"jobs_ahead", "shards_done", b"shards_done", "shards_total", b"shards_total", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["eta", b"eta", "hybrids_per_second", b"hybrids_per_second", "jobs_ahead", b"jobs_ahead", "maps", b"maps", "maps_settled", b"maps_settled", "shards_done", b"shards_done", "shards_total", b"shards_total", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from graftscope.client.cli._output import counted, duration, note
 from graftscope.client.cli._quiet import is_quiet
-from graftscope.client.values import JobState, StableLabels, Until
+from graftscope.client.values import JobState, RelativeError, Together, Until, bare
 from graftscope.client.values import Progress as JobProgress
 
 EVERY_S = 5.0
@@ -136,12 +136,15 @@ def _waiting(progress: JobProgress) -> str:
 def of_job(progress: JobProgress, until: Until | None = None) -> Advance:
     """Turn a job's progress into what is shown; a job with a stopping rule may end earlier."""
     rate = f"{progress.hybrids_per_second:,.0f} hybrids/s" if progress.hybrids_per_second else ""
+    going = progress.maps - progress.maps_settled
+    what = "not settled" if isinstance(until, Together) else "go on"
+    race = f"{going} of {counted(progress.maps, 'map')} {what}" if progress.maps else ""
     return Advance(
         done=progress.shards_done,
         total=progress.shards_total,
-        rate=_waiting(progress) or rate,
+        rate=_waiting(progress) or ", ".join(filter(None, (race, rate))),
         eta_s=progress.eta_s,
         at_most=until is not None,
         # Relative errors foretell when they will be small enough; labels tell nothing.
-        at_most_left=isinstance(until, StableLabels),
+        at_most_left=until is not None and not isinstance(bare(until), RelativeError),
     )

@@ -53,7 +53,16 @@ from graftscope.client.values._samples import (
     SamplesTask,
 )
 from graftscope.client.values._stability import StabilityResult, StabilityTask, SuggestedK
-from graftscope.client.values._stopping import RelativeError, StableLabels, Stopping, Until
+from graftscope.client.values._stopping import (
+    ConfidentLabels,
+    RelativeError,
+    StableLabels,
+    Stopping,
+    Together,
+    Until,
+    bare,
+    ruled,
+)
 from graftscope.client.values._strips import PICTURES, Strengths, Strip, StripTask, told_strengths
 
 __all__ = [
@@ -63,6 +72,7 @@ __all__ = [
     "PICTURES",
     "STRATIFIED_PAIRS",
     "AnalysisResult",
+    "ConfidentLabels",
     "Deviation",
     "Encoded",
     "Estimate",
@@ -114,12 +124,15 @@ __all__ = [
     "StripTask",
     "SuggestedK",
     "Task",
+    "Together",
     "Until",
+    "bare",
     "divided",
     "fixed",
     "fixed_values",
     "lacks_second",
     "layer_path",
+    "ruled",
     "told_stop",
     "told_strengths",
 ]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,16 @@ from graftscope.client.values._pairs import (
     Shared,
     Stratified,
 )
-from graftscope.client.values._stopping import RelativeError, StableLabels, Stopping, StoppingRule
+from graftscope.client.values._stopping import (
+    ConfidentLabels,
+    RelativeError,
+    StableLabels,
+    Stopping,
+    StoppingRule,
+    Together,
+    Until,
+    bare,
+)
 
 _LAYERS = "layers"
 """Where a layer's file names all layers that belong together."""
@@ -159,6 +168,9 @@ class InfluenceTask(Checked):
         takes = given is None or any(
             not isinstance(each, Intervention) or each.takes_original2 for each in given
         )
+        if isinstance(self.until, Until):
+            together = isinstance(self.until, Together)
+            said["until"] = {"rule": bare(self.until), "together": together}
         return {**said, **subject, "pairs": Pairs.of(self, takes_second=takes)}
 
     def _require_one_subject(self) -> None:
@@ -181,6 +193,10 @@ class InfluenceTask(Checked):
             )
 
 
+_AS_PAIRS = cast(IntArray, None)
+"""Stands for `pairs`, for every map; no result keeps it."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class InfluenceResult(Saved, Tabular):
     """Influence maps (section 3.2, equation 3) of E sets of channels.
@@ -197,7 +213,8 @@ class InfluenceResult(Saved, Tabular):
         channels: (E,) int64: the channel, or the module, that each map belongs to; of
             interventions their places in `interventions`.
         range_width: Width of the image's range; NaN where a file does not say.
-        pairs: Pairs of originals behind the maps: with a stopping rule those that were needed.
+        pairs: Pairs of originals behind the maps: with a stopping rule those that were needed, by
+            the map that needed the most.
         distinct_images: How many different real images were used; 0 where none were.
         originals: prior, encoded, images, latents or image_pairs.
         model: The model's name.
@@ -216,6 +233,8 @@ class InfluenceResult(Saved, Tabular):
         first: Index of the first pair.
         share: Names of inputs of which original 2 took original 1's value.
         fixed: Names of inputs that were the same in every sample.
+        pairs_of: (E,) int64, pairs behind each map and its standard errors: `pairs`, unless a
+            stopping rule stopped maps one by one.
     """
 
     maps: Annotated[FloatArray, Axes("E H W", in_files=True)]
@@ -240,9 +259,15 @@ class InfluenceResult(Saved, Tabular):
     first: int | None = None
     share: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
+    pairs_of: Annotated[IntArray, Axes("E", optional=True)] = _AS_PAIRS
 
     BESIDE: ClassVar = ("map_shape",)
     IN_ARRAYS: ClassVar = ("interventions",)
+
+    def __post_init__(self) -> None:
+        """Where nothing is said of single maps, all have had the same pairs."""
+        if self.pairs_of is _AS_PAIRS:
+            object.__setattr__(self, "pairs_of", np.full(len(self.individual), self.pairs))
 
     @property
     def map_shape(self) -> tuple[int, ...]:
@@ -276,8 +301,13 @@ class InfluenceResult(Saved, Tabular):
         }
 
     def arrays(self) -> Arrays:
-        """As `Saved.arrays`; interventions as JSON, where the maps are of those."""
+        """As `Saved.arrays`; interventions as JSON, where the maps are of those.
+
+        Where all maps have had the same pairs, `pairs` tells how many.
+        """
         found = super().arrays()
+        if (self.pairs_of == self.pairs).all():
+            del found["pairs_of"]
         if self.interventions:
             found["interventions"] = np.array([each.to_json() for each in self.interventions])
         return found
@@ -397,9 +427,10 @@ def divided(whole: InfluenceResult, rows: Mapping[str, slice]) -> LayersResult:
 
     def part(name: str, at: slice) -> InfluenceResult:
         products = whole.products
-        arrays = ("maps", "stderr", "individual", "individual_stderr", "channels")
+        arrays = ("maps", "stderr", "individual", "individual_stderr", "channels", "pairs_of")
         return replace(
             whole,
+            pairs=int(whole.pairs_of[at].max()),
             **{array: getattr(whole, array)[at] for array in arrays},
             products=None if products is None else np.ascontiguousarray(products[at, at]),
             layer=name,
@@ -412,18 +443,50 @@ def divided(whole: InfluenceResult, rows: Mapping[str, slice]) -> LayersResult:
 def told_stop(result: InfluenceResult | LayersResult) -> str:
     """Say when and why a job stopped, or that its bound came first; empty without a rule."""
     parts = list(result.layers.values()) if isinstance(result, LayersResult) else [result]
-    stopping, pairs = parts[0].stopping, parts[0].pairs
+    stopping = parts[0].stopping
     if stopping is None:
         return ""
-    if stopping.met:
-        told = f"stopped after {pairs:,} of at most {stopping.max_pairs:,} pairs: "
-    else:
-        told = f"the bound of {stopping.max_pairs:,} pairs came first: "
+    pairs = np.concatenate([part.pairs_of for part in parts])
     individual = np.concatenate([part.individual for part in parts])
+    rule = bare(stopping.until)
+    told = _told_end(stopping, int(pairs.max()))
     error = _told_error(individual, stopping.relative_standard_error)
-    if isinstance(stopping.until, RelativeError):
-        return f"{told}{error}, {stopping.until.value:g} was asked for"
-    return f"{told}{_told_labels(stopping, stopping.until)}; {error}"
+    match rule:
+        case RelativeError():
+            told += f"{error}, {rule.value:g} was asked for"
+        case ConfidentLabels():
+            told += f"{_told_sure(stopping, rule)}; {error}"
+        case StableLabels():
+            told += f"{_told_labels(stopping, rule)}; {error}"
+    return f"{told}{_told_race(parts, stopping, pairs)}"
+
+
+def _told_end(stopping: Stopping, pairs: int) -> str:
+    if stopping.met:
+        return f"stopped after {pairs:,} of at most {stopping.max_pairs:,} pairs: "
+    return f"the bound of {stopping.max_pairs:,} pairs came first: "
+
+
+def _told_sure(stopping: Stopping, rule: ConfidentLabels) -> str:
+    labels = f"labels of {rule.k} modules ({rule.method})"
+    if math.isnan(stopping.label_probability):
+        return f"no map has a label among the {labels}"
+    return (
+        f"the least sure of the {labels} has a probability of {stopping.label_probability:.3g}, "
+        f"{rule.probability:g} was asked for"
+    )
+
+
+def _told_race(parts: Sequence[InfluenceResult], stopping: Stopping, pairs: IntArray) -> str:
+    """Say how many pairs the maps had, where they stopped one by one, and which did not."""
+    if isinstance(stopping.until, Together | StableLabels):
+        return ""
+    unit, told = parts[0].subject or "maps", ""
+    if pairs.min() < pairs.max():
+        told = f"; {unit} had {np.median(pairs):,.0f} pairs (median), the most {pairs.max():,}"
+    if stopping.met:
+        return told
+    return f"{told}; {len(pairs) - stopping.settled} of {len(pairs)} {unit} did not settle"
 
 
 def _told_labels(stopping: Stopping, rule: StableLabels) -> str:

@@ -52,9 +52,13 @@ class Progress:
             number of modules by one method of a stability.
         shards_total: Shards in all; the most that there can be where the job has a stopping rule.
         eta_s: Seconds still to go; None before the first shard. With a rule of relative standard
-            errors as these foretell it; with one of stable labels the most that it can be.
+            errors as these foretell it; with one of labels the most that it can be.
         hybrids_per_second: Since the job was started or resumed.
         jobs_ahead: How many jobs of the same caller a queued one waits for.
+        maps: Where a stopping rule looks at single maps, and has done so, how many there are; else
+            0.
+        maps_settled: How many of them are known well enough: those get no more pairs, unless all
+            maps go on together.
     """
 
     state: JobState
@@ -63,6 +67,8 @@ class Progress:
     eta_s: float | None
     hybrids_per_second: float
     jobs_ahead: int = 0
+    maps: int = 0
+    maps_settled: int = 0
 
 
 ProgressCallback: TypeAlias = Callable[[Progress], None]

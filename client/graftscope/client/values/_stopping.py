@@ -1,11 +1,13 @@
 """Stopping rules: in values and in words, and what came of one."""
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeAlias
 
 from graftscope.client.arrays import Checked, Flag, Real, Whole, told
 from graftscope.client.errors import InputError
+from graftscope.client.interventions import require
 from graftscope.client.values._grouping import (
     GroupingMethod,
     GroupingSeed,
@@ -15,7 +17,13 @@ from graftscope.client.values._grouping import (
 )
 from graftscope.client.values._pairs import PAIRS
 
-_FORMS = "se=0.02 for a relative standard error, or stable, such as stable,k=3,method=nmf"
+_FORMS = (
+    "labels=0.95 for the probability of every label, or labels=0.95,k=3,method=nmf; se=0.02 for a "
+    "relative standard error; either with ,together, so that no map stops by itself; or stable, "
+    "such as stable,k=3,method=nmf"
+)
+
+_TOGETHER = "together"
 
 _SETTINGS: Mapping[str, Callable[[str], object]] = {
     "k": int,
@@ -28,11 +36,15 @@ _SETTINGS: Mapping[str, Callable[[str], object]] = {
 
 @dataclass(frozen=True)
 class RelativeError(Checked):
-    """Ends influence maps early: once every individual influence is known well enough.
+    """Ends influence maps early: once their individual influence is known well enough.
+
+    Each map stops by itself. Its standard error is then right to a few per cent, though it stopped
+    at a small one: nobody looks after every shard, and not after fewer than 64 pairs, or 512
+    stratified ones.
 
     Args:
         value: The largest standard error of an individual influence, as a share of it; above 0 and
-            below 1. Influences of zero have none and are left out.
+            below 1. Influences of zero have none: their maps stop at the first look.
     """
 
     value: Annotated[float, Real(0, 1, inside=True)]
@@ -62,14 +74,61 @@ class StableLabels(Checked):
 
     def __str__(self) -> str:
         """Say it as the command line does: ``stable,k=3,method=nmf``."""
-        usual = StableLabels()
-        names = ("seed", "window", "percentile")
-        rest = [name for name in names if getattr(self, name) != getattr(usual, name)]
-        shown = ["k", "method", *rest]
-        return ",".join(["stable", *(f"{name}={getattr(self, name)}" for name in shown)])
+        return ",".join(["stable", *_settings_of(self, StableLabels())])
 
 
-Until: TypeAlias = RelativeError | StableLabels
+@dataclass(frozen=True)
+class ConfidentLabels(Checked):
+    """Ends influence maps early: once it is sure which module each channel belongs to.
+
+    Each channel stops by itself; the ones between two modules go on.
+
+    Args:
+        probability: Of a channel's label with respect to the pairs, as resampling them tells; above
+            0.5 and below 1. Maps in no module have no label: they stop at the first look.
+        k: Number of modules, at least 2.
+        method: How they are found.
+        seed: Of the method.
+        window: Side of the averaging window in pixels, odd.
+        percentile: Above which a pixel of a map counts, between 0 and 100, both excluded.
+    """
+
+    probability: Annotated[float, Real(0.5, 1, inside=True)] = 0.95
+    k: Annotated[int, Whole(2)] = 3
+    method: GroupingMethod = Method.NMF
+    seed: GroupingSeed = 0
+    window: Window = 3
+    percentile: Percentile = 75.0
+
+    def __str__(self) -> str:
+        """Say it as the command line does: ``labels=0.95,k=3,method=nmf``."""
+        settings = _settings_of(self, ConfidentLabels())
+        return ",".join([f"labels={self.probability:g}", *settings])
+
+
+@dataclass(frozen=True)
+class Together:
+    """A rule by which no map stops by itself: all go on until the last is known well enough.
+
+    So it is without this, too, where products are wanted, as for the methods pca and spectral:
+    those need every channel in the same pair.
+
+    Args:
+        rule: The rule.
+    """
+
+    rule: RelativeError | ConfidentLabels
+
+    def __post_init__(self) -> None:
+        """Check that maps could stop by themselves."""
+        require("rule", self.rule, (RelativeError, ConfidentLabels), "RelativeError(...)")
+
+    def __str__(self) -> str:
+        """Say it as the command line does: ``se=0.02,together``."""
+        return f"{self.rule},{_TOGETHER}"
+
+
+Until: TypeAlias = RelativeError | StableLabels | ConfidentLabels | Together
 """A stopping rule."""
 
 
@@ -82,8 +141,9 @@ class Rule:
 
         Args:
             name: The field's.
-            value: A rule; or ``se=0.02``, ``stable``, or ``stable,k=3,method=nmf,seed=0,window=3,
-                percentile=75`` with any of these.
+            value: A rule; or ``labels=0.95``, ``stable``, or either with any of
+                ``k=3,method=nmf,seed=0,window=3,percentile=75``; or ``se=0.02``. ``labels`` and
+                ``se`` also with ``together``.
 
         Raises:
             InputError: If the text is no rule, or a value is not allowed.
@@ -92,7 +152,7 @@ class Rule:
             rule = _parsed(value) if isinstance(value, str) else value
         except InputError as error:
             raise InputError(f"{name}: {error}", field=name) from error
-        if not isinstance(rule, RelativeError | StableLabels):
+        if not isinstance(rule, Until):
             raise InputError(f"{name} {told(value)} is no stopping rule: say {_FORMS}", field=name)
         return rule
 
@@ -102,11 +162,14 @@ StoppingRule: TypeAlias = Annotated[
     Rule(),
     Flag(
         "--until",
-        "se=0.02|stable",
-        "Stop before --pairs, which is then the maximum. se=0.02: as soon as the standard "
-        "error of every individual influence is at most 2% of it; flat maps are left out. "
-        "stable: as soon as modules have stayed the same over the last half of the pairs; "
-        "stable,k=4,method=kmeans says which modules. The same pair ends it, however many "
+        "labels=0.95|se=0.02|stable",
+        "Stop before --pairs, which is then the maximum. labels=0.95: each channel stops as soon "
+        "as it is 95% sure which module it belongs to; those between two modules go on. "
+        "labels=0.95,k=4,method=kmeans says which modules. se=0.02: each map stops as soon as the "
+        "standard error of its individual influence is at most 2% of it. With ,together none "
+        "stops by itself: all go on until the last may, as they always do for pca and spectral, "
+        "which need every channel in the same pair. stable: all stop as soon as modules have "
+        "stayed the same over the last half of the pairs. The same pairs are used, however many "
         "workers.",
         PAIRS,
     ),
@@ -119,12 +182,15 @@ class Stopping:
 
     Args:
         until: The rule.
-        met: Whether it held at the end; if not, the maximum came first.
+        met: Whether it held at the end, for every map; if not, the maximum came first.
         max_pairs: The most pairs that were allowed.
         relative_standard_error: The largest of an individual influence, at the end; NaN with one
             pair, and where no map has any influence.
         label_agreement: With `StableLabels` the share of channels whose labels stayed the same over
             the last half of the pairs; NaN where nobody could look so far back, and without it.
+        label_probability: With `ConfidentLabels` the smallest probability of a channel's label, at
+            the last look; NaN without it.
+        settled: How many maps were known well enough at the end.
     """
 
     until: Until
@@ -132,21 +198,51 @@ class Stopping:
     max_pairs: int
     relative_standard_error: float
     label_agreement: float
+    label_probability: float = math.nan
+    settled: int = 0
+
+
+def bare(until: Until | None) -> RelativeError | StableLabels | ConfidentLabels | None:
+    """The rule itself, whether or not maps stop by themselves."""
+    return until.rule if isinstance(until, Together) else until
+
+
+def ruled(rule: RelativeError | StableLabels | ConfidentLabels, together: bool) -> Until:
+    """The inverse of `bare`; of labels that stay the same, maps never stop by themselves."""
+    return Together(rule) if together and not isinstance(rule, StableLabels) else rule
+
+
+def _settings_of(
+    rule: StableLabels | ConfidentLabels, usual: StableLabels | ConfidentLabels
+) -> list[str]:
+    """Which modules a rule is of: their number, the method, and what is unusual."""
+    names = ("seed", "window", "percentile")
+    rest = [name for name in names if getattr(rule, name) != getattr(usual, name)]
+    return [f"{name}={getattr(rule, name)}" for name in ("k", "method", *rest)]
 
 
 def _parsed(text: str) -> Until | None:
     first, *rest = [part.strip() for part in text.split(",")]
     name, _, value = first.partition("=")
+    together = _TOGETHER in rest
+    settings = [part for part in rest if part != _TOGETHER]
     try:
-        if name == "se" and not rest:
-            return RelativeError(float(value))
-        if first == "stable":
-            return StableLabels(**dict(_setting(part) for part in rest))  # type: ignore[arg-type]
+        if name == "se" and not settings:
+            return ruled(RelativeError(float(value)), together)
+        if first == "stable" and not together:
+            return StableLabels(**_settings(settings))
+        if name == "labels":
+            sure = ConfidentLabels() if first == name else ConfidentLabels(float(value))
+            return ruled(replace(sure, **_settings(settings)), together)
     except InputError:
         raise
     except ValueError:
         pass
     return None
+
+
+def _settings(parts: list[str]) -> dict[str, Any]:
+    return dict(_setting(part) for part in parts)
 
 
 def _setting(text: str) -> tuple[str, object]:

@@ -10,7 +10,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from graftscope import codec
 from graftscope.client.errors import ReplyError, VersionError
-from graftscope.client.values import Estimate, Job, JobKind, Progress, Until
+from graftscope.client.values import (
+    ConfidentLabels,
+    Estimate,
+    Job,
+    JobKind,
+    Progress,
+    RelativeError,
+    StableLabels,
+    Until,
+    ruled,
+)
 from graftscope.client.version import client_version
 from graftscope.client.wire._requests import UNIONS
 from graftscope.v1 import analysis_service_pb2
@@ -22,7 +32,8 @@ Value = TypeVar("Value")
 class _Ruled:
     """The contract's `StoppingRule`."""
 
-    rule: Until | None
+    rule: RelativeError | StableLabels | ConfidentLabels | None
+    together: bool = False
 
 
 def metadata_of(operation: operations_pb2.Operation) -> analysis_service_pb2.AnalysisMetadata:
@@ -75,7 +86,8 @@ def model_of(metadata: analysis_service_pb2.AnalysisMetadata) -> str:
 
 def until_of(metadata: analysis_service_pb2.AnalysisMetadata) -> Until | None:
     """Tell what may end a job early; None where there is no rule."""
-    return made(metadata.influence.until, _Ruled).rule
+    found = made(metadata.influence.until, _Ruled)
+    return ruled(found.rule, found.together) if found.rule else None
 
 
 def progress_from(message: analysis_service_pb2.Progress) -> Progress:

@@ -9,6 +9,7 @@ from graftscope.client.arrays import text, told
 from graftscope.client.errors import InputError
 from graftscope.client.interventions import UNIONS as INTERVENTION_UNIONS
 from graftscope.client.values import (
+    ConfidentLabels,
     Encoded,
     HybridsTask,
     HybridTask,
@@ -45,6 +46,7 @@ UNIONS: codec.Unions = {
     "StoppingRule.rule": {
         "relative_standard_error": RelativeError,
         "stable_labels": StableLabels,
+        "confident_labels": ConfidentLabels,
     },
 }
 """What the members of the contract's oneofs are in values."""

@@ -25,14 +25,18 @@ from graftscope.server.jobs._live_job import Snapshot
 from graftscope.server.jobs._measurements import MeasurementStore
 from graftscope.server.jobs._peers import LEASE_S
 from graftscope.server.jobs._preparation import check_readable
+from graftscope.server.jobs._racing import LEAST_CONFIDENT_PAIRS, LEAST_LABEL_PROBABILITY
 from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._room import QUEUED_JOBS
+from graftscope.server.jobs._rules import least_error_pairs
 from graftscope.server.jobs._runner import JobRunner, no_such_job
 from graftscope.server.jobs._specification import (
+    ConfidentLabelsSpec,
     DonorSpec,
     EditSpec,
     InfluenceSpec,
     InterventionSpec,
+    LabelsSpec,
     LayerSpec,
     MagnitudeSpec,
     ModulesSpec,
@@ -44,15 +48,14 @@ from graftscope.server.jobs._specification import (
     UntilSpec,
     parse_spec,
 )
-from graftscope.server.jobs._stopping import (
-    LEAST_STABLE_PAIRS,
-    least_error_pairs,
-)
+from graftscope.server.jobs._stopping import LEAST_STABLE_PAIRS
 from graftscope.server.jobs._store import JobStore
 
 __all__ = [
     "CHECKPOINT_S",
     "LEASE_S",
+    "LEAST_CONFIDENT_PAIRS",
+    "LEAST_LABEL_PROBABILITY",
     "LEAST_STABLE_PAIRS",
     "MOST_CRASHES",
     "QUEUED_JOBS",
@@ -60,6 +63,7 @@ __all__ = [
     "ArtifactStore",
     "ArtifactWriter",
     "CheckpointFolder",
+    "ConfidentLabelsSpec",
     "DonorSpec",
     "EditSpec",
     "Failure",
@@ -70,6 +74,7 @@ __all__ = [
     "JobSettings",
     "JobState",
     "JobStore",
+    "LabelsSpec",
     "LayerSpec",
     "MagnitudeSpec",
     "MeasurementStore",

@@ -53,6 +53,25 @@ class Looks:
 
 
 @dataclass(frozen=True, eq=False)
+class Race:
+    """What a rule that stops maps one by one said at its last look.
+
+    Attributes:
+        settled: (E,), whether a map is known well enough.
+        sure: (E,), the probability of its label; NaN for a map in no module, and where the rule
+            looks at no labels.
+    """
+
+    settled: NDArray[np.bool_]
+    sure: NDArray[np.float64]
+
+    @classmethod
+    def none(cls, sets: int) -> "Race":
+        """Nothing known yet of so many maps."""
+        return cls(np.zeros(sets, np.bool_), np.full(sets, np.nan))
+
+
+@dataclass(frozen=True, eq=False)
 class Sums:
     """What the first shards amount to.
 
@@ -65,6 +84,8 @@ class Sums:
         looks: what a stopping rule has seen so far; None where it looks at no labels.
         pairs_each: pairs of an observation.
         correction: of a reduced precision, by float32; None where there is none.
+        race: which maps have stopped, where a rule stops them one by one; None before its first
+            look.
     """
 
     shards: int
@@ -74,6 +95,7 @@ class Sums:
     looks: Looks | None = None
     pairs_each: int = 1
     correction: Correction | None = None
+    race: Race | None = None
 
     @property
     def map_estimate(self) -> Estimate:
@@ -169,8 +191,18 @@ class CheckpointFolder:
                 if name.startswith(_CORRECTION)
             }
             correction = Correction.of_arrays(corrected) if corrected else None
-            shards = int(file["shards"])
-            return Sums(shards, moments, individual, products, looks, pairs_each, correction)
+            raced = "race_settled" in file
+            race = Race(file["race_settled"], file["race_sure"]) if raced else None
+            return Sums(
+                int(file["shards"]),
+                moments,
+                individual,
+                products,
+                looks,
+                pairs_each,
+                correction,
+                race,
+            )
 
     def newest(self, job: Job) -> Sums | None:
         """What a job can go on from: its last checkpoint; where that is damaged, the one before."""
@@ -220,6 +252,7 @@ def _write(file: Incoming, sums: Sums) -> None:
     seen = {} if looks is None else {"look_pairs": looks.pairs, "look_labels": looks.labels}
     found = {} if sums.correction is None else sums.correction.arrays()
     corrected = {f"{_CORRECTION}{name}": array for name, array in found.items()}
+    race = {} if sums.race is None else vars(sums.race)
     np.savez(
         file,
         shards=np.int64(sums.shards),
@@ -234,6 +267,7 @@ def _write(file: Incoming, sums: Sums) -> None:
         allow_pickle=False,
         **seen,
         **corrected,
+        **{f"race_{name}": array for name, array in race.items()},
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,9 @@ from graftscope.server.engine import (
 from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._checkpoints import Sums
 from graftscope.server.jobs._job import Estimate, Json, Result
+from graftscope.server.jobs._rules import goes_together, rule_of
 from graftscope.server.jobs._specification import InfluenceSpec
-from graftscope.server.jobs._stopping import Rule, rule_of
+from graftscope.server.jobs._stopping import Rule
 
 Look = Callable[[Rule, Sums], Awaitable[Sums]]
 """Takes a stopping rule's look at sums, elsewhere: it takes a while."""
@@ -46,6 +48,7 @@ Look = Callable[[Rule, Sums], Awaitable[Sums]]
 _BYTES_A_PIXEL = 2 * 8
 _BYTES_A_SET = 3 * 8
 _BYTES_A_LAYER_OF = 8
+_BYTES_A_COUNT = 8
 
 _TRIAL_S = 1.0
 
@@ -80,11 +83,12 @@ class InfluenceWork:
         start = self.spec.first + index * SHARD_PAIRS
         return range(start, min(start + SHARD_PAIRS, self.spec.first + self.spec.pairs))
 
-    def expected_shards(self, sums: Sums) -> int:
-        """How many shards it will have, as far as its sums tell; more than its maximum never."""
+    def hybrids_left(self, sums: Sums) -> int:
+        """How many hybrids it will still compute, as far as its sums tell."""
         rule = self.rule
-        most = shard_count(self.spec)
-        return most if rule is None else -(-rule.expected_pairs(sums) // SHARD_PAIRS)
+        if rule is None:
+            return (self.spec.pairs - sums.pairs) * len(self.subject)
+        return rule.to_go(sums)
 
     def corrected(self, index: int) -> list[range]:
         """The batches of a shard that are computed in float32 too."""
@@ -115,6 +119,7 @@ def result_bytes(spec: InfluenceSpec, map_shape: tuple[int, int]) -> int:
     sets = len(spec.indices)
     products_bytes = sets * sets * 8 if spec.products else 0
     set_bytes = _BYTES_A_SET + (_BYTES_A_LAYER_OF if spec.each_layer else 0)
+    set_bytes += 0 if goes_together(spec) else _BYTES_A_COUNT
     return sets * (math.prod(map_shape) * _BYTES_A_PIXEL + set_bytes) + products_bytes
 
 
@@ -166,41 +171,51 @@ async def run_shards(
     Raises:
         Cancelled: the job was cancelled.
     """
-    rule = work.rule
-    if sums is not None and rule is not None and rule.holds(sums):
-        return sums
-    ordered = _in_order(work, sums.shards if sums else 0, executor, workers)
-    async with aclosing(ordered) as shards:
-        async for effects in shards:
-            sums = await asyncio.to_thread(_add, sums, effects, work.spec.originals.stratified)
-            if rule is not None and rule.is_look(sums):
-                sums = await look(rule, sums)
-            await on_sums(sums)
-            if rule is not None and rule.holds(sums):
-                break
-    assert sums is not None
-    return sums
+    rule, total = work.rule, shard_count(work.spec)
+    while True:
+        done = 0 if sums is None else sums.shards
+        if done == total or (rule is not None and sums is not None and rule.holds(sums)):
+            assert sums is not None
+            return sums
+        rows = None if rule is None or sums is None else rule.rows(sums)
+        # Which maps a later shard is of is known after the next look.
+        until = total if rule is None else min(total, rule.fixed_until(done))
+        ordered = _in_order(work, rows, range(done, until), executor, workers)
+        async with aclosing(ordered) as shards:
+            async for effects in shards:
+                sums = await asyncio.to_thread(_add, sums, effects, rows, work.spec)
+                if rule is not None and rule.is_look(sums):
+                    sums = await look(rule, sums)
+                await on_sums(sums)
+                if rule is not None and rule.holds(sums):
+                    break
 
 
 async def _in_order(
-    work: InfluenceWork, first: int, executor: Executor, workers: int
+    work: InfluenceWork,
+    rows: NDArray[np.int64] | None,
+    shards: range,
+    executor: Executor,
+    workers: int,
 ) -> AsyncGenerator[ShardEffects, None]:
-    """The shards from the first on, in order; those begun ahead are stopped when it is closed."""
+    """Shards of some rows, in order; those begun ahead are stopped when it is closed."""
     loop = asyncio.get_running_loop()
     bounded = work.side_by_side(workers)
     # One more than there are workers, so that none idles while sums are added; but where memory
     # bounds the runs, no more than may go on.
     ahead = bounded if bounded < workers else workers + 1
     waiting: deque[asyncio.Future[ShardEffects]] = deque()
-    submitted, total, runs = first, shard_count(work.spec), work.cancellation.child()
+    submitted, runs = iter(shards), work.cancellation.child()
+    subject = work.subject if rows is None else work.subject.only(rows)
     try:
-        while submitted < total or waiting:
-            while submitted < total and len(waiting) < ahead:
-                shard, corrected = work.shard(submitted), work.corrected(submitted)
-                arguments = (work.subject, work.plan, work.source, shard, runs, corrected)
+        while True:
+            for index in islice(submitted, ahead - len(waiting)):
+                shard, corrected = work.shard(index), work.corrected(index)
+                arguments = (subject, work.plan, work.source, shard, runs, corrected)
                 work_here = runs.around(shard_effects)
                 waiting.append(loop.run_in_executor(executor, work_here, *arguments))
-                submitted += 1
+            if not waiting:
+                return
             effects = await waiting[0]
             waiting.popleft()
             yield effects
@@ -238,6 +253,8 @@ def result_arrays(spec: InfluenceSpec, sums: Sums) -> dict[str, NDArray[np.gener
         arrays["correction_stderr"] = differences.stderr().ravel()
     if sums.products is not None:
         arrays["products"] = sums.products / sums.pairs
+    if not goes_together(spec):
+        arrays["pairs_of"] = sums.pairs_of
     if spec.each_layer:
         counts = [len(rows) for rows in spec.rows]
         arrays["layer_of"] = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
@@ -291,11 +308,19 @@ def _stopping(work: InfluenceWork, sums: Sums) -> dict[str, Json]:
     return {"stopping": {**asdict(rule.verdict(sums)), "max_pairs": work.spec.pairs}}
 
 
-def _add(sums: Sums | None, effects: ShardEffects, stratified: bool) -> Sums:
-    """With a shard more. Stratified pairs depend on each other: their mean is one observation."""
+def _add(
+    sums: Sums | None,
+    effects: ShardEffects,
+    rows: NDArray[np.int64] | None,
+    spec: InfluenceSpec,
+) -> Sums:
+    """With a shard more, of some rows or all of them.
+
+    Stratified pairs depend on each other: their mean is one observation.
+    """
     moments, individual = effects.moments, MapMoments.from_pixel_means(effects.pixel_means)
     pairs_each, correction = 1, effects.correction
-    if stratified:
+    if spec.originals.stratified:
         pairs_each = int(moments.count[0])
         moments, individual = moments.as_one(), individual.as_one()
         correction = correction and correction.as_one(moments, individual)
@@ -311,17 +336,19 @@ def _add(sums: Sums | None, effects: ShardEffects, stratified: bool) -> Sums:
     return replace(
         sums,
         shards=sums.shards + 1,
-        moments=sums.moments.merge(moments),
-        individual=sums.individual.merge(individual),
+        moments=sums.moments.merge(moments, rows),
+        individual=sums.individual.merge(individual, rows),
         products=_sum(sums.products, effects.products),
-        correction=_merged(sums.correction, correction),
+        correction=_merged(sums.correction, correction, rows),
     )
 
 
-def _merged(before: Correction | None, later: Correction | None) -> Correction | None:
+def _merged(
+    before: Correction | None, later: Correction | None, rows: NDArray[np.int64] | None
+) -> Correction | None:
     if before is None or later is None:
         return before or later
-    return before.merge(later)
+    return before.merge(later, rows)
 
 
 def _sum(

@@ -33,6 +33,8 @@ class Snapshot:
         hybrids_per_s: since the job was started or resumed; 0 where unknown.
         sums: over the shards so far, where the job has such.
         jobs_ahead: how many jobs it waits for; 0 where it waits for none.
+        hybrids_left: how many are still to be computed; None where that is not known better than
+            by shards.
     """
 
     job: Job
@@ -40,6 +42,7 @@ class Snapshot:
     hybrids_per_s: float = 0.0
     sums: Sums | None = None
     jobs_ahead: int = 0
+    hybrids_left: int | None = None
 
 
 class Moved(Exception):
@@ -129,7 +132,9 @@ class Live:
 
     def left(self) -> float:
         """How many hybrids are still to be computed, as far as is known."""
-        job = self._snapshot.job
+        job, left = self._snapshot.job, self._snapshot.hybrids_left
+        if left is not None:
+            return left
         return job.estimate.hybrids * (1 - job.shards_done / job.shards_total)
 
     def set_job(self, job: Job) -> None:
@@ -248,8 +253,7 @@ class Tracker:
         every_s: float,
     ) -> None:
         self._live, self._save, self._work, self._every_s = live, save, work, every_s
-        self._first_pairs = start.pairs if start else 0
-        self._first_shard = start.shards if start else 0
+        self._first_hybrids = int(start.pairs_of.sum()) if start else 0
         self._started_s = self._saved_s = time.monotonic()
 
     async def advance(self, sums: Sums) -> None:
@@ -257,10 +261,10 @@ class Tracker:
         now = time.monotonic()
         elapsed_s = now - self._started_s
         job = replace(self._live.snapshot.job, shards_done=sums.shards)
-        left = max(0, self._work.expected_shards(sums) - sums.shards)
-        done = sums.shards - self._first_shard
-        hybrids = (sums.pairs - self._first_pairs) * len(self._work.subject)
-        self._live.publish(Snapshot(job, left * elapsed_s / done, hybrids / elapsed_s, sums))
+        hybrids_a_s = (int(sums.pairs_of.sum()) - self._first_hybrids) / elapsed_s
+        left = self._work.hybrids_left(sums)
+        snapshot = Snapshot(job, left / hybrids_a_s, hybrids_a_s, sums, hybrids_left=left)
+        self._live.publish(snapshot)
         # After a crash at once: a job that gets further is not what ended its process.
         is_due = job.crashes or now - self._saved_s >= self._every_s
         if is_due and sums.shards < job.shards_total:

@@ -28,12 +28,18 @@ class RelativeErrorSpec:
 
     Attributes:
         error: above 0 and below 1.
-        version: of the decision.
+        version: of the decision: with 1 all maps go on until the last is known, with 2 each stops
+            by itself.
     """
 
     error: float
     version: int = 1
     rule: str = "relative_standard_error"
+
+    @property
+    def together(self) -> bool:
+        """Whether no map stops by itself."""
+        return self.version == 1
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,35 @@ class StableLabelsSpec:
     rule: str = "stable_labels"
 
 
-UntilSpec: TypeAlias = RelativeErrorSpec | StableLabelsSpec
+@dataclass(frozen=True)
+class ConfidentLabelsSpec:
+    """Until every map's label is sure.
+
+    Attributes:
+        probability: of a label, at least one half and below 1.
+        k: number of modules, at least 2.
+        method: a word of `analysis.Method`.
+        seed: of the method.
+        window: side of the averaging window in pixels, odd.
+        percentile: between 0 and 100.
+        together: whether all maps go on until the last label is sure, and no map stops by itself.
+        version: of the decision.
+    """
+
+    probability: float
+    k: int
+    method: str
+    seed: int
+    window: int
+    percentile: float
+    together: bool
+    version: int = 1
+    rule: str = "confident_labels"
+
+
+LabelsSpec: TypeAlias = StableLabelsSpec | ConfidentLabelsSpec
+
+UntilSpec: TypeAlias = RelativeErrorSpec | LabelsSpec
 
 
 DonorSpec: TypeAlias = Donor[ArrayRef]

@@ -23,8 +23,9 @@ from graftscope.server.analysis import (
     find_modules,
     match_labels,
 )
+from graftscope.server.engine import SHARD_PAIRS
 from graftscope.server.jobs._checkpoints import Looks, Sums
-from graftscope.server.jobs._specification import InfluenceSpec, RelativeErrorSpec, StableLabelsSpec
+from graftscope.server.jobs._specification import StableLabelsSpec
 from graftscope.server.workers import Run, directly
 
 LEAST_PAIRS = 64
@@ -49,12 +50,16 @@ class Verdict:
         met: whether it holds at the end.
         relative_standard_error: the largest of an individual influence; NaN where there is none.
         label_agreement: share of the maps whose labels agreed over the last half of the pairs; NaN
-            where the rule looks at no labels, or could not look back so far.
+            where the rule does not ask for that, or could not look back so far.
+        label_probability: the smallest of a map's label; NaN where the rule does not ask for it.
+        settled: how many maps are known well enough.
     """
 
     met: bool
     relative_standard_error: float
     label_agreement: float = math.nan
+    label_probability: float = math.nan
+    settled: int = 0
 
 
 class Rule(Protocol):
@@ -74,31 +79,42 @@ class Rule(Protocol):
     def holds(self, sums: Sums) -> bool:
         """Whether the job may stop."""
 
-    def expected_pairs(self, sums: Sums) -> int:
-        """After how many pairs it will, as far as can be told: at most the job's."""
+    def rows(self, sums: Sums) -> NDArray[np.int64] | None:
+        """Indices of the maps that go on, ascending; None for all."""
+
+    def fixed_until(self, shards: int) -> int:
+        """After so many shards: up to which one `rows` stay what they are."""
+
+    def to_go(self, sums: Sums) -> int:
+        """How many pairs are still to come, summed over the maps, as far as can be told."""
 
     def verdict(self, sums: Sums) -> Verdict:
         """What is said at the end."""
 
 
-def rule_of(spec: InfluenceSpec) -> Rule | None:
-    """The rule that a specification names, if any."""
-    match spec.until:
-        case RelativeErrorSpec():
-            return ErrorRule(spec.until.error, spec.pairs, least_error_pairs(spec))
-        case StableLabelsSpec():
-            return LabelRule(spec.until, spec.rows, spec.pairs)
-        case None:
-            return None
+class Together:
+    """What rules have in common by which all maps go on until the job ends."""
 
+    max_pairs: int
 
-def least_error_pairs(spec: InfluenceSpec) -> int:
-    """From how many pairs on a job's standard errors are believed."""
-    return LEAST_STRATIFIED_PAIRS if spec.originals.stratified else LEAST_PAIRS
+    def rows(self, sums: Sums) -> None:
+        """As `Rule`: all."""
+
+    def fixed_until(self, shards: int) -> int:
+        """As `Rule`: the last."""
+        return -(-self.max_pairs // SHARD_PAIRS)
+
+    def to_go(self, sums: Sums) -> int:
+        """As `Rule`."""
+        return (self.expected_pairs(sums) - sums.pairs) * len(sums.moments.mean)
+
+    def expected_pairs(self, sums: Sums) -> int:
+        """After how many pairs the job ends, as far as can be told."""
+        return self.max_pairs
 
 
 @dataclass(frozen=True)
-class ErrorRule:
+class ErrorRule(Together):
     """Until every individual influence is known to a relative standard error.
 
     Attributes:
@@ -127,7 +143,7 @@ class ErrorRule:
         )
 
     def expected_pairs(self, sums: Sums) -> int:
-        """As `Rule`: a standard error falls with the square root of the number of pairs."""
+        """As `Together`: a standard error falls with the square root of the number of pairs."""
         needed = sums.pairs * (relative_error(sums.individual_estimate) / self.error) ** 2
         if not math.isfinite(needed):
             return self.max_pairs
@@ -135,11 +151,14 @@ class ErrorRule:
 
     def verdict(self, sums: Sums) -> Verdict:
         """As `Rule`."""
-        return Verdict(self.holds(sums), relative_error(sums.individual_estimate))
+        errors = relative_errors(sums.individual_estimate)
+        known = (sums.individual_estimate.mean.ravel() == 0) | (errors <= self.error)
+        worst = relative_error(sums.individual_estimate)
+        return Verdict(self.holds(sums), worst, settled=int(np.count_nonzero(known)))
 
 
 @dataclass(frozen=True)
-class LabelRule:
+class LabelRule(Together):
     """Until every layer's labels have stayed the same over the last half of the pairs.
 
     Attributes:
@@ -175,15 +194,14 @@ class LabelRule:
             return False
         return self._agreement(looks) == 1.0
 
-    def expected_pairs(self, sums: Sums) -> int:
-        """As `Rule`: nobody knows when labels settle."""
-        return self.max_pairs
-
     def verdict(self, sums: Sums) -> Verdict:
         """As `Rule`."""
         looks = sums.looks or Looks.none(len(sums.moments.mean))
-        agreement = self._agreement(looks)
-        return Verdict(self.holds(sums), relative_error(sums.individual_estimate), agreement)
+        agreement, half = self._agreement(looks), last_half(looks)
+        parts = () if half is None else agreeing_parts(half, self.layers, self.labels.k)
+        settled = sum(int(np.count_nonzero(agree)) for agree, _ in parts)
+        error = relative_error(sums.individual_estimate)
+        return Verdict(self.holds(sums), error, agreement, settled=settled)
 
     def _labels(
         self, maps: NDArray[np.float64], products: NDArray[np.float64] | None, run: Run
@@ -209,9 +227,17 @@ def relative_error(individual: Estimate) -> float:
     Returns:
         NaN with one observation, or where no set changes anything: an influence of zero has none.
     """
+    errors = relative_errors(individual)
+    some = individual.mean.ravel() > 0
+    return float(np.max(errors[some])) if some.any() else math.nan
+
+
+def relative_errors(individual: Estimate) -> NDArray[np.float64]:
+    """(E,), the standard error of each individual influence as a share of it; NaN where there is
+    none, or it is of one observation.
+    """
     mean, stderr = individual.mean.ravel(), individual.stderr().ravel()
-    some = mean > 0
-    return float(np.max(stderr[some] / mean[some])) if some.any() else math.nan
+    return np.divide(stderr, mean, out=np.full_like(mean, math.nan), where=mean > 0)
 
 
 def is_scheduled(shards: int) -> bool:
@@ -250,18 +276,23 @@ def label_agreement(looks: NDArray[np.int64] | None, layers: Sequence[range], k:
     """
     if looks is None:
         return math.nan
-    parts = [_agreeing(looks[:, layer.start : layer.stop], k) for layer in layers]
-    return sum(agreeing for agreeing, _ in parts) / sum(counted for _, counted in parts)
+    parts = agreeing_parts(looks, layers, k)
+    agreeing = sum(int(np.count_nonzero(agree & counted)) for agree, counted in parts)
+    return agreeing / sum(int(np.count_nonzero(counted)) or len(counted) for _, counted in parts)
 
 
-def _agreeing(looks: NDArray[np.int64], k: int) -> tuple[int, int]:
-    """How many of a layer's maps agree, and how many count."""
+def agreeing_parts(
+    looks: NDArray[np.int64], layers: Sequence[range], k: int
+) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Which of each layer's maps agree, and which count."""
+    return [_agreeing(looks[:, layer.start : layer.stop], k) for layer in layers]
+
+
+def _agreeing(looks: NDArray[np.int64], k: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     last = looks[-1]
     agree = np.ones(len(last), dtype=np.bool_)
     for earlier in looks[:-1]:
         match = match_labels(last, earlier, k)
         agree &= np.where(earlier == NO_MODULE, NO_MODULE, match[earlier]) == last
     counted = (looks != NO_MODULE).any(axis=0)
-    if not counted.any():
-        return 0, len(last)
-    return int(np.count_nonzero(agree & counted)), int(np.count_nonzero(counted))
+    return agree & counted.any(), counted

@@ -71,7 +71,8 @@ def smoothing(
     message: analysis_service_pb2.ModulesRequest
     | analysis_service_pb2.StabilityRequest
     | analysis_service_pb2.MagnitudeRequest
-    | analysis_service_pb2.StableLabels,
+    | analysis_service_pb2.StableLabels
+    | analysis_service_pb2.ConfidentLabels,
 ) -> Smoothing:
     """How maps are preprocessed, with defaults filled in; whether they can be is not checked."""
     return {

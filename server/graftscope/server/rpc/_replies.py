@@ -6,12 +6,13 @@ A result keeps its scalars as JSON; here they become the contract's fields, by t
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from google.longrunning import operations_pb2
 from google.protobuf.message import Message
 
 from graftscope import codec
 from graftscope.server.engine import Backend, Deviation
-from graftscope.server.jobs import JobState, Result, Snapshot
+from graftscope.server.jobs import JobState, Result, Snapshot, Sums
 from graftscope.server.rpc._arrays import describe
 from graftscope.server.rpc._checks import operation_name
 from graftscope.server.rpc._errors import cancelled_status, status_of_failure
@@ -134,7 +135,15 @@ def _progress(snapshot: Snapshot) -> dict[str, object]:
         "eta": snapshot.eta_s,
         "hybrids_per_second": snapshot.hybrids_per_s,
         "jobs_ahead": snapshot.jobs_ahead,
+        **_settled(snapshot.sums),
     }
+
+
+def _settled(sums: Sums | None) -> dict[str, object]:
+    if sums is None or sums.race is None:
+        return {}
+    settled = sums.race.settled
+    return {"maps": len(settled), "maps_settled": int(np.count_nonzero(settled))}
 
 
 def _execution(scalars: Mapping[str, object]) -> dict[str, object]:

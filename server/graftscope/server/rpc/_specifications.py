@@ -10,6 +10,7 @@ from graftscope import codec
 from graftscope.server.engine import ORIGINAL2
 from graftscope.server.jobs import (
     ArrayRef,
+    ConfidentLabelsSpec,
     DonorSpec,
     EditSpec,
     InfluenceSpec,
@@ -17,6 +18,7 @@ from graftscope.server.jobs import (
     MagnitudeSpec,
     OriginalsSpec,
     RelativeErrorSpec,
+    StableLabelsSpec,
     UntilSpec,
     parse_spec,
 )
@@ -121,9 +123,14 @@ def _donor(donor: DonorSpec) -> Mapping[str, object]:
 
 
 def _until(rule: UntilSpec) -> _Said:
-    if isinstance(rule, RelativeErrorSpec):
-        return {rule.rule: rule.error}
-    return {rule.rule: _but(rule, "version", "rule")}
+    match rule:
+        case RelativeErrorSpec():
+            return {rule.rule: rule.error, "together": rule.together}
+        case ConfidentLabelsSpec():
+            said = _but(rule, "version", "rule", "together")
+            return {rule.rule: said, "together": rule.together}
+        case StableLabelsSpec():
+            return {rule.rule: _but(rule, "version", "rule")}
 
 
 def _pairs(spec: InfluenceSpec | MagnitudeSpec) -> _Said:

@@ -3,11 +3,17 @@
 It must not know how a rule is decided.
 """
 
+from typing import TypedDict
+
 from graftscope.server.analysis import Method, require_smoothing
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import (
+    LEAST_CONFIDENT_PAIRS,
+    LEAST_LABEL_PROBABILITY,
     LEAST_STABLE_PAIRS,
+    ConfidentLabelsSpec,
     InfluenceSpec,
+    LabelsSpec,
     RelativeErrorSpec,
     StableLabelsSpec,
     UntilSpec,
@@ -20,6 +26,14 @@ from graftscope.v1 import analysis_service_pb2
 _DEFAULT_K = 3
 
 
+class _Grouping(TypedDict):
+    k: int
+    method: str
+    seed: int
+    window: int
+    percentile: float
+
+
 def until(message: analysis_service_pb2.StoppingRule) -> UntilSpec | None:
     """The rule of a request, with defaults filled in; None where there is none.
 
@@ -28,17 +42,29 @@ def until(message: analysis_service_pb2.StoppingRule) -> UntilSpec | None:
     """
     match message.WhichOneof("rule"):
         case "relative_standard_error":
-            return RelativeErrorSpec(message.relative_standard_error)
+            error = message.relative_standard_error
+            return RelativeErrorSpec(error, version=1 if message.together else 2)
         case "stable_labels":
-            labels = message.stable_labels
-            return StableLabelsSpec(
-                k=labels.k or _DEFAULT_K,
-                method=method(labels.method),
-                seed=labels.seed,
-                **smoothing(labels),
+            return StableLabelsSpec(**_grouping(message.stable_labels))
+        case "confident_labels":
+            labels = message.confident_labels
+            return ConfidentLabelsSpec(
+                labels.probability, **_grouping(labels), together=message.together
             )
         case None:
             return None
+
+
+def _grouping(
+    labels: analysis_service_pb2.StableLabels | analysis_service_pb2.ConfidentLabels,
+) -> _Grouping:
+    """How modules are found, with defaults filled in."""
+    return {
+        "k": labels.k or _DEFAULT_K,
+        "method": method(labels.method),
+        "seed": labels.seed,
+        **smoothing(labels),
+    }
 
 
 def check_until(spec: InfluenceSpec) -> None:
@@ -60,8 +86,18 @@ def check_until(spec: InfluenceSpec) -> None:
             least = least_error_pairs(spec)
             _check_pairs(spec, least, pairs, "a relative standard error")
         case StableLabelsSpec():
-            _check_labels(spec, spec.until)
+            _check_labels(spec, spec.until, "stable")
             _check_pairs(spec, LEAST_STABLE_PAIRS, "pairs", "stable labels")
+        case ConfidentLabelsSpec(probability=probability):
+            low = LEAST_LABEL_PROBABILITY
+            if not low < probability < 1:
+                raise InvalidInput(
+                    f"until: a label's probability of {probability} is not allowed; more than "
+                    f"{low} and less than 1 is",
+                    field="until.confident_labels.probability",
+                )
+            _check_labels(spec, spec.until, "confident")
+            _check_pairs(spec, LEAST_CONFIDENT_PAIRS, "pairs", "the probability of labels")
 
 
 def _check_pairs(spec: InfluenceSpec, least: int, pairs: str, what: str) -> None:
@@ -73,24 +109,25 @@ def _check_pairs(spec: InfluenceSpec, least: int, pairs: str, what: str) -> None
         )
 
 
-def _check_labels(spec: InfluenceSpec, labels: StableLabelsSpec) -> None:
+def _check_labels(spec: InfluenceSpec, labels: LabelsSpec, which: str) -> None:
+    field = f"until.{labels.rule}"
     if spec.subject not in ("channels", "layers"):
         raise InvalidInput(
-            f"until: stable labels are modules of channels, and maps of {spec.subject} are asked "
+            f"until: {which} labels are modules of channels, and maps of {spec.subject} are asked "
             "for; use a relative standard error",
-            field="until.stable_labels",
+            field=field,
         )
     fewest = min(len(rows) for rows in spec.rows)
     if not 2 <= labels.k <= fewest:
         raise InvalidInput(
             f"until: k is {labels.k}; 2 to {fewest} is allowed, the number of channels whose maps "
             "are asked for",
-            field="until.stable_labels.k",
+            field=f"{field}.k",
         )
     if Method(labels.method).needs_products and not spec.products:
         raise InvalidInput(
             f"until: method {labels.method} needs products of the channels' effects; ask for "
             "`products` too",
-            field="until.stable_labels.method",
+            field=f"{field}.method",
         )
     require_smoothing(labels.window, labels.percentile, spec.map_size)
