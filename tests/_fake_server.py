@@ -245,6 +245,23 @@ class Models(Base, model_service_pb2_grpc.ModelServiceServicer):
             execution=execution(request.precision),
         )
 
+    def Explore(self, requests, context):  # type: ignore[no-untyped-def]
+        self.enter("Explore", context)
+        for request in requests:
+            self.faults.asked.append(request)
+            made: dict[str, Any] = {}
+            if request.HasField("start"):
+                first, second = self.pairs(request.start.pairs, context)
+                made["original1"] = self.write(render(first))
+                made["original2"] = self.write(render(second))
+                made["execution"] = execution(0)
+            if request.HasField("intervention"):
+                chosen = self.edited(request.intervention, context)
+                mixed = first.copy()
+                mixed[:, chosen] = second[:, chosen]
+                made["hybrid"] = self.write(render(mixed))
+            yield model_service_pb2.ExploreResponse(number=request.number, **made)
+
 
 def check_layer(layer: str, context: Context) -> None:
     if layer not in ("conv1", "conv2", "coarse", "intermediate"):

@@ -18,10 +18,11 @@ import pytest
 from google.longrunning import operations_pb2
 
 from graftscope.server.access import Work
-from graftscope.server.engine import Batching, MemoryBudget, Turns
+from graftscope.server.engine import Batching, Exploration, MemoryBudget, Turns
 from graftscope.server.engine._batching import _Asked, _Shared
 from graftscope.server.jobs._live_job import Live
 from graftscope.server.rpc import Admission, Drain
+from graftscope.server.rpc._latest import Inbox
 from graftscope.server.workers import Workers
 from graftscope.v1 import (
     analysis_service_pb2,
@@ -42,15 +43,20 @@ RELEASED_WITHIN_S = 5.0
 MAPS = np.random.default_rng(0).random((4, 8, 8))
 
 ENDINGS = ("ok", "cancelled", "deadline", "error", "killed")
-KINDS = ("unary", "stream in", "stream out")
+KINDS = ("unary", "stream in", "stream out", "stream both")
 
-OF_CALLS = ("calls", "calls admitted", "tasks asked for", "runs", "turns", "watches", "uploads")
+OF_CALLS = (
+    *("calls", "calls admitted", "tasks asked for", "runs", "turns", "watches", "uploads"),
+    "explorations",
+)
 
 COUNTED = {
     AsyncGeneratorType,
     Admission,
     Batching,
     Drain,
+    Exploration,
+    Inbox,
     Live,
     MemoryBudget,
     Turns,
@@ -94,6 +100,7 @@ def counts() -> dict[str, int]:
         "turns": sum(x.going_on for x in alive[Turns]),
         "bytes of memory": sum(x.held_bytes for x in alive[MemoryBudget]),
         "watches": len(watches),
+        "explorations": len(alive[Exploration]) + len(alive[Inbox]),
         "uploads": _open_uploads(),
         "jobs": len(alive[Live]),
         "processes at work": sum(x.busy for x in alive[Workers]),
@@ -171,12 +178,29 @@ def upload(server: Stubs, timeout_s: float | None, data: bytes, sha256: str) -> 
     return call
 
 
+def explore(server: Stubs, timeout_s: float | None, count: int, *, ends: bool) -> Any:
+    """One that goes on after its first request, unless it ends."""
+    more = threading.Event()
+
+    def messages() -> Iterator[model_service_pb2.ExploreRequest]:
+        start = model_service_pb2.ExploreStart(model=VAE, pairs=originals_pb2.Pairs(count=count))
+        yield model_service_pb2.ExploreRequest(number=1, start=start)
+        if not ends:
+            more.wait(TIMEOUT_S)
+
+    call: Any = server.models.Explore(messages(), timeout=timeout_s)
+    call.add_callback(more.set)
+    return call
+
+
 def long_call(server: Stubs, kind: str, operation: str, timeout_s: float | None = None) -> Any:
     """One that goes on for longer than a test waits."""
     if kind == "unary":
         return generate(server, SAMPLES, timeout_s)
     if kind == "stream in":
         return upload(server, timeout_s, b"1234", SHA256)
+    if kind == "stream both":
+        return explore(server, timeout_s, 2, ends=False)
     return watch(server, operation, timeout_s)
 
 
@@ -187,6 +211,8 @@ def short_call(server: Stubs, kind: str, operation: str, *, good: bool) -> Any:
     if kind == "stream in":
         sha256 = "ef797c8118f02dfb649607dd5d3f8c7623048c9c063d532cc95c5ed7a898a64f"  # 12345678
         return upload(server, TIMEOUT_S, b"12345678", sha256 if good else SHA256)
+    if kind == "stream both":
+        return explore(server, TIMEOUT_S, 2 if good else 1000, ends=True)
     # The same as the fixture's: it is found, and has ended.
     done = server.analyses.Modules(modules(maps=inline(MAPS), k=2), timeout=TIMEOUT_S).name
     return watch(server, done if good else "operations/nobody", TIMEOUT_S)
@@ -194,7 +220,7 @@ def short_call(server: Stubs, kind: str, operation: str, *, good: bool) -> Any:
 
 def code_of(call: Any, kind: str) -> grpc.StatusCode:
     """How a call ended, once all its replies were taken."""
-    if kind == "stream out":
+    if kind in ("stream out", "stream both"):
         with suppress(grpc.RpcError):
             for _ in call:
                 continue
@@ -266,9 +292,13 @@ def assert_released(server: Stubs, operation: str, kind: str, ending: str) -> No
 def test_the_counts_see_what_a_call_takes(server: Stubs, operation: str) -> None:
     before = settled()
     calls = [long_call(server, kind, operation) for kind in KINDS]
-    until(lambda: counts()["runs"] > 0)
-    taken = {name for name, count in counts().items() if count > before[name]}
-    assert taken >= {"calls", "calls admitted", "tasks asked for", "turns", "watches", "uploads"}
+    wanted = {"calls", "calls admitted", "tasks asked for", "turns", "watches", "uploads", "runs"}
+    wanted |= {"explorations", "bytes of memory"}
+
+    def taken() -> set[str]:
+        return {name for name, count in counts().items() if count > before[name]}
+
+    until(lambda: taken() >= wanted)
     assert files_of(server)
     for call in calls:
         call.cancel()

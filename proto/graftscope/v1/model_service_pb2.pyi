@@ -451,3 +451,118 @@ class HybridizeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HybridizeResponse: _TypeAlias = HybridizeResponse  # noqa: Y015
+
+@_typing.final
+class ExploreStart(_message.Message):
+    """The originals of an exploration, and how its images are sent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    ENCODING_FIELD_NUMBER: _builtins.int
+    EIGHT_BITS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    encoding: Global___ImageEncoding.ValueType
+    eight_bits: _builtins.bool
+    """Without an encoding: (B, H, W, C) UINT8, the generator's range mapped to 0..255, instead of FP32."""
+    @_builtins.property
+    def pairs(self) -> _originals_pb2.Pairs:
+        """As many as one run holds, at most 16; mostly one."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        pairs: _originals_pb2.Pairs | None = ...,
+        encoding: Global___ImageEncoding.ValueType = ...,
+        eight_bits: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pairs", b"pairs"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["eight_bits", b"eight_bits", "encoding", b"encoding", "model", b"model", "pairs", b"pairs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExploreStart: _TypeAlias = ExploreStart  # noqa: Y015
+
+@_typing.final
+class ExploreRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    INTERVENTION_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Above that of the request before; the response says which it answers."""
+    @_builtins.property
+    def start(self) -> Global___ExploreStart:
+        """Needed in the first request. In a later one it changes the originals from there on, and holds
+        even where its request is dropped.
+        """
+
+    @_builtins.property
+    def intervention(self) -> _intervention_pb2.Intervention:
+        """Absent where the originals alone are wanted."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        start: Global___ExploreStart | None = ...,
+        intervention: _intervention_pb2.Intervention | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["intervention", b"intervention", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["intervention", b"intervention", "number", b"number", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExploreRequest: _TypeAlias = ExploreRequest  # noqa: Y015
+
+@_typing.final
+class ExploreResponse(_message.Message):
+    """Responses come in the order of their numbers. Requests between two of them were dropped."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    HYBRID_FIELD_NUMBER: _builtins.int
+    ORIGINAL1_FIELD_NUMBER: _builtins.int
+    ORIGINAL2_FIELD_NUMBER: _builtins.int
+    EXECUTION_FIELD_NUMBER: _builtins.int
+    DISTINCT_IMAGES_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Of the request that it answers."""
+    dropped: _builtins.int
+    """How many requests were dropped since the response before."""
+    distinct_images: _builtins.int
+    @_builtins.property
+    def hybrid(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def original1(self) -> _tensor_pb2.Array:
+        """In the first response after a start, as in HybridizeResponse."""
+
+    @_builtins.property
+    def original2(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def execution(self) -> _precision_pb2.Execution: ...
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        dropped: _builtins.int = ...,
+        hybrid: _tensor_pb2.Array | None = ...,
+        original1: _tensor_pb2.Array | None = ...,
+        original2: _tensor_pb2.Array | None = ...,
+        execution: _precision_pb2.Execution | None = ...,
+        distinct_images: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "hybrid", b"hybrid", "original1", b"original1", "original2", b"original2"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distinct_images", b"distinct_images", "dropped", b"dropped", "execution", b"execution", "hybrid", b"hybrid", "number", b"number", "original1", b"original1", "original2", b"original2"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExploreResponse: _TypeAlias = ExploreResponse  # noqa: Y015

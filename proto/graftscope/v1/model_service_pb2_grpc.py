@@ -60,6 +60,11 @@ class ModelServiceStub(object):
                 request_serializer=graftscope_dot_v1_dot_model__service__pb2.HybridizeRequest.SerializeToString,
                 response_deserializer=graftscope_dot_v1_dot_model__service__pb2.HybridizeResponse.FromString,
                 _registered_method=True)
+        self.Explore = channel.stream_stream(
+                '/graftscope.v1.ModelService/Explore',
+                request_serializer=graftscope_dot_v1_dot_model__service__pb2.ExploreRequest.SerializeToString,
+                response_deserializer=graftscope_dot_v1_dot_model__service__pb2.ExploreResponse.FromString,
+                _registered_method=True)
         self.RegisterModel = channel.unary_unary(
                 '/graftscope.v1.ModelService/RegisterModel',
                 request_serializer=graftscope_dot_v1_dot_model__service__pb2.RegisterModelRequest.SerializeToString,
@@ -109,6 +114,14 @@ class ModelServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explore(self, request_iterator, context):
+        """Hybrids of the same originals, for those who drag: the latest request wins, and one that is
+        outdated before it runs is dropped.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RegisterModel(self, request, context):
         """Serves a bundle whose files were stored with ArtifactService.PutArtifact. It is tried in a
         child process with limits first. Off unless the server allows it; then for admins.
@@ -151,6 +164,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.Hybridize,
                     request_deserializer=graftscope_dot_v1_dot_model__service__pb2.HybridizeRequest.FromString,
                     response_serializer=graftscope_dot_v1_dot_model__service__pb2.HybridizeResponse.SerializeToString,
+            ),
+            'Explore': grpc.stream_stream_rpc_method_handler(
+                    servicer.Explore,
+                    request_deserializer=graftscope_dot_v1_dot_model__service__pb2.ExploreRequest.FromString,
+                    response_serializer=graftscope_dot_v1_dot_model__service__pb2.ExploreResponse.SerializeToString,
             ),
             'RegisterModel': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterModel,
@@ -299,6 +317,33 @@ class ModelService(object):
             '/graftscope.v1.ModelService/Hybridize',
             graftscope_dot_v1_dot_model__service__pb2.HybridizeRequest.SerializeToString,
             graftscope_dot_v1_dot_model__service__pb2.HybridizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explore(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/graftscope.v1.ModelService/Explore',
+            graftscope_dot_v1_dot_model__service__pb2.ExploreRequest.SerializeToString,
+            graftscope_dot_v1_dot_model__service__pb2.ExploreResponse.FromString,
             options,
             channel_credentials,
             insecure,

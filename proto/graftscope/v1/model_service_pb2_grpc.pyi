@@ -41,6 +41,10 @@ class ModelServiceStub:
     """Images to the posterior over the latents."""
     Hybridize: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.HybridizeRequest, _model_service_pb2.HybridizeResponse]
     """Both originals and the hybrid of every pair (section 3.1, Definition 5)."""
+    Explore: _grpc.StreamStreamMultiCallable[_model_service_pb2.ExploreRequest, _model_service_pb2.ExploreResponse]
+    """Hybrids of the same originals, for those who drag: the latest request wins, and one that is
+    outdated before it runs is dropped.
+    """
     RegisterModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.RegisterModelRequest, _model_service_pb2.RegisterModelResponse]
     """Serves a bundle whose files were stored with ArtifactService.PutArtifact. It is tried in a
     child process with limits first. Off unless the server allows it; then for admins.
@@ -61,6 +65,10 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """Images to the posterior over the latents."""
     Hybridize: _aio.UnaryUnaryMultiCallable[_model_service_pb2.HybridizeRequest, _model_service_pb2.HybridizeResponse]  # type: ignore[assignment]
     """Both originals and the hybrid of every pair (section 3.1, Definition 5)."""
+    Explore: _aio.StreamStreamMultiCallable[_model_service_pb2.ExploreRequest, _model_service_pb2.ExploreResponse]  # type: ignore[assignment]
+    """Hybrids of the same originals, for those who drag: the latest request wins, and one that is
+    outdated before it runs is dropped.
+    """
     RegisterModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.RegisterModelRequest, _model_service_pb2.RegisterModelResponse]  # type: ignore[assignment]
     """Serves a bundle whose files were stored with ArtifactService.PutArtifact. It is tried in a
     child process with limits first. Off unless the server allows it; then for admins.
@@ -108,6 +116,16 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.HybridizeResponse, _abc.Awaitable[_model_service_pb2.HybridizeResponse]]:
         """Both originals and the hybrid of every pair (section 3.1, Definition 5)."""
+
+    @_abc_1.abstractmethod
+    def Explore(
+        self,
+        request_iterator: _MaybeAsyncIterator[_model_service_pb2.ExploreRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_model_service_pb2.ExploreResponse], _abc.AsyncIterator[_model_service_pb2.ExploreResponse]]:
+        """Hybrids of the same originals, for those who drag: the latest request wins, and one that is
+        outdated before it runs is dropped.
+        """
 
     @_abc_1.abstractmethod
     def RegisterModel(

@@ -148,7 +148,7 @@ async def running_server(settings: Settings) -> AsyncIterator[str]:
             _measurements(settings, url) as measurements,
             _access(settings, asks, url) as (gate, grants),
             _interactive(settings, catalogue) as runs,
-            closing(Reading(settings.upload_idle_s)) as reading,
+            closing(Reading(settings.upload_idle_s, settings.explore_idle_s)) as reading,
         ):
             marks = open_blobs(settings.storage or state, ROOM)
             await asyncio.to_thread(check_place, marks, url, store)

@@ -13,6 +13,7 @@ from graftscope.sandbox import Limits
 from graftscope.server.engine import JOB_SHARE, Device
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import CHECKPOINT_S, LEASE_S, MOST_CRASHES, QUEUED_JOBS
+from graftscope.server.rpc import EXPLORE_IDLE_S
 
 PREFIX = "GRAFTSCOPE_"
 """What the names of the environment's variables begin with."""
@@ -50,6 +51,8 @@ class Settings(BaseSettings):
         keep_gib: how much is kept, in GiB; what was used longest ago goes first.
         upload_idle_s: seconds after which an upload that sends nothing, or a download of which
             nothing is taken, is ended, 1 to 3600.
+        explore_idle_s: seconds after which an exploration of which nothing is asked is ended, 1 to
+            86,400.
         job_share: what jobs keep of the workers however many interactive calls there are, 0.01 to
             1; with 1 they never wait for any.
         checkpoint_s: seconds between two times that a job keeps its sums, 0.1 to 3600; a crash
@@ -112,6 +115,9 @@ class Settings(BaseSettings):
     keep_days: float = Field(default=30.0, gt=0, description="a number above 0")
     keep_gib: float = Field(default=50.0, gt=0, description="a number above 0")
     upload_idle_s: float = Field(default=60.0, ge=1, le=3600, description="a number from 1 to 3600")
+    explore_idle_s: float = Field(
+        default=EXPLORE_IDLE_S, ge=1, le=86_400, description="a number from 1 to 86400"
+    )
     job_share: float = Field(
         default=JOB_SHARE, ge=0.01, le=1, description="a number from 0.01 to 1"
     )

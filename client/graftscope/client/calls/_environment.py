@@ -27,7 +27,8 @@ DEBUG_VARIABLE = f"{PREFIX}DEBUG"
 
 SERVER_SETTINGS = (
     *("bundles", "listen", "device", "workers", "memory_gib", "sessions", "state", "jobs_url"),
-    *("storage", "keep_days", "keep_gib", "upload_idle_s", "job_share", "checkpoint_s"),
+    *("storage", "keep_days", "keep_gib", "upload_idle_s", "explore_idle_s", "job_share"),
+    *("checkpoint_s",),
     *("tls_cert", "tls_key", "tls_client_ca", "tls_client_role", "auth", "insecure", "lease_s"),
     *("queue", "queued_jobs", "watches", "connections", "sandbox", "sandbox_nodes"),
     *("sandbox_tensor_mib", "sandbox_memory_mib", "sandbox_seconds", "grace_s", "keepalive_s"),

@@ -16,6 +16,8 @@ class Work(Enum):
     """Answered at once, whatever else goes on: looking things up, stopping them."""
     INTERACTIVE = "interactive"
     """Computed while the caller waits."""
+    EXPLORE = "explore"
+    """Open for as long as its caller likes, and computes now and then."""
     JOB = "job"
     """Starts a job, which is computed later."""
     TRANSFER = "transfer"
@@ -48,6 +50,7 @@ METHODS = {
     f"{_V1}ModelService/Generate": Method(Role.READER, Work.INTERACTIVE),
     f"{_V1}ModelService/Encode": Method(Role.READER, Work.INTERACTIVE),
     f"{_V1}ModelService/Hybridize": Method(Role.READER, Work.INTERACTIVE),
+    f"{_V1}ModelService/Explore": Method(Role.READER, Work.EXPLORE),
     f"{_V1}ModelService/RegisterModel": Method(Role.ADMIN, Work.TRANSFER),
     f"{_V1}ModelService/DeleteModel": Method(Role.ADMIN, Work.CONTROL),
     f"{_V1}AnalysisService/Influence": Method(Role.ANALYST, Work.JOB),

@@ -37,6 +37,7 @@ from graftscope.server.engine._edits import (
     Edit,
     Intervention,
 )
+from graftscope.server.engine._exploration import Exploration, Shown
 from graftscope.server.engine._generator import (
     Generator,
     Latents,
@@ -76,6 +77,7 @@ from graftscope.server.engine._reckoning import (
     CALL_BYTES,
     ENCODED_A_RUN,
     encodings_bytes,
+    exploration_bytes,
     hybrids_bytes,
     largest_run_bytes,
     samples_bytes,
@@ -128,6 +130,7 @@ __all__ = [
     "Edit",
     "EditedPhotographs",
     "EncodedPairs",
+    "Exploration",
     "Generator",
     "GivenImagePairs",
     "GivenPairs",
@@ -152,6 +155,7 @@ __all__ = [
     "ServedBundles",
     "SessionPool",
     "ShardEffects",
+    "Shown",
     "Subject",
     "Timings",
     "Trial",
@@ -176,6 +180,7 @@ __all__ = [
     "edit_photographs",
     "encode",
     "encodings_bytes",
+    "exploration_bytes",
     "find_bundles",
     "grafting",
     "hybrids_bytes",

@@ -8,6 +8,7 @@ import math
 
 from graftscope.codec import DATATYPES
 from graftscope.server.engine._edits import Intervention
+from graftscope.server.engine._exploration import RECORDINGS_KEPT
 from graftscope.server.engine._generator import LARGE_BYTES, Generator
 from graftscope.server.engine._memory import MIB
 from graftscope.server.engine._samples_and_hybrids import grafting, sampling
@@ -80,6 +81,19 @@ def hybrids_bytes(
     reply = pairs * (tensors * image_bytes(generator) + _file_bytes(generator, files))
     a_run = min(pairs, grafting(generator, intervention).limit)
     return CALL_BYTES + reply + run_bytes(generator, 3 * a_run)
+
+
+def exploration_bytes(generator: Generator, pairs: int, *, files: bool) -> int:
+    """Pairs that are explored: what is kept of them, an answer and its run.
+
+    Args:
+        generator: what makes them.
+        pairs: how many.
+        files: whether images are sent as files.
+    """
+    kept = 2 * pairs * (latent_bytes(generator) + RECORDINGS_KEPT * generator.widest_bytes())
+    reply = pairs * (3 * image_bytes(generator) + _file_bytes(generator, files))
+    return CALL_BYTES + kept + reply + run_bytes(generator, 3 * pairs)
 
 
 def encodings_bytes(generator: Generator, count: int) -> int:

@@ -14,14 +14,19 @@ from typing import TypeAlias, cast
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from graftscope.graph import DONORS, FIRST, HYBRIDS, SAMPLES, SETS, splice_samples
 from graftscope.server.engine._batching import Kind
 from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._edits import Intervention, plain_swap
-from graftscope.server.engine._generator import CHANNEL_AXES, LARGE_BYTES, Generator, Latents
+from graftscope.server.engine._generator import (
+    CHANNEL_AXES,
+    LARGE_BYTES,
+    Generator,
+    Latents,
+    Recording,
+)
 from graftscope.server.engine._intervention_forms import (
     Donors,
     Feeds,
@@ -82,19 +87,26 @@ Grafting: TypeAlias = Kind[Graft, Drawn, Hybrids]
 
 def grafting(generator: Generator, intervention: Intervention) -> Grafting:
     """What an intervention can be made together with: swaps at its layer, or others of its form."""
+    layer = swapped_layer(generator, intervention)
+    if layer is None:
+        return grafting_by_form(generator, intervention)
+    return generator.memo.get(f"swaps/{layer.name}", lambda: _swapping(generator, layer))
+
+
+def swapped_layer(generator: Generator, intervention: Intervention) -> bundle_pb2.Layer | None:
+    """The layer of a swap that goes through `swapped_images`; None for any other intervention."""
     edit = plain_swap(intervention)
     if edit is None:
-        return grafting_by_form(generator, intervention)
+        return None
     layer = generator.layer(edit.layer)
-    kind = generator.memo.get(f"swaps/{layer.name}", lambda: _swapping(generator, layer))
     # One pair's images by themselves where they are large.
-    return kind if kind.limit else grafting_by_form(generator, intervention)
+    return layer if _swaps_a_run(generator, layer) else None
 
 
 def _swapping(generator: Generator, layer: bundle_pb2.Layer) -> Grafting:
     return Kind(
         ("swap", generator, layer.name),
-        min(_MOST_PAIRS, _images_a_run(generator, [layer]) // _IMAGES_A_PAIR),
+        _swaps_a_run(generator, layer),
         _drawn,
         lambda drawn, cancellation: _swap(generator, layer, drawn, cancellation),
         partial(generator.is_open, *filter(None, [layer.upstream]), f"{layer.name}/samples"),
@@ -112,6 +124,10 @@ def grafting_by_form(generator: Generator, intervention: Intervention) -> Grafti
         lambda drawn, cancellation: _assign(form, drawn, cancellation),
         partial(form.is_open, intervention),
     )
+
+
+def _swaps_a_run(generator: Generator, layer: bundle_pb2.Layer) -> int:
+    return min(_MOST_PAIRS, _images_a_run(generator, [layer]) // _IMAGES_A_PAIR)
 
 
 def _images_a_run(generator: Generator, layers: Sequence[bundle_pb2.Layer]) -> int:
@@ -132,22 +148,54 @@ def _swap(
 ) -> list[Hybrids]:
     """Original 1, original 2 and the hybrid of every pair, from one run over both originals."""
     count = sum(map(len, drawn))  # N pairs
-    samples = _stacked([x.latents1 for x in drawn] + [x.latents2 for x in drawn])  # (2 N, ...)
+    samples = stacked([x.latents1 for x in drawn] + [x.latents2 for x in drawn])  # (2 N, ...)
     recording = generator.record(layer, samples, cancellation)
     sets = np.zeros((_IMAGES_A_PAIR * count, layer.channels), dtype=np.bool_)
     for rows, each in zip(_rows(drawn), drawn, strict=True):
         channels = list(each.intervention[0].channels)
         sets[2 * count + rows.start : 2 * count + rows.stop, channels] = True
     first, second = np.arange(count), np.arange(count, 2 * count)
+    images = swapped_images(
+        generator,
+        layer,
+        recording,
+        np.concatenate([first, second, first]),
+        np.concatenate([first, second, second]),
+        sets,
+        cancellation,
+    )
+    return _split(images, drawn)
+
+
+def swapped_images(
+    generator: Generator,
+    layer: bundle_pb2.Layer,
+    recording: Recording,
+    first: NDArray[np.int64],
+    donors: NDArray[np.int64],
+    sets: NDArray[np.bool_],
+    cancellation: Cancellation | None,
+) -> NDArray[np.float32]:
+    """(N, c, H, W), each made from two of the samples that were recorded.
+
+    Args:
+        generator: the generator.
+        layer: where they were recorded, and where channels are swapped.
+        recording: of all samples.
+        first: (N,) which of them has the other channels.
+        donors: (N,) which of them has the channels of the set.
+        sets: (N, C) the set of each image.
+        cancellation: what may stop it.
+    """
     feeds = {
         SAMPLES: recording.activation,
-        FIRST: np.concatenate([first, second, first]),
-        DONORS: np.concatenate([first, second, second]),
+        FIRST: first,
+        DONORS: donors,
         SETS: sets,
         **recording.carried,
     }
     session = generator.session(f"{layer.name}/samples", lambda: _by_samples(generator, layer))
-    return _split(session.run(feeds, cancellation)[HYBRIDS], drawn)
+    return cast(NDArray[np.float32], session.run(feeds, cancellation)[HYBRIDS].numpy())
 
 
 def _by_samples(generator: Generator, layer: bundle_pb2.Layer) -> ir.Model:
@@ -159,8 +207,8 @@ def _by_samples(generator: Generator, layer: bundle_pb2.Layer) -> ir.Model:
 def _assign(form: Form, drawn: Sequence[Drawn], cancellation: Cancellation | None) -> list[Hybrids]:
     """The same through a form's graph, whose places and values are fed pair by pair."""
     latents1, latents2 = (
-        _stacked([x.latents1 for x in drawn]),
-        _stacked([x.latents2 for x in drawn]),
+        stacked([x.latents1 for x in drawn]),
+        stacked([x.latents2 for x in drawn]),
     )
     above1, above2 = (form.above(x, cancellation) for x in (latents1, latents2))
     donors = Donors(form.generator, latents2, cancellation)
@@ -178,10 +226,9 @@ def _assign(form: Form, drawn: Sequence[Drawn], cancellation: Cancellation | Non
     return [Hybrids(*(x[rows] for x in images)) for rows in _rows(drawn)]
 
 
-def _split(images: ort.OrtValue, drawn: Sequence[Drawn]) -> list[Hybrids]:
+def _split(images: NDArray[np.float32], drawn: Sequence[Drawn]) -> list[Hybrids]:
     """(3 N, c, H, W), all pairs of the first kind first, to what each asked for."""
-    array = cast(NDArray[np.float32], images.numpy())
-    by_kind = array.reshape(_IMAGES_A_PAIR, -1, *array.shape[1:])
+    by_kind = images.reshape(_IMAGES_A_PAIR, -1, *images.shape[1:])
     return [Hybrids(*by_kind[:, rows]) for rows in _rows(drawn)]
 
 
@@ -191,7 +238,8 @@ def _rows(drawn: Sequence[Drawn]) -> list[slice]:
     return [slice(start, end) for start, end in pairwise(ends)]
 
 
-def _stacked(latents: Sequence[Latents]) -> Latents:
+def stacked(latents: Sequence[Latents]) -> Latents:
+    """One after the other, each (B, ...) by input's name."""
     if len(latents) == 1:
         return latents[0]
     return {name: np.concatenate([x[name] for x in latents]) for name in latents[0]}

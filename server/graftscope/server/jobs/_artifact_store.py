@@ -361,13 +361,14 @@ class Scratch(ArtifactStore):
     """A store whose own arrays are gone with it; others are read from the store below it.
 
     Args:
-        store: what is stored already.
+        store: what is stored already; the arrays of another call that it knows are known here too.
     """
 
     def __init__(self, store: ArtifactStore) -> None:
         # Its readers are counted together with those of the store.
         self._blobs, self._uses, self._known = store._blobs, store._uses, store._known
-        self._arrays: dict[ArrayRef, NDArray[np.generic]] = {}
+        known = store._arrays if isinstance(store, Scratch) else {}
+        self._arrays: dict[ArrayRef, NDArray[np.generic]] = dict(known)
 
     def put(self, array: NDArray[np.generic], *, durable: bool = True) -> ArrayRef:
         """Keeps an array for as long as the call lasts."""

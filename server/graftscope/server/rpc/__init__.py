@@ -14,11 +14,12 @@ from graftscope.server.rpc._guard import Guard
 from graftscope.server.rpc._interactive_runs import InteractiveRuns
 from graftscope.server.rpc._models import ModelServicer
 from graftscope.server.rpc._operations import AnalysisServicer, OperationsServicer
-from graftscope.server.rpc._reading import Reading
+from graftscope.server.rpc._reading import EXPLORE_IDLE_S, Reading
 from graftscope.server.rpc._registration import Registration, registered
 from graftscope.server.rpc._requests import Requests
 
 __all__ = [
+    "EXPLORE_IDLE_S",
     "FEWEST_QUEUED",
     "QUEUE_A_WORKER",
     "Admission",

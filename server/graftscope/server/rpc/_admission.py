@@ -25,6 +25,9 @@ JOB_CALLS = 256
 TRANSFERS = 256
 """Uploads and downloads that are open; each has a file open."""
 
+EXPLORATIONS = 256
+"""Explorations that are open; of each one run waits or goes on at a time."""
+
 _ALONE = 0.75
 """What one caller may have while nobody else is there: the rest is free for who comes next."""
 
@@ -35,6 +38,7 @@ _FEWEST_MEASURED = 8.0
 
 _CALLED = {
     Work.INTERACTIVE: "calls that are computed while their callers wait",
+    Work.EXPLORE: "explorations",
     Work.JOB: "calls that start jobs",
     Work.TRANSFER: "uploads and downloads",
     Work.WATCH: "watches",
@@ -51,6 +55,7 @@ class Limits:
         watches: watches and waits.
         jobs: calls that start jobs, until they are answered.
         transfers: uploads and downloads.
+        explorations: streams of those who drag.
     """
 
     interactive: int
@@ -58,6 +63,7 @@ class Limits:
     watches: int
     jobs: int = JOB_CALLS
     transfers: int = TRANSFERS
+    explorations: int = EXPLORATIONS
 
 
 class Speed:
@@ -187,6 +193,7 @@ class Admission:
             # These need not wait for each other.
             Work.TRANSFER: (limits.transfers, limits.transfers),
             Work.WATCH: (limits.watches, limits.watches),
+            Work.EXPLORE: (limits.explorations, limits.explorations),
         }
         self._lanes = {
             work: Lane(_CALLED[work], limit, side_by_side, clock)

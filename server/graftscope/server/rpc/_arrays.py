@@ -56,7 +56,7 @@ class Arrays:
 
     def for_one_call(self) -> "Arrays":
         """The same for a call that nothing outlives."""
-        return replace(self, scratch=Scratch(self.runner.artifacts))
+        return replace(self, scratch=Scratch(self.store_of_call))
 
     async def refer(self, array: tensor_pb2.Array, field: str) -> ArrayRef:
         """Names a request's array; an inline one is stored first.

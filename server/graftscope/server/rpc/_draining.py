@@ -14,7 +14,8 @@ _RETRY_S = 1.0
 """When to ask again: another server behind the same address answers, or this one's successor."""
 
 _FINISHED = frozenset({Work.INTERACTIVE, Work.JOB, Work.TRANSFER})
-"""What is waited for. Watches end with the server's jobs, and a look-up takes no time."""
+"""What is waited for. Watches end with the server's jobs, an exploration has no end of its own, and
+a look-up takes no time."""
 
 
 class Drain:

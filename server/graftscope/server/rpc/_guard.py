@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
 from inspect import isawaitable
+from traceback import clear_frames
 from typing import Any, TypeAlias
 
 import grpc
@@ -157,7 +158,9 @@ class _Guarded:
 
     async def _read(self, request: Any) -> Any:
         if self._reads_stream:
-            return self._reading.messages(self._deserialize, request)
+            explores = self._asked is not None and self._asked.work is Work.EXPLORE
+            idle_s = self._reading.explore_idle_s if explores else self._reading.idle_s
+            return self._reading.messages(self._deserialize, request, idle_s)
         return await self._reading.message(self._deserialize, request)
 
     async def _write(self, reply: Any, context: Context) -> None:
@@ -227,5 +230,7 @@ async def _abort(error: Exception, call: _Timed, context: Context) -> None:
         raise error
     status = rpc_status.to_status(status_of_error(error))
     call.status, call.error = status.code.name, status.details
+    # gRPC keeps the last error, and with it what the method had in hand: arrays, recordings.
+    clear_frames(error.__traceback__)
     trailing = (*status.trailing_metadata, *_greeting())
     await context.abort(status.code, status.details, trailing)

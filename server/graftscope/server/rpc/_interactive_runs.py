@@ -7,7 +7,7 @@ against float32 on the call's own samples, and so runs by itself. It must not kn
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from graftscope.server.engine import (
     ENCODED_A_RUN,
     Batching,
     Cancellation,
+    Exploration,
     Generator,
     Graft,
     Hybrids,
@@ -28,11 +29,13 @@ from graftscope.server.engine import (
     Precision,
     Ran,
     Samples,
+    Shown,
     grafting,
     run_in,
     sampling,
     to_range,
 )
+from graftscope.server.rpc._latest import Turn
 
 _Task = TypeVar("_Task")
 _Made = TypeVar("_Made")
@@ -126,6 +129,36 @@ class InteractiveRuns:
             _HYBRIDS,
             lambda made: (made.original1, made.original2, made.hybrid),
         )
+
+    async def explored(
+        self,
+        exploration: Exploration,
+        source: PairSource,
+        turn: Turn,
+        finish: Callable[[Shown], _Made],
+        *,
+        originals: bool,
+    ) -> _Made:
+        """What was asked of an exploration last, by the time that a thread is free.
+
+        Args:
+            exploration: of which pairs.
+            source: gives them.
+            turn: what was asked.
+            finish: makes what is sent of the images, in the same thread.
+            originals: whether they are wanted too.
+        """
+
+        def make(
+            ready: Sequence[Intervention | None], cancellation: Cancellation
+        ) -> Sequence[_Made]:
+            shown = exploration.made(ready[0], cancellation, originals=originals)
+            return [finish(shown)]
+
+        is_open = partial(exploration.is_open, turn.intervention)
+        kind = Kind(object(), 1, Turn.begin, make, is_open)
+        kind = _with_encoder(kind, exploration.generator, source)
+        return await self._batching.make(kind, turn, 1, caller().share)
 
     async def posterior(
         self, generator: Generator, wanted: str, images: NDArray[np.uint8]

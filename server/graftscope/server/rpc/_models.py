@@ -1,7 +1,7 @@
 """ModelService: models, and what they generate while the caller waits."""
 
-import asyncio
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from graftscope.server.engine import (
     EditedPhotographs,
     Generator,
     Hybrids,
-    Intervention,
     Need,
     PairSource,
     Precision,
@@ -23,14 +22,13 @@ from graftscope.server.engine import (
     samples_bytes,
 )
 from graftscope.server.errors import InvalidInput
-from graftscope.server.jobs import InterventionSpec, OriginalsSpec, Resolver
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._checks import page
+from graftscope.server.rpc._explorer import Explorer
 from graftscope.server.rpc._guard import Context
 from graftscope.server.rpc._image_files import Encoding, encode_images, parse_encoding
-from graftscope.server.rpc._interactive_runs import PHOTOGRAPHS, InteractiveRuns, LateSource
-from graftscope.server.rpc._interventions import InterventionRequests
-from graftscope.server.rpc._pairs import PairRequests
+from graftscope.server.rpc._interactive_runs import PHOTOGRAPHS, InteractiveRuns
+from graftscope.server.rpc._model_calls import ModelCall, distinct_images
 from graftscope.server.rpc._reading import Reading
 from graftscope.server.rpc._registration import Registration
 from graftscope.server.rpc._replies import execution
@@ -38,7 +36,6 @@ from graftscope.server.rpc._versions import precision
 from graftscope.v1 import (
     model_service_pb2,
     model_service_pb2_grpc,
-    originals_pb2,
     precision_pb2,
     tensor_pb2,
 )
@@ -71,6 +68,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         self._catalogue = catalogue
         self._arrays = arrays
         self._runs = runs
+        self._explorer = Explorer(catalogue, arrays, runs)
 
     async def ListModels(
         self, request: model_service_pb2.ListModelsRequest, context: Context
@@ -166,7 +164,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         ran = await self._runs.hybrids(generator, wanted, intervention, source, pairs)
         response = model_service_pb2.HybridizeResponse(
             execution=_execution(generator, ran),
-            distinct_images=await _distinct_images(source, pairs),
+            distinct_images=await distinct_images(source, pairs),
         )
         given = vars(ran.made)
         if request.keep_photo:
@@ -177,6 +175,14 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             await self._fill(getattr(response, name), images, encoding, generator)
         return response
 
+    async def Explore(
+        self, request_iterator: AsyncIterator[model_service_pb2.ExploreRequest], context: Context
+    ) -> AsyncIterator[model_service_pb2.ExploreResponse]:
+        """Hybrids of the same originals, of what was asked last."""
+        async with aclosing(self._explorer.replies(request_iterator)) as replies:
+            async for reply in replies:
+                yield reply
+
     async def _take(self, number: int, wanted: str, what: str, field: str) -> None:
         """Takes the memory of what is made, until the call is over."""
         # Another precision's difference is measured on the same samples in float32.
@@ -184,8 +190,8 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         instead = f"ask for fewer {field.partition('.')[0]} in one call"
         await self._arrays.memory.take_in_call(Need(number, what, instead, field))
 
-    def _call(self, generator: Generator) -> "_Call":
-        return _Call(self._catalogue, generator, self._arrays.for_one_call(), self._runs)
+    def _call(self, generator: Generator) -> ModelCall:
+        return ModelCall(self._catalogue, generator, self._arrays.for_one_call(), self._runs)
 
     async def _fill(
         self,
@@ -201,70 +207,6 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         image = generator.manifest.image
         files = await self._runs.run(lambda _: encode_images(images, encoding, image))
         await self._arrays.fill_files(message, files)
-
-
-class _Call:
-    """Parses one request, whose arrays nothing outlives.
-
-    Args:
-        catalogue: the models.
-        generator: which of them is asked.
-        arrays: those of this call.
-        runs: encodes donors.
-    """
-
-    def __init__(
-        self, catalogue: Catalogue, generator: Generator, arrays: Arrays, runs: InteractiveRuns
-    ) -> None:
-        self._generator = generator
-        self._runs = runs
-        self._arrays = arrays
-        self._pair_requests = PairRequests(generator, arrays)
-        self._resolver = Resolver(catalogue, arrays.store_of_call)
-
-    async def images(self, message: tensor_pb2.Array) -> NDArray[np.uint8]:
-        """Images to encode."""
-        return await self._pair_requests.images(message, "images")
-
-    async def samples(self, request: model_service_pb2.GenerateRequest) -> tuple[PairSource, range]:
-        """Pairs of which original 1 is wanted."""
-        if request.WhichOneof("latents_source") != "latents":
-            _, source, pairs = await self._pairs(request.samples, "samples")
-            return source, pairs
-        given = await self._pair_requests.latents(request.latents, "latents")
-        refs, count = given
-        both = {f"{which}/{x}": refs[x] for x in refs for which in ("latents1", "latents2")}
-        return self._source(OriginalsSpec("latents", both), 0), range(count)
-
-    async def hybrids(
-        self, request: model_service_pb2.HybridizeRequest
-    ) -> tuple[Intervention, PairSource, range]:
-        """The intervention, and the pairs on which it is made."""
-        fixed = frozenset(request.pairs.fix.inputs)
-        requests = InterventionRequests(self._generator, self._arrays, fixed)
-        edits = await requests.intervention(request.intervention)
-        originals, source, pairs = await self._pairs(request.pairs, "pairs")
-        return await self._intervention(edits, originals), source, pairs
-
-    async def _intervention(
-        self, edits: InterventionSpec, originals: OriginalsSpec
-    ) -> Intervention:
-        resolve = self._resolver.intervention
-        if all(edit.is_plain for edit in edits):
-            return resolve(self._generator, edits, originals)
-        # Arrays are read and donors encoded.
-        return await self._runs.run(lambda _: resolve(self._generator, edits, originals))
-
-    async def _pairs(
-        self, message: originals_pb2.Pairs, called: str
-    ) -> tuple[OriginalsSpec, PairSource, range]:
-        chosen = await replace(self._pair_requests, called=called).pairs(message)
-        pairs = range(chosen.first, chosen.first + chosen.pairs)
-        return chosen.originals, self._source(chosen.originals, chosen.seed), pairs
-
-    def _source(self, originals: OriginalsSpec, seed: int) -> PairSource:
-        find = self._resolver.pairs
-        return LateSource(originals.kind, lambda: find(self._generator, originals, seed))
 
 
 def _model(generator: Generator) -> model_service_pb2.Model:
@@ -287,12 +229,6 @@ def _edited(
     photographs = source.photographs1(pairs)
     assert photographs is not None  # of their kind
     return edit_photographs(photographs, hybrids, generator.manifest.image)
-
-
-async def _distinct_images(source: PairSource, pairs: range) -> int:
-    if source.kind not in PHOTOGRAPHS:
-        return 0
-    return await asyncio.to_thread(source.distinct_images, pairs)
 
 
 def _execution(generator: Generator, ran: Ran[Any]) -> precision_pb2.Execution:

@@ -27,6 +27,9 @@ MAX_NUMBERS = 65_536
 MAX_WAITING_BYTES = 64 * 2**20
 """Requests that wait to be read."""
 
+EXPLORE_IDLE_S = 600.0
+"""For how long an exploration may stand still, if nothing else is said."""
+
 LARGE_BYTES = 16 * 2**10
 """What is read on the event loop is smaller."""
 
@@ -53,13 +56,15 @@ class Reading:
 
     Args:
         idle_s: for how long a stream may stand still.
+        explore_idle_s: for how long an exploration may.
 
     Attributes:
         idle_s: as given.
+        explore_idle_s: as given.
     """
 
-    def __init__(self, idle_s: float) -> None:
-        self.idle_s = idle_s
+    def __init__(self, idle_s: float, explore_idle_s: float = EXPLORE_IDLE_S) -> None:
+        self.idle_s, self.explore_idle_s = idle_s, explore_idle_s
         self._threads = ThreadPoolExecutor(_THREADS, "reading")
         self._waiting_bytes = 0
 
@@ -90,19 +95,22 @@ class Reading:
             self._waiting_bytes -= len(data)
 
     async def messages(
-        self, deserialize: Deserialize, stream: AsyncIterator[bytes]
+        self, deserialize: Deserialize, stream: AsyncIterator[bytes], idle_s: float
     ) -> AsyncIterator[Message]:
-        """The requests of a stream. Raises as `message`, and TimedOut where it stands still."""
+        """The requests of a stream, which may stand still for so long.
+
+        Raises as `message`, and TimedOut where it stands still for longer.
+        """
         arriving = aiter(stream)
         while True:
             try:
-                async with asyncio.timeout(self.idle_s):
+                async with asyncio.timeout(idle_s):
                     data = await anext(arriving)
             except StopAsyncIteration:
                 return
             except TimeoutError as error:
                 raise TimedOut(
-                    f"nothing came for {self.idle_s:g} s; the stream was ended, begin it again"
+                    f"nothing came for {idle_s:g} s; the stream was ended, begin it again"
                 ) from error
             # Chunks of an upload are large and have few parts: a thread would only cost time.
             yield _message(deserialize, data)
