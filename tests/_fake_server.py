@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from _fake_model import CHANNELS, DIGEST, draw, manifest, render
 from _fake_results import (
+    CORRECTED_PAIRS,
     LAYERS,
+    corrections,
     influence_arrays,
     lines,
     magnitude_arrays,
@@ -427,6 +429,10 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
         if stopping and stopping.met:
             first, second = first[:STOP_PAIRS], second[:STOP_PAIRS]
         arrays = influence_arrays(first, second, names, sets, request.products)
+        ran = execution(request.precision)
+        is_corrected = ran.HasField("deviation") and not request.uncorrected
+        if is_corrected:
+            arrays |= corrections(arrays)
         return analysis_service_pb2.InfluenceResponse(
             **self._written(arrays),
             range_width=2.0,
@@ -434,8 +440,9 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
             originals=request.pairs.originals.WhichOneof("source") or "encoded",
             stratified=request.pairs.stratified,
             layer=LAYERS.get(request.layer, request.layer),
-            execution=execution(request.precision),
+            execution=ran,
             stopping=stopping,
+            corrected_pairs=CORRECTED_PAIRS if is_corrected else 0,
         )
 
     def _modules(

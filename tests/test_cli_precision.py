@@ -56,6 +56,21 @@ def test_people_are_told_where_it_was_not_float32(
     assert "computed in bf16 by OpenVINOExecutionProvider: individual influences 0.10%" in out
 
 
+def test_influence_below_float32_is_corrected_unless_told_not_to(
+    shell: Shell, server: tuple[str, Faults]
+) -> None:
+    asked = ("influence", "--pairs", 4, "--precision", "bf16")
+    assert "sets; corrected by float32 on 16 pairs" in shell(*asked)[1]
+    assert "corrected" not in shell(*asked, "--uncorrected")[1]
+    document = shell.json(*asked)
+    assert document["corrected_pairs"] == 16
+    assert len(document["correction"]) == len(document["correction_stderr"]) == 6
+    plain = shell.json("influence", "--pairs", 4)
+    assert (plain["corrected_pairs"], plain["correction"]) == (0, None)
+    requests = [x for x in server[1].asked if isinstance(x, analysis_service_pb2.InfluenceRequest)]
+    assert [x.uncorrected for x in requests] == [False, True, False, False]
+
+
 @pytest.mark.parametrize("verb", ["modules", "stability", "find"])
 def test_maps_that_a_verb_has_to_compute_are_asked_for_in_its_precision(
     shell: Shell, server: tuple[str, Faults], verb: str

@@ -1,15 +1,18 @@
 """A precision on its way to the server, and what ran on its way back."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from _fake_model import DIGEST, SIDE
-from graftscope.client import Deviation, Execution, Precision
+from graftscope.client import Deviation, Execution, InfluenceResult, Precision
+from graftscope.client.arrays import influence_maps
 from graftscope.client.errors import InputError
 from graftscope.client.values import HybridsTask
+from graftscope.client.values._influence import divided
 from graftscope.client.wire import Outbox, request_of
 from graftscope.client.wire._operations import made
 from graftscope.v1 import precision_pb2
@@ -34,6 +37,29 @@ def test_every_call_runs_in_float32_unless_asked_otherwise(client: Any, call: st
     assert CALLS[call](client).execution == CPU
     assert CALLS[call](client, precision=Precision.BF16).execution == BF16
     assert CALLS[call](client, precision="auto").execution == BF16
+
+
+def test_a_correction_comes_with_the_maps_and_is_saved_with_them(
+    client: Any, tmp_path: Path
+) -> None:
+    found = client.influence("toy", "conv1", pairs=2, precision="bf16")
+    assert found.corrected_pairs == 16
+    np.testing.assert_allclose(found.correction, -0.001 * found.individual)
+    found.save(tmp_path / "maps.npz")
+    assert InfluenceResult.load(tmp_path / "maps.npz") == found
+    parts = divided(found, {"first": slice(0, 2), "last": slice(2, 6)}).layers
+    assert [x.size for part in parts.values() if (x := part.correction) is not None] == [2, 4]
+    left = client.influence("toy", "conv1", pairs=2, precision="bf16", uncorrected=True)
+    assert (left.corrected_pairs, left.correction) == (0, None)
+
+
+def test_maps_may_be_a_little_below_nothing_after_a_correction() -> None:
+    maps = np.full((1, 2, 2), 1.0)
+    maps[0, 0, 0] = -0.009
+    assert influence_maps(maps).min() < 0
+    maps[0, 0, 0] = -0.02
+    with pytest.raises(InputError, match="1 of 4 values are negative"):
+        influence_maps(maps)
 
 
 @pytest.mark.parametrize("word", Precision)

@@ -94,6 +94,7 @@ INFLUENCE_CHANGES: dict[str, object] = {
     "interventions": ((EDIT,),),
     "until": RelativeErrorSpec(0.02),
     "each_layer": (LayerSpec("conv1", 4), LayerSpec("conv2", 2)),
+    "corrected": True,
 }
 UNTIL_CHANGES: dict[str, object] = {
     "k": 4,

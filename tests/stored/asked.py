@@ -118,7 +118,13 @@ FINISHED: dict[str, Callable[[Names], Task]] = {
         fix={"z": 0.25},
     ),
     "closest": lambda _: InfluenceTask(
-        MODEL, "image", (2, 3), pairs=32, map_size=4, precision=Precision.AUTO
+        MODEL,
+        "image",
+        (2, 3),
+        pairs=32,
+        map_size=4,
+        precision=Precision.AUTO,
+        uncorrected=True,
     ),
     "stratified": lambda _: InfluenceTask(
         MODEL,

@@ -366,6 +366,7 @@ class AsyncMethods:
         until: Until | str | None = None,
         precision: Precision = Precision.FP32,
         stratified: bool = False,
+        uncorrected: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> InfluenceResult:
         """Compute influence maps (section 3.2, equation 3) and wait for them.
@@ -396,6 +397,8 @@ class AsyncMethods:
             stratified: Whether every 32 pairs are spread evenly over each dimension of the latents,
                 which takes fewer pairs for the same error. `pairs` and `first` are multiples of 32
                 then, and originals `Prior` or `Encoded`.
+            uncorrected: Whether a precision below float32 is left as it is. By default some of the
+                pairs are computed in float32 too, and what they differ by corrects the maps.
             on_progress: Hears of progress.
 
         Returns:
@@ -418,6 +421,7 @@ class AsyncMethods:
             until=until,
             precision=precision,
             stratified=stratified,
+            uncorrected=uncorrected,
         )
         return await self._driver.run(
             calls.analyses.compute(task, InfluenceResult), told(on_progress)
@@ -439,6 +443,7 @@ class AsyncMethods:
         until: Until | str | None = None,
         precision: Precision = Precision.FP32,
         stratified: bool = False,
+        uncorrected: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> LayersResult:
         """Compute influence maps of every channel of several layers, in one pass.
@@ -466,6 +471,8 @@ class AsyncMethods:
             stratified: Whether every 32 pairs are spread evenly over each dimension of the latents,
                 which takes fewer pairs for the same error. `pairs` and `first` are multiples of 32
                 then, and originals `Prior` or `Encoded`.
+            uncorrected: Whether a precision below float32 is left as it is. By default some of the
+                pairs are computed in float32 too, and what they differ by corrects the maps.
             on_progress: Hears of progress.
 
         Returns:
@@ -485,6 +492,7 @@ class AsyncMethods:
             until=until,
             precision=precision,
             stratified=stratified,
+            uncorrected=uncorrected,
         )
         return await self._driver.run(calls.analyses.compute(task, LayersResult), told(on_progress))
 

@@ -101,6 +101,7 @@ class InfluenceRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     PRODUCTS_FIELD_NUMBER: _builtins.int
+    UNCORRECTED_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     layer: _builtins.str
     """A layer's or a level's name; may be empty with each_intervention."""
@@ -113,6 +114,10 @@ class InfluenceRequest(_message.Message):
     """Answers with the plan and the estimate; starts nothing."""
     products: _builtins.bool
     """Whether `products` are wanted, which METHOD_PCA and METHOD_SPECTRAL need."""
+    uncorrected: _builtins.bool
+    """Leaves a precision below FP32 as it is: by default some of the pairs are computed in FP32 too,
+    and the maps corrected by the differences, so that they are FP32's in expectation.
+    """
     @_builtins.property
     def each_channel(self) -> _intervention_pb2.Channels:
         """Each of these channels by itself; empty means every channel of the layer."""
@@ -147,10 +152,11 @@ class InfluenceRequest(_message.Message):
         request_id: _builtins.str = ...,
         dry_run: _builtins.bool = ...,
         products: _builtins.bool = ...,
+        uncorrected: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["each_channel", b"each_channel", "each_intervention", b"each_intervention", "each_layer", b"each_layer", "each_module", b"each_module", "pairs", b"pairs", "subject", b"subject", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "each_channel", b"each_channel", "each_intervention", b"each_intervention", "each_layer", b"each_layer", "each_module", b"each_module", "layer", b"layer", "map_size", b"map_size", "model", b"model", "pairs", b"pairs", "precision", b"precision", "products", b"products", "request_id", b"request_id", "subject", b"subject", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "each_channel", b"each_channel", "each_intervention", b"each_intervention", "each_layer", b"each_layer", "each_module", b"each_module", "layer", b"layer", "map_size", b"map_size", "model", b"model", "pairs", b"pairs", "precision", b"precision", "products", b"products", "request_id", b"request_id", "subject", b"subject", "uncorrected", b"uncorrected", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["each_channel", "each_module", "each_intervention", "each_layer"]  # noqa: Y015
     _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
@@ -383,6 +389,9 @@ class InfluenceResponse(_message.Message):
     LAYER_OF_FIELD_NUMBER: _builtins.int
     STRATIFIED_FIELD_NUMBER: _builtins.int
     PAIRS_OF_FIELD_NUMBER: _builtins.int
+    CORRECTED_PAIRS_FIELD_NUMBER: _builtins.int
+    CORRECTION_FIELD_NUMBER: _builtins.int
+    CORRECTION_STDERR_FIELD_NUMBER: _builtins.int
     range_width: _builtins.float
     """Width of the image's range: individual / range_width is the share of the range."""
     pairs: _builtins.int
@@ -395,9 +404,16 @@ class InfluenceResponse(_message.Message):
     """Empty where interventions are at several layers."""
     stratified: _builtins.bool
     """Whether pairs were stratified: standard errors are those of means over 32 pairs then."""
+    corrected_pairs: _builtins.int
+    """Only where a precision below FP32 was corrected: on how many pairs, those of the map that has
+    the most; (E,) FP64 the mean difference FP32 - precision of `individual` over them, which is
+    part of `individual`; and (E,) FP64 that difference's own standard error.
+    """
     @_builtins.property
     def maps(self) -> _tensor_pb2.Array:
-        """(E, H, W) FP64: mean over pairs of |hybrid - original 1|, averaged over colour."""
+        """(E, H, W) FP64: mean over pairs of |hybrid - original 1|, averaged over colour. Corrected maps
+        (`corrected_pairs`) may be a little below 0 where there is no influence.
+        """
 
     @_builtins.property
     def stderr(self) -> _tensor_pb2.Array:
@@ -439,6 +455,10 @@ class InfluenceResponse(_message.Message):
         one; else all have had `pairs`.
         """
 
+    @_builtins.property
+    def correction(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def correction_stderr(self) -> _tensor_pb2.Array: ...
     def __init__(
         self,
         *,
@@ -459,10 +479,13 @@ class InfluenceResponse(_message.Message):
         layer_of: _tensor_pb2.Array | None = ...,
         stratified: _builtins.bool = ...,
         pairs_of: _tensor_pb2.Array | None = ...,
+        corrected_pairs: _builtins.int = ...,
+        correction: _tensor_pb2.Array | None = ...,
+        correction_stderr: _tensor_pb2.Array | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer_of", b"layer_of", "maps", b"maps", "pairs_of", b"pairs_of", "products", b"products", "stderr", b"stderr", "stopping", b"stopping"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "correction", b"correction", "correction_stderr", b"correction_stderr", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer_of", b"layer_of", "maps", b"maps", "pairs_of", b"pairs_of", "products", b"products", "stderr", b"stderr", "stopping", b"stopping"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "distinct_images", b"distinct_images", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer", b"layer", "layer_of", b"layer_of", "layers", b"layers", "maps", b"maps", "originals", b"originals", "pairs", b"pairs", "pairs_of", b"pairs_of", "products", b"products", "range_width", b"range_width", "stderr", b"stderr", "stopping", b"stopping", "stratified", b"stratified"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "corrected_pairs", b"corrected_pairs", "correction", b"correction", "correction_stderr", b"correction_stderr", "distinct_images", b"distinct_images", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer", b"layer", "layer_of", b"layer_of", "layers", b"layers", "maps", b"maps", "originals", b"originals", "pairs", b"pairs", "pairs_of", b"pairs_of", "products", b"products", "range_width", b"range_width", "stderr", b"stderr", "stopping", b"stopping", "stratified", b"stratified"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

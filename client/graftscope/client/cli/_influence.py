@@ -36,7 +36,13 @@ from graftscope.client.cli._shared_options import (
 from graftscope.client.errors import UsageError
 from graftscope.client.interventions import Intervention
 from graftscope.client.models import Model
-from graftscope.client.values import InfluenceResult, InfluenceTask, LayersResult, layer_path
+from graftscope.client.values import (
+    InfluenceResult,
+    InfluenceTask,
+    LayersResult,
+    layer_path,
+    told_precision,
+)
 
 EachLayerOption = Annotated[
     Sequence[str] | None,
@@ -160,7 +166,7 @@ def _tell(result: InfluenceResult, unit: str, top: int, out: Path | None) -> Non
         f" {counted(result.pairs, 'pair')}"
         f" ({result.originals}{', stratified' if result.stratified else ''}){written(out)}"
     )
-    tell_how(result.execution)
+    tell_how(result.execution, told_precision(result))
     errors = result.individual_stderr / result.range_width
     heads, rows = _rows(result, unit)
     shown = np.argsort(-result.individual, kind="stable")[:top]

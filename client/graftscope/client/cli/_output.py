@@ -165,7 +165,8 @@ def size(count: float) -> str:
     return f"{count:.1f} GB"
 
 
-def tell_how(execution: Execution) -> None:
-    """Say what ran, where that was not float32."""
+def tell_how(execution: Execution, told: str = "") -> None:
+    """Say what ran, where that was not float32, and how far it is from that."""
     if execution.precision not in (None, Precision.FP32):
-        say(f"computed in {execution.precision} by {execution.provider}: {execution.deviation}")
+        distance = told or execution.deviation
+        say(f"computed in {execution.precision} by {execution.provider}: {distance}")

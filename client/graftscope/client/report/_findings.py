@@ -19,6 +19,7 @@ from graftscope.client.values import (
     ModulesResult,
     Samples,
     StabilityResult,
+    told_precision,
 )
 
 INSIDE_PERCENTILE = 75.0
@@ -139,9 +140,9 @@ def report_data(
 def _deviations(found: list[LayerFindings]) -> Iterator[str]:
     """How far each layer's maps are from float32, where they are not exactly that."""
     for each in found:
-        deviation = each.influence.execution.deviation
-        if deviation is not None:
-            yield f"{each.layer.level or each.layer.name}: {deviation}"
+        told = told_precision(each.influence)
+        if told:
+            yield f"{each.layer.level or each.layer.name}: {told}"
 
 
 def _section(found: LayerFindings) -> LayerSection:

@@ -15,6 +15,7 @@ from graftscope.client.values._influence import (
     LayersResult,
     divided,
     layer_path,
+    told_precision,
     told_stop,
 )
 from graftscope.client.values._jobs import (
@@ -133,6 +134,7 @@ __all__ = [
     "lacks_second",
     "layer_path",
     "ruled",
+    "told_precision",
     "told_stop",
     "told_strengths",
 ]

@@ -111,6 +111,8 @@ class InfluenceTask(Checked):
         stratified: Whether every 32 pairs are spread evenly over each dimension of the latents,
             which takes fewer pairs for the same error. `pairs` and `first` are multiples of 32
             then, and originals `Prior` or `Encoded`.
+        uncorrected: Whether a precision below float32 is left as it is. By default some of the
+            pairs are computed in float32 too, and what they differ by corrects the maps.
     """
 
     model: str
@@ -138,6 +140,16 @@ class InfluenceTask(Checked):
     precision: WantedPrecision = Precision.FP32
     layers: Annotated[Sequence[str] | None, Names(1)] = None
     stratified: Stratified = False
+    uncorrected: Annotated[
+        bool,
+        Flag(
+            "--uncorrected",
+            "",
+            "Leave a --precision below float32 as it is. By default some of the pairs are computed "
+            "in float32 too and the maps corrected by the differences, so that they are float32's "
+            "in expectation; standard errors include the correction's.",
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         """Check the fields, and that maps of one kind are asked for, and where."""
@@ -235,6 +247,11 @@ class InfluenceResult(Saved, Tabular):
         fixed: Names of inputs that were the same in every sample.
         pairs_of: (E,) int64, pairs behind each map and its standard errors: `pairs`, unless a
             stopping rule stopped maps one by one.
+        corrected_pairs: On how many of the pairs float32 corrected a precision below it; 0 where
+            none was corrected. Corrected maps may be a little below 0 where there is no influence.
+        correction: (E,) mean difference of float32 from that precision in `individual`, which has
+            it added already; None where none was corrected.
+        correction_stderr: (E,) its own standard error; `individual_stderr` has it included.
     """
 
     maps: Annotated[FloatArray, Axes("E H W", in_files=True)]
@@ -260,6 +277,9 @@ class InfluenceResult(Saved, Tabular):
     share: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     pairs_of: Annotated[IntArray, Axes("E", optional=True)] = _AS_PAIRS
+    corrected_pairs: int = 0
+    correction: Annotated[FloatArray | None, Axes("E", optional=True)] = None
+    correction_stderr: Annotated[FloatArray | None, Axes("E", optional=True)] = None
 
     BESIDE: ClassVar = ("map_shape",)
     IN_ARRAYS: ClassVar = ("interventions",)
@@ -427,7 +447,9 @@ def divided(whole: InfluenceResult, rows: Mapping[str, slice]) -> LayersResult:
 
     def part(name: str, at: slice) -> InfluenceResult:
         products = whole.products
-        arrays = ("maps", "stderr", "individual", "individual_stderr", "channels", "pairs_of")
+        arrays = ["maps", "stderr", "individual", "individual_stderr", "channels", "pairs_of"]
+        if whole.corrected_pairs:
+            arrays += ["correction", "correction_stderr"]
         return replace(
             whole,
             pairs=int(whole.pairs_of[at].max()),
@@ -438,6 +460,16 @@ def divided(whole: InfluenceResult, rows: Mapping[str, slice]) -> LayersResult:
 
     parts = {name: part(name, at) for name, at in rows.items()}
     return LayersResult(parts, whole.operation)
+
+
+def told_precision(result: InfluenceResult) -> str:
+    """Say how far what ran is from float32, and what corrected it; empty where it was that."""
+    execution = result.execution
+    if execution.deviation is None:
+        return ""
+    if not result.corrected_pairs:
+        return str(execution.deviation)
+    return f"{execution.deviation}; corrected by float32 on {result.corrected_pairs:,} pairs"
 
 
 def told_stop(result: InfluenceResult | LayersResult) -> str:

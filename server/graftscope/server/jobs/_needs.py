@@ -41,6 +41,10 @@ _MAPS_OF_SUMS = 5
 # A shard's mean and moment.
 _MAPS_OF_A_SHARD = 2
 
+# Differences' mean, moment and cross moment, and the cheap mean: in the sums before and after, and
+# in each shard; a batch's maps in both precisions beside them.
+_MAPS_OF_A_CORRECTION = 4
+
 # Maps of a run: sum, moment, their mean, and both merged.
 _MAPS_OF_A_RUN = 5
 _MOST_SETS_A_RUN = 128
@@ -127,6 +131,8 @@ def _influence(spec: InfluenceSpec, generator: Generator, workers: int) -> Need:
         + side_by_side * largest_run_bytes(generator)
         + _DOUBLE * SHARD_PAIRS * sets * 2 * begun
     )
+    if spec.corrected:
+        number += sets * whole * (_MAPS_OF_A_CORRECTION * (2 + begun) + side_by_side * 2)
     if spec.products:
         # Of each shard; a pair's on the way; the sum before and after, and the mean.
         number += _DOUBLE * sets * sets * (begun + side_by_side + 3)

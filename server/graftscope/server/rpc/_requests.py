@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from graftscope.server.analysis import require_smoothing
-from graftscope.server.engine import ARITHMETIC_VERSION, Catalogue, Generator
+from graftscope.server.engine import ARITHMETIC_VERSION, Catalogue, Generator, Precision
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import (
     InfluenceSpec,
@@ -79,6 +79,7 @@ class Requests:
             precision=wanted,
             products=request.products,
             until=rule,
+            corrected=wanted != Precision.FP32.value and not request.uncorrected,
         )
         check_until(spec)
         _check_result(spec, generator)

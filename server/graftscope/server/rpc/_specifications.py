@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from graftscope import codec
-from graftscope.server.engine import ORIGINAL2
+from graftscope.server.engine import ORIGINAL2, Precision
 from graftscope.server.jobs import (
     ArrayRef,
     ConfidentLabelsSpec,
@@ -68,6 +68,7 @@ def _influence(spec: InfluenceSpec, model: str) -> _Said:
     names = ("layer", "map_size", "precision", "products")
     said = {name: getattr(spec, name) for name in names}
     until = None if spec.until is None else _until(spec.until)
+    said["uncorrected"] = spec.precision != Precision.FP32.value and not spec.corrected
     return {**said, **_subject(spec), "model": model, "pairs": _pairs(spec), "until": until}
 
 

@@ -1,0 +1,218 @@
+"""Reduced precision corrected by float32: which batches, how many, and that the bias is gone.
+
+Factors rounded to eight bits, three of them mantissa, stand for a precision that is worse than any.
+"""
+
+from dataclasses import dataclass, replace
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto
+from scipy.stats import t
+
+from benchmarks.rounding import RoundingPool
+from graftscope.bundle import read_bundle
+from graftscope.server.analysis import Correction, MapMoments, TwoLevels
+from graftscope.server.engine import (
+    SHARD_PAIRS,
+    Cancellation,
+    ChannelSets,
+    Generator,
+    PairSource,
+    Plan,
+    PriorPairs,
+    ShardEffects,
+    corrected_batches,
+    shard_effects,
+)
+from graftscope.server.engine._precision import CPU
+
+CHEAP = Plan(batch=2, sets=8, provider=CPU, precision="bf16")
+# What float32's own order of sums leaves.
+TOLERANCE = 1e-6
+SHARDS = 3
+
+Array = NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def subject(toy_vae_bundle: Path) -> ChannelSets:
+    pool = RoundingPool(16, TensorProto.FLOAT8E4M3FN)
+    generator = Generator(read_bundle(toy_vae_bundle), pool)
+    layer = generator.layer("intermediate")
+    sets = np.eye(layer.channels, dtype=np.bool_)[:4]
+    return ChannelSets(generator, layer, sets, generator.areas(4))
+
+
+def chosen(plan: Plan, pairs: int, *, grouped: bool = False, first: int = 0) -> list[range]:
+    stop = first + pairs
+    shards = [
+        range(start, min(start + SHARD_PAIRS, stop)) for start in range(first, stop, SHARD_PAIRS)
+    ]
+    return [x for shard in shards for x in corrected_batches(plan, shard, first, grouped=grouped)]
+
+
+def test_the_first_batches_are_corrected_and_then_one_of_so_many() -> None:
+    plan = replace(CHEAP, corrected_every=64)
+    found = chosen(plan, pairs=640)
+    assert found[:8] == [range(start, start + 2) for start in range(0, 16, 2)]
+    assert found[8:] == [range(start, start + 2) for start in range(128, 640, 128)]
+    assert chosen(plan, pairs=640, first=1000) == [
+        range(x.start + 1000, x.stop + 1000) for x in found
+    ]
+    # What comes later changes nothing of what came first.
+    assert chosen(plan, pairs=96) == [x for x in found if x.stop <= 96]
+
+
+def test_of_pairs_that_depend_on_each_other_one_batch_a_shard_is_an_observation() -> None:
+    found = chosen(replace(CHEAP, corrected_every=64), pairs=640, grouped=True)
+    starts = [x.start for x in found]
+    assert starts[:8] == [SHARD_PAIRS * shard for shard in range(8)]
+    assert starts[8:] == [256, 384, 512]
+
+
+@pytest.mark.parametrize(("batch", "first_batches"), [(1, 16), (2, 8), (4, 4), (8, 4)])
+def test_sixteen_pairs_are_corrected_at_least_in_four_batches(
+    batch: int, first_batches: int
+) -> None:
+    plan = replace(CHEAP, batch=batch, corrected_every=1024)
+    assert len(chosen(plan, pairs=SHARD_PAIRS)) == first_batches
+
+
+def test_a_smaller_last_batch_is_corrected_only_where_there_is_no_other() -> None:
+    plan = replace(CHEAP, batch=4, corrected_every=1)
+    assert chosen(plan, pairs=33)[-1] == range(28, 32)
+    assert chosen(plan, pairs=3) == [range(3)]
+
+
+def test_a_plan_without_correction_corrects_nothing() -> None:
+    assert chosen(CHEAP, pairs=640) == []
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A job of some shards."""
+
+    moments: MapMoments
+    individual: MapMoments
+    correction: Correction | None
+
+    @property
+    def maps(self) -> TwoLevels:
+        assert self.correction is not None
+        return TwoLevels(self.moments, self.correction.maps)
+
+    @property
+    def means(self) -> TwoLevels:
+        assert self.correction is not None
+        return TwoLevels(self.individual, self.correction.individual)
+
+
+def ran(
+    subject: ChannelSets, plan: Plan, source: PairSource, pairs: int, *, grouped: bool = False
+) -> Ran:
+    def shard(start: int) -> Ran:
+        some = range(start, min(start + SHARD_PAIRS, pairs))
+        batches = corrected_batches(plan, some, 0, grouped=grouped)
+        found: ShardEffects = shard_effects(subject, plan, source, some, Cancellation(), batches)
+        moments, means = found.moments, MapMoments.from_pixel_means(found.pixel_means)
+        if not grouped:
+            return Ran(moments, means, found.correction)
+        moments, means = moments.as_one(), means.as_one()
+        return Ran(moments, means, found.correction and found.correction.as_one(moments, means))
+
+    def merged(a: Ran, b: Ran) -> Ran:
+        both = a.correction.merge(b.correction) if a.correction and b.correction else a.correction
+        return Ran(a.moments.merge(b.moments), a.individual.merge(b.individual), both)
+
+    return reduce(merged, (shard(start) for start in range(0, pairs, SHARD_PAIRS)))
+
+
+def test_where_every_batch_is_corrected_the_answer_is_float32s(subject: ChannelSets) -> None:
+    source = PriorPairs(subject.generator, seed=3)
+    both = ran(subject, replace(CHEAP, corrected_every=1), source, pairs=40)
+    exact = ran(subject, CHEAP.exact, source, pairs=40)
+    np.testing.assert_allclose(both.maps.mean, exact.moments.mean, atol=TOLERANCE)
+    np.testing.assert_allclose(both.means.mean, exact.individual.mean, atol=TOLERANCE)
+    assert np.abs(both.moments.mean - exact.moments.mean).max() > 100 * TOLERANCE
+    # Of batch means instead of pairs: the same error, known a little less well.
+    ratio = both.means.stderr() / exact.individual.stderr()
+    assert 0.6 < ratio.mean() < 1.4
+
+
+def test_the_differences_are_those_of_the_corrected_batches(subject: ChannelSets) -> None:
+    source = PriorPairs(subject.generator, seed=4)
+    both = ran(subject, replace(CHEAP, corrected_every=1024), source, pairs=64)
+    assert both.correction is not None
+    assert both.correction.pairs_of.tolist() == [16] * len(subject)
+    cheap, exact = (ran(subject, x, source, pairs=16) for x in (CHEAP, CHEAP.exact))
+    for found, expected in (
+        (both.correction.maps.moments.mean, exact.moments.mean - cheap.moments.mean),
+        (both.correction.maps.cheap, cheap.moments.mean),
+        (both.correction.individual.moments.mean, exact.individual.mean - cheap.individual.mean),
+    ):
+        np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Individual influences of many jobs, (R, E), and of the same pairs in float32."""
+
+    cheap: Array
+    corrected: Array
+    stderr: Array
+    exact: Array
+
+    @classmethod
+    def of(cls, subject: ChannelSets, repeats: int, *, grouped: bool) -> "Study":
+        plan, pairs = (
+            replace(CHEAP, batch=4, corrected_every=32),
+            SHARD_PAIRS * (4 if grouped else 2),
+        )
+        whole = replace(plan.exact, batch=SHARD_PAIRS)
+        found = []
+        for seed in range(repeats):
+            source = PriorPairs(subject.generator, seed, stratified=grouped)
+            job = ran(subject, plan, source, pairs, grouped=grouped)
+            exact = ran(subject, whole, source, pairs).individual.mean
+            found.append((job.individual.mean, job.means.mean, job.means.stderr(), exact))
+        return cls(*np.array(found).reshape(repeats, 4, -1).swapaxes(0, 1))
+
+    def z(self, estimates: Array) -> Array:
+        """(E,), how far estimates are from float32's of the same pairs, in standard errors.
+
+        On the same pairs, so that what both vary by is not in the way.
+        """
+        errors = estimates - self.exact
+        return np.asarray(errors.mean(axis=0) / errors.std(axis=0, ddof=1) * len(errors) ** 0.5)
+
+    def coverage(self, observations: int) -> float:
+        """How many 95 % intervals of Student's distribution hold the mean of all float32."""
+        width = t.ppf(0.975, observations - 1) * self.stderr
+        return float((np.abs(self.corrected - self.exact.mean(axis=0)) < width).mean())
+
+
+BOTH_WAYS = pytest.mark.parametrize("grouped", [False, True], ids=["independent", "stratified"])
+
+
+@BOTH_WAYS
+def test_the_bias_is_gone_in_expectation(subject: ChannelSets, grouped: bool) -> None:
+    study = Study.of(subject, 10, grouped=grouped)
+    assert (np.abs(study.z(study.corrected)) < 4).all()
+    assert (np.abs(study.z(study.cheap)) > 6).all()
+
+
+@pytest.mark.soak
+@BOTH_WAYS
+def test_over_many_jobs_intervals_hold_what_float32_gives(
+    subject: ChannelSets, grouped: bool
+) -> None:
+    study = Study.of(subject, 300, grouped=grouped)
+    assert (np.abs(study.z(study.corrected)) < 3.5).all()
+    assert (np.abs(study.z(study.cheap)) > 20).all()
+    told = np.sqrt(np.square(study.stderr).mean(axis=0))
+    np.testing.assert_allclose(told, study.corrected.std(axis=0, ddof=1), rtol=0.15)
+    assert 0.92 < study.coverage(SHARDS if grouped else SHARDS * SHARD_PAIRS) < 0.98
