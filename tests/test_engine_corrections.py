@@ -3,9 +3,11 @@
 Factors rounded to eight bits, three of them mantissa, stand for a precision that is worse than any.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -25,9 +27,16 @@ from graftscope.server.engine import (
     Plan,
     PriorPairs,
     ShardEffects,
+    Subject,
+    Timings,
+    Trial,
+    Turns,
+    choose_corrected,
+    corrected,
     corrected_batches,
     shard_effects,
 )
+from graftscope.server.engine._generator import Effects
 from graftscope.server.engine._precision import CPU
 
 CHEAP = Plan(batch=2, sets=8, provider=CPU, precision="bf16")
@@ -216,3 +225,117 @@ def test_over_many_jobs_intervals_hold_what_float32_gives(
     told = np.sqrt(np.square(study.stderr).mean(axis=0))
     np.testing.assert_allclose(told, study.corrected.std(axis=0, ddof=1), rtol=0.15)
     assert 0.92 < study.coverage(SHARDS if grouped else SHARDS * SHARD_PAIRS) < 0.98
+
+
+@dataclass(frozen=True)
+class KnownTrial(Trial):
+    """A trial in which it is known how long a pair takes in each precision."""
+
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def remembered(self, what: object, pairs: int, measure: Callable[[], float]) -> float:
+        match what:
+            case ("seconds a pair", Plan(precision=precision), _):
+                return self.seconds[precision]
+            case _:
+                return measure()
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Maps that are known; of each precision so much noise is added, after its share as bias."""
+
+    noise: Mapping[str, float]
+    generator: Generator = field(default_factory=lambda: cast(Generator, Plain()))
+    products: bool = False
+
+    def __len__(self) -> int:
+        return 64
+
+    def kinds(self, plan: Plan) -> list[tuple[range, int]]:
+        return [(range(len(self)), 1)]
+
+    def record(
+        self, source: PairSource, pairs: range, plan: Plan, cancellation: Cancellation
+    ) -> "NumbersBatch":
+        shape, rows = (1000, len(self)), slice(pairs.start, pairs.stop)
+        own = np.random.default_rng(0).random(shape)[rows]
+        added = np.random.default_rng(1).standard_normal(shape)[rows]
+        return NumbersBatch(own + self.noise.get(plan.precision, 0.0) * (0.3 + added))
+
+
+@dataclass(frozen=True)
+class Plain:
+    provider: str = CPU
+    turns: Turns = field(default_factory=Turns)
+
+
+@dataclass(frozen=True)
+class NumbersBatch:
+    values: Array
+
+    def effects(self, some: range) -> Effects:
+        values = self.values[:, some.start : some.stop].T
+        total = values.sum(axis=1).reshape(-1, 1, 1)
+        return Effects(total, np.zeros_like(total), values)
+
+
+FLOAT32 = Plan(batch=32, sets=3, provider=CPU)
+BF16, TF32 = (replace(FLOAT32, precision=x) for x in ("bf16", "tf32"))
+
+
+def trial_of(noise: float, seconds: Mapping[str, float], pairs: int = 1000) -> Trial:
+    subject = Numbers({"bf16": noise, "tf32": noise / 8})
+    source = cast(PairSource, None)
+    return KnownTrial(
+        cast(Subject, subject), source, range(pairs), Cancellation(), Timings(), seconds
+    )
+
+
+def auto(noise: float, seconds: Mapping[str, float], pairs: int = 1000) -> Plan:
+    found = trial_of(noise, seconds, pairs)
+    return choose_corrected(found, [FLOAT32, BF16, TF32], lambda _, plans: plans[0])
+
+
+def test_auto_takes_reduced_precision_with_its_correction_where_that_is_faster() -> None:
+    found = auto(0.01, {"fp32": 0.03, "bf16": 0.01, "tf32": 0.02})
+    assert found.precision == "bf16"
+    assert found.corrected_every > 0
+    assert (found.batch, found.sets) == (2, 48)
+
+
+@pytest.mark.parametrize(
+    ("noise", "seconds", "pairs", "why"),
+    [
+        (0.01, {"fp32": 0.03, "bf16": 0.028, "tf32": 0.03}, 1000, "hardly faster"),
+        (0.5, {"fp32": 0.03, "bf16": 0.02, "tf32": 0.03}, 1000, "too noisy for what it gains"),
+        (0.01, {"fp32": 0.03, "bf16": 0.01, "tf32": 0.02}, 16, "too short"),
+        (0.01, {"fp32": 0.05, "bf16": 0.02, "tf32": 0.04}, 24, "most of it would be corrected"),
+    ],
+)
+def test_auto_stays_in_float32_elsewhere(
+    noise: float, seconds: Mapping[str, float], pairs: int, why: str
+) -> None:
+    assert auto(noise, seconds, pairs) == FLOAT32, why
+
+
+def test_auto_takes_more_bits_where_fewer_vary_too_much() -> None:
+    assert auto(0.8, {"fp32": 0.04, "bf16": 0.01, "tf32": 0.015}).precision == "tf32"
+
+
+@pytest.mark.parametrize("noise", [0.003, 0.03, 0.3])
+def test_the_share_that_is_corrected_is_the_best_one_to_a_factor_of_two(noise: float) -> None:
+    plan = corrected(trial_of(noise, {"fp32": 0.03, "bf16": 0.01}), BF16)
+    # Uniform numbers have a variance of 1 / 12.
+    best = min(1.0, np.sqrt(0.01 / 0.03 * noise**2 / (1 / 12)))
+    assert np.log2(plan.corrected_every * best) == pytest.approx(0, abs=1)
+    assert plan.corrected_every.bit_count() == 1
+
+
+def test_float32_has_nothing_to_correct() -> None:
+    assert corrected(trial_of(0.1, {}), FLOAT32) == FLOAT32
+
+
+def test_a_job_of_few_pairs_is_corrected_whole() -> None:
+    plan = corrected(trial_of(0.01, {"fp32": 0.03, "bf16": 0.01}, pairs=3), BF16)
+    assert plan.corrected_every == 1
