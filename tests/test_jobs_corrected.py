@@ -14,10 +14,15 @@ from graftscope.server.engine import Backend, Precision
 from graftscope.server.engine._precision import CPU
 from graftscope.server.jobs import (
     CheckpointFolder,
+    EditSpec,
     Job,
+    LayerSpec,
     OriginalsSpec,
     RelativeErrorSpec,
+    Snapshot,
 )
+from graftscope.server.rpc._replies import operation as operation_of
+from graftscope.v1 import analysis_service_pb2
 from job_toys import PAIRS, SHARDS, bench, refs_of
 
 BOTH = (Backend(CPU), Backend(CPU, Precision.FP16))
@@ -27,6 +32,8 @@ STRATIFIED: dict[str, object] = {
     "pairs": 32 * SHARDS,
     "originals": OriginalsSpec("prior", {}, stratified=True),
 }
+# Maps stop one by one: the later pairs, and their corrections, are of those that go on.
+RACING: dict[str, object] = {**ASKED, "pairs": 320, "until": RelativeErrorSpec(0.12, version=2)}
 
 
 class Measured(dict[str, float]):
@@ -69,7 +76,9 @@ async def test_a_corrected_job_is_nearer_to_float32_and_says_by_what(
     assert (both["correction_stderr"][some] < both["individual_stderr"][some]).all()
 
 
-@pytest.mark.parametrize("asked", [ASKED, STRATIFIED], ids=["independent", "stratified"])
+@pytest.mark.parametrize(
+    "asked", [ASKED, STRATIFIED, RACING], ids=["independent", "stratified", "racing"]
+)
 async def test_it_is_gone_on_with_bit_for_bit_whatever_the_workers(
     toy_vae_bundle: Path, tmp_path: Path, asked: dict[str, object]
 ) -> None:
@@ -122,3 +131,65 @@ async def test_auto_is_float32_where_a_job_is_too_short_to_measure(
         job = await here.done(await here.create(precision="auto", corrected=True))
     assert told(job)["precision"] == "fp32"
     assert "corrected_pairs" not in told(job)
+
+
+async def test_maps_that_stop_by_themselves_keep_a_correction_each(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    async with bench(toy_vae_bundle, tmp_path, offers=BOTH) as here:
+        job = await here.done(await here.create(**RACING))
+        found = here.arrays(job)
+        plain = here.arrays(await here.done(await here.create(pairs=320)))
+    assert len(set(found["pairs_of"].tolist())) > 1
+    some = plain["individual"] > 0
+    error = np.hypot(found["individual_stderr"], plain["individual_stderr"])
+    assert (np.abs(found["individual"] - plain["individual"]) < 4 * error)[some].all()
+    assert np.isfinite(found["correction_stderr"]).all()
+
+
+async def test_layers_and_interventions_are_corrected_too(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    async with bench(toy_vae_bundle, tmp_path, offers=BOTH) as here:
+        layers = here.generator.manifest.layers[1:3]
+        none: dict[str, Any] = {"layer": "", "channels": 0, "sets": (), "pairs": 40}
+        several = {
+            **none,
+            "subject": "layers",
+            "indices": tuple(c for layer in layers for c in range(layer.channels)),
+            "each_layer": tuple(LayerSpec(layer.name, layer.channels) for layer in layers),
+        }
+        edits = {
+            **none,
+            "subject": "interventions",
+            "indices": (0, 1),
+            "interventions": tuple(
+                (EditSpec(layer.name, (0, 1), action="scale", number=0.5),) for layer in layers
+            ),
+        }
+        for given in (several, edits):
+            plain = here.arrays(await here.done(await here.create(**given)))
+            job = await here.done(await here.create(**given, **ASKED))
+            both = here.arrays(job)
+            half = here.arrays(await here.done(await here.create(**given, precision="fp16")))
+            assert told(job)["corrected_pairs"] >= 16
+            assert both["correction"].shape == plain["individual"].shape
+            before, after = (np.abs(x["maps"] - plain["maps"]).mean() for x in (half, both))
+            assert after < before
+
+
+async def test_the_wire_says_that_it_was_corrected_and_what_was_asked(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    async with bench(toy_vae_bundle, tmp_path, offers=BOTH) as here:
+        for changes, uncorrected in ((ASKED, False), ({"precision": "fp16"}, True), ({}, False)):
+            job = await here.done(await here.create(**changes))
+            operation, found = operation_of(Snapshot(job)), analysis_service_pb2.InfluenceResponse()
+            metadata = analysis_service_pb2.AnalysisMetadata()
+            assert operation.response.Unpack(found)
+            assert operation.metadata.Unpack(metadata)
+            assert metadata.influence.uncorrected is uncorrected
+            is_corrected = changes is ASKED
+            assert (found.corrected_pairs >= 16) is is_corrected
+            assert found.HasField("correction") is is_corrected
+            assert found.HasField("correction_stderr") is is_corrected
