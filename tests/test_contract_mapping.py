@@ -38,7 +38,14 @@ from graftscope.client import (
 )
 from graftscope.client import Regression as Line
 from graftscope.client.interventions import Add, Blend, Constant, Edit, ModuleOf, Rectangle, Scale
-from graftscope.client.values import HybridsTask, Pairs, PosteriorTask, SamplesTask
+from graftscope.client.values import (
+    Explored,
+    ExploreTask,
+    HybridsTask,
+    Pairs,
+    PosteriorTask,
+    SamplesTask,
+)
 from graftscope.client.wire import REQUESTS, UNIONS
 from graftscope.v1 import (
     analysis_service_pb2,
@@ -61,6 +68,7 @@ TASKS: dict[type, list[Any]] = {
     SamplesTask: [SamplesTask("toy"), SamplesTask("toy", latents=LATENTS)],
     PosteriorTask: [PosteriorTask("toy", np.zeros((1, 2, 2, 3), np.uint8))],
     HybridsTask: [HybridsTask("toy", "conv1", [0])],
+    ExploreTask: [ExploreTask("toy")],
     InfluenceTask: [
         InfluenceTask("toy", "conv1"),
         InfluenceTask("toy", "conv1", labels=LABELS),
@@ -87,6 +95,7 @@ VALUES: list[tuple[Descriptor, type, set[str]]] = [
     (model_service_pb2.GenerateResponse.DESCRIPTOR, Samples, set()),
     (model_service_pb2.EncodeResponse.DESCRIPTOR, Posterior, set()),
     (model_service_pb2.HybridizeResponse.DESCRIPTOR, HybridResult, set()),
+    (model_service_pb2.ExploreResponse.DESCRIPTOR, Explored, set()),
     # Results of several layers are divided by these.
     (
         analysis_service_pb2.InfluenceResponse.DESCRIPTOR,

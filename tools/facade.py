@@ -38,6 +38,8 @@ WORDS = {
     "NDArray": "numpy.typing",
     "Model": "graftscope.client.models",
     "Path": "pathlib",
+    "AsyncExploration": "graftscope.client.calls",
+    "Exploration": "graftscope.client.calls",
     "calls": "graftscope.client",
     "function": "graftscope.client.arrays",
 }
@@ -60,6 +62,8 @@ class Asked:
         required: Fields without a default here.
         analysis: Whether it is a job that is waited for.
         flow: Otherwise the flow that answers it, of `calls.models`.
+        opens: Whether it gives what is used in a ``with`` block, of the result's name, or of that
+            with ``Async`` before it.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Asked:
     required: tuple[str, ...] = ()
     analysis: bool = True
     flow: str = "images"
+    opens: bool = False
 
 
 ASKED = (
@@ -119,6 +124,19 @@ ASKED = (
         left=("encoding",),
         analysis=False,
         flow="strip",
+    ),
+    Asked(
+        "explore",
+        "ExploreTask",
+        "Exploration",
+        "Explore hybrids of the same originals, such as with a slider that is dragged.\n\n"
+        "Use it in a ``with`` block, in which ``session.show(intervention)`` makes hybrids one"
+        " after another. The originals stay on the server, so each takes less time than a"
+        " `hybridize`; where requests come faster than hybrids can be made, the latest wins.",
+        "The exploration, which begins with its ``with`` block.",
+        1,
+        analysis=False,
+        opens=True,
     ),
     Asked(
         "influence",
@@ -276,6 +294,11 @@ class Facade:
             lines.append("chosen = Maps.of(maps, products)")
         lines.append(f"task = {asked.request}({request})")
         result = asked.result + (f" | {asked.files}" if asked.files else "")
+        if asked.opens:
+            kind = ("Async" if waits else "") + asked.result
+            lines.append(f"return {kind}(self._driver, task)")
+            doc = _docstring(asked.summary, arguments, asked.returns)
+            return _method(asked.name, arguments, asked.leading, kind, doc, lines, waits=False)
         if asked.analysis:
             source = ", chosen.source" if "maps" in names else ""
             flow = f"calls.analyses.compute(task, {asked.result}{source}), told(on_progress)"

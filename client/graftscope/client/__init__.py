@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from graftscope.client._async_client import AsyncClient
     from graftscope.client._client import Client
     from graftscope.client.arrays import Latents, Source
-    from graftscope.client.calls import ADDRESS_VARIABLE, TLS
+    from graftscope.client.calls import ADDRESS_VARIABLE, TLS, AsyncExploration, Exploration
     from graftscope.client.errors import GraftscopeError
     from graftscope.client.finding import Contrast, FoundChannels, find_channels, rectangle_region
     from graftscope.client.interventions import (
@@ -63,6 +63,8 @@ if TYPE_CHECKING:
         Encoded,
         Estimate,
         Execution,
+        Explored,
+        ExploreTask,
         Fixed,
         HybridFiles,
         HybridResult,
@@ -111,6 +113,7 @@ __all__ = [
     "Add",
     "AnalysisResult",
     "AsyncClient",
+    "AsyncExploration",
     "Blend",
     "Client",
     "ConfidentLabels",
@@ -122,6 +125,9 @@ __all__ = [
     "Encoded",
     "Estimate",
     "Execution",
+    "Exploration",
+    "ExploreTask",
+    "Explored",
     "Fixed",
     "FoundChannels",
     "GraftscopeError",

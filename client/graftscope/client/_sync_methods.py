@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from graftscope.client import calls
 from graftscope.client.arrays import Latents, function
-from graftscope.client.calls import SyncDriver
+from graftscope.client.calls import Exploration, SyncDriver
 from graftscope.client.interventions import Intervention
 from graftscope.client.models import Model
 from graftscope.client.values import (
     AnalysisResult,
     Estimate,
+    ExploreTask,
     Fixed,
     GivenMaps,
     HybridFiles,
@@ -346,6 +347,56 @@ class Methods:
             strengths=strengths,
         )
         return self._driver.run(calls.models.strip(task))
+
+    def explore(
+        self,
+        model: str,
+        *,
+        pairs: int = 1,
+        seed: int = 0,
+        first: int = 0,
+        originals: Originals | None = None,
+        share: Sequence[str] = (),
+        fix: Fixed | None = None,
+        encoding: ImageEncoding | str | None = None,
+        eight_bits: bool = False,
+    ) -> Exploration:
+        """Explore hybrids of the same originals, such as with a slider that is dragged.
+
+        Use it in a ``with`` block, in which ``session.show(intervention)`` makes hybrids one after
+        another. The originals stay on the server, so each takes less time than a `hybridize`; where
+        requests come faster than hybrids can be made, the latest wins.
+
+        Args:
+            model: The model's name.
+            pairs: How many pairs of originals, 1 to 16.
+            seed: Any number in [0, 2^32).
+            first: Index of the first pair.
+            originals: Where the pairs come from, or the pairs themselves; None for `Encoded` where
+                the bundle has encodings, else `Prior`.
+            share: Names of inputs of which original 2 takes original 1's value: with a class label
+                among them, hybrids are of one class.
+            fix: Values of inputs that are the same in every sample, by the input's name: numbers,
+                or arrays of the input's shape.
+            encoding: A format of files, ``png`` or ``webp``; None for arrays.
+            eight_bits: Whether arrays are (B, H, W, c) uint8, the generator's range mapped to 0 to
+                255, instead of (B, c, H, W) float32.
+
+        Returns:
+            The exploration, which begins with its ``with`` block.
+        """
+        task = ExploreTask(
+            model=model,
+            pairs=pairs,
+            seed=seed,
+            first=first,
+            originals=originals,
+            share=share,
+            fix=fix,
+            encoding=encoding,
+            eight_bits=eight_bits,
+        )
+        return Exploration(self._driver, task)
 
     def influence(
         self,

@@ -28,6 +28,7 @@ from graftscope.client.calls._environment import (
     SERVER_SETTINGS,
     check_environment,
 )
+from graftscope.client.calls._exploration import AsyncExploration, Exploration
 from graftscope.client.calls._sync import SyncDriver
 
 __all__ = [
@@ -39,6 +40,8 @@ __all__ = [
     "TLS",
     "Access",
     "AsyncDriver",
+    "AsyncExploration",
+    "Exploration",
     "GivenTLS",
     "ServerChoice",
     "SyncDriver",

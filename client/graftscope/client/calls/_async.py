@@ -54,6 +54,12 @@ class AsyncDriver:
                     on_job(outcome)
         raise AssertionError("a flow ends by finishing")
 
+    def duplex(self, name: str, method: Callable[[Stubs], Any]) -> "AsyncDuplex":
+        """Open a stream of requests and replies; as `SyncDriver.duplex`."""
+        if self._process != this_process():
+            refuse_entered(self._process)
+        return AsyncDuplex(name, method(self._stubs), self._peer, self._metadata)
+
     async def iterate(self, flow: Flow[T]) -> AsyncGenerator[Job, None]:
         """Perform a flow, giving the states of the job that it follows as they come."""
         async with aclosing(self._perform(flow)) as outcomes:
@@ -143,3 +149,32 @@ class _Performer:
             raise self._peer.error(cast(Any, error), self._stream_name) from error
         self._peer.heard(await self._stream.initial_metadata())
         return None if reply is grpc.aio.EOF else cast(Message, reply)
+
+
+class AsyncDuplex:
+    """An open stream in both directions; as `SyncDuplex`."""
+
+    def __init__(self, name: str, method: Any, peer: Peer, metadata: Metadata) -> None:
+        self._name, self._peer = name, peer
+        self._call: Any = method(metadata=metadata)
+
+    async def send(self, request: Message) -> None:
+        """Send a request."""
+        try:
+            await self._call.write(request)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            # The stream has ended: `receive` tells why.
+            return
+
+    async def receive(self) -> Message | None:
+        """Wait for the next reply; returns it, or None at the end."""
+        try:
+            reply = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise self._peer.error(cast(Any, error), self._name) from error
+        self._peer.heard(await self._call.initial_metadata())
+        return None if reply is grpc.aio.EOF else cast(Message, reply)
+
+    def close(self) -> None:
+        """End the stream; what is underway is dropped."""
+        self._call.cancel()

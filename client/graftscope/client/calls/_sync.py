@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from queue import SimpleQueue
 from typing import Any, TypeVar, cast
 
 import grpc
@@ -71,14 +72,28 @@ class SyncDriver:
             if on_job is not None:
                 on_job(job)
 
-    def iterate(self, flow: Flow[T]) -> Generator[Job, None, T]:
-        """Perform a flow, giving the states of the job that it follows as they come."""
+    def duplex(self, name: str, method: Callable[[Stubs], Any]) -> "SyncDuplex":
+        """Open a stream of requests and replies.
+
+        Args:
+            name: The method's, for messages.
+            method: Finds it among the stubs.
+        """
+        self._check()
+        return SyncDuplex(name, method(self._stubs), self._peer, self._way.metadata)
+
+    def _check(self) -> None:
+        """Refuse what cannot be called any more; connect again in a process of its own."""
         if self._process != this_process():
             refuse_fork(self._process)
             self._connect()
-        performer = _Performer(self._stubs, self._peer, self._timeout_s, self._way.metadata)
         if self._closed:
             raise closed()
+
+    def iterate(self, flow: Flow[T]) -> Generator[Job, None, T]:
+        """Perform a flow, giving the states of the job that it follows as they come."""
+        self._check()
+        performer = _Performer(self._stubs, self._peer, self._timeout_s, self._way.metadata)
         value: object = None
         error: GraftscopeError | None = None
         try:
@@ -154,3 +169,37 @@ class _Performer:
             raise self._peer.error(cast(Any, error), self._stream_name) from error
         self._peer.heard(self._stream.initial_metadata())
         return reply
+
+
+class SyncDuplex:
+    """An open stream in both directions.
+
+    Args:
+        name: The method's, for messages.
+        method: The method.
+        peer: Explains errors.
+        metadata: Of the call.
+    """
+
+    def __init__(self, name: str, method: Any, peer: Peer, metadata: Metadata) -> None:
+        self._name, self._peer = name, peer
+        self._requests: SimpleQueue[Message | None] = SimpleQueue()
+        self._call: Any = method(iter(self._requests.get, None), metadata=metadata)
+
+    def send(self, request: Message) -> None:
+        """Send a request, without waiting for anything."""
+        self._requests.put(request)
+
+    def receive(self) -> Message | None:
+        """Wait for the next reply; returns it, or None at the end."""
+        try:
+            reply: Message | None = next(self._call, None)
+        except grpc.RpcError as error:
+            raise self._peer.error(cast(Any, error), self._name) from error
+        self._peer.heard(self._call.initial_metadata())
+        return reply
+
+    def close(self) -> None:
+        """End the stream; what is underway is dropped."""
+        self._requests.put(None)
+        self._call.cancel()

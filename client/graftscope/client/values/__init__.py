@@ -7,6 +7,7 @@ it. It must not know protobuf's messages, calls or clients.
 from graftscope.client.values._contents import FloatArray, IntArray
 from graftscope.client.values._encoding import ImageEncoding
 from graftscope.client.values._execution import Deviation, Execution, Precision
+from graftscope.client.values._exploration import Explored, ExploreTask
 from graftscope.client.values._grouping import MAPS, Method
 from graftscope.client.values._hybrids import HybridFiles, HybridResult, HybridsTask
 from graftscope.client.values._influence import (
@@ -78,6 +79,8 @@ __all__ = [
     "Encoded",
     "Estimate",
     "Execution",
+    "ExploreTask",
+    "Explored",
     "Fixed",
     "FloatArray",
     "GivenMaps",

@@ -23,11 +23,18 @@ from graftscope.client.wire._errors import (
 )
 from graftscope.client.wire._models import manifest_from, model_from
 from graftscope.client.wire._operations import job_from, progress_from
-from graftscope.client.wire._replies import asked_arrays, images_from, response_of, result_from
+from graftscope.client.wire._replies import (
+    asked_arrays,
+    images_from,
+    made,
+    response_of,
+    result_from,
+)
 from graftscope.client.wire._requests import (
     REQUESTS,
     UNIONS,
     AnyTask,
+    explore_request,
     model_name,
     named,
     request_of,
@@ -47,9 +54,11 @@ __all__ = [
     "arrays_of",
     "asked_arrays",
     "error_class",
+    "explore_request",
     "failure_of",
     "images_from",
     "job_from",
+    "made",
     "manifest_from",
     "model_from",
     "model_name",

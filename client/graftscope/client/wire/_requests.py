@@ -8,9 +8,11 @@ from graftscope import codec
 from graftscope.client.arrays import text, told
 from graftscope.client.errors import InputError
 from graftscope.client.interventions import UNIONS as INTERVENTION_UNIONS
+from graftscope.client.interventions import Intervention
 from graftscope.client.values import (
     ConfidentLabels,
     Encoded,
+    ExploreTask,
     HybridsTask,
     HybridTask,
     ImagePairs,
@@ -26,7 +28,7 @@ from graftscope.client.values import (
 from graftscope.client.wire._arrays import Outbox
 from graftscope.v1 import analysis_service_pb2, model_service_pb2
 
-AnyTask: TypeAlias = Task | SamplesTask | PosteriorTask | HybridsTask
+AnyTask: TypeAlias = Task | SamplesTask | PosteriorTask | HybridsTask | ExploreTask
 
 
 def named(value: type) -> str:
@@ -55,6 +57,7 @@ REQUESTS: dict[type, type[Message]] = {
     SamplesTask: model_service_pb2.GenerateRequest,
     PosteriorTask: model_service_pb2.EncodeRequest,
     HybridsTask: model_service_pb2.HybridizeRequest,
+    ExploreTask: model_service_pb2.ExploreStart,
     **{task: getattr(analysis_service_pb2, f"{named(task)}Request") for task in get_args(Task)},
 }
 """The message of each request; an analysis is named in the contract as it is here."""
@@ -87,6 +90,32 @@ def request_of(task: AnyTask, outbox: Outbox, *, dry_run: bool = False) -> Any:
         codec.fill(message, said, outbox.add, unions=UNIONS)
     except codec.CodecError as error:
         raise InputError(str(error), field=error.field) from error
+    return message
+
+
+def explore_request(
+    number: int, start: ExploreTask | None, intervention: Intervention | None, outbox: Outbox
+) -> model_service_pb2.ExploreRequest:
+    """Make one request of an exploration.
+
+    Args:
+        number: Above the last one's.
+        start: The originals, where they are new.
+        intervention: What is assigned; None for the originals alone.
+        outbox: Places arrays.
+
+    Raises:
+        InputError: If the contract cannot say a value.
+    """
+    message = model_service_pb2.ExploreRequest(number=number)
+    if start is not None:
+        message.start.CopyFrom(request_of(start, outbox))
+    if intervention is not None:
+        said = {"intervention": intervention}
+        try:
+            codec.fill(message, said, outbox.add, unions=UNIONS)
+        except codec.CodecError as error:
+            raise InputError(str(error), field=error.field) from error
     return message
 
 
