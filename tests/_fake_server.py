@@ -377,6 +377,17 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
             pass
         yield analysis_service_pb2.WatchOperationResponse(operation=self.operations[request.name])
 
+    def PartialResult(self, request, context):  # type: ignore[no-untyped-def]
+        self.enter("PartialResult", context)
+        if request.name not in self.operations:
+            text = f"operation {request.name!r} is not known"
+            refuse(context, grpc.StatusCode.NOT_FOUND, text, "NOT_FOUND", "name")
+        operation = self.operations[request.name]
+        message = analysis_service_pb2.PartialResultResponse(operation=operation)
+        operation.response.Unpack(message.influence)
+        message.operation.ClearField("response")
+        return message
+
     def ShareOperation(self, request, context):  # type: ignore[no-untyped-def]
         self.enter("ShareOperation", context)
         if request.name not in self.operations:

@@ -1,6 +1,5 @@
 """Operations are got, listed, watched, waited for, cancelled and deleted over the wire."""
 
-import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +11,7 @@ import pytest
 from google.longrunning import operations_pb2
 from google.protobuf import duration_pb2
 
-from graftscope.server.analysis import MapMoments
-from graftscope.server.jobs import Sums
-from graftscope.server.rpc._previews import Previews, _shrink
+from graftscope.server.rpc._previews import shrunk
 from graftscope.v1 import analysis_service_pb2, precision_pb2
 from request_toys import CHANNELS, LAYER, MAPS, SIDE, VAE, influence, inline, modules, pairs
 from server_toys import (
@@ -189,29 +186,18 @@ def test_partial_maps_come_on_request_and_never_last(server: Stubs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "shrunk"),
+    ("shape", "small_shape"),
     [((2, 128, 100), (2, 32, 25)), ((5, 7, 33), (5, 7, 17)), ((1000, 64, 64), (1000, 16, 16))],
 )
 def test_previews_fit_into_a_message(
-    shape: tuple[int, int, int], shrunk: tuple[int, int, int]
+    shape: tuple[int, int, int], small_shape: tuple[int, int, int]
 ) -> None:
     maps = np.random.default_rng(0).random(shape)
-    small = _shrink(maps)
-    assert small.shape == shrunk
+    small = shrunk(maps)
+    assert small.shape == small_shape
     assert small.astype(np.float32).nbytes <= 2**20
-    height, width = (-(-shape[axis] // shrunk[axis]) for axis in (1, 2))
+    height, width = (-(-shape[axis] // small_shape[axis]) for axis in (1, 2))
     np.testing.assert_allclose(small[:, 0, 0], maps[:, :height, :width].mean(axis=(1, 2)))
-
-
-async def test_a_preview_is_made_once_for_all_who_watch() -> None:
-    maps = np.random.default_rng(0).random((4, 64, 64))
-    count = np.full(4, 3)
-    individual = MapMoments(count, np.ones((4, 1, 1)), np.zeros((4, 1, 1)))
-    sums = Sums(1, MapMoments(count, maps, np.zeros_like(maps)), individual)
-    previews = Previews()
-    first, *others = await asyncio.gather(*(previews.of(sums) for _ in range(20)))
-    assert all(other is first for other in others)
-    assert first.pairs == 3
 
 
 def test_cancelling_ends_a_job_soon_for_every_watcher(server: Stubs) -> None:

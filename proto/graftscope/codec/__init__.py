@@ -23,6 +23,7 @@ from graftscope.codec._arrays import (
     encode,
     encode_files,
     fill_tensor,
+    inline,
     size_bytes,
     tensor,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "fill",
     "fill_tensor",
     "in_range",
+    "inline",
     "made",
     "number_of",
     "one_hot",

@@ -126,6 +126,11 @@ def tensor(array: AnyArray) -> tensor_pb2.Tensor:
     return message
 
 
+def inline(array: NDArray[Any]) -> tensor_pb2.Array:
+    """Make an array that lies inside its message."""
+    return tensor_pb2.Array(tensor=tensor(array))
+
+
 def fill_tensor(message: tensor_pb2.Tensor, array: AnyArray) -> None:
     """Fill the inline form of an array in place. Raises as `encode`."""
     datatype, data = encode(array)

@@ -60,6 +60,11 @@ class AnalysisServiceStub(object):
                 request_serializer=graftscope_dot_v1_dot_analysis__service__pb2.WatchOperationRequest.SerializeToString,
                 response_deserializer=graftscope_dot_v1_dot_analysis__service__pb2.WatchOperationResponse.FromString,
                 _registered_method=True)
+        self.PartialResult = channel.unary_unary(
+                '/graftscope.v1.AnalysisService/PartialResult',
+                request_serializer=graftscope_dot_v1_dot_analysis__service__pb2.PartialResultRequest.SerializeToString,
+                response_deserializer=graftscope_dot_v1_dot_analysis__service__pb2.PartialResultResponse.FromString,
+                _registered_method=True)
         self.ShareOperation = channel.unary_unary(
                 '/graftscope.v1.AnalysisService/ShareOperation',
                 request_serializer=graftscope_dot_v1_dot_analysis__service__pb2.ShareOperationRequest.SerializeToString,
@@ -105,6 +110,13 @@ class AnalysisServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PartialResult(self, request, context):
+        """What an influence operation has come to so far, answered at once; or what it came to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ShareOperation(self, request, context):
         """Lets every caller see an operation and read its arrays, or its owner alone again.
         """
@@ -139,6 +151,11 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
                     servicer.WatchOperation,
                     request_deserializer=graftscope_dot_v1_dot_analysis__service__pb2.WatchOperationRequest.FromString,
                     response_serializer=graftscope_dot_v1_dot_analysis__service__pb2.WatchOperationResponse.SerializeToString,
+            ),
+            'PartialResult': grpc.unary_unary_rpc_method_handler(
+                    servicer.PartialResult,
+                    request_deserializer=graftscope_dot_v1_dot_analysis__service__pb2.PartialResultRequest.FromString,
+                    response_serializer=graftscope_dot_v1_dot_analysis__service__pb2.PartialResultResponse.SerializeToString,
             ),
             'ShareOperation': grpc.unary_unary_rpc_method_handler(
                     servicer.ShareOperation,
@@ -281,6 +298,33 @@ class AnalysisService(object):
             '/graftscope.v1.AnalysisService/WatchOperation',
             graftscope_dot_v1_dot_analysis__service__pb2.WatchOperationRequest.SerializeToString,
             graftscope_dot_v1_dot_analysis__service__pb2.WatchOperationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PartialResult(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/graftscope.v1.AnalysisService/PartialResult',
+            graftscope_dot_v1_dot_analysis__service__pb2.PartialResultRequest.SerializeToString,
+            graftscope_dot_v1_dot_analysis__service__pb2.PartialResultResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,8 @@ class AnalysisServiceStub:
     """How much modules change the image as K grows, and what that depends on (section 4.1)."""
     WatchOperation: _grpc.UnaryStreamMultiCallable[_analysis_service_pb2.WatchOperationRequest, _analysis_service_pb2.WatchOperationResponse]
     """The whole state first, then each change, until the operation is done."""
+    PartialResult: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.PartialResultRequest, _analysis_service_pb2.PartialResultResponse]
+    """What an influence operation has come to so far, answered at once; or what it came to."""
     ShareOperation: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.ShareOperationRequest, _operations_pb2.Operation]
     """Lets every caller see an operation and read its arrays, or its owner alone again."""
 
@@ -60,6 +62,8 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     """How much modules change the image as K grows, and what that depends on (section 4.1)."""
     WatchOperation: _aio.UnaryStreamMultiCallable[_analysis_service_pb2.WatchOperationRequest, _analysis_service_pb2.WatchOperationResponse]  # type: ignore[assignment]
     """The whole state first, then each change, until the operation is done."""
+    PartialResult: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.PartialResultRequest, _analysis_service_pb2.PartialResultResponse]  # type: ignore[assignment]
+    """What an influence operation has come to so far, answered at once; or what it came to."""
     ShareOperation: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.ShareOperationRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Lets every caller see an operation and read its arrays, or its owner alone again."""
 
@@ -103,6 +107,14 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_analysis_service_pb2.WatchOperationResponse], _abc.AsyncIterator[_analysis_service_pb2.WatchOperationResponse]]:
         """The whole state first, then each change, until the operation is done."""
+
+    @_abc_1.abstractmethod
+    def PartialResult(
+        self,
+        request: _analysis_service_pb2.PartialResultRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analysis_service_pb2.PartialResultResponse, _abc.Awaitable[_analysis_service_pb2.PartialResultResponse]]:
+        """What an influence operation has come to so far, answered at once; or what it came to."""
 
     @_abc_1.abstractmethod
     def ShareOperation(

@@ -58,6 +58,7 @@ METHODS = {
     f"{_V1}AnalysisService/Stability": Method(Role.ANALYST, Work.JOB),
     f"{_V1}AnalysisService/Magnitude": Method(Role.ANALYST, Work.JOB),
     f"{_V1}AnalysisService/WatchOperation": Method(Role.READER, Work.WATCH),
+    f"{_V1}AnalysisService/PartialResult": Method(Role.READER, Work.INTERACTIVE),
     f"{_V1}AnalysisService/ShareOperation": Method(Role.ANALYST, Work.CONTROL),
     f"{_V1}ArtifactService/PutArtifact": Method(Role.READER, Work.TRANSFER),
     f"{_V1}ArtifactService/ReadArtifact": Method(Role.READER, Work.TRANSFER),

@@ -20,6 +20,7 @@ from graftscope.server.analysis._confidence import (
     label_confidence,
 )
 from graftscope.server.analysis._errors import (
+    AnalysisError,
     InvalidInputError,
     KTooLargeError,
     NotConvergedError,
@@ -92,6 +93,7 @@ __all__ = [
     "GROUP_PAIRS",
     "MOST_GROUPS",
     "NO_MODULE",
+    "AnalysisError",
     "Confidence",
     "Correction",
     "Differences",

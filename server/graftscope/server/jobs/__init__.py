@@ -13,16 +13,24 @@ from graftscope.server.jobs._artifact_store import (
     decode_array,
     missing,
 )
+from graftscope.server.jobs._beside import Asked, Beside
 from graftscope.server.jobs._checkpoints import (
     CheckpointFolder,
     Sums,
 )
 from graftscope.server.jobs._expiry import Retention
-from graftscope.server.jobs._influence import result_bytes
+from graftscope.server.jobs._influence import result_arrays, result_bytes, result_scalars
 from graftscope.server.jobs._job import Failure, Job, JobState, Result
 from graftscope.server.jobs._lifecycle import CHECKPOINT_S, MOST_CRASHES, JobSettings
-from graftscope.server.jobs._live_job import Snapshot
+from graftscope.server.jobs._live_job import Live, Snapshot
 from graftscope.server.jobs._measurements import MeasurementStore
+from graftscope.server.jobs._modules_so_far import (
+    Layer,
+    LayerModules,
+    Material,
+    ModulesQuestion,
+    ModulesSoFar,
+)
 from graftscope.server.jobs._peers import LEASE_S
 from graftscope.server.jobs._preparation import check_readable
 from graftscope.server.jobs._racing import LEAST_CONFIDENT_PAIRS, LEAST_LABEL_PROBABILITY
@@ -30,6 +38,7 @@ from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._room import QUEUED_JOBS
 from graftscope.server.jobs._rules import least_error_pairs
 from graftscope.server.jobs._runner import JobRunner, no_such_job
+from graftscope.server.jobs._so_far import SoFar, SoFars, require_influence
 from graftscope.server.jobs._specification import (
     ConfidentLabelsSpec,
     DonorSpec,
@@ -62,6 +71,8 @@ __all__ = [
     "ArrayRef",
     "ArtifactStore",
     "ArtifactWriter",
+    "Asked",
+    "Beside",
     "CheckpointFolder",
     "ConfidentLabelsSpec",
     "DonorSpec",
@@ -75,9 +86,15 @@ __all__ = [
     "JobState",
     "JobStore",
     "LabelsSpec",
+    "Layer",
+    "LayerModules",
     "LayerSpec",
+    "Live",
     "MagnitudeSpec",
+    "Material",
     "MeasurementStore",
+    "ModulesQuestion",
+    "ModulesSoFar",
     "ModulesSpec",
     "OriginalsSpec",
     "RelativeErrorSpec",
@@ -86,6 +103,8 @@ __all__ = [
     "Retention",
     "Scratch",
     "Snapshot",
+    "SoFar",
+    "SoFars",
     "Spec",
     "StabilitySpec",
     "StableLabelsSpec",
@@ -99,5 +118,8 @@ __all__ = [
     "missing",
     "no_such_job",
     "parse_spec",
+    "require_influence",
+    "result_arrays",
     "result_bytes",
+    "result_scalars",
 ]

@@ -121,6 +121,11 @@ class Sums:
         """(E,), how many pairs each map has had."""
         return self.moments.count * self.pairs_each
 
+    @property
+    def mean_products(self) -> NDArray[np.float64] | None:
+        """(E, E), mean over pairs of the products of effects; None where not wanted."""
+        return None if self.products is None else self.products / self.pairs
+
 
 def job_of(name: str) -> str:
     """The id of the job whose checkpoint has this name."""

@@ -251,13 +251,12 @@ def result_arrays(spec: InfluenceSpec, sums: Sums) -> dict[str, NDArray[np.gener
         differences = sums.correction.individual.moments
         arrays["correction"] = differences.mean.ravel()
         arrays["correction_stderr"] = differences.stderr().ravel()
-    if sums.products is not None:
-        arrays["products"] = sums.products / sums.pairs
+    if (products := sums.mean_products) is not None:
+        arrays["products"] = products
     if not goes_together(spec):
         arrays["pairs_of"] = sums.pairs_of
     if spec.each_layer:
-        counts = [len(rows) for rows in spec.rows]
-        arrays["layer_of"] = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+        arrays["layer_of"] = spec.layer_of
     return arrays
 
 

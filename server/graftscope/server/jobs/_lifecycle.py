@@ -374,13 +374,15 @@ class Lifecycle:
         job = await self._planned(live, flow, subject, source)
         start = await asyncio.to_thread(self._load, job)
         # Those that an earlier holder told of and did not keep are done again.
-        live.set_job(replace(job, shards_done=start.shards if start else 0))
+        job = replace(job, shards_done=start.shards if start else 0)
         work = InfluenceWork(spec, subject, source, stored_plan(job.plan), live.cancellation)
+        live.work, live.kept = work, start
+        live.publish(replace(live.snapshot, job=job, sums=start))
         tracker = Tracker(live, self._save, work, start, self._settings.checkpoint_every_s)
         sums = await run_shards(
             work,
             start,
-            executor=flow,
+            executor=live.beside.allowance.earned_by(flow),
             workers=self._threads.workers,
             on_sums=tracker.advance,
             look=partial(self._look, live),

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from graftscope.server.engine import Cancellation
 from graftscope.server.errors import Cancelled, ServerStopping
+from graftscope.server.jobs._beside import Beside
 from graftscope.server.jobs._checkpoints import Sums
 from graftscope.server.jobs._influence import InfluenceWork
 from graftscope.server.jobs._job import Job
@@ -64,6 +65,8 @@ class Live:
         kept: the sums in the latest checkpoint, where this server wrote it.
         asked_for: whether somebody wants the job for its own sake, or no more than a job that
             needs it.
+        work: what an influence job computes, once it does.
+        beside: what is answered about its sums meanwhile.
     """
 
     def __init__(self, job: Job, share: str | None = None) -> None:
@@ -75,6 +78,8 @@ class Live:
         self.lost = False
         self.kept: Sums | None = None
         self.asked_for = False
+        self.work: InfluenceWork | None = None
+        self.beside = Beside(self.refresh)
         self._cancel_asked = asyncio.Event()
         self._closed = self._moved = False
         self._version = 0
@@ -117,6 +122,10 @@ class Live:
     def publish(self, snapshot: Snapshot) -> None:
         """Replaces the snapshot and wakes every watcher."""
         self._keep(snapshot)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Wakes every watcher: there is news beside the snapshot."""
         self._version += 1
         self._wake()
 

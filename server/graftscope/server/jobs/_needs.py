@@ -94,7 +94,7 @@ def need_of(spec: Spec, catalogue: Catalogue, workers: int) -> Need:
         case InfluenceSpec():
             return _influence(spec, catalogue.by_digest(spec.model), workers)
         case ModulesSpec():
-            return _modules(spec)
+            return modules_need(spec)
         case StabilitySpec():
             return _stability(spec, workers)
         case MagnitudeSpec():
@@ -139,7 +139,8 @@ def _influence(spec: InfluenceSpec, generator: Generator, workers: int) -> Need:
     return Need(number, what, less, "map_size")
 
 
-def _modules(spec: ModulesSpec) -> Need:
+def modules_need(spec: ModulesSpec) -> Need:
+    """What finding modules takes."""
     (channels, height, width), method = spec.maps.shape, Method(spec.method)
     seeds = f" under {len(spec.seeds)} seeds" if len(spec.seeds) > 1 else ""
     number = (
@@ -200,7 +201,7 @@ def dividing_need(spec: MagnitudeSpec, channels: int, shape: tuple[int, int]) ->
         percentile=spec.percentile,
         products=products,
     )
-    return _modules(modules)
+    return modules_need(modules)
 
 
 def _of(spec: MagnitudeSpec, sets: int) -> InfluenceSpec:

@@ -127,6 +127,11 @@ class Peers:
             if not followed.watchers:
                 self._followed.pop(job.id, None)
 
+    def followed(self, job_id: str) -> Live | None:
+        """A job that another server runs, where somebody watches it here."""
+        found = self._followed.get(job_id)
+        return found.live if found else None
+
     async def _repeat(self, step: Callable[[], Awaitable[None]]) -> None:
         is_reached = True
         while True:

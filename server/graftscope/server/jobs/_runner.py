@@ -36,6 +36,7 @@ from graftscope.server.jobs._preparation import Preparation
 from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._room import JobRoom
 from graftscope.server.jobs._scheduling import FairWorkers
+from graftscope.server.jobs._so_far import SoFars
 from graftscope.server.jobs._specification import InfluenceSpec, Spec, identity
 from graftscope.server.jobs._store import Hold, JobStore
 from graftscope.server.logs import get_logger
@@ -77,6 +78,9 @@ class JobRunner:
         checkpoints: where sums over the first shards are kept.
         resolver: from names and checksums to models and arrays.
         settings: how jobs are run.
+
+    Attributes:
+        so_fars: what influence jobs amount to before they have a result.
     """
 
     def __init__(
@@ -110,6 +114,12 @@ class JobRunner:
             store, self._server, settings.lease_s, held=self._live, take_up=self._take_up_silent
         )
         self._watching_peers: asyncio.Task[None] | None = None
+        self.so_fars = SoFars(
+            self._preparation,
+            settings.memory,
+            live=lambda job_id: self._live.get(job_id) or self._peers.followed(job_id),
+            is_here=self._live.__contains__,
+        )
 
     @property
     def memory(self) -> MemoryBudget:
@@ -156,6 +166,7 @@ class JobRunner:
         await asyncio.to_thread(self._planning.shutdown)
         await asyncio.to_thread(self._outlining.shutdown)
         await asyncio.to_thread(self._lifecycle.close)
+        await asyncio.to_thread(self.so_fars.close)
 
     async def create(
         self,

@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import TypeAlias, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from graftscope.server.engine import Donor, Edit
 from graftscope.server.jobs._artifact_store import ArrayRef
 from graftscope.server.jobs._json import from_plain
@@ -191,6 +194,12 @@ class InfluenceSpec:
         counts = [each.channels for each in self.each_layer] or [len(self.indices)]
         ends = accumulate(counts)
         return tuple(range(end - count, end) for end, count in zip(ends, counts, strict=True))
+
+    @property
+    def layer_of(self) -> NDArray[np.int64]:
+        """(E,), each map's place among the layers."""
+        counts = [len(rows) for rows in self.rows]
+        return np.repeat(np.arange(len(counts), dtype=np.int64), counts)
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,8 @@ def smoothing(
     | analysis_service_pb2.StabilityRequest
     | analysis_service_pb2.MagnitudeRequest
     | analysis_service_pb2.StableLabels
-    | analysis_service_pb2.ConfidentLabels,
+    | analysis_service_pb2.ConfidentLabels
+    | analysis_service_pb2.PartialModules,
 ) -> Smoothing:
     """How maps are preprocessed, with defaults filled in; whether they can be is not checked."""
     return {

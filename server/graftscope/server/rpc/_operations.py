@@ -1,7 +1,6 @@
 """AnalysisService and google.longrunning.Operations: jobs are started, told about and ended."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
@@ -9,22 +8,23 @@ from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf import empty_pb2
 
 from graftscope.server.access import caller
-from graftscope.server.errors import Unsupported
-from graftscope.server.jobs import Job, JobRunner, Snapshot, Spec
+from graftscope.server.errors import NotReady, Unsupported
+from graftscope.server.jobs import Job, JobRunner, ModulesQuestion, Snapshot, Spec
 from graftscope.server.logs import get_logger
 from graftscope.server.rpc._belongings import Belongings
 from graftscope.server.rpc._checks import check_request_id, job_id, page
 from graftscope.server.rpc._clustering import ClusteringRequests
 from graftscope.server.rpc._guard import Context
-from graftscope.server.rpc._previews import Previews
+from graftscope.server.rpc._partial import Partials
+from graftscope.server.rpc._partial_modules import question
 from graftscope.server.rpc._reading import Reading
 from graftscope.server.rpc._replies import operation, operations, progress, told
 from graftscope.server.rpc._requests import Requests
+from graftscope.server.rpc._watchers import Update, Watcher
 from graftscope.v1 import analysis_service_pb2, analysis_service_pb2_grpc
 
 _log = get_logger("rpc")
 
-_PREVIEW_EVERY_S = 1.0
 _A_CHANGE_S = 0.001
 """Between two changes that are told, whoever watches."""
 
@@ -53,7 +53,7 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         self._requests = requests
         self._clustering = clustering
         self._reading = reading
-        self._previews = Previews()
+        self._partials = Partials(runner, clustering.arrays)
 
     async def Influence(
         self, request: analysis_service_pb2.InfluenceRequest, context: Context
@@ -106,22 +106,36 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
     async def _changes(
         self, request: analysis_service_pb2.WatchOperationRequest
     ) -> AsyncGenerator[analysis_service_pb2.WatchOperationResponse, None]:
-        whole, previewed_s = True, -_PREVIEW_EVERY_S
+        whole = True
         seen = await self._belongings.job(job_id(request.name))
-        async for snapshot in self._runner.watch(seen.job.id):
-            if whole or snapshot.job.state.ended:
-                yield analysis_service_pb2.WatchOperationResponse(operation=await told(snapshot))
-            else:
-                yield analysis_service_pb2.WatchOperationResponse(progress=progress(snapshot))
-            whole = False
-            due = time.monotonic() - previewed_s >= _PREVIEW_EVERY_S
-            if request.partial_maps and snapshot.sums is not None and due:
-                maps = await self._previews.of(snapshot.sums)
-                yield analysis_service_pb2.WatchOperationResponse(partial_maps=maps)
-                previewed_s = time.monotonic()
-            if not snapshot.job.state.ended:
-                # The more watch, the rarer each hears: all together leave time for other calls.
-                await asyncio.sleep(self._watchers * _A_CHANGE_S)
+        asked = _question(request, "partial_modules", seen.job)
+        with Watcher(self._runner.so_fars, maps=request.partial_maps, question=asked) as watcher:
+            async for snapshot in self._runner.watch(seen.job.id):
+                if whole or snapshot.job.state.ended:
+                    yield Update(operation=await told(snapshot))
+                else:
+                    yield Update(progress=progress(snapshot))
+                whole = False
+                for update in await watcher.news(snapshot):
+                    yield update
+                if not snapshot.job.state.ended:
+                    # The more watch, the rarer each hears: all together leave time for others.
+                    await asyncio.sleep(self._watchers * _A_CHANGE_S)
+
+    async def PartialResult(
+        self, request: analysis_service_pb2.PartialResultRequest, context: Context
+    ) -> analysis_service_pb2.PartialResultResponse:
+        """What an influence job has come to so far, at once; of one that is done, its result."""
+        seen = await self._belongings.job(job_id(request.name))
+        asked = _question(request, "modules", seen.job)
+        try:
+            return await self._partials.result(seen, asked)
+        except NotReady:
+            # It may have ended meanwhile.
+            now = await self._belongings.job(seen.job.id)
+            if now.job.result is None:
+                raise
+            return await self._partials.result(now, asked)
 
     async def ShareOperation(
         self, request: analysis_service_pb2.ShareOperationRequest, context: Context
@@ -156,6 +170,15 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
             share=caller().share,
         )
         return await told(await self._runner.get(job.id))
+
+
+def _question(
+    request: analysis_service_pb2.WatchOperationRequest | analysis_service_pb2.PartialResultRequest,
+    field: str,
+    job: Job,
+) -> ModulesQuestion | None:
+    """Which modules are wanted so far; None where none are."""
+    return question(getattr(request, field), job, field) if request.HasField(field) else None  # type: ignore[arg-type]
 
 
 def _planned(job: Job) -> operations_pb2.Operation:

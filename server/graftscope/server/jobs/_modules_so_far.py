@@ -1,0 +1,251 @@
+"""Modules in the maps of a job that goes on, or has left a checkpoint.
+
+They are found in a process, on one thread, one question at a time on a server. It must not know
+watchers or gRPC.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.server.analysis import AnalysisError, Method, Modules, features_of, find_modules
+from graftscope.server.engine import Cancellation, MemoryBudget, Need
+from graftscope.server.jobs._artifact_store import ArrayRef
+from graftscope.server.jobs._beside import NoTimeLeft
+from graftscope.server.jobs._checkpoints import Sums
+from graftscope.server.jobs._needs import modules_need
+from graftscope.server.jobs._specification import InfluenceSpec, ModulesSpec
+from graftscope.server.workers import SPARES, Run, Workers
+
+# What a process takes to start, with scikit-learn.
+_START_S = 1.0
+
+# What finding takes: in any case, and for each number of a map and each module.
+_LEAST_S, _S_A_NUMBER = 0.05, 3e-7
+
+
+@dataclass(frozen=True)
+class ModulesQuestion:
+    """Which modules are wanted.
+
+    Attributes:
+        k: number of modules, at least 1.
+        method: a word of `analysis.Method`.
+        seed: of the method.
+        window: side of the averaging window in pixels, odd.
+        percentile: between 0 and 100.
+    """
+
+    k: int
+    method: str
+    seed: int
+    window: int
+    percentile: float
+
+
+@dataclass(frozen=True, eq=False)
+class LayerModules:
+    """Modules of a layer, or why there are none.
+
+    Attributes:
+        name: the layer's.
+        modules: None where there are none yet.
+        failure: why; '' where there are.
+    """
+
+    name: str
+    modules: Modules | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ModulesSoFar:
+    """Modules of each layer, in the order of the job's.
+
+    Attributes:
+        pairs: of the maps that they were found in.
+        layers: one a layer.
+    """
+
+    pairs: int
+    layers: tuple[LayerModules, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """What a layer's modules are found in.
+
+    Attributes:
+        name: its name.
+        maps: (C, H, W).
+        products: (C, C), for the methods that need them; None where there are none.
+    """
+
+    name: str
+    maps: NDArray[np.float64]
+    products: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What modules are found in, to be put together when it is needed.
+
+    Attributes:
+        spec: of the job that the maps are of.
+        pairs: of the maps.
+        map_shape: height and width of a map.
+        read: gives the maps, (E, H, W), and their products, (E, E), where there are any; blocks.
+    """
+
+    spec: InfluenceSpec
+    pairs: int
+    map_shape: tuple[int, int]
+    read: Callable[[], tuple[NDArray[np.float64], NDArray[np.float64] | None]]
+
+    @classmethod
+    def of(cls, spec: InfluenceSpec, sums: Sums) -> "Material":
+        """What sums are."""
+        _, height, width = sums.moments.mean.shape
+        return cls(
+            spec,
+            sums.pairs,
+            (height, width),
+            lambda: (sums.map_estimate.mean, sums.mean_products),
+        )
+
+    @property
+    def most_maps(self) -> int:
+        """Of a layer."""
+        return max(map(len, self.spec.rows))
+
+    @property
+    def size(self) -> int:
+        """How many numbers all maps have."""
+        return len(self.spec.indices) * math.prod(self.map_shape)
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Layer by layer; blocks."""
+        maps, products = self.read()
+        names = [each.layer for each in self.spec.each_layer] or [self.spec.layer]
+
+        def layer(name: str, rows: range) -> Layer:
+            at = slice(rows.start, rows.stop)
+            return Layer(name, maps[at], None if products is None else products[at, at])
+
+        return tuple(map(layer, names, self.spec.rows))
+
+
+Find = Callable[[Sequence[Layer], ModulesQuestion], tuple[LayerModules, ...]]
+"""Finds the modules of each layer."""
+
+
+class ModulesFinder:
+    """Finds modules in sums, one question at a time.
+
+    Args:
+        memory: what a process takes it from.
+        find: finds them; can be imported.
+
+    Attributes:
+        turn: is held while a question is answered.
+    """
+
+    def __init__(self, memory: MemoryBudget, find: Find | None = None) -> None:
+        self._memory, self._find = memory, find or found_in
+        self._processes = Workers(1)
+        self._threads = ThreadPoolExecutor(1, "modules-so-far")
+        self.turn = asyncio.Lock()
+
+    def close(self) -> None:
+        """Ends the thread, whose work was cancelled."""
+        self._threads.shutdown(cancel_futures=True)
+
+    def takes_s(self, question: ModulesQuestion, material: Material) -> float:
+        """What an answer may be thought to take."""
+        return _start_s() + _LEAST_S + _S_A_NUMBER * material.size * question.k
+
+    async def find(
+        self, question: ModulesQuestion, material: Material, within_s: float | None = None
+    ) -> ModulesSoFar:
+        """The modules; whoever stops waiting ends the search.
+
+        Args:
+            question: which are wanted.
+            material: in what they are found.
+            within_s: for how long it may go on; None for no limit.
+
+        Raises:
+            NoTimeLeft: it took longer.
+            TooLarge, Overloaded: there is not so much memory.
+        """
+        cancellation = Cancellation()
+        run = self._processes.of(cancellation, single_threaded=True)
+        loop = asyncio.get_running_loop()
+        limit_s = None if within_s is None else within_s - _start_s()
+        async with self._memory.held_in_call(_need(question, material)):
+            ready = loop.run_in_executor(self._threads, run, _ready)
+            finding = loop.run_in_executor(self._threads, self._found, run, material, question)
+            try:
+                # A process that has begun to start is not ended: it would only be started again.
+                await asyncio.shield(ready)
+                async with asyncio.timeout(limit_s):
+                    layers = await asyncio.shield(finding)
+            except TimeoutError as error:
+                raise NoTimeLeft from error
+            finally:
+                cancellation.cancel()
+                # The process is gone when the memory is given back.
+                await asyncio.gather(ready, finding, return_exceptions=True)
+        return ModulesSoFar(material.pairs, layers)
+
+    def _found(
+        self, run: Run, material: Material, question: ModulesQuestion
+    ) -> tuple[LayerModules, ...]:
+        return run(self._find, material.layers(), question)
+
+
+def _start_s() -> float:
+    """What starting a process may be thought to take now."""
+    return 0.0 if len(SPARES) else _START_S
+
+
+def _ready() -> None:
+    """What a process has done once it has started."""
+
+
+def found_in(layers: Sequence[Layer], question: ModulesQuestion) -> tuple[LayerModules, ...]:
+    """The modules of each layer."""
+    return tuple(_found(layer, question) for layer in layers)
+
+
+def _found(layer: Layer, question: ModulesQuestion) -> LayerModules:
+    method = Method(question.method)
+    try:
+        features = features_of(layer.maps, question.window, question.percentile, layer.products)
+        found = find_modules(features, question.k, method, question.seed)
+        return LayerModules(layer.name, found)
+    except AnalysisError as error:
+        return LayerModules(layer.name, failure=str(error))
+
+
+def _need(question: ModulesQuestion, material: Material) -> Need:
+    """What finding the modules of the largest layer takes."""
+    channels = material.most_maps
+    maps = ArrayRef("", "FP64", (channels, *material.map_shape))
+    needs_products = Method(question.method).needs_products
+    products = ArrayRef("", "FP64", (channels, channels)) if needs_products else None
+    wanted = ModulesSpec(
+        maps=maps,
+        k=question.k,
+        method=question.method,
+        seeds=(question.seed,),
+        window=question.window,
+        percentile=question.percentile,
+        products=products,
+    )
+    return modules_need(wanted)
