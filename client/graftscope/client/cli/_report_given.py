@@ -104,6 +104,7 @@ class Before:
             first=maps.first,
             share=maps.share,
             precision=maps.execution.precision or Precision.FP32,
+            uncorrected=not maps.corrected_pairs,
             stratified=maps.stratified,
         )
 
@@ -239,7 +240,7 @@ def _told(maps: InfluenceResult) -> str:
     return (
         f"{maps.source.model}@{maps.source.model_digest[:12]}, {maps.pairs:,} pairs of seed"
         f" {maps.seed} from {maps.first} ({maps.originals}{share}{fixed}{spread}) in"
-        f" {maps.execution.precision}"
+        f" {maps.execution.precision}{', corrected' if maps.corrected_pairs else ''}"
     )
 
 
