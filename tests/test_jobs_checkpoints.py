@@ -1,20 +1,21 @@
 """Checkpoints keep every bit, and damage to them is noticed."""
 
 import hashlib
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from graftscope.server.analysis import MapMoments
+from graftscope.server.analysis import MapMoments, ShardGroups
 from graftscope.server.blobs import FolderBlobs
 from graftscope.server.errors import Corrupt
 from graftscope.server.jobs import (
     CheckpointFolder,
     Sums,
 )
-from graftscope.server.jobs._checkpoints import Looks
+from graftscope.server.jobs._checkpoints import Looks, Race
 from graftscope.server.jobs._job import Checkpoint, Estimate, Job
 
 RANDOM = np.random.default_rng(0)
@@ -35,6 +36,8 @@ SOME_STOPPED = replace(
     SUMS,
     moments=replace(SUMS.moments, count=SOME_COUNT),
     individual=replace(SUMS.individual, count=SOME_COUNT),
+    groups=ShardGroups.none(4, (8, 8)).and_then(SUMS.moments.mean, np.array([0, 32, 32, 0])),
+    race=Race(np.array([True, False, False, True]), np.array([0.99, 0.5, math.nan, 0.97])),
 )
 
 JOB = Job("a", "influence", "{}", "0" * 64, "toy", {}, Estimate(0.0, 0, 0), 9)
@@ -59,6 +62,8 @@ def bits(sums: Sums) -> list[object]:
         sums.shards,
         products,
         looks,
+        None if sums.groups is None else [x.tobytes() for x in vars(sums.groups).values()],
+        None if sums.race is None else [x.tobytes() for x in vars(sums.race).values()],
         *((x.count.tolist(), x.mean.tobytes(), x.m2.tobytes()) for x in parts),
     ]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from graftscope.server.analysis import MapMoments
 from graftscope.server.blobs import FolderBlobs
 from graftscope.server.engine import SHARD_PAIRS, Cancellation, LayeredSets, shard_effects
 from graftscope.server.jobs import (
@@ -231,3 +232,32 @@ def test_looks_are_a_third_apart() -> None:
         found.append(shards)
     assert found == LOOKS
     assert replace(rule, max_pairs=13 * SHARD_PAIRS).fixed_until(11) == 13
+
+
+@pytest.mark.parametrize(("each", "least_shards"), [(SHARD_PAIRS, 2), (1, 16)])
+def test_standard_errors_are_right_though_maps_stop_at_small_ones(
+    each: int, least_shards: int
+) -> None:
+    """Of pairs, and of stratified groups, whose means are the observations."""
+    random, channels = np.random.default_rng(0), 2000
+    rule = RaceRule(ErrorJudge(0.1 if each > 1 else 0.04), 10**6, least_shards)
+    # Effects of a gamma distribution, whose mean is 1: some are known at once, some much later.
+    shape = np.exp(random.uniform(0, 2, channels)) * (1 if each > 1 else 8)
+    sums: Sums | None = None
+    while sums is None or not rule.holds(sums):
+        rows = None if sums is None else rule.rows(sums)
+        some = shape if rows is None else shape[rows]
+        moments = MapMoments.from_pixel_means(random.gamma(some, 1 / some, (each, len(some))))
+        if sums is None:
+            sums = Sums(1, moments, moments)
+        else:
+            merged = sums.moments.merge(moments, rows)
+            sums = replace(sums, shards=sums.shards + 1, moments=merged, individual=merged)
+        if rule.is_look(sums):
+            sums = rule.look(sums)
+    assert len(set(sums.moments.count.tolist())) > 3
+    off, stderr = sums.moments.mean.ravel() - 1.0, sums.moments.stderr().ravel()
+    # Of 16 normal observations at a fixed number 0.931; with looks after every shard from 8 on the
+    # ratio is 1.13.
+    assert np.sqrt(np.mean(off**2) / np.mean(stderr**2)) == pytest.approx(1.0, abs=0.08)
+    assert np.mean(np.abs(off) <= 1.96 * stderr) > 0.92

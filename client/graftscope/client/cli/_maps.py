@@ -28,12 +28,16 @@ from graftscope.client.errors import InputError, UsageError
 from graftscope.client.models import Model
 from graftscope.client.values import (
     MAPS,
+    ConfidentLabels,
     InfluenceResult,
     InfluenceTask,
     Maps,
     Method,
     ModulesTask,
     StableLabels,
+    Together,
+    Until,
+    bare,
 )
 
 _PAIRS = As(help="How many pairs to compute maps from, at least 1. Default: 1000.")
@@ -164,16 +168,30 @@ def wanted_maps(
         options: Which.
         asked: How they are computed.
         methods: What groups the maps.
-        modules: What has to stay the same for a bare ``--until stable``; None for the default.
+        modules: What has to stay the same, or to be sure, for a bare ``--until stable`` or
+            ``labels=0.95``; None for the default.
     """
-    is_bare = asked.texts.get("until") == "stable"
     return asked(
         model=model.name,
         layer=chosen_layer(model, options.layer),
         originals=named_originals(options.originals, model),
         products=any(method.needs_products for method in methods),
-        until=modules() if is_bare and modules else asked["until"],
+        until=asked["until"] if modules is None else _about(asked, modules),
     )
+
+
+def _about(asked: Given[InfluenceTask], modules: Callable[[], StableLabels]) -> Until | None:
+    """The rule; one that does not say which modules is about those that are to be found."""
+    until, text = asked["until"], asked.texts.get("until") or ""
+    says_modules = "=" in text.partition(",")[2]
+    match bare(until):
+        case StableLabels() if not says_modules:
+            return modules()
+        case ConfidentLabels(probability=sure) if not says_modules:
+            about = ConfidentLabels(sure, **vars(modules()))
+            return Together(about) if isinstance(until, Together) else about
+        case _:
+            return cast("Until | None", until)
 
 
 def check_k(k: int, model: Model, layer: str) -> None:

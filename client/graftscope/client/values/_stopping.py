@@ -87,7 +87,7 @@ class ConfidentLabels(Checked):
         probability: Of a channel's label with respect to the pairs, as resampling them tells; above
             0.5 and below 1. Maps in no module have no label: they stop at the first look.
         k: Number of modules, at least 2.
-        method: How they are found.
+        method: How they are found; by maps, so none of those that need products.
         seed: Of the method.
         window: Side of the averaging window in pixels, odd.
         percentile: Above which a pixel of a map counts, between 0 and 100, both excluded.
@@ -100,6 +100,17 @@ class ConfidentLabels(Checked):
     window: Window = 3
     percentile: Percentile = 75.0
 
+    def __post_init__(self) -> None:
+        """Check the fields, and that the labels' probability can be told."""
+        super().__post_init__()
+        if self.method.needs_products:
+            others = ", ".join(each for each in Method if not each.needs_products)
+            raise InputError(
+                f"how sure labels are cannot be told for method {self.method}, which groups by "
+                f"products: use one of {others}, or the rule stable,method={self.method}",
+                field="method",
+            )
+
     def __str__(self) -> str:
         """Say it as the command line does: ``labels=0.95,k=3,method=nmf``."""
         settings = _settings_of(self, ConfidentLabels())
@@ -110,8 +121,8 @@ class ConfidentLabels(Checked):
 class Together:
     """A rule by which no map stops by itself: all go on until the last is known well enough.
 
-    So it is without this, too, where products are wanted, as for the methods pca and spectral:
-    those need every channel in the same pair.
+    So it is without this, too, where products are wanted: those need every channel in the same
+    pair.
 
     Args:
         rule: The rule.
@@ -167,8 +178,8 @@ StoppingRule: TypeAlias = Annotated[
         "as it is 95% sure which module it belongs to; those between two modules go on. "
         "labels=0.95,k=4,method=kmeans says which modules. se=0.02: each map stops as soon as the "
         "standard error of its individual influence is at most 2% of it. With ,together none "
-        "stops by itself: all go on until the last may, as they always do for pca and spectral, "
-        "which need every channel in the same pair. stable: all stop as soon as modules have "
+        "stops by itself: all go on until the last may, as they always do with products, which "
+        "need every channel in the same pair. stable: all stop as soon as modules have "
         "stayed the same over the last half of the pairs. The same pairs are used, however many "
         "workers.",
         PAIRS,

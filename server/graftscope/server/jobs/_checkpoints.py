@@ -10,7 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.server.analysis import Correction, Estimate, MapMoments, TwoLevels
+from graftscope.server.analysis import (
+    Correction,
+    Estimate,
+    MapMoments,
+    ShardGroups,
+    TwoLevels,
+)
 from graftscope.server.blobs import (
     DAMAGED,
     BlobInfo,
@@ -84,6 +90,8 @@ class Sums:
         looks: what a stopping rule has seen so far; None where it looks at no labels.
         pairs_each: pairs of an observation.
         correction: of a reduced precision, by float32; None where there is none.
+        groups: means over groups of shards, for what resamples them; None where the first shards
+            are of an earlier version, which kept none.
         race: which maps have stopped, where a rule stops them one by one; None before its first
             look.
     """
@@ -95,6 +103,7 @@ class Sums:
     looks: Looks | None = None
     pairs_each: int = 1
     correction: Correction | None = None
+    groups: ShardGroups | None = None
     race: Race | None = None
 
     @property
@@ -196,6 +205,9 @@ class CheckpointFolder:
                 if name.startswith(_CORRECTION)
             }
             correction = Correction.of_arrays(corrected) if corrected else None
+            names = ("means", "pairs", "units")
+            kept = "group_means" in file
+            groups = ShardGroups(*(file[f"group_{name}"] for name in names)) if kept else None
             raced = "race_settled" in file
             race = Race(file["race_settled"], file["race_sure"]) if raced else None
             return Sums(
@@ -206,6 +218,7 @@ class CheckpointFolder:
                 looks,
                 pairs_each,
                 correction,
+                groups,
                 race,
             )
 
@@ -257,6 +270,7 @@ def _write(file: Incoming, sums: Sums) -> None:
     seen = {} if looks is None else {"look_pairs": looks.pairs, "look_labels": looks.labels}
     found = {} if sums.correction is None else sums.correction.arrays()
     corrected = {f"{_CORRECTION}{name}": array for name, array in found.items()}
+    groups = {} if sums.groups is None else vars(sums.groups)
     race = {} if sums.race is None else vars(sums.race)
     np.savez(
         file,
@@ -272,6 +286,7 @@ def _write(file: Incoming, sums: Sums) -> None:
         allow_pickle=False,
         **seen,
         **corrected,
+        **{f"group_{name}": array for name, array in groups.items()},
         **{f"race_{name}": array for name, array in race.items()},
     )
 

@@ -15,7 +15,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.server.analysis import Correction, MapMoments
+from graftscope.server.analysis import Correction, MapMoments, ShardGroups
 from graftscope.server.engine import (
     SHARD_PAIRS,
     Cancellation,
@@ -318,6 +318,9 @@ def _add(
     Stratified pairs depend on each other: their mean is one observation.
     """
     moments, individual = effects.moments, MapMoments.from_pixel_means(effects.pixel_means)
+    groups = ShardGroups.none(*_sizes(moments)) if sums is None else sums.groups
+    if groups is not None:
+        groups = groups.and_then(*_of_all(moments, rows, len(groups.units)))
     pairs_each, correction = 1, effects.correction
     if spec.originals.stratified:
         pairs_each = int(moments.count[0])
@@ -331,6 +334,7 @@ def _add(
             effects.products,
             pairs_each=pairs_each,
             correction=correction,
+            groups=groups,
         )
     return replace(
         sums,
@@ -339,7 +343,25 @@ def _add(
         individual=sums.individual.merge(individual, rows),
         products=_sum(sums.products, effects.products),
         correction=_merged(sums.correction, correction, rows),
+        groups=groups,
     )
+
+
+def _sizes(moments: MapMoments) -> tuple[int, tuple[int, int]]:
+    """How many maps there are, and their height and width."""
+    sets, height, width = moments.mean.shape
+    return sets, (height, width)
+
+
+def _of_all(
+    moments: MapMoments, rows: NDArray[np.int64] | None, sets: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The means and counts of all maps, of which those that are not among the rows had no pairs."""
+    if rows is None:
+        return moments.mean, moments.count
+    means, count = np.zeros((sets, *moments.mean.shape[1:])), np.zeros(sets, dtype=np.int64)
+    means[rows], count[rows] = moments.mean, moments.count
+    return means, count
 
 
 def _merged(

@@ -8,7 +8,7 @@ databases, watchers or gRPC.
 from collections.abc import Iterable
 
 from graftscope import codec
-from graftscope.server.analysis import DEFAULT_KS, Method
+from graftscope.server.analysis import DEFAULT_KS, MOST_GROUPS, Method
 from graftscope.server.engine import CALL_BYTES as JOB_BYTES
 from graftscope.server.engine import (
     MIB,
@@ -37,6 +37,10 @@ _PROCESS_BYTES = 96 * MIB
 # Sums before and after a shard, mean and moment each; at the end standard errors, on the way to
 # them, beside the last.
 _MAPS_OF_SUMS = 5
+
+# Means of groups in float16, as maps in float64: before and after a shard, and in larger units on
+# the way.
+_MAPS_OF_GROUPS = 3 * MOST_GROUPS * 2 // _DOUBLE
 
 # A shard's mean and moment.
 _MAPS_OF_A_SHARD = 2
@@ -126,7 +130,7 @@ def _influence(spec: InfluenceSpec, generator: Generator, workers: int) -> Need:
         JOB_BYTES
         + _given(spec)
         + sets * (_SET_BYTES + spec.channels)
-        + sets * whole * (_MAPS_OF_SUMS + _MAPS_OF_A_SHARD * begun)
+        + sets * whole * (_MAPS_OF_SUMS + _MAPS_OF_GROUPS + _MAPS_OF_A_SHARD * begun)
         + side_by_side * min(sets, _MOST_SETS_A_RUN) * whole * _MAPS_OF_A_RUN
         + side_by_side * largest_run_bytes(generator)
         + _DOUBLE * SHARD_PAIRS * sets * 2 * begun

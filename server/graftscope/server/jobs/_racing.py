@@ -12,8 +12,20 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.server.analysis import (
+    NO_MODULE,
+    Confidence,
+    KTooLargeError,
+    Method,
+    NotConvergedError,
+    ShardGroups,
+    features_of,
+    find_modules,
+    label_confidence,
+)
 from graftscope.server.engine import SHARD_PAIRS
 from graftscope.server.jobs._checkpoints import Race, Sums
+from graftscope.server.jobs._specification import ConfidentLabelsSpec
 from graftscope.server.jobs._stopping import Verdict, relative_error, relative_errors
 from graftscope.server.workers import Run, directly
 
@@ -143,3 +155,50 @@ class ErrorJudge:
         needed = sums.pairs_of * (relative_errors(sums.individual_estimate) / self.error) ** 2
         flat = sums.individual_estimate.mean.ravel() == 0
         return np.where(flat, 0.0, np.nan_to_num(needed, nan=most))
+
+
+@dataclass(frozen=True)
+class LabelJudge:
+    """A map is known once the module that it belongs to is sure.
+
+    A map in no module, since it is flat, has no label to be unsure of: it stops at the first look.
+    Where no such modules can be found yet, no map is known.
+
+    Attributes:
+        labels: how modules are found, and how sure their labels have to be.
+        layers: the indices of the maps of each layer.
+    """
+
+    labels: ConfidentLabelsSpec
+    layers: tuple[range, ...]
+
+    def judged(self, sums: Sums, run: Run) -> Race:
+        """As `Judge`."""
+        race, groups = Race.none(len(sums.moments.mean)), sums.groups
+        if groups is None:  # The first shards are of an earlier version: nothing is known of them.
+            return race
+        for layer in self.layers:
+            rows = slice(layer.start, layer.stop)
+            maps = sums.map_estimate.mean[rows]
+            found = self._confidence(maps, groups.of(rows), run)
+            if found is not None:
+                unlabelled = found.labels == NO_MODULE
+                race.sure[rows] = found.own
+                race.settled[rows] = unlabelled | (found.own >= self.labels.probability)
+        return race
+
+    def needed(self, sums: Sums, most: int) -> NDArray[np.float64]:
+        """As `Judge`: nobody knows when labels settle."""
+        return np.full(len(sums.moments.mean), float(most))
+
+    def _confidence(
+        self, maps: NDArray[np.float64], groups: ShardGroups, run: Run
+    ) -> Confidence | None:
+        """How sure the labels of a layer are; None where there are no such modules."""
+        spec = self.labels
+        features = run(features_of, maps, spec.window, spec.percentile, None)
+        try:
+            modules = run(find_modules, features, spec.k, Method(spec.method), spec.seed)
+        except (KTooLargeError, NotConvergedError):
+            return None
+        return run(label_confidence, groups, modules, spec.window, spec.percentile, None)

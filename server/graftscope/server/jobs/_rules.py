@@ -4,11 +4,12 @@ It must not know sums, workers or gRPC.
 """
 
 from graftscope.server.engine import SHARD_PAIRS
-from graftscope.server.errors import Unsupported
 from graftscope.server.jobs._racing import (
+    LEAST_CONFIDENT_PAIRS,
     LEAST_RACE_PAIRS,
     LEAST_STRATIFIED_RACE_PAIRS,
     ErrorJudge,
+    LabelJudge,
     RaceRule,
 )
 from graftscope.server.jobs._specification import (
@@ -36,7 +37,9 @@ def rule_of(spec: InfluenceSpec) -> Rule | None:
             least = LEAST_STRATIFIED_RACE_PAIRS if stratified else LEAST_RACE_PAIRS
             return RaceRule(ErrorJudge(spec.until.error), spec.pairs, least // SHARD_PAIRS)
         case ConfidentLabelsSpec():
-            raise Unsupported("until: labels by their probability are not there yet")
+            judge = LabelJudge(spec.until, spec.rows)
+            least, together = LEAST_CONFIDENT_PAIRS // SHARD_PAIRS, goes_together(spec)
+            return RaceRule(judge, spec.pairs, least, together)
         case StableLabelsSpec():
             return LabelRule(spec.until, spec.rows, spec.pairs)
         case None:

@@ -124,7 +124,14 @@ def _check_labels(spec: InfluenceSpec, labels: LabelsSpec, which: str) -> None:
             "are asked for",
             field=f"{field}.k",
         )
-    if Method(labels.method).needs_products and not spec.products:
+    needs_products = Method(labels.method).needs_products
+    if needs_products and isinstance(labels, ConfidentLabelsSpec):
+        raise InvalidInput(
+            f"until: how sure labels are cannot be told for method {labels.method}, which groups "
+            "by products; use another method, or stable labels",
+            field=f"{field}.method",
+        )
+    if needs_products and not spec.products:
         raise InvalidInput(
             f"until: method {labels.method} needs products of the channels' effects; ask for "
             "`products` too",
