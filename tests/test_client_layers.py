@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from _cli_shell import arrays
-from graftscope.client import Client, InfluenceTask, LayersResult, Prior
+from graftscope.client import (
+    Client,
+    ConfidentLabels,
+    InfluenceTask,
+    LayersResult,
+    Method,
+    Prior,
+)
 from graftscope.client.arrays import read_source
 from graftscope.client.cli import run
 from graftscope.client.errors import InputError, UsageError
@@ -95,3 +102,59 @@ def test_the_verb_writes_a_file_a_layer(
     assert "maps.fine.npz" in told
     assert run([*asked, "--channels", "0"]) == 2
     assert "leave out --channels" in capsys.readouterr().err
+
+
+def test_channels_of_each_layer_stop_by_themselves(toy_client: Client) -> None:
+    found = toy_client.influence_layers(
+        "toy-vae", ["fine", "fc"], pairs=352, stratified=True, until="labels=0.9,k=2,method=kmeans"
+    )
+    for each in found.layers.values():
+        assert each.stopping is not None
+        assert each.stopping.until == ConfidentLabels(0.9, 2, Method.KMEANS)
+        flat = each.individual == 0
+        assert (each.pairs_of[flat] == 128).all()
+        assert each.pairs == each.pairs_of.max() <= 352
+        assert set(each.pairs_of.tolist()) <= {128, 192, 256, 352}
+        settled = np.count_nonzero(each.pairs_of < 352)
+        assert settled <= each.stopping.settled
+    together = toy_client.influence_layers(
+        "toy-vae",
+        ["fine", "fc"],
+        pairs=352,
+        stratified=True,
+        until="labels=0.9,k=2,method=kmeans,together",
+    )
+    assert len({n for each in together.layers.values() for n in each.pairs_of.tolist()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("pairs", "until", "told"),
+    [
+        (64, "labels=0.9,k=2", "the probability of labels can be told from 128 pairs on"),
+        (256, "labels=0.9,k=50", "k is 50; 2 to"),
+    ],
+)
+def test_rules_that_cannot_hold_are_refused_with_what_is_allowed(
+    toy_client: Client, pairs: int, until: str, told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        toy_client.influence("toy-vae", "fc", pairs=pairs, until=until)
+
+
+def test_the_verb_tells_how_many_pairs_the_channels_had(
+    toy_vae_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "maps.npz"
+    here = ("--bundle", str(toy_vae_bundle), "--state", str(tmp_path / "state"), "--out", str(out))
+    # An error that no map reaches, but those without influence.
+    rule = ("--layer", "deconv1", "--pairs", "96", "--until", "se=0.000001")
+    assert run(["influence", *rule, *here]) == 0
+    told = capsys.readouterr().err
+    assert "; channels had 96 pairs (median), the most 96; " in told
+    assert "channels did not settle" in told
+    assert sorted(set(arrays(out)["pairs_of"].tolist())) == [64, 96]
+    assert run(["influence", *rule, *here, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["pairs_of"] == arrays(out)["pairs_of"].tolist()
+    dead = sum(value == 0 for value in document["individual"])
+    assert document["stopping"]["settled"] == dead > 0

@@ -87,6 +87,7 @@ def test_other_words_are_refused_with_those_that_are_rules(text: str) -> None:
         (lambda: checked(0.02), "until 0.02 is no stopping rule"),  # type: ignore[arg-type]
         (lambda: ConfidentLabels(0.5), "probability 0.5 is not allowed: it must lie above 0.5 and"),
         (lambda: checked("labels=1.5"), "until: probability 1.5 is not allowed: .* and below 1"),
+        (lambda: checked("labels,method=pca"), "until: how sure labels are .* method pca, .* nmf"),
         (lambda: checked("labels=0.9,k=1"), "until: k 1 is not allowed"),
         (lambda: Together(StableLabels()), "rule StableLabels.* RelativeError"),  # type: ignore[arg-type]
         (lambda: checked("stable,k=1"), "until: k 1 is not allowed"),
