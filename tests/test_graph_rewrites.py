@@ -8,6 +8,9 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
+from block_toys import BLOCKS, FALL_BACK, block
+from block_toys import CHANNELS as CHANNELS_OF_BLOCKS
+from block_toys import HALVES as BLOCK_HALVES
 from graftscope.graph import (
     IMAGE1,
     MOMENT,
@@ -325,6 +328,7 @@ HALVES: dict[str, Half] = {
     "a map in front of noise": _half_of(REUSED_LATENT, 1),
     "tokens before a product": _tokens,
     **{case: _before(case) for case in TRANSPOSED},
+    **BLOCK_HALVES,
 }
 
 
@@ -434,3 +438,40 @@ def test_what_cannot_be_shared_is_spliced() -> None:
     effects = Effects(lambda: (normalise(parse(text)), "a", 1))
     found = effects.rewritten({CHANNELS: np.arange(4)}, [SHARE])
     assert_same(found, effects.plain(np.eye(4, dtype=np.bool_)))
+
+
+@pytest.mark.parametrize("case", [x for x in BLOCKS if x not in FALL_BACK])
+def test_convolutions_read_no_upsampled_image_and_the_image_stays(case: str) -> None:
+    model, _, _ = block(case)
+    inputs = latents(model, PAIRS)
+    expected = images_of(model, inputs)
+    found = rewrite(block(case)[0], ["upsample", "subpixel"])
+    np.testing.assert_allclose(images_of(found, inputs), expected, rtol=0, atol=TOLERANCE)
+    upsampled = {x for node in found.graph if node.op_type == "Resize" for x in node.outputs}
+    convolutions = [node for node in found.graph if node.op_type in ("Conv", "ConvTranspose")]
+    assert upsampled.isdisjoint(x for node in convolutions for x in node.inputs)
+
+
+SHARED = (
+    "a residual block that upsamples first",
+    "every channel normalised by itself",
+    "a batch normalisation first",
+)
+
+
+@pytest.mark.parametrize("case", SHARED)
+def test_no_convolution_of_all_channels_runs_for_every_one_behind_a_normalisation(
+    case: str,
+) -> None:
+    model, activation, _ = block(case)
+    run = channel_effects(model, activation=activation).run
+    assert CHANNELS_OF_BLOCKS not in {kernel.shape[1] for kernel in kernels(run)}
+
+
+@pytest.mark.parametrize("case", FALL_BACK)
+def test_a_block_that_does_not_match_keeps_its_convolution(case: str) -> None:
+    model, _, _ = block(case)
+    inputs = latents(model, PAIRS)
+    expected = images_of(model, inputs)
+    found = rewrite(block(case)[0], REWRITES)
+    np.testing.assert_allclose(images_of(found, inputs), expected, rtol=0, atol=TOLERANCE)

@@ -22,21 +22,27 @@ from graftscope.graph.rewrites._fold import fold_normalisation
 from graftscope.graph.rewrites._nodes import clean, image_extents
 from graftscope.graph.rewrites._subpixel import interleaved, subpixel
 from graftscope.graph.rewrites._swap import count_of, swap_channels, twin
+from graftscope.graph.rewrites._upsampling import move_upsampling
 
 FOLD = "fold"
+UPSAMPLE = "upsample"
 SHARE = "share"
+GROUPS = "groups"
 SUBPIXEL = "subpixel"
 DEFER = "defer"
 CHUNKS = "chunks"
 
 _ANYWHERE: dict[str, Callable[[ir.Model], ir.Model]] = {
     FOLD: fold_normalisation,
+    UPSAMPLE: move_upsampling,
     SUBPIXEL: subpixel,
     DEFER: defer_interleaving,
     CHUNKS: interleave_in_chunks,
 }
 
-REWRITES = (FOLD, SHARE, SUBPIXEL, DEFER, CHUNKS)
+_BEFORE = {FOLD, UPSAMPLE}
+
+REWRITES = (FOLD, UPSAMPLE, SHARE, GROUPS, SUBPIXEL, DEFER, CHUNKS)
 """Names of all rewrites, in the order in which they are done."""
 
 
@@ -93,11 +99,15 @@ def channel_effects(
         areas: sides of the areas that maps are averaged over.
         rewrites: names among `REWRITES`; with `share` every set is one channel.
     """
-    rewrite(downstream, {FOLD} & {*rewrites})
+    rewrite(downstream, _BEFORE & {*rewrites})
     swapped = swap_channels(
-        downstream, activation=activation, channel_axis=channel_axis, sharing=SHARE in rewrites
+        downstream,
+        activation=activation,
+        channel_axis=channel_axis,
+        sharing=SHARE in rewrites,
+        in_groups=GROUPS in rewrites,
     )
-    rewrite(downstream, {*rewrites} - {FOLD})
+    rewrite(downstream, {*rewrites} - _BEFORE)
     graph = downstream.graph
     original = twin(graph, swapped)
     count = count_of(Tape(graph), swapped.subject)

@@ -12,6 +12,8 @@ Shared are operations that read the activation directly, with constant weights a
    convolution or where outputs are few, are interleaved behind.
 2. `Gemm` and `MatMul`: the difference times the channel's row of the weights.
 
+`_groups` shares convolutions behind a normalisation in the same way.
+
 Elementwise operations behind are done before the layout is changed. What else reads the activation
 gets the spliced one, by selection.
 """
@@ -52,11 +54,13 @@ class ChannelSwap:
 
     Attributes:
         original1: (B, C, ...) or, of tokens, (B, T, C).
+        original2: the same of the other.
         difference: original 2 less original 1, channels first: (C, B, ...).
         channels: (E,) INT64.
     """
 
     original1: ir.Value
+    original2: ir.Value
     difference: ir.Value
     channels: ir.Value
 
@@ -95,6 +99,36 @@ def share(
 
 
 def _convolution(tape: Tape, convolution: Convolution, swap: ChannelSwap) -> Shared | None:
+    chosen = tape.op("Gather", [swap.difference, swap.channels], {"axis": 0})  # (E, B, h, w)
+    return share_convolution(tape, convolution, swap.original1, Change(chosen, swap.channels))
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a swap changes of a convolution's input.
+
+    Attributes:
+        values: (E, B, M, h, w), or (E, B, h, w) of one channel.
+        parts: (E,) INT64, which part of M channels.
+        channels: M, a divisor of all channels.
+    """
+
+    values: ir.Value
+    parts: ir.Value
+    channels: int = 1
+
+
+def share_convolution(
+    tape: Tape, convolution: Convolution, original1: ir.Value, change: Change
+) -> Shared | None:
+    """A convolution of original 1 in full, and of what a swap changes.
+
+    Args:
+        tape: where nodes are added.
+        convolution: as it stands in the graph.
+        original1: what it reads of original 1, (B, C, h, w).
+        change: what it reads of the hybrids, less that.
+    """
     node = convolution.node
     output, whole = image_extents(node.outputs[0]), image_extents(node.inputs[0])
     stride, across = convolution.stride
@@ -102,13 +136,14 @@ def _convolution(tape: Tape, convolution: Convolution, swap: ChannelSwap) -> Sha
         return None
     split = 2 if fills_few_lanes(convolution) else 1
     kernel, windows, pads = _kernel(convolution, split)
+    parts = kernel.reshape(-1, 1, change.channels * kernel.shape[2], kernel.shape[3])
     phases, outputs = (stride * split) ** 2, output[0]
 
-    kept = _kept(tape, convolution, swap.original1, split)  # (1, B, P, S * O)
-    taps = _unfold(tape, swap, whole, split, (windows, pads))  # (E, B, K, P)
-    share_of = tape.op("Gather", [floats(tape, kernel), swap.channels], {"axis": 0})
-    change = tape.op("MatMul", [transpose(tape, taps, (0, 1, 3, 2)), share_of])
-    swapped = tape.op("Add", [kept, change])  # (E, B, P, S * O)
+    kept = _kept(tape, convolution, original1, split)  # (1, B, P, S * O)
+    taps = _unfold(tape, change, whole, split, (windows, pads))  # (E, B, M * K, P)
+    share_of = tape.op("Gather", [floats(tape, parts), change.parts], {"axis": 0})
+    added = tape.op("MatMul", [transpose(tape, taps, (0, 1, 3, 2)), share_of])
+    swapped = tape.op("Add", [kept, added])  # (E, B, P, S * O)
 
     value, replaced = repeat_unaries(tape, node.outputs[0], swapped)
     height, width = (extent // (stride * split) for extent in output[1:])
@@ -156,24 +191,24 @@ def _kept(tape: Tape, convolution: Convolution, original1: ir.Value, split: int)
 
 def _unfold(
     tape: Tape,
-    swap: ChannelSwap,
+    change: Change,
     whole: tuple[int, ...],
     split: int,
     window: tuple[tuple[range, range], list[int]],
 ) -> ir.Value:
-    """What every tap reads of the swapped channels' differences: (E, B, K, P)."""
+    """What every tap reads of what the swap changes: (E, B, M * K, P)."""
     (rows, columns), pads = window
     height, width = whole[1:]
-    chosen = tape.op("Gather", [swap.difference, swap.channels], {"axis": 0})  # (E, B, h, w)
-    images = sized(reshape(tape, chosen, (-1, 1, height, width)), 1, height, width)
+    images = sized(reshape(tape, change.values, (-1, 1, height, width)), 1, height, width)
     if split > 1:
         images = to_phases(tape, images, split)
     size = split**2 * len(rows) * len(columns)
     one_hot = np.eye(size, dtype=np.float32).reshape(size, split**2, len(rows), len(columns))
-    taps = convolve(tape, images, one_hot, None, pads)  # (E * B, K, h', w')
-    count = tape.op("Shape", [swap.channels])
+    taps = convolve(tape, images, one_hot, None, pads)  # (E * B * M, K, h', w')
+    count = tape.op("Shape", [change.parts])
     _, height, width = image_extents(taps)
-    shape = tape.op("Concat", [count, ints(tape, (-1, size, height * width))], {"axis": 0})
+    inner = ints(tape, (-1, change.channels * size, height * width))
+    shape = tape.op("Concat", [count, inner], {"axis": 0})
     return tape.op("Reshape", [taps, shape])
 
 

@@ -24,7 +24,8 @@ from graftscope.graph._splice import (
 from graftscope.graph._tensors import affected_by
 from graftscope.graph._values import ints, like, typed_input
 from graftscope.graph.errors import GraphError
-from graftscope.graph.rewrites._nodes import replace
+from graftscope.graph.rewrites._groups import share_groups
+from graftscope.graph.rewrites._nodes import clean, replace
 from graftscope.graph.rewrites._share import ChannelSwap, share
 
 _BODIES = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
@@ -50,7 +51,12 @@ class Swapped:
 
 
 def swap_channels(
-    model: ir.Model, *, activation: str | None, channel_axis: int, sharing: bool
+    model: ir.Model,
+    *,
+    activation: str | None,
+    channel_axis: int,
+    sharing: bool,
+    in_groups: bool = False,
 ) -> Swapped:
     """Puts the swap before a downstream half (Definition 5).
 
@@ -64,6 +70,7 @@ def swap_channels(
         channel_axis: the activation's axis of channels: 1 for maps and vectors, 2 for tokens.
         sharing: whether every set is one channel, and the first linear operation is done once a
             pair where it can be.
+        in_groups: whether that counts for convolutions behind a normalisation too.
     """
     graph = model.graph
     tape = Tape(graph)
@@ -77,14 +84,19 @@ def swap_channels(
     kept: dict[ir.Value, ir.Value] = {}
     if sharing:
         swap = ChannelSwap(
-            original1, _difference(tape, original1, original2, channel_axis), subject
+            original1, original2, _difference(tape, original1, original2, channel_axis), subject
         )
+        for behind in share_groups(graph, edited, channel_axis, swap) if in_groups else ():
+            replace(graph, behind.replaced, behind.result)
+            kept[behind.swapped] = behind.kept
         for node in {use.node for use in edited.uses()}:
             shared = share(tape, node, edited, channel_axis, swap)
             if shared is not None:
                 replace(graph, shared.replaced, shared.result)
                 kept[shared.swapped] = shared.kept
                 node.replace_input_with(0, original1)
+    # What read the activation for the convolutions that are shared reads it no longer.
+    clean(model)
     shares = bool(kept)
     if edited.uses() or edited.is_graph_output():
         sets = _one_hot(tape, subject, original1, channel_axis) if sharing else subject

@@ -5,7 +5,7 @@ The same plan gives the same bits on a CPU, whatever the number of workers. It m
 
 from dataclasses import dataclass, replace
 
-from graftscope.graph.rewrites import CHUNKS, FOLD, REWRITES, SHARE
+from graftscope.graph.rewrites import CHUNKS, FOLD, GROUPS, REWRITES, SHARE
 from graftscope.server.analysis import GROUP_PAIRS
 from graftscope.server.engine._devices import Device
 from graftscope.server.engine._generator import LARGE_BYTES, Generator
@@ -105,7 +105,7 @@ def rewritten(generator: Generator, plan: Plan, *, single: bool) -> tuple[Plan, 
     if plan.provider != _CPU:
         choices.append(tuple(x for x in choices[0] if x != CHUNKS))
     if single:
-        choices.append((FOLD, SHARE))
+        choices.append((FOLD, SHARE, GROUPS))
     return (plan, *(_resized(generator, replace(plan, rewrites=names)) for names in choices))
 
 
