@@ -25,7 +25,7 @@ from benchmarks import markdown
 from benchmarks.figures import Spread
 from benchmarks.machine import Machine
 from benchmarks.options import Options
-from benchmarks.serving import SERVE, hybridize_request
+from benchmarks.serving_load import SERVE, hybridize_request
 from graftscope.bundle import read_bundle, shipped
 from graftscope.client.calls import TLS, Access
 from graftscope.server.access import Role, TokenStore

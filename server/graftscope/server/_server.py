@@ -16,6 +16,7 @@ from graftscope.bundle import BundleError, shipped
 from graftscope.sandbox import SandboxError
 from graftscope.server._descriptors import connections_of
 from graftscope.server._listening import listen
+from graftscope.server._one_queue import one_queue
 from graftscope.server._protection import authentication, credentials
 from graftscope.server._state import ROOM, check_place, held_state
 from graftscope.server.access import (
@@ -326,18 +327,20 @@ async def _add_services(
     arrays = Arrays(runner, belongings)
     requests = Requests(catalogue, arrays)
     models = ModelServicer(catalogue, arrays, runs, reading, registration)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
+    handlers = one_queue(server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, handlers)
     analyses = AnalysisServicer(runner, belongings, requests, ClusteringRequests(arrays), reading)
-    analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(analyses, server)
+    analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(analyses, handlers)
     artifacts = ArtifactServicer(runner.artifacts, belongings)
-    artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(artifacts, server)
+    artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(artifacts, handlers)
     operations_pb2_grpc.add_OperationsServicer_to_server(
-        OperationsServicer(runner, belongings), server
+        OperationsServicer(runner, belongings), handlers
     )
     health_servicer = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, handlers)
     for service in SERVICES:
         await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+    # It looks which kind of server it is given.
     reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], server)
     return health_servicer
 

@@ -26,6 +26,11 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
+def tells_details(name: str) -> bool:
+    """Whether the logger of this name tells the level debug; a look-up, as every call asks."""
+    return logging.getLogger(f"graftscope.server.{name}").isEnabledFor(logging.DEBUG)
+
+
 def log_to_stderr(level: str) -> None:
     """Sends events from this level up to stderr, a line each.
 

@@ -127,6 +127,8 @@ class Generator:
         self.memo = Memo()
         self.backend = backend or pool.device.plain
         self._pool = pool
+        # Asked for with every call.
+        self._widest: dict[int, int] = {}
 
     def backends(self, wanted: str) -> tuple[Backend, ...]:
         """What can run it for a precision that is asked for; see `SessionPool.backends`."""
@@ -281,6 +283,11 @@ class Generator:
         Args:
             places: layers of fewer places are left out.
         """
+        if places not in self._widest:
+            self._widest[places] = self._widest_of(places)
+        return self._widest[places]
+
+    def _widest_of(self, places: int) -> int:
         layers = [x for x in self.manifest.layers if x.height * x.width >= places]
         elements = [x.channels * max(x.height, 1) * max(x.width, 1) for x in layers]
         colours, height, width = self.image_shape

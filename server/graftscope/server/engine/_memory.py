@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from graftscope.server.engine._machine_memory import machine_bytes, resident_bytes
 from graftscope.server.errors import InvalidInput, Overloaded, TooLarge
-from graftscope.server.logs import get_logger
+from graftscope.server.logs import get_logger, tells_details
 
 MIB = 2**20
 GIB = 2**30
@@ -184,6 +184,8 @@ class MemoryBudget:
         return lambda: self._give_back(need, job=True)
 
     def _tell(self, need: Need) -> None:
+        if not tells_details("engine"):
+            return
         held, sessions = self.held_bytes, self._of_sessions
         _log.debug("memory", what=need.what, bytes=need.bytes, held=held, sessions=sessions)
 

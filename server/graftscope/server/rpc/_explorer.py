@@ -29,7 +29,7 @@ from graftscope.server.rpc._image_files import Encoding, encode_images, parse_en
 from graftscope.server.rpc._interactive_runs import InteractiveRuns
 from graftscope.server.rpc._latest import Asked, Inbox, Turn, latest
 from graftscope.server.rpc._model_calls import ModelCall, distinct_images
-from graftscope.server.rpc._replies import execution
+from graftscope.server.rpc._replies import plain_execution
 from graftscope.v1 import model_service_pb2, tensor_pb2
 
 MOST_PAIRS = 16
@@ -199,7 +199,7 @@ def _need(generator: Generator, count: int, *, files: bool) -> Need:
 
 async def _describe(response: model_service_pb2.ExploreResponse, originals: _Originals) -> None:
     generator = originals.generator
-    response.execution.CopyFrom(execution(generator.manifest.digest, generator.backend))
+    response.execution.CopyFrom(plain_execution(generator.manifest.digest, generator.backend))
     response.distinct_images = await distinct_images(originals.source, originals.pairs)
 
 

@@ -4,7 +4,6 @@ It must not know what the methods do.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager
@@ -20,7 +19,7 @@ from grpc_status import rpc_status
 
 from graftscope.server.access import Gate, Principal, Shown, Work, method_of, set_caller
 from graftscope.server.errors import TimedOut
-from graftscope.server.logs import get_logger
+from graftscope.server.logs import get_logger, tells_details
 from graftscope.server.rpc._admission import Admission
 from graftscope.server.rpc._draining import Drain, stopping
 from graftscope.server.rpc._errors import status_of_error
@@ -211,7 +210,7 @@ class _Timed:
 def _timed(method: str, context: Context) -> Iterator[_Timed]:
     """Logs a call once it is over: whose, from where, how long it took, and what came of it."""
     call, started_s = _Timed(method), time.perf_counter()
-    if not _log.isEnabledFor(logging.DEBUG):
+    if not tells_details("rpc"):
         yield call
         return
     peer = context.peer()  # Now: of a call that is over gRPC may know it no more.

@@ -1,5 +1,6 @@
 """ModelService: models, and what they generate while the caller waits."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -31,7 +32,7 @@ from graftscope.server.rpc._interactive_runs import PHOTOGRAPHS, InteractiveRuns
 from graftscope.server.rpc._model_calls import ModelCall, distinct_images
 from graftscope.server.rpc._reading import Reading
 from graftscope.server.rpc._registration import Registration
-from graftscope.server.rpc._replies import execution
+from graftscope.server.rpc._replies import execution, plain_execution
 from graftscope.server.rpc._versions import precision
 from graftscope.v1 import (
     model_service_pb2,
@@ -233,11 +234,13 @@ def _edited(
 
 def _execution(generator: Generator, ran: Ran[Any]) -> precision_pb2.Execution:
     digest = generator.manifest.digest
+    if ran.deviation is None:
+        return plain_execution(digest, ran.backend)
     return execution(digest, ran.backend, deviation=ran.deviation)
 
 
 def _check_size(generator: Generator, count: int, images: int, called: str) -> None:
-    size = count * images * int(np.prod(generator.image_shape)) * 4
+    size = count * images * math.prod(generator.image_shape) * 4
     if size > _REPLY_LIMIT_BYTES:
         largest = _REPLY_LIMIT_BYTES * count // size
         raise InvalidInput(

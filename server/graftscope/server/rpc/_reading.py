@@ -136,8 +136,18 @@ def _message(deserialize: Deserialize, data: bytes) -> Message:
         request = deserialize(data)
     except DecodeError as error:
         raise InvalidInput(f"the request cannot be read: {error}") from error
-    check_known(request)
+    if len(data) > _SMALL_BYTES:
+        check_known(request)
+    elif _is_cut(request):
+        check_known(deserialize(data))
     return request
+
+
+def _is_cut(request: Message) -> bool:
+    """Drops what this version does not know of a message, and whether there was any."""
+    size = request.ByteSize()
+    request.DiscardUnknownFields()
+    return request.ByteSize() != size
 
 
 def check_parts(data: bytes, kind: Descriptor) -> None:
