@@ -32,6 +32,7 @@ from graftscope.client import (
     StoredLatents,
     Swap,
     Task,
+    Together,
 )
 
 FOLDER = Path(__file__).parent
@@ -135,7 +136,7 @@ FINISHED: dict[str, Callable[[Names], Task]] = {
         originals=Prior(),
         map_size=8,
         stratified=True,
-        until=RelativeError(0.04),
+        until=Together(RelativeError(0.04)),
     ),
     "stable labels": lambda _: InfluenceTask(
         MODEL,
@@ -200,7 +201,7 @@ LEFT = InfluenceTask(
     seed=12,
     map_size=4,
     stratified=True,
-    until=RelativeError(0.001),
+    until=Together(RelativeError(0.001)),
 )
 """Half-way too, when the server went away."""
 
