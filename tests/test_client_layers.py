@@ -147,7 +147,7 @@ def test_the_verb_tells_how_many_pairs_the_channels_had(
     out = tmp_path / "maps.npz"
     here = ("--bundle", str(toy_vae_bundle), "--state", str(tmp_path / "state"), "--out", str(out))
     # An error that no map reaches, but those without influence.
-    rule = ("--layer", "deconv1", "--pairs", "96", "--until", "se=0.000001")
+    rule = ("--layer", "fc", "--pairs", "96", "--until", "se=0.000001")
     assert run(["influence", *rule, *here]) == 0
     told = capsys.readouterr().err
     assert "; channels had 96 pairs (median), the most 96; " in told
