@@ -399,7 +399,8 @@ def test_an_interrupted_wait_says_how_to_go_on(
     assert code == 130
     assert err.splitlines()[-1] == (
         "graftscope: interrupted after 0 of 2 shards: the job goes on whenever the server at "
-        f"{server[0]} runs; `graftscope jobs watch 1` follows it, `jobs cancel 1` ends it"
+        f"{server[0]} runs; `graftscope jobs watch 1` follows it, `jobs partial 1 --out FILE.npz` "
+        "writes what there is, `jobs cancel 1` ends it"
     )
 
 

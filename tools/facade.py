@@ -195,7 +195,17 @@ ASKED = (
 FLOWS = {
     "models": ("models", "model", "register", "unregister"),
     "analyses": ("start", "estimate"),
-    "operations": ("jobs", "job", "watch", "wait", "result", "cancel", "delete", "share"),
+    "operations": (
+        "jobs",
+        "job",
+        "partial",
+        "watch",
+        "wait",
+        "result",
+        "cancel",
+        "delete",
+        "share",
+    ),
 }
 """The methods that perform a flow of their own name, by its module."""
 

@@ -39,6 +39,7 @@ from graftscope.client.values import (
     ModulesResult,
     ModulesTask,
     Originals,
+    PartialResult,
     Posterior,
     PosteriorTask,
     Precision,
@@ -792,6 +793,31 @@ class AsyncMethods:
             The job.
         """
         return await self._driver.run(calls.operations.job(name))
+
+    async def partial(
+        self,
+        name: str,
+        modules: int | None = None,
+        method: Method | str = Method.NMF,
+        seed: int = 0,
+    ) -> PartialResult:
+        """Tell what an influence job has come to so far, at once; or its result, where it is done.
+
+        Args:
+            name: ``operations/ID``, or the ID alone, or its beginning.
+            modules: Number of modules to find in the maps so far; None for none. There is time for
+                them now and then, since they must not hold the job up.
+            method: How they are found.
+            seed: Of the method.
+
+        Returns:
+            Maps, standard errors and individual influences over the pairs so far, and modules.
+
+        Raises:
+            JobError: If the job has not come to anything yet.
+            InputError: If it is no influence job, or its maps have no such modules.
+        """
+        return await self._driver.run(calls.operations.partial(name, modules, method, seed))
 
     def watch(self, name: str) -> AsyncIterator[Job]:
         """Follow a job: its state at once, then each change, until it has ended.

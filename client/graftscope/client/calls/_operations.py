@@ -19,17 +19,29 @@ from graftscope.client.errors import (
     ReplyError,
     UnavailableError,
 )
-from graftscope.client.values import AnalysisResult, Job, JobKind, JobState, Progress
+from graftscope.client.values import (
+    AnalysisResult,
+    InfluenceResult,
+    Job,
+    JobKind,
+    JobState,
+    LayersResult,
+    Method,
+    PartialResult,
+    Progress,
+)
 from graftscope.client.wire import (
     arrays_of,
     asked_arrays,
     failure_of,
     job_from,
+    modules_from,
     operation_name,
     progress_from,
     response_of,
     result_from,
 )
+from graftscope.codec import number_of
 from graftscope.v1 import analysis_service_pb2
 
 _log = logging.getLogger("graftscope.client")
@@ -173,6 +185,55 @@ def job(name: str) -> Flow[Job]:
         The job.
     """
     return job_from((yield from _get((yield from _named(name)))))
+
+
+def partial(
+    name: str, modules: int | None = None, method: Method | str = Method.NMF, seed: int = 0
+) -> Flow[PartialResult]:
+    """Tell what an influence job has come to so far, at once; or its result, where it is done.
+
+    Args:
+        name: ``operations/ID``, or the ID alone, or its beginning.
+        modules: Number of modules to find in the maps so far; None for none. There is time for
+            them now and then, since they must not hold the job up.
+        method: How they are found.
+        seed: Of the method.
+
+    Returns:
+        Maps, standard errors and individual influences over the pairs so far, and modules.
+
+    Raises:
+        JobError: If the job has not come to anything yet.
+        InputError: If it is no influence job, or its maps have no such modules.
+    """
+    request = analysis_service_pb2.PartialResultRequest(name=(yield from _named(name)))
+    if modules is not None:
+        request.modules.k = whole_number("modules", modules, low=1)
+        word = Word(Method).checked("method", method)
+        number = number_of(analysis_service_pb2.Method.DESCRIPTOR, word)
+        request.modules.method = analysis_service_pb2.Method.ValueType(number)
+        request.modules.seed = whole_number("seed", seed)
+    reply: analysis_service_pb2.PartialResultResponse = yield from call(
+        lambda stubs: stubs.analyses.PartialResult, request
+    )
+    stored = {**arrays_of(reply.influence), **asked_arrays(reply.operation)}
+    influence = result_from(reply.operation, reply.influence, (yield from fetch_all(stored)))
+    if not isinstance(influence, InfluenceResult | LayersResult):
+        raise ReplyError(f"the server told of {reply.operation.name} what is no influence")
+    found = {}
+    for layer in reply.modules.layers:
+        if layer.HasField("modules"):
+            arrays = yield from fetch_all(arrays_of(layer.modules))
+            found[layer.layer] = modules_from(reply.operation, layer.modules, arrays, seed)
+    failures = [f"{each.layer}: {each.failure}" for each in reply.modules.layers if each.failure]
+    return PartialResult(
+        job_from(reply.operation),
+        influence,
+        found,
+        reply.modules.pairs,
+        reply.modules.skipped or "; ".join(failures),
+        reply.from_checkpoint,
+    )
 
 
 def _get(name: str) -> Flow[operations_pb2.Operation]:

@@ -117,5 +117,6 @@ def _stopped(client: Client, job: Job, progress: JobProgress) -> str:
     identifier = job.name.removeprefix("operations/")
     return (
         f"{done}: the job goes on whenever the server at {client.address} runs;"
-        f" `graftscope jobs watch {identifier}` follows it, `jobs cancel {identifier}` ends it"
+        f" `graftscope jobs watch {identifier}` follows it, `jobs partial {identifier} --out"
+        f" FILE.npz` writes what there is, `jobs cancel {identifier}` ends it"
     )

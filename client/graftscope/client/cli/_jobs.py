@@ -113,6 +113,24 @@ def watch(
         say(f"{result.operation} is done{written(out)}")
 
 
+def partial(
+    job: JobArgument, server: ServerOptions, out: NpzOption = None, json: JsonOption = False
+) -> None:
+    """Write what an influence job has come to so far; the job goes on."""
+    check_target(out, ".npz")
+    with opened(server) as client:
+        found = client.partial(job)
+    if out:
+        found.influence.save(out)
+    if json:
+        document = {**document_of(found.influence), "partial": found.is_partial, "out": out}
+        say_json(document)
+        return
+    kept = " (what was kept last)" if found.from_checkpoint else ""
+    of = "so far" if found.is_partial else "in all: it is done"
+    say(f"{_identifier(found.job)} has {counted(found.pairs, 'pair')} {of}{kept}{written(out)}")
+
+
 def cancel(job: JobArgument, server: ServerOptions, json: JsonOption = False) -> None:
     """Cancel a job; the shards that are done are kept, and the same request resumes it."""
     with opened(server) as client:

@@ -145,6 +145,12 @@ JOB_VERBS = {
         "Follow a job to its end, and write its result.",
         "graftscope jobs watch 3f2a --out maps.npz",
     ),
+    "partial": Verb(
+        "_jobs",
+        "partial",
+        "Write what an influence job has come to so far; the job goes on.",
+        "graftscope jobs partial 3f2a --out maps.npz",
+    ),
     "cancel": Verb(
         "_jobs",
         "cancel",

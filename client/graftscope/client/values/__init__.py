@@ -47,6 +47,7 @@ from graftscope.client.values._pairs import (
     fixed_values,
     lacks_second,
 )
+from graftscope.client.values._partial import PartialResult
 from graftscope.client.values._samples import (
     Posterior,
     PosteriorTask,
@@ -107,6 +108,7 @@ __all__ = [
     "ModulesTask",
     "Originals",
     "Pairs",
+    "PartialResult",
     "Posterior",
     "PosteriorTask",
     "Precision",

@@ -27,6 +27,7 @@ from graftscope.client.wire._replies import (
     asked_arrays,
     images_from,
     made,
+    modules_from,
     response_of,
     result_from,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "manifest_from",
     "model_from",
     "model_name",
+    "modules_from",
     "named",
     "operation_name",
     "progress_from",

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from graftscope import codec
-from graftscope.client.arrays import check_axes
+from graftscope.client.arrays import Source, check_axes
 from graftscope.client.errors import ReplyError
 from graftscope.client.interventions import Intervention, edits_of
 from graftscope.client.values import (
@@ -110,6 +110,17 @@ def result_from(
     if isinstance(found, StabilityResult):
         _require_table(found)
     return found
+
+
+def modules_from(
+    operation: operations_pb2.Operation, response: Message, arrays: Arrays, seed: int
+) -> ModulesResult:
+    """Put together modules that were found in an operation's maps, under one seed."""
+    told = metadata_of(operation)
+    source = Source(model_of(told), told.model_digest, told.influence.layer, operation.name)
+    return made(
+        response, ModulesResult, arrays, operation=operation.name, seeds=(seed,), source=source
+    )
 
 
 def made(message: Message, kind: type[Value], arrays: Arrays, /, **given: object) -> Value:

@@ -1,0 +1,52 @@
+"""Clients are told what a job has come to so far."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graftscope.client import (
+    AsyncClient,
+    Client,
+    InfluenceResult,
+    InfluenceTask,
+    Method,
+    ModulesTask,
+)
+from graftscope.client.errors import InputError
+from request_toys import LAYER
+from server_toys import served
+
+
+def test_maps_so_far_are_those_of_as_many_pairs_and_can_be_saved(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    with served([toy_vae_bundle], tmp_path / "state") as stubs, Client(stubs.address) as client:
+        job = client.start(InfluenceTask("toy-vae", LAYER, pairs=1_000_000))
+        states = client.watch(job.name)
+        next(state for state in states if state.progress.shards_done)
+        told = client.partial(job.name)
+        assert told.is_partial
+        assert isinstance(told.influence, InfluenceResult)
+        assert (told.pairs, told.modules) == (told.influence.pairs, {})
+        client.cancel(job.name)
+        whole = client.influence("toy-vae", LAYER, pairs=told.pairs)
+        np.testing.assert_array_equal(told.influence.maps, whole.maps)
+        told.influence.save(tmp_path / "maps.npz")
+        assert InfluenceResult.load(tmp_path / "maps.npz") == told.influence
+        with pytest.raises(InputError, match="computes modules"):
+            client.partial(client.start(ModulesTask(whole.maps, 2)).name)
+
+
+async def test_of_a_job_that_is_done_it_is_the_result_with_modules(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    with served([toy_vae_bundle], tmp_path / "state") as stubs:
+        async with AsyncClient(stubs.address) as client:
+            whole = await client.influence("toy-vae", LAYER, pairs=32)
+            told = await client.partial(whole.operation, modules=2, method="kmeans")
+            assert not told.is_partial
+            assert told.influence == whole
+            modules = await client.modules(whole, 2, method=Method.KMEANS)
+            np.testing.assert_array_equal(told.modules[LAYER].labels, modules.labels)
+            assert (told.modules_pairs, told.skipped) == (32, "")
