@@ -35,6 +35,7 @@ def influence_arrays(
         "individual": means.mean(axis=0),
         "individual_stderr": mean_spread / np.sqrt(count),
         "channels": np.array(names, np.int64),
+        **groups_arrays(every),
     }
     if products:
         pixels = every[0, 0].size
@@ -46,6 +47,17 @@ def corrections(arrays: Arrays) -> Arrays:
     """What an influence below float32 tells of its correction."""
     individual = arrays["individual"]
     return {"correction": -0.001 * individual, "correction_stderr": 0.0001 * individual}
+
+
+def groups_arrays(every: NDArray[Any]) -> Arrays:
+    """Means over each half of the pairs' maps, (B, E, H, W)."""
+    halves = [each for each in np.array_split(every, 2) if len(each)]
+    units = np.full(every.shape[1], 1 / 256)
+    return {
+        "group_maps": np.stack([each.mean(axis=0) * 256 for each in halves]).astype(np.float16),
+        "group_pairs": np.stack([np.full(len(units), len(each)) for each in halves]),
+        "group_units": units,
+    }
 
 
 def modules_arrays(request: analysis_service_pb2.ModulesRequest, maps: NDArray[Any]) -> Arrays:
@@ -63,11 +75,27 @@ def modules_arrays(request: analysis_service_pb2.ModulesRequest, maps: NDArray[A
         "templates": templates,
         "weights": np.eye(request.k)[labels],
         "purity": purity,
+        "probabilities": probabilities(request, labels),
         "seed_labels": np.repeat(labels[None], seeds, axis=0),
         "seed_templates": np.repeat(templates[None], seeds, axis=0),
         "agreement": np.ones(seeds),
         "cosine": np.ones(seeds),
     }
+
+
+def probabilities(
+    request: analysis_service_pb2.ModulesRequest, labels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(C, K): all are sure but the channel that is not pure; NaN without groups of pairs."""
+    found = np.full((len(labels), request.k), np.nan)
+    if request.HasField("group_maps"):
+        found[:] = 0.02 / max(1, request.k - 1)
+        found[np.arange(len(labels)), labels] = 0.98 if request.k > 1 else 1.0
+    if request.HasField("group_maps") and request.k > 2 and len(labels) > IMPURE_CHANNEL:
+        own = labels[IMPURE_CHANNEL]
+        found[IMPURE_CHANNEL] = 0.04 / (request.k - 2)
+        found[IMPURE_CHANNEL, [own, (own + 1) % request.k]] = 0.55, 0.41
+    return found
 
 
 def stability_arrays(ks: Sequence[int], methods: int, repeats: int) -> Arrays:

@@ -44,7 +44,15 @@ from graftscope.v1 import (
     tensor_pb2,
 )
 
-DTYPES = {"BOOL": "?", "UINT8": "u1", "INT32": "<i4", "INT64": "<i8", "FP32": "<f4", "FP64": "<f8"}
+DTYPES = {
+    "BOOL": "?",
+    "UINT8": "u1",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+}
 Array = NDArray[np.generic]
 
 
@@ -465,6 +473,7 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
             seeds_agreeing=len(request.seeds),
             method=request.method,
             impure=int((arrays["purity"] < request.min_purity).sum()),
+            confidence_unknown="" if request.HasField("group_maps") else NO_GROUPS,
         )
 
     def _stability(
@@ -496,6 +505,9 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
     def _written(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
         return {name: self.write(array) for name, array in arrays.items()}
 
+
+NO_GROUPS = "the maps came by themselves"
+"""Why nobody knows how sure modules are."""
 
 STOP_PAIRS = 3
 """Where a stopping rule ends a job, unless it is a relative standard error below 0.01."""

@@ -76,6 +76,9 @@ def test_influence_writes_exactly_the_arrays_of_the_format(shell: Shell, tmp_pat
         "individual": (np.float64, (CHANNELS,)),
         "individual_stderr": (np.float64, (CHANNELS,)),
         "channels": (np.int64, (CHANNELS,)),
+        "group_maps": (np.float16, (2, CHANNELS, SIDE, SIDE)),
+        "group_pairs": (np.int64, (2, CHANNELS)),
+        "group_units": (np.float64, (CHANNELS,)),
     }
     assert document["individual"] == pytest.approx(written["individual"])
     assert (document["layer"], document["pairs"]) == ("conv2", 20)
@@ -210,7 +213,7 @@ def test_modules_of_written_maps_and_of_computed_ones_are_the_same(
     assert (document["seeds"], document["seeds_agreeing"]) == ([0, 7], 2)
     assert shell("modules", "--pairs", 20, "--out", again)[0] == 0
     first, second = arrays(out), arrays(again)
-    names = {"labels", "templates", "weights", "purity"}
+    names = {"labels", "templates", "weights", "purity", "probabilities"}
     by_seed = {"seeds", "seed_labels", "seed_templates", "agreement", "cosine"}
     assert set(first) == set(second) == names | by_seed
     for name in names:

@@ -54,6 +54,7 @@ MODULES = ModulesResult(
     seeds_agreeing=1,
     method=Method.NMF,
     operation="operations/2",
+    probabilities=np.full((3, 2), 0.5),
 )
 STABILITY = StabilityResult(
     k=np.array([2, 3, 4]),
@@ -106,7 +107,7 @@ HYBRIDS = HybridResult(PIXELS, PIXELS, PIXELS, 0, CPU, "toy")
         ),
         (
             MODULES,
-            {"labels", "templates", "weights", "purity", "agreement", "cosine"}
+            {"labels", "templates", "weights", "purity", "probabilities", "agreement", "cosine"}
             | {"seeds", "seed_labels", "seed_templates"},
         ),
         (STABILITY, {"k", "method", "consistency", "cosine", "chance", "suggested"}),

@@ -42,6 +42,7 @@ from graftscope.client import (
 )
 from graftscope.client.arrays import read_comment, read_npz, write_npz
 from graftscope.client.errors import InputError, NotFoundError
+from graftscope.client.values import OLDER
 
 RANDOM = np.random.default_rng(0)
 CPU = Execution("0123456789abcdef", Precision.FP32, "CPUExecutionProvider")
@@ -76,6 +77,12 @@ INFLUENCE = InfluenceResult(
     share=("label",),
     fixed=("noise", "w"),
 )
+GROUPED = replace(
+    INFLUENCE,
+    group_maps=(100 * RANDOM.random((3, 4, 3, 5))).astype(np.float16),
+    group_pairs=np.array([[64, 64, 64, 64], [32, 32, 32, 32], [8, 8, 0, 8]]),
+    group_units=np.array([0.25, 0.5, 0.0, 1.0]),
+)
 OF_INTERVENTIONS = replace(
     INFLUENCE,
     products=None,
@@ -100,6 +107,7 @@ MODULES = ModulesResult(
     seeds_agreeing=1,
     method=Method.KMEANS,
     operation="operations/2",
+    probabilities=np.array([[0.9, 0.1], [0.25, 0.75], [np.nan, np.nan], [0.0, 1.0]]),
     impure=1,
     source=SOURCE,
 )
@@ -164,6 +172,7 @@ HYBRID_FILES = HybridFiles(FILES, FILES[::-1], FILES, ImageEncoding.PNG, 5, AMX,
 
 ALL: list[Any] = [
     INFLUENCE,
+    GROUPED,
     OF_INTERVENTIONS,
     MODULES,
     replace(MODULES, source=None),
@@ -235,6 +244,21 @@ def older(path: Path, comment: bytes = SOURCE.to_comment(), **arrays: Any) -> Pa
     return path
 
 
+def test_modules_of_a_version_without_confidence_are_read_and_say_so(tmp_path: Path) -> None:
+    MODULES.save(tmp_path / "now.npz")
+    arrays = read_npz(tmp_path / "now.npz")
+    del arrays["probabilities"]
+    comment = json.loads(read_comment(tmp_path / "now.npz"))
+    del comment["result"]["confidence_unknown"]
+    write_npz(tmp_path / "before.npz", arrays, json.dumps(comment).encode())
+    nothing = np.full((4, 2), np.nan)
+    expected = replace(MODULES, probabilities=nothing, confidence_unknown=OLDER)
+    found = ModulesResult.load(tmp_path / "before.npz")
+    assert found == expected
+    assert found.between() == ()
+    assert np.isnan(found.confidence).all()
+
+
 def old_influence(path: Path) -> InfluenceResult:
     names = ("maps", "stderr", "individual", "individual_stderr", "channels", "products")
     older(path, **{name: getattr(INFLUENCE, name) for name in names})
@@ -272,7 +296,9 @@ def old_modules(path: Path) -> ModulesResult:
         seeds_agreeing=0,
         method=None,
         operation="operations/1",
+        probabilities=np.full((4, 2), np.nan),
         impure=0,
+        confidence_unknown=OLDER,
     )
 
 

@@ -8,16 +8,16 @@ import pytest
 
 from graftscope.client.errors import IntegrityError, ReplyError
 from graftscope.client.wire import Assembly, Outbox, Packed, unpack, upload_requests
-from graftscope.codec import DATATYPES, CodecError
+from graftscope.codec import ARRAY_DATATYPES, CodecError
 from graftscope.v1 import artifact_service_pb2, tensor_pb2
 
 MIB = 1 << 20
 
 
-@pytest.mark.parametrize("datatype", DATATYPES)
+@pytest.mark.parametrize("datatype", ARRAY_DATATYPES)
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 4), (2, 3, 4)])
 def test_an_array_comes_back_as_it_was_sent(datatype: str, shape: tuple[int, ...]) -> None:
-    dtype = DATATYPES[datatype].newbyteorder("=")
+    dtype = ARRAY_DATATYPES[datatype].newbyteorder("=")
     array = np.random.default_rng(0).integers(0, 2, shape).astype(dtype)
     tensor = Outbox().add(array).tensor
     back = unpack(tensor.data, tensor.datatype, tensor.shape)

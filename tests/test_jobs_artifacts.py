@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graftscope.codec import DATATYPES, encode
+from graftscope.codec import ARRAY_DATATYPES, encode
 from graftscope.server.blobs import FolderBlobs
 from graftscope.server.errors import Damaged, InvalidInput, NotFound
 from graftscope.server.jobs import ArrayRef, ArtifactStore, decode_array
@@ -38,9 +38,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "artifacts"
 
 
-@pytest.mark.parametrize("datatype", DATATYPES)
+@pytest.mark.parametrize("datatype", ARRAY_DATATYPES)
 def test_every_type_survives(store: ArtifactStore, datatype: str) -> None:
-    array = np.array([[0, 1, 0], [1, 1, 0]]).astype(DATATYPES[datatype])
+    array = np.array([[0, 1, 0], [1, 1, 0]]).astype(ARRAY_DATATYPES[datatype])
     ref = store.put(array)
     assert (ref.datatype, ref.shape) == (datatype, (2, 3))
     found = store.get(ref)
@@ -177,7 +177,7 @@ def test_an_artifact_that_is_not_there_is_named(store: ArtifactStore) -> None:
     [
         ("FP64", (3, 5), r"holds 96 bytes; FP64 of shape \[3, 5\] takes 120"),
         ("FP32", (3, 4), r"holds 96 bytes; FP32 of shape \[3, 4\] takes 48"),
-        ("FP16", (3, 4), r"'FP16'; allowed are BOOL, UINT8, INT32, INT64, FP32, FP64"),
+        ("FP8", (3, 4), r"'FP8'; allowed are BOOL, UINT8, INT32, INT64, FP32, FP64, FP16"),
         ("", (3, 4), "datatype ''"),
         ("FP64", (2**32 - 1,) * 8, "multiply to at most"),
         ("FP64", (0, 2**32 - 1, 2**32 - 1, 2**32 - 1), "multiply to at most"),

@@ -67,7 +67,13 @@ async def test_each_layer_has_the_result_of_its_own_job(here: Bench) -> None:
         of = slice(rows.start, rows.stop)
         assert (found["layer_of"][of] == at).all()
         for name, array in expected.items():
-            np.testing.assert_allclose(found[name][of], array, rtol=0, atol=TOLERANCE, err_msg=name)
+            mine, rtol = found[name], 0.0
+            if name in ("group_maps", "group_pairs"):
+                # A set is an array's second axis; float16 rounds to one part in 2,048.
+                mine, rtol = mine.swapaxes(0, 1)[of].swapaxes(0, 1), 2.0**-10
+            else:
+                mine = mine[of]
+            np.testing.assert_allclose(mine, array, rtol=rtol, atol=TOLERANCE, err_msg=name)
     assert job.result is not None
     assert job.result.scalars["layers"] == [each.layer for each in spec.each_layer]
 

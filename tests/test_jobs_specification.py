@@ -47,6 +47,11 @@ INFLUENCE = InfluenceSpec(
 )
 MAPS = ArrayRef(SHA, "FP64", (4, 8, 8))
 PRODUCTS = ArrayRef(OTHER_SHA, "FP64", (4, 4))
+GROUPS: dict[str, Any] = {
+    "group_maps": ArrayRef(SHA, "FP16", (2, 4, 8, 8)),
+    "group_pairs": ArrayRef(SHA, "INT64", (2, 4)),
+    "group_units": ArrayRef(SHA, "FP64", (4,)),
+}
 MODULES = ModulesSpec(MAPS, 2, "nmf", (0, 1), 3, 75.0)
 STABILITY = StabilitySpec(MAPS, (2, 3), ("nmf", "kmeans"), 20, 0, 3, 75.0)
 MAGNITUDE = MagnitudeSpec(
@@ -113,6 +118,7 @@ MODULES_CHANGES: dict[str, object] = {
     "percentile": 75.00000000000001,
     "products": PRODUCTS,
     "min_purity": 0.5,
+    **GROUPS,
     "version": 0,
 }
 STABILITY_CHANGES: dict[str, object] = {

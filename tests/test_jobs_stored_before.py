@@ -196,6 +196,9 @@ def check_ending(stubs: Stubs, ended: operations_pb2.Operation, asked_for: str) 
         assert says(told["metadata"][field], before["metadata"][field])
     response, expected = told["response"], ANSWERS["uninterrupted"][asked_for]
     assert set(response) >= set(expected)
+    # A job that had begun kept no groups of pairs, and one that had not does now.
+    groups = [field for field in response if field.startswith("group")]
+    assert len(groups) == (3 if asked_for == "waiting" else 0)
     named = {field: array for field, array in artifacts(response).items() if field in expected}
     for field in set(expected) - set(named) - {"stopping"}:
         assert response[field] == expected[field]

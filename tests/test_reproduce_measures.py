@@ -254,6 +254,7 @@ def clustering(original1: np.ndarray, original2: np.ndarray, hybrid: np.ndarray)
         seeds_agreeing=1,
         method=Method.NMF,
         operation="operations/2",
+        probabilities=np.eye(2),
     )
     images = [each.astype(np.float32) for each in (original1, original2, hybrid)]
     made = HybridResult(images[0], images[1], images[2], 0, EXECUTION)

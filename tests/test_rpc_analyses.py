@@ -90,6 +90,9 @@ def test_several_layers_have_the_maps_of_each(toy_server: Stubs) -> None:
             found.individual_stderr,
             found.channels,
             found.layer_of,
+            found.group_maps,
+            found.group_pairs,
+            found.group_units,
         )
     ]
     assert told.estimate.result_bytes == sum(sizes)

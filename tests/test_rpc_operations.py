@@ -138,7 +138,10 @@ def test_a_dry_run_tells_the_estimate_and_starts_nothing(server: Stubs) -> None:
     told = metadata_of(planned)
     assert told.estimate.hybrids == 40 * CHANNELS
     assert told.estimate.duration.ToNanoseconds() > 0
-    assert told.estimate.result_bytes == 2 * CHANNELS * SIDE * SIDE * 8 + 3 * CHANNELS * 8
+    # 40 pairs are two groups, of float16, with how many pairs each has; and a unit a channel.
+    groups = CHANNELS * (2 * (SIDE * SIDE * 2 + 8) + 8)
+    maps = 2 * CHANNELS * SIDE * SIDE * 8 + 3 * CHANNELS * 8
+    assert told.estimate.result_bytes == maps + groups
     assert list(listed(server).operations) == []
 
 

@@ -238,7 +238,7 @@ def bad_arrays() -> Iterator[Bad]:
     unstored = artifact(SHA, "FP64", 4, 8, 8)
     yield Bad("unstored", modules(maps=unstored), f"{SHA} is not stored", "maps", NOT_FOUND)
     yield Bad("no sha256", modules(maps=artifact("../jobs.db")), "not a sha256", "maps")
-    bogus = tensor("FP16", b"", 0)
+    bogus = tensor("FP8", b"", 0)
     yield Bad("unknown type", modules(maps=bogus), "allowed are BOOL, UINT8", "maps")
     little = tensor("FP64", b"12345678", 2**32 - 1, 2**32 - 1, 2**32 - 1)
     yield Bad("huge shape", modules(maps=little), "multiply to at most", "maps")

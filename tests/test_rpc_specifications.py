@@ -22,6 +22,7 @@ from graftscope.server.rpc._stopping_rules import until
 from graftscope.v1 import analysis_service_pb2
 from test_jobs_specification import (
     EDIT,
+    GROUPS,
     INFLUENCE,
     LATENTS,
     MAGNITUDE,
@@ -46,7 +47,7 @@ EVERY: list[list[Spec]] = [
         replace(INFLUENCE, subject="layers", each_layer=(LayerSpec("conv1", 4),)),
         replace(INFLUENCE, subject="interventions", interventions=((EDIT,),)),
     ],
-    [replace(MODULES, products=PRODUCTS, min_purity=0.5)],
+    [replace(MODULES, products=PRODUCTS, min_purity=0.5, **GROUPS)],
     [replace(STABILITY, products=PRODUCTS, seed=3)],
     [replace(MAGNITUDE, **WHOLE, method_seed=4, method="kmeans")],
 ]

@@ -210,6 +210,10 @@ FLOWS = {
 """The methods that perform a flow of their own name, by its module."""
 
 
+_BROUGHT = ("maps", "products", "groups")
+"""What a result that holds maps brings along."""
+
+
 @dataclass(frozen=True)
 class Argument:
     """An argument of a method: its name, type, default (empty for none) and what is said of it."""
@@ -301,7 +305,8 @@ class Facade:
         request = ", ".join(f"{each.name}={_given(each.name, asked, names)}" for each in arguments)
         lines = []
         if "maps" in names:
-            lines.append("chosen = Maps.of(maps, products)")
+            brought = ", ".join(each for each in _BROUGHT if each in names)
+            lines.append(f"chosen = Maps.of({brought})")
         lines.append(f"task = {asked.request}({request})")
         result = asked.result + (f" | {asked.files}" if asked.files else "")
         if asked.opens:
@@ -414,7 +419,7 @@ class Facade:
 
 
 def _given(name: str, asked: Asked, names: set[str]) -> str:
-    return f"chosen.{name}" if "maps" in names and name in ("maps", "products") else name
+    return f"chosen.{name}" if "maps" in names and name in _BROUGHT else name
 
 
 def _method(

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from graftscope.client.pictures import read_mask
     from graftscope.client.values import (
         AnalysisResult,
+        Between,
         ConfidentLabels,
         Deviation,
         Encoded,
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
         ModulesResult,
         ModulesTask,
         Originals,
+        PairGroups,
         PartialResult,
         Posterior,
         Precision,
@@ -115,6 +117,7 @@ __all__ = [
     "AnalysisResult",
     "AsyncClient",
     "AsyncExploration",
+    "Between",
     "Blend",
     "Client",
     "ConfidentLabels",
@@ -162,6 +165,7 @@ __all__ = [
     "ModulesTask",
     "Original2",
     "Originals",
+    "PairGroups",
     "PartialResult",
     "Posterior",
     "Precision",

@@ -39,6 +39,7 @@ from graftscope.client.values import (
     ModulesResult,
     ModulesTask,
     Originals,
+    PairGroups,
     PartialResult,
     Posterior,
     PosteriorTask,
@@ -557,6 +558,7 @@ class Methods:
         percentile: float = 75.0,
         products: NDArray[np.floating] | None = None,
         min_purity: float = 0.0,
+        groups: PairGroups | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> ModulesResult:
         """Find modules in influence maps (section 3.3) and wait for them.
@@ -571,12 +573,14 @@ class Methods:
             products: (C, C) of the same influence, for methods that need them and maps that are
                 given as an array; None for those of the operation.
             min_purity: Channels of less purity are put into no module, from 0 (all stay) to 1.
+            groups: Means over groups of pairs of the same influence, which tell how sure labels
+                are; None for those of the result or of the operation.
             on_progress: Hears of progress.
 
         Returns:
             Labels, templates and weights.
         """
-        chosen = Maps.of(maps, products)
+        chosen = Maps.of(maps, products, groups)
         task = ModulesTask(
             maps=chosen.maps,
             k=k,
@@ -586,6 +590,7 @@ class Methods:
             percentile=percentile,
             products=chosen.products,
             min_purity=min_purity,
+            groups=chosen.groups,
         )
         return self._driver.run(
             calls.analyses.compute(task, ModulesResult, chosen.source), told(on_progress)

@@ -12,6 +12,7 @@ It knows numpy, protobuf and the contract; it must not know clients, servers or 
 
 from graftscope.codec._agreement import agreement_lines
 from graftscope.codec._arrays import (
+    ARRAY_DATATYPES,
     CHUNK_BYTES,
     DATATYPES,
     FILES,
@@ -33,6 +34,7 @@ from graftscope.codec._messages import Get, Put, Unions, fill, made, unmapped
 from graftscope.codec._words import number_of, word_of, words_of
 
 __all__ = [
+    "ARRAY_DATATYPES",
     "CHUNK_BYTES",
     "DATATYPES",
     "FILES",

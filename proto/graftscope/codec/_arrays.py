@@ -32,12 +32,17 @@ DATATYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
         "FP64": np.dtype("<f8"),
     }
 )
-"""The contract's element types, by KServe's names."""
+"""The element types that models take, by KServe's names."""
+
+ARRAY_DATATYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
+    {**DATATYPES, "FP16": np.dtype("<f2")}
+)
+"""The element types that arrays have on their way: those, and one that no model takes."""
 
 FILES = "BYTES"
 """The datatype of files, each of which follows its length in four bytes."""
 
-_NAMES = {dtype: name for name, dtype in DATATYPES.items()}
+_NAMES = {dtype: name for name, dtype in ARRAY_DATATYPES.items()}
 _LENGTH = struct.Struct("<I")
 
 
@@ -49,7 +54,7 @@ def datatype_of(dtype: "np.dtype[Any]") -> str:
     """
     name = _NAMES.get(dtype.newbyteorder("<"))
     if name is None:
-        allowed = ", ".join(each.name for each in DATATYPES.values())
+        allowed = ", ".join(each.name for each in ARRAY_DATATYPES.values())
         raise CodecError(f"arrays of {dtype} cannot be sent; allowed: {allowed}")
     return name
 
@@ -61,7 +66,7 @@ def encode(array: AnyArray) -> tuple[str, memoryview]:
         CodecError: If the contract does not have its element type.
     """
     datatype = datatype_of(array.dtype)
-    ordered = np.ascontiguousarray(array, DATATYPES[datatype])
+    ordered = np.ascontiguousarray(array, ARRAY_DATATYPES[datatype])
     return datatype, ordered.reshape(-1).view(np.uint8).data
 
 
@@ -71,9 +76,10 @@ def size_bytes(datatype: str, shape: Sequence[int]) -> int:
     Raises:
         CodecError: If the datatype is unknown.
     """
-    if datatype not in DATATYPES:
-        raise CodecError(f"datatype {datatype!r} is unknown; allowed: {', '.join(DATATYPES)}")
-    return math.prod(shape) * DATATYPES[datatype].itemsize
+    if datatype not in ARRAY_DATATYPES:
+        allowed = ", ".join(ARRAY_DATATYPES)
+        raise CodecError(f"datatype {datatype!r} is unknown; allowed: {allowed}")
+    return math.prod(shape) * ARRAY_DATATYPES[datatype].itemsize
 
 
 def decode(data: "bytes | bytearray | memoryview", datatype: str, shape: Sequence[int]) -> AnyArray:
@@ -92,7 +98,7 @@ def decode(data: "bytes | bytearray | memoryview", datatype: str, shape: Sequenc
         raise CodecError(
             f"{len(data)} bytes for {datatype} of shape {tuple(shape)}, which needs {needed}"
         )
-    return np.frombuffer(data, DATATYPES[datatype]).reshape(shape)
+    return np.frombuffer(data, ARRAY_DATATYPES[datatype]).reshape(shape)
 
 
 def encode_files(files: Iterable[bytes]) -> bytes:

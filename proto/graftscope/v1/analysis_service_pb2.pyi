@@ -389,9 +389,12 @@ class InfluenceResponse(_message.Message):
     LAYER_OF_FIELD_NUMBER: _builtins.int
     STRATIFIED_FIELD_NUMBER: _builtins.int
     PAIRS_OF_FIELD_NUMBER: _builtins.int
+    GROUP_MAPS_FIELD_NUMBER: _builtins.int
+    GROUP_PAIRS_FIELD_NUMBER: _builtins.int
     CORRECTED_PAIRS_FIELD_NUMBER: _builtins.int
     CORRECTION_FIELD_NUMBER: _builtins.int
     CORRECTION_STDERR_FIELD_NUMBER: _builtins.int
+    GROUP_UNITS_FIELD_NUMBER: _builtins.int
     range_width: _builtins.float
     """Width of the image's range: individual / range_width is the share of the range."""
     pairs: _builtins.int
@@ -456,9 +459,25 @@ class InfluenceResponse(_message.Message):
         """
 
     @_builtins.property
+    def group_maps(self) -> _tensor_pb2.Array:
+        """What tells how sure modules are with respect to the pairs: means of maps over G groups of pairs
+        that follow each other, at most 16 however many pairs there are. (G, E, H, W) FP16, in units of
+        `group_units`; 0 where a group has no pairs. Absent where the job began on a server that kept
+        none.
+        """
+
+    @_builtins.property
+    def group_pairs(self) -> _tensor_pb2.Array:
+        """(G, E) INT64: how many pairs are in each group of each set."""
+
+    @_builtins.property
     def correction(self) -> _tensor_pb2.Array: ...
     @_builtins.property
     def correction_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def group_units(self) -> _tensor_pb2.Array:
+        """(E,) FP64: what 1 in `group_maps` stands for, in the image's own units."""
+
     def __init__(
         self,
         *,
@@ -479,13 +498,16 @@ class InfluenceResponse(_message.Message):
         layer_of: _tensor_pb2.Array | None = ...,
         stratified: _builtins.bool = ...,
         pairs_of: _tensor_pb2.Array | None = ...,
+        group_maps: _tensor_pb2.Array | None = ...,
+        group_pairs: _tensor_pb2.Array | None = ...,
         corrected_pairs: _builtins.int = ...,
         correction: _tensor_pb2.Array | None = ...,
         correction_stderr: _tensor_pb2.Array | None = ...,
+        group_units: _tensor_pb2.Array | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "correction", b"correction", "correction_stderr", b"correction_stderr", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer_of", b"layer_of", "maps", b"maps", "pairs_of", b"pairs_of", "products", b"products", "stderr", b"stderr", "stopping", b"stopping"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "correction", b"correction", "correction_stderr", b"correction_stderr", "execution", b"execution", "group_maps", b"group_maps", "group_pairs", b"group_pairs", "group_units", b"group_units", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer_of", b"layer_of", "maps", b"maps", "pairs_of", b"pairs_of", "products", b"products", "stderr", b"stderr", "stopping", b"stopping"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "corrected_pairs", b"corrected_pairs", "correction", b"correction", "correction_stderr", b"correction_stderr", "distinct_images", b"distinct_images", "execution", b"execution", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer", b"layer", "layer_of", b"layer_of", "layers", b"layers", "maps", b"maps", "originals", b"originals", "pairs", b"pairs", "pairs_of", b"pairs_of", "products", b"products", "range_width", b"range_width", "stderr", b"stderr", "stopping", b"stopping", "stratified", b"stratified"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "corrected_pairs", b"corrected_pairs", "correction", b"correction", "correction_stderr", b"correction_stderr", "distinct_images", b"distinct_images", "execution", b"execution", "group_maps", b"group_maps", "group_pairs", b"group_pairs", "group_units", b"group_units", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer", b"layer", "layer_of", b"layer_of", "layers", b"layers", "maps", b"maps", "originals", b"originals", "pairs", b"pairs", "pairs_of", b"pairs_of", "products", b"products", "range_width", b"range_width", "stderr", b"stderr", "stopping", b"stopping", "stratified", b"stratified"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -504,6 +526,9 @@ class ModulesRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     PRODUCTS_FIELD_NUMBER: _builtins.int
     MIN_PURITY_FIELD_NUMBER: _builtins.int
+    GROUP_MAPS_FIELD_NUMBER: _builtins.int
+    GROUP_PAIRS_FIELD_NUMBER: _builtins.int
+    GROUP_UNITS_FIELD_NUMBER: _builtins.int
     k: _builtins.int
     """Number of modules: at least 1, at most the number of maps that are not flat."""
     method: Global___Method.ValueType
@@ -526,6 +551,16 @@ class ModulesRequest(_message.Message):
     def products(self) -> _tensor_pb2.Array:
         """(C, C) of the influence that `maps` are of; needed by METHOD_PCA and METHOD_SPECTRAL."""
 
+    @_builtins.property
+    def group_maps(self) -> _tensor_pb2.Array:
+        """(G, C, H, W), (G, C) and (C,), as in InfluenceResponse, of the influence that `maps` are of;
+        all three or none. Absent: those of the operation that `maps` names, if it has any.
+        """
+
+    @_builtins.property
+    def group_pairs(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def group_units(self) -> _tensor_pb2.Array: ...
     def __init__(
         self,
         *,
@@ -538,10 +573,13 @@ class ModulesRequest(_message.Message):
         request_id: _builtins.str = ...,
         products: _tensor_pb2.Array | None = ...,
         min_purity: _builtins.float = ...,
+        group_maps: _tensor_pb2.Array | None = ...,
+        group_pairs: _tensor_pb2.Array | None = ...,
+        group_units: _tensor_pb2.Array | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["maps", b"maps", "products", b"products"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["group_maps", b"group_maps", "group_pairs", b"group_pairs", "group_units", b"group_units", "maps", b"maps", "products", b"products"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["k", b"k", "maps", b"maps", "method", b"method", "min_purity", b"min_purity", "percentile", b"percentile", "products", b"products", "request_id", b"request_id", "seeds", b"seeds", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_maps", b"group_maps", "group_pairs", b"group_pairs", "group_units", b"group_units", "k", b"k", "maps", b"maps", "method", b"method", "min_purity", b"min_purity", "percentile", b"percentile", "products", b"products", "request_id", b"request_id", "seeds", b"seeds", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -562,11 +600,15 @@ class ModulesResponse(_message.Message):
     SEEDS_AGREEING_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
     IMPURE_FIELD_NUMBER: _builtins.int
+    PROBABILITIES_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_UNKNOWN_FIELD_NUMBER: _builtins.int
     seeds_agreeing: _builtins.int
     """How many of the seeds agree with the first, itself included: agreement at least 0.9."""
     method: Global___Method.ValueType
     impure: _builtins.int
     """How many channels were put into no module for less than `min_purity`."""
+    confidence_unknown: _builtins.str
+    """Why `probabilities` are NaN for every channel, in a sentence; empty where they are known."""
     @_builtins.property
     def labels(self) -> _tensor_pb2.Array:
         """(C,) INT64; -1 where a map is flat and belongs to no module."""
@@ -599,6 +641,13 @@ class ModulesResponse(_message.Message):
     def cosine(self) -> _tensor_pb2.Array:
         """(S,) FP64: mean cosine with the first seed's templates."""
 
+    @_builtins.property
+    def probabilities(self) -> _tensor_pb2.Array:
+        """(C, K) FP64: how probable it is that other pairs, as many and drawn alike, put a channel into
+        each module; rows sum to 1. NaN where that cannot be known: a map is flat, or there are no
+        groups of pairs, or too few.
+        """
+
     def __init__(
         self,
         *,
@@ -613,10 +662,12 @@ class ModulesResponse(_message.Message):
         seeds_agreeing: _builtins.int = ...,
         method: Global___Method.ValueType = ...,
         impure: _builtins.int = ...,
+        probabilities: _tensor_pb2.Array | None = ...,
+        confidence_unknown: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "cosine", b"cosine", "labels", b"labels", "purity", b"purity", "seed_labels", b"seed_labels", "seed_templates", b"seed_templates", "templates", b"templates", "weights", b"weights"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "cosine", b"cosine", "labels", b"labels", "probabilities", b"probabilities", "purity", b"purity", "seed_labels", b"seed_labels", "seed_templates", b"seed_templates", "templates", b"templates", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "cosine", b"cosine", "impure", b"impure", "labels", b"labels", "method", b"method", "purity", b"purity", "seed_labels", b"seed_labels", "seed_templates", b"seed_templates", "seeds_agreeing", b"seeds_agreeing", "templates", b"templates", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "confidence_unknown", b"confidence_unknown", "cosine", b"cosine", "impure", b"impure", "labels", b"labels", "method", b"method", "probabilities", b"probabilities", "purity", b"purity", "seed_labels", b"seed_labels", "seed_templates", b"seed_templates", "seeds_agreeing", b"seeds_agreeing", "templates", b"templates", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

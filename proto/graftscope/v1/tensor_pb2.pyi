@@ -28,8 +28,8 @@ class Tensor(_message.Message):
     SHAPE_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     datatype: _builtins.str
-    """KServe's name of the element type: BOOL, UINT8, INT32, INT64, FP32, FP64; BYTES for files, each
-    of which follows its length in four bytes, little-endian.
+    """KServe's name of the element type: BOOL, UINT8, INT32, INT64, FP16, FP32, FP64; BYTES for files,
+    each of which follows its length in four bytes, little-endian.
     """
     data: _builtins.bytes
     """Elements in C order, little-endian."""

@@ -40,6 +40,7 @@ from graftscope.client.arrays._fields import (
     check_axes,
     check_field,
     flags,
+    misfit,
     rule_of,
 )
 from graftscope.client.arrays._frames import Columns, Tabular, stacked
@@ -107,6 +108,7 @@ __all__ = [
     "latents",
     "listed",
     "mean_of_known",
+    "misfit",
     "module_labels",
     "names",
     "naming",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias, cast
+from typing import Annotated, Any, TypeAlias, cast
 
 import numpy as np
 import typer
@@ -27,6 +27,7 @@ from graftscope.client.cli._shared_options import LAYER, OneLayer, OriginalsOpti
 from graftscope.client.errors import InputError, UsageError
 from graftscope.client.models import Model
 from graftscope.client.values import (
+    GROUPS,
     MAPS,
     ConfidentLabels,
     InfluenceResult,
@@ -34,6 +35,7 @@ from graftscope.client.values import (
     Maps,
     Method,
     ModulesTask,
+    PairGroups,
     StableLabels,
     Together,
     Until,
@@ -120,8 +122,9 @@ def given_maps(
     _check_of_channels(options.maps)
     products = _products(options.maps, methods)
     with naming(options.maps):
-        ModulesTask(maps, products=products)
-    return Maps(maps, products, read_source(options.maps))
+        groups = _groups(options.maps)
+        ModulesTask(maps, products=products, groups=groups)
+    return Maps(maps, products, read_source(options.maps), groups)
 
 
 def _check_of_channels(path: Path) -> None:
@@ -148,6 +151,15 @@ def _products(path: Path, methods: Iterable[Method]) -> "NDArray[np.floating] | 
             " with `graftscope influence --products`, or leave out --maps"
         )
     return _floats(arrays["products"])
+
+
+def _groups(path: Path) -> PairGroups | None:
+    """Means over groups of pairs, which files of earlier versions do not have."""
+    arrays = read_npz(path)
+    if not all(name in arrays for name in GROUPS):
+        return None
+    maps, pairs, units = (cast(Any, arrays[name]) for name in GROUPS)  # PairGroups checks them
+    return PairGroups(maps, pairs, units)
 
 
 def _floats(array: "NDArray[np.generic]") -> "NDArray[np.floating]":

@@ -39,7 +39,7 @@ from graftscope.client.cli._shared_options import (
     SeedOption,
     ServerOptions,
 )
-from graftscope.client.values import ModulesResult, ModulesTask, StableLabels
+from graftscope.client.values import SURE, FloatArray, ModulesResult, ModulesTask, StableLabels
 
 
 def modules(
@@ -88,7 +88,7 @@ def modules(
                 tell_dry_run(client, [wanted], json)
                 return
             given = computed_maps(client, wanted)
-        task = asked(maps=given.maps, products=given.products)
+        task = asked(maps=given.maps, products=given.products, groups=given.groups)
         found = cast(ModulesResult, compute(client, task))
         result = replace(found, source=given.source)
     if out:
@@ -105,11 +105,18 @@ def _tell(result: ModulesResult, out: Path | None) -> None:
     of = "" if result.source is None else f" of {result.source}"
     say(f"{counted(len(result.templates), 'module')}{of} by {result.method}{written(out)}")
     rows = [
-        (module, len(result.members(module)), _mean_purity(result, module), _listed(result, module))
+        (
+            module,
+            len(result.members(module)),
+            _mean(result.purity, result, module),
+            _mean(result.confidence, result, module),
+            _listed(result, module),
+        )
         for module in range(len(result.templates))
     ]
-    say(table(("module", "channels", "mean purity", "which"), rows))
+    say(table(("module", "channels", "mean purity", "confidence", "which"), rows))
     _tell_left_out(result)
+    _tell_confidence(result)
     if len(result.seeds) > 1 and result.method is not None and not result.method.is_drawn:
         note(f"{result.method} draws no random numbers: all seeds give the same result")
     elif len(result.seeds) > 1:
@@ -126,9 +133,25 @@ def _tell_left_out(result: ModulesResult) -> None:
             note(f"{counted(int(channels.sum()), what)}, in no module: {listed}")
 
 
-def _mean_purity(result: ModulesResult, module: int) -> str:
-    members = result.labels == module
-    return f"{result.purity[members].mean():.2f}" if members.any() else "-"
+def _tell_confidence(result: ModulesResult) -> None:
+    """Say how many channels are sure of their module, and which are not; or why nobody knows."""
+    if result.confidence_unknown:
+        note(f"how sure the channels' modules are is not known: {result.confidence_unknown}")
+        return
+    known, between = int((~np.isnan(result.confidence)).sum()), result.between()
+    say(
+        f"{known - len(between)} of {counted(known, 'channel')} would be in the same module with"
+        f" other pairs, with probability {SURE:g} or more"
+    )
+    for each in between:
+        say(str(each))
+
+
+def _mean(values: FloatArray, result: ModulesResult, module: int) -> str:
+    """The mean over a module's channels that have a value."""
+    found = values[result.labels == module]
+    found = found[~np.isnan(found)]
+    return f"{found.mean():.2f}" if len(found) else "-"
 
 
 def _listed(result: ModulesResult, module: int) -> str:

@@ -31,7 +31,18 @@ from graftscope.client.values._jobs import (
     Task,
 )
 from graftscope.client.values._magnitude import COLUMNS, MagnitudeResult, MagnitudeTask, Regression
-from graftscope.client.values._modules import GivenMaps, Maps, ModulesResult, ModulesTask, Stored
+from graftscope.client.values._modules import (
+    NONE,
+    OLDER,
+    SURE,
+    Between,
+    GivenMaps,
+    Maps,
+    ModulesResult,
+    ModulesTask,
+    Stored,
+)
+from graftscope.client.values._pair_groups import GROUPS, PairGroups
 from graftscope.client.values._pairs import (
     PAIRS,
     STRATIFIED_PAIRS,
@@ -70,11 +81,16 @@ from graftscope.client.values._strips import PICTURES, Strengths, Strip, StripTa
 
 __all__ = [
     "COLUMNS",
+    "GROUPS",
     "MAPS",
+    "NONE",
+    "OLDER",
     "PAIRS",
     "PICTURES",
     "STRATIFIED_PAIRS",
+    "SURE",
     "AnalysisResult",
+    "Between",
     "ConfidentLabels",
     "Deviation",
     "Encoded",
@@ -107,6 +123,7 @@ __all__ = [
     "ModulesResult",
     "ModulesTask",
     "Originals",
+    "PairGroups",
     "Pairs",
     "PartialResult",
     "Posterior",

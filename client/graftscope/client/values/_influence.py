@@ -39,6 +39,7 @@ from graftscope.client.errors import InputError, NotFoundError, UsageError
 from graftscope.client.interventions import Intervention, require
 from graftscope.client.values._contents import (
     FloatArray,
+    HalfArray,
     IntArray,
     checked_labels,
     contents_but,
@@ -46,6 +47,7 @@ from graftscope.client.values._contents import (
     source_of,
 )
 from graftscope.client.values._execution import Execution, Precision, WantedPrecision
+from graftscope.client.values._pair_groups import PairGroups
 from graftscope.client.values._pairs import (
     FirstPair,
     FixedInputs,
@@ -239,6 +241,11 @@ class InfluenceResult(Saved, Tabular):
         interventions: What each map is of, where that is no channel and no module; else none.
         stopping: What came of a stopping rule; None where there was none.
         stratified: Whether every 32 pairs were spread evenly over each dimension of the latents.
+        group_maps: (G, E, H, W) float16: means of the maps over G groups of pairs, at most 16, from
+            which modules tell how sure their labels are. With `group_pairs` and `group_units` as
+            in `PairGroups`. None where an earlier version computed the maps.
+        group_pairs: (G, E) pairs in each group.
+        group_units: (E,) what 1 in `group_maps` stands for.
         subject: What each map is of: channels, modules or interventions; empty where a file of an
             earlier version does not say.
         seed: Decided the pairs; None where a file does not say, and so `first`.
@@ -271,6 +278,9 @@ class InfluenceResult(Saved, Tabular):
     interventions: tuple[Intervention, ...] = ()
     stopping: Stopping | None = None
     stratified: bool = False
+    group_maps: Annotated[HalfArray | None, Axes("G E H W", in_files=True, optional=True)] = None
+    group_pairs: Annotated[IntArray | None, Axes("G E", in_files=True, optional=True)] = None
+    group_units: Annotated[FloatArray | None, Axes("E", in_files=True, optional=True)] = None
     subject: str = ""
     seed: int | None = None
     first: int | None = None
@@ -298,6 +308,14 @@ class InfluenceResult(Saved, Tabular):
     def individual_share(self) -> FloatArray:
         """(E,) individual influence as a share of the image range's width."""
         return self.individual / self.range_width
+
+    @property
+    def groups(self) -> PairGroups | None:
+        """Means over groups of pairs; None where an earlier version computed the maps."""
+        maps, pairs, units = self.group_maps, self.group_pairs, self.group_units
+        if maps is None or pairs is None or units is None:
+            return None
+        return PairGroups(maps, pairs, units)
 
     @property
     def source(self) -> Source:
@@ -446,7 +464,7 @@ def divided(whole: InfluenceResult, rows: Mapping[str, slice]) -> LayersResult:
     """
 
     def part(name: str, at: slice) -> InfluenceResult:
-        products = whole.products
+        products, groups = whole.products, whole.groups
         arrays = ["maps", "stderr", "individual", "individual_stderr", "channels", "pairs_of"]
         if whole.corrected_pairs:
             arrays += ["correction", "correction_stderr"]
@@ -455,6 +473,7 @@ def divided(whole: InfluenceResult, rows: Mapping[str, slice]) -> LayersResult:
             pairs=int(whole.pairs_of[at].max()),
             **{array: getattr(whole, array)[at] for array in arrays},
             products=None if products is None else np.ascontiguousarray(products[at, at]),
+            **({} if groups is None else groups.of(at).request()),
             layer=name,
         )
 

@@ -23,6 +23,7 @@ from graftscope.client.arrays import (
     Source,
     Tabular,
     Whole,
+    finite_number,
     module_labels,
     taken,
     whole_number,
@@ -37,6 +38,18 @@ from graftscope.client.values._contents import (
 )
 from graftscope.client.values._grouping import GroupingMethod, Method, Percentile, Window
 from graftscope.client.values._influence import InfluenceResult
+from graftscope.client.values._pair_groups import GROUPS, PairGroups, checked_groups
+
+NONE = -1
+"""The label of a channel in no module."""
+
+SURE = 0.95
+"""From which probability of a channel's own module on it counts as sure."""
+
+_LEAST = 0.1
+"""Of less a module is not worth being named."""
+
+OLDER = "an earlier version found the modules, which did not ask how sure they are"
 
 GivenMaps: TypeAlias = InfluenceResult | NDArray[np.floating] | str
 """What modules can be found in: a result, (C, H, W) maps, or the name of an influence operation."""
@@ -44,18 +57,29 @@ GivenMaps: TypeAlias = InfluenceResult | NDArray[np.floating] | str
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """Influence maps, or their operation's name; their products, and what they are of, if known."""
+    """Influence maps, or their operation's name; with what is known of them beside."""
 
     maps: NDArray[np.floating] | str
     products: NDArray[np.floating] | None = None
     source: Source | None = None
+    groups: PairGroups | None = None
 
     @classmethod
-    def of(cls, given: GivenMaps, products: NDArray[np.floating] | None = None) -> "Maps":
-        """Take what was given; a result brings its products along."""
+    def of(
+        cls,
+        given: GivenMaps,
+        products: NDArray[np.floating] | None = None,
+        groups: PairGroups | None = None,
+    ) -> "Maps":
+        """Take what was given; a result brings its products and its groups of pairs along."""
         if not isinstance(given, InfluenceResult):
-            return cls(given, products)
-        return cls(given.maps, given.products if products is None else products, given.source)
+            return cls(given, products, None, groups)
+        return cls(
+            given.maps,
+            given.products if products is None else products,
+            given.source,
+            given.groups if groups is None else groups,
+        )
 
 
 @dataclass(frozen=True)
@@ -80,6 +104,8 @@ class ModulesTask(Checked):
         products: (C, C) of the same influence, for methods that need them and maps that are given
             as an array; None for those of the operation.
         min_purity: Channels of less purity are put into no module, from 0 (all stay) to 1.
+        groups: Means over groups of pairs of the same influence, which tell how sure labels are;
+            None for those of the result or of the operation.
     """
 
     maps: Annotated[NDArray[np.floating] | str, By(checked_maps)]
@@ -110,6 +136,7 @@ class ModulesTask(Checked):
             "methods other than nmf always 1.",
         ),
     ] = 0.0
+    groups: Annotated[PairGroups | None, By(checked_groups)] = None
 
     def __post_init__(self) -> None:
         """Check the fields, and that the least purity can act."""
@@ -122,14 +149,38 @@ class ModulesTask(Checked):
 
     def request(self) -> dict[str, object]:
         """Say it in the contract's fields."""
-        return {**vars(self), **maps_and_products(self.maps, self.products, [self.method])}
+        said = {**vars(self), **maps_and_products(self.maps, self.products, [self.method])}
+        del said["groups"]
+        return {**said, **(dict.fromkeys(GROUPS) if self.groups is None else self.groups.request())}
+
+
+@dataclass(frozen=True)
+class Between:
+    """A channel whose module is not sure.
+
+    Args:
+        channel: Its position in the maps that were given.
+        modules: Those that other pairs may well put it into, the most probable first.
+        probabilities: How probable each is.
+    """
+
+    channel: int
+    modules: tuple[int, ...]
+    probabilities: tuple[float, ...]
+
+    def __str__(self) -> str:
+        """Say it: ``channel 17 is between modules 0 and 2 (0.55, 0.41)``."""
+        listed = " and ".join([", ".join(map(str, self.modules[:-1])), str(self.modules[-1])])
+        shares = ", ".join(f"{each:.2f}" for each in self.probabilities)
+        return f"channel {self.channel} is between modules {listed} ({shares})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ModulesResult(Saved, Tabular):
     """Modules found in influence maps (section 3.3).
 
-    As a table a row a channel: its module, -1 for none, its purity, and its weight in each.
+    As a table a row a channel: its module, -1 for none, its purity, how sure its module is, and its
+    weight in each and how probable each is.
 
     Args:
         labels: (C,) int64 module of each map; -1 where it belongs to none: its map is flat, or it
@@ -147,7 +198,12 @@ class ModulesResult(Saved, Tabular):
             first included.
         method: How they were found; None where a file does not say.
         operation: The operation that found them.
+        probabilities: (C, K) how probable it is that other pairs, as many and drawn alike, put a
+            channel into each module. NaN where that cannot be known: its map is flat, or
+            `confidence_unknown` says why.
         impure: How many channels are in no module because they are less pure than was asked for.
+        confidence_unknown: Why probabilities are NaN for every channel, in a sentence; empty where
+            they are known.
         source: Which model and layer the maps are of; None where only arrays were given, or the
             result was read by the operation's name.
     """
@@ -164,16 +220,44 @@ class ModulesResult(Saved, Tabular):
     seeds_agreeing: int
     method: Method | None
     operation: str
+    probabilities: Annotated[FloatArray, Axes("C K")]
     impure: int = 0
+    confidence_unknown: str = ""
     source: Source | None = None
 
-    BESIDE: ClassVar = ("k",)
+    BESIDE: ClassVar = ("k", "confidence")
     IN_ARRAYS: ClassVar = ("seeds",)
 
     @property
     def k(self) -> int:
         """Number of modules, K."""
         return len(self.templates)
+
+    @property
+    def confidence(self) -> FloatArray:
+        """(C,) probability of each channel's own module; NaN where it is in none, or not known."""
+        own = np.take_along_axis(self.probabilities, self.labels[:, np.newaxis].clip(0), axis=1)
+        return np.where(self.labels == NONE, np.nan, own[:, 0])
+
+    def between(self, sure: float = SURE) -> tuple[Between, ...]:
+        """Tell which channels may well belong to another module than theirs.
+
+        Args:
+            sure: Those whose module is at least so probable are left out.
+
+        Returns:
+            The others that are in a module, with every module of probability 0.1 or more and no
+            fewer than two, the most probable first.
+        """
+        sure = finite_number("sure", sure)
+        unsure = np.flatnonzero(self.confidence < sure).tolist() if self.k > 1 else []
+        return tuple(self._between(channel) for channel in unsure)
+
+    def _between(self, channel: int) -> Between:
+        found = self.probabilities[channel]
+        ranked = np.argsort(-found, kind="stable")
+        some = ranked[: max(2, np.count_nonzero(found >= _LEAST))].tolist()
+        return Between(channel, tuple(some), tuple(found[some].tolist()))
 
     def members(self, module: int) -> tuple[int, ...]:
         """Positions, in the maps that were given, of one module's channels."""
@@ -189,8 +273,15 @@ class ModulesResult(Saved, Tabular):
     def columns(self) -> Columns:
         """As `Tabular.columns`."""
         weights = {f"weight_{module}": self.weights[:, module] for module in range(self.k)}
-        channels = np.arange(len(self.labels))
-        return {"channel": channels, "module": self.labels, "purity": self.purity, **weights}
+        probable = {f"probability_{k}": self.probabilities[:, k] for k in range(self.k)}
+        return {
+            "channel": np.arange(len(self.labels)),
+            "module": self.labels,
+            "purity": self.purity,
+            "confidence": self.confidence,
+            **weights,
+            **probable,
+        }
 
     def arrays(self) -> Arrays:
         """As `Saved.arrays`; with the seeds."""
@@ -201,8 +292,13 @@ class ModulesResult(Saved, Tabular):
         module_labels(taken(arrays, "labels"))
         if "seeds" not in arrays:
             arrays = {**arrays, **_of_no_seeds(taken(arrays, "weights"), arrays)}
+        unknown = "probabilities" not in arrays
+        if unknown:
+            nothing = np.full(taken(arrays, "weights").shape, np.nan)
+            arrays = {**arrays, "probabilities": nothing}
         found = super()._of_arrays(arrays)
-        return {**found, "seeds": tuple(arrays["seeds"].tolist())}
+        found["seeds"] = tuple(arrays["seeds"].tolist())
+        return {**found, "confidence_unknown": OLDER} if unknown else found
 
     @classmethod
     def _not_said(cls, arrays: Arrays, source: Source | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from graftscope.client.arrays import Source, check_axes
 from graftscope.client.errors import ReplyError
 from graftscope.client.interventions import Intervention, edits_of
 from graftscope.client.values import (
+    OLDER,
     AnalysisResult,
     HybridFiles,
     HybridResult,
@@ -105,7 +106,7 @@ def result_from(
         case analysis_service_pb2.MagnitudeResponse():
             return _magnitude_from(operation, response, arrays)
     kind = _RESULTS[type(response).__name__]
-    asked = {"seeds": tuple(metadata_of(operation).modules.seeds)} if kind is ModulesResult else {}
+    asked = _asked_of_modules(operation, response) if kind is ModulesResult else {}
     found: AnalysisResult = made(response, kind, arrays, operation=operation.name, **asked)
     if isinstance(found, StabilityResult):
         _require_table(found)
@@ -136,6 +137,17 @@ def made(message: Message, kind: type[Value], arrays: Arrays, /, **given: object
         raise newer(error) from error
     check_axes(found)
     return found
+
+
+def _asked_of_modules(operation: operations_pb2.Operation, response: Message) -> dict[str, object]:
+    """The seeds; and where the response is of an earlier version, that nothing is sure."""
+    request = metadata_of(operation).modules
+    asked: dict[str, object] = {"seeds": tuple(request.seeds)}
+    if not response.HasField("probabilities"):
+        of_weights: tensor_pb2.Array = response.weights  # type: ignore[attr-defined]
+        shape = getattr(of_weights, of_weights.WhichOneof("source") or "tensor").shape
+        asked |= {"probabilities": np.full(tuple(shape), np.nan), "confidence_unknown": OLDER}
+    return asked
 
 
 def _influence_from(

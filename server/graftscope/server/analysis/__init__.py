@@ -16,6 +16,7 @@ This package must not know files, sessions, protobuf, gRPC or threads.
 """
 
 from graftscope.server.analysis._confidence import (
+    LEAST_GROUPS,
     Confidence,
     label_confidence,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "DEFAULT_REPEATS",
     "DEFAULT_WINDOW",
     "GROUP_PAIRS",
+    "LEAST_GROUPS",
     "MOST_GROUPS",
     "NO_MODULE",
     "AnalysisError",

@@ -40,6 +40,7 @@ from graftscope.server.jobs._rules import least_error_pairs
 from graftscope.server.jobs._runner import JobRunner, no_such_job
 from graftscope.server.jobs._so_far import SoFar, SoFars, require_influence
 from graftscope.server.jobs._specification import (
+    GROUPS,
     ConfidentLabelsSpec,
     DonorSpec,
     EditSpec,
@@ -62,6 +63,7 @@ from graftscope.server.jobs._store import JobStore
 
 __all__ = [
     "CHECKPOINT_S",
+    "GROUPS",
     "LEASE_S",
     "LEAST_CONFIDENT_PAIRS",
     "LEAST_LABEL_PROBABILITY",

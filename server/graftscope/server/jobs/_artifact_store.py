@@ -89,9 +89,9 @@ def array_bytes(datatype: str, shape: tuple[int, ...], field: str) -> int:
     Raises:
         InvalidInput: an unknown datatype, too many axes, or too many elements.
     """
-    if datatype not in codec.DATATYPES:
+    if datatype not in codec.ARRAY_DATATYPES:
         raise InvalidInput(
-            f"{field} has datatype {datatype!r}; allowed are {', '.join(codec.DATATYPES)}",
+            f"{field} has datatype {datatype!r}; allowed are {', '.join(codec.ARRAY_DATATYPES)}",
             field=field,
         )
     if len(shape) > MAX_AXES or math.prod(filter(None, shape)) > MAX_ELEMENTS:

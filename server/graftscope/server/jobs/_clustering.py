@@ -9,21 +9,38 @@ from dataclasses import asdict
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graftscope.server.analysis import (
+    GROUP_PAIRS,
+    LEAST_GROUPS,
     Features,
     Method,
+    Modules,
+    ShardGroups,
     SuggestedK,
     cell_count,
     features_of,
+    label_confidence,
     seed_consensus,
     stability,
     without_impure,
 )
+from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._job import Json, Result
 from graftscope.server.jobs._specification import ModulesSpec, StabilitySpec
 from graftscope.server.workers import Run
+
+_NO_GROUPS = (
+    "the maps came without means over groups of pairs: they were given by themselves, or an "
+    "earlier version computed them"
+)
+_PRODUCTS = "means over groups of pairs are kept of maps, not of the products that {} groups by"
+_FEW = (
+    f"{{}} pairs are too few: at least {LEAST_GROUPS * GROUP_PAIRS} are needed to tell how much "
+    "others would change"
+)
 
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
@@ -47,11 +64,13 @@ def run_modules(spec: ModulesSpec, artifacts: ArtifactStore, run: Run) -> Result
     first = consensus.runs[0]
     runs = [without_impure(run, spec.min_purity) for run in consensus.runs]
     impure = np.count_nonzero(runs[0].labels != first.labels)
+    probabilities, unknown = _probabilities(spec, first, artifacts, run)
     arrays = {
         "labels": runs[0].labels,
         "templates": first.templates,
         "weights": first.weights,
         "purity": first.purity,
+        "probabilities": probabilities,
         "seed_labels": np.stack([run.labels for run in runs]),
         "seed_templates": np.stack([run.templates for run in consensus.runs]),
         "agreement": consensus.label_agreement,
@@ -63,8 +82,40 @@ def run_modules(spec: ModulesSpec, artifacts: ArtifactStore, run: Run) -> Result
             "seeds_agreeing": consensus.agreeing_count,
             "method": spec.method,
             "impure": int(impure),
+            "confidence_unknown": unknown,
         },
     )
+
+
+def _probabilities(
+    spec: ModulesSpec, modules: Modules, artifacts: ArtifactStore, run: Run
+) -> tuple[NDArray[np.float64], str]:
+    """(C, K) of each channel's being in each module; where nobody knows NaN, and why."""
+    nothing = np.full(modules.weights.shape, np.nan)
+    if spec.group_maps is None or spec.group_pairs is None or spec.group_units is None:
+        return nothing, _NO_GROUPS
+    if modules.method.needs_products:
+        return nothing, _PRODUCTS.format(modules.method.value)
+    groups = ShardGroups(
+        artifacts.get(spec.group_maps, "group_maps").astype(np.float16, copy=False),
+        artifacts.get(spec.group_pairs, "group_pairs").astype(np.int64, copy=False),
+        artifacts.get(spec.group_units, "group_units").astype(np.float64, copy=False),
+    )
+    _check_groups(groups)
+    most = int(groups.counts.max(initial=0))
+    if most < LEAST_GROUPS:
+        return nothing, _FEW.format(int(groups.pairs.sum(axis=0).max(initial=0)))
+    found = run(label_confidence, groups, modules, spec.window, spec.percentile, None)
+    return found.probabilities, ""
+
+
+def _check_groups(groups: ShardGroups) -> None:
+    """Refuses groups that no job made."""
+    for name, array in (("group_maps", groups.means), ("group_units", groups.units)):
+        if not np.isfinite(array).all():
+            raise InvalidInput(f"{name} hold a value that is not finite", field=name)
+    if groups.pairs.min(initial=0) < 0:
+        raise InvalidInput("group_pairs hold a negative number", field="group_pairs")
 
 
 def stability_shards(spec: StabilitySpec) -> int:

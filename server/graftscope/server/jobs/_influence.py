@@ -15,7 +15,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.server.analysis import Correction, MapMoments, ShardGroups
+from graftscope.server.analysis import MOST_GROUPS, Correction, MapMoments, ShardGroups
 from graftscope.server.engine import (
     SHARD_PAIRS,
     Cancellation,
@@ -47,6 +47,10 @@ Look = Callable[[Rule, Sums], Awaitable[Sums]]
 # Mean and standard error of a map, and two numbers and an index a set.
 _BYTES_A_PIXEL = 2 * 8
 _BYTES_A_SET = 3 * 8
+# Of a group of shards, in float16, and how many pairs it has; and a set's unit.
+_BYTES_A_GROUP_PIXEL = 2
+_BYTES_A_GROUP = 8
+_BYTES_A_UNIT = 8
 _BYTES_A_LAYER_OF = 8
 _BYTES_A_COUNT = 8
 
@@ -116,11 +120,13 @@ def result_bytes(spec: InfluenceSpec, map_shape: tuple[int, int]) -> int:
         spec: what is computed.
         map_shape: height and width of a map.
     """
-    sets = len(spec.indices)
+    sets, pixels = len(spec.indices), math.prod(map_shape)
     products_bytes = sets * sets * 8 if spec.products else 0
     set_bytes = _BYTES_A_SET + (_BYTES_A_LAYER_OF if spec.each_layer else 0)
     set_bytes += 0 if goes_together(spec) else _BYTES_A_COUNT
-    return sets * (math.prod(map_shape) * _BYTES_A_PIXEL + set_bytes) + products_bytes
+    groups = min(shard_count(spec), MOST_GROUPS)
+    group_bytes = groups * (pixels * _BYTES_A_GROUP_PIXEL + _BYTES_A_GROUP) + _BYTES_A_UNIT
+    return sets * (pixels * _BYTES_A_PIXEL + set_bytes + group_bytes) + products_bytes
 
 
 def outline(spec: InfluenceSpec, generator: Generator) -> Estimate:
@@ -255,6 +261,12 @@ def result_arrays(spec: InfluenceSpec, sums: Sums) -> dict[str, NDArray[np.gener
         arrays["products"] = products
     if not goes_together(spec):
         arrays["pairs_of"] = sums.pairs_of
+    if sums.groups is not None:
+        arrays |= {
+            "group_maps": sums.groups.means,
+            "group_pairs": sums.groups.pairs,
+            "group_units": sums.groups.units,
+        }
     if spec.each_layer:
         arrays["layer_of"] = spec.layer_of
     return arrays

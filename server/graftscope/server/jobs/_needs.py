@@ -153,6 +153,7 @@ def modules_need(spec: ModulesSpec) -> Need:
         + max(_smoothing(spec), _grouping(channels, height * width, spec.k, method))
         # In the server, and on the way to the process.
         + 2 * _given(spec)
+        + (0 if spec.group_maps is None else _resampling(channels, height * width, method))
         + _templates(channels, height * width, spec.k) * len(spec.seeds) * _TEMPLATES_A_SEED
     )
     what = f"{spec.k} modules of {channels} maps of {height} x {width}{seeds}"
@@ -230,6 +231,12 @@ def _of(spec: MagnitudeSpec, sets: int) -> InfluenceSpec:
 def _smoothing(spec: ModulesSpec | StabilitySpec) -> int:
     channels, height, width = spec.maps.shape
     return _DOUBLE * channels * height * width * _MAPS_SMOOTHED
+
+
+def _resampling(channels: int, pixels: int, method: Method) -> int:
+    """Maps that are made anew of groups, smoothed and grouped; the groups in float32 beside."""
+    maps = _DOUBLE * channels * pixels * (_MAPS_SMOOTHED + MOST_GROUPS // 2)
+    return maps + _grouping(channels, pixels, 2, method)
 
 
 def _grouping(channels: int, pixels: int, k: int, method: Method) -> int:

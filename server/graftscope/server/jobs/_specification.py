@@ -18,10 +18,13 @@ from graftscope.server.engine import Donor, Edit
 from graftscope.server.jobs._artifact_store import ArrayRef
 from graftscope.server.jobs._json import from_plain
 
+GROUPS = ("group_maps", "group_pairs", "group_units")
+"""The arrays of a result that modules of its maps take along: what resampling pairs needs."""
+
 # Absent from the canonical form where they are empty, so that what was specified before there was
 # such a field keeps its identity.
 _LATER_FIELDS = frozenset(
-    {"share", "stratified", "interventions", "until", "each_layer", "corrected"}
+    {"share", "stratified", "interventions", "until", "each_layer", "corrected", *GROUPS}
 )
 
 
@@ -215,6 +218,10 @@ class ModulesSpec:
         percentile: between 0 and 100.
         products: (C, C), for the methods that need them.
         min_purity: channels of less are put into no module.
+        group_maps: (G, C, H, W), as `analysis.ShardGroups` keeps means over groups of pairs; None
+            where there are none.
+        group_pairs: (G, C), likewise.
+        group_units: (C,), likewise.
         version: of the arithmetic.
     """
 
@@ -226,6 +233,9 @@ class ModulesSpec:
     percentile: float
     products: ArrayRef | None = None
     min_purity: float = 0.0
+    group_maps: ArrayRef | None = None
+    group_pairs: ArrayRef | None = None
+    group_units: ArrayRef | None = None
     version: int = 1
     analysis: str = "modules"
 
@@ -321,7 +331,8 @@ def parse_spec(text: str) -> Spec:
 def input_arrays(spec: Spec) -> tuple[ArrayRef, ...]:
     """The stored arrays that a job needs."""
     if isinstance(spec, ModulesSpec | StabilitySpec):
-        return (spec.maps,) if spec.products is None else (spec.maps, spec.products)
+        beside = [getattr(spec, name, None) for name in ("products", *GROUPS)]
+        return (spec.maps, *(ref for ref in beside if ref is not None))
     refs = tuple(spec.originals.arrays.values())
     if isinstance(spec, MagnitudeSpec):
         return refs

@@ -20,6 +20,7 @@ from graftscope.server.jobs import (
     ArtifactStore,
     JobRunner,
     JobState,
+    Result,
     Scratch,
     check_sha256,
     decode_array,
@@ -82,6 +83,18 @@ class Arrays:
                 raise InvalidInput(
                     f"{field} is missing; a tensor, an artifact or a result is needed", field=field
                 )
+
+    async def beside(
+        self, array: tensor_pb2.Array, names: Sequence[str], field: str
+    ) -> dict[str, ArrayRef]:
+        """Other arrays of the result that an array is of; those that it has. Raises as `refer`."""
+        if array.WhichOneof("source") != "result":
+            return {}
+        known = (await self._job(array.result, field)).arrays
+        found = {name: known[name] for name in names if name in known}
+        for ref in found.values():
+            await to_thread(self.runner.artifacts.check, ref, field)
+        return found
 
     async def read(self, array: tensor_pb2.Array, field: str) -> NDArray[np.generic]:
         """A request's array itself; a stored one takes memory until the call is over.
@@ -148,21 +161,26 @@ class Arrays:
             await self.fill(message.inputs[name], array, limit_bytes)
 
     async def _result(self, result: tensor_pb2.OperationResult, field: str) -> ArrayRef:
+        arrays = (await self._job(result, field)).arrays
+        if result.array not in arrays:
+            raise InvalidInput(
+                f"operation {result.operation!r} has no array {result.array!r}; it has: "
+                f"{', '.join(arrays)}",
+                field=field,
+            )
+        ref = arrays[result.array]
+        await to_thread(self.runner.artifacts.check, ref, field)
+        return ref
+
+    async def _job(self, result: tensor_pb2.OperationResult, field: str) -> Result:
+        """What a job gave, once it is done."""
         job = (await self.belongings.job(job_id(result.operation, field))).job
         if job.result is None:
             state = JobState(job.state).name.lower()
             raise NotReady(
                 f"operation {result.operation!r} is {state}, so it has no result yet", field=field
             )
-        if result.array not in job.result.arrays:
-            raise InvalidInput(
-                f"operation {result.operation!r} has no array {result.array!r}; it has: "
-                f"{', '.join(job.result.arrays)}",
-                field=field,
-            )
-        ref = job.result.arrays[result.array]
-        await to_thread(self.runner.artifacts.check, ref, field)
-        return ref
+        return job.result
 
 
 def _reading(ref: ArrayRef, field: str) -> Need:

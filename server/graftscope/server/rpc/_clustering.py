@@ -14,7 +14,7 @@ from graftscope.server.analysis import (
     require_smoothing,
 )
 from graftscope.server.errors import InvalidInput
-from graftscope.server.jobs import ArrayRef, ModulesSpec, StabilitySpec
+from graftscope.server.jobs import GROUPS, ArrayRef, ModulesSpec, StabilitySpec
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._checks import check_ks, smoothing
 from graftscope.server.rpc._versions import method
@@ -42,6 +42,7 @@ class ClusteringRequests:
         """
         chosen = method(request.method)
         maps = await self._maps(request.maps)
+        groups = await self._groups(request, maps)
         spec = ModulesSpec(
             maps=maps,
             k=request.k,
@@ -50,6 +51,9 @@ class ClusteringRequests:
             **smoothing(request),
             products=await self._products(request.products, maps, (chosen,)),
             min_purity=request.min_purity,
+            group_maps=groups.get("group_maps"),
+            group_pairs=groups.get("group_pairs"),
+            group_units=groups.get("group_units"),
         )
         _check_modules(spec)
         return spec
@@ -108,6 +112,37 @@ class ClusteringRequests:
                 field="products",
             )
         return products
+
+    async def _groups(
+        self, request: analysis_service_pb2.ModulesRequest, maps: ArrayRef
+    ) -> dict[str, ArrayRef]:
+        """Means over groups of pairs: those that are given, or the operation's whose maps are."""
+        given = {name: getattr(request, name) for name in GROUPS}
+        absent = [name for name, each in given.items() if each.WhichOneof("source") is None]
+        if len(absent) == len(given):
+            is_maps = request.maps.result.array == "maps"
+            return await self.arrays.beside(request.maps, GROUPS, "maps") if is_maps else {}
+        if absent:
+            raise InvalidInput(
+                f"{absent[0]} is missing; {', '.join(GROUPS)} are given together or not at all",
+                field=absent[0],
+            )
+        found = {name: await self.arrays.refer(each, name) for name, each in given.items()}
+        groups = next(iter(found["group_maps"].shape), 0)
+        wanted = {
+            "group_maps": ("FP16", (groups, *maps.shape)),
+            "group_pairs": ("INT64", (groups, maps.shape[0])),
+            "group_units": ("FP64", maps.shape[:1]),
+        }
+        for name, ref in found.items():
+            datatype, shape = wanted[name]
+            if (ref.datatype, ref.shape) != (datatype, shape):
+                raise InvalidInput(
+                    f"{name} is {ref.datatype} of shape {list(ref.shape)}; {datatype} of shape "
+                    f"{list(shape)} is needed for these maps",
+                    field=name,
+                )
+        return found
 
 
 def _check_modules(spec: ModulesSpec) -> None:
