@@ -16,6 +16,9 @@ from server_toys import TIMEOUT_S, Stubs, influence_of, metadata_of, refused, se
 ENDLESS = 1_000_000
 """Pairs of a job that no test waits for."""
 
+TOLERANCE = 1e-6
+"""The other job measures a plan of its own, which may round otherwise; the range is 2 wide."""
+
 ARRAYS = ("maps", "stderr", "individual", "individual_stderr", "channels")
 
 
@@ -53,7 +56,7 @@ def cancelled(server: Stubs, operation: operations_pb2.Operation) -> operations_
     return server.wait(operation)
 
 
-def test_a_partial_result_has_the_bits_of_a_job_of_so_many_pairs(server: Stubs) -> None:
+def test_a_partial_result_is_that_of_a_job_of_so_many_pairs(server: Stubs) -> None:
     told = partial(server, begun(server))
     assert not told.operation.done
     assert not told.from_checkpoint
@@ -61,10 +64,9 @@ def test_a_partial_result_has_the_bits_of_a_job_of_so_many_pairs(server: Stubs) 
     assert (so_far.pairs % 32, so_far.pairs > 0) == (0, True)
     request = influence(pairs=pairs(count=so_far.pairs))
     whole = influence_of(server.wait(server.analyses.Influence(request)))
-    # The same shards, added in the same order by the same plan.
     for name in ARRAYS:
-        ours, theirs = server.read(getattr(so_far, name)), server.read(getattr(whole, name))
-        np.testing.assert_array_equal(ours, theirs)
+        ours, theirs = (server.numbers(getattr(x, name)) for x in (so_far, whole))
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE)
     assert so_far.range_width == whole.range_width
     assert so_far.execution.provider == whole.execution.provider
 

@@ -64,7 +64,8 @@ def run_modules(spec: ModulesSpec, artifacts: ArtifactStore, run: Run) -> Result
     first = consensus.runs[0]
     runs = [without_impure(run, spec.min_purity) for run in consensus.runs]
     impure = np.count_nonzero(runs[0].labels != first.labels)
-    probabilities, unknown = _probabilities(spec, first, artifacts, run)
+    groups = _groups(spec, artifacts)
+    probabilities, unknown = probabilities_of(first, groups, spec.window, spec.percentile, run)
     arrays = {
         "labels": runs[0].labels,
         "templates": first.templates,
@@ -87,26 +88,40 @@ def run_modules(spec: ModulesSpec, artifacts: ArtifactStore, run: Run) -> Result
     )
 
 
-def _probabilities(
-    spec: ModulesSpec, modules: Modules, artifacts: ArtifactStore, run: Run
+def probabilities_of(
+    modules: Modules, groups: ShardGroups | None, window: int, percentile: float, run: Run
 ) -> tuple[NDArray[np.float64], str]:
-    """(C, K) of each channel's being in each module; where nobody knows NaN, and why."""
+    """(C, K) of each channel's being in each module; where nobody knows NaN, and why.
+
+    Args:
+        modules: as they were found.
+        groups: means over groups of pairs; None where there are none.
+        window: as the modules were found.
+        percentile: likewise.
+        run: makes the calls that take long.
+    """
     nothing = np.full(modules.weights.shape, np.nan)
-    if spec.group_maps is None or spec.group_pairs is None or spec.group_units is None:
+    if groups is None:
         return nothing, _NO_GROUPS
     if modules.method.needs_products:
         return nothing, _PRODUCTS.format(modules.method.value)
+    most = int(groups.counts.max(initial=0))
+    if most < LEAST_GROUPS:
+        return nothing, _FEW.format(int(groups.pairs.sum(axis=0).max(initial=0)))
+    return run(label_confidence, groups, modules, window, percentile, None).probabilities, ""
+
+
+def _groups(spec: ModulesSpec, artifacts: ArtifactStore) -> ShardGroups | None:
+    """Means over groups of pairs, where there are any and the method looks at maps."""
+    if spec.group_maps is None or spec.group_pairs is None or spec.group_units is None:
+        return None
     groups = ShardGroups(
         artifacts.get(spec.group_maps, "group_maps").astype(np.float16, copy=False),
         artifacts.get(spec.group_pairs, "group_pairs").astype(np.int64, copy=False),
         artifacts.get(spec.group_units, "group_units").astype(np.float64, copy=False),
     )
     _check_groups(groups)
-    most = int(groups.counts.max(initial=0))
-    if most < LEAST_GROUPS:
-        return nothing, _FEW.format(int(groups.pairs.sum(axis=0).max(initial=0)))
-    found = run(label_confidence, groups, modules, spec.window, spec.percentile, None)
-    return found.probabilities, ""
+    return groups
 
 
 def _check_groups(groups: ShardGroups) -> None:

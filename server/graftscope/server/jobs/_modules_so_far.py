@@ -13,11 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.server.analysis import AnalysisError, Method, Modules, features_of, find_modules
+from graftscope.server.analysis import (
+    MOST_GROUPS,
+    AnalysisError,
+    Method,
+    Modules,
+    ShardGroups,
+    features_of,
+    find_modules,
+)
 from graftscope.server.engine import Cancellation, MemoryBudget, Need
 from graftscope.server.jobs._artifact_store import ArrayRef
 from graftscope.server.jobs._beside import NoTimeLeft
 from graftscope.server.jobs._checkpoints import Sums
+from graftscope.server.jobs._clustering import probabilities_of
 from graftscope.server.jobs._needs import modules_need
 from graftscope.server.jobs._specification import InfluenceSpec, ModulesSpec
 from graftscope.server.workers import SPARES, Run, Workers
@@ -55,11 +64,15 @@ class LayerModules:
     Attributes:
         name: the layer's.
         modules: None where there are none yet.
+        probabilities: (C, K), of each channel's being in each of them; NaN where nobody knows.
+        confidence_unknown: why that is so for all channels; '' where it is not.
         failure: why; '' where there are.
     """
 
     name: str
     modules: Modules | None = None
+    probabilities: NDArray[np.float64] | None = None
+    confidence_unknown: str = ""
     failure: str = ""
 
 
@@ -84,11 +97,13 @@ class Layer:
         name: its name.
         maps: (C, H, W).
         products: (C, C), for the methods that need them; None where there are none.
+        groups: means of the maps over groups of pairs; None where there are none.
     """
 
     name: str
     maps: NDArray[np.float64]
     products: NDArray[np.float64] | None = None
+    groups: ShardGroups | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,13 +114,13 @@ class Material:
         spec: of the job that the maps are of.
         pairs: of the maps.
         map_shape: height and width of a map.
-        read: gives the maps, (E, H, W), and their products, (E, E), where there are any; blocks.
+        read: gives the maps of all layers as one layer's; blocks.
     """
 
     spec: InfluenceSpec
     pairs: int
     map_shape: tuple[int, int]
-    read: Callable[[], tuple[NDArray[np.float64], NDArray[np.float64] | None]]
+    read: Callable[[], Layer]
 
     @classmethod
     def of(cls, spec: InfluenceSpec, sums: Sums) -> "Material":
@@ -115,7 +130,7 @@ class Material:
             spec,
             sums.pairs,
             (height, width),
-            lambda: (sums.map_estimate.mean, sums.mean_products),
+            lambda: Layer("", sums.map_estimate.mean, sums.mean_products, sums.groups),
         )
 
     @property
@@ -130,18 +145,23 @@ class Material:
 
     def layers(self) -> tuple[Layer, ...]:
         """Layer by layer; blocks."""
-        maps, products = self.read()
+        whole = self.read()
         names = [each.layer for each in self.spec.each_layer] or [self.spec.layer]
 
         def layer(name: str, rows: range) -> Layer:
             at = slice(rows.start, rows.stop)
-            return Layer(name, maps[at], None if products is None else products[at, at])
+            return Layer(
+                name,
+                whole.maps[at],
+                None if whole.products is None else whole.products[at, at],
+                None if whole.groups is None else whole.groups.of(at),
+            )
 
         return tuple(map(layer, names, self.spec.rows))
 
 
-Find = Callable[[Sequence[Layer], ModulesQuestion], tuple[LayerModules, ...]]
-"""Finds the modules of each layer."""
+Find = Callable[[Sequence[Layer], ModulesQuestion, Run], tuple[LayerModules, ...]]
+"""Finds the modules of each layer; what takes long, by calls that can be ended."""
 
 
 class ModulesFinder:
@@ -149,7 +169,7 @@ class ModulesFinder:
 
     Args:
         memory: what a process takes it from.
-        find: finds them; can be imported.
+        find: finds them.
 
     Attributes:
         turn: is held while a question is answered.
@@ -188,7 +208,7 @@ class ModulesFinder:
         loop = asyncio.get_running_loop()
         limit_s = None if within_s is None else within_s - _start_s()
         async with self._memory.held_in_call(_need(question, material)):
-            ready = loop.run_in_executor(self._threads, run, _ready)
+            ready = loop.run_in_executor(self._threads, lambda: run(abs, 0))
             finding = loop.run_in_executor(self._threads, self._found, run, material, question)
             try:
                 # A process that has begun to start is not ended: it would only be started again.
@@ -206,7 +226,7 @@ class ModulesFinder:
     def _found(
         self, run: Run, material: Material, question: ModulesQuestion
     ) -> tuple[LayerModules, ...]:
-        return run(self._find, material.layers(), question)
+        return self._find(material.layers(), question, run)
 
 
 def _start_s() -> float:
@@ -214,21 +234,20 @@ def _start_s() -> float:
     return 0.0 if len(SPARES) else _START_S
 
 
-def _ready() -> None:
-    """What a process has done once it has started."""
+def found_in(
+    layers: Sequence[Layer], question: ModulesQuestion, run: Run
+) -> tuple[LayerModules, ...]:
+    """The modules of each layer, and how sure its labels are."""
+    return tuple(_found(layer, question, run) for layer in layers)
 
 
-def found_in(layers: Sequence[Layer], question: ModulesQuestion) -> tuple[LayerModules, ...]:
-    """The modules of each layer."""
-    return tuple(_found(layer, question) for layer in layers)
-
-
-def _found(layer: Layer, question: ModulesQuestion) -> LayerModules:
-    method = Method(question.method)
+def _found(layer: Layer, question: ModulesQuestion, run: Run) -> LayerModules:
+    method, smoothing = Method(question.method), (question.window, question.percentile)
     try:
-        features = features_of(layer.maps, question.window, question.percentile, layer.products)
-        found = find_modules(features, question.k, method, question.seed)
-        return LayerModules(layer.name, found)
+        features = run(features_of, layer.maps, *smoothing, layer.products)
+        found = run(find_modules, features, question.k, method, question.seed)
+        probabilities, unknown = probabilities_of(found, layer.groups, *smoothing, run)
+        return LayerModules(layer.name, found, probabilities, unknown)
     except AnalysisError as error:
         return LayerModules(layer.name, failure=str(error))
 
@@ -239,6 +258,7 @@ def _need(question: ModulesQuestion, material: Material) -> Need:
     maps = ArrayRef("", "FP64", (channels, *material.map_shape))
     needs_products = Method(question.method).needs_products
     products = ArrayRef("", "FP64", (channels, channels)) if needs_products else None
+    sizes = (MOST_GROUPS, channels)
     wanted = ModulesSpec(
         maps=maps,
         k=question.k,
@@ -247,5 +267,8 @@ def _need(question: ModulesQuestion, material: Material) -> Need:
         window=question.window,
         percentile=question.percentile,
         products=products,
+        group_maps=ArrayRef("", "FP16", (*sizes, *material.map_shape)),
+        group_pairs=ArrayRef("", "INT64", sizes),
+        group_units=ArrayRef("", "FP64", (channels,)),
     )
     return modules_need(wanted)

@@ -6,6 +6,7 @@ It must not know what sums are made of, or how answers are kept from taking long
 import asyncio
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 from google.protobuf.message import Message
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 
 from graftscope import codec
 from graftscope.codec import INLINE_LIMIT_BYTES
+from graftscope.server.analysis import ShardGroups
 from graftscope.server.engine import Need
 from graftscope.server.jobs import (
     Beside,
     InfluenceSpec,
     Job,
     JobRunner,
+    Layer,
     Live,
     Material,
     ModulesQuestion,
@@ -148,8 +151,9 @@ class Partials:
             told = message.layers.add(layer=layer.name, failure=layer.failure)
             if layer.modules is not None:
                 said = {"method": question.method, "seeds_agreeing": 1}
+                said["confidence_unknown"] = layer.confidence_unknown
                 codec.fill(told.modules, said, codec.inline)
-                await self._put(told.modules, arrays_of(layer.modules))
+                await self._put(told.modules, arrays_of(layer))
 
     async def _put(self, message: Message, found: Mapping[str, NDArray[np.generic]]) -> None:
         for name, array in found.items():
@@ -162,15 +166,26 @@ class Partials:
         assert isinstance(pairs, int)
         _, height, width = result.arrays[maps].shape
 
-        def read(name: str) -> NDArray[np.float64]:
-            found = self._runner.artifacts.get(result.arrays[name], name)
-            return found.astype(np.float64, copy=False)
+        def read(name: str) -> NDArray[Any]:
+            return self._runner.artifacts.get(result.arrays[name], name)
+
+        def floats(name: str) -> NDArray[np.float64]:
+            return read(name).astype(np.float64, copy=False)
+
+        def groups() -> ShardGroups | None:
+            names = ("group_maps", "group_pairs", "group_units")
+            return ShardGroups(*map(read, names)) if names[0] in result.arrays else None
 
         return Material(
             spec,
             pairs,
             (height, width),
-            lambda: (read(maps), read("products") if "products" in result.arrays else None),
+            lambda: Layer(
+                "",
+                floats(maps),
+                floats("products") if "products" in result.arrays else None,
+                groups(),
+            ),
         )
 
 

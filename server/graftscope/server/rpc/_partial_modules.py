@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope import codec
-from graftscope.server.analysis import Method, Modules, area_means, require_smoothing
+from graftscope.server.analysis import Method, area_means, require_smoothing
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import (
     InfluenceSpec,
     Job,
+    LayerModules,
     ModulesQuestion,
     ModulesSoFar,
     parse_spec,
@@ -69,13 +70,17 @@ def question(message: analysis_service_pb2.PartialModules, job: Job, field: str)
     return asked
 
 
-def arrays_of(modules: Modules) -> Mapping[str, NDArray[np.generic]]:
-    """The arrays of a Modules operation under one seed, by their names."""
+def arrays_of(layer: LayerModules) -> Mapping[str, NDArray[np.generic]]:
+    """The arrays of a Modules operation under one seed, by their names; none without modules."""
+    modules, probabilities = layer.modules, layer.probabilities
+    if modules is None or probabilities is None:
+        return {}
     return {
         "labels": modules.labels,
         "templates": modules.templates,
         "weights": modules.weights,
         "purity": modules.purity,
+        "probabilities": probabilities,
         "seed_labels": modules.labels[np.newaxis],
         "seed_templates": modules.templates[np.newaxis],
         "agreement": np.ones(1),
@@ -88,12 +93,12 @@ def watched(question: ModulesQuestion, found: ModulesSoFar) -> analysis_service_
     message = analysis_service_pb2.ModulesSoFar(pairs=found.pairs)
     for layer in found.layers:
         told = message.layers.add(layer=layer.name, failure=layer.failure)
-        if (modules := layer.modules) is not None:
-            codec.fill(told.modules, {"method": question.method}, codec.inline)
-            codec.fill_tensor(told.modules.labels.tensor, modules.labels)
-            codec.fill_tensor(told.modules.purity.tensor, modules.purity)
-            small = area_means(modules.templates, SIDE)
-            codec.fill_tensor(told.modules.templates.tensor, small)
+        if layer.modules is not None:
+            whole = arrays_of(layer)
+            said = {name: whole[name] for name in ("labels", "purity", "probabilities")}
+            said["templates"] = area_means(layer.modules.templates, SIDE)
+            rest = {"method": question.method, "confidence_unknown": layer.confidence_unknown}
+            codec.fill(told.modules, {**said, **rest}, codec.inline)
     if message.ByteSize() > _WATCHED_BYTES:
         return analysis_service_pb2.ModulesSoFar(
             skipped="modules of so many channels are too large for a watch; ask for PartialResult"
