@@ -262,7 +262,8 @@ def draw(layers: Sequence[Layer], file: Path) -> None:
         some = [(told, agreed) for count, told, agreed in bins if count >= 20]
         axes.plot(*np.transpose(some), marker=".", linewidth=1, label=model)
     counts, told, agreed = np.transpose(reliability(layers))
-    axes.scatter(told, agreed, s=counts / counts.max() * 200 + 10, color="black", label="all")
+    axes.scatter(told, agreed, s=counts / counts.max() * 200 + 10, color="black")
+    axes.plot([], [], "ko", label="all, by number")
     axes.set_xlabel("probability that a label is told to have (256 pairs)")
     axes.set_ylabel("share that agrees with the labels of 4,096 pairs")
     axes.legend(fontsize="small")

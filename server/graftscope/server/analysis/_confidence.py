@@ -34,11 +34,20 @@ from graftscope.server.analysis._scores import scores
 from graftscope.server.analysis._shard_groups import ShardGroups
 
 LEAST_GROUPS = 4
-"""Of a channel: of fewer means a spread is not believed."""
+"""Of a channel: of fewer means a spread is not believed.
+
+Measured with `python -m benchmarks.labels` on 18 layers of five generators, K = 3: channels that
+stop at 0.95, looked at after 4, 6, 8 and 10 shards and not longer, take 0.19 of the hybrids of
+1,000 pairs, and 0.98 of the labels that are told sure are those of 4,096 pairs (medians; the
+lowest is 0.66, where NMF has two sets of modules). Up to 32 shards they take 0.32, and 0.97
+agree: docs/confidence.md has the table.
+"""
 
 RIVAL_SHARE = 0.2
 """A channel is between two modules where the second has at least this probability."""
 
+# A single one that differs leaves no label sure at 0.95. With four, 0.965 of the sure ones agreed
+# at 256 pairs, with eight 0.972. Most of a look's time goes there.
 _REFITS = 8
 _DRAWS = 1000
 _SEED = 20
