@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from _cli_shell import Shell, arrays
 from graftscope.client import (
     AsyncClient,
     Client,
@@ -57,3 +58,22 @@ async def test_of_a_job_that_is_done_it_is_the_result_with_modules(
             found = told.modules[LAYER]
             np.testing.assert_array_equal(found.probabilities, modules.probabilities)
             assert (told.modules_pairs, told.skipped) == (160, "")
+
+
+def test_the_verb_writes_maps_so_far_which_modules_are_found_in(
+    toy_vae_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served([toy_vae_bundle], tmp_path / "state") as stubs, Client(stubs.address) as client:
+        shell, out = Shell(stubs.address, capsys), tmp_path / "maps.npz"
+        job = client.start(InfluenceTask("toy-vae", LAYER, pairs=1_000_000))
+        next(state for state in client.watch(job.name) if state.progress.shards_done >= 4)
+        told = shell.json("jobs", "partial", job.name, "--out", out)
+        client.cancel(job.name)
+        assert told["partial"]
+        assert told["pairs"] >= 128
+        assert len(arrays(out)["maps"]) == len(told["individual"])
+        found = shell.json("modules", "--maps", out, "--k", 2)
+        assert set(found["labels"]) <= {-1, 0, 1}
+        assert any(each is not None for each in found["confidence"])
+        code, said, _ = shell("jobs", "partial", job.name)
+        assert (code, "so far (what was kept last)" in said) == (0, True)
