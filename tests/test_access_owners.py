@@ -38,6 +38,7 @@ from request_toys import (
     generate,
     hybridize,
     influence,
+    inline,
     module,
     modules,
     originals,
@@ -228,7 +229,15 @@ def digest(array: NDArray[np.generic]) -> str:
 
 
 def naming(
-    image: Any, images: Any, z: Any, labels: Any, maps: Any, products: Any, values: Any, mask: Any
+    image: Any,
+    images: Any,
+    z: Any,
+    labels: Any,
+    maps: Any,
+    products: Any,
+    values: Any,
+    mask: Any,
+    **groups: Any,
 ) -> list[Any]:
     """Requests that name arrays in every place where one can be named."""
     given = originals_pb2.Latents(inputs={"z": z})
@@ -257,6 +266,10 @@ def naming(
         influence(pairs=originals(latents=both)),
         influence(pairs=originals(images=originals_pb2.Images(images=images))),
         modules(maps=maps),
+        *(
+            modules(maps=inline(ARRAYS["maps"]), **{**_GROUPS, name: groups[name]})
+            for name in groups
+        ),
         modules(maps=maps, method=analysis_service_pb2.METHOD_PCA, **pca),
         stability(maps=maps, methods=[analysis_service_pb2.METHOD_PCA], ks=[2], **pca),
     ]
@@ -303,7 +316,15 @@ ARRAYS: dict[str, NDArray[np.generic]] = {
     "products": np.eye(6),
     "values": np.full((6,), 0.5, np.float32),
     "mask": np.ones((4, 4), bool),
+    "group_maps": np.zeros((4, 6, 8, 8), np.float16),
+    "group_pairs": np.full((4, 6), 32),
+    "group_units": np.ones(6),
 }
+
+
+_MAPS = inline(ARRAYS["maps"])
+_GROUPS = {name: inline(ARRAYS[name]) for name in ("group_maps", "group_pairs", "group_units")}
+"""What whoever asks has themselves."""
 
 
 def test_a_guessed_sha256_gives_nothing_wherever_it_is_named(callers: Callers) -> None:

@@ -160,4 +160,5 @@ def test_flat_maps_are_told_apart_from_impure_ones(
     assert err.splitlines() == [
         "1 flat map, in no module: 0",
         "1 impure channel, in no module: 5",
+        "how sure the channels' modules are is not known: the maps came by themselves",
     ]
