@@ -138,12 +138,12 @@ def _tell_confidence(result: ModulesResult) -> None:
     if result.confidence_unknown:
         note(f"how sure the channels' modules are is not known: {result.confidence_unknown}")
         return
-    known, between = int((~np.isnan(result.confidence)).sum()), result.between()
+    known, sure = ((result.confidence >= least).sum() for least in (0, SURE))
     say(
-        f"{known - len(between)} of {counted(known, 'channel')} would be in the same module with"
-        f" other pairs, with probability {SURE:g} or more"
+        f"{sure} of {counted(int(known), 'channel')} would be in the same module with other pairs,"
+        f" with probability {SURE:g} or more"
     )
-    for each in between:
+    for each in result.between():
         say(str(each))
 
 

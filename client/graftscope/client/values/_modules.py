@@ -46,8 +46,8 @@ NONE = -1
 SURE = 0.95
 """From which probability of a channel's own module on it counts as sure."""
 
-_LEAST = 0.1
-"""Of less a module is not worth being named."""
+RIVAL = 0.2
+"""From which probability of a second module on a channel is between two."""
 
 OLDER = "an earlier version found the modules, which did not ask how sure they are"
 
@@ -239,24 +239,23 @@ class ModulesResult(Saved, Tabular):
         own = np.take_along_axis(self.probabilities, self.labels[:, np.newaxis].clip(0), axis=1)
         return np.where(self.labels == NONE, np.nan, own[:, 0])
 
-    def between(self, sure: float = SURE) -> tuple[Between, ...]:
+    def between(self, rival: float = RIVAL) -> tuple[Between, ...]:
         """Tell which channels may well belong to another module than theirs.
 
         Args:
-            sure: Those whose module is at least so probable are left out.
+            rival: A channel is between modules where at least two have this probability.
 
         Returns:
-            The others that are in a module, with every module of probability 0.1 or more and no
-            fewer than two, the most probable first.
+            Those channels, each with all modules that have it, the most probable first.
         """
-        sure = finite_number("sure", sure)
-        unsure = np.flatnonzero(self.confidence < sure).tolist() if self.k > 1 else []
-        return tuple(self._between(channel) for channel in unsure)
+        rival = finite_number("rival", rival)
+        unsure = np.flatnonzero((self.probabilities >= rival).sum(axis=1) > 1).tolist()
+        return tuple(self._between(channel, rival) for channel in unsure)
 
-    def _between(self, channel: int) -> Between:
+    def _between(self, channel: int, rival: float) -> Between:
         found = self.probabilities[channel]
         ranked = np.argsort(-found, kind="stable")
-        some = ranked[: max(2, np.count_nonzero(found >= _LEAST))].tolist()
+        some = ranked[: np.count_nonzero(found >= rival)].tolist()
         return Between(channel, tuple(some), tuple(found[some].tolist()))
 
     def members(self, module: int) -> tuple[int, ...]:
