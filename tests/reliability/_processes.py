@@ -148,6 +148,15 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def within(promised_s: float) -> float:
+    """How long a test lets something take: as long as is promised.
+
+    Where tests run side by side it is ten times that: what they guard is told apart all the same,
+    and how soon it comes says nothing there.
+    """
+    return promised_s * (10 if "PYTEST_XDIST_WORKER" in os.environ else 1)
+
+
 def told(figure: str, measured: object, threshold: object) -> None:
     """Keeps a figure, which is shown beside its threshold once all tests are over."""
     FIGURES.append((figure, str(measured), str(threshold)))

@@ -18,9 +18,9 @@ from graftscope.client import Client
 from graftscope.client.errors import AccessError, NotFoundError
 from graftscope.server.access import TokenStore
 from postgres_toys import Postgres
-from reliability._processes import Running, server, told
+from reliability._processes import Running, server, told, within
 
-REVOKED_S = 1.5
+REVOKED_S = within(1.5)
 """About a second, and a call."""
 WAIT_S = 60.0
 VERB = [sys.executable, "-c", "from graftscope.client.cli import main; main()", "token"]

@@ -16,10 +16,10 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from graftscope.client import Client, GraftscopeError, InfluenceResult, InfluenceTask
-from reliability._processes import Running, server, told
+from reliability._processes import Running, server, told, within
 
 FAULT_S = 5.0
-HEALTH_S = 1.0
+HEALTH_S = within(1.0)
 WAIT_S = 60.0
 PAIRS = 16_000
 TOLERANCE = 1e-5

@@ -16,11 +16,11 @@ import sqlalchemy as sa
 from graftscope.client import Client, InfluenceResult, InfluenceTask, Job, JobState
 from graftscope.server.failpoints import VARIABLE
 from postgres_toys import Postgres
-from reliability._processes import Running, server, told
+from reliability._processes import Running, server, told, within
 
 LEASE_S = 1.0
-TAKEN_UP_S = LEASE_S + 5.0
-CANCEL_S = 2.0
+TAKEN_UP_S = LEASE_S + within(5.0)
+CANCEL_S = within(2.0)
 WAIT_S = 60.0
 
 LONG_PAIRS = 64_000

@@ -20,7 +20,7 @@ from graftscope.client import Client, InfluenceTask
 from graftscope.v1 import analysis_service_pb2, model_service_pb2, model_service_pb2_grpc
 from graftscope.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from graftscope.v1.originals_pb2 import Pairs
-from reliability._processes import Running, server, told
+from reliability._processes import Running, server, told, within
 
 MODEL = "vae-celeba-beta10"
 MANY = 5_000
@@ -28,10 +28,10 @@ MANY = 5_000
 SOME = 600
 """Samples that take a second or a few."""
 
-ENDED_WITHIN_S = 2.0
+ENDED_WITHIN_S = within(2.0)
 KEEPALIVE_S = 1.0
 GRACE_S = 2.0
-SLACK_S = 2.0
+SLACK_S = within(2.0)
 """What Python takes to end once nothing is left to do, on a busy machine."""
 TIMEOUT_S = 60.0
 CANCELLED_BY_LIBRARY = "Cancelling all calls"
@@ -121,7 +121,7 @@ def test_nothing_is_computed_for_a_client_that_was_killed(serving: Running) -> N
 
 
 def test_nothing_is_computed_for_a_client_that_has_frozen(serving: Running) -> None:
-    dropped_within_s = 1.5 * KEEPALIVE_S + 5
+    dropped_within_s = 1.5 * KEEPALIVE_S + within(5.0)
     with caller(serving) as process:
         process.send_signal(signal.SIGSTOP)
         took_s = quiet_after_s(serving, time.monotonic())
@@ -150,7 +150,7 @@ def test_a_deadline_ends_the_call_and_what_it_computes(serving: Running) -> None
         free_s = quiet_after_s(serving, time.monotonic())
     told("deadline of 0.5 s on a long call: ends after, s", f"{ended_s:.3f}", "0.5 +- 0.1")
     told("deadline of 0.5 s on a long call: thread free after, s", f"{free_s:.2f}", ENDED_WITHIN_S)
-    assert ended_s == pytest.approx(0.5, abs=0.1)
+    assert 0.4 <= ended_s <= 0.5 + within(0.1)
     assert free_s <= ENDED_WITHIN_S
 
 
@@ -233,7 +233,7 @@ def test_a_server_that_is_told_to_stop_lets_calls_finish_and_puts_jobs_away(
         ended_s = time.monotonic() - stopped_s
     told("SIGTERM: health says NOT_SERVING after, s", f"{not_serving_s:.2f}", 0.5)
     told("SIGTERM: exit 0, a call of a second finished, after, s", f"{ended_s:.2f}", 30)
-    assert not_serving_s <= 0.5
+    assert not_serving_s <= within(0.5)
     said = running.log.read_text()
     assert CANCELLED_BY_LIBRARY not in said
     assert "Traceback" not in said
