@@ -23,7 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     given = _parser().parse_args(arguments)
     options = Options(
-        tuple(given.model or MODELS), tuple(given.level or ()), given.quick, given.workers
+        tuple(given.model or MODELS),
+        tuple(given.level or ()),
+        given.quick,
+        given.workers,
+        given.brief,
     )
     machine = this_machine()
     results: dict[str, object] = {"machine": asdict(machine), "quick": options.quick}
@@ -68,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", nargs="+", choices=MODELS, help="generators; default: all")
     parser.add_argument("--level", nargs="+", help="levels; default: all of each generator")
     parser.add_argument("--quick", action="store_true", help="a short look, not for figures")
+    parser.add_argument(
+        "--brief",
+        action="store_true",
+        help="influence: float32 alone, PyTorch with hooks but not compiled",
+    )
     parser.add_argument("--workers", type=_count, default=0, help="cores; default: all")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), help="where figures go")
     return parser

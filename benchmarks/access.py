@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,11 +72,11 @@ class Papers:
 
 
 @contextmanager
-def serving(papers: Papers, way: str, state: Path, workers: int) -> Iterator[str]:
-    """A server of this way; gives its address."""
+def serving(more: Sequence[str], state: Path, workers: int) -> Iterator[str]:
+    """A server that is told so much more; gives its address."""
     command = [sys.executable, "-c", SERVE, "serve", "--json", "--listen", "127.0.0.1:0"]
     command += ["--state", str(state), "--workers", str(workers), "--log-level", "error"]
-    command += papers.options(way)
+    command += more
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -127,7 +127,7 @@ async def _measured(
         callers = {}
         for number, way in enumerate(ways):
             state = papers.folder / str(number)
-            address = stack.enter_context(serving(papers, way, state, workers))
+            address = stack.enter_context(serving(papers.options(way), state, workers))
             caller = Caller(papers.access(way, state), address)
             callers[way] = await stack.enter_async_context(caller)
         medians: dict[str, list[float]] = {way: [] for way in ways}

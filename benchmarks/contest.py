@@ -65,6 +65,7 @@ class Contest:
         executor: of as many threads as there are cores.
         cores: that every way may use.
         pace: for how long variants are tried.
+        brief: whether float32 alone is compared, and nothing is compiled by other libraries.
     """
 
     setting: Setting
@@ -72,28 +73,37 @@ class Contest:
     executor: ThreadPoolExecutor
     cores: int
     pace: Pace
+    brief: bool = False
 
     def contenders(self) -> list[Contender]:
         """Every way that the generator allows, this engine last."""
         wide, narrow = torch.float32, torch.bfloat16
+        ways = self._hooks(wide) if self.brief else self._torch_ways(wide, narrow)
+        mine = {wide: "fp32"} if self.brief else {wide: "fp32", narrow: "bf16"}
         return [
-            *([] if self.setting.model.network is None else self._torch_ways(wide, narrow)),
+            *(way() for way in ways if self.setting.model.network is not None),
             self._best("ONNX halves, numpy splice", wide, self._halves),
-            self._best(ENGINE, wide, partial(engine.variants, self.setting, "fp32", self.cores)),
-            self._best(ENGINE, narrow, partial(engine.variants, self.setting, "bf16", self.cores)),
+            *(
+                self._best(ENGINE, x, partial(engine.variants, self.setting, word, self.cores))
+                for x, word in mine.items()
+            ),
         ]
 
-    def _torch_ways(self, wide: torch.dtype, narrow: torch.dtype) -> list[Contender]:
+    def _hooks(self, dtype: torch.dtype) -> list[Callable[[], Contender]]:
+        variants = torch_hooks.variants
+        return [partial(self._torch, HOOKS[0], variants, dtype, layout) for layout in (PLAIN, LAST)]
+
+    def _torch_ways(self, wide: torch.dtype, narrow: torch.dtype) -> list[Callable[[], Contender]]:
         compiled = [wide, narrow] if self.pace.compiles_bfloat16 else [wide]
         return [
-            self._torch(HOOKS[0], torch_hooks.variants, wide, PLAIN),
-            self._torch(HOOKS[0], torch_hooks.variants, wide, LAST),
-            self._torch(HOOKS[0], torch_hooks.variants, narrow, PLAIN),
-            self._torch(HOOKS[0], torch_hooks.variants, narrow, LAST),
-            *(self._torch(HOOKS[1], torch_compile.variants, x, LAST) for x in compiled),
-            self._torch("torch, split by hand", torch_split.variants, wide, LAST),
-            self._torch("torch, split by hand", torch_split.variants, narrow, LAST),
-            self._torch("pyvene", pyvene_hooks.variants, wide, LAST),
+            *self._hooks(wide),
+            *self._hooks(narrow),
+            *(partial(self._torch, HOOKS[1], torch_compile.variants, x, LAST) for x in compiled),
+            *(
+                partial(self._torch, "torch, split by hand", torch_split.variants, x, LAST)
+                for x in (wide, narrow)
+            ),
+            partial(self._torch, "pyvene", pyvene_hooks.variants, wide, LAST),
         ]
 
     def _halves(self) -> list[Way]:

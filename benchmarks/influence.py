@@ -11,12 +11,12 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
-from benchmarks.arithmetic import needed
+from benchmarks.arithmetic import Needed, needed
 from benchmarks.contest import ENGINE, WORDS, Contender, Contest
-from benchmarks.gemm import gemm_rate
 from benchmarks.machine import Machine
 from benchmarks.options import BRISK, QUICK, THOROUGH, Options
 from benchmarks.progress import say
+from benchmarks.roofline import Times, measured
 from benchmarks.rows import Row
 from benchmarks.setting import MAIN, NotHere, cut_at, opened
 from benchmarks.ways._way import Maps, rate
@@ -52,7 +52,8 @@ def _levels(
         found: dict[str, object] = {}
         for level in levels:
             say(f"influence: {name}, {level}")
-            contest = Contest(cut_at(model, level), machine, executor, options.cores, pace)
+            setting = cut_at(model, level)
+            contest = Contest(setting, machine, executor, options.cores, pace, options.brief)
             found[level] = compare(contest)
         return found
 
@@ -62,39 +63,50 @@ def compare(contest: Contest) -> dict[str, object]:
     contenders = contest.contenders()
     deviations = _deviations(contenders, min(COMPARED, contest.setting.channels))
     needs = needed(contest.setting)
-    rates, limits = _rounds(contest, contenders, needs.hybrid)
+    rates, least = _rounds(contest, contenders, needs)
+    limits = {dtype: [1 / x.hybrid_s for x in rounds] for dtype, rounds in least.items()}
+    parts = {dtype: Times.median(rounds) for dtype, rounds in least.items() if rounds}
     rows = [
-        Row(str(x), x.note, tuple(rates[i]), deviations[i], tuple(limits[x.dtype]))
+        Row(
+            str(x),
+            x.note,
+            tuple(rates[i]),
+            deviations[i],
+            tuple(limits[x.dtype]),
+            parts[x.dtype].binds if x.dtype in parts else "",
+        )
         for i, x in enumerate(contenders)
     ]
     return {
         "channels": contest.setting.channels,
         "layer_channels": contest.setting.layer.channels,
-        "multiply_adds": asdict(needs),
+        "needs": asdict(needs),
+        "least": {WORDS[dtype]: asdict(x) for dtype, x in parts.items()},
         "limits": {WORDS[dtype]: values for dtype, values in limits.items()},
         "rows": [asdict(row) for row in rows],
     }
 
 
 def _rounds(
-    contest: Contest, contenders: Sequence[Contender], multiply_adds: float
-) -> tuple[list[list[float]], dict[torch.dtype, list[float]]]:
-    """Hybrids a second of every contender and of the limits, one a round."""
+    contest: Contest, contenders: Sequence[Contender], needs: Needed
+) -> tuple[list[list[float]], dict[torch.dtype, list[Times]]]:
+    """Hybrids a second of every contender, and the least that one takes, one a round."""
     executor, pace = contest.executor, contest.pace
     rates: list[list[float]] = [[] for _ in contenders]
-    limits: dict[torch.dtype, list[float]] = {dtype: [] for dtype in _limited(contest.machine)}
+    least: dict[torch.dtype, list[Times]] = {x: [] for x in (torch.float32, torch.bfloat16)}
     for contender in contenders:
         if contender.way is not None:
             # Not counted, and long enough for every thread: in each, PyTorch compiles anew.
             rate(contender.way, executor, _WARM_UP_S)
     for _ in range(pace.rounds):
-        for dtype, values in limits.items():
-            gemm = gemm_rate(dtype, executor, contest.cores, pace.turn_s)
-            values.append(gemm / multiply_adds)
+        limited = [torch.float32] if contest.brief else _limited(contest.machine)
+        found = measured(needs, limited, executor, contest.cores, pace.turn_s / 2)
+        for dtype, value in found.items():
+            least[dtype].append(value)
         for contender, values in zip(contenders, rates, strict=True):
             if contender.way is not None:
                 values.append(rate(contender.way, executor, pace.turn_s))
-    return rates, {torch.bfloat16: [], **limits}
+    return rates, least
 
 
 def _limited(machine: Machine) -> list[torch.dtype]:

@@ -51,17 +51,29 @@ def summary(title: str, rows: Sequence[Row]) -> list[str]:
 
 
 def _level(title: str, found: Mapping[str, object]) -> str:
-    needs, rows = found["multiply_adds"], rows_of(found)
+    needs, rows = found["needs"], rows_of(found)
     assert isinstance(needs, dict)
     against = best_hooks(rows)
     text = (
         f"{found['channels']} of {found['layer_channels']} channels; a hybrid needs "
         f"{needs['hybrid'] / 1e6:.2f} M multiply-adds, {needs['unshared'] / 1e6:.2f} M where "
-        "nothing is shared."
+        f"nothing is shared; {sum(needs['transcendentals'].values()):,.0f} transcendental "
+        f"functions; and it moves {needs['moved_bytes'] / 1e3:.0f} kB.{_parts(found)}"
     )
     no_torch = "" if any(row.name.startswith("torch") for row in rows) else _NO_TORCH
     cells = [_cells(row, against) for row in [*rows, *_limit_rows(rows)]]
     return f"### {title}\n\n{text}{no_torch}\n\n{markdown.table(_HEADS, cells, text=(0, 4))}"
+
+
+def _parts(found: Mapping[str, object]) -> str:
+    """What each part of the limit takes."""
+    least = found.get("least")
+    assert least is None or isinstance(least, dict)
+    return "".join(
+        f" In {word}, all cores together, that takes {x['multiply_s'] * 1e6:.1f} µs, "
+        f"{x['transcendental_s'] * 1e6:.1f} µs and {x['memory_s'] * 1e6:.1f} µs at least."
+        for word, x in (least or {}).items()
+    )
 
 
 def _cells(row: Row, against: Row | None) -> list[str]:
@@ -80,13 +92,14 @@ def _times(row: Row | None, against: Row | None) -> str:
 def _of_limit(row: Row | None) -> str:
     if row is None or not row.limit:
         return "-"
-    return markdown.share(Spread.of_ratios(row.rates, row.limit).median)
+    share = markdown.share(Spread.of_ratios(row.rates, row.limit).median)
+    return f"{share}, {row.binds}" if row.binds else share
 
 
 def _limit_rows(rows: Sequence[Row]) -> list[Row]:
     """The limits of both precisions as rows of their own."""
-    limits = {row.name.rsplit(", ", 1)[1]: row.limit for row in rows if row.limit}
+    limits = {row.name.rsplit(", ", 1)[1]: row for row in rows if row.limit}
     return [
-        Row(f"arithmetic limit, {word}", "needed multiply-adds over matrix products", limit)
-        for word, limit in limits.items()
+        Row(f"limit, {word}", f"what is needed at least; {row.binds} decide", row.limit)
+        for word, row in limits.items()
     ]

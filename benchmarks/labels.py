@@ -1,7 +1,7 @@
 """Whether labels are as sure as they are said to be, and what it saves to stop at those that are.
 
     python -m benchmarks.labels collect FOLDER [--model vae-celeba] [--level intermediate]
-    python -m benchmarks.labels evaluate FOLDER [--k 3] [--figure reliability.png] [--json FILE]
+    python -m benchmarks.labels evaluate FOLDER [--k 3] [--method nmf] [--figure reliability.png]
 
 The first command computes the mean maps of shards, a file a layer, and goes on where it was
 stopped. The second needs no generator: shards are independent of each other, so that blocks of them
@@ -9,9 +9,8 @@ serve as runs of different seeds.
 
 - Reliability: labels of 8 shards (256 pairs), with what they are said to be, against those of all
   128 (16 times the pairs).
-- Stopping: a channel stops at the first look at which its label's probability is at least P. What
-  it took is a share of the hybrids of 1,000 pairs; told sure are those that are at least P in the
-  end.
+- Stopping: a channel rests while its label's probability was at least P at the last look. What it
+  took is a share of the hybrids of 1,000 pairs; told sure are those that are at least P in the end.
 """
 
 import argparse
@@ -20,6 +19,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from graftscope.server.analysis import (
     GROUP_PAIRS,
     NO_MODULE,
     KTooLargeError,
+    Method,
     Modules,
     NotConvergedError,
     ShardGroups,
@@ -55,11 +56,11 @@ SHARDS = 128
 BLOCK = 8
 """Shards of a run whose labels are believed or not: a sixteenth of all."""
 
-LOOKS = (4, 6, 8, 10, 13, 16, 20, 25, 32)
-"""Shards after which channels may stop."""
+LOOKS = (4, 6, 8, 11, 15, 20, 27, 32)
+"""Shards after which channels may stop, or go on again."""
 
-LONGEST = (10, 32)
-"""Shards after which all stop: 320 pairs, and 1,024."""
+LONGEST = (8, 32)
+"""Shards after which all stop: 256 pairs, and 1,024."""
 
 SURE = 0.95
 SEED = 7
@@ -94,6 +95,7 @@ class Layer:
     Attributes:
         name: model and level.
         k: number of modules.
+        method: how they were found.
         told: probability of each label of each run of BLOCK shards.
         agreed: whether it is that of all pairs.
         races: one for each of LONGEST.
@@ -101,13 +103,14 @@ class Layer:
 
     name: str
     k: int
+    method: str
     told: list[float]
     agreed: list[bool]
     races: list[Race]
 
 
-def collect(folder: Path, models: Sequence[str], levels: Sequence[str]) -> None:
-    """Computes the shards that are missing: stratified pairs, one file a layer."""
+def collect(folder: Path, models: Sequence[str], levels: Sequence[str], stratified: bool) -> None:
+    """Computes the shards that are missing, one file a layer."""
     for model in models:
         path = shipped()[model] if model in shipped() else Path(model)
         (bundle,) = open_bundles([path])
@@ -115,16 +118,20 @@ def collect(folder: Path, models: Sequence[str], levels: Sequence[str]) -> None:
         inputs = {x.name for x in generator.manifest.inputs}
         for layer in generator.manifest.layers:
             word = layer.level or layer.name
-            if layer.name in inputs or (levels and word not in levels):
+            if layer.name in inputs or not _wanted(word, levels):
                 continue
-            _collect_layer(generator, word, folder / f"{path.name}.{word}.npy")
+            _collect_layer(generator, word, folder / f"{path.name}.{word}.npy", stratified)
 
 
-def _collect_layer(generator: Generator, level: str, file: Path) -> None:
+def _wanted(level: str, levels: Sequence[str]) -> bool:
+    return not levels or level in levels
+
+
+def _collect_layer(generator: Generator, level: str, file: Path, stratified: bool) -> None:
     layer = generator.layer(level)
     sets = np.eye(layer.channels, dtype=np.bool_)
     subject = ChannelSets(generator, layer, sets, generator.areas(128))
-    source, plan = PriorPairs(generator, SEED, stratified=True), subject.plan()
+    source, plan = PriorPairs(generator, SEED, stratified=stratified), subject.plan()
     maps = list(np.load(file)) if file.exists() else []
     while len(maps) < SHARDS:
         start = len(maps) * GROUP_PAIRS
@@ -138,72 +145,85 @@ def _collect_layer(generator: Generator, level: str, file: Path) -> None:
             sys.stderr.write(f"{file.name}: {len(maps)} of {SHARDS} shards\n")
 
 
-def evaluate(name: str, shards: NDArray[np.float32], k: int, runs: int) -> Layer:
+@dataclass(frozen=True)
+class Grouping:
+    """How modules are found."""
+
+    k: int
+    method: Method = Method.NMF
+
+    def of(self, maps: NDArray[np.float64]) -> Modules:
+        """The modules of some maps, (C, h, w)."""
+        return find_modules(features_of(maps), self.k, self.method)
+
+
+def evaluate(name: str, shards: NDArray[np.float32], how: Grouping, runs: int) -> Layer:
     """Everything about one layer.
 
     Args:
         name: of the model and the level.
         shards: (n, C, h, w), mean maps of independent shards.
-        k: number of modules.
+        how: modules are found.
         runs: how often channels race, each time from another shard on.
     """
-    truth = find_modules(features_of(shards.mean(axis=0, dtype=np.float64)), k)
+    truth = how.of(shards.mean(axis=0, dtype=np.float64))
     told: list[float] = []
     agreed: list[bool] = []
     for start in range(0, len(shards), BLOCK):
-        for _, modules, own in _looks(shards[start : start + BLOCK], k, (BLOCK,)):
+        for _, modules, own in _looks(shards[start : start + BLOCK], how, (BLOCK,)):
             some = np.isfinite(own)
             told += own[some].tolist()
             agreed += (_named(modules, truth) == modules.labels)[some].tolist()
     starts = [run * len(shards) // runs for run in range(runs)]
-    races = [_race(np.roll(shards, -start, axis=0)[: LOOKS[-1]], k, truth) for start in starts]
-    return Layer(name, k, told, agreed, [_mean(each) for each in zip(*races, strict=True)])
+    races = [_race(np.roll(shards, -start, axis=0)[: LOOKS[-1]], how, truth) for start in starts]
+    means = [_mean(each) for each in zip(*races, strict=True)]
+    return Layer(name, how.k, how.method.value, told, agreed, means)
 
 
-def _race(shards: NDArray[np.float32], k: int, truth: Modules) -> list[Race]:
+def _race(shards: NDArray[np.float32], how: Grouping, truth: Modules) -> list[Race]:
     """One run, as it stands at each of LONGEST."""
-    found, stops = [], np.zeros(shards.shape[1])
-    for at, modules, own in _looks(shards, k, LOOKS, stops):
+    found, had = [], np.zeros(shards.shape[1])
+    for at, modules, own in _looks(shards, how, LOOKS, had):
         if at in LONGEST:
             sure = np.nan_to_num(own) >= SURE
             agrees = _named(modules, truth) == modules.labels
-            pairs = np.where(stops > 0, stops, at).mean() * GROUP_PAIRS
+            hybrids = float(had.mean()) * GROUP_PAIRS / FULL_PAIRS
             agreement = float(agrees[sure].mean()) if sure.any() else float("nan")
-            found.append(Race(at, float(pairs / FULL_PAIRS), float(sure.mean()), agreement))
+            found.append(Race(at, hybrids, float(sure.mean()), agreement))
     return found
 
 
 def _looks(
     shards: NDArray[np.float32],
-    k: int,
+    how: Grouping,
     looks: Sequence[int],
-    stops: NDArray[np.float64] | None = None,
+    had: NDArray[np.float64] | None = None,
 ) -> Iterator[tuple[int, Modules, NDArray[np.float64]]]:
     """Modules and each label's probability after some of the shards.
 
     Args:
         shards: (n, C, h, w).
-        k: number of modules.
+        how: modules are found.
         looks: numbers of shards.
-        stops: (C,), after how many shards each channel has stopped, 0 for none; is written. None
-            where none stops.
+        had: (C,), how many shards each channel has had, is written. None where none rests.
     """
     groups = ShardGroups.none(shards.shape[1], (shards.shape[2], shards.shape[3]))
-    total, pairs = np.zeros(shards.shape[1:]), np.zeros(shards.shape[1])
+    total, count = np.zeros(shards.shape[1:]), np.zeros(shards.shape[1])
+    going = np.ones(shards.shape[1], np.bool_)
     for at, shard in enumerate(shards, start=1):
-        going = np.ones(len(pairs), np.bool_) if stops is None else stops == 0
         groups = groups.and_then(shard, np.where(going, GROUP_PAIRS, 0))
         total[going] += shard[going]
-        pairs += going
+        count += going
         if at not in looks:
             continue
         try:
-            modules = find_modules(features_of(total / pairs[:, np.newaxis, np.newaxis]), k)
+            modules = how.of(total / count[:, np.newaxis, np.newaxis])
         except (KTooLargeError, NotConvergedError):
             continue
         own = label_confidence(groups, modules).own
-        if stops is not None:
-            stops[going & (np.nan_to_num(own) >= SURE)] = at
+        if had is not None:
+            going = ~(own >= SURE) & (modules.labels != NO_MODULE)
+            had[:] = count
         yield at, modules, own
 
 
@@ -220,13 +240,12 @@ def _mean(races: Sequence[Race]) -> Race:
 
 def table(layers: Sequence[Layer]) -> str:
     """A row a layer, and the medians."""
-    head = [
-        "| layer | K | labels that agree | told sure | of these agree | up to 320 pairs: hybrids |",
-        " told sure | agree | up to 1,024: hybrids | told sure | agree |",
-    ]
-    lines = ["".join(head), f"| --- |{' --- |' * 10}"]
-    rows = [(f"{x.name} | {x.k}", _figures(x)) for x in layers]
-    rows += [("median | ", np.nanmedian([figures for _, figures in rows], axis=0).tolist())]
+    columns = ["layer", "K", "method", "labels that agree", "told sure", "of these agree"]
+    for shards in LONGEST if layers[0].races else ():
+        columns += [f"up to {shards * GROUP_PAIRS:,}: hybrids", "told sure", "agree"]
+    lines = [f"| {' | '.join(columns)} |", f"| {' | '.join(['---'] * len(columns))} |"]
+    rows = [(f"{x.name} | {x.k} | {x.method}", _figures(x)) for x in layers]
+    rows += [("median | | ", np.nanmedian([figures for _, figures in rows], axis=0).tolist())]
     lines += [f"| {name} | {' | '.join(f'{x:.3f}' for x in figures)} |" for name, figures in rows]
     return "\n".join(lines)
 
@@ -277,22 +296,29 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of the shards' maps")
     parser.add_argument("--model", nargs="+", default=list(shipped()), help="names or folders")
     parser.add_argument("--level", nargs="+", default=[], help="levels; default: all")
+    parser.add_argument("--independent", action="store_true", help="pairs that are not stratified")
     parser.add_argument("--k", nargs="+", type=int, default=[3], help="numbers of modules")
-    parser.add_argument("--runs", type=int, default=4, help="races of a layer")
+    methods = [x.value for x in Method if not x.needs_products]
+    parser.add_argument("--method", nargs="+", choices=methods, default=["nmf"])
+    parser.add_argument("--runs", type=int, default=4, help="races of a layer; 0 for none")
     parser.add_argument("--figure", type=Path, help="where the reliability diagram goes")
     parser.add_argument("--json", type=Path, help="where figures go")
     given = parser.parse_args()
     if given.what == "collect":
         given.folder.mkdir(parents=True, exist_ok=True)
-        collect(given.folder, given.model, given.level)
+        collect(given.folder, given.model, given.level, not given.independent)
         return
     names = [Path(model).name for model in given.model]
-    files = [x for x in sorted(given.folder.glob("*.npy")) if x.name.split(".")[0] in names]
+    parts = {x: x.stem.split(".", 1) for x in sorted(given.folder.glob("*.npy"))}
+    files = [
+        x for x, (name, level) in parts.items() if name in names and _wanted(level, given.level)
+    ]
     layers = []
     for file in files:
-        for k in given.k:
-            layers.append(evaluate(file.stem, np.load(file), k, given.runs))
-            sys.stderr.write(f"{file.stem}, K = {k}\n")
+        for method, k in product(given.method, given.k):
+            how = Grouping(k, Method(method))
+            layers.append(evaluate(file.stem, np.load(file), how, given.runs))
+            sys.stderr.write(f"{file.stem}, K = {k}, {method}\n")
     if given.json:
         given.json.write_text(json.dumps([asdict(x) for x in layers]))
     if given.figure:

@@ -61,7 +61,8 @@ def measure(options: Options, _: Machine) -> dict[str, object]:
 
 def _level(setting: Setting, options: Options) -> dict[str, object]:
     subject = subject_of(setting)
-    best = replace(chosen_plan(setting, subject, "fp32", CPU), rewrites=REWRITES)
+    graphs = chosen_plan(setting, subject, "fp32", CPU, compiled=False)
+    best = replace(graphs, rewrites=REWRITES)
     say(f"  {setting.layer.level or setting.layer.name}: {described(best)}")
     steps = {name: _step(setting, subject, plan) for name, plan in plans(best).items()}
     for step in steps.values():

@@ -115,7 +115,7 @@ def measure(bundle: Path, layer: str, arguments: argparse.Namespace) -> dict[str
         if not ended.HasField("response"):
             raise SystemExit(f"the job failed: {ended.error.message}")
         metadata = analysis_service_pb2.AnalysisMetadata()
-        operation.metadata.Unpack(metadata)
+        ended.metadata.Unpack(metadata)
         return {
             "layer": layer,
             "channels": arguments.channels or "all",

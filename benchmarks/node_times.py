@@ -65,7 +65,7 @@ def measure(options: Options, machine: Machine) -> dict[str, object]:
 def _level(model: Model, level: str, options: Options) -> dict[str, object]:
     say(f"  {model.name}, {level}")
     setting = cut_at(model, level)
-    plan = chosen_plan(setting, subject_of(setting), "fp32", CPU)
+    plan = chosen_plan(setting, subject_of(setting), "fp32", CPU, compiled=False)
     shards = 1 if options.quick else _SHARDS
     with TemporaryDirectory() as folder, ThreadPoolExecutor(1) as executor:
         before = gemm_rate(torch.float32, executor, 1, _GEMM_S)

@@ -40,12 +40,14 @@ class Options:
         levels: names of levels; empty for all of each generator.
         quick: whether a short look is enough: less of everything, and no spread to speak of.
         workers: cores that every way may use; 0 for all that there are.
+        brief: whether float32 alone is compared, and nothing is compiled by other libraries.
     """
 
     models: tuple[str, ...]
     levels: tuple[str, ...] = ()
     quick: bool = False
     workers: int = 0
+    brief: bool = False
 
     @property
     def cores(self) -> int:

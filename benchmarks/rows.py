@@ -21,7 +21,8 @@ class Row:
         rates: hybrids a second in every round; empty if it did not run.
         deviation: from this engine's maps in float32: in float32 the largest difference as a share
             of the largest influence, in bfloat16 the largest of individual influences, relative.
-        limit: what the arithmetic allows in its precision, hybrids a second in every round.
+        limit: what the machine allows in its precision, hybrids a second in every round.
+        binds: the part of the limit that decides.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Row:
     rates: tuple[float, ...] = ()
     deviation: float | None = None
     limit: tuple[float, ...] = ()
+    binds: str = ""
 
 
 def rows_of(found: Mapping[str, object]) -> list[Row]:

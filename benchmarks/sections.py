@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 from benchmarks import (
     access,
+    explorer,
     influence,
     influence_tables,
+    large,
     leaving_out,
+    metrics,
     node_times,
     peak,
     scaling,
@@ -40,6 +43,9 @@ SECTIONS = {
     "scaling": Section("How cost grows", scaling.measure, scaling.table),
     "serving": Section("What serving costs", served.measure, served.table),
     "access": Section("What TLS and being asked cost", access.measure, access.table),
+    "metrics": Section("What metrics cost", metrics.measure, metrics.table),
+    "explorer": Section("How the explorer's page follows", explorer.measure, explorer.table),
     "memory": Section("Peak memory", peak.measure, peak.table),
+    "large": Section("A layer of large generators", large.measure, large.table),
     "startup": Section("Start-up", startup.measure, startup.table),
 }

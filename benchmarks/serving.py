@@ -7,9 +7,10 @@ grpc.aio, and takes turns with it as the bare engine, so that a noisy machine is
 What counts is the ratios:
 
 1. Latency of one hybridize at a time, above the bare session runs on the same pair: both upstream
-   runs, and one spliced run that gives the reply's three images.
+   runs, and one spliced run that gives the reply's three images; through TCP and a unix socket.
 2. Throughput of many clients at once, as a share of the same session runs at their best batch, on
    as many threads.
+   Beside both: what the same message takes through a bare gRPC server, which is the floor.
 3. Latency of one who drags, from the request to the image, above the run of one image, through TCP
    and through a unix socket.
 4. An influence job through gRPC against the engine called directly: same plan, same pairs.
@@ -26,6 +27,7 @@ from pathlib import Path
 
 from benchmarks.machine import cores, this_machine
 from benchmarks.serving_bare import BATCHES, Bare, times_of
+from benchmarks.serving_grpc import bare_grpc
 from benchmarks.serving_jobs import job_over_direct, with_and_without_turns
 from benchmarks.serving_load import MODEL, Drag, Load, Served, Spread, median_ms, serving
 from graftscope.bundle import read_bundle, shipped
@@ -36,25 +38,41 @@ MEASURES = ("latency", "throughput", "drag", "job", "turns")
 
 
 async def latency_above_bare(
-    load: Load, bare: Bare, rounds: int, seconds: float
+    tcp: Served, grpc: Served, bare: Bare, workers: int, rounds: int, seconds: float
 ) -> dict[str, object]:
     """Milliseconds of one hybridize at a time, and those of the session runs behind it."""
-    run = bare.runs(range(1))
-    served, alone = [], []
-    for _ in range(rounds):
-        alone.append(median_ms(times_of(run, seconds)))
-        served.append(median_ms(await load.latencies(seconds)))
-    above = [s - a for s, a in zip(served, alone, strict=True)]
+    layer, run = bare.layer, bare.runs(range(1))
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        unix = stack.enter_context(serving(workers, listen=f"unix:{Path(folder) / 'socket'}"))
+        ways = {
+            name: await stack.enter_async_context(Load(to.address, layer.name, layer.channels))
+            for name, to in (("tcp", tcp), ("unix", unix), ("grpc", grpc))
+        }
+        alone = []
+        took: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            alone.append(median_ms(times_of(run, seconds)))
+            for name, way in ways.items():
+                took[name].append(median_ms(await way.latencies(seconds)))
+
+    def above(name: str, *others: list[float]) -> dict[str, float]:
+        rows = zip(took[name], *others, strict=True)
+        return asdict(Spread.of([first - sum(rest) for first, *rest in rows]))
+
     return {
-        "hybridize_ms": asdict(Spread.of(served)),
+        "hybridize_ms": asdict(Spread.of(took["tcp"])),
         "session_runs_ms": asdict(Spread.of(alone)),
-        "above_ms": asdict(Spread.of(above)),
+        "above_ms": above("tcp", alone),
+        "unix_above_ms": above("unix", alone),
+        "same_message_through_bare_grpc_ms": asdict(Spread.of(took["grpc"])),
+        "above_both_ms": above("tcp", alone, took["grpc"]),
     }
 
 
 async def throughput_share(
     server: Served,
-    load: Load,
+    grpc: Served,
     bare: Bare,
     *,
     clients: int,
@@ -67,16 +85,24 @@ async def throughput_share(
     The clients take processor time too, on the same cores; `cpu_share` compares that of the session
     runs alone with that of the server's process, so that it leaves the clients out.
     """
-    batch = max(BATCHES, key=lambda size: bare.rate(size, threads, seconds)[0])
-    await load.rate(clients, seconds)
-    served, alone, cpu_shares = [], [], []
-    for _ in range(rounds):
-        rate, cpu_s = bare.rate(batch, threads, seconds)
-        alone.append(rate)
-        before = server.cpu_s()
-        calls, rate = await load.rate(clients, seconds)
-        served.append(rate)
-        cpu_shares.append(cpu_s * calls / (server.cpu_s() - before))
+    # By processor time, which others' work on the machine hardly changes.
+    batch = min(BATCHES, key=lambda size: bare.rate(size, threads, seconds)[1])
+    layer = bare.layer
+    served, alone, cpu_shares, grpc_ms, most = [], [], [], [], []
+    async with (
+        Load(server.address, layer.name, layer.channels) as load,
+        Load(grpc.address, layer.name, layer.channels) as echoes,
+    ):
+        await load.rate(clients, seconds)
+        for _ in range(rounds):
+            rate, cpu_s = bare.rate(batch, threads, seconds)
+            alone.append(rate)
+            call_s, rate = await cpu_of_a_call(server, load, clients, seconds)
+            served.append(rate)
+            cpu_shares.append(cpu_s / call_s)
+            grpc_s, _ = await cpu_of_a_call(grpc, echoes, clients, seconds / 4)
+            grpc_ms.append(1e3 * grpc_s)
+            most.append(cpu_s / (cpu_s + grpc_s))
     shares = [s / a for s, a in zip(served, alone, strict=True)]
     return {
         "clients": clients,
@@ -86,7 +112,18 @@ async def throughput_share(
         "served_pairs_per_s": asdict(Spread.of(served)),
         "share": asdict(Spread.of(shares)),
         "cpu_share": asdict(Spread.of(cpu_shares)),
+        "bare_grpc_cpu_ms": asdict(Spread.of(grpc_ms)),
+        "cpu_share_beside_bare_grpc_alone": asdict(Spread.of(most)),
     }
+
+
+async def cpu_of_a_call(
+    server: Served, load: Load, clients: int, seconds: float
+) -> tuple[float, float]:
+    """Seconds of a server's processor that a call takes, and calls a second."""
+    before = server.cpu_s()
+    calls, rate = await load.rate(clients, seconds)
+    return (server.cpu_s() - before) / calls, rate
 
 
 async def drag_above_bare(
@@ -134,13 +171,14 @@ def measure(
 
     async def on(server: Served) -> dict[str, object]:
         found: dict[str, object] = {}
-        async with Load(server.address, layer.name, layer.channels) as load:
+        with bare_grpc(generator.image_shape) as grpc:
             if "latency" in what:
-                found["latency"] = await latency_above_bare(load, bare, rounds, round_s)
+                parts = (server, grpc, bare, workers, rounds, round_s)
+                found["latency"] = await latency_above_bare(*parts)
             if "throughput" in what:
                 found["throughput"] = await throughput_share(
                     server,
-                    load,
+                    grpc,
                     bare,
                     clients=clients,
                     threads=workers,

@@ -115,8 +115,8 @@ async def job_over_direct(
 ) -> dict[str, object]:
     """Wall time of a job over that of its shards alone, with and without its creation.
 
-    When a job is created its plan is chosen by a short measurement, which the shards alone take as
-    given: the share of that shrinks with the job's length.
+    When the first job of a layer is created, its plan is chosen by a short measurement, which is
+    kept for the others; the shards alone take it as given.
     """
     jobs = Jobs(address, bare.layer.name)
     created, served, alone = [], [], []
@@ -128,10 +128,11 @@ async def job_over_direct(
         served.append(time.perf_counter() - started)
         alone.append(direct_s(bare, plan_of(metadata.plan), seed, pairs, workers))
     await jobs.close()
-    # The first round opens the sessions.
+    # The first round opens the sessions, and measures.
     rows = list(zip(created, served, alone, strict=True))[1:]
     return {
         "pairs": pairs,
+        "first_creation_s": created[0],
         "creation_s": asdict(Spread.of([c for c, _, _ in rows])),
         "job_s": asdict(Spread.of([s for _, s, _ in rows])),
         "direct_s": asdict(Spread.of([d for _, _, d in rows])),

@@ -12,11 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import grpc
 import numpy as np
@@ -72,14 +72,22 @@ class Served:
 
 @contextmanager
 def serving(
-    workers: int, job_share: float | None = None, listen: str = "127.0.0.1:0"
+    workers: int,
+    job_share: float | None = None,
+    listen: str = "127.0.0.1:0",
+    options: Sequence[str] = (),
+    state: Path | None = None,
+    log: IO[bytes] | None = None,
 ) -> Iterator[Served]:
-    """A server in a process of its own, over an empty state folder.
+    """A server in a process of its own.
 
     Args:
         workers: its runs side by side.
         job_share: what jobs keep beside interactive calls; None for its default.
         listen: where it listens.
+        options: more of `graftscope serve`.
+        state: its state folder; None for one that is removed at the end.
+        log: where its log goes; None for where this process's errors go.
 
     Yields:
         The server, once it answers.
@@ -87,10 +95,20 @@ def serving(
     environment = dict(os.environ)
     if job_share is not None:
         environment["GRAFTSCOPE_JOB_SHARE"] = str(job_share)
-    with tempfile.TemporaryDirectory() as state:
+    with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-c", SERVE, "serve", "--json", "--listen", listen]
-        command += ["--state", state, "--workers", str(workers), "--log-level", "warning"]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        command += [
+            "--state",
+            str(state or scratch),
+            "--workers",
+            str(workers),
+        ]
+        if "--log-level" not in options:
+            command += ["--log-level", "warning"]
+        command += options
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
         try:
             assert process.stdout is not None
             yield Served(json.loads(process.stdout.readline())["address"], process.pid)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Generates graftscope.v1 beside its .proto files.
+# Generates graftscope.v1 and graftscope.inference.v2 beside their .proto files.
 #
 #   generate.sh         write the code, the types and the descriptor set
 #   generate.sh check   fail if what is committed differs from a fresh generation
@@ -10,6 +10,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 venv=$here/../.venv-proto
 python=$venv/bin/python
+packages="graftscope/v1 graftscope/inference/v2"
 
 if [ ! -x "$venv/bin/protoc-gen-mypy" ]; then
     "${PYTHON:-python3}" -m venv "$venv"
@@ -31,14 +32,16 @@ generate() { # into folder $1
         --python_out="$1/code" --grpc_python_out="$1/code" \
         --mypy_out="$1/code" --mypy_grpc_out="$1/code" \
         --include_imports --include_source_info --descriptor_set_out="$1/image.binpb" \
-        graftscope/v1/*.proto 2>&1 | { grep -v '^Writing mypy' || true; })
+        $(printf '%s/*.proto ' $packages) 2>&1 | { grep -v '^Writing mypy' || true; })
     # grpc's generator imports siblings absolutely; Operations itself ships without types.
     (cd "$here" && PATH="$venv/bin:$PATH" "$python" -m grpc_tools.protoc \
         -I "$imports" --mypy_out="$1/typings" --mypy_grpc_out="$1/typings" \
         google/longrunning/operations.proto 2>&1 | { grep -v '^Writing mypy' || true; })
     # Files without a service get an empty module; leave those out.
-    for file in "$1"/code/graftscope/v1/*_pb2_grpc.py; do
-        grep -q '^class .*Stub' "$file" || rm "$file" "${file}i"
+    for package in $packages; do
+        for file in "$1/code/$package"/*_pb2_grpc.py; do
+            grep -q '^class .*Stub' "$file" || rm "$file" "${file}i"
+        done
     done
 }
 
@@ -47,25 +50,29 @@ trap 'rm -rf "$fresh"' EXIT
 generate "$fresh"
 case "${1:-write}" in
 write)
-    rm -f "$here"/graftscope/v1/*_pb2*.py*
-    cp "$fresh"/code/graftscope/v1/* "$here/graftscope/v1/"
+    for package in $packages; do
+        rm -f "$here/$package"/*_pb2*.py*
+        cp "$fresh/code/$package"/*_pb2* "$here/$package/"
+    done
     rm -rf "$here/../typings/google" && mkdir -p "$here/../typings"
     cp -r "$fresh/typings/google" "$here/../typings/"
     cp "$fresh/image.binpb" "$venv/image.binpb"
     ;;
 check)
     cp "$fresh/image.binpb" "$venv/image.binpb"
-    for file in "$fresh"/code/graftscope/v1/*; do
-        cmp "$file" "$here/graftscope/v1/$(basename "$file")" || {
-            echo "the generated code of graftscope.v1 is stale: run 'make proto'" >&2
-            exit 1
-        }
-    done
-    for file in "$here"/graftscope/v1/*_pb2*; do
-        [ -e "$fresh/code/graftscope/v1/$(basename "$file")" ] || {
-            echo "$file has no .proto file any more: run 'make proto'" >&2
-            exit 1
-        }
+    for package in $packages; do
+        for file in "$fresh/code/$package"/*_pb2*; do
+            cmp "$file" "$here/$package/$(basename "$file")" || {
+                echo "the generated code of $package is stale: run 'make proto'" >&2
+                exit 1
+            }
+        done
+        for file in "$here/$package"/*_pb2*; do
+            [ -e "$fresh/code/$package/$(basename "$file")" ] || {
+                echo "$file has no .proto file any more: run 'make proto'" >&2
+                exit 1
+            }
+        done
     done
     diff -r "$fresh/typings/google" "$here/../typings/google" >/dev/null || {
         echo "typings/ is stale: run 'make proto'" >&2

@@ -17,7 +17,7 @@ from google.protobuf import empty_pb2
 from google.protobuf.message import Message
 from numpy.typing import NDArray
 
-from _fake_model import CHANNELS, DIGEST, draw, manifest, render
+from _fake_model import CHANNELS, DIGEST, SIDE, draw, manifest, render
 from _fake_results import (
     CORRECTED_PAIRS,
     LAYERS,
@@ -30,6 +30,7 @@ from _fake_results import (
     suggested,
 )
 from _fake_status import pack, refuse, status
+from graftscope import codec
 from graftscope.v1 import (
     analysis_service_pb2,
     analysis_service_pb2_grpc,
@@ -84,6 +85,7 @@ class Faults:
     go_on: threading.Event = field(default_factory=threading.Event)
     calls: list[str] = field(default_factory=list)
     asked: list[Message] = field(default_factory=list)
+    watched: list[analysis_service_pb2.WatchOperationRequest] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.go_on.set()
@@ -369,7 +371,10 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
             text = f"operation {request.name!r} is not known"
             refuse(context, grpc.StatusCode.NOT_FOUND, text, "NOT_FOUND", "name")
         final = self.operations[request.name]
+        self.faults.watched.append(request)
         yield analysis_service_pb2.WatchOperationResponse(operation=running(final, self.faults))
+        if request.HasField("partial_modules"):
+            yield analysis_service_pb2.WatchOperationResponse(partial_modules=modules_so_far())
         if self.faults.broken_watches > 0:
             self.faults.broken_watches -= 1
             refuse(context, grpc.StatusCode.UNAVAILABLE, "the connection broke")
@@ -504,6 +509,29 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
 
     def _written(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
         return {name: self.write(array) for name, array in arrays.items()}
+
+
+SURE_SO_FAR = 4
+"""Of the channels, how many a watch tells to be sure of their modules."""
+
+
+def modules_so_far() -> analysis_service_pb2.ModulesSoFar:
+    """What a watch tells of three modules."""
+    labels = np.arange(CHANNELS) % 3
+    probabilities = np.full((CHANNELS, 3), 0.3)
+    probabilities[:SURE_SO_FAR] = np.eye(3)[labels[:SURE_SO_FAR]]
+    told = analysis_service_pb2.ModulesSoFar(pairs=1)
+    layer = told.layers.add(layer="conv2")
+    layer.modules.method = analysis_service_pb2.METHOD_NMF
+    arrays = {
+        "labels": labels,
+        "templates": np.zeros((3, SIDE, SIDE)),
+        "purity": np.ones(CHANNELS),
+        "probabilities": probabilities,
+    }
+    for name, array in arrays.items():
+        getattr(layer.modules, name).CopyFrom(codec.inline(array))
+    return told
 
 
 NO_GROUPS = "the maps came by themselves"

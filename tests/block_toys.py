@@ -1,5 +1,6 @@
 """Blocks as people build them now, each as a lower half whose first input is the activation."""
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -61,6 +62,41 @@ BLOCKS: dict[str, str] = {
         body = {_CONV}(more, w_few)
         wide = Tanh(body)
     """,
+    "styles that are computed, behind an interpolation": f"""
+        both = MatMul(w, w_style)
+        gain_of, shift_of = Split<axis = 1, num_outputs = 2>(both)
+        style_gain = Unsqueeze(gain_of, places)
+        style_shift = Unsqueeze(shift_of, places)
+        large = Resize<mode = "linear", coordinate_transformation_mode = "half_pixel">(a, , twice)
+        normal = InstanceNormalization<epsilon = 0.01>(large, gains, shifts)
+        scaled = Mul(normal, style_gain)
+        moved = Add(scaled, style_shift)
+        wide = {_CONV}(moved, w_few)
+    """,
+    "attention behind a normalisation": f"""
+        normal = InstanceNormalization<epsilon = 0.01>(a, gains, shifts)
+        queries = Conv(normal, w_point, b_few)
+        keys = Conv(normal, w_point)
+        values = Conv(normal, w_point)
+        flat_queries = Reshape(queries, to_places)
+        flat_keys = Reshape(keys, to_places)
+        flat_values = Reshape(values, to_places)
+        by_place = Transpose<perm = [0, 2, 1]>(flat_queries)
+        scores = MatMul(by_place, flat_keys)
+        shares = Softmax(scores)
+        turned = Transpose<perm = [0, 2, 1]>(shares)
+        mixed = MatMul(flat_values, turned)
+        maps = Reshape(mixed, to_maps)
+        large = {_TWICE.format(x="maps")}
+        wide = {_CONV}(large, w_six)
+    """,
+    "channels that gate themselves": f"""
+        level = ReduceMean<keepdims = 1>(a, places)
+        gate = Sigmoid(level)
+        gated = Mul(a, gate)
+        large = {_TWICE.format(x="gated")}
+        wide = {_CONV}(large, w_few)
+    """,
     "noise on what is upsampled": f"""
         large = {_TWICE.format(x="a")}
         noisy = Add(large, noise)
@@ -92,6 +128,9 @@ def block(case: str) -> tuple[ir.Model, str, int]:
     weights = {
         "to_rows": np.array([0, 2, -1]),
         "first_axis": np.array([1]),
+        "places": np.array([2, 3]),
+        "to_places": np.array([0, 6, -1]),
+        "to_maps": np.array([0, 6, SIDE, SIDE]),
         "ones": np.ones(2, np.float32),
         "zeros": np.zeros(2, np.float32),
         "gain": drawn(CHANNELS, 1, 1) + 1,
@@ -104,15 +143,18 @@ def block(case: str) -> tuple[ir.Model, str, int]:
         "w_five": drawn(6, CHANNELS, 5, 5),
         "w_many": drawn(CHANNELS, CHANNELS, 3, 3),
         "b_few": drawn(6),
+        "w_style": drawn(5, 2 * CHANNELS),
+        "w_six": drawn(6, 6, 3, 3),
         "w_last": drawn(3, 8 if "w_many" in BLOCKS[case] else 6, 3, 3),
     }
     body = BLOCKS[case].replace("nothing", "")
     carried = {
         "style": f"float[batch, {CHANNELS}, 1, 1] style",
+        "w": "float[batch, 5] w",
         "noise": f"float[batch, 1, {2 * SIDE}, {2 * SIDE}] noise",
     }
     inputs = [f"float[batch, {CHANNELS}, {SIDE}, {SIDE}] a"]
-    inputs += [text for name, text in carried.items() if name in body]
+    inputs += [text for name, text in carried.items() if re.search(rf"\b{name}\b", body)]
     text = f"""
     <ir_version: 10, opset_import: ["": 20]>
     block ({", ".join(inputs)}) => (float[batch, 3, height, width] image) {{

@@ -5,6 +5,7 @@ server with `faults`. A file that defines an `address` of its own has both speak
 says ``CLIENTS = ("sync", "async")`` has its tests run with each client.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +18,13 @@ import torch
 from _cli_shell import Shell
 from _either_client import opened
 from _fake_server import Faults, fake_server
+from benchmarks.browser import Browser, browser
 from benchmarks.bundles import export_module
+from explorer_toys import Explored, explored
 from graftscope.bundle import Originals
 from graftscope.client import Client
 from graftscope.exporter.sources._checkpoint import EncoderModule
+from page_toys import DESK, Opened, watched
 from postgres_toys import Postgres, postgres_server
 from server_toys import Stubs, served
 from torch_toys import (
@@ -101,6 +105,37 @@ def toy_server(
 
 
 @pytest.fixture(scope="session")
+def bumps_server(bumps_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
+    """A server with `toy-bumps`, for tests that leave it as it is."""
+    with served([bumps_bundle], tmp_path_factory.mktemp("bumps")) as stubs:
+        yield stubs
+
+
+@pytest.fixture(scope="session")
+def explorer(toy_server: Stubs) -> Iterator[Explored]:
+    """An explorer of that server."""
+    with explored(toy_server.address) as running:
+        yield running
+
+
+# Not of the session: while Playwright has a browser, no other event loop can run in its thread.
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory, explorer: Explored) -> Iterator[Browser]:
+    """A tab of Chromium that the explorer has admitted."""
+    with browser(tmp_path_factory.mktemp("profile")) as opened_tab:
+        opened_tab.listen()
+        opened_tab.open(explorer.addresses[-1], DESK)
+        yield opened_tab
+
+
+@pytest.fixture
+def at(tab: Browser, explorer: Explored) -> Iterator[Opened]:
+    """The explorer's page."""
+    with watched(tab, explorer) as page:
+        yield page
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server, where one can be had."""
     with postgres_server() as running:
@@ -151,3 +186,13 @@ def toy_client(toy_vae_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -
     """A client with a server of its own, which offers `toy-vae`."""
     with Client(bundles=[toy_vae_bundle], state=tmp_path_factory.mktemp("state")) as client:
         yield client
+
+
+@pytest.fixture
+def server_logger() -> Iterator[logging.Logger]:
+    """The server's logger, given back as it was."""
+    logger = logging.getLogger("graftscope.server")
+    before = logger.level, logger.handlers, logger.propagate
+    yield logger
+    logger.setLevel(before[0])
+    logger.handlers, logger.propagate = before[1:]

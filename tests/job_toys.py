@@ -27,6 +27,7 @@ from graftscope.server.engine import (
     Subject,
     open_bundles,
 )
+from graftscope.server.executors import LocalExecutor
 from graftscope.server.jobs import (
     LEASE_S,
     ArrayRef,
@@ -48,6 +49,7 @@ from graftscope.server.jobs import (
     check_readable,
 )
 from graftscope.server.rpc import describe_failure
+from graftscope.server.workers import Workers
 
 SHARDS = 4
 PAIRS = (SHARDS - 1) * SHARD_PAIRS + 5
@@ -75,6 +77,7 @@ class Gate:
         """Lets no more than so many shards through."""
         with self._changed:
             self._limit = shards
+            self._changed.notify_all()
 
     def open(self) -> None:
         """Lets everything through."""
@@ -86,8 +89,11 @@ class Gate:
         with self._changed:
             self._held += 1
             self._changed.notify_all()
-            self._changed.wait_for(lambda: pairs.start < self._limit * SHARD_PAIRS, TIMEOUT_S)
+            passed = self._changed.wait_for(
+                lambda: pairs.start < self._limit * SHARD_PAIRS, TIMEOUT_S
+            )
             self._held -= 1
+        assert passed, f"nobody opened the gate for the pairs {pairs} in {TIMEOUT_S} s"
 
     def hold(self) -> None:
         """Waits until somebody waits."""
@@ -285,6 +291,11 @@ async def bench(
             yield here
         finally:
             await here.stop()
+
+
+def computing(workers: int) -> LocalExecutor:
+    """What computes shards in so many threads of this process."""
+    return LocalExecutor(workers, Workers(1))
 
 
 def refs_of(job: Job) -> dict[str, ArrayRef]:

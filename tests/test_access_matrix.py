@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import grpc
 import pytest
-from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor
 
 from access_toys import Papers, bearer, papers, protected, tokens_of
 from graftscope.server.access import METHODS, Role
+from graftscope.server.inference import described
 from server_toys import TIMEOUT_S, refusal_of
 
 TRANSPORTS = ("plaintext", "tls", "mutual-tls")
@@ -83,7 +83,7 @@ def channel(
 
 def begin(channel: grpc.Channel, path: str, token: str | None) -> Any:
     """Starts a call with an empty request."""
-    method, on = described(path), cast(Any, channel)
+    method, on = method_at(path), cast(Any, channel)
     options: dict[str, Any] = {"metadata": bearer(token), "timeout": TIMEOUT_S}
     match (method.client_streaming, method.server_streaming):
         case (False, False):
@@ -96,15 +96,15 @@ def begin(channel: grpc.Channel, path: str, token: str | None) -> Any:
             return on.stream_stream(path)(iter(()), **options)
 
 
-def described(path: str) -> MethodDescriptor:
+def method_at(path: str) -> MethodDescriptor:
     service, _, name = path.lstrip("/").partition("/")
-    return descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+    return described([service]).FindServiceByName(service).methods_by_name[name]
 
 
 def outcome(call: Any, path: str) -> str:
     """Let in, or the reason why not."""
     try:
-        if not described(path).server_streaming:
+        if not method_at(path).server_streaming:
             call.result()
         else:
             # Health's watch goes on for ever.

@@ -3,16 +3,16 @@
 import re
 from pathlib import Path
 
-from google.protobuf import descriptor_pool
 from grpc_reflection.v1alpha import reflection_pb2
 
-from graftscope.server._server import SERVICES
+from graftscope.server._services import SERVICES
 from graftscope.server.access import METHODS, Role, Work, method_of
+from graftscope.server.inference import described
 
 
 def _offered() -> set[str]:
     reflection = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"].full_name
-    pool = descriptor_pool.Default()
+    pool = described([*SERVICES, reflection])
     return {
         f"/{name}/{method.name}"
         for name in (*SERVICES, reflection)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from access_toys import protected, stubs_of, tokens_of
 from graftscope import codec
 from graftscope.server.access import METHODS, Role
+from graftscope.server.inference import described
 from graftscope.v1 import (
     analysis_service_pb2,
     artifact_service_pb2,
@@ -102,8 +103,11 @@ def by_name() -> list[str]:
     """Every method whose request names an operation."""
     found = []
     for path in METHODS:
-        asked = descriptor(path).input_type
+        service, _, name = path.lstrip("/").partition("/")
+        # As served: the Open Inference Protocol is loaded under a name of its own.
+        asked = described([service]).FindServiceByName(service).methods_by_name[name].input_type
         is_of_operation = "Operation" in asked.name and not asked.name.startswith("List")
+        is_of_operation |= path.endswith("/PartialResult")
         if is_of_operation and "name" in asked.fields_by_name:
             found.append(path)
     return found
@@ -112,11 +116,11 @@ def by_name() -> list[str]:
 def ask(stubs: Stubs, path: str, name: str) -> Callable[[], Any]:
     """The call of a method about an operation."""
     service, _, method = path.lstrip("/").partition("/")
-    described = descriptor(path)
-    request = message_factory.GetMessageClass(described.input_type)(name=name)
+    method_of = descriptor(path)
+    request = message_factory.GetMessageClass(method_of.input_type)(name=name)
     of = stubs.analyses if service.endswith("AnalysisService") else stubs.operations
     call = partial(getattr(of, method), request, timeout=TIMEOUT_S)
-    return (lambda: list(call())) if described.server_streaming else call
+    return (lambda: list(call())) if method_of.server_streaming else call
 
 
 def told_of(refusal: Refusal, named: str) -> Refusal:
@@ -126,7 +130,7 @@ def told_of(refusal: Refusal, named: str) -> Refusal:
 
 def test_every_method_about_an_operation_is_looked_at() -> None:
     names = {path.rpartition("/")[2].removesuffix("Operation") for path in by_name()}
-    assert names == {"Get", "Cancel", "Delete", "Wait", "Watch", "Share"}
+    assert names == {"Get", "Cancel", "Delete", "Wait", "Watch", "Share", "PartialResult"}
 
 
 @pytest.mark.parametrize("path", by_name())
@@ -202,6 +206,21 @@ def test_a_shared_job_is_seen_by_all_and_changed_by_its_owner(callers: Callers) 
     assert refused(partial(callers.reader.read, maps)).code is grpc.StatusCode.NOT_FOUND
 
 
+def test_modules_so_far_of_another_ones_job_are_those_of_a_job_that_is_not_there(
+    callers: Callers, hers: operations_pb2.Operation
+) -> None:
+    def watched(name: str) -> Refusal:
+        request = analysis_service_pb2.WatchOperationRequest(name=name, partial_maps=True)
+        # Wrong of any job, which only whoever may see it is told.
+        request.partial_modules.k = 1_000
+        return refused(lambda: list(callers.bob.analyses.WatchOperation(request)))
+
+    nowhere = "operations/" + "0" * 32
+    told = watched(hers.name)
+    assert told.code is grpc.StatusCode.NOT_FOUND
+    assert told_of(told, hers.name) == told_of(watched(nowhere), nowhere)
+
+
 def test_an_admin_may_end_and_share_anybodys_job(callers: Callers) -> None:
     job = callers.alice.wait(callers.alice.analyses.Influence(influence(pairs=pairs(count=6))))
     share = analysis_service_pb2.ShareOperationRequest(name=job.name)
@@ -237,6 +256,7 @@ def naming(
     products: Any,
     values: Any,
     mask: Any,
+    group_products: Any,
     **groups: Any,
 ) -> list[Any]:
     """Requests that name arrays in every place where one can be named."""
@@ -253,6 +273,7 @@ def naming(
         edit(channels=chosen, mask=intervention_pb2.Mask(array=mask)),
     ]
     pca = {"products": products}
+    of_products = {**_GROUPS, "group_products": group_products, "products": _PRODUCTS}
     return [
         encode(images),
         generate(latents=given),
@@ -271,6 +292,7 @@ def naming(
             for name in groups
         ),
         modules(maps=maps, method=analysis_service_pb2.METHOD_PCA, **pca),
+        modules(maps=_MAPS, method=analysis_service_pb2.METHOD_PCA, **of_products),
         stability(maps=maps, methods=[analysis_service_pb2.METHOD_PCA], ks=[2], **pca),
     ]
 
@@ -319,10 +341,11 @@ ARRAYS: dict[str, NDArray[np.generic]] = {
     "group_maps": np.zeros((4, 6, 8, 8), np.float16),
     "group_pairs": np.full((4, 6), 32),
     "group_units": np.ones(6),
+    "group_products": np.zeros((4, 6, 6), np.float32),
 }
 
 
-_MAPS = inline(ARRAYS["maps"])
+_MAPS, _PRODUCTS = inline(ARRAYS["maps"]), inline(ARRAYS["products"])
 _GROUPS = {name: inline(ARRAYS[name]) for name in ("group_maps", "group_pairs", "group_units")}
 """What whoever asks has themselves."""
 

@@ -231,10 +231,11 @@ def test_the_log_tells_who_was_refused_and_whose_jobs_ran_and_no_token(
     for level, event, *facts in (
         ("INFO", "callers", "tls=False auth='token' tokens=1"),
         ("INFO", "caller refused", "reason='BAD_TOKEN' address='unix"),
-        ("INFO", "job runs", of_job, *about),
-        ("INFO", "job ended", of_job, "state='DONE'", *about),
+        ("INFO", "job created", of_job, *about),
+        ("INFO", "job started", of_job, *about),
+        ("INFO", "job done", of_job, *about),
         ("INFO", "job shared", of_job, "owner='alice' by='alice'"),
-        ("DEBUG", "call", "AnalysisService/Influence", "owner='alice'", "peer='unix"),
+        ("INFO", "call", "AnalysisService/Influence", "principal='alice'", "peer='unix"),
     ):
         begin = f"event='{event}'"
         found = [line for at, line in told if at == level and line.startswith(begin)]

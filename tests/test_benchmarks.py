@@ -1,5 +1,6 @@
 """The pure pieces of the benchmark: counts, fits, tables, what the profiler's files say."""
 
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -11,14 +12,16 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy.stats import linregress
 
 from benchmarks import influence_tables, leaving_out, markdown, served
-from benchmarks.arithmetic import multiply_adds, needed_below
+from benchmarks.arithmetic import Needed, multiply_adds, needed_below
 from benchmarks.figures import Exponent, Spread, exponent
 from benchmarks.influence import deviation
 from benchmarks.machine import field_of
 from benchmarks.profiled import last_runs, node_times, short_name, weight_shapes
+from benchmarks.roofline import MEMORY, TRANSCENDENTAL, Speeds, times
 from benchmarks.rows import BFLOAT16, Row, best_hooks
 from benchmarks.setting import RESIDUAL, opened
 from benchmarks.ways._way import Loop
+from block_toys import block
 from graftscope.bundle import read_bundle, shipped
 from graftscope.server.engine import Plan
 from graftscope.training.architecture import VAE_CELEBA
@@ -65,6 +68,41 @@ def test_the_residual_decoder_is_cut_where_table_1s_vae_is() -> None:
         for level in model.levels():
             model.network.get_submodule(model.generator.layer(level).name)
     assert {x.level: (x.channels, x.size) for x in VAE_CELEBA.layers}.items() <= found.items()
+
+
+def test_arithmetic_adds_up_in_the_limit_and_memory_moves_meanwhile() -> None:
+    speeds = Speeds(multiply_adds=1e9, functions={"Tanh": 1e8}, bytes=1e9)
+    needs = Needed(2e6, 0, 0, {"Tanh": 3e5}, moved_bytes=1e6, set_bytes=0)
+    found = times(needs, speeds)
+    assert (found.multiply_s, found.transcendental_s, found.memory_s) == (2e-3, 3e-3, 1e-3)
+    assert (found.hybrid_s, found.binds) == (5e-3, TRANSCENDENTAL)
+    assert times(needs, replace(speeds, bytes=1e8)).binds == MEMORY
+    assert times(needs, replace(speeds, bytes=1e8)).hybrid_s == 1e-2
+
+
+def test_the_image_level_of_a_vae_needs_a_tanh_a_value_and_moves_what_is_kept() -> None:
+    bundle = read_bundle(shipped()["vae-celeba"])
+    layer = next(x for x in bundle.manifest.layers if x.level == "image")
+    model = ir.load(bundle.path / layer.downstream)
+    found = needed_below(model, layer.tensor, layer.channels)
+    assert found.transcendentals == {"Tanh": 3 * 64 * 64}
+    # A channel of both originals, the last convolution of original 1, its image, the map's sums.
+    assert found.moved_bytes == 4 * (2 * 64 * 64 + 2 * 3 * 64 * 64 + 4 * 64 * 64)
+
+
+def test_behind_a_normalisation_a_group_is_needed_and_of_an_upsampling_its_small_image() -> None:
+    model, activation, _ = block("a residual block that upsamples first")
+    found = needed_below(model, activation, channels=8)
+    side, small = 8 * 8, 4 * 4
+    last = side * 6 * 3 * 9
+    # A quarter of the weights' taps fall on the same place: 16 of 36 products are left.
+    body, shortcut = small * 8 * 6 * 16, small * 8 * 6
+    # One of two groups of four channels, and one channel of the shortcut's eight.
+    assert found.hybrid == last + body / 2 + shortcut / 8
+    assert found.pair == body + shortcut
+    assert found.unshared == last + side * 8 * 6 * 9 + side * 8 * 6
+    # SiLU on one group, before it is upsampled; tanh on the image.
+    assert found.transcendentals == {"Sigmoid": small * 8 / 2, "Tanh": 3 * side}
 
 
 def test_a_first_operation_behind_a_reshape_is_shared_too() -> None:
@@ -165,11 +203,14 @@ def test_the_reference_is_the_fastest_of_torch_on_the_whole_network() -> None:
     assert best_hooks(ROWS, BFLOAT16) is None
 
 
+NEEDS = vars(Needed(18.2e6, 1.0, 31e6, {"Tanh": 12_288.0}, 160e3, 200e3))
+
+
 def test_the_influence_table_has_ratios_limits_and_reasons() -> None:
     level = {
         "channels": 4,
         "layer_channels": 4,
-        "multiply_adds": {"hybrid": 18.2e6, "pair": 1.0, "unshared": 31e6},
+        "needs": NEEDS,
         "rows": [vars(row) for row in ROWS],
     }
     text = influence_tables.table({"vae": {"fine": level}, "dcgan": {"skipped": "no file"}})
@@ -178,8 +219,9 @@ def test_the_influence_table_has_ratios_limits_and_reasons() -> None:
     assert "2.00 (2.00-2.00)" in lines["graftscope, float32"]
     assert "56 %" in lines["graftscope, float32"]
     assert "not installed" in lines["pyvene, float32"]
-    assert "arithmetic limit, float32" in lines
+    assert "limit, float32" in lines
     assert "18.20 M multiply-adds" in text
+    assert "12,288 transcendental functions" in text
     assert "Skipped: no file." in text
 
 
@@ -187,7 +229,7 @@ def test_without_a_torch_network_one_sentence_says_so() -> None:
     level = {
         "channels": 4,
         "layer_channels": 4,
-        "multiply_adds": {"hybrid": 1.0, "pair": 1.0, "unshared": 2.0},
+        "needs": NEEDS,
         "rows": [vars(ROWS[-1])],
     }
     text = influence_tables.table({"dcgan": {"fine": level}})

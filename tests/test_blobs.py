@@ -216,7 +216,8 @@ def test_another_url_is_refused(url: str) -> None:
     assert caught.value.field == "storage"
 
 
-def test_a_refused_url_is_not_repeated() -> None:
+@pytest.mark.parametrize("url", ["http://host/x?sig=secret", "ftp://ann:secret@host"])
+def test_a_refused_url_is_not_repeated(url: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        open_blobs("http://host/x?sig=secret", "artifacts")
+        open_blobs(url, "artifacts")
     assert "secret" not in str(caught.value)

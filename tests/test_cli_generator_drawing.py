@@ -8,9 +8,9 @@ import pytest
 from graftscope.client import LayerKind, Model, TorchHook
 from graftscope.client.cli import run
 from graftscope.client.cli._generator_drawing import PLAIN, draw_chain
-from graftscope.client.cli._output import rounded
-from graftscope.client.cli._torch_code import torch_place
+from graftscope.client.hooks import torch_place
 from graftscope.client.wire import model_from
+from graftscope.client.words import rounded
 from graftscope.v1 import bundle_pb2, model_service_pb2
 
 LONG = "decoder.up_blocks.2.resnets.1.conv_shortcut.nonlinearity"

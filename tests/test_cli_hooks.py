@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from _cli_shell import Shell
 from architectures.biggan import make_generator
 from benchmarks.bundles import export_module
-from graftscope.client import Client, LatentPairs
+from graftscope.client import Blend, Client, Edit, Intervention, LatentPairs
 from graftscope.client.arrays import write_npz
 from graftscope.client.cli import run
-from graftscope.client.cli._torch_code import torch_code
+from graftscope.client.errors import InputError
+from graftscope.client.hooks import TorchGraft, torch_code, torch_hybrid_code
 from graftscope.client.models import Layer, LayerKind
 from graftscope.v1 import bundle_pb2
 from torch_toys import BUMP_GROUPS, built, bumps
@@ -127,6 +128,39 @@ def test_the_printed_hook_makes_the_hybrids_of_the_server(
     np.testing.assert_allclose(hybrid, known.hybrid, atol=TOLERANCE)
     np.testing.assert_allclose(without, known.original1, atol=TOLERANCE)
     assert np.abs(hybrid - without).max() > 0.01
+
+
+def test_grafts_of_several_layers_and_weights_are_one_hybrid_as_the_server_makes_it(
+    client: Client,
+) -> None:
+    model = client.model("shared")
+    first, second = (layer_of(client, "shared", place) for place in (1, 2))
+    grafts = [
+        TorchGraft(first, [0, 3], 0.6),
+        TorchGraft(first, [1], -1.0),
+        TorchGraft(second, [2]),
+    ]
+    scope: dict[str, Any] = {"model": built(Shared)}
+    exec(torch_hybrid_code(model, grafts), scope)
+    donor: dict[Any, Tensor] = {}
+    with torch.no_grad():
+        with scope["graft"](donor):
+            scope["model"](torch.from_numpy(latents(2)))
+        with scope["graft"]({}, donor):
+            hybrid = scope["model"](torch.from_numpy(latents(1))).numpy()
+    edits = [Edit(each.layer, each.channels, action=Blend(each.weight)) for each in grafts]
+    pairs = LatentPairs({"z": latents(1)}, {"z": latents(2)})
+    known = client.hybridize("shared", intervention=Intervention(edits), originals=pairs)
+    np.testing.assert_allclose(hybrid, known.hybrid, atol=TOLERANCE)
+    assert np.abs(hybrid - known.original1).max() > 0.01
+
+
+def test_a_hybrid_of_a_layer_that_pytorch_does_not_know_is_refused(client: Client) -> None:
+    model = client.model("shared")
+    with pytest.raises(InputError, match="layers that are: "):
+        torch_hybrid_code(model, [TorchGraft(layer_of(client, "shared", 0), [0])])
+    with pytest.raises(InputError, match="at least one graft"):
+        torch_hybrid_code(model, [])
 
 
 def test_a_factory_is_exported_with_the_hooks_of_its_layers(
@@ -257,11 +291,3 @@ def test_a_layer_without_hook_is_refused_before_maps_are_computed(
     code, err = shell.refused("modules", *where, "--as", "torch")
     assert code == 4
     assert "does not say where PyTorch computes its layers" in err
-
-
-def test_stored_modules_without_a_form_are_asked_what_to_print(
-    shell: Shell, tmp_path: Path
-) -> None:
-    code, err = shell.refused("modules", "--modules", tmp_path / "m.npz")
-    assert code == 2
-    assert "--as torch" in err

@@ -30,6 +30,8 @@ LISTS = {
     ),
     *("--maps", "--modules"),  # of a report
     "--strength",
+    "--only",
+    "--seed",  # of both originals, where a page begins
 }
 """The options that may be given more than once, in one verb at least."""
 

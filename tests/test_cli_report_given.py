@@ -11,6 +11,7 @@ import pytest
 from _cli_shell import Shell
 from graftscope.client import InfluenceResult, LayersResult, ModulesResult
 from graftscope.client.arrays import write_npz
+from graftscope.client.cli import run
 
 
 def figures(folder: Path) -> dict[str, bytes]:
@@ -36,6 +37,17 @@ def test_a_report_of_files_is_the_one_that_computes_and_computes_no_map_again(
     assert figures(tmp_path / "a") == figures(tmp_path / "b")
     page = (tmp_path / "a" / "index.html").read_text(encoding="utf-8")
     assert "k-means" in page
+
+
+def test_a_report_asks_a_real_server_for_modules_so_far_of_channels_alone(
+    toy_vae_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # It measures whole modules too, and a server refuses modules of those.
+    where = ("--bundle", toy_vae_bundle, "--layer", "intermediate")
+    pairs = ("--pairs", 64, "--k", 2, "--out", tmp_path / "page")
+    assert run([str(each) for each in ("report", *where, *pairs)]) == 0
+    assert "each whole module" in capsys.readouterr().err
+    assert (tmp_path / "page" / "index.html").exists()
 
 
 def test_maps_of_several_layers_stand_in_one_report_and_modules_are_found_where_none_are_given(

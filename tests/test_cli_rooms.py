@@ -289,16 +289,33 @@ def test_a_range_that_is_none_is_one_line(
 def test_serve_leaves_to_the_server_what_is_not_given(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def serve(settings: Any, on_ready: Callable[[str], None]) -> None:
-        on_ready(f"127.0.0.1:{len(vars(settings))}")
+    given: list[dict[str, object]] = []
 
-    room(monkeypatch, "server", serve=serve, make_settings=SimpleNamespace)
+    def configure(flags: dict[str, object], config: Path | None) -> Any:
+        given.append({**flags, "config": config})
+        return SimpleNamespace(settings=SimpleNamespace(log_format="text"))
+
+    def serve(settings: Any, on_ready: Callable[[str], None]) -> None:
+        on_ready("127.0.0.1:1")
+
+    room(monkeypatch, "server", serve=serve)
+    room(monkeypatch, "server.settings", configure=configure)
     assert run(["serve", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"address": "127.0.0.1:0"}
-    options = ["--bundle", "a", "--listen", "h:1", "--workers", "2", "--state", "s"]
-    assert run(["serve", *options, "--device", "cuda", "--log-level", "debug"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"address": "127.0.0.1:1"}
+    options = ["--bundle", "a", "--bundles", "b", "--workers", "2", "--no-resume", "--insecure"]
+    assert run(["serve", *options, "--config", "c.toml"]) == 0
+    assert given == [
+        {"config": None},
+        {
+            "bundles": ["a", "b"],
+            "workers": "2",
+            "resume": False,
+            "insecure": True,
+            "config": Path("c.toml"),
+        },
+    ]
     assert capsys.readouterr().err.splitlines() == [
-        "serving at 127.0.0.1:6",
+        "serving at 127.0.0.1:1",
         "stopped; a job that has not ended goes on at the next start",
     ]
 
@@ -332,6 +349,7 @@ def test_a_setting_that_is_not_allowed_is_one_line(capsys: pytest.CaptureFixture
     assert told.count("\n") == 1
 
 
+@pytest.mark.usefixtures("server_logger")
 def test_a_port_in_use_is_one_line(
     toy_vae_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -122,7 +122,7 @@ def test_ten_maps_are_shown_where_nobody_says_how_many(
         individual_stderr=np.ones(12),
         channels=np.arange(12),
     )
-    monkeypatch.setattr(Client, "wait", lambda *_: twelve)
+    monkeypatch.setattr(Client, "result", lambda *_: twelve)
     out = shell("influence", "--pairs", 3)[1].splitlines()
     assert [int(line.split()[0]) for line in out[2:12]] == list(range(11, 1, -1))
     share = sum(range(3, 13)) / sum(range(1, 13))
@@ -140,7 +140,7 @@ def test_a_dry_run_tells_the_cost_and_starts_nothing(
 
 def test_a_dry_run_of_modules_tells_what_their_maps_would_cost(shell: Shell) -> None:
     code, out, err = shell("modules", "--dry-run")
-    assert (code, out, err) == (0, "", "600 hybrids, about 12 s, 4.6 kB of results\n")
+    assert (code, out, err) == (0, "", "at most 600 hybrids, about 12 s, 4.6 kB of results\n")
     assert shell.json("jobs", "list")["jobs"] == []
 
 
@@ -148,7 +148,10 @@ def test_a_dry_run_of_a_report_adds_up_its_layers_and_writes_nothing(
     shell: Shell, tmp_path: Path
 ) -> None:
     document = shell.json("report", "--dry-run", "--out", tmp_path / "report")
-    assert document == {"estimate": {"duration_s": 25.0, "hybrids": 1200, "result_bytes": 9216}}
+    assert document == {
+        "estimate": {"duration_s": 25.0, "hybrids": 1200, "result_bytes": 9216},
+        "until": "labels=0.95,k=3,method=nmf",
+    }
     assert shell.json("jobs", "list")["jobs"] == []
     assert not (tmp_path / "report").exists()
 
@@ -168,7 +171,7 @@ def test_a_job_that_was_begun_says_where_it_goes_on(
 ) -> None:
     server[1].shards_kept = 1
     _, _, err = shell("influence", "--pairs", 3)
-    assert err.startswith("goes on from 1 of 2 shards, about 6.2 s left\n")
+    assert err.startswith("goes on from 3 of 3 pairs, about 6.2 s left\n")
     assert server[1].calls.count("Influence") == 1
 
 
@@ -215,7 +218,8 @@ def test_modules_of_written_maps_and_of_computed_ones_are_the_same(
     first, second = arrays(out), arrays(again)
     names = {"labels", "templates", "weights", "purity", "probabilities"}
     by_seed = {"seeds", "seed_labels", "seed_templates", "agreement", "cosine"}
-    assert set(first) == set(second) == names | by_seed
+    of_maps = {"channels", "individual", "individual_stderr"}
+    assert set(first) == set(second) == names | by_seed | of_maps
     for name in names:
         np.testing.assert_allclose(first[name], second[name])
 
@@ -397,11 +401,11 @@ def test_an_interrupted_wait_says_how_to_go_on(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Client, "wait", interrupted)
+    monkeypatch.setattr(Client, "watch", interrupted)
     code, _, err = shell("influence", "--pairs", 3)
     assert code == 130
     assert err.splitlines()[-1] == (
-        "graftscope: interrupted after 0 of 2 shards: the job goes on whenever the server at "
+        "graftscope: interrupted after 0 of 3 pairs: the job goes on whenever the server at "
         f"{server[0]} runs; `graftscope jobs watch 1` follows it, `jobs partial 1 --out FILE.npz` "
         "writes what there is, `jobs cancel 1` ends it"
     )

@@ -3,14 +3,18 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 
 from graftscope.client import Client
 from graftscope.client.calls._addresses import proxy_to, resolve
+from graftscope.client.calls._channel import channel_options
 from graftscope.client.errors import InputError, UnavailableError
+from graftscope.v1.model_service_pb2 import ListModelsRequest, ListModelsResponse
 
 PROXY = {"http_proxy": "http://name:secret@proxy.example:3128"}
 ELSEWHERE = "192.0.2.7:50051"
@@ -136,3 +140,50 @@ def test_a_server_elsewhere_is_called_through_the_proxy_and_the_error_says_so(
         client.models()
     assert asked[0].startswith(f"CONNECT {ELSEWHERE}".encode())
     assert "through the proxy" in caplog.text
+
+
+@contextmanager
+def _counting() -> Iterator[tuple[list[object], int]]:
+    """A server without models; its port, and what it was asked."""
+    asked: list[object] = []
+
+    def models(request: object, context: grpc.ServicerContext) -> ListModelsResponse:
+        asked.append(request)
+        return ListModelsResponse()
+
+    method = grpc.unary_unary_rpc_method_handler(
+        models,
+        request_deserializer=ListModelsRequest.FromString,
+        response_serializer=ListModelsResponse.SerializeToString,
+    )
+    server = grpc.server(ThreadPoolExecutor(1))
+    handler = grpc.method_handlers_generic_handler(
+        "graftscope.v1.ModelService", {"ListModels": method}
+    )
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield asked, port
+    finally:
+        server.stop(None).wait()
+
+
+def test_calls_are_spread_over_the_replicas_that_an_address_stands_for() -> None:
+    with _counting() as (one, first), _counting() as (two, second):
+        with Client(f"ipv4:127.0.0.1:{first},127.0.0.1:{second}") as client:
+            # Which of them is connected first, is chance.
+            while not (one and two):
+                client.models()
+            before = len(one), len(two)
+            for _ in range(20):
+                client.models()
+            assert (len(one), len(two)) == (before[0] + 10, before[1] + 10)
+
+
+@pytest.mark.parametrize(
+    ("address", "several"),
+    [("dns:///graftscope.lab:50051", True), ("localhost:50051", False), ("unix:/run/x", False)],
+)
+def test_a_name_with_dns_may_stand_for_replicas(address: str, several: bool) -> None:
+    assert (("grpc.lb_policy_name", "round_robin") in channel_options(address)) is several

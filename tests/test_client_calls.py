@@ -41,7 +41,10 @@ def test_the_two_clients_have_the_same_methods_with_the_same_arguments() -> None
             if not name.startswith("_") or name == "__init__"
         }
 
-    assert faces(Client) == faces(AsyncClient)
+    blocking, awaited = faces(Client), faces(AsyncClient)
+    # A page in a notebook is opened in a thread of its own, whatever the notebook's loop does.
+    del blocking["open_explorer"]
+    assert blocking == awaited
 
 
 def test_models_are_described_with_their_layers(client: Any) -> None:

@@ -55,6 +55,19 @@ def test_a_channel_within_two_standard_errors_is_not_found() -> None:
     assert found.channels == (1,)
 
 
+def test_errors_inside_and_outside_are_means_of_pixels_errors_and_of_modules_their_sums() -> None:
+    maps, stderr = halves((3.0, 1.0), (5.0, 1.0)), halves((0.5, 0.25), (0.4, 0.125))
+    found = find_channels(maps, LEFT, stderr=stderr)
+    np.testing.assert_allclose(found.contrast.inside_stderr, [0.5, 0.4])
+    np.testing.assert_allclose(found.contrast.outside_stderr, [0.25, 0.125])
+    modules = found.modules(np.array([1, 1]))
+    np.testing.assert_allclose(modules.inside_stderr, [0.0, 0.9])
+    np.testing.assert_allclose(modules.outside_stderr, [0.0, 0.375])
+    unknown = find_channels(maps, LEFT)
+    assert np.isnan(unknown.contrast.inside_stderr).all()
+    assert np.isnan(unknown.modules(np.array([0, 1])).outside_stderr).all()
+
+
 def test_the_region_is_averaged_over_the_areas_of_the_maps_pixels() -> None:
     region = rectangle_region(0, 0, 6, 3, image_height=8, image_width=8)
     np.testing.assert_allclose(

@@ -5,7 +5,8 @@ from typing import Any
 import grpc
 import pytest
 
-from _fake_server import Faults, fake_server
+from _fake_model import CHANNELS
+from _fake_server import SURE_SO_FAR, Faults, fake_server
 from graftscope.client import (
     Client,
     InfluenceTask,
@@ -59,6 +60,21 @@ def test_a_broken_watch_is_opened_again(client: Any, faults: Faults) -> None:
     result = client.influence("toy", "conv1", pairs=3)
     assert result.pairs == 3
     assert faults.calls.count("WatchOperation") == 3
+
+
+def test_modules_keep_their_numbers_where_a_watch_is_opened_again(
+    client: Any, faults: Faults
+) -> None:
+    faults.broken_watches = 1
+    name = client.start(TASK).name
+    states = list(client.watch(name, modules=3, maps=True))
+    told = states[-1].so_far.modules
+    assert (told.pairs, told.sure, told.labelled) == (1, SURE_SO_FAR, CHANNELS)
+    first, second = faults.watched
+    assert first.partial_maps
+    assert not first.partial_modules.named_as
+    (names,) = second.partial_modules.named_as
+    assert (names.layer, names.labels) == ("conv2", told.layers["conv2"].labels.tolist())
 
 
 def test_a_watch_that_breaks_again_and_again_without_progress_is_an_error(

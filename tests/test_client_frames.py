@@ -20,8 +20,8 @@ from test_client_saved import (
 
 def test_without_pandas_a_table_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MissingExtraError, match="install it with: pip install pandas"):
-        INFLUENCE.to_dataframe()
+    with pytest.raises(MissingExtraError, match=r"with: pip install 'graftscope\[notebook\]'"):
+        INFLUENCE.to_pandas()
 
 
 def test_the_columns_are_arrays_of_one_length_without_pandas() -> None:
@@ -51,7 +51,7 @@ def test_interventions_stand_in_words_and_modules_as_modules() -> None:
 def test_tables_hold_what_results_hold() -> None:
     pandas = pytest.importorskip("pandas", reason="pandas is optional, and not installed here")
     both = LayersResult({"a": INFLUENCE, "b": replace(INFLUENCE, layer="conv2")}, "operations/1")
-    table = both.to_dataframe()
+    table = both.to_pandas()
     assert isinstance(table, pandas.DataFrame)
     assert list(table.columns) == [
         "layer",
@@ -61,18 +61,19 @@ def test_tables_hold_what_results_hold() -> None:
         "individual_share",
     ]
     assert table["layer"].tolist() == ["conv1"] * 4 + ["conv2"] * 4
+    assert table.attrs["model"] == "toy@0123456789ab"
     second = table[table["layer"] == "conv2"]
     np.testing.assert_array_equal(second["individual"], INFLUENCE.individual)
     np.testing.assert_array_equal(second["individual_share"], INFLUENCE.individual / 2)
-    modules = MODULES.to_dataframe()
+    modules = MODULES.to_pandas()
     assert modules.groupby("module")["channel"].count().to_dict() == {-1: 1, 0: 1, 1: 2}
     np.testing.assert_array_equal(modules[["weight_0", "weight_1"]], MODULES.weights)
-    settled = STABILITY.to_dataframe().groupby(["method", "k"])["consistency"].mean()
+    settled = STABILITY.to_pandas().groupby(["method", "k"])["consistency"].mean()
     expected = STABILITY.consistency_mean
     assert settled["nmf", 2] == pytest.approx(expected[0, 0])
     assert settled["spectral", 2] == pytest.approx(expected[1, 0])  # of the one that settled
-    magnitude = MAGNITUDE.to_dataframe()
+    magnitude = MAGNITUDE.to_pandas()
     np.testing.assert_array_equal(magnitude["individual_share"], MAGNITUDE.individual / 2)
     assert magnitude["layer"].tolist() == MAGNITUDE.layer.tolist()
-    found = FOUND.to_dataframe()
+    found = FOUND.to_pandas()
     assert found.loc[found["found"], "channel"].tolist() == sorted(FOUND.channels)

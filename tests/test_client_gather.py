@@ -2,29 +2,33 @@
 
 import webbrowser
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 
 from _fake_model import CHANNELS, DIGEST, SIDE
+from _fake_server import Faults
 from graftscope.client import (
+    AnalysisResult,
     Client,
+    ConfidentLabels,
     ImageFormat,
-    InfluenceResult,
     InfluenceTask,
     LatentPairs,
     Model,
-    ModulesResult,
-    ModulesTask,
     Precision,
-    StabilityResult,
-    StabilityTask,
 )
 from graftscope.client.cli import run
 from graftscope.client.cli._report_contents import ReportPlan, default_layers, gather
 from graftscope.client.errors import UsageError
 from graftscope.client.report import LayerSection
+from graftscope.client.values import Job, Task
+from graftscope.v1 import analysis_service_pb2
+
+INFLUENCE = analysis_service_pb2.InfluenceRequest
+MODULES = analysis_service_pb2.ModulesRequest
+STABILITY = analysis_service_pb2.StabilityRequest
 
 
 def planned(
@@ -40,21 +44,19 @@ class Analyst:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def influence(self, task: InfluenceTask) -> InfluenceResult:
-        return cast(InfluenceResult, self._client.wait(self._client.start(task).name))
+    def begin(self, task: Task) -> Job:
+        return self._client.start(task)
 
-    def modules(self, task: ModulesTask) -> ModulesResult:
-        return cast(ModulesResult, self._client.wait(self._client.start(task).name))
-
-    def stability(self, task: StabilityTask) -> StabilityResult:
-        return cast(StabilityResult, self._client.wait(self._client.start(task).name))
+    def result(self, job: Job) -> AnalysisResult:
+        return self._client.wait(job.name)
 
 
 def test_a_report_holds_every_layers_maps_modules_and_hybrids(client: Client) -> None:
     steps: list[str] = []
     plan = planned("coarse", "conv2", pairs=20, samples=5, shown_pairs=4)
     data = gather(client, client.model("toy"), plan, Analyst(client), steps.append)
-    assert (data.model, data.digest, data.pairs, data.originals) == ("toy", DIGEST, 20, "encoded")
+    assert (data.model, data.digest, data.originals) == ("toy", DIGEST, "encoded")
+    assert set(data.pairs_of.tolist()) == {20}
     assert (data.precision, data.image_range) == ("float32", (-1.0, 1.0))
     assert (data.provenance.recipe, data.provenance.licence) == ("toy", "CC0")
     assert data.samples.shape == (5, 3, SIDE, SIDE)
@@ -68,6 +70,17 @@ def test_a_report_holds_every_layers_maps_modules_and_hybrids(client: Client) ->
     assert section.members(2).tolist() == [4, 5]
     assert steps[0] == "samples of toy"
     assert len(steps) == 1 + 2 * 5
+
+
+def test_one_layers_maps_are_computed_while_modules_of_another_are_looked_at(
+    client: Client, faults: Faults
+) -> None:
+    plan = planned("coarse", "intermediate", pairs=20)
+    gather(client, client.model("toy"), plan, Analyst(client), lambda step: None)
+    begun = [each for each in faults.asked if isinstance(each, INFLUENCE | MODULES | STABILITY)]
+    assert [type(each) for each in begun[:3]] == [INFLUENCE, INFLUENCE, MODULES]
+    # And modules are measured while they are compared.
+    assert [type(each) for each in begun[3:5]] == [STABILITY, INFLUENCE]
 
 
 def test_a_report_says_in_which_precision_all_of_it_was_computed(client: Client) -> None:
@@ -101,6 +114,20 @@ def test_a_modules_hybrids_change_only_the_rows_of_its_template(client: Client) 
     for module, hybrids in enumerate(section.hybrids):
         rows = np.flatnonzero(np.abs(hybrids - section.original1).max(axis=(0, 1, 3)))
         assert rows.tolist() == [2 * module, 2 * module + 1]
+
+
+def test_modules_are_measured_on_independent_pairs_that_all_count(
+    client: Client, faults: Faults
+) -> None:
+    plan = planned("coarse", pairs=320, stratified=True, until=ConfidentLabels())
+    steps: list[str] = []
+    gather(client, client.model("toy"), plan, Analyst(client), steps.append)
+    assert "influence maps of 6 channels over at most 320 stratified pairs" in steps[1]
+    asked = [each for each in faults.asked if isinstance(each, INFLUENCE)]
+    told = [(each.pairs.stratified, each.HasField("until"), each.pairs.count) for each in asked]
+    assert told == [(True, True, 320), (False, False, 200)]
+    found = client.influence("toy", "coarse", pairs=320, stratified=True, until=ConfidentLabels())
+    assert asked[1].pairs.first == found.pairs
 
 
 def test_modules_are_measured_on_pairs_that_did_not_find_them(client: Client) -> None:

@@ -70,7 +70,8 @@ def test_a_number_is_fixed_in_the_inputs_type_and_shape(client: Any, faults: Fau
 
 def test_nothing_is_asked_of_the_model_where_nothing_is_fixed(client: Any, faults: Faults) -> None:
     client.hybridize("toy", "conv1", [0], share=["z"])
-    assert faults.calls == ["Hybridize"]
+    # Afterwards for the range of the images, which is kept where the reply says which model it was.
+    assert faults.calls == ["Hybridize", "GetModel"]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_nothing_is_asked_of_the_model_where_nothing_is_fixed(client: Any, fault
     [
         ({"layer": "conv1", "intervention": TWO}, "leave out `layer`"),
         ({"channels": [1], "intervention": TWO}, "leave out `layer`, `channels`"),
-        ({"module": 1, "intervention": TWO}, "and `module`"),
+        ({"module": 1, "intervention": TWO}, "`module` and `modules`"),
         ({}, "say where: either `layer` with channels, or `intervention`"),
         ({"layer": "conv1"}, "say which channels"),
     ],

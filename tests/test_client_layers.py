@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +44,23 @@ def test_products_of_each_layer_are_its_own(toy_client: Client) -> None:
     assert found["fc"].products is not None
     assert alone.products is not None
     np.testing.assert_allclose(found["fc"].products, alone.products, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", [Method.NMF, Method.PCA])
+def test_modules_of_one_layer_of_several_are_as_sure_as_those_of_its_own_job(
+    toy_client: Client, tmp_path: Path, method: Method
+) -> None:
+    asked: dict[str, Any] = {"pairs": 160, "seed": 3, "products": True, "originals": Prior()}
+    found = toy_client.influence_layers("toy-vae", ["fine", "fc"], **asked)
+    found.save(tmp_path / "maps.npz")
+    for name, maps in LayersResult.load(tmp_path / "maps.npz").layers.items():
+        ours = toy_client.modules(maps, k=2, method=method)
+        alone = toy_client.influence("toy-vae", name, **asked)
+        own = toy_client.modules(alone, k=2, method=method)
+        assert ours.confidence_unknown == ""
+        assert set(own.labels) >= {0, 1}
+        # Some of a thousand draws may fall to the other side where groups were rounded otherwise.
+        np.testing.assert_allclose(ours.probabilities, own.probabilities, rtol=0, atol=0.02)
 
 
 def test_layers_stop_together(toy_client: Client) -> None:

@@ -193,7 +193,7 @@ def test_what_is_no_setting_of_a_client_is_refused(kind: Any, name: str) -> None
         (lambda c: c.generate("toy", count=True), "count True is not an integer"),
         (lambda c: c.generate("toy", latents=3), "latents 3 is not a dictionary by names"),
         (lambda c: c.hybridize("toy", "coarse", 3), "channels 3 is not a list"),
-        (lambda c: c.hybridize("toy", "coarse", [True]), "channel True is not an integer"),
+        (lambda c: c.hybridize("toy", "coarse", [True]), "labels of 1 channels do not fit layer"),
         (
             lambda c: c.hybridize("toy", intervention="x.json", pairs=1),
             "intervention 'x.json' is of no known kind; allowed: Intervention(...), or"

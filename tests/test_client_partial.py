@@ -1,4 +1,4 @@
-"""Clients are told what a job has come to so far."""
+"""Clients are told what a job has found so far."""
 
 from pathlib import Path
 
@@ -11,7 +11,11 @@ from graftscope.client import (
     Client,
     InfluenceResult,
     InfluenceTask,
+    Job,
+    LayersResult,
     Method,
+    ModulesResult,
+    ModulesSoFar,
     ModulesTask,
 )
 from graftscope.client.errors import InputError
@@ -37,9 +41,75 @@ def test_maps_so_far_are_those_of_as_many_pairs_and_can_be_saved(
         whole = client.influence("toy-vae", LAYER, pairs=told.pairs)
         np.testing.assert_allclose(told.influence.maps, whole.maps, rtol=0, atol=TOLERANCE)
         told.influence.save(tmp_path / "maps.npz")
-        assert InfluenceResult.load(tmp_path / "maps.npz") == told.influence
+        loaded = InfluenceResult.load(tmp_path / "maps.npz")
+        assert loaded == told.influence
+        assert (loaded.is_partial, whole.is_partial) == (True, False)
+        found = client.modules(loaded, 2, method=Method.KMEANS)
+        found.save(tmp_path / "modules.npz")
+        assert ModulesResult.load(tmp_path / "modules.npz").is_partial
+        assert "partial" in str(found.source)
         with pytest.raises(InputError, match="computes modules"):
             client.partial(client.start(ModulesTask(whole.maps, 2)).name)
+
+
+def modules_of(state: Job) -> ModulesSoFar | None:
+    """What a watch has told of modules, once there are some."""
+    found = state.so_far and state.so_far.modules
+    return found if found and found.layers else None
+
+
+def test_modules_that_a_watch_tells_are_those_of_as_many_pairs(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    with served([toy_vae_bundle], tmp_path / "state") as stubs, Client(stubs.address) as client:
+        job = client.start(InfluenceTask("toy-vae", LAYER, pairs=1_000_000))
+        states = client.watch(job.name, modules=2, method="kmeans", maps=True)
+        state = next(state for state in states if modules_of(state))
+        client.cancel(job.name)
+        assert (state.so_far is None, state.pairs) == (False, 1_000_000)
+        maps, found = state.so_far.maps, state.so_far.modules  # type: ignore[union-attr]
+        assert maps is not None
+        assert found is not None
+        whole = client.influence("toy-vae", LAYER, pairs=found.pairs)
+        modules = client.modules(whole, 2, method=Method.KMEANS)
+        told = found.layers[LAYER]
+        np.testing.assert_array_equal(told.labels, modules.labels)
+        np.testing.assert_allclose(told.templates, modules.templates, atol=TOLERANCE)
+        np.testing.assert_allclose(told.probabilities, modules.probabilities, atol=TOLERANCE)
+        assert found.sure == np.count_nonzero(modules.confidence >= 0.95)
+        assert told.between() == modules.between()
+        assert maps.maps.shape == whole.maps.shape
+        # What came meanwhile is newer; the end takes nothing away.
+        before, ended = [state, *states][-2:]
+        assert (ended.done, ended.so_far) == (True, before.so_far)
+
+
+async def test_several_layers_are_told_of_by_their_names(
+    toy_vae_bundle: Path, tmp_path: Path
+) -> None:
+    with served([toy_vae_bundle], tmp_path / "state") as stubs:
+        async with AsyncClient(stubs.address) as client:
+            layers = [each.name for each in (await client.model("toy-vae")).layers][:2]
+            task = InfluenceTask("toy-vae", layers=layers, pairs=1_000_000)
+            job = await client.start(task)
+            async for state in client.watch(job.name, modules=2, method="kmeans", maps=True):
+                if modules_of(state):
+                    break
+            told = await client.partial(job.name)
+            await client.cancel(job.name)
+            found, maps = modules_of(state), state.so_far and state.so_far.maps
+            assert found is not None
+            assert list(found.layers) == layers
+            assert maps
+            assert maps.layers == tuple(layers)
+            assert maps.layer_of is not None
+            for at, layer in enumerate(layers):
+                channels = np.count_nonzero(maps.layer_of == at)
+                assert found.layers[layer].labels.shape == (channels,)
+            assert isinstance(told.influence, LayersResult)
+            assert told.is_partial
+            told.influence.save(tmp_path / "maps.npz")
+            assert LayersResult.load(tmp_path / "maps.npz").is_partial
 
 
 async def test_of_a_job_that_is_done_it_is_the_result_with_modules(

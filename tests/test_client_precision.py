@@ -11,8 +11,7 @@ from _fake_model import DIGEST, SIDE
 from graftscope.client import Deviation, Execution, InfluenceResult, Precision
 from graftscope.client.arrays import influence_maps
 from graftscope.client.errors import InputError
-from graftscope.client.values import HybridsTask
-from graftscope.client.values._influence import divided
+from graftscope.client.values import HybridsTask, divided
 from graftscope.client.wire import Outbox, request_of
 from graftscope.client.wire._operations import made
 from graftscope.v1 import precision_pb2

@@ -95,7 +95,6 @@ def test_the_verb_says_that_pairs_were_stratified(shell: Shell) -> None:
     "verb",
     [
         ("influence",),
-        ("modules",),
         ("stability",),
         ("find", "--region", "0,0,2,2"),
         ("magnitude",),

@@ -170,7 +170,10 @@ def test_a_stability_whose_arrays_do_not_fit_makes_no_sense() -> None:
     response = analysis_service_pb2.StabilityResponse(methods=[analysis_service_pb2.METHOD_NMF])
     for name in arrays:
         getattr(response, name).SetInParent()
+    metadata = analysis_service_pb2.AnalysisMetadata()
+    metadata.stability.SetInParent()
+    operation = operations_pb2.Operation(name="operations/1", metadata=pack(metadata))
     with pytest.raises(
         ReplyError, match=r"'cosine' of shape \(1, 1, 4\) does not go with 'k': n is 2"
     ):
-        result_from(operations_pb2.Operation(), response, arrays)
+        result_from(operation, response, arrays)

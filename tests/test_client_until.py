@@ -74,6 +74,21 @@ def test_other_words_are_refused_with_those_that_are_rules(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("labels=0.95,k=3,k=4", "k"),
+        ("labels=0.95,k=3, k=3", "k"),
+        ("stable,seed=1,window=3,seed=2", "seed"),
+        ("labels=0.95,together,together", "together"),
+        ("se=0.02,together,together", "together"),
+    ],
+)
+def test_a_setting_is_said_once(text: str, name: str) -> None:
+    with pytest.raises(InputError, match=rf"until: '{text}' says {name} 2 times: say it once"):
+        checked(text)
+
+
+@pytest.mark.parametrize(
     ("rule", "told"),
     [
         (lambda: RelativeError(0.0), "value 0 is not allowed: it must lie above 0 and below 1"),
@@ -87,10 +102,10 @@ def test_other_words_are_refused_with_those_that_are_rules(text: str) -> None:
         (lambda: checked(0.02), "until 0.02 is no stopping rule"),  # type: ignore[arg-type]
         (lambda: ConfidentLabels(0.5), "probability 0.5 is not allowed: it must lie above 0.5 and"),
         (lambda: checked("labels=1.5"), "until: probability 1.5 is not allowed: .* and below 1"),
-        (lambda: checked("labels,method=pca"), "until: how sure labels are .* method pca, .* nmf"),
         (lambda: checked("labels=0.9,k=1"), "until: k 1 is not allowed"),
         (lambda: Together(StableLabels()), "rule StableLabels.* RelativeError"),  # type: ignore[arg-type]
-        (lambda: checked("stable,k=1"), "until: k 1 is not allowed"),
+        (lambda: checked("stable,k=1"), "until: k 1 is not allowed: .* nothing to be sure of"),
+        (lambda: StableLabels(k=1.5), "k 1.5 is not an integer"),  # type: ignore[arg-type]
     ],
 )
 def test_rules_out_of_range_are_refused(rule: Callable[[], Until], told: str) -> None:
@@ -164,14 +179,14 @@ def test_people_are_told_how_many_pairs_the_maps_had(client: Client) -> None:
         f"0.02 was asked for; channels had 2 pairs (median), the most {MAX}"
     )
     sure = Stopping(ConfidentLabels(0.9), False, MAX, 0.0125, math.nan, 0.625, channels - 2)
-    told = told_stop(replace(stopped, stopping=sure))
-    assert told.startswith(
-        f"the bound of {MAX} pairs came first: the least sure of the labels of 3 modules (nmf) has "
-        "a probability of 0.625, 0.9 was asked for; the largest relative"
+    told = f"{channels - 2} of {channels} labels are sure (0.9, 3 modules by nmf) after "
+    assert told_stop(replace(stopped, stopping=sure)) == (
+        f"{told}2 to {MAX} pairs a channel (median 2)"
     )
-    assert told.endswith(f"the most {MAX}; 2 of {channels} channels did not settle")
+    as_one = replace(found, stopping=sure, stratified=True)
+    assert told_stop(as_one) == f"{told}{STOP_PAIRS} stratified pairs"
     none = replace(sure, label_probability=math.nan)
-    assert "no map has a label" in told_stop(replace(stopped, stopping=none))
+    assert "no channel has a label" in told_stop(replace(stopped, stopping=none))
 
 
 def test_flat_maps_are_said_to_be_left_out(client: Client) -> None:
@@ -180,6 +195,11 @@ def test_flat_maps_are_said_to_be_left_out(client: Client) -> None:
     assert "(2 without influence left out)" in told_stop(replace(found, individual=flat))
     none = replace(found, individual=0 * flat)
     assert "no map has any influence" in told_stop(none)
+    channels = len(flat)
+    sure = Stopping(ConfidentLabels(), True, MAX, 0.0125, math.nan, 0.97, channels)
+    told = told_stop(replace(found, individual=flat, stopping=sure))
+    assert told.startswith(f"{channels - 2} of {channels - 2} labels are sure")
+    assert told.endswith("; 2 without influence left out")
 
 
 def test_the_verb_stops_early_and_says_so(shell: Shell, tmp_path: Path) -> None:

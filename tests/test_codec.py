@@ -234,3 +234,22 @@ def test_files_come_back_one_by_one() -> None:
     for data, shape in ((b"\x05\0\0\0abc", (1,)), (codec.encode_files(files), (2,)), (b"\0", (0,))):
         with pytest.raises(codec.CodecError, match="do not add up"):
             codec.decode_files(data, shape)
+
+
+@pytest.mark.parametrize("datatype", codec.ARRAY_DATATYPES)
+@pytest.mark.parametrize("shape", [(), (0, 3), (1,), (2, 3, 4), (300, 70)])
+def test_an_array_packed_beside_a_message_is_read_as_one_that_was_put_into_it(
+    datatype: str, shape: tuple[int, ...]
+) -> None:
+    numbers = np.random.default_rng(0).integers(0, 2, (3, *shape))
+    first, second, last = map(np.asarray, numbers.astype(codec.ARRAY_DATATYPES[datatype]))
+    filled = model_service_pb2.HybridizeResponse(distinct_images=7)
+    codec.fill_tensor(filled.original1.tensor, last)
+    beside = model_service_pb2.HybridizeResponse()
+    beside.CopyFrom(filled)
+
+    data = codec.packed(beside, {"hybrid": first, "original2": np.array(second, order="F")})
+
+    codec.fill_tensor(filled.hybrid.tensor, first)
+    codec.fill_tensor(filled.original2.tensor, second)
+    assert model_service_pb2.HybridizeResponse.FromString(data) == filled

@@ -15,7 +15,7 @@ from tools.transcripts import (
     same,
 )
 
-LONG = ("docs/bring-your-own.md",)
+LONG = ("docs/bring-your-own.md", "docs/cli.md")
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,9 @@ def test_a_command_goes_on_after_a_backslash() -> None:
     first, second = commands_of("$ a \\\nb\nout\n$ c\n")
     assert (first.line, first.output) == ("a \\\nb", ("out",))
     assert (second.line, second.output) == ("c", ())
+
+
+def test_a_command_that_never_ends_is_not_run(tmp_path: Path) -> None:
+    page = "```console\n$ graftscope serve --metrics 9464\n```\n"
+    with pytest.raises(ValueError, match="does not end: show it in a block of sh"):
+        list(differences(page, tmp_path))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from google.longrunning import operations_pb2
 
+from graftscope.inference.v2 import inference_service_pb2
 from graftscope.v1 import analysis_service_pb2, artifact_service_pb2, model_service_pb2
 from tools.wire_examples import PAGE, renewed
 
@@ -15,6 +16,7 @@ SERVICES = (
     analysis_service_pb2.DESCRIPTOR.services_by_name["AnalysisService"],
     artifact_service_pb2.DESCRIPTOR.services_by_name["ArtifactService"],
     operations_pb2.DESCRIPTOR.services_by_name["Operations"],
+    inference_service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"],
 )
 
 

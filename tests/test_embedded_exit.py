@@ -47,16 +47,15 @@ with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
 @pytest.mark.parametrize(
     ("script", "code"),
     [
-        (OPEN, 0),
-        (OPEN + "raise SystemExit(3)\n", 3),
-        (OPEN + "1 / 0\n", 1),
-        (OPEN + START, 0),
-        (OPEN + WATCHED, 0),
-        (OPEN + FORKED, 0),
-        (OPEN + SPAWNED, 5),
-        (OPEN_ASYNC, 0),
+        pytest.param(OPEN, 0, id="open"),
+        pytest.param(OPEN + "raise SystemExit(3)\n", 3, id="exit", marks=pytest.mark.soak),
+        pytest.param(OPEN + "1 / 0\n", 1, id="exception", marks=pytest.mark.soak),
+        pytest.param(OPEN + START, 0, id="job"),
+        pytest.param(OPEN + WATCHED, 0, id="watched", marks=pytest.mark.soak),
+        pytest.param(OPEN + FORKED, 0, id="forked", marks=pytest.mark.soak),
+        pytest.param(OPEN + SPAWNED, 5, id="spawned", marks=pytest.mark.soak),
+        pytest.param(OPEN_ASYNC, 0, id="async"),
     ],
-    ids=["open", "exit", "exception", "job", "watched", "forked", "spawned", "async"],
 )
 def test_a_program_that_leaves_its_client_open_ends(
     toy_vae_bundle: Path, tmp_path: Path, script: str, code: int

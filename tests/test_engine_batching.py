@@ -10,6 +10,7 @@ import pytest
 
 from graftscope.server.engine import Batching, Cancellation, Kind, Turns
 from graftscope.server.errors import InvalidInput
+from graftscope.server.spans import Fact, Span, enter
 
 TIMEOUT_S = 10.0
 
@@ -202,3 +203,65 @@ async def test_what_one_asker_makes_by_itself_leaves_another_a_thread(batching: 
     assert await batching.alone(lambda _: 7, "another") == 7
     let_go.set()
     assert all(await asyncio.gather(*held))
+
+
+@dataclass
+class Heard:
+    """A span that keeps what it is told."""
+
+    name: str
+    trace: str = "1"
+    parts: list[tuple[str, list[str], dict[str, Fact]]] = field(default_factory=list)
+    times: list[tuple[int, int]] = field(default_factory=list)
+    done: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def note(self, **facts: Fact) -> None:
+        raise AssertionError
+
+    def record(
+        self,
+        name: str,
+        began_ns: int,
+        ended_ns: int,
+        *,
+        links: Sequence[Span] = (),
+        **facts: Fact,
+    ) -> None:
+        self.times.append((began_ns, ended_ns))
+        self.parts.append((name, [each.name for each in links if isinstance(each, Heard)], facts))
+        self.done.release()
+
+    def begin(self, name: str, **facts: Fact) -> Span:
+        raise AssertionError
+
+    def begin_apart(self, name: str, **facts: Fact) -> Span:
+        raise AssertionError
+
+    def end(self, error: str = "") -> None:
+        raise AssertionError
+
+
+async def test_each_call_of_a_run_hears_how_long_it_waited_and_whom_it_shared_the_run_with(
+    batching: Batching,
+) -> None:
+    doubling, heard = Doubling(), [Heard("first"), Heard("second"), Heard("third")]
+
+    async def asked(span: Heard, number: int) -> int:
+        enter(span)
+        return await batching.make(doubling.kind, number, 1)
+
+    first = asyncio.create_task(asked(heard[0], 1))
+    await begun(doubling)
+    others = [asyncio.create_task(asked(span, 2)) for span in heard[1:]]
+    await asyncio.sleep(0)
+    doubling.let_go.set()
+    assert await asyncio.gather(first, *others) == [2, 4, 4]
+    for span in heard:
+        for _ in ("queue", "run"):
+            assert await asyncio.to_thread(span.done.acquire, timeout=TIMEOUT_S)
+        (asked_ns, began_ns), (run_ns, ended_ns) = span.times
+        assert asked_ns <= began_ns == run_ns <= ended_ns
+    alone, *together = [span.parts[1] for span in heard]
+    assert alone == ("run", [], {"tasks": 1, "samples": 1, "own_samples": 1})
+    shared = {"tasks": 2, "samples": 2, "own_samples": 1}
+    assert together == [("run", ["third"], shared), ("run", ["second"], shared)]

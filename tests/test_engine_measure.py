@@ -9,6 +9,7 @@ import pytest
 
 from graftscope.bundle import read_bundle
 from graftscope.graph import GraphError
+from graftscope.graph.rewrites import COMPILE
 from graftscope.server.engine import (
     Cancellation,
     ChannelSets,
@@ -96,6 +97,16 @@ def test_the_fastest_is_taken(generator: Generator) -> None:
     assert subject.choice(PLAIN, FAST, OTHER) == FAST
     slow = Timed(generator, lambda plan: {PLAIN: 0.3, FAST: 0.5, OTHER: 0.7}[plan])
     assert slow.choice(PLAIN, FAST, OTHER) == PLAIN
+
+
+@pytest.mark.parametrize(("compiled_s", "others"), [(0.5, 2), (0.3, 1)])
+def test_a_compiled_plan_ends_the_search_where_it_is_surely_the_fastest(
+    generator: Generator, compiled_s: float, others: int
+) -> None:
+    compiled = replace(PLAIN, rewrites=(COMPILE,))
+    subject = Timed(generator, lambda plan: {PLAIN: 0.9, compiled: compiled_s}.get(plan, 0.6))
+    assert subject.choice(PLAIN, compiled, FAST) == compiled
+    assert len(subject.measured) == 1 + others
 
 
 def test_a_short_job_is_not_measured_for(generator: Generator) -> None:

@@ -9,7 +9,7 @@ import pytest
 from graftscope.bundle import read_bundle
 from graftscope.client.cli import run
 from graftscope.client.cli._export_pace import ExportPace
-from graftscope.client.cli._progress import Advance
+from graftscope.client.display import Advance
 from graftscope.exporter import ExportProgress, SourceError, export
 from graftscope.exporter.progress import ExportStage
 from onnx_cases import save

@@ -60,7 +60,11 @@ class Case:
         return image
 
 
-@pytest.fixture(scope="module", params=list(CASES))
+LONG = ("stylegan2_fused:without_switch", "stylegan2_fused:truncated")
+PARAMS = [pytest.param(x, marks=pytest.mark.soak if x in LONG else ()) for x in CASES]
+
+
+@pytest.fixture(scope="module", params=PARAMS)
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     return Case(request.param, tmp_path_factory.mktemp("stylegan"))
 

@@ -8,7 +8,7 @@ import torch
 
 from graftscope.bundle import read_bundle, shipped
 from graftscope.client import Client
-from graftscope.client.cli._torch_code import torch_code
+from graftscope.client.hooks import torch_code
 from graftscope.exporter import SourceError, export, torch_generator
 from graftscope.exporter._sessions import CpuSession
 from torch_hooking import hooked, keep

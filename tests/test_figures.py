@@ -3,15 +3,18 @@
 import io
 import subprocess
 import sys
-from collections.abc import Callable
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image
 
 from graftscope.client.figures import (
+    MAP_COLORS,
+    TEMPLATE_COLORS,
     ReportExtraError,
+    colored,
     figure_png,
     gallery_figure,
     graft_figure,
@@ -24,6 +27,7 @@ from graftscope.client.figures import (
     template_png,
     templates_figure,
 )
+from graftscope.client.figures._palette import paler
 
 RANGE = (-1.0, 1.0)
 WIDTH = 1080
@@ -48,6 +52,10 @@ def rgb(color: str) -> tuple[int, int, int]:
 
 def amount(pixels: np.ndarray, color: tuple[int, int, int]) -> int:
     return int((pixels == color).all(axis=-1).sum())
+
+
+def drawn_words(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
 
 
 def maps_of(channels: int, side: int = 16) -> np.ndarray:
@@ -111,6 +119,30 @@ def test_every_map_of_the_gallery_is_framed_in_the_colour_of_its_module() -> Non
     for module in (0, 1, 2, -1):
         assert amount(pixels, rgb(module_color(module))) > 1000, module
     assert amount(pixels, rgb(module_color(3))) == 0
+
+
+def test_a_channel_that_may_belong_elsewhere_says_where_in_that_modules_colour() -> None:
+    maps, labels = maps_of(6), np.array([0, 0, 0, 1, 1, 1])
+    made = gallery_figure(
+        maps, labels, maps.mean(axis=(1, 2)), np.arange(6), others={1: (2,), 4: (3, 0)}
+    )
+    assert sorted(each for each in drawn_words(made) if each.startswith("or")) == [
+        "or 2",
+        "or 3, 0",
+    ]
+    pixels = opened(figure_png(made))
+    assert amount(pixels, rgb(module_color(2))) > 100
+    assert amount(pixels, rgb(module_color(4))) == 0
+
+
+def test_the_unsure_part_of_a_clusters_bar_is_pale() -> None:
+    labels, sure = np.repeat([0, 1], [30, 10]), np.arange(40) % 3 > 0
+    figure = templates_figure(np.ones((2, 16, 16)), labels, sure)
+    assert {"30 of 40 channels, 20 sure", "10 of 40 channels, 6 sure"} <= set(drawn_words(figure))
+    bars = opened(figure_png(figure, 1.0))[-40 - MARGIN :]
+    for module, (solid, pale) in enumerate(((20, 10), (6, 4))):
+        amounts = [amount(bars, rgb(each(module_color(module)))) for each in (str, paler)]
+        assert amounts[0] / amounts[1] == pytest.approx(solid / pale, rel=0.1)
 
 
 def test_the_gallery_shares_its_places_among_modules() -> None:
@@ -281,20 +313,23 @@ def test_the_explanation_draws_a_square_for_each_channel(colors: int) -> None:
     assert square > 1000
 
 
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda: samples_figure(painted(RED), RANGE),
-        lambda: template_png(np.ones((4, 4))),
-    ],
-)
-def test_a_missing_extra_is_named_with_its_remedy(
-    draw: Callable[[], object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_extra_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ReportExtraError, match=r"matplotlib.*pip install 'graftscope\[report\]'"):
-        draw()
+        samples_figure(painted(RED), RANGE)
+
+
+def test_a_template_is_drawn_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert opened(template_png(np.ones((4, 4)))).shape == (128, 128, 3)
+
+
+@pytest.mark.parametrize("name", [MAP_COLORS, TEMPLATE_COLORS])
+def test_colours_are_those_of_matplotlib(name: str) -> None:
+    values = np.random.default_rng(0).uniform(-0.1, 1.2, (40, 40))
+    drawn = colormaps[name](np.clip(values, 0, 1) ** 0.75, bytes=True)[..., :3]
+    assert np.array_equal(colored(values, name, 1.0, 0.75), drawn)
 
 
 def test_importing_figures_and_report_imports_neither_matplotlib_nor_jinja() -> None:

@@ -456,6 +456,9 @@ SHARED = (
     "a residual block that upsamples first",
     "every channel normalised by itself",
     "a batch normalisation first",
+    "a style for every channel",
+    "styles that are computed, behind an interpolation",
+    "attention behind a normalisation",
 )
 
 

@@ -1,11 +1,17 @@
 """What is made beside a job takes a bounded share of its time, once for all who ask alike."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from graftscope.server.jobs._beside import SHARE, Answer, Asked, Beside, NoTimeLeft
+from graftscope.server.jobs._beside import (
+    SHARE,
+    Answer,
+    Asked,
+    Attempt,
+    Beside,
+    NoTimeLeft,
+)
 
 BOUND = 0.03
 """Of what a job takes, that answers to questions may."""
@@ -28,11 +34,12 @@ class Finder:
         self.calls, self.answers = 0, 0
         self._clock, self._takes_s = clock, takes_s
 
-    async def __call__(self, within_s: float) -> int:
+    async def __call__(self, attempt: Attempt) -> int:
         self.calls += 1
         await asyncio.sleep(0)
-        self._clock.now_s += min(within_s, self._takes_s)
-        if within_s < self._takes_s:
+        attempt.took_s = min(attempt.may_s, self._takes_s)
+        self._clock.now_s += attempt.took_s
+        if attempt.may_s < self._takes_s:
             raise NoTimeLeft
         self.answers += 1
         return self.answers
@@ -65,6 +72,27 @@ async def test_answers_never_take_more_than_their_share_however_slow_they_are(
     assert finder.answers or asked.put_off
 
 
+async def test_half_of_what_a_job_is_foreseen_to_earn_may_be_spent_at_once() -> None:
+    clock = Clock()
+    beside, finder = Beside(nothing, clock), Finder(clock, 1.0)
+    beside.allowance.earn(1.0)
+    with beside.asking("modules") as asked:
+        beside.allowance.foresee(done=10, to_go=700)
+        beside.consider(asked, 1, finder, takes_s=1.0)
+        assert asked.making is None
+        beside.allowance.foresee(done=10, to_go=990)
+        beside.consider(asked, 1, finder, takes_s=1.0)
+        await settle(asked)
+        assert asked.answer == Answer(1, 1)
+        # At the end of the job it has taken its share and no more.
+        for shard in range(2, 101):
+            beside.allowance.earn(1.0)
+            beside.allowance.foresee(done=shard, to_go=100 - shard)
+            beside.consider(asked, shard, finder)
+            await settle(asked)
+    assert beside.allowance.spent_s == 2.0 <= SHARE * 100
+
+
 async def test_two_who_ask_the_same_have_one_answer_of_one_computation() -> None:
     clock, told = Clock(), list[int]()
     beside, finder = Beside(lambda: told.append(1), clock), Finder(clock, 0.1)
@@ -83,7 +111,7 @@ async def test_two_who_ask_the_same_have_one_answer_of_one_computation() -> None
 async def test_with_the_last_who_asks_goes_what_is_being_made() -> None:
     ended = list[str]()
 
-    async def endless(within_s: float) -> None:
+    async def endless(attempt: Attempt) -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -120,8 +148,8 @@ async def test_the_first_answer_can_be_had_at_once_and_later_ones_make_up_for_it
     clock = Clock()
     beside = Beside(nothing, clock)
 
-    async def make(within_s: float) -> str:
-        clock.now_s += 1.0
+    async def make(attempt: Attempt) -> str:
+        attempt.took_s = 1.0
         return "made"
 
     with beside.asking("result") as asked:
@@ -135,7 +163,7 @@ async def test_the_first_answer_can_be_had_at_once_and_later_ones_make_up_for_it
 
 
 async def test_why_there_is_no_answer_is_said() -> None:
-    async def fail(within_s: float) -> None:
+    async def fail(attempt: Attempt) -> None:
         raise ValueError("there is no memory")
 
     beside = Beside(nothing, Clock())
@@ -147,13 +175,3 @@ async def test_why_there_is_no_answer_is_said() -> None:
         beside.consider(asked, 1, fail)
         assert asked.making is None, "what has failed is not tried again at once"
     assert asked.put_off == "there is no memory"
-
-
-def test_what_threads_do_earns() -> None:
-    beside = Beside(nothing, Clock())
-    with ThreadPoolExecutor(2) as threads:
-        earning = beside.allowance.earned_by(threads)
-        assert [earning.submit(abs, x).result() for x in range(3)] == [0, 1, 2]
-        with pytest.raises(ZeroDivisionError):
-            earning.submit(divmod, 1, 0).result()
-    assert beside.allowance.earned_s > 0

@@ -37,6 +37,7 @@ SOME_STOPPED = replace(
     moments=replace(SUMS.moments, count=SOME_COUNT),
     individual=replace(SUMS.individual, count=SOME_COUNT),
     groups=ShardGroups.none(4, (8, 8)).and_then(SUMS.moments.mean, np.array([0, 32, 32, 0])),
+    product_groups=ShardGroups.none_of_products(4).and_then(RANDOM.random((4, 1, 4)), 32),
     race=Race(np.array([True, False, False, True]), np.array([0.99, 0.5, math.nan, 0.97])),
 )
 
@@ -62,7 +63,10 @@ def bits(sums: Sums) -> list[object]:
         sums.shards,
         products,
         looks,
-        None if sums.groups is None else [x.tobytes() for x in vars(sums.groups).values()],
+        *(
+            None if groups is None else [x.tobytes() for x in vars(groups).values()]
+            for groups in (sums.groups, sums.product_groups)
+        ),
         None if sums.race is None else [x.tobytes() for x in vars(sums.race).values()],
         *((x.count.tolist(), x.mean.tobytes(), x.m2.tobytes()) for x in parts),
     ]

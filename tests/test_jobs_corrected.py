@@ -147,6 +147,23 @@ async def test_maps_that_stop_by_themselves_keep_a_correction_each(
     assert np.isfinite(found["correction_stderr"]).all()
 
 
+@pytest.mark.parametrize("asked", [ASKED, STRATIFIED, RACING])
+async def test_groups_of_pairs_are_corrected_like_the_maps_that_they_are_of(
+    toy_vae_bundle: Path, tmp_path: Path, asked: dict[str, object]
+) -> None:
+    async with bench(toy_vae_bundle, tmp_path, offers=BOTH) as here:
+        found = here.arrays(await here.done(await here.create(**asked)))
+    shares = found["group_pairs"] / found["group_pairs"].sum(axis=0)
+    units = found["group_units"][:, np.newaxis, np.newaxis]
+    means = found["group_maps"].astype(np.float64) * units
+    whole = (means * shares[..., np.newaxis, np.newaxis]).sum(axis=0)
+    largest = np.abs(means).max(axis=(0, 2, 3))[:, np.newaxis, np.newaxis]
+    # float16 rounds to one part in 2,048.
+    assert (np.abs(whole - found["maps"]) <= 2.0**-10 * largest).all()
+    left = np.abs(whole.mean(axis=(1, 2)) - found["individual"])
+    assert left.mean() < 0.1 * np.abs(found["correction"]).mean()
+
+
 async def test_layers_and_interventions_are_corrected_too(
     toy_vae_bundle: Path, tmp_path: Path
 ) -> None:

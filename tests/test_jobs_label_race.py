@@ -33,13 +33,18 @@ from graftscope.server.jobs import (
     OriginalsSpec,
     Sums,
 )
+from graftscope.server.jobs._checkpoints import Race
 from graftscope.server.jobs._influence import InfluenceWork, run_shards
+from graftscope.server.jobs._racing import LabelJudge, RaceRule
 from graftscope.server.jobs._stopping import Rule
+from graftscope.server.workers import Run
+from job_toys import computing
 
 SIDE = 12
 MOST = 11 * SHARD_PAIRS
 CLEAR = 8
 BETWEEN = CLEAR
+FLAT = CLEAR + 1
 SURE = ConfidentLabelsSpec(0.95, 2, "nmf", 0, 1, 75.0, together=False)
 
 
@@ -59,7 +64,7 @@ class Halves:
 
     rows: NDArray[np.int64]
 
-    generator = SimpleNamespace(turns=Turns(), widest_bytes=lambda: 1)
+    generator = SimpleNamespace(turns=Turns(), is_large=False)
     products = False
     shape = "halves"
 
@@ -125,9 +130,9 @@ async def run(work: InfluenceWork, start: Sums | None = None, workers: int = 2) 
     async def keep(sums: Sums) -> None:
         seen.append(sums)
 
-    with ThreadPoolExecutor(workers) as executor:
+    with ThreadPoolExecutor(workers) as threads:
         last = await run_shards(
-            work, start, executor=executor, workers=workers, on_sums=keep, look=look
+            work, start, threads=threads, executor=computing(workers), on_sums=keep, look=look
         )
     return seen or [last]
 
@@ -136,6 +141,30 @@ def bits(sums: Sums) -> list[object]:
     assert sums.race is not None
     parts = (sums.moments, sums.individual, sums.groups, sums.race)
     return [sums.shards, *(x.tobytes() for part in parts for x in vars(part).values())]
+
+
+@dataclass(frozen=True)
+class Fickle:
+    """At its second look it takes back what it said of the first map at the first."""
+
+    reopens = True
+
+    def judged(self, sums: Sums, run: Run) -> Race:
+        settled = np.arange(len(sums.moments.mean)) < 3
+        settled[0] = sums.shards in (4, MOST // SHARD_PAIRS)
+        return Race(settled, np.full(len(settled), np.nan))
+
+    def needed(self, sums: Sums, most: int) -> NDArray[np.float64]:
+        return np.full(len(sums.moments.mean), float(most))
+
+
+@dataclass(frozen=True)
+class FickleWork(InfluenceWork):
+    """A race whose judge changes its mind."""
+
+    @property
+    def rule(self) -> Rule:
+        return RaceRule(Fickle(), MOST, 4)
 
 
 @pytest.mark.parametrize("stratified", [False, True])
@@ -169,6 +198,26 @@ async def test_neither_workers_nor_interruptions_change_a_bit(tmp_path: Path) ->
         assert bits((await run(work, loaded))[-1]) == bits(seen[-1])
 
 
+async def test_a_map_whose_label_is_not_sure_any_more_goes_on(tmp_path: Path) -> None:
+    plain = work_of()
+    work = FickleWork(plain.spec, plain.subject, plain.source, plain.plan, plain.cancellation)
+    seen = await run(work)
+    last = seen[-1]
+    shards = last.pairs_of // SHARD_PAIRS
+    # It misses the two shards between the looks after 4 and after 6.
+    assert shards.tolist() == [9, 4, 4, *[11] * (CLEAR - 1)]
+    had = [*range(4 * SHARD_PAIRS), *range(6 * SHARD_PAIRS, MOST)]
+    batch = HalvesBatch(np.arange(CLEAR + 2), range(0))
+    mean = np.mean([batch._of(pair)[0] for pair in had], axis=0)
+    np.testing.assert_allclose(last.moments.mean[0], mean, rtol=1e-9)
+    assert last.groups is not None
+    assert last.groups.pairs.sum(axis=0).tolist() == last.pairs_of.tolist()
+    kept = CheckpointFolder(FolderBlobs(tmp_path / "kept"))
+    for sums in seen:
+        loaded = kept.load(kept.save("job", sums))
+        assert bits((await run(work, loaded))[-1]) == bits(last)
+
+
 async def test_together_all_go_on_with_the_one_between() -> None:
     last = (await run(work_of(replace(SURE, together=True))))[-1]
     assert (last.pairs_of == MOST).all()
@@ -187,6 +236,53 @@ async def test_without_the_one_between_all_are_sure_at_the_first_look() -> None:
     assert last.race.settled.all()
 
 
-async def test_where_there_are_fewer_maps_than_modules_nothing_is_known() -> None:
-    last = (await run(work_of(replace(SURE, k=CLEAR + 2))))[-1]
-    assert (last.pairs_of == MOST).all()
+@dataclass(frozen=True)
+class LayersWork(InfluenceWork):
+    """A race of two layers: all channels, and two that are flat with one that is not."""
+
+    @property
+    def rule(self) -> Rule:
+        layers = (range(CLEAR + 2), range(CLEAR + 2, CLEAR + 5))
+        return RaceRule(LabelJudge(SURE, layers), MOST, LEAST_CONFIDENT_PAIRS // SHARD_PAIRS)
+
+
+def among(work: InfluenceWork, rows: list[int]) -> InfluenceWork:
+    """The same work with these rows of the known regions as its channels."""
+    channels = tuple(range(len(rows)))
+    spec = replace(
+        work.spec, channels=len(rows), indices=channels, sets=tuple((c,) for c in channels)
+    )
+    return replace(work, spec=spec, subject=cast(Subject, Halves(np.array(rows))))
+
+
+async def test_where_all_maps_are_flat_the_job_ends_at_the_first_look() -> None:
+    for until in (SURE, replace(SURE, together=True), replace(SURE, method="kmeans")):
+        work = among(work_of(until), [FLAT] * 4)
+        last = (await run(work))[-1]
+        assert last.pairs_of.tolist() == [LEAST_CONFIDENT_PAIRS] * 4
+        assert work.rule is not None
+        verdict = work.rule.verdict(last)
+        assert (verdict.met, verdict.settled) == (True, 4)
+        assert np.isnan(verdict.label_probability)
+
+
+async def test_where_fewer_maps_than_modules_are_not_flat_only_the_flat_ones_are_known() -> None:
+    work = work_of(replace(SURE, k=CLEAR + 2))
+    last = (await run(work))[-1]
+    expected = np.full(CLEAR + 2, MOST)
+    expected[FLAT] = LEAST_CONFIDENT_PAIRS
+    assert last.pairs_of.tolist() == expected.tolist()
+    assert work.rule is not None
+    verdict = work.rule.verdict(last)
+    assert (verdict.met, verdict.settled) == (False, 1)
+
+
+async def test_a_layer_without_modules_keeps_no_other_from_its_labels() -> None:
+    rows = [*range(CLEAR + 2), FLAT, 0, FLAT]
+    plain = among(work_of(), rows)
+    work = LayersWork(plain.spec, plain.subject, plain.source, plain.plan, plain.cancellation)
+    last = (await run(work, workers=1))[-1]
+    expected = np.full(len(rows), LEAST_CONFIDENT_PAIRS)
+    expected[[BETWEEN, CLEAR + 3]] = MOST
+    assert last.pairs_of.tolist() == expected.tolist()
+    assert bits((await run(work, workers=4))[-1]) == bits(last)

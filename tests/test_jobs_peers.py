@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graftscope.server.errors import StoreUnavailable
+from graftscope.server.errors import NotReady, StoreUnavailable
 from graftscope.server.jobs import MOST_CRASHES, Job, JobState, parse_spec
 from graftscope.server.jobs._peers import Observer
 from graftscope.server.jobs._store import Hold, Progress
@@ -141,11 +141,19 @@ async def test_of_jobs_that_may_have_ended_the_process_one_at_a_time_runs(
 
 
 @asynccontextmanager
-async def two(bundle: Path, state: Path, postgres: Postgres) -> AsyncIterator[tuple[Bench, Bench]]:
+async def two(
+    bundle: Path, state: Path, postgres: Postgres, checkpoint_every_s: float = 5.0
+) -> AsyncIterator[tuple[Bench, Bench]]:
     """Two runners of one database."""
     url = postgres.new_database()
     async with (
-        bench(bundle, state, url=url, lease_s=SHORT_LEASE_S) as one,
+        bench(
+            bundle,
+            state,
+            url=url,
+            lease_s=SHORT_LEASE_S,
+            checkpoint_every_s=checkpoint_every_s,
+        ) as one,
         bench(bundle, state, url=url, lease_s=SHORT_LEASE_S) as other,
     ):
         yield one, other
@@ -179,6 +187,30 @@ async def test_a_job_elsewhere_is_told_of_watched_and_cancelled(
         again = await other.create()
         assert (again.id != job.id, again.shards_done) == (True, 2)
         assert (await one.done(again)).state is JobState.DONE
+
+
+async def test_what_a_job_elsewhere_has_come_to_is_that_of_its_last_checkpoint(
+    toy_vae_bundle: Path, tmp_path: Path, postgres: Postgres
+) -> None:
+    async with two(toy_vae_bundle, tmp_path, postgres, checkpoint_every_s=0.0) as (one, other):
+        # The plan is measured with the first pairs: once it is known, none of them is needed.
+        await one.done(await one.create(seed=9))
+        one.gate.close_after(0)
+        job = await one.create()
+        with pytest.raises(NotReady, match="none of its 4 shards"):
+            await other.runner.so_fars.of(job)
+        one.gate.close_after(3)
+        here = (await one.reached(job, 3)).sums
+        assert here is not None
+        while True:  # Its last checkpoint is written after the shard is told of.
+            there = await other.runner.so_fars.of(job)
+            if there.sums.shards == 3:
+                break
+        assert there.from_checkpoint
+        np.testing.assert_array_equal(there.sums.map_estimate.mean, here.map_estimate.mean)
+        await one.runner.cancel(job.id)
+        one.gate.open()
+        await one.done(job)
 
 
 async def test_what_a_silent_server_writes_late_is_refused(

@@ -14,6 +14,7 @@ from graftscope.server.blobs import FolderBlobs
 from graftscope.server.engine import SHARD_PAIRS, Cancellation, LayeredSets, shard_effects
 from graftscope.server.jobs import (
     CheckpointFolder,
+    ConfidentLabelsSpec,
     InfluenceSpec,
     LayerSpec,
     OriginalsSpec,
@@ -24,7 +25,7 @@ from graftscope.server.jobs._influence import InfluenceWork, run_shards
 from graftscope.server.jobs._preparation import stored_plan
 from graftscope.server.jobs._racing import ErrorJudge, RaceRule
 from graftscope.server.jobs._stopping import Rule
-from job_toys import Bench, bench, refs_of
+from job_toys import Bench, bench, computing, refs_of
 
 MOST = 27 * SHARD_PAIRS
 LOOKS = [2, 3, 4, 6, 8, 11, 15, 20, 27]
@@ -56,9 +57,9 @@ async def run(work: InfluenceWork, start: Sums | None = None, workers: int = 2) 
     async def keep(sums: Sums) -> None:
         seen.append(sums)
 
-    with ThreadPoolExecutor(workers) as executor:
+    with ThreadPoolExecutor(workers) as threads:
         last = await run_shards(
-            work, start, executor=executor, workers=workers, on_sums=keep, look=look
+            work, start, threads=threads, executor=computing(workers), on_sums=keep, look=look
         )
     return seen or [last]
 
@@ -138,6 +139,20 @@ async def test_a_job_that_the_server_stopped_goes_on_to_the_same_maps(
         await before.reached(job, 4)
     async with bench(toy_vae_bundle, tmp_path, workers=4) as after:
         assert refs_of(await after.done(job)) == whole
+
+
+async def test_a_job_whose_labels_were_judged_by_an_earlier_version_starts_anew(
+    here: Bench,
+) -> None:
+    sure = ConfidentLabelsSpec(0.95, 2, "nmf", 0, 3, 75.0, together=False)
+    work = await work_of(here, here.influence(pairs=MOST, until=EACH))
+    sums = (await run(work))[3]
+    checkpoint = here.runner._checkpoints.save("job", sums)
+    job = replace(await here.runner.plan(work.spec, model="m"), checkpoint=checkpoint)
+    load = here.runner._lifecycle._load
+    for until, shards in ((EACH, 4), (sure, 4), (replace(sure, version=1), None)):
+        found = load(job, replace(work.spec, until=until))
+        assert (found and found.shards) == shards
 
 
 async def test_a_map_without_influence_stops_at_the_first_look(here: Bench) -> None:

@@ -1,4 +1,4 @@
-"""What a job has come to so far is what a job of so many shards comes to."""
+"""What a job has found so far is what a job of that many shards finds."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,7 +10,7 @@ from graftscope.server.engine import SHARD_PAIRS, Cancellation
 from graftscope.server.jobs import Sums, result_arrays
 from graftscope.server.jobs._influence import run_shards
 from graftscope.server.jobs._stopping import Rule
-from job_toys import bench
+from job_toys import bench, computing
 
 SHARDS = 3
 
@@ -38,7 +38,7 @@ async def test_partial_maps_have_the_bits_of_a_job_of_so_many_shards(
         work = replace(so_far.work, spec=spec, cancellation=Cancellation())
         with ThreadPoolExecutor(1) as threads:
             alone = await run_shards(
-                work, None, executor=threads, workers=1, on_sums=nothing, look=no_look
+                work, None, threads=threads, executor=computing(1), on_sums=nothing, look=no_look
             )
         ours = result_arrays(so_far.work.spec, so_far.sums)
         theirs = result_arrays(spec, alone)

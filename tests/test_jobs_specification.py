@@ -51,6 +51,7 @@ GROUPS: dict[str, Any] = {
     "group_maps": ArrayRef(SHA, "FP16", (2, 4, 8, 8)),
     "group_pairs": ArrayRef(SHA, "INT64", (2, 4)),
     "group_units": ArrayRef(SHA, "FP64", (4,)),
+    "group_products": ArrayRef(SHA, "FP32", (2, 4, 4)),
 }
 MODULES = ModulesSpec(MAPS, 2, "nmf", (0, 1), 3, 75.0)
 STABILITY = StabilitySpec(MAPS, (2, 3), ("nmf", "kmeans"), 20, 0, 3, 75.0)

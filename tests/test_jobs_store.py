@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from graftscope.server.errors import InvalidInput, LeaseLost, StoreTooNew
+from graftscope.server.errors import InvalidInput, LeaseLost, StoreTooNew, StoreUnavailable
 from graftscope.server.jobs import (
     ArrayRef,
     Failure,
@@ -317,9 +317,20 @@ def test_tables_of_a_later_version_are_refused(url: str) -> None:
         JobStore(url)
 
 
-@pytest.mark.parametrize("url", ["no url", "sqlite:////nowhere/jobs.db", "nodatabase://host/db"])
+@pytest.mark.parametrize(
+    "url",
+    ["no url", "sqlite:////nowhere/jobs.db", "nodatabase://host/db", "postgresql://ann:secret"],
+)
 def test_a_database_that_cannot_be_opened_is_one_line(url: str) -> None:
     with pytest.raises(InvalidInput, match="jobs_url cannot be used") as caught:
         JobStore(url)
     assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert caught.value.field == "jobs_url"
+
+
+def test_a_server_of_databases_that_is_away_may_come_back() -> None:
+    with pytest.raises(StoreUnavailable, match=r"jobs_url cannot be used: .*refused") as caught:
+        JobStore("postgresql+psycopg://ann:secret@127.0.0.1:1/graftscope")
+    assert "secret" not in str(caught.value)
     assert caught.value.field == "jobs_url"

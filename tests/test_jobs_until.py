@@ -30,7 +30,7 @@ from graftscope.server.jobs._influence import InfluenceWork, run_shards
 from graftscope.server.jobs._preparation import stored_plan
 from graftscope.server.jobs._rules import rule_of
 from graftscope.server.jobs._stopping import ErrorRule, LabelRule, Rule, is_scheduled
-from job_toys import Bench, bench, refs_of
+from job_toys import Bench, bench, computing, refs_of
 
 MOST = 40 * SHARD_PAIRS
 LABELS = StableLabelsSpec(k=2, method="kmeans", seed=0, window=3, percentile=75.0)
@@ -208,9 +208,9 @@ async def test_sums_at_the_stop_need_no_further_shard(
             seen.append(sums)
 
         async def run(start: Sums | None) -> Sums:
-            with ThreadPoolExecutor(2) as executor:
+            with ThreadPoolExecutor(2) as threads:
                 return await run_shards(
-                    work, start, executor=executor, workers=2, on_sums=keep, look=look
+                    work, start, threads=threads, executor=computing(2), on_sums=keep, look=look
                 )
 
         stop = await run(None)

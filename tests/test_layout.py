@@ -1,4 +1,4 @@
-"""The five roots share one native namespace package, and each portion is typed."""
+"""The six roots share one native namespace package, and each portion is typed."""
 
 from pathlib import Path
 
@@ -7,8 +7,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOTS = {
     "client": ("client",),
+    "explorer": ("explorer",),
     "exporter": ("bundle", "exporter", "graph", "sandbox"),
-    "proto": ("codec", "v1"),
+    "proto": ("codec", "inference", "v1"),
     "server": ("server",),
     "training": ("training",),
 }

@@ -10,7 +10,7 @@ from graftscope.bundle import shipped
 
 NAMES = (
     "graftscope.client.figures.paper",
-    "graftscope.client.reproduce",
+    pytest.param("graftscope.client.reproduce", marks=pytest.mark.soak),
     "graftscope.graph",
     "graftscope.server",
     "graftscope.server.engine",

@@ -5,7 +5,6 @@ import io
 import re
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,9 @@ from PIL import Image
 from graftscope.client.figures import ReportExtraError
 from graftscope.client.pictures import to_pixels
 from graftscope.client.report import (
+    ByHand,
     Consistency,
     LayerSection,
-    Provenance,
-    ReportData,
     _tiles,
     render_report,
 )
@@ -34,132 +32,7 @@ from graftscope.client.report._wording import (
     stability_words,
 )
 from graftscope.client.report._zones import NOWHERE
-
-SPACE = "\N{NO-BREAK SPACE}"
-
-
-class Page(HTMLParser):
-    """The elements of a page, and its words."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self._words: list[str] = []
-        self._silent = False
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self._silent = tag == "style"
-
-    def handle_endtag(self, tag: str) -> None:
-        self._silent = False
-
-    def handle_data(self, data: str) -> None:
-        if not self._silent:
-            self._words.append(data)
-
-    @property
-    def words(self) -> str:
-        return re.sub(r"[ \n]+", " ", "".join(self._words))
-
-    def attributes(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-def blobs(count: int, height: int, width: int, seed: int) -> np.ndarray:
-    """Smooth spots, (count, height, width), between 0 and 0.2."""
-    rng = np.random.default_rng(seed)
-    down, across = np.mgrid[:height, :width]
-    spots = []
-    for _ in range(count):
-        y, x = rng.uniform(0.2, 0.8, 2) * (height, width)
-        size = rng.uniform(0.15, 0.3) * height
-        distance = (down - y) ** 2 + (across - x) ** 2
-        spots.append(rng.uniform(0.05, 0.2) * np.exp(-distance / (2 * size**2)))
-    return np.array(spots)
-
-
-def images(count: int, colors: int, side: int, seed: int) -> np.ndarray:
-    fields = blobs(count * colors, side, side, seed).reshape(count, colors, side, side)
-    return (fields * 9 - 0.9).astype(np.float32)
-
-
-def make_section(
-    level: str | None = "coarse",
-    channels: int = 12,
-    modules: int = 3,
-    colors: int = 3,
-    side: int = 16,
-    pairs: int = 3,
-    seeds: int = 5,
-) -> LayerSection:
-    maps = blobs(channels, side, side, 1)
-    templates = np.stack([blobs(modules, side, side, 2)] * seeds)
-    labels = np.stack([np.arange(channels) % modules] * seeds)
-    individual = maps.mean(axis=(1, 2))
-    original1, original2 = images(pairs, colors, side, 3), images(pairs, colors, side, 4)
-    hybrids = np.stack([(original1 + original2) / 2] * modules)
-    return LayerSection(
-        layer="/dec/conv.1",
-        level=level,
-        channels=channels,
-        height=8,
-        width=8,
-        maps=maps,
-        maps_stderr=maps / 20,
-        individual=individual,
-        individual_stderr=individual / 40,
-        channel_indices=np.arange(channels),
-        method="nmf",
-        seeds=tuple(range(seeds)),
-        labels=labels,
-        templates=templates,
-        weights=np.eye(modules)[labels[0]] * 0.6 + 0.2,
-        agreement=np.ones(seeds),
-        original1=original1,
-        original2=original2,
-        hybrids=hybrids,
-        module_maps=templates[0] * 2,
-        module_individual=np.full(modules, 0.165),
-        module_individual_stderr=np.full(modules, 0.0042),
-        check_pairs=200,
-        fresh_pairs=True,
-        change=np.tile([0.30, 0.12], (modules, 1)),
-        interventions=tuple(f'{{"edits": "of module {each}"}}' for each in range(modules)),
-    )
-
-
-def make_data(*sections: LayerSection, **changes: object) -> ReportData:
-    colors = sections[0].original1.shape[1]
-    data = ReportData(
-        title="The modules of toy",
-        model="toy",
-        digest="0123456789abcdef" * 4,
-        date="1 January 2031",
-        command="graftscope report --bundle toy --out report",
-        provenance=Provenance(
-            recipe="vae-toy",
-            data="plain colours",
-            licence="CC0",
-            metrics={"kl": 42.03, "mse": 0.0451},
-        ),
-        samples=images(6, colors, 16, 5),
-        image_range=(-1.0, 1.0),
-        pairs=1000,
-        seed=7,
-        precision="float32",
-        provider="CPUExecutionProvider",
-        originals="encoded",
-        run_time_s=71.3,
-        warnings=(),
-        sections=sections,
-    )
-    return replace(data, **changes)  # type: ignore[arg-type]
-
-
-def rendered(data: ReportData, folder: Path) -> Page:
-    return Page(render_report(data, folder).read_text(encoding="utf-8"))
+from report_toys import SPACE, Page, images, make_data, make_section, rendered
 
 
 @pytest.fixture(scope="module")
@@ -363,8 +236,15 @@ def test_one_channel_one_module_one_grey_pair_makes_a_report(tmp_path: Path) -> 
         section,
         maps_stderr=np.full_like(section.maps, np.nan),
         individual_stderr=np.full(1, np.nan),
+        pairs_of=np.ones(1, int),
+        probabilities=np.full((1, 1), np.nan),
+        confidence_unknown="there is one pair",
     )
-    words = rendered(make_data(section, pairs=1), tmp_path).words
+    page = rendered(make_data(section), tmp_path)
+    words = page.words
+    assert "That is not known: there is one pair." in words
+    assert "sure of their module" not in words
+    assert not [each for each in page.attributes("span") if "--parts" in (each.get("style") or "")]
     assert "Layer /dec/conv.1" in words
     assert "1 of 1 channel" in words
     assert "One pair gives no standard error" in words
@@ -533,8 +413,14 @@ def test_weak_channels_are_warned_of_though_samples_differ(tmp_path: Path) -> No
 
 def test_few_pairs_are_warned_of_and_the_finding_qualified(tmp_path: Path) -> None:
     section = make_section()
-    section = replace(section, individual_stderr=section.individual * 0.2)
-    words = rendered(make_data(section, pairs=8), tmp_path).words
+    section = replace(
+        section,
+        individual_stderr=section.individual * 0.2,
+        pairs_of=np.full(12, 8),
+        probabilities=np.full((12, 3), np.nan),
+        confidence_unknown="8 pairs are too few",
+    )
+    words = rendered(make_data(section), tmp_path).words
     assert "8 pairs are few" in words
     assert f"individual influence is 20{SPACE}% in the median" in words
     assert "this is a first impression, not a finding" in words
@@ -571,3 +457,21 @@ def test_nothing_is_said_of_a_consistency_that_is_not_known() -> None:
     assert consistency_sentence(section) == ""
     assert "  " not in stability(make_data(section), section)
     assert stability_words(make_data(section), section) == "5 of 5 seeds agree"
+
+
+def test_a_layer_says_how_its_modules_are_grafted_by_hand(tmp_path: Path) -> None:
+    small = make_section(None, channels=1, modules=1, colors=1, pairs=1, seeds=1)
+    names = ("linked", "told", "neither")
+    begun = "graftscope hybridize --model vae --server lab:1"
+    linked = ByHand("graftscope explore --layer linked --server lab:1", begun, "https://lab/#2.abc")
+    told = ByHand("graftscope explore --layer told --server lab:1", begun)
+    sections = [replace(small, layer=name) for name in names]
+    page = rendered(make_data(*sections, by_hand={"linked": linked, "told": told}), tmp_path)
+    assert page.words.count("Graft by hand") == 2
+    assert linked.command in page.words
+    assert told.command in page.words
+    assert page.words.count(f"{begun} --intervene") == 2
+    assert page.words.count("hybridize --bundle BUNDLE --intervene") == 1
+    addresses = [each["href"] or "" for each in page.attributes("a")]
+    assert [each for each in addresses if each.startswith("http")] == [linked.link]
+    assert "" not in addresses

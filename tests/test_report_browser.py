@@ -16,7 +16,7 @@ from graftscope.client.reproduce import (
     write_page,
     write_reproduction,
 )
-from test_report import make_data, make_section
+from report_toys import make_data, make_section
 
 pytestmark = with_chromium
 

@@ -29,12 +29,15 @@ from graftscope.client.reproduce import (
     write_page,
     write_reproduction,
 )
-from graftscope.client.values import AnalysisResult, Task
+from graftscope.client.values import AnalysisResult, InfluenceTask, MagnitudeTask, Task
 
 EFFORT = Effort(pairs=8, hybrids=6, shown=3, repeats=1, sweep=(4, 8))
 """As few as will do: facts about what is written, not about the paper."""
 
-RUN = ("table1", "fig2b", "fig3", "fig6", "fig8")
+LONGEST = pytest.param("fig8", marks=pytest.mark.soak)
+"""As long as all the others: a GAN and a VAE, each by several methods."""
+
+RUN = ("table1", "fig2b", "fig3", "fig6", LONGEST)
 """Those that together take every path but that of stability at 128 channels, which is slow."""
 
 STEMS = {
@@ -62,8 +65,12 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield opened
 
 
-def study_of(client: Client, real: RealImages | None = None) -> Study:
+def study_of(
+    client: Client, real: RealImages | None = None, asked: list[Task] | None = None
+) -> Study:
     def answer(task: Task) -> AnalysisResult:
+        if asked is not None:
+            asked.append(task)
         return client.wait(client.start(task).name)
 
     return Study(client, EFFORT, answer, lambda line: None, real)
@@ -73,8 +80,16 @@ Written = tuple[Reproduction, list[Path], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def written(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Written]:
-    study, out = study_of(client), tmp_path_factory.mktemp("out")
+def asked() -> list[Task]:
+    """What the experiments asked for."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def written(
+    client: Client, asked: list[Task], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Written]:
+    study, out = study_of(client, asked=asked), tmp_path_factory.mktemp("out")
 
     @cache
     def write(name: str) -> Written:
@@ -120,6 +135,19 @@ def test_every_picture_is_drawn_as_png_and_pdf(
 
 
 @pytest.mark.parametrize("name", RUN)
+def test_pairs_are_independent_and_all_used(
+    name: str, written: Callable[[str], Written], asked: list[Task]
+) -> None:
+    written(name)
+    for task in asked:
+        if isinstance(task, InfluenceTask):
+            assert (task.stratified, task.until) == (False, None)
+        if isinstance(task, MagnitudeTask):
+            assert not task.stratified
+    assert any(isinstance(task, InfluenceTask) for task in asked)
+
+
+@pytest.mark.parametrize("name", RUN)
 def test_numbers_are_json_and_claims_say_what_counts(
     name: str, written: Callable[[str], Written]
 ) -> None:
@@ -132,7 +160,7 @@ def test_numbers_are_json_and_claims_say_what_counts(
         assert claim["verdict"] in [each.value for each in Verdict]
 
 
-@pytest.mark.parametrize("name", ["fig3", "fig6", "fig8"])
+@pytest.mark.parametrize("name", ["fig3", "fig6", LONGEST])
 def test_few_pairs_give_no_verdict_on_modules_and_say_how_many_would(
     name: str, written: Callable[[str], Written]
 ) -> None:
@@ -154,6 +182,7 @@ def test_every_caption_of_a_vae_says_that_encodings_stand_in(
     assert "held-out" not in captions(found)
 
 
+@pytest.mark.soak
 def test_captions_of_a_gan_say_the_prior(written: Callable[[str], Written]) -> None:
     for picture in written("fig8")[0].pictures:
         assert (STANDS_IN in picture.caption) is ("-vae-" in picture.stem)

@@ -1,4 +1,4 @@
-"""What an influence job has come to so far, from a real server."""
+"""What an influence job has found so far, from a real server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from google.longrunning import operations_pb2
 
 from graftscope.server.analysis import Method, features_of, find_modules
 from graftscope.v1 import analysis_service_pb2
-from request_toys import CHANNELS, MAPS, SIDE, influence, inline, modules, pairs
+from request_toys import CHANNELS, LAYER, MAPS, SIDE, influence, inline, modules, pairs
 from server_toys import TIMEOUT_S, Stubs, influence_of, metadata_of, refused, served
 
 ENDLESS = 1_000_000
@@ -94,6 +94,41 @@ def test_of_a_job_that_is_done_it_is_the_result(server: Stubs) -> None:
     assert told.operation.done
     assert told.influence == influence_of(ended)
     assert metadata_of(told.operation).identity == metadata_of(ended).identity
+
+
+def labelled(layer: str, labels: object) -> analysis_service_pb2.LayerLabels:
+    return analysis_service_pb2.LayerLabels(layer=layer, labels=labels)  # type: ignore[arg-type]
+
+
+def test_modules_are_numbered_as_in_an_earlier_answer(server: Stubs) -> None:
+    ended = server.wait(server.analyses.Influence(influence(pairs=pairs(count=160))))
+    kmeans = {"k": 3, "method": analysis_service_pb2.METHOD_KMEANS}
+    (own,) = partial(server, ended, wanted(**kmeans)).modules.layers
+    labels = server.read(own.modules.labels)
+    turned = np.array([2, 0, 1])
+    # Channels that moved meanwhile change nothing, as long as most are where they were.
+    earlier = turned[labels].tolist()
+    earlier[0] = -1
+    (named,) = partial(
+        server, ended, wanted(**kmeans, named_as=[labelled(LAYER, earlier)])
+    ).modules.layers
+    for name, axis in (("labels", None), ("templates", 0), ("weights", 1), ("probabilities", 1)):
+        before, after = (server.read(getattr(x.modules, name)) for x in (own, named))
+        expected = turned[labels] if axis is None else np.take(before, np.argsort(turned), axis)
+        np.testing.assert_array_equal(after, expected, err_msg=name)
+
+
+def test_earlier_labels_that_are_not_of_the_operation_are_refused(server: Stubs) -> None:
+    ended = server.wait(server.analyses.Influence(influence()))
+    for given, field in (
+        (labelled("elsewhere", [0] * CHANNELS), "layer"),
+        (labelled(LAYER, [0] * (CHANNELS + 1)), "labels"),
+        (labelled(LAYER, [2] * CHANNELS), "labels"),
+    ):
+        asked = wanted(k=2, named_as=[given])
+        told = refused(lambda asked=asked: partial(server, ended, asked))  # type: ignore[misc]
+        assert told.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert told.field == f"modules.named_as[0].{field}"
 
 
 def test_before_the_first_shard_it_is_refused(server: Stubs) -> None:

@@ -140,10 +140,20 @@ def bad_until() -> Iterator[Bad]:
     k = "until.stable_labels.k"
     yield labels(k, f"k is 1; 2 to {CHANNELS} is allowed", until=stable(k=1))
     yield labels(k, f"k is 7; 2 to {CHANNELS} is allowed", until=stable(k=CHANNELS + 1))
+    one = "needs at least 2 channels, and k at most as many as there are; maps of 1 are asked for"
+    yield labels("until.stable_labels", one, each_channel=channels(3))
+    sure = until(confident_labels=analysis_service_pb2.ConfidentLabels(probability=0.9))
+    yield labels("until.confident_labels", one, each_channel=channels(3), until=sure)
     some = channels(0, 3)
     yield labels(k, "k is 3; 2 to 2 is allowed", each_channel=some)
     pca = stable(method=analysis_service_pb2.METHOD_PCA)
     yield labels("until.stable_labels.method", "pca needs products", until=pca)
+    sure = until(
+        confident_labels=analysis_service_pb2.ConfidentLabels(
+            probability=0.9, method=analysis_service_pb2.METHOD_PCA
+        )
+    )
+    yield labels("until.confident_labels.method", "pca needs products", until=sure)
     yield labels("window", "window = 4 is not allowed; it is an odd number", until=stable(window=4))
     yield labels(
         "window", f"an odd number of pixels, at most {SIDE}", until=stable(window=SIDE + 1)

@@ -146,6 +146,18 @@ def test_damage_while_it_is_used_is_told_and_nothing_else(database: Database, fi
         words(database)
 
 
+@pytest.mark.parametrize(
+    "change", ["drop table words", "alter table words rename column word to other"]
+)
+def test_where_something_else_has_changed_the_tables_nobody_is_told_to_ask_again(
+    database: Database, file: Path, change: str
+) -> None:
+    with closing(sqlite3.connect(file)) as other:
+        other.execute(change)
+    with pytest.raises(StoreDamaged, match=r"'jobs\.db' lacks tables of this version"):
+        words(database)
+
+
 @pytest.mark.soak
 def test_a_postgresql_server_that_is_gone_is_missed_and_found_again() -> None:
     with postgres_server() as server, opened(server.new_database()) as database:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -26,8 +26,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 import graftscope.server
 from graftscope.bundle import BundleError
 from graftscope.client import AsyncClient, Client
-from graftscope.server import Settings, _running, embedded_server, logs
-from graftscope.server._server import SERVICES, running_server
+from graftscope.server import Settings, _running, embedded_server, logs, make_settings
+from graftscope.server._server import running_server
+from graftscope.server._services import SERVICES
 from graftscope.server.errors import (
     AddressInUse,
     DeviceUnavailable,
@@ -63,6 +64,7 @@ def test_every_service_is_listed_by_reflection(toy_server: Stubs) -> None:
         "graftscope.v1.ArtifactService",
         "google.longrunning.Operations",
         "grpc.health.v1.Health",
+        "inference.GRPCInferenceService",
     } == set(SERVICES)
 
 
@@ -116,7 +118,7 @@ def test_a_message_that_is_too_large_is_refused_and_the_server_goes_on(toy_serve
 
 def settings(bundle: Path, state: Path, **changes: object) -> Settings:
     given = {"bundles": (bundle,), "listen": "127.0.0.1:0", "state": state, **changes}
-    return Settings(**given)  # type: ignore[arg-type]
+    return make_settings(**given)
 
 
 async def start(chosen: Settings) -> str:
@@ -232,6 +234,7 @@ def test_missing_bundles_are_named(toy_vae_bundle: Path, tmp_path: Path) -> None
         asyncio.run(start(settings(tmp_path / "nowhere", tmp_path / "state")))
     with pytest.raises(NotFound, match="holds no bundle"):
         asyncio.run(start(settings(tmp_path, tmp_path / "state")))
+    assert not (tmp_path / "state").exists()
     twice = settings(toy_vae_bundle, tmp_path / "state", bundles=(toy_vae_bundle,) * 2)
     with pytest.raises(InvalidInput, match="two bundles are named 'toy-vae'"):
         asyncio.run(start(twice))
@@ -294,10 +297,10 @@ def test_a_server_ends_quickly_while_it_is_watched(
 SERVE = """
 import sys
 from pathlib import Path
-from graftscope.server import Settings, serve
+from graftscope.server import make_settings, serve
 
 bundle, state = map(Path, sys.argv[1:])
-settings = Settings(bundles=(bundle,), listen="127.0.0.1:0", state=state)
+settings = make_settings(bundles=(bundle,), listen="127.0.0.1:0", state=state)
 serve(settings, lambda address: print(address, flush=True))
 """
 
@@ -327,16 +330,6 @@ def test_serving_ends_at_a_signal_and_a_job_goes_on_at_the_next_start(
     assert len(names) == 1
 
 
-@pytest.fixture
-def server_logger() -> Iterator[logging.Logger]:
-    """The server's logger, given back as it was."""
-    logger = logging.getLogger("graftscope.server")
-    before = logger.level, logger.handlers, logger.propagate
-    yield logger
-    logger.setLevel(before[0])
-    logger.handlers, logger.propagate = before[1:]
-
-
 def test_an_embedded_server_leaves_logging_to_its_caller(
     server_logger: logging.Logger,
     capfd: pytest.CaptureFixture[str],
@@ -357,18 +350,6 @@ def test_the_log_is_a_line_an_event_from_a_level_up(capsys: pytest.CaptureFixtur
     logs.get_logger("test").warning("an event", model="toy", count=3)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("WARNING event='an event' model='toy' count=3")
-
-
-def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRAFTSCOPE_WORKERS", "3")
-    monkeypatch.setenv("GRAFTSCOPE_BUNDLES", '["a", "b"]')
-    monkeypatch.setenv("GRAFTSCOPE_DEVICE", "cuda")
-    read = Settings()
-    assert (read.workers, read.device.value) == (3, "cuda")
-    assert read.bundles == (Path("a"), Path("b"))
-    monkeypatch.setenv("GRAFTSCOPE_LOG_LEVEL", "loud")
-    with pytest.raises(ValueError, match="log_level"):
-        Settings()
 
 
 def test_the_packages_example_is_its_public_face() -> None:
@@ -398,13 +379,22 @@ def test_debugging_tells_calls_sessions_runs_and_jobs_and_no_password(
     told = [record.getMessage() for record in caplog.records]
     for event, *facts in (
         ("settings", "workers=1"),
-        ("call", "ModelService/Generate", "status='OK'", "ms=", "peer='ipv4:127.0.0.1"),
+        ("call", "ModelService/Generate", "status='OK'", "seconds=", "peer='ipv4:127.0.0.1"),
         ("call", "AnalysisService/Influence", "status='INVALID_ARGUMENT'", "'nowhere'"),
         ("session opened", "generator.onnx", "CPUExecutionProvider"),
         ("run", "tasks=1 samples=3"),
-        ("job runs", "analysis='influence'", "model="),
-        ("job ended", "state='DONE' shards_done=1"),
+        ("job created", "analysis='influence'", "layer='fc' pairs=32"),
+        ("job started", "analysis='influence'", "model=", "layer='fc' pairs=32"),
+        ("job done", "layer='fc' pairs=32 shards_done=1", "seconds=", "device='cpu'"),
     ):
         found = [line for line in told if line.startswith(f"event='{event}'")]
         assert any(all(fact in line for fact in facts) for line in found), (event, found)
     assert not any("secret" in line for line in told)
+
+
+def test_a_server_inside_a_program_has_no_such_port(
+    toy_vae_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFTSCOPE_HEALTH", "malformed")
+    with embedded_server([toy_vae_bundle], state=tmp_path):
+        pass

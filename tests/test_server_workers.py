@@ -1,5 +1,6 @@
 """Work in processes comes back as it is, and ends with its job, its process or its server."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -7,13 +8,15 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import threadpoolctl
 
-from graftscope.server.analysis import KTooLargeError, features_of, find_modules
+from graftscope.server.analysis import KTooLargeError, features_of, find_modules, import_libraries
 from graftscope.server.engine import Cancellation
 from graftscope.server.errors import Cancelled, WorkerLost
 from graftscope.server.workers import SPARES, Spares, Workers, _pool
@@ -68,6 +71,33 @@ def test_a_process_is_kept_however_large_the_server_is(
     assert of_the_server[-1] == 1
 
 
+def test_the_processor_time_of_processes_is_told_whether_they_end_or_are_ended() -> None:
+    SPARES.close()
+    workers, cancellation = Workers(1), Cancellation()
+    workers.run(Cancellation(), sum, range(10))
+    started_s = workers.used_s
+    assert started_s > 0
+    with ThreadPoolExecutor(1) as threads:
+        endless = threads.submit(summed, workers, cancellation, range(10**12))
+        until(lambda: workers.used_s > started_s + 0.1)
+        cancellation.cancel()
+        with pytest.raises(Cancelled):
+            endless.result()
+    assert workers.used_s > started_s + 0.1
+
+
+def test_a_process_does_without_pandas_and_collects_garbage_once_it_is_ready(
+    workers: Workers,
+) -> None:
+    SPARES.close()
+    run = workers.of(Cancellation())
+    run(import_libraries)
+    loaded = run(eval, "set(__import__('sys').modules)")
+    assert "sklearn.decomposition" in loaded
+    assert "pandas" not in loaded
+    assert run(gc.isenabled)
+
+
 def test_what_a_function_gives_comes_back_to_the_bit(workers: Workers) -> None:
     maps = np.random.default_rng(0).random((24, 16, 16))
     features = workers.run(Cancellation(), features_of, maps, 3, 75.0, None)
@@ -106,18 +136,16 @@ def test_work_of_any_kind_can_be_sent_again(workers: Workers) -> None:
         assert workers.run(Cancellation(), np.shape, np.zeros((2, 3))) == (2, 3)
 
 
-def test_one_thread_is_asked_for_and_the_next_call_has_them_all(workers: Workers) -> None:
-    def threads(single_threaded: bool) -> set[int]:
-        told = workers.run(
-            Cancellation(), threadpoolctl.threadpool_info, single_threaded=single_threaded
-        )
-        assert told
-        return {each["num_threads"] for each in told}
+def _threads() -> list[dict[str, Any]]:
+    import_module("sklearn.cluster")
+    told: list[dict[str, Any]] = threadpoolctl.threadpool_info()
+    return told
 
-    at_first = threads(False)
-    assert max(at_first) == max(x["num_threads"] for x in threadpoolctl.threadpool_info())
-    assert threads(True) == {1}
-    assert threads(False) == at_first
+
+def test_a_process_computes_on_one_thread(workers: Workers) -> None:
+    told = workers.run(Cancellation(), _threads)
+    assert {each["user_api"] for each in told} == {"blas", "openmp"}
+    assert {each["num_threads"] for each in told} == {1}
 
 
 def test_a_call_that_is_cancelled_ends_its_process_and_leaves_its_place(workers: Workers) -> None:
@@ -185,11 +213,11 @@ def test_processes_are_used_again_and_ended_when_nobody_has_needed_them() -> Non
 def test_a_process_sends_a_work_once_and_holds_none_here() -> None:
     process = Process()
     work = partial(sum, np.arange(3))
-    assert process.call(work, (1,), False).value == 4
+    assert process.call(work, (1,)).value == 4
     known = process._work
     assert known is not None
     assert known() is work
-    assert process.call(work, (2,), False).value == 5
+    assert process.call(work, (2,)).value == 5
     del work
     assert known() is None
     process.close()

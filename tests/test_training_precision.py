@@ -97,6 +97,7 @@ def test_a_resumed_training_keeps_to_its_arithmetic_whatever_the_processor_has(
     assert load_checkpoint(tmp_path).config.recipe.precision is precision
 
 
+@pytest.mark.soak
 def test_the_step_that_is_tried_first_tells_a_time_and_changes_no_weight(
     images: Path, tmp_path: Path
 ) -> None:

@@ -25,8 +25,8 @@ heavy = {"torch", "onnxruntime", "sklearn", "matplotlib"} & set(sys.modules)
 assert not heavy, f"importing the client pulled {heavy}"
 assert importlib.util.find_spec("torch") is None, "the base install brings torch"
 package = Path(graftscope.client.__file__).parents[1]
-needed = ["v1/analysis_service.proto", "bundle/shipped/vae-celeba/weights.bin"]
-needed += [f"{room}/py.typed" for room in "client server training exporter bundle graph codec v1".split()]
+needed = ["v1/analysis_service.proto", "bundle/shipped/vae-celeba/weights.bin", "explorer/static/index.html"]
+needed += [f"{room}/py.typed" for room in "client explorer server training exporter bundle graph codec v1".split()]
 missing = [name for name in needed if not (package / name).is_file()]
 assert not missing, f"the wheel lacks {missing}"
 assert not (package / "__init__.py").exists(), "graftscope is a namespace package"

@@ -36,7 +36,7 @@ flat modules
 fixtures
     Fixtures in `tests/test_*.py` that are named client, server or shell.
 touched files
-    Of a commit: `.py` files below the five roots that it adds, changes, moves or removes, without
+    Of a commit: `.py` files below the six roots that it adds, changes, moves or removes, without
     generated ones. The contract, tests and documents lie elsewhere and do not count.
 """
 
@@ -52,7 +52,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-ROOTS = ("client", "exporter", "proto", "server", "training")
+ROOTS = ("client", "explorer", "exporter", "proto", "server", "training")
 FLAT = Path("client/graftscope/client")
 FIXTURES = ("client", "server", "shell")
 PAIR_FIELDS = frozenset({"pairs", "seed", "first", "originals", "share", "fix", "stratified"})

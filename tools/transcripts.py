@@ -28,7 +28,7 @@ from typing import Final
 from graftscope.client.cli import run
 
 ROOT: Final = Path(__file__).parents[1]
-PAGES: Final = ("README.md", "docs/bring-your-own.md", "docs/cli.md")
+PAGES: Final = ("README.md", "docs/bring-your-own.md", "docs/cli.md", "docs/operations.md")
 FILES: Final = {
     "dcgan.onnx": "celeba64_dcgan.onnx",
     "cvae.onnx": "mnist_cvae.onnx",
@@ -41,9 +41,10 @@ _BLOCK = re.compile(
     r"(?P<skip><!-- not run: .*? -->\n+)?^```console\n(?P<text>.*?)^```$", re.M | re.S
 )
 _MODULE = re.compile(r"^`(?P<name>\w+\.py)`.*?^```python\n(?P<code>.*?)^```$", re.M | re.S)
+_ENDLESS = re.compile(r"graftscope (serve|explore)\b(?!.*--(print-config|help)\b)")
 _PROGRESS = re.compile(
     r"^(\w[\w ]*: .*\d+( of \d+)? .*(left|done|/s)"
-    r"|\w+: (\w+: )?\d+ of (at most )?\d+ \w+.*"
+    r"|\w+: (\w+: )?[\d,]+ of (at most )?[\d,]+ \w+.*"
     r"|(at most )?[\d,]+ hybrids, (about .*|.* of results)"
     r"|answered already on .*|goes on from .*)$"
 )
@@ -120,7 +121,13 @@ def _close(one: float, other: float) -> bool:
 
 
 def executed(line: str) -> tuple[str, ...]:
-    """Run a command in this process; returns the lines that it says, without progress."""
+    """Run a command in this process; returns the lines that it says, without progress.
+
+    Raises:
+        ValueError: If it would not end by itself.
+    """
+    if _ENDLESS.match(line):
+        raise ValueError(f"`{line}` does not end: show it in a block of sh, without its output")
     if line.startswith("cat "):
         return tuple(Path(line.removeprefix("cat ")).read_text(encoding="utf-8").splitlines())
     said = io.StringIO()

@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import google_crc32c
 import grpc
+import numpy as np
 from google.longrunning import operations_pb2
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -32,6 +33,7 @@ from google.protobuf.message import Message
 
 from graftscope.bundle import shipped
 from graftscope.server import embedded_server
+from graftscope.server.inference import SERVICE, described
 
 PAGE: Final = Path(__file__).parents[1] / "docs/wire.md"
 TIMEOUT_S: Final = 300.0
@@ -46,6 +48,7 @@ _VARIES = frozenset(
     {
         *("create_time", "end_time", "expire_time", "progress", "duration", "hybrids_per_second"),
         *("plan", "digest", "sha256", "model_digest", "identity", "crc32c"),
+        *("raw_output_contents", "model_version", "version"),
         *("deviation", "execution", "reason", "next_page_token"),
     }
 )
@@ -133,7 +136,10 @@ def _method(service: str, method: str) -> MethodDescriptor:
     pool = descriptor_pool.Default()
     for module in _PACKAGES:
         import_module(f"graftscope.v1.{module}")
-    package = "google.longrunning" if service == "Operations" else "graftscope.v1"
+    if service in SERVICE:
+        pool, package = described([SERVICE]), SERVICE.partition(".")[0]
+    else:
+        package = "google.longrunning" if service == "Operations" else "graftscope.v1"
     found: ServiceDescriptor = pool.FindServiceByName(f"{package}.{service}")
     return found.methods_by_name[method]
 
@@ -142,7 +148,9 @@ def _cut(value: Any) -> Any:
     """Leave out what is long."""
     if isinstance(value, Mapping):
         return {
-            name: _beginning(each) if name in _OF_THE_BUNDLE else _cut(each)
+            name: _beginning(each)
+            if name in _OF_THE_BUNDLE and isinstance(each, Mapping)
+            else _cut(each)
             for name, each in value.items()
         }
     if isinstance(value, str) and len(value) > _LONGEST_TEXT:
@@ -200,6 +208,8 @@ def renewed(page: str) -> tuple[str, list[str]]:
     ):
         session = Session(channel)
         session.put_grey_image()
+        sample = np.linspace(-1.0, 1.0, 128, dtype="<f4").tobytes()
+        session.names["SAMPLE.z"] = base64.b64encode(sample).decode()
 
         def answered(example: re.Match[str]) -> str:
             service, method = example["service"], example["method"]

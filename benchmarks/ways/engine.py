@@ -4,6 +4,7 @@ import numpy as np
 
 from benchmarks.setting import NotHere, Setting
 from benchmarks.ways._way import Maps, Way
+from graftscope.graph.rewrites import COMPILE
 from graftscope.server.engine import (
     Cancellation,
     ChannelSets,
@@ -37,7 +38,14 @@ def subject_of(setting: Setting) -> ChannelSets:
     return ChannelSets(generator, setting.layer, sets, generator.areas(0))
 
 
-def chosen_plan(setting: Setting, subject: ChannelSets, precision: str, provider: str = "") -> Plan:
+def chosen_plan(
+    setting: Setting,
+    subject: ChannelSets,
+    precision: str,
+    provider: str = "",
+    *,
+    compiled: bool = True,
+) -> Plan:
     """The plan that a job of this precision would get.
 
     Args:
@@ -45,6 +53,7 @@ def chosen_plan(setting: Setting, subject: ChannelSets, precision: str, provider
         subject: the same, as the engine knows it.
         precision: fp32 or bf16.
         provider: the only execution provider to choose from; empty for all.
+        compiled: whether code may be compiled; else only graphs are chosen from.
 
     Raises:
         NotHere: the machine does not run it.
@@ -55,7 +64,8 @@ def chosen_plan(setting: Setting, subject: ChannelSets, precision: str, provider
         # The rest of the message lists what can be run.
         raise NotHere(str(error).split(";")[0]) from error
     allowed = [x for x in backends if provider in ("", x.provider)]
-    candidates = subject.candidates(allowed)
+    plans = subject.candidates(allowed)
+    candidates = [plan for plan in plans if compiled or COMPILE not in plan.rewrites]
     return choose(Trial(subject, setting.source, range(JOB_PAIRS), Cancellation()), candidates)
 
 

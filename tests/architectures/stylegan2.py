@@ -5,6 +5,8 @@ one convolution; the original's fused form makes the batch a number of groups, w
 """
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -103,21 +105,28 @@ class ConstantInput(nn.Module):
 
 
 class Generator(nn.Module):
-    """Latents (B, 8) to images (B, 3, 16, 16), not limited by a last nonlinearity."""
+    """Latents (B, Z) to images (B, 3, 16, 16), not limited by a last nonlinearity.
 
-    def __init__(self, z_dim: int = 8, width: int = 6) -> None:
+    Args:
+        z_dim: Z.
+        widths: Channels at 4 x 4, and each time that the sides are doubled.
+    """
+
+    def __init__(self, z_dim: int = 8, widths: Sequence[int] = (6, 6, 6)) -> None:
         super().__init__()
         self.style = nn.Sequential(
             PixelNorm(),
             *(nn.Sequential(nn.Linear(z_dim, z_dim), ScaledLeakyReLU()) for _ in range(2)),
         )
-        self.input = ConstantInput(width)
-        self.conv1 = StyledConv(width, width, z_dim, up=False)
-        self.to_rgb1 = ToRGB(width, z_dim)
+        self.input = ConstantInput(widths[0])
+        self.conv1 = StyledConv(widths[0], widths[0], z_dim, up=False)
+        self.to_rgb1 = ToRGB(widths[0], z_dim)
         self.convs = nn.ModuleList(
-            StyledConv(width, width, z_dim, up=up) for up in (True, False, True, False)
+            StyledConv(wide if up else narrow, narrow, z_dim, up=up)
+            for wide, narrow in pairwise(widths)
+            for up in (True, False)
         )
-        self.to_rgbs = nn.ModuleList(ToRGB(width, z_dim) for _ in range(2))
+        self.to_rgbs = nn.ModuleList(ToRGB(width, z_dim) for width in widths[1:])
 
     def forward(self, z: Tensor) -> Tensor:
         w = self.style(z)

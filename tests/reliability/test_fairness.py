@@ -250,20 +250,22 @@ def test_a_hundred_jobs_of_one_caller_hold_up_none_of_another(tmp_path: Path) ->
             meanwhile = p95(one.latencies(LOAD_S))
             started = [future.result() for future in futures]
         slowest = max(seconds for _, seconds in started)
-        many.wait_for(started[0][0], 1)
-        shard_s = piece_s(many, started[0][0])
+        # Whichever came first; the others wait for its end.
+        under_way = next(x for x, _ in started if not many.metadata(x).progress.jobs_ahead)
+        many.wait_for(under_way, 1)
+        shard_s = piece_s(many, under_way)
         asked = time.perf_counter()
         name = one.start(seed=2, pairs=3200)
         one.wait_for(name, 1)
         begun_s = time.perf_counter() - asked
         one.cancel(name)
         beside = p95(one.latencies(LOAD_S))
-        waits = many.metadata(started[-1][0]).progress.jobs_ahead
+        waits = max(many.metadata(x).progress.jobs_ahead for x, _ in started)
     told("100 jobs at once: slowest answer (s)", f"{slowest:.2f}", MOST_ANSWER_S)
     told("p95 of another's calls meanwhile, of that alone", f"{meanwhile / alone:.2f}", MOST_P95)
     told("p95 of another's calls beside 100 jobs, of that alone", f"{beside / alone:.2f}", MOST_P95)
     told("another's first shard (s)", f"{begun_s:.2f}", f"{2 * shard_s + MOST_ANSWER_S:.2f}")
-    told("jobs that the last one says it waits for", waits, "more than 0")
+    told("jobs that the last one waits for", waits, "more than 0")
     assert slowest <= MOST_ANSWER_S
     assert meanwhile <= MOST_P95 * alone
     assert beside <= MOST_P95 * alone

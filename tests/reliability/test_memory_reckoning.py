@@ -7,12 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from graftscope.bundle import shipped
 from graftscope.client import Client, Edit, Intervention, Method
 from graftscope.client.errors import JobFailedError
+from inference_toys import infer
 from reliability._processes import MIB, Running, server, told
 
 FACTOR = 2.0
@@ -23,6 +26,7 @@ RANDOM = np.random.default_rng(0)
 LEAST_BYTES = 24 * MIB
 
 _SAMPLED_S = 0.02
+_RECEIVES = "grpc.max_receive_message_length"
 
 _TAKEN = re.compile(r"event='memory' .*\bheld=(\d+) sessions=(\d+)")
 
@@ -53,6 +57,19 @@ def _swaps(count: int) -> list[Intervention]:
     return [Intervention([Edit(LAYER, channels)]) for channels in pairs[:count]]
 
 
+def _infer(part: str, count: int, *, channels: int = 0) -> Callable[[str], object]:
+    """A call of the Open Inference Protocol; hybrids have a set of channels for every pair."""
+    z: dict[str, NDArray[Any]] = {"z": RANDOM.standard_normal((count, 128)).astype(np.float32)}
+    if channels:
+        z = {"z1": z["z"], "z2": z["z"], "channels": RANDOM.random((count, channels)) < 0.5}
+
+    def call(address: str) -> object:
+        with grpc.insecure_channel(address, [(_RECEIVES, -1)]) as channel:
+            return infer(channel, MODEL + part, z)
+
+    return call
+
+
 CASES: dict[str, Callable[[Client], object]] = {
     "Generate 3,000": lambda client: client.generate(MODEL, count=3000),
     "Generate 3,000 as PNG": lambda client: client.generate(MODEL, count=3000, encoding="png"),
@@ -77,8 +94,15 @@ CASES: dict[str, Callable[[Client], object]] = {
 }
 
 
+INFERRED: dict[str, Callable[[str], object]] = {
+    "ModelInfer 3,000": _infer("", 3000),
+    "ModelInfer 1,500 upstream": _infer(f".{LAYER}.upstream", 1500),
+    "ModelInfer 1,000 hybrids": _infer(f".{LAYER}.hybrid", 1000, channels=32),
+}
+
+
 @pytest.mark.soak
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *INFERRED])
 def test_what_is_reckoned_is_what_is_taken(name: str, tmp_path: Path) -> None:
     bundle, options = shipped()[MODEL], ("--log-level", "debug")
     with (
@@ -89,7 +113,10 @@ def test_what_is_reckoned_is_what_is_taken(name: str, tmp_path: Path) -> None:
         before = running.resident_bytes
         with _highest(running) as highest:
             try:
-                CASES[name](client)
+                if name in INFERRED:
+                    INFERRED[name](running.address)
+                else:
+                    CASES[name](client)
             except JobFailedError as error:
                 assert "did not converge" in str(error)  # noqa: PT017 - it took what it takes
         taken = highest[0] - before

@@ -7,9 +7,7 @@
     with Client() as client:                       # an embedded server, or Client("host:port")
         maps = client.influence("vae-celeba", "intermediate", pairs=200)
         modules = client.modules(maps, k=3)
-        hybrids = client.hybridize(
-            "vae-celeba", "intermediate", labels=modules.labels, module=0, pairs=8
-        )
+        hybrids = modules[0].hybridize(pairs=8)
 
 It must not import torch or ONNX Runtime; the server's room only to start an embedded one. Every
 name is
@@ -23,10 +21,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from graftscope.client._async_client import AsyncClient
     from graftscope.client._client import Client
+    from graftscope.client._frame import Frame
     from graftscope.client.arrays import Latents, Source
     from graftscope.client.calls import ADDRESS_VARIABLE, TLS, AsyncExploration, Exploration
+    from graftscope.client.comparing import Comparison, compare
     from graftscope.client.errors import GraftscopeError
     from graftscope.client.finding import Contrast, FoundChannels, find_channels, rectangle_region
+    from graftscope.client.hooks import torch_code
     from graftscope.client.interventions import (
         PRIOR_MEAN,
         Action,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         Constant,
         Donor,
         Edit,
+        GivenChannels,
         ImageDonor,
         Intervention,
         Mask,
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
     from graftscope.client.pictures import read_mask
     from graftscope.client.values import (
         AnalysisResult,
+        AsyncAnalysisResult,
+        AsyncModules,
         Between,
         ConfidentLabels,
         Deviation,
@@ -78,14 +82,18 @@ if TYPE_CHECKING:
         JobKind,
         JobState,
         LatentPairs,
+        LayerModules,
         LayersResult,
         MagnitudeResult,
         MagnitudeTask,
         Method,
+        Module,
         ModulesResult,
+        ModulesSoFar,
         ModulesTask,
         Originals,
         PairGroups,
+        PartialMaps,
         PartialResult,
         Posterior,
         Precision,
@@ -96,6 +104,7 @@ if TYPE_CHECKING:
         RelativeError,
         SampleFiles,
         Samples,
+        SoFar,
         StabilityResult,
         StabilityTask,
         StableLabels,
@@ -115,11 +124,14 @@ __all__ = [
     "Action",
     "Add",
     "AnalysisResult",
+    "AsyncAnalysisResult",
     "AsyncClient",
     "AsyncExploration",
+    "AsyncModules",
     "Between",
     "Blend",
     "Client",
+    "Comparison",
     "ConfidentLabels",
     "Constant",
     "Contrast",
@@ -134,6 +146,8 @@ __all__ = [
     "Explored",
     "Fixed",
     "FoundChannels",
+    "Frame",
+    "GivenChannels",
     "GraftscopeError",
     "HybridFiles",
     "HybridResult",
@@ -154,18 +168,22 @@ __all__ = [
     "Latents",
     "Layer",
     "LayerKind",
+    "LayerModules",
     "LayersResult",
     "MagnitudeResult",
     "MagnitudeTask",
     "Mask",
     "Method",
     "Model",
+    "Module",
     "ModuleOf",
     "ModulesResult",
+    "ModulesSoFar",
     "ModulesTask",
     "Original2",
     "Originals",
     "PairGroups",
+    "PartialMaps",
     "PartialResult",
     "Posterior",
     "Precision",
@@ -179,6 +197,7 @@ __all__ = [
     "SampleFiles",
     "Samples",
     "Scale",
+    "SoFar",
     "Source",
     "StabilityResult",
     "StabilityTask",
@@ -194,14 +213,16 @@ __all__ = [
     "Until",
     "VersionWarning",
     "client_version",
+    "compare",
     "find_channels",
     "read_mask",
     "rectangle_region",
+    "torch_code",
 ]
 
 _HOMES = (
-    *("errors", "version", "arrays", "models", "interventions", "values", "finding"),
-    *("pictures", "calls", "_client", "_async_client"),
+    *("errors", "version", "arrays", "models", "interventions", "values", "finding", "comparing"),
+    *("hooks", "pictures", "calls", "_frame", "_client", "_async_client"),
 )
 """Where public names are defined, what takes long to load last."""
 

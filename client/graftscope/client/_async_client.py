@@ -1,8 +1,9 @@
 """The asynchronous client: as `Client`, method by method, for programs with an event loop."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
@@ -13,7 +14,9 @@ from graftscope.client.calls import (
     Access,
     AsyncDriver,
     GivenTLS,
+    Reached,
     ServerChoice,
+    Way,
     reached,
     refuse_pickling,
 )
@@ -59,6 +62,7 @@ class AsyncClient(AsyncMethods):
         self._choice = ServerChoice(
             address, bundles, workers, device, state, Access(token, tls)
         ).resolved()
+        self._reach: Callable[[], AbstractContextManager[Reached]] = partial(reached, self._choice)
         self._timeout_s = timeout_s
         self._resources = AsyncExitStack()
         self._connected: AsyncDriver | None = None
@@ -68,6 +72,18 @@ class AsyncClient(AsyncMethods):
         """HOST:PORT of the server; of an embedded one, empty until the client is entered."""
         self.keeps_results = True
         """As of `Client`, once the client is entered."""
+
+    @classmethod
+    def over(cls, way: Way, timeout_s: float | None) -> Self:
+        """Make a client that goes the way of another one: with its token, to its server.
+
+        Args:
+            way: The other one's.
+            timeout_s: Seconds that a call may take; None for no limit.
+        """
+        client = cls(way.address, timeout_s=timeout_s, tls=False)
+        client._reach = lambda: nullcontext(Reached(way))
+        return client
 
     def __repr__(self) -> str:
         """Tell whom it speaks to."""
@@ -83,7 +99,7 @@ class AsyncClient(AsyncMethods):
         async with AsyncExitStack() as stack:
             server = ExitStack()
             # Starting and ending a server takes its time, which the event loop must not wait for.
-            found = await asyncio.to_thread(server.enter_context, reached(self._choice))
+            found = await asyncio.to_thread(server.enter_context, self._reach())
             self.address, self.keeps_results = found.way.address, found.keeps_results
             stack.push_async_callback(asyncio.to_thread, server.close)
             self._connected = AsyncDriver(found.way, self._timeout_s)

@@ -3,7 +3,7 @@
 # So that help() shows types by their public names, and not by the modules that they are in.
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast, overload
 
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client import calls
-from graftscope.client.arrays import Latents, function
+from graftscope.client.arrays import Latents
 from graftscope.client.calls import AsyncDriver, AsyncExploration
-from graftscope.client.interventions import Intervention
+from graftscope.client.interventions import GivenChannels, Intervention
 from graftscope.client.models import Model
 from graftscope.client.values import (
-    AnalysisResult,
+    AsyncAnalysisResult,
+    AsyncModules,
     Estimate,
     ExploreTask,
     Fixed,
@@ -176,10 +177,11 @@ class AsyncMethods:
         self,
         model: str,
         layer: str = "",
-        channels: Sequence[int] | None = None,
+        channels: GivenChannels | None = None,
         *,
         labels: NDArray[np.integer] | None = None,
         module: int | None = None,
+        modules: Iterable[int] | None = None,
         intervention: Intervention | None = None,
         pairs: int = 8,
         seed: int = 0,
@@ -197,10 +199,11 @@ class AsyncMethods:
         self,
         model: str,
         layer: str = "",
-        channels: Sequence[int] | None = None,
+        channels: GivenChannels | None = None,
         *,
         labels: NDArray[np.integer] | None = None,
         module: int | None = None,
+        modules: Iterable[int] | None = None,
         intervention: Intervention | None = None,
         pairs: int = 8,
         seed: int = 0,
@@ -217,10 +220,11 @@ class AsyncMethods:
         self,
         model: str,
         layer: str = "",
-        channels: Sequence[int] | None = None,
+        channels: GivenChannels | None = None,
         *,
         labels: NDArray[np.integer] | None = None,
         module: int | None = None,
+        modules: Iterable[int] | None = None,
         intervention: Intervention | None = None,
         pairs: int = 8,
         seed: int = 0,
@@ -239,9 +243,13 @@ class AsyncMethods:
         Args:
             model: The model's name.
             layer: A layer's name, or a level's.
-            channels: E, the channels to take from original 2; may be empty. Either these,
+            channels: E, the channels to take from original 2; may be empty. Numbers in any
+                iterable, such as a list, a set or a range; C booleans, one a channel; or modules,
+                such as `modules[0]` or `[modules[0], modules[2]]`, all of whose channels are taken.
+                Either these,
             labels: or (C,) module of every channel of the layer, -1 for none, and
-            module: which of those modules to take.
+            module: which of those modules to take, or
+            modules: which of them, all of whose channels are taken.
             intervention: What is assigned, instead of `layer` and all of the above.
             pairs: How many pairs of originals, at least 1.
             seed: Any number in [0, 2^32).
@@ -267,6 +275,7 @@ class AsyncMethods:
             channels=channels,
             labels=labels,
             module=module,
+            modules=modules,
             intervention=intervention,
             pairs=pairs,
             seed=seed,
@@ -284,10 +293,11 @@ class AsyncMethods:
         self,
         model: str,
         layer: str = "",
-        channels: Sequence[int] | None = None,
+        channels: GivenChannels | None = None,
         *,
         labels: NDArray[np.integer] | None = None,
         module: int | None = None,
+        modules: Iterable[int] | None = None,
         intervention: Intervention | None = None,
         pairs: int = 8,
         seed: int = 0,
@@ -307,9 +317,13 @@ class AsyncMethods:
         Args:
             model: The model's name.
             layer: A layer's name, or a level's.
-            channels: E, the channels to take from original 2; may be empty. Either these,
+            channels: E, the channels to take from original 2; may be empty. Numbers in any
+                iterable, such as a list, a set or a range; C booleans, one a channel; or modules,
+                such as `modules[0]` or `[modules[0], modules[2]]`, all of whose channels are taken.
+                Either these,
             labels: or (C,) module of every channel of the layer, -1 for none, and
-            module: which of those modules to take.
+            module: which of those modules to take, or
+            modules: which of them, all of whose channels are taken.
             intervention: What is assigned, instead of `layer` and all of the above.
             pairs: How many pairs of originals, at least 1.
             seed: Any number in [0, 2^32).
@@ -337,6 +351,7 @@ class AsyncMethods:
             channels=channels,
             labels=labels,
             module=module,
+            modules=modules,
             intervention=intervention,
             pairs=pairs,
             seed=seed,
@@ -404,7 +419,7 @@ class AsyncMethods:
         self,
         model: str,
         layer: str = "",
-        channels: Sequence[int] | None = None,
+        channels: GivenChannels | None = None,
         *,
         labels: NDArray[np.integer] | None = None,
         pairs: int = 1000,
@@ -431,7 +446,9 @@ class AsyncMethods:
             model: The model's name, with ``@DIGEST`` to insist on one version.
             layer: A layer's name or a level's; empty with interventions, which name theirs, and
                 with layers.
-            channels: Which channels' maps, each by itself; None for every channel of the layer.
+            channels: Which channels' maps, each by itself: numbers in any iterable, such as a list
+                or a set, C booleans, or modules, all of whose channels are meant; None for every
+                channel of the layer.
             labels: (C,) module of every channel, -1 for none: maps of modules instead of channels.
             pairs: How many pairs of originals, at least 1; ignored where `originals` holds pairs.
             seed: Any number in [0, 2^32): decides the pairs.
@@ -452,7 +469,7 @@ class AsyncMethods:
                 then, and originals `Prior` or `Encoded`.
             uncorrected: Whether a precision below float32 is left as it is. By default some of the
                 pairs are computed in float32 too, and what they differ by corrects the maps.
-            on_progress: Hears of progress.
+            on_progress: Hears of progress; None shows it in a notebook.
 
         Returns:
             The maps, with their standard errors.
@@ -476,9 +493,7 @@ class AsyncMethods:
             stratified=stratified,
             uncorrected=uncorrected,
         )
-        return await self._driver.run(
-            calls.analyses.compute(task, InfluenceResult), told(on_progress)
-        )
+        return await self._driver.follow(calls.analyses.compute(task, InfluenceResult), on_progress)
 
     async def influence_layers(
         self,
@@ -526,7 +541,7 @@ class AsyncMethods:
                 then, and originals `Prior` or `Encoded`.
             uncorrected: Whether a precision below float32 is left as it is. By default some of the
                 pairs are computed in float32 too, and what they differ by corrects the maps.
-            on_progress: Hears of progress.
+            on_progress: Hears of progress; None shows it in a notebook.
 
         Returns:
             Each layer's maps, by the layer's name.
@@ -547,7 +562,7 @@ class AsyncMethods:
             stratified=stratified,
             uncorrected=uncorrected,
         )
-        return await self._driver.run(calls.analyses.compute(task, LayersResult), told(on_progress))
+        return await self._driver.follow(calls.analyses.compute(task, LayersResult), on_progress)
 
     async def modules(
         self,
@@ -562,7 +577,7 @@ class AsyncMethods:
         min_purity: float = 0.0,
         groups: PairGroups | None = None,
         on_progress: ProgressCallback | None = None,
-    ) -> ModulesResult:
+    ) -> AsyncModules:
         """Find modules in influence maps (section 3.3) and wait for them.
 
         Args:
@@ -577,12 +592,12 @@ class AsyncMethods:
             min_purity: Channels of less purity are put into no module, from 0 (all stay) to 1.
             groups: Means over groups of pairs of the same influence, which tell how sure labels
                 are; None for those of the result or of the operation.
-            on_progress: Hears of progress.
+            on_progress: Hears of progress; None shows it in a notebook.
 
         Returns:
             Labels, templates and weights.
         """
-        chosen = Maps.of(maps, products, groups)
+        chosen = Maps.given(maps, products, groups)
         task = ModulesTask(
             maps=chosen.maps,
             k=k,
@@ -594,9 +609,10 @@ class AsyncMethods:
             min_purity=min_purity,
             groups=chosen.groups,
         )
-        return await self._driver.run(
-            calls.analyses.compute(task, ModulesResult, chosen.source), told(on_progress)
+        found = await self._driver.follow(
+            calls.analyses.compute(task, ModulesResult, chosen.of), on_progress
         )
+        return found.of_client(self)
 
     async def stability(
         self,
@@ -626,12 +642,12 @@ class AsyncMethods:
             percentile: Above which a pixel of a map counts, between 0 and 100, both excluded.
             products: (C, C) of the same influence, for methods that need them and maps that are
                 given as an array; None for those of the operation.
-            on_progress: Hears of progress.
+            on_progress: Hears of progress; None shows it in a notebook.
 
         Returns:
             Consistency and cosine of every repeat, the chance level, and a suggested K.
         """
-        chosen = Maps.of(maps, products)
+        chosen = Maps.given(maps, products)
         task = StabilityTask(
             maps=chosen.maps,
             ks=ks,
@@ -642,8 +658,8 @@ class AsyncMethods:
             percentile=percentile,
             products=chosen.products,
         )
-        return await self._driver.run(
-            calls.analyses.compute(task, StabilityResult, chosen.source), told(on_progress)
+        return await self._driver.follow(
+            calls.analyses.compute(task, StabilityResult, chosen.of), on_progress
         )
 
     async def magnitude(
@@ -692,7 +708,7 @@ class AsyncMethods:
             stratified: Whether every 32 pairs are spread evenly over each dimension of the latents,
                 which takes fewer pairs for the same error. `pairs` and `first` are multiples of 32
                 then, and originals `Prior` or `Encoded`.
-            on_progress: Hears of progress.
+            on_progress: Hears of progress; None shows it in a notebook.
 
         Returns:
             Size and individual influence of every module, and the lines through them.
@@ -714,9 +730,7 @@ class AsyncMethods:
             fix=fix,
             stratified=stratified,
         )
-        return await self._driver.run(
-            calls.analyses.compute(task, MagnitudeResult), told(on_progress)
-        )
+        return await self._driver.follow(calls.analyses.compute(task, MagnitudeResult), on_progress)
 
     async def register(self, bundle: str | Path) -> Model:
         """Have the server serve a bundle from now on, also after it is started again.
@@ -742,6 +756,19 @@ class AsyncMethods:
             name: Its name, with ``@DIGEST`` to insist on one version.
         """
         await self._driver.run(calls.models.unregister(name))
+
+    async def torch_code(self, model: str, layer: str, modules: Mapping[int, Sequence[int]]) -> str:
+        """Write modules as code for PyTorch: a hook of the layer, and each module's channels.
+
+        Args:
+            model: The model's name, with ``@DIGEST`` to insist on one version.
+            layer: A layer's name, or a level's.
+            modules: The channels of each module, by its number.
+
+        Returns:
+            Python code. It works on a variable `model`, the generator as a PyTorch module.
+        """
+        return await self._driver.run(calls.models.torch_code(model, layer, modules))
 
     async def start(self, task: Task) -> Job:
         """Start an analysis without waiting for it.
@@ -799,57 +826,56 @@ class AsyncMethods:
         """
         return await self._driver.run(calls.operations.job(name))
 
-    async def partial(
+    def watch(
         self,
         name: str,
         modules: int | None = None,
         method: Method | str = Method.NMF,
         seed: int = 0,
-    ) -> PartialResult:
-        """Tell what an influence job has come to so far, at once; or its result, where it is done.
-
-        Args:
-            name: ``operations/ID``, or the ID alone, or its beginning.
-            modules: Number of modules to find in the maps so far; None for none. There is time for
-                them now and then, since they must not hold the job up.
-            method: How they are found.
-            seed: Of the method.
-
-        Returns:
-            Maps, standard errors and individual influences over the pairs so far, and modules.
-
-        Raises:
-            JobError: If the job has not come to anything yet.
-            InputError: If it is no influence job, or its maps have no such modules.
-        """
-        return await self._driver.run(calls.operations.partial(name, modules, method, seed))
-
-    def watch(self, name: str) -> AsyncIterator[Job]:
+        window: int = 3,
+        percentile: float = 75.0,
+        maps: bool = False,
+    ) -> AsyncIterator[Job]:
         """Follow a job: its state at once, then each change, until it has ended.
 
-        A connection that breaks is made again.
+        A connection that breaks is made again. What an influence job has found so far is told now
+        and then, in `Job.so_far`: it must not hold the job up.
 
         Args:
             name: ``operations/ID``, or the ID alone, or its beginning.
+            modules: Number of modules to find in the maps so far; None for none.
+            method: How they are found.
+            seed: Of the method.
+            window: Side of the averaging window in pixels, odd.
+            percentile: Above which a pixel of a map counts, between 0 and 100, both excluded.
+            maps: Whether small maps are wanted too.
 
         Yields:
             The job, each time anew.
-        """
-        return self._driver.iterate(calls.operations.watch(name))
 
-    async def wait(self, name: str, on_progress: ProgressCallback | None = None) -> AnalysisResult:
+        Raises:
+            InputError: If modules are asked of a job that is no influence, or has no such maps.
+        """
+        return self._driver.iterate(
+            calls.operations.watch(name, modules, method, seed, window, percentile, maps)
+        )
+
+    async def wait(
+        self, name: str, on_progress: ProgressCallback | None = None
+    ) -> AsyncAnalysisResult:
         """Wait for a job and read its result.
 
         Args:
             name: ``operations/ID``, or the ID alone, or its beginning.
-            on_progress: Hears of progress.
+            on_progress: Hears of progress; None shows it in a notebook.
 
         Returns:
             The result, of the job's kind.
         """
-        return await self._driver.run(calls.operations.wait(name), told(on_progress))
+        found = await self._driver.follow(calls.operations.wait(name), on_progress)
+        return found.of_client(self) if isinstance(found, ModulesResult) else found
 
-    async def result(self, name: str) -> AnalysisResult:
+    async def result(self, name: str) -> AsyncAnalysisResult:
         """Read the result of a job that is done.
 
         Args:
@@ -858,7 +884,8 @@ class AsyncMethods:
         Returns:
             The result, of the job's kind.
         """
-        return await self._driver.run(calls.operations.result(name))
+        found = await self._driver.run(calls.operations.result(name))
+        return found.of_client(self) if isinstance(found, ModulesResult) else found
 
     async def cancel(self, name: str) -> None:
         """Cancel a job; what it computed so far is kept, and the same request resumes it.
@@ -888,10 +915,41 @@ class AsyncMethods:
         """
         return await self._driver.run(calls.operations.share(name, private))
 
+    async def partial(
+        self,
+        name: str,
+        modules: int | None = None,
+        method: Method | str = Method.NMF,
+        seed: int = 0,
+        window: int = 3,
+        percentile: float = 75.0,
+    ) -> PartialResult:
+        """Tell what an influence job has found so far, at once; or its result, where it is done.
 
-def told(on_progress: ProgressCallback | None) -> Callable[[Job], None] | None:
-    """Make what hears of progress hear of jobs."""
-    if on_progress is None:
-        return None
-    function("on_progress", on_progress)
-    return lambda job: on_progress(job.progress)
+        Args:
+            name: ``operations/ID``, or the ID alone, or its beginning.
+            modules: Number of modules to find in the maps so far; None for none. There is time for
+                them now and then, since they must not hold the job up.
+            method: How they are found.
+            seed: Of the method.
+            window: Side of the averaging window in pixels, odd.
+            percentile: Above which a pixel of a map counts, between 0 and 100, both excluded.
+
+        Returns:
+            Maps, standard errors and individual influences over the pairs so far, and modules.
+
+        Raises:
+            JobError: If the job has not come to anything yet.
+            InputError: If it is no influence job, or its maps have no such modules.
+        """
+        return await self._driver.run(
+            calls.partials.partial(name, modules, method, seed, window, percentile)
+        )
+
+    async def _hybrids(self, task: HybridsTask) -> HybridResult:
+        """As `Grafts`."""
+        return cast(HybridResult, await self._driver.run(calls.models.images(task)))
+
+    async def _strips(self, task: StripTask) -> Strip:
+        """As `Grafts`."""
+        return await self._driver.run(calls.models.strip(task))

@@ -18,6 +18,7 @@
     ├── JobError                                   7   an operation that has no result
     │   ├── JobFailedError                         7   it failed
     │   └── JobCancelledError                      7   it, or the call, was cancelled
+    ├── UnsoundError                               8   `doctor` found a problem
     ├── ReplyError                                 1   a reply that makes no sense
     │   └── IntegrityError                         1   bytes that do not match their checksum
     ├── InternalError                              1   the server failed unexpectedly
@@ -138,6 +139,12 @@ class JobFailedError(JobError):
 
 class JobCancelledError(JobError):
     """An operation, or a call, that was cancelled."""
+
+
+class UnsoundError(GraftscopeError):
+    """`graftscope doctor` found a problem."""
+
+    exit_code = 8
 
 
 class ReplyError(GraftscopeError):

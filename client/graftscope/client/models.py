@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
-from graftscope.client.arrays import told
+from graftscope.client.arrays import Displayed, told
 from graftscope.client.errors import InputError
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
@@ -134,7 +134,7 @@ class ImageFormat:
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Displayed):
     """A generator that a server holds.
 
     Args:

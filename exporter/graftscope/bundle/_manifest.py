@@ -31,15 +31,18 @@ from graftscope.codec import DATATYPES
 from graftscope.v1 import bundle_pb2
 
 FORMAT: Final = 2
+"""Version of the bundle format that is written."""
 READABLE: Final = (1, 2)
 MANIFEST_FILE: Final = "manifest.json"
+"""Name of the manifest in a bundle's folder."""
 MANIFEST_LIMIT_BYTES: Final = 4 * 2**20
-"""Of a generator with thousands of layers, and far from what could fill a memory."""
+"""A manifest is no larger: enough for thousands of layers, and far from filling the memory."""
 
 ELEMENTS_LIMIT: Final = 2**28
 """How many numbers one sample may have at a layer, an input or the image: 1 GiB of float32."""
 
 NAME_RULE: Final = "lowercase letters, digits, '-', '_' and '.', a letter or digit first"
+"""What a bundle's name consists of, in words."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")

@@ -1,5 +1,7 @@
 """From a trained PyTorch generator to a bundle: graphs split at every layer, with proof.
 
+::
+
     from graftscope.exporter import export
 
     exported = export("runs/vae-celeba", "bundles/vae-celeba")

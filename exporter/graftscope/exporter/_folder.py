@@ -68,9 +68,9 @@ def new_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
         yield folder
         folder.chmod(0o755)  # mkdtemp's folders are their owner's alone
         for path in [*folder.iterdir(), folder]:
-            _sync(path)
+            sync(path)
         _put(folder, target, overwrite=overwrite)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         _remove(folder)
 
@@ -126,7 +126,8 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file's content, or a folder's list of files, on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

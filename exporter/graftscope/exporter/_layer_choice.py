@@ -3,12 +3,28 @@
 A deep network has hundreds, each of which takes two files and a proof of its own.
 """
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Protocol, TypeVar
 
 from graftscope.exporter.errors import SourceError
-from graftscope.graph import Layer
+
+
+class Named(Protocol):
+    """What is chosen among: layers that were found, or those of a bundle."""
+
+    @property
+    def name(self) -> str:
+        """What a user calls it."""
+
+    @property
+    def tensor(self) -> str:
+        """What its graph calls it."""
+
+
+AnyLayer = TypeVar("AnyLayer", bound=Named)
 
 
 @dataclass(frozen=True)
@@ -22,7 +38,7 @@ class LayerChoice:
 
     parts: tuple[str, ...] = ()
 
-    def of(self, layers: Sequence[Layer], latents: Sequence[str]) -> tuple[Layer, ...]:
+    def of(self, layers: Sequence[AnyLayer], latents: Sequence[str]) -> tuple[AnyLayer, ...]:
         """Choose layers, in their order; those that are latents cost nothing and stay.
 
         Args:
@@ -47,12 +63,15 @@ class LayerChoice:
             kept = _evenly(inner, int(numbers[0]))
         return tuple(layer for layer in layers if layer in kept or layer.tensor in latents)
 
-    def _named(self, layers: Sequence[Layer]) -> list[Layer]:
+    def _named(self, layers: Sequence[AnyLayer]) -> list[AnyLayer]:
         for pattern in self.parts:
-            if not any(fnmatchcase(layer.name, pattern) for layer in layers):
+            names = [layer.name for layer in layers]
+            if not any(fnmatchcase(name, pattern) for name in names):
+                near = difflib.get_close_matches(pattern, names, 1)
+                meant = f"; the nearest is {near[0]!r}" if near else ""
                 raise SourceError(
-                    f"--layer {pattern!r} is the name of none of {len(layers)} layers: "
-                    f"{', '.join(layer.name for layer in layers)}"
+                    f"--layer {pattern!r} is the name of none of {len(names)} layers: "
+                    f"{', '.join(names)}{meant}"
                 )
         return [x for x in layers if any(fnmatchcase(x.name, each) for each in self.parts)]
 
@@ -61,7 +80,7 @@ def _is_number(part: str) -> bool:
     return part.removeprefix("-").isdecimal()
 
 
-def _evenly(layers: list[Layer], most: int) -> list[Layer]:
+def _evenly(layers: list[AnyLayer], most: int) -> list[AnyLayer]:
     if most >= len(layers):
         return layers
     # The middles of as many equal parts: neither the first nor the last layer is special.

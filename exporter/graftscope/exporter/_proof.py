@@ -49,7 +49,7 @@ _EXPENSIVE_MFLOP: Final = 20_000
 """A generator of 1024 x 1024 pixels needs more for one sample; a proof runs every layer."""
 
 
-_CHANNEL_AXIS: Final = {
+CHANNEL_AXIS: Final = {
     bundle_pb2.LAYER_KIND_MAP: 1,
     bundle_pb2.LAYER_KIND_VECTOR: 1,
     bundle_pb2.LAYER_KIND_TOKENS: 2,
@@ -174,7 +174,7 @@ class Proof:
             where = f"the generator's images, of a batch of {batch},"
             whole = images[self.batches[-1]][:batch]
             what = f"{where} against those of {self.batches[-1]}"
-            _compare(what, image, whole, self.allowed, self.usual)
+            compare(what, image, whole, self.allowed, self.usual)
         return images, self._compare_with_source(session, latents, images)
 
     def _compare_with_source(
@@ -193,7 +193,7 @@ class Proof:
             where = f"the generator's images, of a batch of {batch},"
             noise = " with all noise held at one value" if draws else ""
             what = f"{where} against its source's{noise}"
-            found = _compare(what, image, expected, *self._allowed_from_source, self.suspect)
+            found = compare(what, image, expected, *self._allowed_from_source, self.suspect)
             apart = max(apart, found)
         return apart
 
@@ -230,7 +230,7 @@ class Proof:
             given = _first(latents, batch)
             crossing = {**given, **upstream.run(given)}
             (found,) = downstream.run(crossing).values()
-            _compare(
+            compare(
                 f"layer {layer.name!r}: downstream after upstream, against the whole generator "
                 f"(batch {batch}, optimisations {'on' if optimised else 'off'}),",
                 found,
@@ -287,16 +287,16 @@ def prove_splicing(
     }
     what = f"layer {layer.name!r}: splicing no channel, against original 1 (batch {len(images)}),"
     hybrids = _spliced(folder, layer, reduced=False).run(tensors)[HYBRIDS]
-    _compare(what, hybrids, images, allowed, usual)
+    compare(what, hybrids, images, allowed, usual)
     effects = _spliced(folder, layer, reduced=True).run(tensors)[PIXEL_MEANS]
     what = f"layer {layer.name!r}: the effect of splicing no channel (batch {len(images)})"
-    _compare(what, effects.T, np.zeros((len(images), 1)), allowed, usual)
+    compare(what, effects.T, np.zeros((len(images), 1)), allowed, usual)
 
 
 def _spliced(folder: Path, layer: bundle_pb2.Layer, *, reduced: bool) -> CpuSession:
     path = folder / layer.downstream
     try:
-        axis = _CHANNEL_AXIS[layer.kind]
+        axis = CHANNEL_AXIS[layer.kind]
         model = splice(ir.load(path), activation=layer.tensor, channel_axis=axis)
         if reduced:
             model = reduce_effects(model)
@@ -314,10 +314,10 @@ def _compare_encodings(
     for name, values in expected.items():
         # Encodings have no range of their own; their largest value stands in for its width.
         allowed = share * max(1.0, float(np.abs(values).max()))
-        _compare(f"the encoder's {name} (batch {batch})", found[name], values, allowed)
+        compare(f"the encoder's {name} (batch {batch})", found[name], values, allowed)
 
 
-def _compare(
+def compare(
     what: str,
     found: NDArray[np.floating],
     expected: NDArray[np.floating],

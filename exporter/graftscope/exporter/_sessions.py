@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from graftscope.codec import datatype_of
 from graftscope.exporter.errors import ProofError
 from graftscope.sandbox import in_our_words
 
@@ -23,6 +25,8 @@ _DTYPES = {
         for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
     },
 }
+End: TypeAlias = tuple[str, str, tuple[int, ...]]
+"""An input or output: its name, its datatype in the contract's words, its shape; -1 is free."""
 _MOST_BYTES = 2**30
 """What may stand in a message beside the nodes: protobuf's limit is twice as much."""
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
@@ -69,6 +73,16 @@ class CpuSession:
         }
 
     @property
+    def input_ends(self) -> tuple[End, ...]:
+        """Names, datatypes and shapes of the inputs."""
+        return tuple(_end(each) for each in self._session.get_inputs())
+
+    @property
+    def output_ends(self) -> tuple[End, ...]:
+        """Names, datatypes and shapes of the outputs."""
+        return tuple(_end(each) for each in self._session.get_outputs())
+
+    @property
     def fixed_batches(self) -> set[int]:
         """The first extents of inputs that are fixed."""
         return {
@@ -111,6 +125,11 @@ def session_of(model: ir.Model, folder: Path) -> CpuSession:
     with TemporaryDirectory(prefix="graftscope-") as temporary:
         ir.save(model, Path(temporary) / path.name, external_data="weights.bin")
         return CpuSession(Path(temporary) / path.name, optimised=False)
+
+
+def _end(given: ort.NodeArg) -> End:
+    shape = tuple(each if isinstance(each, int) else -1 for each in given.shape)
+    return given.name, datatype_of(np.dtype(_DTYPES.get(given.type, "float32"))), shape
 
 
 def _bytes_in_memory(model: ir.Model) -> int:

@@ -66,8 +66,10 @@ from graftscope.graph._splice import (
     ORIGINAL2,
     SAMPLES,
     SETS,
+    SPLICED,
     splice,
     splice_samples,
+    splicer,
 )
 from graftscope.graph._tensors import image_of
 from graftscope.graph._values import name_ends
@@ -106,6 +108,7 @@ __all__ = [
     "PIXEL_MEANS",
     "SAMPLES",
     "SETS",
+    "SPLICED",
     "TOTAL",
     "VARIANTS",
     "Areas",
@@ -166,6 +169,7 @@ __all__ = [
     "scale_instead_of_weights",
     "splice",
     "splice_samples",
+    "splicer",
     "static_extents",
     "strip_metadata",
     "to_encoder_form",

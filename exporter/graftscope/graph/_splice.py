@@ -1,10 +1,12 @@
-"""Splicing, built onto a downstream half (Definition 5): set by set, or sample by sample.
+"""Splicing, built onto a downstream half (Definition 5): set by set, or sample by sample; or alone.
 
 Letters: B pairs, E sets of channels, C channels of the layer, (c, H, W) the image. Sample by
 sample, every image says which samples it is made of, so that one run gives originals and hybrids of
 many pairs, each with a set E of its own; S are samples and N images. It must not know sessions,
 devices or where pairs come from.
 """
+
+from collections.abc import Sequence
 
 import onnx_ir as ir
 from onnx_ir.tape import Tape
@@ -20,9 +22,12 @@ HYBRIDS = "graftscope.hybrids"
 SAMPLES = "graftscope.samples"
 FIRST = "graftscope.first"
 DONORS = "graftscope.donors"
+SPLICED = "graftscope.spliced"
 
 # Reductions take their axes as an input from here on, and Shape takes a start.
 OPSET_FLOOR = 18
+_IR_VERSION = 8
+"""What belongs to that opset."""
 
 
 def splice(
@@ -87,11 +92,7 @@ def splice_samples(downstream: ir.Model, *, activation: str, channel_axis: int =
 
     kept = tape.op("Gather", [samples, first], {"axis": 0})  # (N, C, h, w)
     given = tape.op("Gather", [samples, donors], {"axis": 0})
-    rank = len(edited.shape or ())
-    others = [axis for axis in range(1, rank) if axis != channel_axis]
-    chosen = tape.op("Unsqueeze", [sets, ints(tape, others)]) if others else sets
-    spliced = tape.op("Where", [chosen, given, kept])
-    spliced.type, spliced.shape = edited.type, edited.shape
+    spliced = _choose(tape, sets, given, kept, channel_axis, like=edited)
     replace_uses(graph, edited, spliced)
     for value in filter(is_batched, carried):
         replace_uses(graph, value, tape.op("Gather", [value, first], {"axis": 0}))
@@ -99,6 +100,55 @@ def splice_samples(downstream: ir.Model, *, activation: str, channel_axis: int =
     graph.inputs[:] = [samples, first, donors, sets, *carried]
     give_hybrids(tape, graph)
     return downstream
+
+
+def splicer(
+    activation: ir.Value, *, channel_axis: int = 1, unread: Sequence[ir.Value] = ()
+) -> ir.Model:
+    """Makes a graph that splices and does nothing else, for whoever runs halves one by one.
+
+    Its inputs are `ORIGINAL1` (B, C, ...), `ORIGINAL2` (B, C, ...) and `SETS` (B, C), boolean, the
+    channels that a pair takes from original 2; its output is `SPLICED` (B, C, ...). Values are
+    selected, never computed from both.
+
+    Args:
+        activation: an activation, which tells shape and element type.
+        channel_axis: its axis of channels: 1 for maps and vectors, 2 for tokens.
+        unread: further inputs to take, which the graph does not read.
+    """
+    original1, original2 = (like(activation, name) for name in (ORIGINAL1, ORIGINAL2))
+    extents = tuple(activation.shape or ())
+    sets = typed_input(SETS, ir.DataType.BOOL, [extents[0], extents[channel_axis]])
+    others = [like(value, value.name or "") for value in unread]
+    graph = ir.Graph(
+        [original1, original2, sets, *others],
+        [],
+        nodes=[],
+        opset_imports={"": OPSET_FLOOR},
+        name="splice",
+    )
+    tape = Tape(graph)
+    spliced = _choose(tape, sets, original2, original1, channel_axis, like=activation)
+    spliced.name = SPLICED
+    graph.outputs.append(spliced)
+    return ir.Model(graph, ir_version=_IR_VERSION)
+
+
+def _choose(
+    tape: Tape,
+    sets: ir.Value,
+    given: ir.Value,
+    kept: ir.Value,
+    channel_axis: int,
+    *,
+    like: ir.Value,
+) -> ir.Value:
+    """Of (N, C, ...) the one or the other, by sets (N, C)."""
+    others = [axis for axis in range(1, len(like.shape or ())) if axis != channel_axis]
+    chosen = tape.op("Unsqueeze", [sets, ints(tape, others)]) if others else sets
+    spliced = tape.op("Where", [chosen, given, kept])
+    spliced.type, spliced.shape = like.type, like.shape
+    return spliced
 
 
 def select(

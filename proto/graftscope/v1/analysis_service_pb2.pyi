@@ -395,6 +395,7 @@ class InfluenceResponse(_message.Message):
     CORRECTION_FIELD_NUMBER: _builtins.int
     CORRECTION_STDERR_FIELD_NUMBER: _builtins.int
     GROUP_UNITS_FIELD_NUMBER: _builtins.int
+    GROUP_PRODUCTS_FIELD_NUMBER: _builtins.int
     range_width: _builtins.float
     """Width of the image's range: individual / range_width is the share of the range."""
     pairs: _builtins.int
@@ -478,6 +479,12 @@ class InfluenceResponse(_message.Message):
     def group_units(self) -> _tensor_pb2.Array:
         """(E,) FP64: what 1 in `group_maps` stands for, in the image's own units."""
 
+    @_builtins.property
+    def group_products(self) -> _tensor_pb2.Array:
+        """(G, E, E) FP32: means of products over the same groups of pairs. Only with `products`, and as
+        `group_maps`.
+        """
+
     def __init__(
         self,
         *,
@@ -504,10 +511,11 @@ class InfluenceResponse(_message.Message):
         correction: _tensor_pb2.Array | None = ...,
         correction_stderr: _tensor_pb2.Array | None = ...,
         group_units: _tensor_pb2.Array | None = ...,
+        group_products: _tensor_pb2.Array | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "correction", b"correction", "correction_stderr", b"correction_stderr", "execution", b"execution", "group_maps", b"group_maps", "group_pairs", b"group_pairs", "group_units", b"group_units", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer_of", b"layer_of", "maps", b"maps", "pairs_of", b"pairs_of", "products", b"products", "stderr", b"stderr", "stopping", b"stopping"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "correction", b"correction", "correction_stderr", b"correction_stderr", "execution", b"execution", "group_maps", b"group_maps", "group_pairs", b"group_pairs", "group_products", b"group_products", "group_units", b"group_units", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer_of", b"layer_of", "maps", b"maps", "pairs_of", b"pairs_of", "products", b"products", "stderr", b"stderr", "stopping", b"stopping"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "corrected_pairs", b"corrected_pairs", "correction", b"correction", "correction_stderr", b"correction_stderr", "distinct_images", b"distinct_images", "execution", b"execution", "group_maps", b"group_maps", "group_pairs", b"group_pairs", "group_units", b"group_units", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer", b"layer", "layer_of", b"layer_of", "layers", b"layers", "maps", b"maps", "originals", b"originals", "pairs", b"pairs", "pairs_of", b"pairs_of", "products", b"products", "range_width", b"range_width", "stderr", b"stderr", "stopping", b"stopping", "stratified", b"stratified"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "corrected_pairs", b"corrected_pairs", "correction", b"correction", "correction_stderr", b"correction_stderr", "distinct_images", b"distinct_images", "execution", b"execution", "group_maps", b"group_maps", "group_pairs", b"group_pairs", "group_products", b"group_products", "group_units", b"group_units", "individual", b"individual", "individual_stderr", b"individual_stderr", "layer", b"layer", "layer_of", b"layer_of", "layers", b"layers", "maps", b"maps", "originals", b"originals", "pairs", b"pairs", "pairs_of", b"pairs_of", "products", b"products", "range_width", b"range_width", "stderr", b"stderr", "stopping", b"stopping", "stratified", b"stratified"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -529,6 +537,7 @@ class ModulesRequest(_message.Message):
     GROUP_MAPS_FIELD_NUMBER: _builtins.int
     GROUP_PAIRS_FIELD_NUMBER: _builtins.int
     GROUP_UNITS_FIELD_NUMBER: _builtins.int
+    GROUP_PRODUCTS_FIELD_NUMBER: _builtins.int
     k: _builtins.int
     """Number of modules: at least 1, at most the number of maps that are not flat."""
     method: Global___Method.ValueType
@@ -561,6 +570,12 @@ class ModulesRequest(_message.Message):
     def group_pairs(self) -> _tensor_pb2.Array: ...
     @_builtins.property
     def group_units(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def group_products(self) -> _tensor_pb2.Array:
+        """(G, C, C), likewise, for METHOD_PCA and METHOD_SPECTRAL; those say nothing of how sure their
+        labels are without it.
+        """
+
     def __init__(
         self,
         *,
@@ -576,10 +591,11 @@ class ModulesRequest(_message.Message):
         group_maps: _tensor_pb2.Array | None = ...,
         group_pairs: _tensor_pb2.Array | None = ...,
         group_units: _tensor_pb2.Array | None = ...,
+        group_products: _tensor_pb2.Array | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["group_maps", b"group_maps", "group_pairs", b"group_pairs", "group_units", b"group_units", "maps", b"maps", "products", b"products"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["group_maps", b"group_maps", "group_pairs", b"group_pairs", "group_products", b"group_products", "group_units", b"group_units", "maps", b"maps", "products", b"products"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_maps", b"group_maps", "group_pairs", b"group_pairs", "group_units", b"group_units", "k", b"k", "maps", b"maps", "method", b"method", "min_purity", b"min_purity", "percentile", b"percentile", "products", b"products", "request_id", b"request_id", "seeds", b"seeds", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_maps", b"group_maps", "group_pairs", b"group_pairs", "group_products", b"group_products", "group_units", b"group_units", "k", b"k", "maps", b"maps", "method", b"method", "min_purity", b"min_purity", "percentile", b"percentile", "products", b"products", "request_id", b"request_id", "seeds", b"seeds", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1391,6 +1407,7 @@ class PartialModules(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
     PERCENTILE_FIELD_NUMBER: _builtins.int
+    NAMED_AS_FIELD_NUMBER: _builtins.int
     k: _builtins.int
     """Number of modules; 0 means 3."""
     method: Global___Method.ValueType
@@ -1399,6 +1416,13 @@ class PartialModules(_message.Message):
     window: _builtins.int
     """As in ModulesRequest."""
     percentile: _builtins.float
+    @_builtins.property
+    def named_as(self) -> _containers.RepeatedCompositeFieldContainer[Global___LayerLabels]:
+        """Labels of an earlier answer, one entry a layer: each module is given the number of the one that
+        shares most channels with it. A watch numbers each answer after the one before it, and the first
+        after these; without them modules have their method's numbers, which more pairs may permute.
+        """
+
     def __init__(
         self,
         *,
@@ -1407,14 +1431,41 @@ class PartialModules(_message.Message):
         seed: _builtins.int = ...,
         window: _builtins.int = ...,
         percentile: _builtins.float = ...,
+        named_as: _abc.Iterable[Global___LayerLabels] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["k", b"k", "method", b"method", "percentile", b"percentile", "seed", b"seed", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["k", b"k", "method", b"method", "named_as", b"named_as", "percentile", b"percentile", "seed", b"seed", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PartialModules: _TypeAlias = PartialModules  # noqa: Y015
+
+@_typing.final
+class LayerLabels(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    layer: _builtins.str
+    """As in LayerModules."""
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """One a channel; -1 for none."""
+
+    def __init__(
+        self,
+        *,
+        layer: _builtins.str = ...,
+        labels: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "layer", b"layer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LayerLabels: _TypeAlias = LayerLabels  # noqa: Y015
 
 @_typing.final
 class ModulesSoFar(_message.Message):

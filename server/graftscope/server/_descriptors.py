@@ -7,7 +7,7 @@ from graftscope.server.logs import get_logger
 _log = get_logger("server")
 
 _WANTED = 65_536
-_RESERVED = 512
+RESERVED = 512
 """For uploads, downloads, sessions, the database and the log."""
 
 _FEWEST_CONNECTIONS = 16
@@ -36,9 +36,9 @@ def connections_of(wanted: int) -> int:
     import resource
 
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft - _RESERVED >= wanted:
+    if soft == resource.RLIM_INFINITY or soft - RESERVED >= wanted:
         return wanted
-    most = max(_FEWEST_CONNECTIONS, soft - _RESERVED, soft // 2)
+    most = max(_FEWEST_CONNECTIONS, soft - RESERVED, soft // 2)
     if most >= wanted:
         return wanted
     _log.warning("fewer connections", wanted=wanted, allowed=most, descriptors=soft)

@@ -13,7 +13,7 @@ from graftscope.server.errors import AddressInUse, InvalidInput
 
 _LOOPBACK = "127.0.0.1"
 _LAST_PORT = 65_535
-_UNIX = "unix:"
+UNIX = "unix:"
 _LONGEST_PATH = 107
 """Bytes that the system has for a socket's path, on Linux."""
 
@@ -34,17 +34,9 @@ def listen(server: grpc.aio.Server, address: str, tls: grpc.ServerCredentials | 
         InvalidInput: the address is malformed, or its path cannot be a socket's.
         AddressInUse: somebody listens there already, or the host is not this machine's.
     """
-    if address.startswith(_UNIX):
-        return _listen_on_socket(server, Path(address.removeprefix(_UNIX).removeprefix("//")), tls)
-    host, _, port = address.rpartition(":")
-    # gRPC takes larger ports modulo 65536.
-    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > _LAST_PORT:
-        raise InvalidInput(
-            f"address {address!r} is malformed; HOST:PORT with a port from 0 to {_LAST_PORT} is "
-            "needed, or a port alone, or unix:PATH",
-            field="listen",
-        )
-    host = host or _LOOPBACK
+    if address.startswith(UNIX):
+        return _listen_on_socket(server, Path(address.removeprefix(UNIX).removeprefix("//")), tls)
+    host, port = host_and_port(address)
     try:
         bound = _add(server, f"{host}:{port}", tls)
     except RuntimeError as error:
@@ -55,9 +47,33 @@ def listen(server: grpc.aio.Server, address: str, tls: grpc.ServerCredentials | 
     return f"{host}:{bound}"
 
 
+def host_and_port(
+    address: str, field: str = "listen", otherwise: str = ", or unix:PATH"
+) -> tuple[str, int]:
+    """Takes an address apart that is no socket's; its host is this machine where none is named.
+
+    Args:
+        address: HOST:PORT, or a port alone.
+        field: the setting that it is of.
+        otherwise: what else is allowed there, for the message.
+
+    Raises:
+        InvalidInput: it is malformed.
+    """
+    host, _, port = address.rpartition(":")
+    # gRPC takes larger ports modulo 65536.
+    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > _LAST_PORT:
+        raise InvalidInput(
+            f"address {address!r} is malformed; HOST:PORT with a port from 0 to {_LAST_PORT} is "
+            f"needed, or a port alone{otherwise}",
+            field=field,
+        )
+    return host or _LOOPBACK, int(port)
+
+
 def is_local(address: str) -> bool:
     """Whether no other machine reaches what listens at an address."""
-    if address.startswith(_UNIX):
+    if address.startswith(UNIX):
         return True
     host = address.rpartition(":")[0].strip("[]").lower() or _LOOPBACK
     try:
@@ -77,28 +93,29 @@ def _listen_on_socket(
 ) -> str:
     if not path.name or len(bytes(path)) > _LONGEST_PATH:
         raise InvalidInput(
-            f"address {_UNIX + str(path)!r} cannot be a socket: unix:PATH needs a path of 1 to "
+            f"address {UNIX + str(path)!r} cannot be a socket: unix:PATH needs a path of 1 to "
             f"{_LONGEST_PATH} bytes",
             field="listen",
         )
     # gRPC would take a socket away from whoever listens there.
-    if _answers(path):
+    if answers_on(path):
         raise AddressInUse(
-            f"cannot listen on {_UNIX}{path}: a server listens there already; stop it, or choose "
+            f"cannot listen on {UNIX}{path}: a server listens there already; stop it, or choose "
             "another path with --listen unix:PATH"
         )
     try:
-        _add(server, f"{_UNIX}{path}", tls)
+        _add(server, f"{UNIX}{path}", tls)
     except RuntimeError as error:
         raise InvalidInput(
-            f"cannot listen on {_UNIX}{path}: its folder is missing or cannot be written to, or a "
+            f"cannot listen on {UNIX}{path}: its folder is missing or cannot be written to, or a "
             "file of that name is there that is no socket",
             field="listen",
         ) from error
-    return f"{_UNIX}{path}"
+    return f"{UNIX}{path}"
 
 
-def _answers(path: Path) -> bool:
+def answers_on(path: Path) -> bool:
+    """Whether somebody listens on the socket of this path."""
     with closing(socket.socket(socket.AF_UNIX)) as probe:
         try:
             probe.connect(str(path))

@@ -1,9 +1,24 @@
 """What protects a server that others reach: TLS, and being asked who they are."""
 
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
 import grpc
 
 from graftscope.server._listening import is_local
-from graftscope.server.access import Authentication, CertificateFiles, Certificates
+from graftscope.server.access import (
+    Authentication,
+    CertificateFiles,
+    Certificates,
+    Gate,
+    Grants,
+    GrantStore,
+    KnownTokens,
+    Role,
+    TokenStore,
+)
 from graftscope.server.errors import InvalidInput
 from graftscope.server.logs import get_logger
 from graftscope.server.settings import Settings
@@ -35,10 +50,10 @@ def authentication(settings: Settings) -> Authentication:
             " certificates",
             field="auth",
         )
-    danger = "" if is_local(settings.listen) else _danger(settings, chosen)
-    if danger and not settings.insecure:
+    why = danger(settings, chosen)
+    if why and not settings.insecure:
         raise InvalidInput(
-            f"{danger}; or --listen 127.0.0.1:PORT for this machine alone; or --insecure to let it"
+            f"{why}; or --listen 127.0.0.1:PORT for this machine alone; or --insecure to let it"
             " be so",
             field="listen",
         )
@@ -49,8 +64,8 @@ def authentication(settings: Settings) -> Authentication:
             " proxy that ends TLS, --insecure --auth token",
             field="auth",
         )
-    if danger:
-        _log.warning("others reach this server unprotected", why=danger)
+    if why:
+        _log.warning("others reach this server unprotected", why=why)
     return chosen
 
 
@@ -68,10 +83,12 @@ def _is_useless(settings: Settings, chosen: Authentication) -> bool:
     return chosen is Authentication.TOKEN and in_clear and not is_meant
 
 
-def _danger(settings: Settings, chosen: Authentication) -> str:
+def danger(settings: Settings, chosen: Authentication) -> str:
     """What other machines could do to a server, and what helps; empty where it is protected."""
+    if is_local(settings.listen):
+        return ""
     reached = f"other machines reach {settings.listen!r}, and "
-    tokens = "make each caller a token with `graftscope token create --name NAME --role analyst`"
+    tokens = f"make each caller a token with `{make_token(settings)}`"
     if settings.tls_cert is None:
         return (
             f"{reached}without TLS all that is sent can be read and changed on the way: give"
@@ -106,3 +123,34 @@ def credentials(settings: Settings) -> grpc.ServerCredentials | None:
         changed,  # type: ignore[arg-type]  # its stub knows of no None
         require_client_authentication=files.client_ca is not None,
     )
+
+
+@contextmanager
+def let_in(
+    settings: Settings, asks: Authentication, url: str
+) -> Iterator[tuple[Gate, Grants | None]]:
+    """What lets callers in, and who may read which array; None where nobody is asked."""
+    how: dict[str, object] = {"tls": settings.tls_cert is not None, "auth": asks.value}
+    if asks is Authentication.NONE:
+        _log.info("callers", **how)
+        yield Gate(), None
+        return
+    with closing(TokenStore(url)) as tokens, closing(GrantStore(url)) as grants:
+        now_s, known = time.time(), tokens.all()
+        _log.info("callers", **how, tokens=sum(x.state(now_s) == "active" for x in known))
+        if asks is Authentication.TOKEN and not known:
+            _log.warning(f"nobody can call yet: make a token with `{make_token(settings)}`")
+        gate = Gate(asks, KnownTokens(tokens), Role.of(settings.tls_client_role))
+        yield gate, Grants(grants, settings.keep_s)
+
+
+def make_token(settings: Settings) -> str:
+    """The command that makes a token for the server with these settings."""
+    return f"graftscope token create --name NAME --role analyst {place_option(settings)}"
+
+
+def place_option(settings: Settings) -> str:
+    """The option that names this server to a command; a database's URL may hold a password."""
+    if settings.file is not None:
+        return f"--config {shlex.quote(str(settings.file))}"
+    return "--jobs-url URL" if settings.jobs_url else f"--state {shlex.quote(str(settings.state))}"

@@ -61,7 +61,7 @@ def held_state(folder: Path, url: str) -> Iterator[Path]:
             f"state folder {str(folder)!r} is held by another server or command; stop it, or name "
             "another folder for this one"
         )
-        if _is_shared(url):
+        if is_shared(url):
             # Long enough to see that no server of a SQLite file is there.
             with _lock(folder / _LOCK, busy, wait_s=_WAIT_S):
                 _check_no_sqlite(folder)
@@ -76,6 +76,18 @@ def held_state(folder: Path, url: str) -> Iterator[Path]:
         yield folder
 
 
+def is_unused(folder: Path, url: str) -> bool:
+    """Whether no server has ever held it, so that its lock is still to be made.
+
+    Args:
+        folder: the state folder.
+        url: of the database.
+    """
+    file = sqlite_file(_parsed(url))
+    locks = [folder / _LOCK, *([] if file is None or _is_in(file, folder) else [_lock_of(file)])]
+    return not all(lock.exists() for lock in locks)
+
+
 def check_place(marks: Blobs, url: str, store: JobStore, wait_s: float = _WAIT_S) -> None:
     """Checks that the servers of one database keep arrays in one place, which no other uses.
 
@@ -88,7 +100,7 @@ def check_place(marks: Blobs, url: str, store: JobStore, wait_s: float = _WAIT_S
     Raises:
         StateInUse: arrays of the database's jobs lie elsewhere, or the place is another's.
     """
-    if not _is_shared(url):
+    if not is_shared(url):
         return
     marked = _marked(marks)
     offered = marked or uuid4().hex
@@ -116,7 +128,8 @@ def _marked(marks: Blobs) -> str | None:
         return None
 
 
-def _is_shared(url: str) -> bool:
+def is_shared(url: str) -> bool:
+    """Whether several servers may use the database at once, and one state folder with it."""
     return _parsed(url).get_backend_name() != "sqlite"
 
 
@@ -131,15 +144,23 @@ def _check_no_sqlite(folder: Path) -> None:
 def _hold_file(held: ExitStack, folder: Path, url: str) -> None:
     """A SQLite file outside the folder is for one server too."""
     file = sqlite_file(_parsed(url))
-    if file is None or file.parent.resolve() == folder.resolve():
+    if file is None or _is_in(file, folder):
         return
     held.enter_context(
         _lock(
-            file.with_name(f"{file.name}.lock"),
+            _lock_of(file),
             f"jobs_url names the SQLite file {str(file)!r}, which another server uses, and SQLite "
             "is for one; stop that server, or have several share a PostgreSQL database",
         )
     )
+
+
+def _is_in(file: Path, folder: Path) -> bool:
+    return file.parent.resolve() == folder.resolve()
+
+
+def _lock_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}.lock")
 
 
 def _parsed(url: str) -> sa.URL:

@@ -4,6 +4,7 @@ It serves whatever keeps tables: jobs, tokens. Writes on SQLite begin with the w
 none fails halfway because another went first. It must not know which tables there are.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -24,6 +25,11 @@ _log = get_logger("store")
 # What SQLite says of a file that is no database, or no longer a whole one.
 _DAMAGED = ("malformed", "not a database", "disk image", "corrupt")
 
+# What SQLite and PostgreSQL say of tables that are not this version's.
+_FOREIGN = re.compile(
+    "no such (table|column)|has no column|(relation|column) .* does not exist", re.IGNORECASE
+)
+
 
 class Database:
     """A pool of connections.
@@ -43,6 +49,11 @@ class Database:
             self._engine = sa.create_engine(parsed, **_options(parsed, wait_s))
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise _unusable(error) from error
+        except ValueError as error:
+            # Not what is there, which is a password where the @ after it is missing.
+            raise InvalidInput(
+                "jobs_url cannot be used: its port is no number", field="jobs_url"
+            ) from error
         self._writing = self._engine.execution_options(writes=True)
         self._inode = 0
         if self._engine.dialect.name == "sqlite":
@@ -64,6 +75,7 @@ class Database:
 
         Raises:
             InvalidInput: there is no database at the URL, or it cannot be written to.
+            StoreUnavailable: who keeps the database does not let this server in, perhaps for now.
             StoreDamaged: the file is damaged.
         """
         self._make_private()
@@ -73,7 +85,7 @@ class Database:
                 yield connection
         except sa.exc.SQLAlchemyError as error:
             self.close()
-            raise _damage(error, self.file) or _unusable(error) from error
+            raise _damage(error, self.file) or self._unopened(error) from error
         except Exception:
             self.close()
             raise
@@ -108,6 +120,13 @@ class Database:
             self._follow_file()
             with self._writing.begin() as connection:
                 yield connection
+
+    def _unopened(self, error: sa.exc.SQLAlchemyError) -> InvalidInput | StoreUnavailable:
+        """A server of databases that is away may come back; a file that is not there will not."""
+        if self.file is None and isinstance(error, sa.exc.OperationalError):
+            unusable = _unusable(error)
+            return StoreUnavailable(str(unusable), field=unusable.field)
+        return _unusable(error)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -196,7 +215,18 @@ def _unavailable() -> StoreUnavailable:
 
 def _damage(error: Exception, file: Path | None) -> StoreDamaged | None:
     said = _first_line(error)
-    return _damaged(file) if any(word in said for word in _DAMAGED) else None
+    if any(word in said for word in _DAMAGED):
+        return _damaged(file)
+    return _foreign(file) if _FOREIGN.search(said) else None
+
+
+def _foreign(file: Path | None) -> StoreDamaged:
+    """Asking again does not help where something else has changed the tables."""
+    name = "" if file is None else f" {file.name!r}"
+    return StoreDamaged(
+        f"the server's database{name} lacks tables of this version of Graftscope, since something "
+        "else has changed it; move it away, or put a copy in its place, and start the server again"
+    )
 
 
 def _damaged(file: Path | None) -> StoreDamaged:

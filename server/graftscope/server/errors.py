@@ -17,6 +17,7 @@
     ├── Conflict                       a request_id that was used for something else
     ├── NotReady                       the result of an operation that has none
     ├── DeviceUnavailable              a device that this machine or this build does not have
+    ├── ClusterUnavailable             a cluster that is not there, or not as this server needs it
     ├── PrecisionUnavailable           a precision that this device cannot compute in
     ├── Corrupt                        stored or sent bytes that do not match their checksum
     │   └── Damaged                    stored bytes that do not match their name; they are set aside
@@ -165,6 +166,12 @@ class DeviceUnavailable(ServerError):
     reason = "DEVICE_UNAVAILABLE"
 
 
+class ClusterUnavailable(ServerError):
+    """A cluster that cannot be reached or started, or whose machines would give other bits."""
+
+    reason = "CLUSTER_UNAVAILABLE"
+
+
 class PrecisionUnavailable(ServerError):
     """A precision that this device cannot compute in."""
 
@@ -214,7 +221,7 @@ class StoreUnavailable(ServerError):
 
 
 class StoreDamaged(ServerError):
-    """A database of jobs whose file is damaged."""
+    """A database of jobs that is damaged, or whose tables something else has changed."""
 
     reason = "STORE_DAMAGED"
 

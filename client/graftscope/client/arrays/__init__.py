@@ -23,6 +23,7 @@ from graftscope.client.arrays._checks import (
     told,
     whole_number,
 )
+from graftscope.client.arrays._displayed import Displayed, Drawn, Gridded, drawn
 from graftscope.client.arrays._fields import (
     Axes,
     By,
@@ -80,7 +81,10 @@ __all__ = [
     "Check",
     "Checked",
     "Columns",
+    "Displayed",
+    "Drawn",
     "Flag",
+    "Gridded",
     "Latents",
     "Listed",
     "Names",
@@ -98,6 +102,7 @@ __all__ = [
     "check_field",
     "check_writable",
     "deviation_of_known",
+    "drawn",
     "file_name",
     "finite",
     "finite_number",

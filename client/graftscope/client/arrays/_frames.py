@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.client.arrays._displayed import provenance
 from graftscope.client.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -17,20 +18,25 @@ Columns = Mapping[str, NDArray[np.generic]]
 class Tabular:
     """A base for results that are also tables."""
 
-    def to_dataframe(self) -> "pandas.DataFrame":
+    def to_pandas(self) -> "pandas.DataFrame":
         """Make a pandas table of the result's numbers; which rows and columns, its class says.
 
+        Returns:
+            The table; its `attrs` say what it is of and what computed it.
+
         Raises:
-            MissingExtraError: If pandas is not installed.
+            MissingExtraError: If pandas, of the extra ``notebook``, is not installed.
         """
         try:
             import pandas
         except ImportError as error:
             raise MissingExtraError(
-                "to_dataframe needs pandas, which is not installed; install it with:"
-                " pip install pandas"
+                "to_pandas needs pandas, which is not installed; install it with:"
+                " pip install 'graftscope[notebook]'"
             ) from error
-        return pandas.DataFrame(dict(self.columns()))
+        table = pandas.DataFrame(dict(self.columns()))
+        table.attrs.update(provenance(self))
+        return table
 
     def columns(self) -> Columns:
         """The table's columns, by their names."""

@@ -6,16 +6,20 @@ Dataclasses compare arrays element by element, which gives no truth value.
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from graftscope.client.arrays._signatures import ShortSignature
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class ByValue:
     """A base for frozen dataclasses that are made with `eq=False` and `repr=False`."""
+
+    __signature__: ClassVar = ShortSignature()
 
     def __eq__(self, other: object) -> bool:
         """Whether the other one is of the same kind and holds the same, arrays included."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client.arrays._checks import file_name
+from graftscope.client.arrays._displayed import Displayed
 from graftscope.client.arrays._fields import axes_of, misfit
 from graftscope.client.arrays._frozen import ByValue
 from graftscope.client.arrays._npz import read_comment, read_npz, write_npz
@@ -56,7 +57,8 @@ class About:
         """
         if self.kind not in ("", kind):
             raise InputError(
-                f"{path} holds a {self.kind}, not a {kind}: read it with {self.kind}.load"
+                f"{path} holds {_with_article(self.kind)}, not {_with_article(kind)}: read it with"
+                f" {self.kind}.load"
             )
 
     def to_comment(self) -> bytes:
@@ -99,7 +101,7 @@ def naming(path: str | Path) -> Iterator[None]:
         raise InputError(f"{path}: {error}", reason=error.reason, field=error.field) from error
 
 
-class Saved(ByValue):
+class Saved(ByValue, Displayed):
     """A base for results: they are saved, come back, and are equal where their contents are."""
 
     IN_ARRAYS: ClassVar[tuple[str, ...]] = ()
@@ -191,6 +193,10 @@ class Saved(ByValue):
     def _not_said(cls, arrays: Arrays, source: Source | None) -> dict[str, Any]:
         """The other fields, for a file that says no more than what its arrays are of."""
         raise NotImplementedError
+
+
+def _with_article(kind: str) -> str:
+    return f"{'an' if kind[:1] in 'AEIO' else 'a'} {kind}"
 
 
 def write_saved(result: Saved, path: str | Path, beside: Mapping[str, Any] | None = None) -> None:

@@ -23,17 +23,20 @@ class Source:
         model_digest: The model's version.
         layer: The layer's name, or its level's; empty where interventions are at several.
         operation: The operation that computed the maps.
+        is_partial: Whether it had not come to its end: the maps are of the pairs so far.
     """
 
     model: str
     model_digest: str
     layer: str
     operation: str
+    is_partial: bool = False
 
     def __str__(self) -> str:
         """Name the layer, the model and the beginning of its digest."""
         what = f"layer {self.layer}" if self.layer else "several layers"
-        return f"{what} of {self.model}@{self.model_digest[:SHOWN_DIGITS]}"
+        partial = " (partial: not all pairs)" if self.is_partial else ""
+        return f"{what} of {self.model}@{self.model_digest[:SHOWN_DIGITS]}{partial}"
 
     def to_comment(self) -> bytes:
         """Make an archive's comment: JSON."""
@@ -46,10 +49,11 @@ def source_from_comment(comment: bytes) -> Source | None:
         found = json.loads(comment)
     except (ValueError, RecursionError):
         return None
-    names = [field.name for field in fields(Source)]
+    names = [field.name for field in fields(Source) if field.type is str]
     if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in names):
         return None
-    return Source(**{name: found[name] for name in names})
+    is_partial = found.get("is_partial") is True  # Files of earlier versions do not say.
+    return Source(**{name: found[name] for name in names}, is_partial=is_partial)
 
 
 def read_source(path: str | Path) -> Source | None:

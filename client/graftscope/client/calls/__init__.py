@@ -10,11 +10,13 @@ from graftscope.client.calls._forks import refuse_pickling
 from graftscope.client.calls import _analyses as analyses
 from graftscope.client.calls import _models as models
 from graftscope.client.calls import _operations as operations
-from graftscope.client.calls._access import TLS, Access, GivenTLS, read_token
+from graftscope.client.calls import _partials as partials
+from graftscope.client.calls._access import TLS, Access, GivenTLS, Way, read_token
 from graftscope.client.calls._async import AsyncDriver
 from graftscope.client.calls._channel import DEFAULT_TIMEOUT_S
 from graftscope.client.calls._embedded import (
     DEVICES,
+    Reached,
     ServerChoice,
     close_at_exit,
     foreign_error,
@@ -24,27 +26,37 @@ from graftscope.client.calls._embedded import (
 )
 from graftscope.client.calls._environment import (
     ADDRESS_VARIABLE,
+    CA_VARIABLE,
+    CONFIG_VARIABLE,
     DEBUG_VARIABLE,
-    SERVER_SETTINGS,
+    TOKEN_VARIABLE,
     check_environment,
+    unknown_variables,
 )
 from graftscope.client.calls._exploration import AsyncExploration, Exploration
+from graftscope.client.calls._server_settings import SERVER_SETTINGS, Setting
 from graftscope.client.calls._sync import SyncDriver
 
 __all__ = [
     "ADDRESS_VARIABLE",
+    "CA_VARIABLE",
+    "CONFIG_VARIABLE",
     "DEBUG_VARIABLE",
     "DEFAULT_TIMEOUT_S",
     "DEVICES",
     "SERVER_SETTINGS",
     "TLS",
+    "TOKEN_VARIABLE",
     "Access",
     "AsyncDriver",
     "AsyncExploration",
     "Exploration",
     "GivenTLS",
+    "Reached",
     "ServerChoice",
+    "Setting",
     "SyncDriver",
+    "Way",
     "analyses",
     "check_environment",
     "close_at_exit",
@@ -52,8 +64,10 @@ __all__ = [
     "import_room",
     "models",
     "operations",
+    "partials",
     "reached",
     "read_token",
     "refuse_pickling",
     "translated",
+    "unknown_variables",
 ]

@@ -157,6 +157,19 @@ class Way:
     metadata: Metadata = field(default=(), repr=False)
 
     @property
+    def named(self) -> str:
+        """The address, which says whether there is TLS."""
+        is_plain = self.pem is None or is_socket(self.address)
+        return self.address if is_plain else f"https://{self.address}"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What somebody else must have to go this way, of ``token``, ``ca`` and ``cert``."""
+        pem = self.pem or _Pem(None)
+        needed = {"token": self.metadata, "ca": pem.ca, "cert": pem.chain}
+        return tuple(name for name, given in needed.items() if given)
+
+    @property
     def names_ca(self) -> bool:
         """Whether the authority of the server's certificate was named."""
         return self.pem is not None and self.pem.ca is not None

@@ -68,6 +68,14 @@ def is_socket(address: str) -> bool:
     return _scheme(address) in _SOCKET_SCHEMES
 
 
+def may_be_several(address: str) -> bool:
+    """Whether an address stands for replicas, over which calls are spread: ``dns:///NAME:PORT``, or
+    ``ipv4:`` and ``ipv6:`` with several addresses. HOST:PORT is one server, however many addresses
+    its name has: ``localhost`` has two.
+    """
+    return _scheme(address) in _NETWORK_SCHEMES
+
+
 @dataclass(frozen=True)
 class Proxy:
     """What stands between a client and its server.

@@ -1,11 +1,10 @@
 """Flows about analyses: start one, ask what it is going to cost, or compute it to its end."""
 
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from google.longrunning import operations_pb2
 
-from graftscope.client.arrays import Source
 from graftscope.client.calls import _operations
 from graftscope.client.calls._flow import Flow, call
 from graftscope.client.calls._models import settled
@@ -17,6 +16,7 @@ from graftscope.client.values import (
     HybridTask,
     Job,
     ModulesResult,
+    OfMaps,
     StabilityResult,
     Task,
 )
@@ -52,24 +52,27 @@ def estimate(task: HybridTask) -> Flow[Estimate]:
     return job.estimate
 
 
-def compute(task: Task, kind: type[Result], source: Source | None = None) -> Flow[Result]:
+def compute(task: Task, kind: type[Result], of: OfMaps | None = None) -> Flow[Result]:
     """Start an analysis, follow it to its end, and read its result.
 
     Args:
         task: What to compute.
         kind: What comes of it.
-        source: What given maps are of, if that is known.
+        of: What is known of given maps.
     """
-    of = yield from _source(task, source)
+    known = yield from _of_maps(task, of or OfMaps())
     started = yield from start(task)
     found = yield from _operations.wait(started.name)
     if not isinstance(found, kind):
         raise ReplyError(
             f"the server answered with {type(found).__name__} to a request for {kind.__name__}"
         )
-    return (
-        replace(found, source=of) if isinstance(found, ModulesResult | StabilityResult) else found
-    )
+    match found:
+        case ModulesResult():
+            return cast(Result, found.of_maps(known))
+        case StabilityResult():
+            return cast(Result, replace(found, source=known.source))
+    return found
 
 
 def _ask(task: Task, *, dry_run: bool = False) -> Flow[Job]:
@@ -82,11 +85,7 @@ def _ask(task: Task, *, dry_run: bool = False) -> Flow[Job]:
     return job_from(operation)
 
 
-def _source(task: Task, known: Source | None) -> Flow[Source | None]:
+def _of_maps(task: Task, known: OfMaps) -> Flow[OfMaps]:
     """Ask what maps are of that are an operation's result."""
     maps = getattr(task, "maps", None)
-    if not isinstance(maps, str):
-        return known
-    job = yield from _operations.job(maps)
-    model = job.model.partition("@")[0]
-    return Source(model, job.model_digest, job.layer, job.name)
+    return (yield from _operations.of_maps(maps)) if isinstance(maps, str) else known

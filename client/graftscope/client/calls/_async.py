@@ -9,13 +9,27 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from graftscope.client.calls._access import Metadata, Way
+from graftscope.client.calls._attending import attended
 from graftscope.client.calls._channel import Stubs, deadline
-from graftscope.client.calls._flow import Call, Finished, Flow, Open, Receive, Sleep, Tell, resume
+from graftscope.client.calls._flow import (
+    Call,
+    Finished,
+    Flow,
+    Open,
+    Ranges,
+    Recall,
+    Receive,
+    Sleep,
+    Tell,
+    resume,
+)
 from graftscope.client.calls._forks import refuse_entered, this_process
 from graftscope.client.calls._peer import Peer
 from graftscope.client.calls._retries import Retries
+from graftscope.client.calls._spans import CallSpan, begin_call, called
+from graftscope.client.calls._sync import PARTING_S
 from graftscope.client.errors import GraftscopeError, UnavailableError
-from graftscope.client.values import Job
+from graftscope.client.values import Job, ProgressCallback
 
 T = TypeVar("T")
 
@@ -34,6 +48,7 @@ class AsyncDriver:
 
     def __init__(self, way: Way, timeout_s: float | None) -> None:
         self._timeout_s = deadline(timeout_s)
+        self._ranges: Ranges = {}
         self._peer = Peer(way.address, ca_given=way.names_ca)
         self._metadata = way.metadata
         self._process = this_process()
@@ -54,6 +69,11 @@ class AsyncDriver:
                     on_job(outcome)
         raise AssertionError("a flow ends by finishing")
 
+    async def follow(self, flow: Flow[T], on_progress: ProgressCallback | None) -> T:
+        """Perform a flow that follows a job; as `SyncDriver.follow`."""
+        with attended(on_progress) as take:
+            return await self.run(flow, take)
+
     def duplex(self, name: str, method: Callable[[Stubs], Any]) -> "AsyncDuplex":
         """Open a stream of requests and replies; as `SyncDriver.duplex`."""
         if self._process != this_process():
@@ -70,7 +90,9 @@ class AsyncDriver:
     async def _perform(self, flow: Flow[T]) -> AsyncGenerator[Job | Finished[T], None]:
         if self._process != this_process():
             refuse_entered(self._process)
-        performer = _Performer(self._stubs, self._peer, self._timeout_s, self._metadata)
+        performer = _Performer(
+            self._stubs, self._peer, self._timeout_s, self._metadata, self._ranges
+        )
         value: object = None
         error: GraftscopeError | None = None
         try:
@@ -92,26 +114,37 @@ class _Performer:
     """Performs the steps of one flow, which has one stream at a time."""
 
     def __init__(
-        self, stubs: Stubs, peer: Peer, timeout_s: float | None, metadata: Metadata
+        self,
+        stubs: Stubs,
+        peer: Peer,
+        timeout_s: float | None,
+        metadata: Metadata,
+        ranges: Ranges,
     ) -> None:
         self._stubs, self._peer, self._timeout_s = stubs, peer, timeout_s
-        self._metadata = metadata
+        self._metadata, self._ranges = metadata, ranges
         self._stream: Any = None
         self._stream_name = ""
+        self._span = CallSpan(metadata)
 
-    async def perform(self, step: Call | Open | Receive | Sleep) -> Message | None:
+    async def perform(
+        self, step: Call | Open | Receive | Sleep | Recall
+    ) -> Message | Ranges | None:
         match step:
             case Call():
                 return await self._call(step)
             case Open():
                 self.close()
                 method: Any = step.method(self._stubs)
+                self._span = begin_call(step.name, self._metadata)
                 self._stream, self._stream_name = (
-                    method(step.request, metadata=self._metadata),
+                    method(step.request, metadata=self._span.metadata),
                     step.name,
                 )
             case Receive():
                 return await self._receive()
+            case Recall():
+                return self._ranges
             case Sleep():
                 await asyncio.sleep(step.seconds)
         return None
@@ -119,6 +152,7 @@ class _Performer:
     def close(self) -> None:
         if self._stream is not None:
             self._stream.cancel()
+        self._span.end()
 
     async def _call(self, step: Call) -> Message:
         if not step.limited:  # Its requests are gone once they were sent: the flow begins again.
@@ -132,13 +166,14 @@ class _Performer:
 
     async def _try(self, step: Call, timeout_s: float | None) -> Message:
         method: Any = step.method(self._stubs)
-        call = method(step.request, timeout=timeout_s, metadata=self._metadata)
-        try:
-            reply = await call
-        except grpc.aio.AioRpcError as error:
-            if error.details() == _ENDED_WHILE_WRITING:
-                raise UnavailableError(f"the server broke off {step.name}") from error
-            raise self._peer.error(cast(Any, error), step.name) from error
+        with called(step.name, self._metadata) as metadata:
+            call = method(step.request, timeout=timeout_s, metadata=metadata)
+            try:
+                reply = await call
+            except grpc.aio.AioRpcError as error:
+                if error.details() == _ENDED_WHILE_WRITING:
+                    raise UnavailableError(f"the server broke off {step.name}") from error
+                raise self._peer.error(cast(Any, error), step.name) from error
         self._peer.heard(await call.initial_metadata(), await call.trailing_metadata())
         return cast(Message, reply)
 
@@ -146,7 +181,9 @@ class _Performer:
         try:
             reply = await self._stream.read()
         except grpc.aio.AioRpcError as error:
-            raise self._peer.error(cast(Any, error), self._stream_name) from error
+            failure = self._peer.error(cast(Any, error), self._stream_name)
+            self._span.end(failure)
+            raise failure from error
         self._peer.heard(await self._stream.initial_metadata())
         return None if reply is grpc.aio.EOF else cast(Message, reply)
 
@@ -156,7 +193,8 @@ class AsyncDuplex:
 
     def __init__(self, name: str, method: Any, peer: Peer, metadata: Metadata) -> None:
         self._name, self._peer = name, peer
-        self._call: Any = method(metadata=metadata)
+        self._span = begin_call(name, metadata)
+        self._call: Any = method(metadata=self._span.metadata)
 
     async def send(self, request: Message) -> None:
         """Send a request."""
@@ -175,6 +213,15 @@ class AsyncDuplex:
         self._peer.heard(await self._call.initial_metadata())
         return None if reply is grpc.aio.EOF else cast(Message, reply)
 
-    def close(self) -> None:
-        """End the stream; what is underway is dropped."""
-        self._call.cancel()
+    async def close(self, *, answered: bool) -> None:
+        """End the stream; as `SyncDuplex.close`."""
+        try:
+            if answered:
+                async with asyncio.timeout(PARTING_S):
+                    await self._call.done_writing()
+                    await self._call.code()
+        except (TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            pass  # It is ended anyway.
+        finally:
+            self._call.cancel()
+        self._span.end()

@@ -9,13 +9,13 @@ import grpc.aio
 from google.longrunning.operations_pb2_grpc import OperationsStub
 
 from graftscope.client.arrays import finite_number
-from graftscope.client.calls._addresses import proxy_to
+from graftscope.client.calls._addresses import may_be_several, proxy_to
 from graftscope.client.errors import InputError, UsageError
 from graftscope.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from graftscope.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from graftscope.v1.model_service_pb2_grpc import ModelServiceStub
 
-Options: TypeAlias = list[tuple[str, int]]
+Options: TypeAlias = list[tuple[str, int | str]]
 
 DEFAULT_TIMEOUT_S = 120.0
 """Enough for the largest reply that a server gives while the caller waits."""
@@ -30,7 +30,7 @@ def channel_options(address: str) -> Options:
     The message limit is not among them: gRPC's 4 MiB are kept, and larger arrays travel as
     artifacts, so that neither side ever needs to hold a message of unknown size.
     """
-    return [
+    options: Options = [
         # Of itself gRPC sends calls to this machine through a proxy too, which cannot answer them.
         ("grpc.enable_http_proxy", int(proxy_to(address) is not None)),
         # A server that froze or whose machine vanished sends nothing, not even a reset: ask it.
@@ -48,6 +48,10 @@ def channel_options(address: str) -> Options:
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5_000),
     ]
+    if may_be_several(address):
+        # Of itself gRPC keeps to the first that answers.
+        options.append(("grpc.lb_policy_name", "round_robin"))
+    return options
 
 
 def closed() -> UsageError:

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 
+from graftscope.client.calls._server_settings import SERVER_SETTINGS
 from graftscope.client.errors import UsageError
 
 PREFIX = "GRAFTSCOPE_"
@@ -25,27 +26,21 @@ CA_VARIABLE = f"{PREFIX}CA"
 DEBUG_VARIABLE = f"{PREFIX}DEBUG"
 """Set to 1, it shows the traceback of whatever goes wrong in the command line."""
 
-SERVER_SETTINGS = (
-    *("bundles", "listen", "device", "workers", "memory_gib", "sessions", "state", "jobs_url"),
-    *("storage", "keep_days", "keep_gib", "upload_idle_s", "explore_idle_s", "job_share"),
-    *("checkpoint_s",),
-    *("tls_cert", "tls_key", "tls_client_ca", "tls_client_role", "auth", "insecure", "lease_s"),
-    *("queue", "queued_jobs", "watches", "connections", "sandbox", "sandbox_nodes"),
-    *("sandbox_tensor_mib", "sandbox_memory_mib", "sandbox_seconds", "grace_s", "keepalive_s"),
-    *("job_crashes", "registration", "forget_plans", "resume", "log_level"),
-)
-"""What can be set of a server, also of one inside this process (`graftscope.server.Settings`)."""
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+"""Environment variable that names the file of a server's settings where no option does."""
 
 _OF_TESTS = (f"{PREFIX}DATA", f"{PREFIX}GENERATORS", f"{PREFIX}FAILPOINT")
 
-KNOWN = (
+_OF_USERS = (
     ADDRESS_VARIABLE,
     TOKEN_VARIABLE,
     CA_VARIABLE,
     DEBUG_VARIABLE,
-    *(PREFIX + name.upper() for name in SERVER_SETTINGS),
-    *_OF_TESTS,
+    CONFIG_VARIABLE,
+    *(PREFIX + each.name.upper() for each in SERVER_SETTINGS),
 )
+
+KNOWN = (*_OF_USERS, *_OF_TESTS)
 
 _KUBERNETES = re.compile(
     r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP)(_PROTO|_PORT|_ADDR)?$"
@@ -69,23 +64,34 @@ def check_environment(environment: Mapping[str, str] = os.environ) -> None:
     Raises:
         UsageError: If a name is almost that of a known variable.
     """
-    for name, value in sorted(environment.items()):
-        if not name.startswith(PREFIX) or name in KNOWN or _is_of_kubernetes(name, value):
-            continue
-        rests = {known.removeprefix(PREFIX): known for known in KNOWN if known not in _OF_TESTS}
-        rest = name.removeprefix(PREFIX)
-        if meant := difflib.get_close_matches(rest, rests, 1, _SURELY_MEANT):
+    for name, meant in unknown_variables(environment).items():
+        if meant:
             raise UsageError(
-                f"environment variable {name} is unknown, and sets nothing: do you mean"
-                f" {rests[meant[0]]}?"
+                f"environment variable {name} is unknown, and sets nothing: do you mean {meant}?"
             )
-        near = difflib.get_close_matches(rest, rests, 1) or rests
+        near = _near(name) or _OF_USERS
         _log.warning(
             "environment variable %s is unknown, and sets nothing; there %s: %s",
             name,
             "is" if len(near) == 1 else "are",
-            ", ".join(rests[each] for each in near),
+            ", ".join(near),
         )
+
+
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Find variables that set nothing, each with the one that is surely meant, or ''."""
+    return {
+        name: next(iter(_near(name, _SURELY_MEANT)), "")
+        for name, value in sorted(environment.items())
+        if name.startswith(PREFIX) and name not in KNOWN and not _is_of_kubernetes(name, value)
+    }
+
+
+def _near(name: str, alike: float = 0.6) -> list[str]:
+    """Find the known variable that is most alike; none where none is so much alike."""
+    rests = [known.removeprefix(PREFIX) for known in _OF_USERS]
+    found = difflib.get_close_matches(name.removeprefix(PREFIX), rests, 1, alike)
+    return [PREFIX + rest for rest in found]
 
 
 def _is_of_kubernetes(name: str, value: str) -> bool:

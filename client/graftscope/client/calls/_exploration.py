@@ -67,6 +67,11 @@ class _Answers:
         """Whether it is known what became of a request."""
         return self._last is not None and self._last.number >= number
 
+    @property
+    def are_told(self) -> bool:
+        """Whether it is known what became of every request."""
+        return self.is_told(self._asked)
+
     def to(self, number: int) -> Explored | None:
         """Give the answer to a request, if it is the last one."""
         return self._last if self._last is not None and self._last.number == number else None
@@ -139,7 +144,7 @@ class Exploration:
     def close(self) -> None:
         """End the exploration, and free what the server keeps for it."""
         if self._line is not None:
-            self._line.close()
+            self._line.close(answered=self._answers.are_told)
 
     def __enter__(self) -> Self:
         """Begin the exploration, and read both originals."""
@@ -216,7 +221,7 @@ class AsyncExploration:
     async def close(self) -> None:
         """End the exploration, and free what the server keeps for it."""
         if self._line is not None:
-            self._line.close()
+            await self._line.close(answered=self._answers.are_told)
 
     async def __aenter__(self) -> Self:
         """Begin the exploration, and read both originals."""

@@ -53,13 +53,19 @@ class Sleep:
 
 
 @dataclass(frozen=True)
+class Recall:
+    """Give what the client keeps from call to call: the range of each model's images, by digest."""
+
+
+@dataclass(frozen=True)
 class Tell:
     """Hand the state of a job to whoever follows it."""
 
     job: Job
 
 
-Step: TypeAlias = Call | Open | Receive | Sleep | Tell
+Step: TypeAlias = Call | Open | Receive | Sleep | Recall | Tell
+Ranges: TypeAlias = dict[str, tuple[float, ...]]
 Flow: TypeAlias = Generator[Step, object, T]
 
 

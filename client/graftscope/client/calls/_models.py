@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -9,9 +11,10 @@ import numpy as np
 from google.protobuf.message import Message
 from numpy.typing import NDArray
 
+from graftscope.client import hooks
 from graftscope.client.arrays import file_name
 from graftscope.client.calls._channel import Stubs
-from graftscope.client.calls._flow import Flow, call
+from graftscope.client.calls._flow import Flow, Ranges, Recall, call
 from graftscope.client.calls._transfers import fetch_all, send_large
 from graftscope.client.errors import InputError, NotFoundError
 from graftscope.client.models import Model
@@ -26,6 +29,7 @@ from graftscope.client.values import (
     SamplesTask,
     Strip,
     StripTask,
+    asking_channels,
     fixed,
 )
 from graftscope.client.wire import (
@@ -64,6 +68,10 @@ def model(name: str) -> Flow[Model]:
     Returns:
         The model.
     """
+    return (yield from _described(name))
+
+
+def _described(name: str) -> Flow[Model]:
     request = model_service_pb2.GetModelRequest(name=model_name(name))
     reply = yield from call(lambda stubs: stubs.models.GetModel, request)
     return model_from(reply.model)
@@ -108,6 +116,21 @@ def unregister(name: str) -> Flow[None]:
     yield from call(lambda stubs: stubs.models.DeleteModel, request)
 
 
+def torch_code(model: str, layer: str, modules: Mapping[int, Sequence[int]]) -> Flow[str]:
+    """Write modules as code for PyTorch: a hook of the layer, and each module's channels.
+
+    Args:
+        model: The model's name, with ``@DIGEST`` to insist on one version.
+        layer: A layer's name, or a level's.
+        modules: The channels of each module, by its number.
+
+    Returns:
+        Python code. It works on a variable `model`, the generator as a PyTorch module.
+    """
+    held = yield from _described(model)
+    return hooks.torch_code(held, held.layer(layer), modules)
+
+
 def _read_manifest(folder: Path) -> tuple[str, dict[str, str]]:
     """The text of a bundle's manifest, and the sha256 of each file; the server checks the rest."""
     path = folder / "manifest.json"
@@ -132,7 +155,23 @@ def images(
     request = request_of((yield from settled(task)), outbox)
     yield from send_large(outbox)
     reply: Message = yield from call(lambda stubs: _method(stubs, task), request)
-    return images_from(reply, (yield from fetch_all(arrays_of(reply))), task)
+    found = images_from(reply, (yield from fetch_all(arrays_of(reply))), task)
+    if isinstance(found, Samples | HybridResult):
+        return replace(found, image_range=(yield from _image_range(found)))
+    return found
+
+
+def _image_range(of: Samples | HybridResult) -> Flow[tuple[float, ...]]:
+    """The range of a model's images, asked once a version; none where that was just taken away."""
+    ranges = cast(Ranges, (yield Recall()))
+    digest = of.execution.model_digest
+    if digest not in ranges:
+        try:
+            held = yield from model(f"{of.model}@{digest}" if digest else of.model)
+        except NotFoundError:
+            return ()
+        ranges[digest] = held.image.range
+    return ranges[digest]
 
 
 def strip(task: StripTask) -> Flow[Strip]:
@@ -169,11 +208,18 @@ def _edited(found: HybridResult) -> NDArray[np.float32]:
 
 
 def settled(task: Asked) -> Flow[Asked]:
-    """Give fixed values their inputs' types and shapes, which only the server knows."""
-    if not getattr(task, "fix", None):
+    """Compare a task with its model, where that is needed, which only the server knows.
+
+    Fixed values get their inputs' types and shapes; a mask of channels must be as long as its layer
+    has channels, and modules must be of that layer.
+    """
+    is_fixed, asking = bool(getattr(task, "fix", None)), asking_channels(task)
+    if not is_fixed and not asking:
         return task
     held = yield from model(cast(Any, task).model)
-    return cast(Asked, fixed(task, held))
+    for layer, channels in asking:
+        channels.require(held, layer)
+    return cast(Asked, fixed(task, held)) if is_fixed else task
 
 
 def _method(stubs: Stubs, task: SamplesTask | PosteriorTask | HybridsTask) -> Any:

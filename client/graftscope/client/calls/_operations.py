@@ -3,12 +3,13 @@
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from google.longrunning import operations_pb2
 
-from graftscope.client.arrays import Word, switch, whole_number
-from graftscope.client.calls._flow import Flow, Tell, call, open_stream
+from graftscope.client.arrays import Source, Word, axes_of, switch, whole_number
+from graftscope.client.calls._flow import Flow, Stream, Tell, call, open_stream
 from graftscope.client.calls._transfers import Patience, fetch_all
 from graftscope.client.errors import (
     GraftscopeError,
@@ -21,27 +22,30 @@ from graftscope.client.errors import (
 )
 from graftscope.client.values import (
     AnalysisResult,
-    InfluenceResult,
     Job,
     JobKind,
     JobState,
-    LayersResult,
     Method,
-    PartialResult,
+    ModulesAsked,
+    OfMaps,
     Progress,
+    SoFar,
+    modules_asked,
 )
 from graftscope.client.wire import (
     arrays_of,
+    ask_modules,
     asked_arrays,
     failure_of,
     job_from,
-    modules_from,
+    maps_so_far_from,
+    modules_so_far_from,
+    of_maps_from,
     operation_name,
     progress_from,
     response_of,
     result_from,
 )
-from graftscope.codec import number_of
 from graftscope.v1 import analysis_service_pb2
 
 _log = logging.getLogger("graftscope.client")
@@ -73,7 +77,7 @@ def result(name: str) -> Flow[AnalysisResult]:
     Returns:
         The result, of the job's kind.
     """
-    operation = yield from _get((yield from _named(name)))
+    operation = yield from _get((yield from named(name)))
     if not operation.done:
         state = job_from(operation).progress.state
         raise JobError(f"{operation.name} is {state}: it has no result yet")
@@ -88,21 +92,42 @@ def _read(operation: operations_pb2.Operation) -> Flow[AnalysisResult]:
     return result_from(operation, response, arrays)
 
 
-def watch(name: str) -> Flow[operations_pb2.Operation]:
+def watch(
+    name: str,
+    modules: int | None = None,
+    method: Method | str = Method.NMF,
+    seed: int = 0,
+    window: int = 3,
+    percentile: float = 75.0,
+    maps: bool = False,
+) -> Flow[operations_pb2.Operation]:
     """Follow a job: its state at once, then each change, until it has ended.
 
-    A connection that breaks is made again.
+    A connection that breaks is made again. What an influence job has found so far is told now
+    and then, in `Job.so_far`: it must not hold the job up.
 
     Args:
         name: ``operations/ID``, or the ID alone, or its beginning.
+        modules: Number of modules to find in the maps so far; None for none.
+        method: How they are found.
+        seed: Of the method.
+        window: Side of the averaging window in pixels, odd.
+        percentile: Above which a pixel of a map counts, between 0 and 100, both excluded.
+        maps: Whether small maps are wanted too.
 
     Yields:
         The job, each time anew.
+
+    Raises:
+        InputError: If modules are asked of a job that is no influence, or has no such maps.
     """
-    return (yield from _follow(name))
+    asked = modules_asked(modules, method, seed, window, percentile)
+    return (yield from _follow(name, asked, maps=switch("maps", maps)))
 
 
-def _follow(name: str) -> Flow[operations_pb2.Operation]:
+def _follow(
+    name: str, asked: ModulesAsked | None = None, *, maps: bool = False
+) -> Flow[operations_pb2.Operation]:
     """Watch an operation until it has ended; a watch that breaks is opened again.
 
     Raises:
@@ -110,12 +135,12 @@ def _follow(name: str) -> Flow[operations_pb2.Operation]:
             any progress.
         OverloadedError: If the server has no room for the watch, time and again.
     """
-    name = yield from _named(name)
+    name = yield from named(name)
     patience = Patience()
     seen: Progress | None = None
     is_told = False
+    stream = _Watch(name, asked, maps)
     while True:
-        stream = _Watch(name)
         try:
             return (yield from stream.until_done())
         except (UnavailableError, OverloadedError) as error:
@@ -130,6 +155,7 @@ def _follow(name: str) -> Flow[operations_pb2.Operation]:
                 _log.warning("%s; waiting for it to come back, to follow %s on", error, name)
                 is_told = True
             yield from _wait(patience, error, name)
+            stream = stream.again()
 
 
 def _wait(patience: Patience, error: GraftscopeError, name: str) -> Flow[None]:
@@ -146,24 +172,43 @@ def _wait(patience: Patience, error: GraftscopeError, name: str) -> Flow[None]:
 
 
 class _Watch:
-    """One stream of an operation's changes."""
+    """One stream of an operation's changes, with what is told beside them."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(
+        self, name: str, asked: ModulesAsked | None, maps: bool, so_far: SoFar | None = None
+    ) -> None:
+        self._name, self._asked, self._maps = name, asked, maps
+        self._so_far = so_far
         self._job: Job | None = None
+
+    def again(self) -> "_Watch":
+        """Another one, which goes on with what this one was told."""
+        return _Watch(self._name, self._asked, self._maps, self._so_far)
 
     @property
     def progress(self) -> Progress | None:
         return self._job.progress if self._job else None
 
     def until_done(self) -> Flow[operations_pb2.Operation]:
-        request = analysis_service_pb2.WatchOperationRequest(name=self._name)
-        stream = yield from open_stream(lambda stubs: stubs.analyses.WatchOperation, request)
+        stream = yield from open_stream(
+            lambda stubs: stubs.analyses.WatchOperation, self._request()
+        )
         while (update := (yield from stream.receive())) is not None:
+            if update.operation.done:
+                yield from _to_its_end(stream)
             yield from self._take(update)
             if update.operation.done:
                 return update.operation
         raise UnavailableError(f"the server stopped reporting on {self._name} before it ended")
+
+    def _request(self) -> analysis_service_pb2.WatchOperationRequest:
+        request = analysis_service_pb2.WatchOperationRequest(
+            name=self._name, partial_maps=self._maps
+        )
+        if self._asked is not None:
+            before = self._so_far.modules if self._so_far else None
+            ask_modules(request.partial_modules, self._asked, before)
+        return request
 
     def _take(self, update: analysis_service_pb2.WatchOperationResponse) -> Flow[None]:
         if update.HasField("operation"):
@@ -172,7 +217,29 @@ class _Watch:
             raise ReplyError(f"the server sent changes of {self._name} before its state")
         elif update.HasField("progress"):
             self._job = replace(self._job, progress=progress_from(update.progress))
+        else:
+            self._note(update)
+        self._job = replace(self._job, so_far=self._so_far)
         yield Tell(self._job)
+
+    def _note(self, update: analysis_service_pb2.WatchOperationResponse) -> None:
+        """Takes what is told beside the job's state."""
+        known = self._so_far or SoFar()
+        if update.HasField("partial_maps"):
+            self._so_far = replace(known, maps=maps_so_far_from(update.partial_maps))
+        elif update.HasField("partial_modules"):
+            found = modules_so_far_from(update.partial_modules, known.modules)
+            self._so_far = replace(known, modules=found)
+
+
+def _to_its_end(stream: Stream[analysis_service_pb2.WatchOperationResponse]) -> Flow[None]:
+    """Let a watch that has told all end by itself, so that the server does not count it as left.
+
+    The end comes right behind the last state; what breaks before it has nothing more to say.
+    """
+    with suppress(GraftscopeError):
+        while (yield from stream.receive()) is not None:
+            pass
 
 
 def job(name: str) -> Flow[Job]:
@@ -184,56 +251,19 @@ def job(name: str) -> Flow[Job]:
     Returns:
         The job.
     """
-    return job_from((yield from _get((yield from _named(name)))))
+    return job_from((yield from _get((yield from named(name)))))
 
 
-def partial(
-    name: str, modules: int | None = None, method: Method | str = Method.NMF, seed: int = 0
-) -> Flow[PartialResult]:
-    """Tell what an influence job has come to so far, at once; or its result, where it is done.
-
-    Args:
-        name: ``operations/ID``, or the ID alone, or its beginning.
-        modules: Number of modules to find in the maps so far; None for none. There is time for
-            them now and then, since they must not hold the job up.
-        method: How they are found.
-        seed: Of the method.
-
-    Returns:
-        Maps, standard errors and individual influences over the pairs so far, and modules.
-
-    Raises:
-        JobError: If the job has not come to anything yet.
-        InputError: If it is no influence job, or its maps have no such modules.
-    """
-    request = analysis_service_pb2.PartialResultRequest(name=(yield from _named(name)))
-    if modules is not None:
-        request.modules.k = whole_number("modules", modules, low=1)
-        word = Word(Method).checked("method", method)
-        number = number_of(analysis_service_pb2.Method.DESCRIPTOR, word)
-        request.modules.method = analysis_service_pb2.Method.ValueType(number)
-        request.modules.seed = whole_number("seed", seed)
-    reply: analysis_service_pb2.PartialResultResponse = yield from call(
-        lambda stubs: stubs.analyses.PartialResult, request
-    )
-    stored = {**arrays_of(reply.influence), **asked_arrays(reply.operation)}
-    influence = result_from(reply.operation, reply.influence, (yield from fetch_all(stored)))
-    if not isinstance(influence, InfluenceResult | LayersResult):
-        raise ReplyError(f"the server told of {reply.operation.name} what is no influence")
-    found = {}
-    for layer in reply.modules.layers:
-        if layer.HasField("modules"):
-            arrays = yield from fetch_all(arrays_of(layer.modules))
-            found[layer.layer] = modules_from(reply.operation, layer.modules, arrays, seed)
-    failures = [f"{each.layer}: {each.failure}" for each in reply.modules.layers if each.failure]
-    return PartialResult(
-        job_from(reply.operation),
-        influence,
-        found,
-        reply.modules.pairs,
-        reply.modules.skipped or "; ".join(failures),
-        reply.from_checkpoint,
-    )
+def of_maps(name: str) -> Flow[OfMaps]:
+    """Tell what the maps of an operation are of; of one that is done also what else is known."""
+    operation = yield from _get((yield from named(name)))
+    found = job_from(operation)
+    source = Source(found.model.partition("@")[0], found.model_digest, found.layer, found.name)
+    if not operation.HasField("response"):
+        return OfMaps(source)
+    response = response_of(operation)
+    small = {key: each for key, each in arrays_of(response).items() if key in axes_of(OfMaps)}
+    return of_maps_from(operation, response, (yield from fetch_all(small)), source)
 
 
 def _get(name: str) -> Flow[operations_pb2.Operation]:
@@ -281,7 +311,7 @@ def jobs(
             return tuple(found[:most])
 
 
-def _named(name: str) -> Flow[str]:
+def named(name: str) -> Flow[str]:
     """Find the whole name of a job, of which the beginning of its ID may be given.
 
     Raises:
@@ -315,7 +345,7 @@ def cancel(name: str) -> Flow[None]:
     Args:
         name: ``operations/ID``, or the ID alone, or its beginning.
     """
-    request = operations_pb2.CancelOperationRequest(name=(yield from _named(name)))
+    request = operations_pb2.CancelOperationRequest(name=(yield from named(name)))
     yield from call(lambda stubs: stubs.operations.CancelOperation, request)
 
 
@@ -325,7 +355,7 @@ def delete(name: str) -> Flow[None]:
     Args:
         name: ``operations/ID``, or the ID alone, or its beginning.
     """
-    request = operations_pb2.DeleteOperationRequest(name=(yield from _named(name)))
+    request = operations_pb2.DeleteOperationRequest(name=(yield from named(name)))
     yield from call(lambda stubs: stubs.operations.DeleteOperation, request)
 
 
@@ -340,6 +370,6 @@ def share(name: str, private: bool = False) -> Flow[Job]:
         The job.
     """
     request = analysis_service_pb2.ShareOperationRequest(
-        name=(yield from _named(name)), private=switch("private", private)
+        name=(yield from named(name)), private=switch("private", private)
     )
     return job_from((yield from call(lambda stubs: stubs.analyses.ShareOperation, request)))

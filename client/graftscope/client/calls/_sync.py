@@ -10,17 +10,33 @@ import grpc
 from google.protobuf.message import Message
 
 from graftscope.client.calls._access import Metadata, Way
+from graftscope.client.calls._attending import attended
 from graftscope.client.calls._channel import Stubs, closed, deadline
-from graftscope.client.calls._flow import Call, Finished, Flow, Open, Receive, Sleep, Tell, resume
+from graftscope.client.calls._flow import (
+    Call,
+    Finished,
+    Flow,
+    Open,
+    Ranges,
+    Recall,
+    Receive,
+    Sleep,
+    Tell,
+    resume,
+)
 from graftscope.client.calls._forks import refuse_fork, this_process
 from graftscope.client.calls._peer import Peer
 from graftscope.client.calls._retries import Retries
+from graftscope.client.calls._spans import CallSpan, begin_call, called
 from graftscope.client.errors import GraftscopeError
-from graftscope.client.values import Job
+from graftscope.client.values import Job, ProgressCallback
 
 T = TypeVar("T")
 
 _CLOSE_LIMIT_S = 2.0
+
+PARTING_S = 1.0
+"""For the end of a stream that is over on both sides, which takes one way there and back."""
 
 
 class SyncDriver:
@@ -35,6 +51,7 @@ class SyncDriver:
         self._timeout_s = deadline(timeout_s)
         self._way = way
         self._closed = False
+        self._ranges: Ranges = {}
         self._peer = Peer(way.address, ca_given=way.names_ca)
         self._connect()
 
@@ -52,6 +69,11 @@ class SyncDriver:
         closing = threading.Thread(target=self._channel.close, daemon=True)
         closing.start()
         closing.join(_CLOSE_LIMIT_S)
+
+    @property
+    def server_version(self) -> str:
+        """The server's version, as far as its replies have told; '' before."""
+        return self._peer.version
 
     def run(self, flow: Flow[T], on_job: Callable[[Job], None] | None = None) -> T:
         """Perform a flow to its end.
@@ -71,6 +93,11 @@ class SyncDriver:
                 return cast(T, stop.value)
             if on_job is not None:
                 on_job(job)
+
+    def follow(self, flow: Flow[T], on_progress: ProgressCallback | None) -> T:
+        """Perform a flow that follows a job, and have its progress heard of."""
+        with attended(on_progress) as take:
+            return self.run(flow, take)
 
     def duplex(self, name: str, method: Callable[[Stubs], Any]) -> "SyncDuplex":
         """Open a stream of requests and replies.
@@ -93,7 +120,9 @@ class SyncDriver:
     def iterate(self, flow: Flow[T]) -> Generator[Job, None, T]:
         """Perform a flow, giving the states of the job that it follows as they come."""
         self._check()
-        performer = _Performer(self._stubs, self._peer, self._timeout_s, self._way.metadata)
+        performer = _Performer(
+            self._stubs, self._peer, self._timeout_s, self._way.metadata, self._ranges
+        )
         value: object = None
         error: GraftscopeError | None = None
         try:
@@ -115,26 +144,35 @@ class _Performer:
     """Performs the steps of one flow, which has one stream at a time."""
 
     def __init__(
-        self, stubs: Stubs, peer: Peer, timeout_s: float | None, metadata: Metadata
+        self,
+        stubs: Stubs,
+        peer: Peer,
+        timeout_s: float | None,
+        metadata: Metadata,
+        ranges: Ranges,
     ) -> None:
         self._stubs, self._peer, self._timeout_s = stubs, peer, timeout_s
-        self._metadata = metadata
+        self._metadata, self._ranges = metadata, ranges
         self._stream: Any = None
         self._stream_name = ""
+        self._span = CallSpan(metadata)
 
-    def perform(self, step: Call | Open | Receive | Sleep) -> Message | None:
+    def perform(self, step: Call | Open | Receive | Sleep | Recall) -> Message | Ranges | None:
         match step:
             case Call():
                 return self._call(step)
             case Open():
                 self.close()
                 method: Any = step.method(self._stubs)
+                self._span = begin_call(step.name, self._metadata)
                 self._stream, self._stream_name = (
-                    method(step.request, metadata=self._metadata),
+                    method(step.request, metadata=self._span.metadata),
                     step.name,
                 )
             case Receive():
                 return self._receive()
+            case Recall():
+                return self._ranges
             case Sleep():
                 time.sleep(step.seconds)
         return None
@@ -142,6 +180,7 @@ class _Performer:
     def close(self) -> None:
         if self._stream is not None:
             self._stream.cancel()
+        self._span.end()
 
     def _call(self, step: Call) -> Message:
         if not step.limited:  # Its requests are gone once they were sent: the flow begins again.
@@ -155,10 +194,11 @@ class _Performer:
 
     def _try(self, step: Call, timeout_s: float | None) -> Message:
         method: Any = step.method(self._stubs)
-        try:
-            reply, call = method.with_call(step.request, timeout=timeout_s, metadata=self._metadata)
-        except grpc.RpcError as error:
-            raise self._peer.error(cast(Any, error), step.name) from error
+        with called(step.name, self._metadata) as metadata:
+            try:
+                reply, call = method.with_call(step.request, timeout=timeout_s, metadata=metadata)
+            except grpc.RpcError as error:
+                raise self._peer.error(cast(Any, error), step.name) from error
         self._peer.heard(call.initial_metadata(), call.trailing_metadata())
         return cast(Message, reply)
 
@@ -166,7 +206,9 @@ class _Performer:
         try:
             reply = next(cast(Iterator[Message], self._stream), None)
         except grpc.RpcError as error:
-            raise self._peer.error(cast(Any, error), self._stream_name) from error
+            failure = self._peer.error(cast(Any, error), self._stream_name)
+            self._span.end(failure)
+            raise failure from error
         self._peer.heard(self._stream.initial_metadata())
         return reply
 
@@ -184,7 +226,8 @@ class SyncDuplex:
     def __init__(self, name: str, method: Any, peer: Peer, metadata: Metadata) -> None:
         self._name, self._peer = name, peer
         self._requests: SimpleQueue[Message | None] = SimpleQueue()
-        self._call: Any = method(iter(self._requests.get, None), metadata=metadata)
+        self._span = begin_call(name, metadata)
+        self._call: Any = method(iter(self._requests.get, None), metadata=self._span.metadata)
 
     def send(self, request: Message) -> None:
         """Send a request, without waiting for anything."""
@@ -199,7 +242,16 @@ class SyncDuplex:
         self._peer.heard(self._call.initial_metadata())
         return reply
 
-    def close(self) -> None:
-        """End the stream; what is underway is dropped."""
+    def close(self, *, answered: bool) -> None:
+        """End the stream.
+
+        Args:
+            answered: Whether nothing is underway, so that the server ends it at once; else what is
+                underway is dropped.
+        """
         self._requests.put(None)
+        ended = threading.Event()
+        if answered and self._call.add_callback(ended.set):
+            ended.wait(PARTING_S)
         self._call.cancel()
+        self._span.end()

@@ -81,4 +81,6 @@ def _contrast(compared: Contrast) -> dict[str, object]:
         "inside": compared.inside,
         "outside": compared.outside,
         "certain": compared.certain,
+        "inside_stderr": compared.inside_stderr,
+        "outside_stderr": compared.outside_stderr,
     }

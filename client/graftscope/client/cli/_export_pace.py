@@ -4,8 +4,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from graftscope.client.cli._output import duration, note
-from graftscope.client.cli._progress import Advance, Shown
+from graftscope.client.cli._output import note
+from graftscope.client.cli._progress import Shown
+from graftscope.client.display import Advance
+from graftscope.client.words import duration
 
 if TYPE_CHECKING:
     from graftscope.exporter import ExportProgress

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, TypeAlias, cast
 
@@ -18,9 +17,9 @@ from graftscope.client.cli._documents import found_document
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._maps import ComputedAlone, MapsOptions, given_maps, wanted_maps
 from graftscope.client.cli._model_and_layer import chosen_model
-from graftscope.client.cli._output import counted, note, say, say_json, table, written
+from graftscope.client.cli._output import note, say, say_json, table, written
 from graftscope.client.cli._request_options import Given
-from graftscope.client.cli._session import check_target, opened, read_labels
+from graftscope.client.cli._session import check_drawing, check_target, opened, read_labels
 from graftscope.client.cli._shared_options import (
     DryRunOption,
     JsonOption,
@@ -28,7 +27,7 @@ from graftscope.client.cli._shared_options import (
     NpzOption,
     ServerOptions,
 )
-from graftscope.client.errors import InputError, MissingExtraError, NotFoundError
+from graftscope.client.errors import InputError, NotFoundError
 from graftscope.client.finding import (
     FOUND_FROM,
     Contrast,
@@ -38,6 +37,7 @@ from graftscope.client.finding import (
     rectangle_region,
 )
 from graftscope.client.values import InfluenceResult, InfluenceTask
+from graftscope.client.words import counted
 
 Rectangle: TypeAlias = tuple[int, int, int, int]
 """Top, left, height and width, in pixels of the image."""
@@ -114,7 +114,7 @@ def find(
     writes the channels as a module that other verbs take.
     """
     check_target(out, ".npz")
-    _check_drawing(picture)
+    check_drawing(picture, "--picture")
     area = _parse_area(region)
     labels = None if modules is None else read_labels(modules)
     if given_maps(chosen, which.model, (), dry_run, computed) is not None:
@@ -140,20 +140,6 @@ def find(
         say_json({**found_document(found, ranked), "out": out, "picture": picture})
     else:
         _tell(found, ranked, out)
-
-
-def _check_drawing(picture: Path | None) -> None:
-    """Refuse before the work, not after it, what cannot be drawn.
-
-    Raises:
-        MissingExtraError: If the library that draws is not installed.
-    """
-    check_target(picture, ".png", option="--picture")
-    if picture is not None and find_spec("matplotlib") is None:
-        raise MissingExtraError(
-            "--picture needs matplotlib, which is not installed;"
-            " install it with: pip install 'graftscope[report]'"
-        )
 
 
 def _stored(path: Path, area: Area, server: ServerOptions) -> tuple[Maps, NDArray[np.float64]]:

@@ -1,24 +1,33 @@
 """Jobs from a verb's side: say what they cost, start them, show their progress, wait."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from graftscope.client._client import Client
-from graftscope.client.cli._output import counted, duration, note, say_json, size, when
-from graftscope.client.cli._progress import of_job, shown
+from graftscope.client.cli._output import note, say_json
+from graftscope.client.cli._progress import shown
+from graftscope.client.cli._quiet import is_quiet
+from graftscope.client.display import of_job, reached, unit_of
 from graftscope.client.errors import StoppedError
 from graftscope.client.values import (
     AnalysisResult,
+    ConfidentLabels,
     Estimate,
     HybridTask,
     InfluenceResult,
     InfluenceTask,
     Job,
+    JobKind,
     JobState,
     LayersResult,
+    ModulesAsked,
     Task,
+    bare,
     told_stop,
 )
-from graftscope.client.values import Progress as JobProgress
+from graftscope.client.words import counted, duration, size, when
+
+_OF_HYBRIDS = (JobKind.INFLUENCE, JobKind.MAGNITUDE)
 
 
 def tell_estimate(estimate: Estimate, *, at_most: bool = False) -> None:
@@ -48,14 +57,23 @@ def tell_dry_run(client: Client, tasks: Sequence[HybridTask], json: bool) -> Non
         tell_estimate(total, at_most=bool(rules))
 
 
-def compute(client: Client, task: Task) -> AnalysisResult:
+def compute(client: Client, task: Task, modules: ModulesAsked | None = None) -> AnalysisResult:
     """Start a job and wait for it; what is left to do of hybrids is told first.
+
+    Args:
+        client: The server's.
+        task: What to compute.
+        modules: Those that maps are computed for, of which it is shown how sure they are by now.
 
     Raises:
         StoppedError: If the user interrupts the wait.
     """
-    job = client.start(task)
-    return attend(client, job, _tell_start if isinstance(task, HybridTask) else None)
+    return attend_told(client, client.start(task), modules)
+
+
+def attend_told(client: Client, job: Job, modules: ModulesAsked | None = None) -> AnalysisResult:
+    """Wait for a job that was just begun, as `compute`."""
+    return attend(client, job, _tell_start if job.kind in _OF_HYBRIDS else None, modules)
 
 
 def _tell_start(job: Job) -> None:
@@ -69,47 +87,56 @@ def _tell_start(job: Job) -> None:
         if estimate.duration_s is not None:
             left_s = estimate.duration_s * (1 - progress.shards_done / progress.shards_total)
             left = f", {most or 'about '}{duration(left_s)} left"
-        note(
-            f"goes on from {progress.shards_done} of"
-            f" {most}{counted(progress.shards_total, 'shard')}{left}"
-        )
+        note(f"goes on from {reached(job)}{left}")
     elif estimate:
         tell_estimate(estimate, at_most=job.until is not None)
 
 
-def attend(client: Client, job: Job, first: Callable[[Job], None] | None = None) -> AnalysisResult:
+def attend(
+    client: Client,
+    job: Job,
+    first: Callable[[Job], None] | None = None,
+    modules: ModulesAsked | None = None,
+) -> AnalysisResult:
     """Wait for a job and show its progress.
 
     Args:
         client: The server's.
         job: The job.
         first: Takes the job before the wait begins.
+        modules: Of which it is shown how sure they are by now, in maps of a job whose stopping
+            rule does not say so itself.
 
     Raises:
         StoppedError: If the user interrupts the wait.
     """
-    last = job.progress
+    state = job
     try:
         if first is not None:
             first(job)
-        with shown(job.kind.value, "shards") as show:
-
-            def take(progress: JobProgress) -> None:
-                nonlocal last
-                last = progress
-                show(of_job(progress, job.until))
-
-            result = client.wait(job.name, take)
+        with shown(job.kind.value, unit_of(job)) as show:
+            for state in client.watch(job.name, **_asked(job, modules)):
+                show(of_job(state))
+        result = client.result(job.name)
     except KeyboardInterrupt:
-        raise StoppedError(_stopped(client, job, last)) from None
+        raise StoppedError(_stopped(client, state)) from None
     if isinstance(result, InfluenceResult | LayersResult) and (told := told_stop(result)):
         note(told)
     return result
 
 
-def _stopped(client: Client, job: Job, progress: JobProgress) -> str:
-    shards = counted(progress.shards_total, "shard")
-    done = f"interrupted after {progress.shards_done} of {shards}"
+def _asked(job: Job, modules: ModulesAsked | None) -> Mapping[str, Any]:
+    """What a watch is asked for beside the job's state."""
+    if modules is None or is_quiet() or job.kind is not JobKind.INFLUENCE:
+        return {}
+    if isinstance(bare(job.until), ConfidentLabels):
+        return {}
+    asked = vars(modules)
+    return {"modules": asked["k"], **{name: asked[name] for name in asked if name != "k"}}
+
+
+def _stopped(client: Client, job: Job) -> str:
+    done = f"interrupted after {reached(job)}"
     if not client.keeps_results:
         return f"{done}: nothing is kept, as the state folder is temporary"
     if client.embedded:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from graftscope.client.cli._output import rounded
-from graftscope.client.cli._torch_code import torch_place
+from graftscope.client.hooks import torch_place
 from graftscope.client.models import ImageFormat, Input, Layer, LayerKind, Model, TorchHook
+from graftscope.client.words import rounded
 
 _GAP = "  "
 _HEADS = ("up", "down", "up", "down")

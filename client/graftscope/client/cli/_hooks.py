@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from graftscope.client._client import Client
 from graftscope.client.cli._model_and_layer import chosen_place
 from graftscope.client.cli._output import say_code, say_json
-from graftscope.client.cli._session import read_labels
-from graftscope.client.cli._torch_code import torch_code, torch_hook
+from graftscope.client.cli._session import read_labels, spread_labels
 from graftscope.client.errors import InputError, UsageError
+from graftscope.client.hooks import torch_code, torch_hook
 from graftscope.client.models import Layer, Model
 
 AsOption = Annotated[
@@ -31,32 +31,36 @@ StoredOption = Annotated[
     typer.Option(
         "--modules",
         metavar="FILE.npz",
-        help="With --as: print modules that were found before; nothing is computed.",
+        help="Print modules that were found before, as a table or with --as as code; nothing is "
+        "computed.",
     ),
 ]
 
 
-def check_form(form: str | None, stored: Path | None) -> None:
-    """Refuse another language, and stored modules that nothing is asked of.
+def check_form(form: str | None) -> None:
+    """Refuse another language.
 
     Raises:
-        InputError: If it is another language.
-        UsageError: If modules are given, and no language.
+        InputError: If it is one.
     """
     if form is not None and form != "torch":
         raise InputError(f"--as {form!r} is unknown; there is: torch")
-    if stored is not None and form is None:
-        raise UsageError(
-            "--modules names modules that were already found: give --as torch to print them as code"
-        )
 
 
-def check_alone(maps: Path | None, out: Path | None, dry_run: bool) -> None:
+def check_alone(maps: Path | None, out: Path | None, dry_run: bool, said: Sequence[str]) -> None:
     """Refuse what does not go with modules that are found already.
 
+    Args:
+        maps: Maps to find them in.
+        out: Where to write them.
+        dry_run: Whether their cost is to be estimated.
+        said: Options that say how they are found.
+
     Raises:
-        UsageError: If they are to be found in maps, to be written, or to be estimated.
+        UsageError: If any of it is there.
     """
+    if said:
+        raise UsageError(f"{said[0]} is of modules that are found: leave out --modules, or it")
     if maps is not None or out is not None or dry_run:
         raise UsageError(
             "--modules names modules that were already found: leave out --maps, --out, --dry-run"
@@ -91,7 +95,7 @@ def stored_members(path: Path, layer: Layer) -> dict[int, tuple[int, ...]]:
         NotFoundError: If there is no such file.
         InputError: If its labels are not labels of the layer's channels.
     """
-    labels = read_labels(path)
+    labels = spread_labels(read_labels(path), path, layer)
     if len(labels) != layer.channels:
         raise InputError(
             f"{path} is of {len(labels)} channels, layer {layer.name!r} has {layer.channels}"
@@ -99,7 +103,7 @@ def stored_members(path: Path, layer: Layer) -> dict[int, tuple[int, ...]]:
     return members_of(labels)
 
 
-def members_of(labels: NDArray[np.int64]) -> dict[int, tuple[int, ...]]:
+def members_of(labels: NDArray[np.integer]) -> dict[int, tuple[int, ...]]:
     """Each module's channels, by its index."""
     modules = range(int(labels.max()) + 1)
     return {module: tuple(np.flatnonzero(labels == module).tolist()) for module in modules}

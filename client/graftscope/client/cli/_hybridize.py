@@ -17,7 +17,7 @@ from graftscope.client.cli._interventions import (
     refuse_beside_intervene,
 )
 from graftscope.client.cli._model_and_layer import chosen_model
-from graftscope.client.cli._output import counted, say, say_json, tell_how, written
+from graftscope.client.cli._output import say, say_json, tell_how, written
 from graftscope.client.cli._request_options import As, Given, Offer
 from graftscope.client.cli._samples import check_pictures, saved, tell_images
 from graftscope.client.cli._session import (
@@ -52,6 +52,7 @@ from graftscope.client.values import (
     StripTask,
     lacks_second,
 )
+from graftscope.client.words import counted
 
 Asked = Annotated[
     Given[HybridsTask],

@@ -15,13 +15,14 @@ from graftscope.client.cli._interventions import (
     refuse_beside_intervene,
 )
 from graftscope.client.cli._model_and_layer import chosen_model, chosen_place
-from graftscope.client.cli._output import counted, say, say_json, table, tell_how, written
+from graftscope.client.cli._output import say, say_json, table, tell_how, written
 from graftscope.client.cli._request_options import Given
 from graftscope.client.cli._session import (
     check_target,
     chosen_channels,
     chosen_originals,
     opened,
+    spread_labels,
 )
 from graftscope.client.cli._shared_options import (
     LAYER,
@@ -41,8 +42,10 @@ from graftscope.client.values import (
     InfluenceTask,
     LayersResult,
     layer_path,
+    told_pairs,
     told_precision,
 )
+from graftscope.client.words import counted
 
 EachLayerOption = Annotated[
     Sequence[str] | None,
@@ -155,6 +158,8 @@ def _subject(
         return chosen_model(client, name), {"layers": layers}
     channels, labels = chosen_channels(chosen)
     model, at = chosen_place(client, name, layer, chosen.modules)
+    if labels is not None and chosen.modules is not None:
+        labels = spread_labels(labels, chosen.modules, model.layer(at))
     return model, {"layer": at, "channels": channels, "labels": labels}
 
 
@@ -163,7 +168,7 @@ def _tell(result: InfluenceResult, unit: str, top: int, out: Path | None) -> Non
     say(
         f"{counted(len(result.maps), 'map')} of {height} x {width},"
         f" {result.layer or 'several layers'} of {result.model},"
-        f" {counted(result.pairs, 'pair')}"
+        f" {told_pairs(result.pairs_of, 'intervention' if result.interventions else unit)}"
         f" ({result.originals}{', stratified' if result.stratified else ''}){written(out)}"
     )
     tell_how(result.execution, told_precision(result))

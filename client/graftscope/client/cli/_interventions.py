@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from graftscope.client._client import Client
 from graftscope.client.arrays import module_labels
 from graftscope.client.cli._model_and_layer import chosen_place
-from graftscope.client.cli._session import chosen_channels
+from graftscope.client.cli._session import chosen_channels, spread_labels
 from graftscope.client.cli._shared_options import CHANNELS, ChannelOptions
 from graftscope.client.errors import UsageError
 from graftscope.client.interventions import Intervention
@@ -88,6 +88,8 @@ def meant_intervention(
     channels, labels = chosen_channels(chosen)
     _check_target(channels, labels, module)
     model, at = chosen_place(client, name, layer, chosen.modules)
+    if labels is not None and chosen.modules is not None:
+        labels = spread_labels(labels, chosen.modules, model.layer(at))
     return model, HybridsTask(model.name, at, channels, labels, module).meant()
 
 

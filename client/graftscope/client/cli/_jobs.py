@@ -8,19 +8,11 @@ import typer
 from graftscope.client.arrays import Flag, Several, Whole, Word
 from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import attend
-from graftscope.client.cli._output import (
-    counted,
-    duration,
-    say,
-    say_json,
-    size,
-    table,
-    when,
-    written,
-)
+from graftscope.client.cli._output import say, say_json, table, written
 from graftscope.client.cli._session import check_target, opened
 from graftscope.client.cli._shared_options import JsonOption, NpzOption, ServerOptions
 from graftscope.client.values import Job, JobKind, JobState, Progress
+from graftscope.client.words import counted, duration, size, when
 
 JobArgument = Annotated[
     str,
@@ -116,7 +108,7 @@ def watch(
 def partial(
     job: JobArgument, server: ServerOptions, out: NpzOption = None, json: JsonOption = False
 ) -> None:
-    """Write what an influence job has come to so far; the job goes on."""
+    """Write what an influence job has found so far; the job goes on."""
     check_target(out, ".npz")
     with opened(server) as client:
         found = client.partial(job)
@@ -144,7 +136,7 @@ def cancel(job: JobArgument, server: ServerOptions, json: JsonOption = False) ->
 
 
 def delete(job: JobArgument, server: ServerOptions, json: JsonOption = False) -> None:
-    """Delete a job that has ended, with its result; the same request computes it anew."""
+    """Delete a job that has ended, with its result; the same request computes it again."""
     with opened(server) as client:
         found = client.job(job)
         client.delete(found.name)
@@ -163,7 +155,7 @@ def share(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Let everybody whom the server knows see a job and read its result."""
+    """Let every caller of the server see a job and read its result."""
     with opened(server) as client:
         found = client.share(job, private=private)
     if json:
@@ -176,6 +168,7 @@ def document(job: Job) -> dict[str, object]:
     """Make a job's document."""
     facts = {**vars(job), "progress": vars(job.progress)}
     facts["estimate"] = vars(job.estimate) if job.estimate else None
+    del facts["so_far"]  # No verb asks a watch for it.
     return facts
 
 

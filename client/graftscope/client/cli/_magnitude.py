@@ -9,15 +9,7 @@ import numpy as np
 from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._model_and_layer import chosen_model
-from graftscope.client.cli._output import (
-    counted,
-    number,
-    say,
-    say_json,
-    table,
-    with_spread,
-    written,
-)
+from graftscope.client.cli._output import say, say_json, table, written
 from graftscope.client.cli._request_options import As, Given, Offer
 from graftscope.client.cli._session import check_target, named_originals, opened
 from graftscope.client.cli._shared_options import (
@@ -30,6 +22,7 @@ from graftscope.client.cli._shared_options import (
     ServerOptions,
 )
 from graftscope.client.values import MagnitudeResult, MagnitudeTask, Regression
+from graftscope.client.words import counted, number, with_spread
 
 _TWICE = "Pairs that find the modules, at least 1; as many that follow measure them. Default: 1000."
 

@@ -27,7 +27,7 @@ VERBS = {
         "graftscope demo --out my-report --open",
     ),
     "train": Verb(
-        "_train_and_export",
+        "_train",
         "train",
         "Train a generator: one of Table 1's four recipes.",
         "graftscope train vae-celeba --data celeba.zip --out runs/faces --set epochs=10",
@@ -39,7 +39,7 @@ VERBS = {
         "graftscope measure runs/faces --data celeba.zip --features faces.safetensors",
     ),
     "export": Verb(
-        "_train_and_export",
+        "_export",
         "export",
         "Split a generator at its layers and write it as a bundle, with proof that the parts fit.",
         "graftscope export model.onnx --input z=normal --out bundles/mine",
@@ -55,6 +55,19 @@ VERBS = {
         "serve",
         "Serve bundles over gRPC until interrupted; jobs go on at the next start.",
         "graftscope serve --bundle bundles --listen 127.0.0.1:50051",
+    ),
+    "doctor": Verb(
+        "_doctor",
+        "doctor",
+        "Examine this machine and the settings of a server, and say what to do about what is "
+        "wrong.",
+        "graftscope doctor --config server.toml",
+    ),
+    "explore": Verb(
+        "_explore",
+        "explore",
+        "Open a page on which you graft modules from one picture to another by hand.",
+        "graftscope explore --bundle bundles/faces --open",
     ),
     "models": Verb(
         "_models",
@@ -97,6 +110,12 @@ VERBS = {
         "find",
         "Find the channels that act inside a region of the image more than outside of it.",
         "graftscope find --maps maps.npz --region 8,16,20,32 --out found.npz --picture found.png",
+    ),
+    "compare": Verb(
+        "_compare",
+        "compare_modules",
+        "Compare the modules of two layers or models: which act in the same places?",
+        "graftscope compare deconv1.npz deconv2.npz --out compared.png",
     ),
     "stability": Verb(
         "_stability",
@@ -148,7 +167,7 @@ JOB_VERBS = {
     "partial": Verb(
         "_jobs",
         "partial",
-        "Write what an influence job has come to so far; the job goes on.",
+        "Write what an influence job has found so far; the job goes on.",
         "graftscope jobs partial 3f2a --out maps.npz",
     ),
     "cancel": Verb(
@@ -160,13 +179,13 @@ JOB_VERBS = {
     "delete": Verb(
         "_jobs",
         "delete",
-        "Delete a job that has ended, with its result; the same request computes it anew.",
+        "Delete a job that has ended, with its result; the same request computes it again.",
         "graftscope jobs delete 3f2a",
     ),
     "share": Verb(
         "_jobs",
         "share",
-        "Let everybody whom the server knows see a job and read its result.",
+        "Let every caller of the server see a job and read its result.",
         "graftscope jobs share 3f2a",
     ),
 }
@@ -175,7 +194,7 @@ TOKEN_VERBS = {
     "create": Verb(
         "_tokens",
         "create",
-        "Make a token, and print it this once.",
+        "Make a token, and print it, only this once.",
         "graftscope token create --name alice --role analyst --expires 90d --out alice.token",
     ),
     "list": Verb(
@@ -187,14 +206,14 @@ TOKEN_VERBS = {
     "revoke": Verb(
         "_tokens",
         "revoke",
-        "Revoke a token; a server that runs refuses it within about a second.",
+        "Revoke a token; a running server refuses it within about a second.",
         "graftscope token revoke alice",
     ),
 }
 
 GROUPS = {
     "jobs": ("Manage the jobs of a server.", JOB_VERBS),
-    "token": ("Say who may call a server, where its state is.", TOKEN_VERBS),
+    "token": ("Decide who may call a server; to be run where its state is.", TOKEN_VERBS),
 }
 """Verbs that have verbs below them."""
 

@@ -1,6 +1,7 @@
 """Influence maps that a verb works on: read from a file, or computed first."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, cast
@@ -24,22 +25,23 @@ from graftscope.client.cli._model_and_layer import chosen_layer
 from graftscope.client.cli._request_options import As, Given, Offer
 from graftscope.client.cli._session import named_originals
 from graftscope.client.cli._shared_options import LAYER, OneLayer, OriginalsOption
+from graftscope.client.cli._usual_pairs import USUAL_PAIRS, modules_of, rule_about, usual_pairs
 from graftscope.client.errors import InputError, UsageError
 from graftscope.client.models import Model
 from graftscope.client.values import (
+    GROUP_PRODUCTS,
     GROUPS,
     MAPS,
-    ConfidentLabels,
+    FloatArray,
     InfluenceResult,
     InfluenceTask,
+    IntArray,
     Maps,
     Method,
+    ModulesAsked,
     ModulesTask,
+    OfMaps,
     PairGroups,
-    StableLabels,
-    Together,
-    Until,
-    bare,
 )
 
 _PAIRS = As(help="How many pairs to compute maps from, at least 1. Default: 1000.")
@@ -55,6 +57,12 @@ Computed: TypeAlias = Annotated[
     Offer(without=("products",), changed={"pairs": _PAIRS, "seed": _PAIRS_SEED}),
 ]
 """The same, where their pairs are not all that is drawn."""
+
+ComputedUntilSure: TypeAlias = Annotated[
+    Given[InfluenceTask],
+    Offer(without=("products",), changed={"pairs": USUAL_PAIRS, "seed": _PAIRS_SEED}),
+]
+"""The same, of a verb that asks for `usual_pairs`."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,25 @@ def given_maps(
     with naming(options.maps):
         groups = _groups(options.maps)
         ModulesTask(maps, products=products, groups=groups)
-    return Maps(maps, products, read_source(options.maps), groups)
+    pairs_of = cast("IntArray | None", read_npz(options.maps).get("pairs_of"))
+    return Maps(maps, products, groups, pairs_of, _of_maps(options.maps))
+
+
+def _of_maps(path: Path) -> OfMaps:
+    """What a file says beside its maps; one that was made by hand may say nothing."""
+    arrays, width = read_npz(path), read_about(path).told.get("range_width")
+    individual, stderr = (arrays.get(name) for name in ("individual", "individual_stderr"))
+    return OfMaps(
+        read_source(path),
+        cast("IntArray | None", arrays.get("channels")),
+        None if individual is None else _doubles(individual),
+        None if stderr is None else _doubles(stderr),
+        width if isinstance(width, float) else math.nan,
+    )
+
+
+def _doubles(array: "NDArray[np.generic]") -> FloatArray:
+    return array.astype(np.float64)
 
 
 def _check_of_channels(path: Path) -> None:
@@ -159,7 +185,7 @@ def _groups(path: Path) -> PairGroups | None:
     if not all(name in arrays for name in GROUPS):
         return None
     maps, pairs, units = (cast(Any, arrays[name]) for name in GROUPS)  # PairGroups checks them
-    return PairGroups(maps, pairs, units)
+    return PairGroups(maps, pairs, units, cast(Any, arrays.get(GROUP_PRODUCTS)))
 
 
 def _floats(array: "NDArray[np.generic]") -> "NDArray[np.floating]":
@@ -171,7 +197,8 @@ def wanted_maps(
     options: MapsOptions,
     asked: Given[InfluenceTask],
     methods: Iterable[Method],
-    modules: Callable[[], StableLabels] | None = None,
+    modules: Mapping[str, Any] | None = None,
+    grouping: Given[ModulesTask] | None = None,
 ) -> InfluenceTask:
     """Make the task of maps that have to be computed, with products where a method needs them.
 
@@ -180,30 +207,21 @@ def wanted_maps(
         options: Which.
         asked: How they are computed.
         methods: What groups the maps.
-        modules: What has to stay the same, or to be sure, for a bare ``--until stable`` or
-            ``labels=0.95``; None for the default.
+        modules: What is known of the modules that are to be found, as of `rule_about`; None where
+            nothing is.
+        grouping: What is to be found instead, by a verb that asks for `usual_pairs`.
     """
+    originals = named_originals(options.originals, model)
+    if grouping is not None:
+        modules = vars(modules_of(grouping))
+        asked = usual_pairs(asked, grouping, originals)
     return asked(
         model=model.name,
         layer=chosen_layer(model, options.layer),
-        originals=named_originals(options.originals, model),
+        originals=originals,
         products=any(method.needs_products for method in methods),
-        until=asked["until"] if modules is None else _about(asked, modules),
+        until=rule_about(asked, modules or {}),
     )
-
-
-def _about(asked: Given[InfluenceTask], modules: Callable[[], StableLabels]) -> Until | None:
-    """The rule; one that does not say which modules is about those that are to be found."""
-    until, text = asked["until"], asked.texts.get("until") or ""
-    says_modules = "=" in text.partition(",")[2]
-    match bare(until):
-        case StableLabels() if not says_modules:
-            return modules()
-        case ConfidentLabels(probability=sure) if not says_modules:
-            about = ConfidentLabels(sure, **vars(modules()))
-            return Together(about) if isinstance(until, Together) else about
-        case _:
-            return cast("Until | None", until)
 
 
 def check_k(k: int, model: Model, layer: str) -> None:
@@ -221,6 +239,6 @@ def check_k(k: int, model: Model, layer: str) -> None:
         )
 
 
-def computed_maps(client: Client, task: InfluenceTask) -> Maps:
-    """Compute maps, with progress."""
-    return Maps.of(cast(InfluenceResult, compute(client, task)))
+def computed_maps(client: Client, task: InfluenceTask, modules: ModulesAsked | None = None) -> Maps:
+    """Compute maps, with progress, as `compute`."""
+    return Maps.given(cast(InfluenceResult, compute(client, task, modules)))

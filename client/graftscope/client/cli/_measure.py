@@ -11,7 +11,7 @@ from graftscope.client.calls import import_room, translated
 from graftscope.client.cli._output import say, say_json, table
 from graftscope.client.cli._progress import shown
 from graftscope.client.cli._shared_options import JsonOption
-from graftscope.client.cli._train_and_export import of_training
+from graftscope.client.cli._train import of_training
 
 if TYPE_CHECKING:
     from graftscope.training import Quality

@@ -1,5 +1,6 @@
 """Which model and layer a verb works at: those that were named, or those of a file of modules."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from graftscope.client._client import Client
@@ -13,9 +14,16 @@ SHIPPED_MODEL = "vae-celeba"
 
 def chosen_model(client: Client, name: str | None) -> Model:
     """Find the model that was named, or the one that is meant."""
-    if name:
-        return client.model(name)
-    models = {model.name: model for model in client.models()}
+    return client.model(name) if name else meant_model(client.models())
+
+
+def meant_model(found: Sequence[Model]) -> Model:
+    """Take the model that is meant where none was named.
+
+    Raises:
+        UsageError: If none is.
+    """
+    models = {model.name: model for model in found}
     if len(models) == 1:
         return next(iter(models.values()))
     if SHIPPED_MODEL in models:

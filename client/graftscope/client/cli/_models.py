@@ -23,8 +23,8 @@ def models(
         typer.Option(
             "--add",
             metavar="BUNDLE",
-            help="First have the server serve this bundle too, from now on and after its next "
-            "start. It must allow it (`serve --allow-registration`).",
+            help="Add this bundle to the models of the server, from now on and after its next "
+            "start. The server must allow it (`serve --allow-registration`).",
         ),
     ] = None,
     remove: Annotated[
@@ -32,7 +32,7 @@ def models(
         typer.Option(
             "--remove",
             metavar="NAME",
-            help="First have the server no longer serve a model that was added.",
+            help="Remove a model from the server, if it was added with --add.",
         ),
     ] = None,
     json: JsonOption = False,
@@ -71,11 +71,11 @@ def inspect(
 ) -> None:
     """Verify a bundle and draw what it holds; --json prints its manifest.
 
-    First, how its graphs differ in form from what they were made from, such as a cast to float32,
-    and how far images may be apart where that rounds.
-    Of every layer: its shape, its level, what crosses the cut beside it, and the number of weights
-    and the cost of one sample (a multiply-add is two operations) from the inputs to the layer (up)
-    and from there to the image (down).
+    It begins with how the bundle's graphs differ in form from their source, such as a cast to
+    float32, and how far images may differ because of rounding. For every layer follow its shape,
+    its level, what else crosses the cut, and the number of weights and the cost of one sample (a
+    multiply-add is two operations) from the inputs to the layer (up) and from there to the image
+    (down).
     """
     room = import_room("graftscope.bundle", "server")
     sandbox = import_room("graftscope.sandbox", "server")

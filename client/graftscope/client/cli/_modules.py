@@ -1,7 +1,5 @@
 """The verb modules."""
 
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -15,12 +13,11 @@ from graftscope.client.cli._hooks import (
     check_alone,
     check_form,
     hooked_place,
-    members_of,
     stored_members,
     tell_torch,
 )
 from graftscope.client.cli._maps import (
-    Computed,
+    ComputedUntilSure,
     MapsOptions,
     check_k,
     computed_maps,
@@ -28,7 +25,7 @@ from graftscope.client.cli._maps import (
     wanted_maps,
 )
 from graftscope.client.cli._model_and_layer import chosen_model
-from graftscope.client.cli._output import counted, note, say, say_json, table, written
+from graftscope.client.cli._output import note, say, say_json, table, written
 from graftscope.client.cli._request_options import Given
 from graftscope.client.cli._session import check_target, opened
 from graftscope.client.cli._shared_options import (
@@ -39,14 +36,17 @@ from graftscope.client.cli._shared_options import (
     SeedOption,
     ServerOptions,
 )
-from graftscope.client.values import SURE, FloatArray, ModulesResult, ModulesTask, StableLabels
+from graftscope.client.cli._usual_pairs import modules_of
+from graftscope.client.errors import UsageError
+from graftscope.client.values import SURE, FloatArray, IntArray, ModulesResult, ModulesTask
+from graftscope.client.words import counted
 
 
 def modules(
     server: ServerOptions,
     which: ModelOptions,
     chosen: MapsOptions,
-    computed: Computed,
+    computed: ComputedUntilSure,
     asked: Given[ModulesTask],
     seed: SeedOption = None,
     stored: StoredOption = None,
@@ -57,12 +57,15 @@ def modules(
 ) -> None:
     """Find modules: groups of channels that change the same part of the image.
 
-    --as torch prints them as code for PyTorch; with --modules, it prints stored ones instead.
+    With --modules, prints those in a file instead. --as torch prints them as code for PyTorch.
     """
     check_target(out, ".npz")
-    check_form(form, stored)
+    check_form(form)
     if stored is not None:
-        check_alone(chosen.maps, out, dry_run)
+        check_alone(chosen.maps, out, dry_run, [*asked.options(), *computed.options()])
+        if form is None:
+            _tell_stored(stored, which.model or chosen.layer, json)
+            return
         with opened(server) as client:
             model, at = hooked_place(client, which.model, chosen.layer, stored)
         tell_torch(model, at, stored_members(stored, at), json)
@@ -73,46 +76,55 @@ def modules(
         hooked = form and hooked_place(client, which.model, chosen.layer, chosen.maps)
         if given is None:
             model = chosen_model(client, which.model)
-            watched = partial(
-                StableLabels,
-                asked["k"],
-                method,
-                asked["seeds"][0],
-                asked["window"],
-                asked["percentile"],
-            )
             drawn = computed.unless_said(seed=seed)
-            wanted = wanted_maps(model, chosen, drawn, [method], watched)
+            wanted = wanted_maps(model, chosen, drawn, [method], grouping=asked)
             check_k(asked["k"], model, wanted.layer)
             if dry_run:
                 tell_dry_run(client, [wanted], json)
                 return
-            given = computed_maps(client, wanted)
+            given = computed_maps(client, wanted, modules_of(asked))
         task = asked(maps=given.maps, products=given.products, groups=given.groups)
         found = cast(ModulesResult, compute(client, task))
-        result = replace(found, source=given.source)
+        result = found.of_maps(given.of)
     if out:
         result.save(out)
     if hooked:
-        tell_torch(*hooked, members_of(result.labels), json)
-    elif json:
-        say_json({**document_of(result), "out": out})
-    else:
-        _tell(result, out)
+        tell_torch(*hooked, {each.index: each.channels for each in result}, json)
+        return
+    _tell(result, out, json, given.pairs_of)
 
 
-def _tell(result: ModulesResult, out: Path | None) -> None:
+def _tell_stored(path: Path, place: str | None, json: bool) -> None:
+    """Tell what was found before.
+
+    Raises:
+        NotFoundError: If there is no such file.
+        InputError: If it holds something else.
+        UsageError: If a model or a layer is named, which the file does.
+    """
+    if place is not None:
+        raise UsageError(f"{path} says its model and layer: leave out --model, --layer")
+    _tell(ModulesResult.load(path), None, json)
+
+
+def _tell(
+    result: ModulesResult, out: Path | None, json: bool, pairs_of: IntArray | None = None
+) -> None:
+    if json:
+        say_json({**document_of(result), "pairs_of": pairs_of, "out": out})
+        return
     of = "" if result.source is None else f" of {result.source}"
-    say(f"{counted(len(result.templates), 'module')}{of} by {result.method}{written(out)}")
+    by = "" if result.method is None else f" by {result.method}"
+    say(f"{counted(len(result.templates), 'module')}{of}{by}{written(out)}")
     rows = [
         (
-            module,
-            len(result.members(module)),
-            _mean(result.purity, result, module),
-            _mean(result.confidence, result, module),
-            _listed(result, module),
+            each.index,
+            each.size,
+            _mean(result.purity, result, each.index),
+            _mean(result.confidence, result, each.index),
+            " ".join(map(str, each.channels)) or "-",
         )
-        for module in range(len(result.templates))
+        for each in result
     ]
     say(table(("module", "channels", "mean purity", "confidence", "which"), rows))
     _tell_left_out(result)
@@ -129,7 +141,7 @@ def _tell_left_out(result: ModulesResult) -> None:
     flat = left_out & np.isnan(result.purity)
     for channels, what in ((flat, "flat map"), (left_out & ~flat, "impure channel")):
         if channels.any():
-            listed = ", ".join(map(str, np.flatnonzero(channels)))
+            listed = ", ".join(map(str, result.channel_numbers[channels]))
             note(f"{counted(int(channels.sum()), what)}, in no module: {listed}")
 
 
@@ -152,7 +164,3 @@ def _mean(values: FloatArray, result: ModulesResult, module: int) -> str:
     found = values[result.labels == module]
     found = found[~np.isnan(found)]
     return f"{found.mean():.2f}" if len(found) else "-"
-
-
-def _listed(result: ModulesResult, module: int) -> str:
-    return " ".join(map(str, result.members(module))) or "-"

@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 import sys
 import webbrowser
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
@@ -15,11 +17,34 @@ from rich.table import Table
 from rich.text import Text
 
 from graftscope.client.cli._quiet import is_quiet
+from graftscope.client.errors import GraftscopeError, OutputError
 from graftscope.client.models import Json
 from graftscope.client.values import Execution, Precision
+from graftscope.client.words import size
 
 LARGE_BYTES = 50_000_000
 """From this size on, what is moved is told first."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell in one line that something was not written, and what the system says of it.
+
+    Args:
+        path: What is written.
+
+    Raises:
+        OutputError: If the system refuses, because the disk is full for example.
+    """
+    try:
+        yield
+    except GraftscopeError:
+        raise
+    except OSError as error:
+        what = error.filename2 or error.filename
+        where = f" ({os.fsdecode(what)!r})" if isinstance(what, str | bytes) else ""
+        why = error.strerror or error
+        raise OutputError(f"{str(path)!r} was not written: {why}{where}") from error
 
 
 def say(result: RenderableType) -> None:
@@ -70,8 +95,13 @@ def note(message: str) -> None:
 
 def open_page(page: Path) -> None:
     """Show a page in the user's browser, or say that there is none."""
-    if not webbrowser.open(page.resolve().as_uri()):
-        note(f"no browser was found: open {page} yourself")
+    open_address(page.resolve().as_uri(), str(page))
+
+
+def open_address(address: str, called: str) -> None:
+    """Show an address in the user's browser, or say that there is none, and what to open."""
+    if not webbrowser.open(address):
+        note(f"no browser was found: open {called} yourself")
 
 
 def plain(value: object) -> Json:
@@ -109,60 +139,9 @@ def tell_large(what: str, count_bytes: int) -> None:
         note(f"{what}: {size(count_bytes)}")
 
 
-def counted(number: int, thing: str) -> str:
-    """Put a number before what it counts: 1 hybrid, 8 hybrids, 1,000 pairs."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
-
-
-def number(value: float, digits: int = 2) -> str:
-    """Put a number in words, and one that there is none of as a dash."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
-
-
-def with_spread(value: float, spread: float, digits: int = 2) -> str:
-    """Put a number and its spread in words: 0.93 ± 0.04."""
-    return f"{number(value, digits)} ± {number(spread, digits)}"
-
-
 def written(path: Path | None) -> str:
     """End a sentence with where arrays went, if anywhere."""
     return f" -> {path}" if path else ""
-
-
-def rounded(value: float) -> str:
-    """Put an amount in two or three digits: 0.12, 3.4, 56, 1.2 k, 340 M; a dash for 0, unknown."""
-    if value == 0:
-        return "-"
-    for unit in ("", " k", " M", " G"):
-        if value < 999.5 or unit == " G":
-            break
-        value /= 1000
-    return (f"{value:.0f}" if value >= 9.95 else f"{value:.2g}") + unit
-
-
-def duration(seconds: float) -> str:
-    """Put a duration in words: 0.4 s, 12 s, 3 min, 2.5 h."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-def when(time: datetime | None) -> str:
-    """Put a time in words, in the user's zone: 2024-05-06 12:30:00."""
-    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time else "-"
-
-
-def size(count: float) -> str:
-    """Put a number of bytes in words: 512 B, 1.5 kB, 4.2 MB."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
 
 
 def tell_how(execution: Execution, told: str = "") -> None:

@@ -4,48 +4,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from graftscope.client.cli._output import counted, duration, note
+from graftscope.client.cli._output import note
 from graftscope.client.cli._quiet import is_quiet
-from graftscope.client.values import JobState, RelativeError, Together, Until, bare
-from graftscope.client.values import Progress as JobProgress
+from graftscope.client.display import Advance
 
 EVERY_S = 5.0
 """Seconds between two lines where there is no terminal."""
-
-
-@dataclass(frozen=True)
-class Advance:
-    """How far something is.
-
-    Args:
-        done: Of `total`.
-        total: In all, 0 where unknown.
-        rate: How fast, in words, empty where unknown.
-        eta_s: Seconds to go; None where unknown.
-        stage: What is being done, empty where that does not change.
-        at_most: Whether the total is the most that there can be.
-        at_most_left: Whether the time to go is.
-    """
-
-    done: int
-    total: int
-    rate: str = ""
-    eta_s: float | None = None
-    stage: str = ""
-    at_most: bool = False
-    at_most_left: bool = False
-
-    def words(self) -> str:
-        """The rate and the time to go."""
-        most = "at most " if self.at_most_left else ""
-        left = "" if self.eta_s is None else f"{most}{duration(self.eta_s)} left"
-        return ", ".join(part for part in (self.rate, left) if part)
-
 
 Shown = Callable[[Advance], None]
 
@@ -117,34 +85,7 @@ class Lines:
         self._stage, self._due_s = advance.stage, self._clock() + EVERY_S
         stage = f" {advance.stage}:" if advance.stage else ""
         most = "at most " if advance.at_most else ""
-        of = f" of {most}{advance.total}" if advance.total else ""
+        of = f" of {most}{advance.total:,}" if advance.total else ""
         words = advance.words()
-        note(
-            f"{self._label}:{stage} {advance.done}{of} {self._unit}"
-            + (f", {words}" if words else "")
-        )
-
-
-def _waiting(progress: JobProgress) -> str:
-    """What a queued job waits for; empty for any other."""
-    if progress.state is not JobState.QUEUED:
-        return ""
-    ahead = progress.jobs_ahead
-    return f"waiting for {counted(ahead, 'job')} before it" if ahead else "waiting for its turn"
-
-
-def of_job(progress: JobProgress, until: Until | None = None) -> Advance:
-    """Turn a job's progress into what is shown; a job with a stopping rule may end earlier."""
-    rate = f"{progress.hybrids_per_second:,.0f} hybrids/s" if progress.hybrids_per_second else ""
-    going = progress.maps - progress.maps_settled
-    what = "not settled" if isinstance(until, Together) else "go on"
-    race = f"{going} of {counted(progress.maps, 'map')} {what}" if progress.maps else ""
-    return Advance(
-        done=progress.shards_done,
-        total=progress.shards_total,
-        rate=_waiting(progress) or ", ".join(filter(None, (race, rate))),
-        eta_s=progress.eta_s,
-        at_most=until is not None,
-        # Relative errors foretell when they will be small enough; labels tell nothing.
-        at_most_left=until is not None and not isinstance(bare(until), RelativeError),
-    )
+        comma = "" if advance.known or not words else ","
+        note(f"{self._label}:{stage} {advance.done:,}{of} {self._unit}{comma} {words}".rstrip())

@@ -1,21 +1,22 @@
 """Verbs that tell the whole story: report, demo."""
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from graftscope.client._client import Client
 from graftscope.client.arrays import UINT32_MAX, prepare_folder
 from graftscope.client.calls import import_room, translated
-from graftscope.client.cli._following import compute, tell_dry_run
+from graftscope.client.cli._by_hand import Explorer, by_hand, explorer_words
+from graftscope.client.cli._following import attend_told, tell_dry_run
 from graftscope.client.cli._maps import check_k
 from graftscope.client.cli._model_and_layer import SHIPPED_MODEL, chosen_model, model_of
-from graftscope.client.cli._output import duration, note, open_page, say, say_json
+from graftscope.client.cli._output import note, open_page, say, say_json
 from graftscope.client.cli._report_given import (
     METHODS,
     Before,
@@ -36,21 +37,24 @@ from graftscope.client.cli._shared_options import (
     SeedOption,
     ServerOptions,
 )
+from graftscope.client.cli._usual_pairs import USUAL_PAIRS, modules_of, rule_about, usual_pairs
 from graftscope.client.errors import InputError, MissingExtraError, UsageError
 from graftscope.client.models import Model
 from graftscope.client.values import (
+    AnalysisResult,
     Encoded,
-    InfluenceResult,
     InfluenceTask,
-    ModulesResult,
+    Job,
+    ModulesAsked,
     ModulesTask,
     Prior,
-    StabilityResult,
-    StabilityTask,
+    Task,
 )
+from graftscope.client.words import duration
 
 if TYPE_CHECKING:
     from graftscope.client.cli._report_contents import ReportPlan
+    from graftscope.client.report import ByHand, LayerSection
 
 DEFAULT_FOLDER = Path("graftscope-report")
 
@@ -65,11 +69,12 @@ OutFolder = Annotated[
 _Maps = Annotated[
     Given[InfluenceTask],
     Offer(
-        without=("map_size", "products", "until"),
+        without=("map_size", "products"),
         changed={
+            "pairs": USUAL_PAIRS,
             "seed": As(
                 "--pairs-seed", help="Decides only the pairs and the samples. Default: --seed."
-            )
+            ),
         },
     ),
 ]
@@ -101,6 +106,15 @@ def report(
     seed: SeedOption = None,
     dry_run: DryRunOption = False,
     out: OutFolder = DEFAULT_FOLDER,
+    explorer: Annotated[
+        str | None,
+        typer.Option(
+            "--explorer",
+            metavar="URL",
+            help="The address of an explorer that is served already, such as "
+            "https://lab.example:8642/: the report links every layer to it.",
+        ),
+    ] = None,
     show: OpenOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -109,6 +123,7 @@ def report(
     With --maps, and with --modules, it starts from what was computed before.
     """
     require_report()
+    page = Explorer(explorer)
     if dry_run and show:
         raise UsageError("--dry-run writes no page: leave out --open")
     before = read_before(files)
@@ -129,7 +144,9 @@ def report(
         if dry_run:
             tell_dry_run(client, plan.influence_tasks(model), json)
             return
-        index = _write(client, model, plan, out)
+        index = _write(
+            client, model, plan, out, lambda data: by_hand(client, server, model, data, page)
+        )
     if json:
         say_json({"report": index})
     else:
@@ -146,7 +163,9 @@ def demo(
 ) -> None:
     """Show what Graftscope does: a report on the generator that comes with it.
 
-    Everything happens in this process, and a report stays that opens in a browser.
+    Everything runs in this process and leaves a report that opens in a browser. Each channel gets
+    pairs until it is sure which module it belongs to; `graftscope report --pairs 1000` gives
+    every channel 1,000.
     """
     note("starting a server inside this process, with the generator that comes with the package")
     with translated("graftscope."):
@@ -164,6 +183,8 @@ def demo(
         show=show,
         json=json,
     )
+    if not dry_run:
+        note(explorer_words())
 
 
 def require_report() -> None:
@@ -197,9 +218,15 @@ def _plan(
     chosen = layers or default_layers(model)
     _check_grouping(grouping, model, chosen)
     given = chosen_originals(originals, model, drawn)
+    drawn = usual_pairs(drawn, grouping, given)
     return ReportPlan(
         layers=chosen,
-        maps=drawn(model=model.name, layer=chosen[0], originals=given),
+        maps=drawn(
+            model=model.name,
+            layer=chosen[0],
+            originals=given,
+            until=rule_about(drawn, vars(modules_of(grouping))),
+        ),
         k=grouping["k"],
         method=grouping["method"],
         seeds=grouping["seeds"],
@@ -246,28 +273,38 @@ def _command() -> str:
     return " ".join(["graftscope", *sys.argv[1:]])
 
 
-def _write(client: Client, model: Model, plan: "ReportPlan", out: Path) -> Path:
+def _write(
+    client: Client,
+    model: Model,
+    plan: "ReportPlan",
+    out: Path,
+    ways: "Callable[[Sequence[LayerSection]], Mapping[str, ByHand]]",
+) -> Path:
     # Other verbs, and --help, need not wait for what draws.
     from graftscope.client.cli._report_contents import gather
     from graftscope.client.report import render_report
 
-    data = gather(client, model, plan, _Attending(client), note)
+    modules = ModulesAsked(plan.k, plan.method, plan.seeds[0])
+    data = gather(client, model, plan, _Attending(client, modules), note)
     note(f"drawing the report, after {duration(data.run_time_s)} of work")
     with translated("graftscope."):
-        return render_report(data, out)
+        return render_report(replace(data, by_hand=ways(data.sections)), out)
 
 
-@dataclass(frozen=True)
 class _Attending:
     """Computes a report's analyses with their progress on standard error."""
 
-    client: Client
+    def __init__(self, client: Client, modules: ModulesAsked) -> None:
+        self._client, self._modules = client, modules
+        self._of_channels: set[str] = set()
 
-    def influence(self, task: InfluenceTask) -> InfluenceResult:
-        return cast(InfluenceResult, compute(self.client, task))
+    def begin(self, task: Task) -> Job:
+        job = self._client.start(task)
+        if isinstance(task, InfluenceTask) and task.is_of_channels:
+            self._of_channels.add(job.name)
+        return job
 
-    def modules(self, task: ModulesTask) -> ModulesResult:
-        return cast(ModulesResult, compute(self.client, task))
-
-    def stability(self, task: StabilityTask) -> StabilityResult:
-        return cast(StabilityResult, compute(self.client, task))
+    def result(self, job: Job) -> AnalysisResult:
+        # Whole modules are measured too, and those have no modules of their own.
+        modules = self._modules if job.name in self._of_channels else None
+        return attend_told(self._client, job, modules)

@@ -6,7 +6,7 @@ It must not know how a report is drawn, nor how progress is shown.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -15,16 +15,19 @@ from graftscope.client.errors import UsageError
 from graftscope.client.models import Layer, Model
 from graftscope.client.report import LayerFindings, ReportData, report_data
 from graftscope.client.values import (
+    AnalysisResult,
     HybridResult,
     ImagePairs,
     InfluenceResult,
     InfluenceTask,
+    Job,
     LatentPairs,
     Method,
     ModulesResult,
     ModulesTask,
     StabilityResult,
     StabilityTask,
+    Task,
 )
 
 CHECK_PAIRS = 200
@@ -36,14 +39,11 @@ DEFAULT_LEVELS = ("coarse", "intermediate")
 class Analyst(Protocol):
     """Computes what takes its time, and says meanwhile how far it is."""
 
-    def influence(self, task: InfluenceTask) -> InfluenceResult:
-        """Compute influence maps."""
+    def begin(self, task: Task) -> Job:
+        """Start a job, or find the one that answers the same."""
 
-    def modules(self, task: ModulesTask) -> ModulesResult:
-        """Find modules."""
-
-    def stability(self, task: StabilityTask) -> StabilityResult:
-        """Compare modules of overlapping thirds."""
+    def result(self, job: Job) -> AnalysisResult:
+        """Wait for it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +52,9 @@ class ReportPlan:
 
     Args:
         layers: Layers' or levels' names, in the order of the page.
-        maps: The influence maps of one of them: of which pairs, how precise. The further pairs,
-            which measure modules, are independent also where these are stratified.
+        maps: The influence maps of one of them: of which pairs, how precise, until when. The
+            further pairs, which measure modules, are independent and all used, whatever is said
+            of these.
         k: Number of modules, K.
         method: How they are found.
         seeds: Of the grouping; the first one is shown and grafted.
@@ -129,6 +130,7 @@ def gather(
         The report's values.
     """
     start_s = time.monotonic()
+    influences = _Influences(model, plan, analyst)
     say(f"samples of {model.name}")
     maps = plan.maps
     samples = client.generate(
@@ -139,7 +141,10 @@ def gather(
         fix=maps.fix,
         precision=maps.precision,
     )
-    found = [_layer(client, model, name, plan, analyst, say) for name in plan.layers]
+    found = [
+        _layer(client, model.layer(name), name, influences.of(name, say), plan, analyst, say)
+        for name in plan.layers
+    ]
     return report_data(
         model,
         samples,
@@ -150,70 +155,104 @@ def gather(
     )
 
 
+class _Influences:
+    """Each layer's maps; while one layer is worked on, the next one's are computed."""
+
+    def __init__(self, model: Model, plan: ReportPlan, analyst: Analyst) -> None:
+        self._model, self._plan, self._analyst = model, plan, analyst
+        wanted = (model.layer(name) for name in plan.layers)
+        self._jobs = (
+            analyst.begin(plan.influence_task(model, layer))
+            for layer in wanted
+            if layer.name not in plan.maps_before
+        )
+        self._next = next(self._jobs, None)
+
+    def of(self, name: str, say: Callable[[str], None]) -> InfluenceResult:
+        """Give a layer's, in the plan's order."""
+        layer, maps = self._model.layer(name), self._plan.maps
+        before = self._plan.maps_before.get(layer.name)
+        if before is not None or self._next is None:
+            return cast(InfluenceResult, before)
+        most = "at most " if maps.until else ""
+        spread = "stratified pairs" if maps.stratified else "pairs"
+        say(
+            f"{name} layer: influence maps of {layer.channels} channels over"
+            f" {most}{maps.pairs:,} {spread}"
+        )
+        found = self._analyst.result(self._next)
+        self._next = next(self._jobs, None)
+        return cast(InfluenceResult, found)
+
+
 def _layer(
     client: Client,
-    model: Model,
+    layer: Layer,
     name: str,
+    influence: InfluenceResult,
     plan: ReportPlan,
     analyst: Analyst,
     say: Callable[[str], None],
 ) -> LayerFindings:
-    layer = model.layer(name)
-    influence = plan.maps_before.get(layer.name)
-    if influence is None:
-        pairs = f"{plan.maps.pairs:,} pairs"
-        say(f"{name} layer: influence maps of {layer.channels} channels over {pairs}")
-        influence = analyst.influence(plan.influence_task(model, layer))
     modules = plan.modules_before.get(layer.name)
     if modules is None:
         say(f"{name} layer: {plan.k} modules, with {len(plan.seeds)} seeds")
-        modules = analyst.modules(
-            ModulesTask(influence.maps, k=plan.k, method=plan.method, seeds=plan.seeds)
+        task = ModulesTask(
+            influence.maps,
+            k=plan.k,
+            method=plan.method,
+            seeds=plan.seeds,
+            groups=influence.groups,
         )
+        modules = cast(ModulesResult, analyst.result(analyst.begin(task)))
+    # Neither needs the other: hybrids are made while modules are compared.
+    comparing, measuring = (
+        None if task is None else analyst.begin(task)
+        for task in (_stability(influence, modules), _check(layer, plan, influence, modules))
+    )
     say(f"{name} layer: how far the modules depend on which channels they are found in")
-    stability = _stability(influence, modules, analyst)
+    compared = None if comparing is None else analyst.result(comparing)
     say(f"{name} layer: each whole module, over further pairs")
-    check = _check(layer, plan, influence, modules, analyst)
+    measured = None if measuring is None else analyst.result(measuring)
     say(f"{name} layer: hybrids of each module")
     hybrids = _hybrids(client, layer, plan, influence, modules)
-    return LayerFindings(layer, influence, modules, stability, check, not plan.gives_pairs, hybrids)
+    return LayerFindings(
+        layer,
+        influence,
+        modules,
+        cast("StabilityResult | None", compared),
+        cast("InfluenceResult | None", measured),
+        not plan.gives_pairs,
+        hybrids,
+    )
 
 
-def _stability(
-    influence: InfluenceResult, modules: ModulesResult, analyst: Analyst
-) -> StabilityResult | None:
+def _stability(influence: InfluenceResult, modules: ModulesResult) -> StabilityTask | None:
     """Stability at this number of modules, where two thirds of the channels have so many."""
     k, channels = modules.k, int(np.count_nonzero(modules.labels >= 0))
     if k < 2 or channels < 3 or k > channels - -(-channels // 3) or modules.method is None:
         return None
-    return analyst.stability(
-        StabilityTask(influence.maps, ks=(k,), methods=(modules.method,), seed=modules.seeds[0])
-    )
+    return StabilityTask(influence.maps, ks=(k,), methods=(modules.method,), seed=modules.seeds[0])
 
 
 def _check(
-    layer: Layer,
-    plan: ReportPlan,
-    influence: InfluenceResult,
-    modules: ModulesResult,
-    analyst: Analyst,
-) -> InfluenceResult | None:
+    layer: Layer, plan: ReportPlan, influence: InfluenceResult, modules: ModulesResult
+) -> InfluenceTask | None:
     """Maps of whole modules, over pairs that had no part in finding them."""
     labels = np.full(layer.channels, -1)
     labels[influence.channels] = modules.labels
     if labels.max() < 0:
         return None
-    return analyst.influence(
-        replace(
-            plan.maps,
-            model=influence.model,
-            layer=layer.name,
-            labels=labels,
-            # Given pairs are all there are: then the modules are measured on them again.
-            pairs=plan.drawn(min(plan.maps.pairs, CHECK_PAIRS)),
-            first=0 if plan.gives_pairs else plan.maps.first + influence.pairs,
-            stratified=False,
-        )
+    return replace(
+        plan.maps,
+        model=influence.model,
+        layer=layer.name,
+        labels=labels,
+        # Given pairs are all there are: then the modules are measured on them again.
+        pairs=plan.drawn(min(plan.maps.pairs, CHECK_PAIRS)),
+        first=0 if plan.gives_pairs else plan.maps.first + influence.pairs,
+        stratified=False,
+        until=None,
     )
 
 

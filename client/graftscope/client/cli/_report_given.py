@@ -237,8 +237,11 @@ def _told(maps: InfluenceResult) -> str:
     share = f", sharing {', '.join(maps.share)}" if maps.share else ""
     fixed = f", fixed {', '.join(maps.fixed)}" if maps.fixed else ""
     spread = ", stratified" if maps.stratified else ""
+    # By a rule, layers of one job may stop after different numbers of the same pairs.
+    stop = maps.stopping
+    pairs = f"{maps.pairs:,} pairs" if stop is None else f"{stop.max_pairs:,} pairs or {stop.until}"
     return (
-        f"{maps.source.model}@{maps.source.model_digest[:12]}, {maps.pairs:,} pairs of seed"
+        f"{maps.source.model}@{maps.source.model_digest[:12]}, {pairs} of seed"
         f" {maps.seed} from {maps.first} ({maps.originals}{share}{fixed}{spread}) in"
         f" {maps.execution.precision}{', corrected' if maps.corrected_pairs else ''}"
     )

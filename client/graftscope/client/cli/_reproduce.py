@@ -58,8 +58,8 @@ def reproduce(
         bool,
         typer.Option(
             "--quick",
-            help="A look in a few minutes: 200 pairs in place of 1,000, too few to tell for most "
-            "claims.",
+            help="A quick look, in a few minutes: 200 pairs instead of 1,000, too few for a "
+            "verdict on most claims.",
         ),
     ] = False,
     seed: Annotated[
@@ -77,8 +77,8 @@ def reproduce(
 ) -> None:
     """Compute the paper's experiments on the generators that come with the package.
 
-    Each leaves figures (PNG and PDF), its numbers (JSON), and the paper's claims beside what was
-    measured; index.html shows those of this command. What was computed once is kept and used again.
+    Each experiment writes figures (PNG and PDF), its numbers (JSON), and the paper's claims with
+    what was measured; index.html shows those of this command. Results are kept and used again.
     """
     names = _chosen(what)
     require_report()

@@ -203,7 +203,7 @@ def _called(annotation: Any) -> str:
         for name in (each.default, *(each.param_decls or ()))
         if isinstance(name, str) and name.startswith("--")
     ]
-    return declared[0] if declared else ""
+    return declared[0].partition("/")[0] if declared else ""
 
 
 _Made = tuple[list[inspect.Parameter], Callable[[dict[str, Any]], object]]

@@ -10,7 +10,7 @@ import typer
 from graftscope.client.arrays import write_bytes
 from graftscope.client.cli._documents import head
 from graftscope.client.cli._model_and_layer import chosen_model
-from graftscope.client.cli._output import counted, say, say_json, tell_how, tell_large, written
+from graftscope.client.cli._output import say, say_json, tell_how, tell_large, written
 from graftscope.client.cli._request_options import As, Given, Offer
 from graftscope.client.cli._session import (
     check_target,
@@ -36,6 +36,7 @@ from graftscope.client.values import (
     Samples,
     SamplesTask,
 )
+from graftscope.client.words import counted
 
 OriginalsOption = Annotated[
     str | None,

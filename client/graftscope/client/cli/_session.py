@@ -1,9 +1,10 @@
 """From options to what a verb works with: a client, originals, channels."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,19 @@ from graftscope.client.arrays import (
     naming,
     read_array,
     read_npz,
+    typed,
 )
 from graftscope.client.arrays import latents as checked_latents
 from graftscope.client.calls import TLS, ServerChoice, read_token
-from graftscope.client.cli._output import counted, note, tell_large
+from graftscope.client.cli._output import note, tell_large
 from graftscope.client.cli._request_options import Given
 from graftscope.client.cli._shared_options import ChannelOptions, OriginalsOptions, ServerOptions
-from graftscope.client.errors import InputError, UsageError
-from graftscope.client.models import Model
+from graftscope.client.errors import InputError, MissingExtraError, UsageError
+from graftscope.client.models import Layer, Model
 from graftscope.client.values import Encoded, Images, LatentPairs, Originals, Prior
+from graftscope.client.words import counted
+
+_Kind = TypeVar("_Kind")
 
 _NAMED_SKIPPED = 5
 
@@ -35,21 +40,32 @@ _OPTIONS = {"address": "--server", "bundles": "--bundle"}
 @contextmanager
 def opened(options: ServerOptions) -> Iterator[Client]:
     """Give a client of the server that the options name."""
+    with unopened(options, Client) as client:
+        yield client
+
+
+def unopened(options: ServerOptions, kind: Callable[..., _Kind], token: str | None = None) -> _Kind:
+    """Make a client of the server that the options name, of either kind; it is not entered.
+
+    Args:
+        options: Which server.
+        kind: `Client` or `AsyncClient`.
+        token: What it shows, instead of that of the options.
+    """
     bundles = options.bundle or None
     choice = ServerChoice(options.server, bundles, options.workers, options.device, options.state)
     choice.refuse_idle(lambda name: _OPTIONS.get(name, f"--{name}"))
     tls = TLS(options.ca, options.cert, options.key)
-    with Client(
+    return kind(
         options.server,
         bundles=bundles,
         workers=options.workers,
         device=options.device,
         state=options.state,
         timeout_s=options.timeout,
-        token=None if options.token_file is None else read_token(options.token_file),
+        token=token or (options.token_file and read_token(options.token_file)),
         tls=None if tls == TLS() else tls,
-    ) as client:
-        yield client
+    )
 
 
 def check_target(out: Path | None, *suffixes: str, option: str = "--out") -> None:
@@ -64,6 +80,20 @@ def check_target(out: Path | None, *suffixes: str, option: str = "--out") -> Non
     if out.suffix not in suffixes:
         raise InputError(f"{option} {out}: its name must end in {' or '.join(suffixes)}")
     check_writable(out)
+
+
+def check_drawing(out: Path | None, option: str) -> None:
+    """Refuse before the work, not after it, what cannot be drawn.
+
+    Raises:
+        MissingExtraError: If the library that draws is not installed.
+    """
+    check_target(out, ".png", option=option)
+    if out is not None and find_spec("matplotlib") is None:
+        raise MissingExtraError(
+            f"{option} needs matplotlib, which is not installed;"
+            " install it with: pip install 'graftscope[report]'"
+        )
 
 
 def chosen_originals(
@@ -157,6 +187,28 @@ def read_labels(path: Path) -> NDArray[np.int64]:
     labels = read_array(path, "labels")
     with naming(path):
         return module_labels(labels)
+
+
+def spread_labels(labels: NDArray[np.integer], path: Path, layer: Layer) -> NDArray[np.integer]:
+    """Give labels to every channel of a layer, where they are of some, and the file says which.
+
+    Args:
+        labels: Those of the file.
+        path: The file.
+        layer: Which its channels are of.
+
+    Returns:
+        (C,) labels, -1 for channels that the file says nothing of; otherwise those of the file.
+    """
+    channels = read_npz(path).get("channels")
+    if channels is None or channels.shape != labels.shape or len(labels) >= layer.channels:
+        return labels
+    numbers = typed("channels", channels, np.dtype(np.int64))
+    if not np.isin(numbers, np.arange(layer.channels)).all():
+        return labels
+    spread = np.full(layer.channels, -1)
+    spread[numbers] = labels
+    return spread
 
 
 def chosen_channels(

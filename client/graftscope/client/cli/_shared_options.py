@@ -27,6 +27,15 @@ JsonOption = Annotated[
     typer.Option("--json", help="Print one JSON document on standard output, and nothing else."),
 ]
 
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE.toml",
+        help="A file with the server's settings. Default: $GRAFTSCOPE_CONFIG.",
+    ),
+]
+
 LAYER = "A layer's name, or a level's: coarse, intermediate, fine, image."
 
 
@@ -121,8 +130,8 @@ class ServerOptions:
         typer.Option(
             "--token-file",
             metavar="FILE",
-            help="The file with your token, where the server asks for one; sent through TLS or a "
-            "unix socket, never in the clear. Default: $GRAFTSCOPE_TOKEN.",
+            help="The file with your token, if the server asks for one; it is sent through TLS or "
+            "a unix socket, never in the clear. Default: $GRAFTSCOPE_TOKEN.",
             rich_help_panel=SERVER,
         ),
     ] = None

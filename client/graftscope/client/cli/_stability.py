@@ -1,7 +1,6 @@
 """The verb stability."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -15,16 +14,7 @@ from graftscope.client.cli._maps import (
     wanted_maps,
 )
 from graftscope.client.cli._model_and_layer import chosen_model
-from graftscope.client.cli._output import (
-    counted,
-    note,
-    number,
-    say,
-    say_json,
-    table,
-    with_spread,
-    written,
-)
+from graftscope.client.cli._output import note, say, say_json, table, written
 from graftscope.client.cli._request_options import Given
 from graftscope.client.cli._session import check_target, opened
 from graftscope.client.cli._shared_options import (
@@ -37,7 +27,8 @@ from graftscope.client.cli._shared_options import (
 )
 from graftscope.client.errors import InputError
 from graftscope.client.models import Layer
-from graftscope.client.values import StabilityResult, StabilityTask, StableLabels
+from graftscope.client.values import StabilityResult, StabilityTask
+from graftscope.client.words import counted, number, with_spread
 
 
 def stability(
@@ -65,7 +56,7 @@ def stability(
     with opened(server) as client:
         if given is None:
             model = chosen_model(client, which.model)
-            watched = partial(StableLabels, window=asked["window"], percentile=asked["percentile"])
+            watched = {name: asked[name] for name in ("window", "percentile")}
             drawn = computed.unless_said(seed=seed)
             wanted = wanted_maps(model, chosen, drawn, methods, watched)
             _check_ks(asked["ks"], model.layer(wanted.layer))
@@ -75,7 +66,7 @@ def stability(
             given = computed_maps(client, wanted)
         task = asked(maps=given.maps, products=given.products)
         found = cast(StabilityResult, compute(client, task))
-        result = replace(found, source=given.source)
+        result = replace(found, source=given.of.source)
     if out:
         result.save(out)
     if json:

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from graftscope.client.cli._documents import head
-from graftscope.client.cli._output import counted, note, say, say_json, tell_how, written
+from graftscope.client.cli._output import note, say, say_json, tell_how, written
 from graftscope.client.interventions import Intervention
 from graftscope.client.models import Model
 from graftscope.client.values import PICTURES, Strip, told_strengths
+from graftscope.client.words import counted
 
 
 def write_strip(strip: Strip, out: Path | None) -> None:

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from graftscope.client.calls import check_environment, import_room, translated
-from graftscope.client.cli._output import note, say, say_json, table, when
+from graftscope.client.cli._output import note, say, say_json, table
 from graftscope.client.cli._request_options import completing
-from graftscope.client.cli._shared_options import ROLES, JsonOption
+from graftscope.client.cli._shared_options import ROLES, ConfigOption, JsonOption
 from graftscope.client.errors import InputError, NotFoundError, OutputError
+from graftscope.client.words import when
 
 _UNITS_S = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 _FOR_ITS_OWNER_ALONE = 0o600
@@ -38,11 +39,12 @@ class StateOptions:
         typer.Option(
             "--jobs-url",
             metavar="URL",
-            help="The server's database, where that is not in its state folder. A URL with a "
-            "password belongs into $GRAFTSCOPE_JOBS_URL, since every user of this machine sees "
-            "what commands are given.",
+            help="The server's database, if it is not in the state folder. A URL with a password "
+            "belongs in $GRAFTSCOPE_JOBS_URL, because every user of this machine can see the "
+            "arguments of commands.",
         ),
     ] = None
+    config: ConfigOption = None
 
 
 NameOption = Annotated[
@@ -68,7 +70,7 @@ ExpiresOption = Annotated[
     typer.Option(
         "--expires",
         metavar="TIME",
-        help="For how long it is good: 30d, 12h or 90m. Default: until it is revoked.",
+        help="How long it is valid: 30d, 12h or 90m. Default: until it is revoked.",
     ),
 ]
 TokenFileOption = Annotated[
@@ -92,11 +94,11 @@ def create(
     out: TokenFileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a token, and print it this once.
+    """Make a token, and print it, only this once.
 
-    Only its hash is kept. A server of that state folder knows it at once, and asks for it if it
-    was started with --auth token, or is reached by other machines (`graftscope serve --help`).
-    Its owner calls with `--token-file FILE`, or with $GRAFTSCOPE_TOKEN.
+    Only its hash is kept. A server with that state folder accepts it at once. Servers ask for
+    tokens if they were started with --auth token, or if other machines can reach them (`graftscope
+    serve --help`). Its owner calls with `--token-file FILE`, or with $GRAFTSCOPE_TOKEN.
     """
     if role not in ROLES:
         raise InputError(f"--role {role!r} is unknown; there are: {', '.join(ROLES)}")
@@ -138,7 +140,7 @@ def list_tokens(where: StateOptions, json: JsonOption = False) -> None:
 
 
 def revoke(name: NameArgument, where: StateOptions, json: JsonOption = False) -> None:
-    """Revoke a token; a server that runs refuses it within about a second.
+    """Revoke a token; a running server refuses it within about a second.
 
     What was made with it stays, and belongs to the next token of that name.
     """
@@ -161,9 +163,10 @@ def _tokens(where: StateOptions, *, makes: bool = False) -> Iterator[tuple[Any, 
     check_environment()
     settings = import_room("graftscope.server.settings", "server")
     room = import_room("graftscope.server.access", "server")
-    given = {name: value for name, value in vars(where).items() if value is not None}
+    said = {"state": where.state, "jobs_url": where.jobs_url}
+    given = {name: value for name, value in said.items() if value is not None}
     with translated("graftscope."):
-        chosen = settings.make_settings(**given)
+        chosen = settings.configure(given, where.config).settings
         if chosen.jobs_url is None:
             # One that was named and is not there is misspelt, or no server has been there yet.
             _check_folder(chosen.state, makes and where.state is None)

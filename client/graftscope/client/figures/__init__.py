@@ -21,9 +21,11 @@ from graftscope.client.figures._canvas import (
     colored,
     figure_png,
 )
+from graftscope.client.figures._comparison import comparison_figure
 from graftscope.client.figures._graft import graft_figure
 from graftscope.client.figures._images import hybrids_figure, samples_figure
 from graftscope.client.figures._influence import gallery_figure, individual_figure, region_figure
+from graftscope.client.figures._pairs import pairs_figure
 from graftscope.client.figures._palette import MAP_COLORS, TEMPLATE_COLORS, module_color
 from graftscope.client.figures._templates import seeds_figure, template_png, templates_figure
 
@@ -35,12 +37,14 @@ __all__ = [
     "TEMPLATE_COLORS",
     "ReportExtraError",
     "colored",
+    "comparison_figure",
     "figure_png",
     "gallery_figure",
     "graft_figure",
     "hybrids_figure",
     "individual_figure",
     "module_color",
+    "pairs_figure",
     "region_figure",
     "samples_figure",
     "seeds_figure",

@@ -4,7 +4,7 @@ influence of every channel.
 It must not know how influence is computed, nor how channels are found.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,11 +38,12 @@ _POINTS = 72 / DPI
 
 def gallery_figure(
     maps: NDArray[np.floating],
-    labels: NDArray[np.integer],
+    labels: NDArray[np.integer] | None,
     individual: NDArray[np.floating],
     channels: NDArray[np.integer],
     *,
     limit: int = 32,
+    others: Mapping[int, Sequence[int]] | None = None,
 ) -> "Figure":
     """Draw the strongest channels' influence maps, module by module, each to its own maximum.
 
@@ -51,12 +52,14 @@ def gallery_figure(
 
     Args:
         maps: (C, H, W) mean absolute differences in image units.
-        labels: (C,) module of each channel, -1 for none.
+        labels: (C,) module of each channel, -1 for none; None where no modules are known.
         individual: (C,) mean of each map over its pixels, in image units: the order within a
             module, and written above each map at the right.
         channels: (C,) index of each channel in its layer, written above its map at the left.
         limit: About so many maps in all; every module gets an equal share of them, but at least
             four. A module with fewer channels leaves its places empty.
+        others: Modules that a channel may belong to instead of its own, by its place in the maps:
+            they are named in a corner of its map, in the first one's colour.
 
     Returns:
         A matplotlib figure, 1,080 layout pixels wide: rows of ten maps for each module (many
@@ -65,6 +68,8 @@ def gallery_figure(
     Raises:
         ReportExtraError: If matplotlib is not installed.
     """
+    none = "In no module" if labels is not None else "Strongest"
+    labels = np.full(len(maps), -1) if labels is None else labels
     share = max(_FEWEST, limit // len(set(labels.tolist())))
     groups = [(module, _strongest(labels, individual, module, share)) for module in _order(labels)]
     width = (WIDTH - _LEFT - (_COLUMNS - 1) * _GAP - 4) / _COLUMNS
@@ -72,10 +77,12 @@ def gallery_figure(
     places, bottom = _places([len(members) for _, members in groups], share, height)
     canvas = Canvas(WIDTH, bottom + _SCALE)
     for (module, members), (x, y) in zip(groups, places, strict=True):
-        _heading(canvas, x, y, module, int(np.sum(labels == module)))
+        name = none if module < 0 else f"Module {module}"
+        _heading(canvas, x, y, module, name, int(np.sum(labels == module)))
         for box, i in _grid(members, Box(x + _LEFT, y, width, height)):
             canvas.heat(maps[i], box, MAP_COLORS, float(maps[i].max()), MAP_GAMMA)
             canvas.frame(box, module_color(module))
+            _rivals(canvas, box, (others or {}).get(i, ()))
             canvas.text(box.x, box.y - 5, str(channels[i]), size=12, bold=True, anchor="bottom")
             canvas.text(
                 box.x + box.width,
@@ -127,9 +134,20 @@ def _grid(members: NDArray[np.intp], first: Box) -> Iterator[tuple[Box, int]]:
         yield Box(x, y, first.width, first.height), i
 
 
-def _heading(canvas: Canvas, x: float, y: float, module: int, size: int) -> None:
+def _rivals(canvas: Canvas, box: Box, modules: Sequence[int]) -> None:
+    """Name the other modules in the map's lower left corner."""
+    if not modules:
+        return
+    words = f"or {', '.join(map(str, modules))}"
+    width = min(box.width, 10 + 6.2 * len(words))
+    badge = Box(box.x, box.y + box.height - 18, width, 18)
+    canvas.block(badge, module_color(modules[0]), over=True)
+    canvas.block(Box(badge.x + 2, badge.y + 2, width - 4, 14), "white", over=True)
+    canvas.text(*badge.center, words, size=11, bold=True, align="center")
+
+
+def _heading(canvas: Canvas, x: float, y: float, module: int, name: str, size: int) -> None:
     canvas.block(Box(x, y + _LABEL, 5, 38), module_color(module))
-    name = "In no module" if module < 0 else f"Module {module}"
     canvas.text(x + 14, y + _LABEL + 9, name, size=14, bold=True)
     canvas.text(x + 14, y + _LABEL + 29, f"{size} channel{'s' * (size != 1)}", size=12, color=MUTED)
 

@@ -50,3 +50,9 @@ def module_color(module: int) -> str:
     if module < -1:
         raise ValueError(f"module {module} has no colour: modules count from 0, -1 means none")
     return NO_MODULE if module == -1 else _MODULES[module % len(_MODULES)]
+
+
+def paler(color: str) -> str:
+    """Return the colour ``#rrggbb`` mixed with twice as much white."""
+    parts = (int(color[start : start + 2], 16) for start in (1, 3, 5))
+    return "#" + "".join(f"{(part + 2 * 255) // 3:02x}" for part in parts)

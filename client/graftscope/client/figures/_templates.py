@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from graftscope.client.figures._canvas import WIDTH, Box, Canvas, colored
-from graftscope.client.figures._palette import MUTED, RULE, TEMPLATE_COLORS, module_color
+from graftscope.client.figures._palette import MUTED, RULE, TEMPLATE_COLORS, module_color, paler
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,12 +23,17 @@ _SMALL = 48.0
 _SMALL_GAP = 6
 
 
-def templates_figure(templates: NDArray[np.floating], labels: NDArray[np.integer]) -> "Figure":
+def templates_figure(
+    templates: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    sure: NDArray[np.bool_] | None = None,
+) -> "Figure":
     """Draw the templates in one row, each above a bar of its cluster's size.
 
     Args:
         templates: (K, H, W) weights; each has a colour scale of its own, from 0 to its maximum.
         labels: (C,) module of each channel, -1 for none.
+        sure: (C,) whether that is sure: the rest of a cluster is drawn pale. None draws all alike.
 
     Returns:
         A matplotlib figure, as wide as K templates need (at most 1,080 layout pixels).
@@ -44,7 +49,7 @@ def templates_figure(templates: NDArray[np.floating], labels: NDArray[np.integer
         box = Box(3 + module * (width + _GAP), 26, width, height)
         canvas.text(box.x, 9, f"Module {module}", size=14, bold=True)
         canvas.template(template, box, module, 3)
-        _size_bar(canvas, box, module, labels)
+        _size_bar(canvas, box, module, labels, sure)
     return canvas.figure
 
 
@@ -58,9 +63,6 @@ def template_png(template: NDArray[np.floating], min_side: int = 128) -> bytes:
 
     Returns:
         The bytes of a PNG file.
-
-    Raises:
-        ReportExtraError: If matplotlib is not installed.
     """
     pixels = colored(template, TEMPLATE_COLORS, float(template.max()))
     factor = max(1, -(-min_side // min(template.shape)))
@@ -70,12 +72,23 @@ def template_png(template: NDArray[np.floating], min_side: int = 128) -> bytes:
     return buffer.getvalue()
 
 
-def _size_bar(canvas: Canvas, box: Box, module: int, labels: NDArray[np.integer]) -> None:
-    size = int(np.sum(labels == module))
+def _size_bar(
+    canvas: Canvas,
+    box: Box,
+    module: int,
+    labels: NDArray[np.integer],
+    sure: NDArray[np.bool_] | None,
+) -> None:
+    members = labels == module
+    size = int(members.sum())
+    solid = size if sure is None else int((members & sure).sum())
     y = box.y + box.height + 12
     canvas.block(Box(box.x, y, box.width, 9), RULE)
-    canvas.block(Box(box.x, y, box.width * size / len(labels), 9), module_color(module))
+    canvas.block(Box(box.x, y, box.width * size / len(labels), 9), paler(module_color(module)))
+    canvas.block(Box(box.x, y, box.width * solid / len(labels), 9), module_color(module))
     words = f"{size} of {len(labels)} channels" if box.width > 110 else f"{size} of {len(labels)}"
+    if sure is not None and box.width > 150:
+        words += f", {solid} sure"
     canvas.text(box.x, y + 22, words, size=12, color=MUTED)
 
 

@@ -9,12 +9,13 @@ from graftscope.client.finding._channels import (
     check_whole,
     find_channels,
 )
-from graftscope.client.finding._regions import Contrast, rectangle_region, region_at
+from graftscope.client.finding._regions import Contrast, areas, rectangle_region, region_at
 
 __all__ = [
     "FOUND_FROM",
     "Contrast",
     "FoundChannels",
+    "areas",
     "check_whole",
     "find_channels",
     "rectangle_region",

@@ -5,7 +5,7 @@ It must not know the command line, nor how maps are computed.
 Axis letters: C channels, K modules, H, W pixels of the image, h, w pixels of its maps.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,8 @@ from graftscope.client.arrays import (
     Arrays,
     Axes,
     Columns,
+    Drawn,
+    Gridded,
     Saved,
     Source,
     Tabular,
@@ -43,7 +45,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FoundChannels(Saved, Tabular):
+class FoundChannels(Saved, Tabular, Drawn, Gridded):
     """Channels ranked by their influence inside a region over outside, and which were found.
 
     As a table a row a channel: whether it was found, its score, and what the score is of.
@@ -89,14 +91,15 @@ class FoundChannels(Saved, Tabular):
     def modules(self, labels: NDArray[np.integer]) -> Contrast:
         """Compare modules inside the region and outside of it, in the same maps.
 
-        A module's map is taken for the sum of its channels' maps, and its standard errors are not
-        asked: `certain` is whether inside exceeds outside.
+        A module's map is taken for the sum of its channels' maps, and its standard errors for the
+        sums of theirs, which they are at most. `certain` is whether inside exceeds outside.
 
         Args:
             labels: (C,) module of each channel, -1 for none.
 
         Returns:
-            Inside, outside and score of each of K modules; NaN for one without channels.
+            Inside, outside, score and errors of each of K modules; a score of NaN for one without
+            channels.
 
         Raises:
             InputError: If they are not labels of these channels.
@@ -107,7 +110,13 @@ class FoundChannels(Saved, Tabular):
                 f"labels of {len(checked)} channels do not belong to maps of {len(self.labels)}",
                 field="labels",
             )
-        return contrast(sums_by_module(self.maps, checked), None, self.region)
+        found = contrast(sums_by_module(self.maps, checked), None, self.region)
+        members = (checked == np.arange(len(found.score))[:, None]).astype(np.float64)  # (K, C)
+        return replace(
+            found,
+            inside_stderr=members @ self.contrast.inside_stderr,
+            outside_stderr=members @ self.contrast.outside_stderr,
+        )
 
     def columns(self) -> Columns:
         """As `Tabular.columns`."""
@@ -118,14 +127,16 @@ class FoundChannels(Saved, Tabular):
             "inside": self.contrast.inside,
             "outside": self.contrast.outside,
             "certain": self.contrast.certain,
+            "inside_stderr": self.contrast.inside_stderr,
+            "outside_stderr": self.contrast.outside_stderr,
         }
 
     def arrays(self) -> Arrays:
         """What a file of modules holds, so that whatever takes one takes this, and the rest.
 
         `labels` (C,), `templates` (1, h, w) and `weights` (C, 1) as those of `ModulesResult` (the
-        template is `found_map`, of unit length), `scores`, `inside`, `outside`, `certain` (C,),
-        `region` (h, w) and `maps` (C, h, w).
+        template is `found_map`, of unit length), `scores`, `inside`, `outside`, `certain`,
+        `inside_stderr`, `outside_stderr` (C,), `region` (h, w) and `maps` (C, h, w).
         """
         found = self.found_map
         length = float(np.linalg.norm(found))
@@ -137,16 +148,25 @@ class FoundChannels(Saved, Tabular):
             "inside": self.contrast.inside,
             "outside": self.contrast.outside,
             "certain": self.contrast.certain,
+            "inside_stderr": self.contrast.inside_stderr,
+            "outside_stderr": self.contrast.outside_stderr,
         }
 
     @classmethod
     def _of_arrays(cls, arrays: Arrays) -> dict[str, Any]:
         labels = module_labels(taken(arrays, "labels"))
         region = taken(arrays, "region")
-        # An earlier version kept no maps, and of certainty what was found.
-        unknown = {"maps": np.full((len(labels), *region.shape), np.nan), "certain": labels == 0}
+        # Earlier versions kept no maps and no errors, and of certainty what was found.
+        nothing = np.full(len(labels), np.nan)
+        unknown = {
+            "maps": np.full((len(labels), *region.shape), np.nan),
+            "certain": labels == 0,
+            "inside_stderr": nothing,
+            "outside_stderr": nothing,
+        }
         arrays = {**unknown, **arrays}
-        columns = [taken(arrays, name) for name in ("inside", "outside", "scores", "certain")]
+        names = ("inside", "outside", "scores", "certain", "inside_stderr", "outside_stderr")
+        columns = [taken(arrays, name) for name in names]
         return {**super()._of_arrays(arrays), "contrast": Contrast(*columns)}
 
     @classmethod

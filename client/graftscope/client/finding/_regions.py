@@ -33,12 +33,17 @@ class Contrast:
             nothing outside, NaN where there is nothing at all.
         certain: (C,) whether inside exceeds outside by more than two standard errors; where
             those are not known, whether it exceeds it.
+        inside_stderr: (C,) standard error of `inside`, at most: how pixels move together is not
+            known, so the worst case is assumed. NaN where the maps have none.
+        outside_stderr: (C,) that of `outside`, likewise.
     """
 
     inside: FloatArray
     outside: FloatArray
     score: FloatArray
     certain: NDArray[np.bool_]
+    inside_stderr: FloatArray
+    outside_stderr: FloatArray
 
     def ranked(self) -> NDArray[np.int64]:
         """(C,) indices, the highest score first, equal ones by inside; those of nothing last."""
@@ -113,7 +118,7 @@ def region_at(region: NDArray[np.generic], height: int, width: int) -> FloatArra
             " (outside) to 1 (inside)",
             field="region",
         )
-    weights = _areas(height, values.shape[0]) @ values @ _areas(width, values.shape[1]).T
+    weights = areas(height, values.shape[0]) @ values @ areas(width, values.shape[1]).T
     if not 0.0 < weights.sum() < weights.size:
         lacks = "has no inside" if weights.sum() == 0.0 else "is the whole image"
         raise InputError(f"the region {lacks}: there is nothing to compare", field="region")
@@ -142,7 +147,7 @@ def check_size(region: NDArray[np.generic], height: int, width: int) -> None:
         )
 
 
-def _areas(count: int, size: int) -> FloatArray:
+def areas(count: int, size: int) -> FloatArray:
     """(count, size): the share of each of `size` pixels in each of `count` equal stretches."""
     edges = np.linspace(0.0, size, count + 1)
     pixels = np.arange(size)
@@ -165,16 +170,17 @@ def contrast(maps: FloatArray, stderr: FloatArray | None, weights: FloatArray) -
         weights: (h, w) how much of each pixel is inside.
 
     Returns:
-        Inside, outside, score and certainty of every map.
+        Inside, outside, score, certainty and errors of every map.
     """
     inside, outside = _means(maps, weights), _means(maps, 1.0 - weights)
     with np.errstate(divide="ignore", invalid="ignore"):
         score = inside / outside  # 0 / 0 is NaN, which is what there is to say
-    margin = np.zeros(len(maps))
-    if stderr is not None:
-        errors = _means(stderr, weights) + _means(stderr, 1.0 - weights)
-        margin = CERTAIN_ERRORS * errors
-    return Contrast(inside, outside, score, inside - outside > margin)
+    if stderr is None:
+        unknown = np.full(len(maps), np.nan)
+        return Contrast(inside, outside, score, inside > outside, unknown, unknown)
+    errors = _means(stderr, weights), _means(stderr, 1.0 - weights)
+    certain = inside - outside > CERTAIN_ERRORS * (errors[0] + errors[1])
+    return Contrast(inside, outside, score, certain, *errors)
 
 
 def _means(maps: FloatArray, weights: FloatArray) -> FloatArray:

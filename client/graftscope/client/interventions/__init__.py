@@ -18,6 +18,13 @@ from graftscope.client.interventions._actions import (
     StoredLatents,
     Swap,
 )
+from graftscope.client.interventions._channels import (
+    ChannelNumbers,
+    GivenChannels,
+    HasChannels,
+    channel_numbers,
+    some_channels,
+)
 from graftscope.client.interventions._edits import Edit, Mask, ModuleOf, Rectangle, require
 from graftscope.client.interventions._intervention import Intervention
 from graftscope.client.interventions._messages import UNIONS, edits_of, inline, message_of
@@ -28,9 +35,12 @@ __all__ = [
     "Action",
     "Add",
     "Blend",
+    "ChannelNumbers",
     "Constant",
     "Donor",
     "Edit",
+    "GivenChannels",
+    "HasChannels",
     "ImageDonor",
     "Intervention",
     "Mask",
@@ -41,8 +51,10 @@ __all__ = [
     "Scale",
     "StoredLatents",
     "Swap",
+    "channel_numbers",
     "edits_of",
     "inline",
     "message_of",
     "require",
+    "some_channels",
 ]

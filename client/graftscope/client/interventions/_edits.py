@@ -3,14 +3,14 @@
 Axis letters: C channels, H, W places of the activation map.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.arrays import ByValue, frozen, listed, module_labels, told, whole_number
+from graftscope.client.arrays import ByValue, frozen, module_labels, told, whole_number
 from graftscope.client.errors import InputError, UsageError
 from graftscope.client.interventions._actions import (
     Action,
@@ -21,6 +21,7 @@ from graftscope.client.interventions._actions import (
     Swap,
     described,
 )
+from graftscope.client.interventions._channels import ChannelNumbers, GivenChannels
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,7 +89,8 @@ class Edit(ByValue):
     Args:
         layer: A layer's name, or a level's.
         channels: E, the channels that are assigned, counted from 0; none at all gives original 1.
-            Either these,
+            Numbers in any iterable, C booleans, or modules, all of whose channels are meant. They
+            are kept as a tuple. Either these,
         module: or a module of the layer.
         action: What they are assigned.
         mask: Where on the activation map; None for everywhere. Booleans must have the layer's own
@@ -100,7 +102,7 @@ class Edit(ByValue):
     """
 
     layer: str
-    channels: Sequence[int] | None = None
+    channels: GivenChannels | None = None
     module: ModuleOf | None = None
     action: Action = Swap()
     mask: Mask | None = None
@@ -115,8 +117,7 @@ class Edit(ByValue):
                 " module=ModuleOf(labels, index)"
             )
         if self.channels is not None:
-            indices = _indices(self.channels)
-            object.__setattr__(self, "channels", indices)
+            object.__setattr__(self, "channels", _each_once(self.channels))
         require("module", self.module, (ModuleOf, type(None)), "ModuleOf(labels, index)")
         require(
             "action",
@@ -135,7 +136,7 @@ class Edit(ByValue):
     def _target(self) -> str:
         if self.module is not None:
             return f"module {self.module.index}"
-        channels = tuple(self.channels or ())
+        channels = ChannelNumbers.of(self.channels or ())
         return f"channel {channels[0]}" if len(channels) == 1 else f"{len(channels)} channels"
 
 
@@ -158,10 +159,10 @@ def _places(mask: object) -> NDArray[np.generic]:
     return frozen(array, np.bool_)
 
 
-def _indices(channels: Iterable[object]) -> tuple[int, ...]:
+def _each_once(channels: GivenChannels) -> ChannelNumbers:
     """Check channels: integers from 0, none twice; there may be none."""
-    indices = tuple(whole_number("channel", each) for each in listed("channels", channels))
-    repeated = sorted({index for index in indices if indices.count(index) > 1})
+    indices = ChannelNumbers.of(channels)
+    repeated = sorted(index for index, times in Counter(indices).items() if times > 1)
     if repeated:
         raise InputError(f"channel {repeated[0]} is named more than once", field="channels")
     return indices

@@ -42,6 +42,9 @@ _NEEDED = {
 }
 """What an edit's parts must hold, and an example of each."""
 
+_EXPLORER = "explorer"
+"""Where the explorer's page keeps what it restores itself from, which is nothing of the edits."""
+
 _INSIDE = 0.5
 """Places of a painted mask that are at least so bright are inside."""
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -121,6 +124,8 @@ def _read(text: str, what: str, embed: _Embed) -> tuple[Edit, ...]:
 
 def _message(document: Json, embed: _Embed) -> intervention_pb2.Intervention:
     message = intervention_pb2.Intervention()
+    if isinstance(document, dict):
+        document = {key: each for key, each in document.items() if key != _EXPLORER}
     _require_spelled_out(document)
     filled = _filled(document, message.DESCRIPTOR, embed)
     if not isinstance(filled, dict):

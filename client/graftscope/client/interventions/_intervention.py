@@ -11,7 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.arrays import ByValue, file_name, finite_number, listed, write_bytes
+from graftscope.client.arrays import (
+    ByValue,
+    Displayed,
+    file_name,
+    finite_number,
+    listed,
+    write_bytes,
+)
 from graftscope.client.arrays import text as checked_text
 from graftscope.client.errors import InputError
 from graftscope.client.interventions._actions import (
@@ -94,7 +101,7 @@ def _resampled(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.b
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Intervention(ByValue):
+class Intervention(ByValue, Displayed):
     """Edits at one layer or at several, made at once (Definitions 2 and 5).
 
     ::

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from graftscope.client.arrays import file_name
 from graftscope.client.errors import InputError, NotFoundError
 from graftscope.client.models import ImageFormat
+from graftscope.client.pictures._formats import opened
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 """Endings of the files that are taken for images."""
@@ -31,7 +32,7 @@ _LARGEST_BYTES = 128 * 2**20
 _BRIGHTNESS = (0.299, 0.587, 0.114)
 """Shares of red, green and blue (ITU-R BT.601)."""
 
-_UNREADABLE = (
+UNREADABLE = (
     OSError,
     ValueError,
     SyntaxError,
@@ -77,15 +78,15 @@ def read_images(
         NotFoundError: If there is nothing at the path.
         InputError: If there is no readable image in it, or it is a damaged zip.
     """
-    mode = _mode(size)
+    mode = colour_mode(size)
     images: list[NDArray[np.uint8]] = []
     skipped: list[str] = []
     wanted = ((name, read) for name, read in _files(path) if chosen(name))
     for name, read in wanted:
         try:
-            images.append(_decode(read(), size, mode))
-        except _UNREADABLE as error:
-            skipped.append(f"{name}: {_reason(error)}")
+            images.append(decoded(read(), size, mode))
+        except UNREADABLE as error:
+            skipped.append(f"{name}: {reason(error)}")
     if not images:
         found = f"; {skipped[0]}" if skipped else ""
         raise InputError(
@@ -95,7 +96,8 @@ def read_images(
     return ReadImages(np.stack(images), tuple(skipped))
 
 
-def _mode(size: ImageFormat) -> str:
+def colour_mode(size: ImageFormat) -> str:
+    """Name Pillow's mode of a generator's colours."""
     if size.channels not in _MODES:
         raise InputError(
             f"the model's images have {size.channels} colours; pictures have 1, 3 or 4"
@@ -154,10 +156,10 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     if not os.path.isfile(path):
         raise NotFoundError(f"there is no file {path}")
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             pixels = np.asarray(_plain(ImageOps.exif_transpose(image)), np.uint8)
-    except _UNREADABLE as error:
-        raise InputError(f"{path} is not a readable image: {_reason(error)}") from error
+    except UNREADABLE as error:
+        raise InputError(f"{path} is not a readable image: {reason(error)}") from error
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
@@ -172,7 +174,7 @@ def fit_picture(pixels: NDArray[np.uint8], size: ImageFormat) -> NDArray[np.uint
         (H, W, c) uint8 of that size.
     """
     single = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-    return _fitted(Image.fromarray(single), size, _mode(size))
+    return _fitted(Image.fromarray(single), size, colour_mode(size))
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -183,8 +185,9 @@ def _plain(image: Image.Image) -> Image.Image:
     return _in_eight_bits(image).convert("L" if grey else "RGB")
 
 
-def _decode(data: bytes, size: ImageFormat, mode: str) -> NDArray[np.uint8]:
-    with Image.open(BytesIO(data)) as image:
+def decoded(data: bytes, size: ImageFormat, mode: str) -> NDArray[np.uint8]:
+    """Read an image from its file's bytes, cut and resized to a generator's size: (H, W, c)."""
+    with opened(BytesIO(data)) as image:
         return _fitted(_in_eight_bits(ImageOps.exif_transpose(image)), size, mode)
 
 
@@ -204,7 +207,8 @@ def _in_eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(scaled.astype(np.uint8))
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Say why an image cannot be read."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image of a known format"
     return " ".join(str(error).split()) or type(error).__name__

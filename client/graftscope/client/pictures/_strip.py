@@ -51,6 +51,7 @@ def strip_animation(
     names: Sequence[str],
     *,
     gif: bool,
+    there_and_back: bool = False,
     image_range: tuple[float, float],
 ) -> bytes:
     """Show one strength after the other, all pairs at once, again and again.
@@ -59,10 +60,13 @@ def strip_animation(
         images: (S, B, c, H, W) in the generator's own range.
         names: The strengths, in words.
         gif: A GIF, which has 256 colours a frame; else a WebP, which keeps every pixel.
+        there_and_back: Whether the frames between the last and the first are shown again, on the
+            way back.
         image_range: (low, high); what lies outside is clipped.
 
     Returns:
-        The bytes of the file; S frames, the first and the last of which are held.
+        The bytes of the file; S frames, or 2 S - 2 there and back. Those of the first and of the
+        last strength are held.
     """
     frames = [
         _frame(each, f"strength {name}", image_range)
@@ -72,6 +76,8 @@ def strip_animation(
     times[0] = times[-1] = _HELD_MS
     if gif:
         frames = [frame.quantize(256) for frame in frames]
+    if there_and_back:
+        frames, times = [*frames, *frames[-2:0:-1]], [*times, *times[-2:0:-1]]
     buffer = io.BytesIO()
     first, *others = frames
     form, beside = ("GIF", {"optimize": False}) if gif else ("WEBP", {"lossless": True})

@@ -4,12 +4,13 @@ It must not know gRPC, the client or a server: `ReportData` in, files out. Impor
 and Pillow alone; matplotlib and Jinja2, of the extra ``report``, are imported by `render_report`.
 """
 
-from graftscope.client.report._data import Consistency, LayerSection, Provenance, ReportData
+from graftscope.client.report._data import ByHand, Consistency, LayerSection, Provenance, ReportData
 from graftscope.client.report._findings import LayerFindings, region_change, report_data
 from graftscope.client.report._render import page_style, render_report
 from graftscope.client.report._zones import Place, describe_template, locate_template
 
 __all__ = [
+    "ByHand",
     "Consistency",
     "LayerFindings",
     "LayerSection",

@@ -5,10 +5,12 @@ H, W pixels of an image, Hm, Wm pixels of a map.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from graftscope.client.values import SURE, Between, between_modules, own_probability
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,15 @@ class LayerSection:
         maps_stderr: (C, Hm, Wm) their standard errors; NaN for one pair.
         individual: (C,) individual influence, in image units.
         individual_stderr: (C,) its standard error; NaN for one pair.
+        pairs_of: (C,) pairs behind each map.
         channel_indices: (C,) which channels of the layer these are.
         method: ``nmf`` or ``kmeans``.
         seeds: (S,) seeds of the clustering; the first is the one shown and grafted.
         labels: (S, C) module of each channel, -1 for none, numbered as the first seed's.
         templates: (S, K, Hm, Wm), in the same order.
         weights: (C, K) weight of each template in each channel, of the first seed.
+        probabilities: (C, K) how probable it is that other pairs put a channel into each module;
+            NaN where not known.
         agreement: (S,) share of channels that keep the first seed's module, 0 to 1.
         original1: (B, c, H, W) in the generator's own range.
         original2: (B, c, H, W).
@@ -81,6 +86,8 @@ class LayerSection:
         consistency: How stable the modules are; None where too few channels could tell.
         interventions: K texts of JSON, what grafting each module assigns, to be taken along; an
             empty text for a module without channels. None at all where there is nothing to take.
+        confidence_unknown: Why no probability is known, in a sentence; empty where they are.
+        until_sure: Whether each channel stopped as soon as its module was sure.
     """
 
     layer: str
@@ -92,12 +99,14 @@ class LayerSection:
     maps_stderr: NDArray[np.float64]
     individual: NDArray[np.float64]
     individual_stderr: NDArray[np.float64]
+    pairs_of: NDArray[np.integer]
     channel_indices: NDArray[np.integer]
     method: str
     seeds: tuple[int, ...]
     labels: NDArray[np.integer]
     templates: NDArray[np.float64]
     weights: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
     agreement: NDArray[np.float64]
     original1: NDArray[np.floating]
     original2: NDArray[np.floating]
@@ -110,6 +119,8 @@ class LayerSection:
     change: NDArray[np.float64]
     consistency: Consistency | None = None
     interventions: tuple[str, ...] = ()
+    confidence_unknown: str = ""
+    until_sure: bool = False
 
     def __post_init__(self) -> None:
         """Check that all shapes fit.
@@ -123,10 +134,12 @@ class LayerSection:
             "maps_stderr": (count, *area),
             "individual": (count,),
             "individual_stderr": (count,),
+            "pairs_of": (count,),
             "channel_indices": (count,),
             "labels": (seeds, count),
             "templates": (seeds, modules, *area),
             "weights": (count, modules),
+            "probabilities": (count, modules),
             "agreement": (seeds,),
             "original2": self.original1.shape,
             "hybrids": (modules, *self.original1.shape),
@@ -153,9 +166,39 @@ class LayerSection:
         """K, the number of modules."""
         return int(self.templates.shape[1])
 
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """(C,) probability of each channel's own module; NaN where it is in none, or not known."""
+        return own_probability(self.labels[0].astype(np.int64), self.probabilities)
+
+    @property
+    def sure(self) -> NDArray[np.bool_]:
+        """(C,) whether other pairs would put a channel into the same module."""
+        return np.asarray(self.confidence >= SURE)
+
+    @property
+    def between(self) -> tuple[Between, ...]:
+        """Channels that may well belong to more than one module, by their places in the maps."""
+        return between_modules(self.probabilities)
+
     def members(self, module: int) -> NDArray[np.integer]:
         """Indices in the layer of the channels of one module, rising; -1 for those in none."""
         return np.sort(self.channel_indices[self.labels[0] == module])
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """How a layer's modules are grafted by hand, on the explorer's page.
+
+    Attributes:
+        command: The command line that opens the page at the layer.
+        hybridize: How the command line begins that makes hybrids of the layer's generator.
+        link: The layer's address on a page that is served already; empty where none is known.
+    """
+
+    command: str
+    hybridize: str
+    link: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,13 +214,14 @@ class ReportData:
         provenance: Where the model comes from.
         samples: (N, c, H, W) samples of the generator, in its own range.
         image_range: (low, high) of that range.
-        pairs: Pairs behind each influence map.
         seed: Seed of the latents.
         precision: Of the arithmetic, such as ``float32``.
         provider: What computed, such as ``CPUExecutionProvider``.
         rewrites: Names of the graph rewrites that reorder arithmetic for speed.
         deviations: How far maps are from float32, a sentence a layer; none where they are that.
         stratified: Whether every 32 of those pairs were spread evenly over the latents.
+        by_hand: How each layer's modules are grafted by hand, by the layer's name; none where that
+            is not known.
         originals: Where originals come from: ``prior``, ``encoded``, or a description of images.
         run_time_s: Seconds the analyses took.
         warnings: What the reader must know before trusting a number, one sentence each.
@@ -192,7 +236,6 @@ class ReportData:
     provenance: Provenance
     samples: NDArray[np.floating]
     image_range: tuple[float, float]
-    pairs: int
     seed: int
     precision: str
     provider: str
@@ -203,6 +246,7 @@ class ReportData:
     rewrites: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
     stratified: bool = False
+    by_hand: Mapping[str, ByHand] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check what the page cannot do without.
@@ -214,6 +258,11 @@ class ReportData:
             raise ValueError("a report needs at least one layer, this has none")
         if not self.image_range[0] < self.image_range[1]:
             raise ValueError(f"image range {self.image_range} is empty: low must be below high")
+
+    @property
+    def pairs_of(self) -> NDArray[np.integer]:
+        """Pairs behind each influence map of every layer."""
+        return np.concatenate([section.pairs_of for section in self.sections])
 
     @property
     def range_width(self) -> float:

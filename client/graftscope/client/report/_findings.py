@@ -14,6 +14,7 @@ from graftscope.client.interventions import Edit, Intervention
 from graftscope.client.models import Layer, Model
 from graftscope.client.report._data import Consistency, LayerSection, Provenance, ReportData
 from graftscope.client.values import (
+    ConfidentLabels,
     HybridResult,
     InfluenceResult,
     ModulesResult,
@@ -123,11 +124,13 @@ def report_data(
         provenance=_provenance(model),
         samples=samples.images,
         image_range=model.image.range,
-        pairs=influence.pairs,
         seed=seed,
         precision=precision.kind if precision else "a precision that is not known",
         provider=influence.execution.provider,
-        rewrites=influence.execution.rewrites,
+        # Each layer has a plan of its own.
+        rewrites=tuple(
+            dict.fromkeys(name for each in found for name in each.influence.execution.rewrites)
+        ),
         deviations=tuple(_deviations(found)),
         stratified=influence.stratified,
         originals=_originals(influence),
@@ -158,12 +161,14 @@ def _section(found: LayerFindings) -> LayerSection:
         maps_stderr=influence.stderr,
         individual=influence.individual,
         individual_stderr=influence.individual_stderr,
+        pairs_of=influence.pairs_of,
         channel_indices=influence.channels,
         method=modules.method or "",
         seeds=modules.seeds,
         labels=modules.seed_labels,
         templates=modules.seed_templates,
         weights=modules.weights,
+        probabilities=modules.probabilities,
         agreement=modules.agreement,
         original1=first.original1,
         original2=first.original2,
@@ -176,7 +181,15 @@ def _section(found: LayerFindings) -> LayerSection:
         change=region_change(maps, modules.templates),
         consistency=_consistency(found.stability),
         interventions=tuple(_intervention(found, module) for module in range(len(maps))),
+        confidence_unknown=modules.confidence_unknown,
+        until_sure=_until_sure(influence),
     )
+
+
+def _until_sure(influence: InfluenceResult) -> bool:
+    """Whether channels stopped one by one, each as soon as its module was sure."""
+    stopping = influence.stopping
+    return stopping is not None and isinstance(stopping.until, ConfidentLabels)
 
 
 def _intervention(found: LayerFindings, module: int) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client.figures import module_color
+from graftscope.client.report._confidence import ConfidenceWords, confidence_words, sure_words
 from graftscope.client.report._data import LayerSection, ReportData
 from graftscope.client.report._wording import (
     NO_BREAK,
@@ -21,6 +22,7 @@ from graftscope.client.report._wording import (
     with_error,
 )
 from graftscope.client.report._zones import Place, describe_template, locate_template
+from graftscope.client.values import told_pairs
 
 _METHODS = {
     "nmf": "non-negative matrix factorisation",
@@ -37,12 +39,19 @@ _ORIGINALS = {
 
 @dataclass(frozen=True)
 class ModuleRow:
-    """One module's line in a layer's table, ready to print; ``size`` is its share of channels."""
+    """One module's line in a layer's table, ready to print.
+
+    ``size`` is its share of channels. ``sure``, ``confidence`` and ``purity`` are empty where they
+    are not known.
+    """
 
     index: int
     color: str
     size: float
     channels: str
+    sure: str
+    confidence: str
+    purity: str
     members: str
     region: str
     place: str
@@ -64,8 +73,10 @@ class LayerPage:
         unassigned: Channels that are in no module, or nothing.
         method: The clustering, in words.
         stability: What seeds and overlapping thirds say of the modules, or why they say nothing.
-        stability_words: The same in a few words, or nothing.
+        overview: How sure and how stable modules are, in a few words, or nothing.
         purity: Median share of a channel's weight that is its own template's, or nothing.
+        pairs: The pairs behind each map.
+        confidence: How sure each channel's module is.
         error: Median standard error of an individual influence, relative to it; or nothing.
         verdict: Whether hybrids change what their template shows; nothing where all is too weak.
         check: The pairs behind the modules' own maps.
@@ -79,8 +90,10 @@ class LayerPage:
     unassigned: str
     method: str
     stability: str
-    stability_words: str
+    overview: str
     purity: str
+    pairs: str
+    confidence: ConfidenceWords
     error: str
     verdict: str
     check: str
@@ -104,8 +117,10 @@ def layer_page(data: ReportData, section: LayerSection, place: int) -> LayerPage
         unassigned=_numbers(section.members(-1)),
         method=_METHODS.get(section.method, section.method),
         stability=stability(data, section),
-        stability_words=stability_words(data, section),
+        overview=_overview(data, section),
         purity=_purity(section),
+        pairs=told_pairs(section.pairs_of),
+        confidence=confidence_words(section),
         error=percent(error, 1) if np.isfinite(error) else "",
         verdict=change_sentence(section) if conclusive(data, section) else "",
         check=pairs_words(section),
@@ -115,6 +130,15 @@ def layer_page(data: ReportData, section: LayerSection, place: int) -> LayerPage
         ),
         span=_span(section),
     )
+
+
+def _overview(data: ReportData, section: LayerSection) -> str:
+    sure = sure_words(section)
+    told = (
+        f"{sure} channels are sure of their module" if sure else "",
+        stability_words(data, section),
+    )
+    return "; ".join(filter(None, told))
 
 
 def _row(data: ReportData, section: LayerSection, module: int) -> ModuleRow:
@@ -129,6 +153,9 @@ def _row(data: ReportData, section: LayerSection, module: int) -> ModuleRow:
         color=module_color(module),
         size=len(members) / len(section.maps),
         channels=f"{len(members)} of {len(section.maps)}",
+        sure=sure_words(section, module),
+        confidence=_mean(section.confidence[section.labels[0] == module]),
+        purity=_mean(_purities(section)[section.labels[0] == module]),
         members=_numbers(members),
         region=place.region,
         place=unbroken(describe_template(template)),
@@ -156,11 +183,22 @@ def _numbers(channels: NDArray[np.integer]) -> str:
 
 
 def _purity(section: LayerSection) -> str:
+    mixed = _purities(section)
+    return "" if np.isnan(mixed).all() else percent(float(np.nanmedian(mixed)))
+
+
+def _purities(section: LayerSection) -> NDArray[np.float64]:
+    """(C,) the share of its weights that a channel's largest is; NaN where that says nothing."""
     total = section.weights.sum(axis=1)
-    mixed = section.weights[total > 0]
-    if section.method == "kmeans" or section.modules == 1 or not len(mixed):
-        return ""
-    return percent(float(np.median(mixed.max(axis=1) / mixed.sum(axis=1))))
+    if section.method != "nmf" or section.modules == 1:
+        return np.full(len(total), np.nan)
+    return np.where(total > 0, section.weights.max(axis=1) / np.where(total > 0, total, 1), np.nan)
+
+
+def _mean(values: NDArray[np.float64]) -> str:
+    """The mean of those that are known, or nothing."""
+    known = values[np.isfinite(values)]
+    return f"{known.mean():.2f}" if len(known) else ""
 
 
 def _span(section: LayerSection) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client.report import _tiles
+from graftscope.client.report._confidence import others
 from graftscope.client.report._data import LayerSection, ReportData
 from graftscope.client.report._example import Example
 from graftscope.client.report._strokes import Squares, squares
@@ -30,11 +31,13 @@ class MapTile:
     Attributes:
         channel: Its number.
         strength: Its mean over pixels, in words.
+        others: The modules that it may belong to instead.
         tile: The map, to its own maximum.
     """
 
     channel: int
     strength: str
+    others: tuple[int, ...]
     tile: Tile
 
 
@@ -139,17 +142,17 @@ def _maps(data: ReportData, section: LayerSection) -> Iterator[tuple[int, tuple[
     labels = section.labels[0]
     modules = sorted(set(labels.tolist()), key=lambda module: (module < 0, module))
     share = max(_FEWEST, MAPS_SHOWN // len(modules))
-    strongest = np.argsort(-section.individual, kind="stable")
+    strongest, rivals = np.argsort(-section.individual, kind="stable"), others(section)
     for module in modules:
         members = strongest[labels[strongest] == module][:share]
-        yield module, tuple(_map(data, section, int(i)) for i in members)
+        yield module, tuple(_map(data, section, int(i), rivals.get(int(i), ())) for i in members)
 
 
-def _map(data: ReportData, section: LayerSection, index: int) -> MapTile:
+def _map(data: ReportData, section: LayerSection, index: int, rivals: tuple[int, ...]) -> MapTile:
     channel = int(section.channel_indices[index])
     strength = percent(float(section.individual[index]) / data.range_width, 1)
     alt = f"Influence map of channel {channel} of layer {section.layer}, mean {strength}"
-    return MapTile(channel, strength, _tiles.influence(section.maps[index], alt))
+    return MapTile(channel, strength, rivals, _tiles.influence(section.maps[index], alt))
 
 
 def _templates(section: LayerSection, row: int) -> tuple[Tile, ...]:

@@ -27,6 +27,7 @@ from graftscope.client.report._strokes import Bars, influence_bars
 from graftscope.client.report._tiles import scale_of_changes
 from graftscope.client.report._wording import doubts, slug
 from graftscope.client.report._zones import EVEN_MARGIN
+from graftscope.client.values import RIVAL, SURE, told_pairs
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -101,6 +102,7 @@ def render_report(data: ReportData, out_dir: Path) -> Path:
         data=data,
         css=page_style(),
         warnings=doubts(data) + data.warnings,
+        pairs=told_pairs(data.pairs_of),
         samples=sample_tiles(data),
         example=example,
         graft=example_pictures(data, example),
@@ -145,6 +147,8 @@ def _template() -> "Template":
         example_rule=EXAMPLE_RULE,
         module_color=module_color,
         change_colors=scale_of_changes(),
+        sure=SURE,
+        rival=RIVAL,
     )
     return environment.from_string(_text("page.html.j2"))
 

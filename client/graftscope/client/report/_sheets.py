@@ -5,6 +5,9 @@ They have a white ground and the width of a page; what the page itself shows is 
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from graftscope.client.figures import (
     PHOTO_SCALE,
     figure_png,
@@ -17,6 +20,7 @@ from graftscope.client.figures import (
     template_png,
     templates_figure,
 )
+from graftscope.client.report._confidence import others
 from graftscope.client.report._data import LayerSection, ReportData
 from graftscope.client.report._example import Example
 from graftscope.client.report._pictures import MAPS_SHOWN, PAIRS_SHOWN, SAMPLES_SHOWN
@@ -55,10 +59,15 @@ def _of_layer(data: ReportData, section: LayerSection) -> dict[str, bytes]:
     found = {
         "maps": figure_png(
             gallery_figure(
-                section.maps, labels, section.individual, section.channel_indices, limit=MAPS_SHOWN
+                section.maps,
+                labels,
+                section.individual,
+                section.channel_indices,
+                limit=MAPS_SHOWN,
+                others=others(section),
             )
         ),
-        "templates": figure_png(templates_figure(templates, labels)),
+        "templates": figure_png(templates_figure(templates, labels, _sure(section))),
         "seeds": figure_png(seeds_figure(section.templates, section.agreement, section.seeds)),
         "hybrids": _photo(
             hybrids_figure(
@@ -85,6 +94,10 @@ def _of_layer(data: ReportData, section: LayerSection) -> dict[str, bytes]:
     return found | {
         f"template-{module}": template_png(template) for module, template in enumerate(templates)
     }
+
+
+def _sure(section: LayerSection) -> NDArray[np.bool_] | None:
+    return section.sure if np.isfinite(section.confidence).any() else None
 
 
 def _photo(figure: "Figure") -> bytes:

@@ -6,6 +6,7 @@ import re
 import numpy as np
 
 from graftscope.client.report._data import LayerSection, ReportData
+from graftscope.client.values import told_pairs
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -94,6 +95,10 @@ ERROR_BOUND = 0.10
 """Pairs are few when the median relative standard error of individual influence is above this."""
 
 
+SURE_SHARE = 0.5
+"""Labels are warned of when a smaller share of them is sure."""
+
+
 def doubts(data: ReportData) -> tuple[str, ...]:
     """Say what was measured that makes the report doubtful.
 
@@ -108,7 +113,7 @@ def doubts(data: ReportData) -> tuple[str, ...]:
             "pixels). The generator may not be trained; its modules then mean nothing."
         )
     for section in data.sections:
-        found += _weak(data, section) + _uncertain(section, data.pairs)
+        found += _weak(data, section) + _uncertain(section) + _unsure(section)
     return tuple(found)
 
 
@@ -145,16 +150,34 @@ def _weak(data: ReportData, section: LayerSection) -> list[str]:
     ]
 
 
-def _uncertain(section: LayerSection, pairs: int) -> list[str]:
+def _uncertain(section: LayerSection) -> list[str]:
     if pairs_suffice(section):
         return []
+    if section.pairs_of.max() == 1:
+        return [f"From one pair the {_name(section)} layer's standard errors are unknown."]
     error = relative_error(section)
     known = "unknown" if np.isnan(error) else percent(error) + " in the median"
+    few = (
+        f"{told_pairs(section.pairs_of)} are few: in the {_name(section)} layer the standard error "
+        f"of a channel's individual influence is {known}."
+    )
+    if section.until_sure:
+        return [
+            f"{few} Each channel stopped as soon as its module was sure, which takes fewer pairs "
+            "than its strength does. With --pairs 1000 every channel has as many, and the error is "
+            "smaller."
+        ]
+    return [f"{few} Use more pairs to make it smaller."]
+
+
+def _unsure(section: LayerSection) -> list[str]:
+    known = np.isfinite(section.confidence)
+    sure, channels = int(section.sure.sum()), int(known.sum())
+    if sure >= SURE_SHARE * channels:
+        return []
     return [
-        f"{plural(pairs, 'pair')} are few: in the {_name(section)} layer the standard error of a "
-        f"channel's individual influence is {known}. Use more pairs to make it smaller."
-        if pairs != 1
-        else f"From one pair the {_name(section)} layer's standard errors are unknown."
+        f"In the {_name(section)} layer only {count(sure)} of {plural(channels, 'channel')} would "
+        f"surely be in the same module with other pairs of samples."
     ]
 
 
@@ -191,7 +214,8 @@ def stability(data: ReportData, section: LayerSection) -> str:
     if not conclusive(data, section):
         return NOTHING_TO_SAY
     found = " ".join(filter(None, (agreement_sentence(section), consistency_sentence(section))))
-    if pairs_suffice(section):
+    # Where it is known how sure labels are, the page says it.
+    if pairs_suffice(section) or np.isfinite(section.confidence).any():
         return found
     return f"{found} With so few pairs this is a first impression, not a finding."
 

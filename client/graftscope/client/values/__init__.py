@@ -4,23 +4,26 @@ What a request may say is declared here once: ranges, defaults, and how the comm
 it. It must not know protobuf's messages, calls or clients.
 """
 
+from graftscope.client.values._asking_channels import asking_channels
+from graftscope.client.values._confidence import (
+    NONE,
+    RIVAL,
+    SURE,
+    Between,
+    between_modules,
+    own_probability,
+)
 from graftscope.client.values._contents import FloatArray, IntArray
 from graftscope.client.values._encoding import ImageEncoding
 from graftscope.client.values._execution import Deviation, Execution, Precision
 from graftscope.client.values._exploration import Explored, ExploreTask
+from graftscope.client.values._from_client import Grafts
 from graftscope.client.values._grouping import MAPS, Method
 from graftscope.client.values._hybrids import HybridFiles, HybridResult, HybridsTask
-from graftscope.client.values._influence import (
-    InfluenceResult,
-    InfluenceTask,
-    LayersResult,
-    divided,
-    layer_path,
-    told_precision,
-    told_stop,
-)
+from graftscope.client.values._influence import InfluenceResult, InfluenceTask
 from graftscope.client.values._jobs import (
     AnalysisResult,
+    AsyncAnalysisResult,
     Estimate,
     HybridTask,
     Job,
@@ -30,19 +33,21 @@ from graftscope.client.values._jobs import (
     ProgressCallback,
     Task,
 )
+from graftscope.client.values._layers import LayersResult, divided, layer_path
 from graftscope.client.values._magnitude import COLUMNS, MagnitudeResult, MagnitudeTask, Regression
+from graftscope.client.values._module import Module
 from graftscope.client.values._modules import (
-    NONE,
     OLDER,
-    SURE,
-    Between,
+    AnyModules,
+    AsyncModules,
     GivenMaps,
     Maps,
     ModulesResult,
     ModulesTask,
     Stored,
 )
-from graftscope.client.values._pair_groups import GROUPS, PairGroups
+from graftscope.client.values._of_maps import OfMaps
+from graftscope.client.values._pair_groups import GROUP_PRODUCTS, GROUPS, PairGroups
 from graftscope.client.values._pairs import (
     PAIRS,
     STRATIFIED_PAIRS,
@@ -57,6 +62,7 @@ from graftscope.client.values._pairs import (
     fixed,
     fixed_values,
     lacks_second,
+    told_pairs,
 )
 from graftscope.client.values._partial import PartialResult
 from graftscope.client.values._samples import (
@@ -65,6 +71,14 @@ from graftscope.client.values._samples import (
     SampleFiles,
     Samples,
     SamplesTask,
+)
+from graftscope.client.values._so_far import (
+    LayerModules,
+    ModulesAsked,
+    ModulesSoFar,
+    PartialMaps,
+    SoFar,
+    modules_asked,
 )
 from graftscope.client.values._stability import StabilityResult, StabilityTask, SuggestedK
 from graftscope.client.values._stopping import (
@@ -76,20 +90,27 @@ from graftscope.client.values._stopping import (
     Until,
     bare,
     ruled,
+    settings_named,
 )
 from graftscope.client.values._strips import PICTURES, Strengths, Strip, StripTask, told_strengths
+from graftscope.client.values._told_influence import told_precision, told_stop
 
 __all__ = [
     "COLUMNS",
     "GROUPS",
+    "GROUP_PRODUCTS",
     "MAPS",
     "NONE",
     "OLDER",
     "PAIRS",
     "PICTURES",
+    "RIVAL",
     "STRATIFIED_PAIRS",
     "SURE",
     "AnalysisResult",
+    "AnyModules",
+    "AsyncAnalysisResult",
+    "AsyncModules",
     "Between",
     "ConfidentLabels",
     "Deviation",
@@ -101,6 +122,7 @@ __all__ = [
     "Fixed",
     "FloatArray",
     "GivenMaps",
+    "Grafts",
     "HybridFiles",
     "HybridResult",
     "HybridTask",
@@ -115,16 +137,22 @@ __all__ = [
     "JobKind",
     "JobState",
     "LatentPairs",
+    "LayerModules",
     "LayersResult",
     "MagnitudeResult",
     "MagnitudeTask",
     "Maps",
     "Method",
+    "Module",
+    "ModulesAsked",
     "ModulesResult",
+    "ModulesSoFar",
     "ModulesTask",
+    "OfMaps",
     "Originals",
     "PairGroups",
     "Pairs",
+    "PartialMaps",
     "PartialResult",
     "Posterior",
     "PosteriorTask",
@@ -137,6 +165,7 @@ __all__ = [
     "SampleFiles",
     "Samples",
     "SamplesTask",
+    "SoFar",
     "StabilityResult",
     "StabilityTask",
     "StableLabels",
@@ -149,13 +178,19 @@ __all__ = [
     "Task",
     "Together",
     "Until",
+    "asking_channels",
     "bare",
+    "between_modules",
     "divided",
     "fixed",
     "fixed_values",
     "lacks_second",
     "layer_path",
+    "modules_asked",
+    "own_probability",
     "ruled",
+    "settings_named",
+    "told_pairs",
     "told_precision",
     "told_stop",
     "told_strengths",

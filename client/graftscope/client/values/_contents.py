@@ -21,6 +21,7 @@ from graftscope.client.values._execution import Execution
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 HalfArray: TypeAlias = NDArray[np.float16]
+SingleArray: TypeAlias = NDArray[np.float32]
 
 
 def checked_labels(name: str, labels: NDArray[np.integer]) -> NDArray[np.integer]:

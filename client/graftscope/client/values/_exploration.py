@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from graftscope.client.arrays import Checked
+from graftscope.client.arrays import Checked, Displayed
 from graftscope.client.values._encoding import WantedEncoding
 from graftscope.client.values._execution import Execution
 from graftscope.client.values._pairs import (
@@ -64,7 +64,7 @@ class ExploreTask(Checked):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Explored:
+class Explored(Displayed):
     """The images of one request of an exploration; see `ShownImages` for their form.
 
     Args:

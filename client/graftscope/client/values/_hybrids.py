@@ -3,16 +3,36 @@
 Axis letters: B pairs, C channels, c colours, H, W pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.client.arrays import Arrays, Axes, Checked, Flag, Saved, Source
+from graftscope.client.arrays import (
+    Arrays,
+    Axes,
+    By,
+    Checked,
+    Drawn,
+    Flag,
+    Gridded,
+    Saved,
+    Several,
+    Source,
+    Whole,
+    module_labels,
+)
 from graftscope.client.errors import UsageError
-from graftscope.client.interventions import Edit, Intervention, ModuleOf, require
+from graftscope.client.interventions import (
+    Edit,
+    GivenChannels,
+    Intervention,
+    ModuleOf,
+    channel_numbers,
+    require,
+)
 from graftscope.client.values._contents import model_version
 from graftscope.client.values._encoding import ImageEncoding, SavedFiles, WantedEncoding
 from graftscope.client.values._execution import Execution, Precision, WantedPrecision
@@ -36,10 +56,10 @@ KeepPhoto: TypeAlias = Annotated[
         "--keep-photo",
         "",
         "Also give the edited photograph: photograph 1 + (hybrid - original 1). Original 1 is "
-        "the photograph's reconstruction; the change that the hybrid makes to it is added to "
-        "the photograph, which keeps all that the generator cannot draw. The sum is clipped to "
-        "the range of images, and it is said how much was. Original 1 must be a photograph: "
-        "--image1, or --originals PATH.",
+        "the photograph's reconstruction; the change from there to the hybrid is added to the "
+        "photograph, which keeps everything that the generator cannot draw. The sum is clipped "
+        "to the range of images, and a line says how much was clipped. Original 1 must be a "
+        "photograph: --image1, or --originals PATH.",
     ),
 ]
 """Whether photographs are edited too."""
@@ -54,9 +74,13 @@ class HybridsTask(Checked):
     Args:
         model: The model's name.
         layer: A layer's name, or a level's.
-        channels: E, the channels to take from original 2; may be empty. Either these,
+        channels: E, the channels to take from original 2; may be empty. Numbers in any iterable,
+            such as a list, a set or a range; C booleans, one a channel; or modules, such as
+            `modules[0]` or `[modules[0], modules[2]]`, all of whose channels are taken. Either
+            these,
         labels: or (C,) module of every channel of the layer, -1 for none, and
-        module: which of those modules to take.
+        module: which of those modules to take, or
+        modules: which of them, all of whose channels are taken.
         intervention: What is assigned, instead of `layer` and all of the above.
         pairs: How many pairs of originals, at least 1.
         seed: Any number in [0, 2^32).
@@ -75,9 +99,10 @@ class HybridsTask(Checked):
 
     model: str
     layer: str = ""
-    channels: Sequence[int] | None = None
+    channels: Annotated[GivenChannels | None, By(channel_numbers)] = None
     labels: NDArray[np.integer] | None = None
     module: int | None = None
+    modules: Annotated[Iterable[int] | None, Several(Whole())] = None
     intervention: Intervention | None = None
     pairs: PairCount = 8
     seed: PairSeed = 0
@@ -113,28 +138,43 @@ class HybridsTask(Checked):
             InputError: If what is given as an intervention is none.
             UsageError: If it is not said in one way, and in one alone.
         """
-        given = (self.channels, self.labels, self.module)
+        given = (self.channels, self.labels, self.module, self.modules)
         if self.intervention is not None:
             require("intervention", self.intervention, (Intervention,), _INTERVENTION)
             if self.layer or any(each is not None for each in given):
                 raise UsageError(
                     "an intervention names its layers and channels itself: leave out `layer`,"
-                    " `channels`, `labels` and `module`"
+                    " `channels`, `labels`, `module` and `modules`"
                 )
             return self.intervention
         if not self.layer:
             raise UsageError("say where: either `layer` with channels, or `intervention`")
         match given:
-            case (channels, None, None) if channels is not None:
+            case (channels, None, None, None) if channels is not None:
                 return Intervention([Edit(self.layer, channels)])
-            case (None, labels, module) if labels is not None and module is not None:
+            case (None, labels, module, None) if labels is not None and module is not None:
                 return Intervention([Edit(self.layer, module=ModuleOf(labels, module))])
+            case (None, labels, None, modules) if labels is not None and modules is not None:
+                return Intervention([Edit(self.layer, _in_any(labels, modules))])
             case _:
-                raise UsageError("say which channels: either `channels`, or `labels` and `module`")
+                raise UsageError(
+                    "say which channels: either `channels`, or `labels` and `module` (in Python"
+                    " also modules=[...] for several)"
+                )
+
+
+def _in_any(labels: NDArray[np.integer], modules: Iterable[int]) -> NDArray[np.bool_]:
+    """(C,) which channels are in one of some modules.
+
+    Raises:
+        InputError: If there is no such module.
+    """
+    each = [ModuleOf(labels, module) for module in modules]
+    return np.isin(module_labels(labels), [module.index for module in each])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class HybridResult(Saved):
+class HybridResult(Saved, Drawn, Gridded):
     """Both originals and the hybrid of every pair (section 3.1, Definition 5).
 
     Args:
@@ -148,6 +188,7 @@ class HybridResult(Saved):
             the generator's range; else None.
         edited: `photograph1` + (`hybrid` - `original1`), clipped to that range; else None.
         clipped: The share of the values of `edited` that were clipped.
+        image_range: (low, high) of the generator's images; none where a file does not say.
     """
 
     original1: Annotated[NDArray[np.float32], Axes("B c H W")]
@@ -159,6 +200,7 @@ class HybridResult(Saved):
     photograph1: Annotated[NDArray[np.float32] | None, Axes("B c H W", optional=True)] = None
     edited: Annotated[NDArray[np.float32] | None, Axes("B c H W", optional=True)] = None
     clipped: float = 0.0
+    image_range: tuple[float, ...] = ()
 
     def __repr__(self) -> str:
         """Tell what it is, without its numbers."""
@@ -171,7 +213,7 @@ class HybridResult(Saved):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class HybridFiles(SavedFiles):
+class HybridFiles(SavedFiles, Drawn):
     """Both originals and the hybrid of every pair, as files.
 
     Args:

@@ -3,51 +3,53 @@
 Axis letters: E sets of channels, C channels, H, W pixels.
 """
 
-import glob
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client.arrays import (
+    About,
     Arrays,
     Axes,
     By,
-    ByValue,
     Checked,
     Columns,
+    Drawn,
     Flag,
+    Gridded,
     Names,
     Saved,
-    Several,
     Source,
     Tabular,
     Whole,
-    file_name,
+    drawn,
     influence_maps,
     listed,
-    read_about,
-    stacked,
-    write_saved,
+    module_labels,
 )
-from graftscope.client.errors import InputError, NotFoundError, UsageError
-from graftscope.client.interventions import Intervention, require
+from graftscope.client.errors import InputError, UsageError
+from graftscope.client.interventions import (
+    GivenChannels,
+    Intervention,
+    require,
+    some_channels,
+)
 from graftscope.client.values._contents import (
     FloatArray,
     HalfArray,
     IntArray,
+    SingleArray,
     checked_labels,
     contents_but,
     of_older,
     source_of,
 )
 from graftscope.client.values._execution import Execution, Precision, WantedPrecision
-from graftscope.client.values._pair_groups import PairGroups
+from graftscope.client.values._pair_groups import PairGroups, not_negative
 from graftscope.client.values._pairs import (
     FirstPair,
     FixedInputs,
@@ -57,11 +59,9 @@ from graftscope.client.values._pairs import (
     PairSeed,
     Shared,
     Stratified,
+    told_pairs,
 )
 from graftscope.client.values._stopping import (
-    ConfidentLabels,
-    RelativeError,
-    StableLabels,
     Stopping,
     StoppingRule,
     Together,
@@ -69,8 +69,8 @@ from graftscope.client.values._stopping import (
     bare,
 )
 
-_LAYERS = "layers"
-"""Where a layer's file names all layers that belong together."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MapSize: TypeAlias = Annotated[
     int,
@@ -92,7 +92,9 @@ class InfluenceTask(Checked):
         model: The model's name, with ``@DIGEST`` to insist on one version.
         layer: A layer's name or a level's; empty with interventions, which name theirs, and with
             layers.
-        channels: Which channels' maps, each by itself; None for every channel of the layer.
+        channels: Which channels' maps, each by itself: numbers in any iterable, such as a list or
+            a set, C booleans, or modules, all of whose channels are meant; None for every channel
+            of the layer.
         labels: (C,) module of every channel, -1 for none: maps of modules instead of channels.
         interventions: Maps of these instead, one each.
         pairs: How many pairs of originals, at least 1; ignored where `originals` holds pairs.
@@ -119,7 +121,7 @@ class InfluenceTask(Checked):
 
     model: str
     layer: str = ""
-    channels: Annotated[Sequence[int] | None, Several(Whole())] = None
+    channels: Annotated[GivenChannels | None, By(some_channels)] = None
     labels: Annotated[NDArray[np.integer] | None, By(checked_labels)] = None
     pairs: PairCount = 1000
     seed: PairSeed = 0
@@ -148,8 +150,8 @@ class InfluenceTask(Checked):
             "--uncorrected",
             "",
             "Leave a --precision below float32 as it is. By default some of the pairs are computed "
-            "in float32 too and the maps corrected by the differences, so that they are float32's "
-            "in expectation; standard errors include the correction's.",
+            "in float32 too and the maps corrected by the differences, so that their expected "
+            "values are those of float32; standard errors include the correction's.",
         ),
     ] = False
 
@@ -164,6 +166,11 @@ class InfluenceTask(Checked):
         self._require_one_subject()
         if self.interventions == ():
             raise InputError("no interventions: give at least one", field="interventions")
+
+    @property
+    def is_of_channels(self) -> bool:
+        """Whether each map is of one channel, and not of a module or an intervention."""
+        return self.labels is None and self.interventions is None
 
     def request(self) -> dict[str, object]:
         """Say it in the contract's fields."""
@@ -212,14 +219,15 @@ _AS_PAIRS = cast(IntArray, None)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class InfluenceResult(Saved, Tabular):
+class InfluenceResult(Saved, Tabular, Drawn, Gridded):
     """Influence maps (section 3.2, equation 3) of E sets of channels.
 
     As a table a row a map: its layer, its channel (or module, or intervention in words), and its
     individual influence, with standard error and share of the range.
 
     Args:
-        maps: (E, H, W) float64: mean over pairs of |hybrid - original 1|, averaged over colour.
+        maps: (E, H, W) float64: mean over pairs of ``|hybrid - original 1|``, averaged over
+            colour.
         stderr: (E, H, W) standard error of `maps` over pairs; NaN with one pair. Where pairs are
             stratified, that of means over 32 pairs; NaN with 32.
         individual: (E,) mean of each map over its pixels, in the image's own units.
@@ -236,8 +244,8 @@ class InfluenceResult(Saved, Tabular):
         operation: The operation that computed them.
         execution: What computed them.
         products: (E, E) mean over pairs and pixels of the product of two sets'
-            |hybrid - original 1| in the same pair: what `Method.PCA` and `Method.SPECTRAL` group
-            by. None where they were not asked for.
+            ``|hybrid - original 1|`` in the same pair: what `Method.PCA` and `Method.SPECTRAL`
+            group by. None where they were not asked for.
         interventions: What each map is of, where that is no channel and no module; else none.
         stopping: What came of a stopping rule; None where there was none.
         stratified: Whether every 32 pairs were spread evenly over each dimension of the latents.
@@ -246,6 +254,8 @@ class InfluenceResult(Saved, Tabular):
             in `PairGroups`. None where an earlier version computed the maps.
         group_pairs: (G, E) pairs in each group.
         group_units: (E,) what 1 in `group_maps` stands for.
+        group_products: (G, E, E) float32: means of `products` over the same groups. None where
+            those were not asked for, or an earlier version computed them.
         subject: What each map is of: channels, modules or interventions; empty where a file of an
             earlier version does not say.
         seed: Decided the pairs; None where a file does not say, and so `first`.
@@ -259,6 +269,8 @@ class InfluenceResult(Saved, Tabular):
         correction: (E,) mean difference of float32 from that precision in `individual`, which has
             it added already; None where none was corrected.
         correction_stderr: (E,) its own standard error; `individual_stderr` has it included.
+        is_partial: Whether the job had not come to its end: these are the maps of the pairs so far.
+        took_s: Seconds from its first request to its end, waits included; NaN where not known.
     """
 
     maps: Annotated[FloatArray, Axes("E H W", in_files=True)]
@@ -281,6 +293,9 @@ class InfluenceResult(Saved, Tabular):
     group_maps: Annotated[HalfArray | None, Axes("G E H W", in_files=True, optional=True)] = None
     group_pairs: Annotated[IntArray | None, Axes("G E", in_files=True, optional=True)] = None
     group_units: Annotated[FloatArray | None, Axes("E", in_files=True, optional=True)] = None
+    group_products: Annotated[SingleArray | None, Axes("G E E", in_files=True, optional=True)] = (
+        None
+    )
     subject: str = ""
     seed: int | None = None
     first: int | None = None
@@ -290,6 +305,8 @@ class InfluenceResult(Saved, Tabular):
     corrected_pairs: int = 0
     correction: Annotated[FloatArray | None, Axes("E", optional=True)] = None
     correction_stderr: Annotated[FloatArray | None, Axes("E", optional=True)] = None
+    is_partial: bool = False
+    took_s: float = math.nan
 
     BESIDE: ClassVar = ("map_shape",)
     IN_ARRAYS: ClassVar = ("interventions",)
@@ -311,20 +328,48 @@ class InfluenceResult(Saved, Tabular):
 
     @property
     def groups(self) -> PairGroups | None:
-        """Means over groups of pairs; None where an earlier version computed the maps."""
+        """Means over groups of pairs; None where an earlier version computed the maps.
+
+        Raises:
+            InputError: If they cannot be those of the maps.
+        """
         maps, pairs, units = self.group_maps, self.group_pairs, self.group_units
         if maps is None or pairs is None or units is None:
             return None
-        return PairGroups(maps, pairs, units)
+        found = PairGroups(maps, pairs, units, self.group_products)
+        if self.pairs:
+            found.require_pairs(self.pairs_of)
+        return found
 
     @property
     def source(self) -> Source:
         """Which model and layer the maps are of."""
-        return source_of(self, self.layer)
+        return replace(source_of(self, self.layer), is_partial=self.is_partial)
 
     def __repr__(self) -> str:
         """Tell what it is, without its numbers."""
-        return f"<InfluenceResult of {self.source}: maps {self.maps.shape}, {self.pairs} pairs>"
+        pairs = told_pairs(self.pairs_of, self.subject.removesuffix("s") or "map")
+        return f"<InfluenceResult of {self.source}: maps {self.maps.shape}, {pairs}>"
+
+    def plot(self, labels: NDArray[np.integer] | None = None) -> "Figure":
+        """Draw the strongest maps, module by module where modules are known.
+
+        Args:
+            labels: (C,) module of each channel, -1 for none, such as `ModulesResult.labels`.
+
+        Returns:
+            As `Drawn.plot`.
+
+        Raises:
+            InputError: If they are not labels of these maps.
+            ReportExtraError: If matplotlib, of the extra ``report``, is not installed.
+        """
+        if labels is not None and len(module_labels(labels)) != len(self.maps):
+            raise InputError(
+                f"labels of {len(labels)} channels do not belong to {len(self.maps)} maps",
+                field="labels",
+            )
+        return drawn(self, labels)
 
     def columns(self) -> Columns:
         """As `Tabular.columns`."""
@@ -358,6 +403,15 @@ class InfluenceResult(Saved, Tabular):
         return {**found, "interventions": tuple(map(Intervention.from_json, texts))}
 
     @classmethod
+    def _loaded(cls, arrays: Arrays, about: About, **given: Any) -> Self:
+        found = super()._loaded(arrays, about, **given)
+        for name in ("channels", "pairs_of"):
+            not_negative(name, getattr(found, name), name)
+        # Refuses groups that are not those of the maps.
+        _ = found.groups
+        return found
+
+    @classmethod
     def _not_said(cls, arrays: Arrays, source: Source | None) -> dict[str, Any]:
         of = of_older(source)
         return {
@@ -370,189 +424,3 @@ class InfluenceResult(Saved, Tabular):
             "operation": of.operation,
             "execution": Execution.not_said(of.model_digest),
         }
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class LayersResult(ByValue, Tabular):
-    """Influence maps of every channel of several layers.
-
-    As a table the rows of each layer's, one below the other.
-
-    Args:
-        layers: Each layer's, by its name, in the order in which they were asked for.
-        operation: The operation that computed all of them.
-    """
-
-    layers: Mapping[str, InfluenceResult]
-    operation: str
-
-    def columns(self) -> Columns:
-        """As `Tabular.columns`."""
-        return stacked(each.columns() for each in self.layers.values())
-
-    def __getitem__(self, name: str) -> InfluenceResult:
-        """Give the maps of a layer by its name."""
-        return self.layers[name]
-
-    def __repr__(self) -> str:
-        """Tell what it is, without its numbers."""
-        return f"<LayersResult of {', '.join(self.layers)}: {self.operation}>"
-
-    def save(self, path: str | Path, names: Sequence[str] | None = None) -> None:
-        """Write an `.npz` file a layer, with its name before the suffix: ``maps.deconv1.npz``.
-
-        Args:
-            path: Such as ``maps.npz``.
-            names: What the files are called after, in the order of the layers; None for those.
-
-        Raises:
-            InputError: If its name does not end in ``.npz``.
-            OutputError: If a file cannot be written.
-        """
-        file_name(path, ".npz")
-        for name, result in zip(names or self.layers, self.layers.values(), strict=True):
-            write_saved(result, layer_path(path, name), {_LAYERS: list(self.layers)})
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read the files of `save`, one a layer.
-
-        Args:
-            path: The one that `save` was given, such as ``maps.npz``.
-
-        Returns:
-            The layers' maps, equal to those that were saved.
-
-        Raises:
-            NotFoundError: If there is no such file, or a layer's is missing.
-            InputError: If there are files of several results under these names.
-        """
-        whole = file_name(path)
-        pattern = f"{glob.escape(whole.stem)}.*{glob.escape(whole.suffix)}"
-        files = {each: read_about(each) for each in sorted(whole.parent.glob(pattern))}
-        if not files:
-            raise NotFoundError(f"there is no file {layer_path(path, 'LAYER')}")
-        found = {each: InfluenceResult.load(each) for each in files}
-        operations = sorted({each.operation for each in found.values()})
-        if len(operations) > 1:
-            raise InputError(
-                f"{whole.with_name(pattern)} are files of several results: {', '.join(operations)};"
-                " load one layer's by InfluenceResult.load"
-            )
-        said = next((about.told.get(_LAYERS) for about in files.values()), None)
-        layers = {each.layer: each for each in found.values()}
-        missing = [name for name in said or () if name not in layers]
-        if missing:
-            raise NotFoundError(
-                f"there is no file of layer {missing[0]!r}, which belongs to {whole}"
-            )
-        return cls({name: layers[name] for name in said or layers}, operations[0])
-
-
-def layer_path(path: str | Path, name: str) -> Path:
-    """Put a layer's name before a file's suffix; what files had better not be called becomes _."""
-    whole = Path(path)
-    return whole.with_name(f"{whole.stem}.{re.sub(r'[^0-9A-Za-z._-]', '_', name)}{whole.suffix}")
-
-
-def divided(whole: InfluenceResult, rows: Mapping[str, slice]) -> LayersResult:
-    """Divide maps among layers.
-
-    Args:
-        whole: Of all layers.
-        rows: Which maps are of which layer, by its name.
-    """
-
-    def part(name: str, at: slice) -> InfluenceResult:
-        products, groups = whole.products, whole.groups
-        arrays = ["maps", "stderr", "individual", "individual_stderr", "channels", "pairs_of"]
-        if whole.corrected_pairs:
-            arrays += ["correction", "correction_stderr"]
-        return replace(
-            whole,
-            pairs=int(whole.pairs_of[at].max()),
-            **{array: getattr(whole, array)[at] for array in arrays},
-            products=None if products is None else np.ascontiguousarray(products[at, at]),
-            **({} if groups is None else groups.of(at).request()),
-            layer=name,
-        )
-
-    parts = {name: part(name, at) for name, at in rows.items()}
-    return LayersResult(parts, whole.operation)
-
-
-def told_precision(result: InfluenceResult) -> str:
-    """Say how far what ran is from float32, and what corrected it; empty where it was that."""
-    execution = result.execution
-    if execution.deviation is None:
-        return ""
-    if not result.corrected_pairs:
-        return str(execution.deviation)
-    return f"{execution.deviation}; corrected by float32 on {result.corrected_pairs:,} pairs"
-
-
-def told_stop(result: InfluenceResult | LayersResult) -> str:
-    """Say when and why a job stopped, or that its bound came first; empty without a rule."""
-    parts = list(result.layers.values()) if isinstance(result, LayersResult) else [result]
-    stopping = parts[0].stopping
-    if stopping is None:
-        return ""
-    pairs = np.concatenate([part.pairs_of for part in parts])
-    individual = np.concatenate([part.individual for part in parts])
-    rule = bare(stopping.until)
-    told = _told_end(stopping, int(pairs.max()))
-    error = _told_error(individual, stopping.relative_standard_error)
-    match rule:
-        case RelativeError():
-            told += f"{error}, {rule.value:g} was asked for"
-        case ConfidentLabels():
-            told += f"{_told_sure(stopping, rule)}; {error}"
-        case StableLabels():
-            told += f"{_told_labels(stopping, rule)}; {error}"
-    return f"{told}{_told_race(parts, stopping, pairs)}"
-
-
-def _told_end(stopping: Stopping, pairs: int) -> str:
-    if stopping.met:
-        return f"stopped after {pairs:,} of at most {stopping.max_pairs:,} pairs: "
-    return f"the bound of {stopping.max_pairs:,} pairs came first: "
-
-
-def _told_sure(stopping: Stopping, rule: ConfidentLabels) -> str:
-    labels = f"labels of {rule.k} modules ({rule.method})"
-    if math.isnan(stopping.label_probability):
-        return f"no map has a label among the {labels}"
-    return (
-        f"the least sure of the {labels} has a probability of {stopping.label_probability:.3g}, "
-        f"{rule.probability:g} was asked for"
-    )
-
-
-def _told_race(parts: Sequence[InfluenceResult], stopping: Stopping, pairs: IntArray) -> str:
-    """Say how many pairs the maps had, where they stopped one by one, and which did not."""
-    if isinstance(stopping.until, Together | StableLabels):
-        return ""
-    unit, told = parts[0].subject or "maps", ""
-    if pairs.min() < pairs.max():
-        told = f"; {unit} had {np.median(pairs):,.0f} pairs (median), the most {pairs.max():,}"
-    if stopping.met:
-        return told
-    return f"{told}; {len(pairs) - stopping.settled} of {len(pairs)} {unit} did not settle"
-
-
-def _told_labels(stopping: Stopping, rule: StableLabels) -> str:
-    labels = f"the labels of {rule.k} modules ({rule.method})"
-    if stopping.met:
-        return f"{labels} stayed the same over the last half of them"
-    if math.isnan(stopping.label_agreement):
-        return f"too few to tell whether {labels} stay the same"
-    share = f"{100 * stopping.label_agreement:.0f}%"
-    return f"{share} of {labels} stayed the same over the last half of them"
-
-
-def _told_error(individual: FloatArray, error: float) -> str:
-    flat = int(np.count_nonzero(individual == 0))
-    if flat == len(individual):
-        return "no map has any influence, so there is no relative standard error"
-    left_out = f" ({flat} without influence left out)" if flat else ""
-    return f"the largest relative standard error is {error:.4g}{left_out}"

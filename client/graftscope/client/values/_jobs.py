@@ -6,13 +6,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
-from graftscope.client.values._influence import InfluenceResult, InfluenceTask, LayersResult
+from graftscope.client.arrays import Displayed
+from graftscope.client.values._influence import InfluenceResult, InfluenceTask
+from graftscope.client.values._layers import LayersResult
 from graftscope.client.values._magnitude import MagnitudeResult, MagnitudeTask
-from graftscope.client.values._modules import ModulesResult, ModulesTask
+from graftscope.client.values._modules import AsyncModules, ModulesResult, ModulesTask
+from graftscope.client.values._so_far import SoFar
 from graftscope.client.values._stability import StabilityResult, StabilityTask
 from graftscope.client.values._stopping import Until
 
 Task: TypeAlias = InfluenceTask | ModulesTask | StabilityTask | MagnitudeTask
+"""Whatever can be asked for as a job."""
 
 HybridTask: TypeAlias = InfluenceTask | MagnitudeTask
 """A task that makes hybrids, whose cost the server estimates."""
@@ -21,6 +25,14 @@ AnalysisResult: TypeAlias = (
     InfluenceResult | LayersResult | ModulesResult | StabilityResult | MagnitudeResult
 )
 """Whatever an analysis answers."""
+
+AsyncAnalysisResult: TypeAlias = (
+    InfluenceResult | LayersResult | AsyncModules | StabilityResult | MagnitudeResult
+)
+"""The same of an `AsyncClient`."""
+
+SHARD_PAIRS = 32
+"""Pairs in a shard of influence maps."""
 
 
 class JobState(StrEnum):
@@ -91,7 +103,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Displayed):
     """An operation of the server.
 
     Args:
@@ -113,6 +125,11 @@ class Job:
         shared: Whether everybody whom the server knows sees it too.
         attempts: How many times it was taken up: more than once where a server ended, or fell
             silent, while it had the job.
+        pairs: How many pairs of originals an influence job takes, with a stopping rule at most; 0
+            for jobs of other kinds.
+        maps: sha256 of the maps that an influence job gave, once it is done, or that modules or
+            stability are asked of: it tells which jobs belong together. Empty otherwise.
+        so_far: What it has come to, in a watch that asked for that; else None.
     """
 
     name: str
@@ -132,3 +149,11 @@ class Job:
     owner: str = ""
     shared: bool = False
     attempts: int = 1
+    pairs: int = 0
+    maps: str = ""
+    so_far: SoFar | None = None
+
+    @property
+    def pairs_done(self) -> int:
+        """How many of these it is through with; of the map that has had the most."""
+        return min(self.progress.shards_done * SHARD_PAIRS, self.pairs)

@@ -16,6 +16,7 @@ from graftscope.client.arrays import (
     Axes,
     Checked,
     Columns,
+    Drawn,
     Flag,
     Names,
     Saved,
@@ -161,7 +162,7 @@ class Regression:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MagnitudeResult(Saved, Tabular):
+class MagnitudeResult(Saved, Tabular, Drawn):
     """How much modules change the image as their number grows (section 4.1, Fig. 3).
 
     The columns have N rows, one a module of every layer and every number of modules; as a table
@@ -187,6 +188,7 @@ class MagnitudeResult(Saved, Tabular):
         model: The model's name.
         operation: The operation that computed it.
         execution: What computed it.
+        took_s: Seconds from its first request to its end, waits included; NaN where not known.
     """
 
     layers: tuple[str, ...]
@@ -207,6 +209,7 @@ class MagnitudeResult(Saved, Tabular):
     model: str
     operation: str
     execution: Execution
+    took_s: float = math.nan
 
     BESIDE: ClassVar = ()
     IN_ARRAYS: ClassVar = ("layers", "by_share", "by_channels")

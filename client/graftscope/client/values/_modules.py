@@ -3,9 +3,11 @@
 Axis letters: C channels, K modules, S seeds, H, W pixels.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Awaitable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +18,17 @@ from graftscope.client.arrays import (
     By,
     Checked,
     Columns,
+    Drawn,
     Flag,
+    Gridded,
     Real,
     Saved,
     Several,
     Source,
     Tabular,
     Whole,
-    finite_number,
     module_labels,
     taken,
-    whole_number,
 )
 from graftscope.client.errors import InputError, UsageError
 from graftscope.client.values._contents import (
@@ -36,18 +38,24 @@ from graftscope.client.values._contents import (
     checked_products,
     of_older,
 )
+from graftscope.client.values._from_client import (
+    Code_co,
+    Grafts,
+    Held,
+    Hybrids_co,
+    Strips_co,
+)
 from graftscope.client.values._grouping import GroupingMethod, Method, Percentile, Window
+from graftscope.client.values._hybrids import HybridResult
 from graftscope.client.values._influence import InfluenceResult
-from graftscope.client.values._pair_groups import GROUPS, PairGroups, checked_groups
+from graftscope.client.values._module_list import ModuleList
+from graftscope.client.values._of_maps import OfMaps
+from graftscope.client.values._pair_groups import GROUP_PRODUCTS, GROUPS, PairGroups, checked_groups
+from graftscope.client.values._strips import Strip
 
-NONE = -1
-"""The label of a channel in no module."""
-
-SURE = 0.95
-"""From which probability of a channel's own module on it counts as sure."""
-
-RIVAL = 0.2
-"""From which probability of a second module on a channel is between two."""
+Hybrids = TypeVar("Hybrids")
+Strips = TypeVar("Strips")
+Code = TypeVar("Code")
 
 OLDER = "an earlier version found the modules, which did not ask how sure they are"
 
@@ -61,11 +69,12 @@ class Maps:
 
     maps: NDArray[np.floating] | str
     products: NDArray[np.floating] | None = None
-    source: Source | None = None
     groups: PairGroups | None = None
+    pairs_of: IntArray | None = None
+    of: OfMaps = OfMaps()
 
     @classmethod
-    def of(
+    def given(
         cls,
         given: GivenMaps,
         products: NDArray[np.floating] | None = None,
@@ -73,12 +82,13 @@ class Maps:
     ) -> "Maps":
         """Take what was given; a result brings its products and its groups of pairs along."""
         if not isinstance(given, InfluenceResult):
-            return cls(given, products, None, groups)
+            return cls(given, products, groups)
         return cls(
             given.maps,
             given.products if products is None else products,
-            given.source,
             given.groups if groups is None else groups,
+            given.pairs_of,
+            OfMaps.of(given),
         )
 
 
@@ -151,33 +161,22 @@ class ModulesTask(Checked):
         """Say it in the contract's fields."""
         said = {**vars(self), **maps_and_products(self.maps, self.products, [self.method])}
         del said["groups"]
-        return {**said, **(dict.fromkeys(GROUPS) if self.groups is None else self.groups.request())}
+        return {**said, **self._told_groups()}
 
-
-@dataclass(frozen=True)
-class Between:
-    """A channel whose module is not sure.
-
-    Args:
-        channel: Its position in the maps that were given.
-        modules: Those that other pairs may well put it into, the most probable first.
-        probabilities: How probable each is.
-    """
-
-    channel: int
-    modules: tuple[int, ...]
-    probabilities: tuple[float, ...]
-
-    def __str__(self) -> str:
-        """Say it: ``channel 17 is between modules 0 and 2 (0.55, 0.41)``."""
-        listed = " and ".join([", ".join(map(str, self.modules[:-1])), str(self.modules[-1])])
-        shares = ", ".join(f"{each:.2f}" for each in self.probabilities)
-        return f"channel {self.channel} is between modules {listed} ({shares})"
+    def _told_groups(self) -> dict[str, object]:
+        """Means over groups of pairs, and of products for methods that need those."""
+        if self.groups is None:
+            return dict.fromkeys((*GROUPS, GROUP_PRODUCTS))
+        told = self.groups.request()
+        return told if self.method.needs_products else {**told, GROUP_PRODUCTS: None}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ModulesResult(Saved, Tabular):
-    """Modules found in influence maps (section 3.3).
+class ModulesResult(Saved, Tabular, Drawn, Gridded, ModuleList[Hybrids_co, Strips_co, Code_co]):
+    """Modules found in influence maps (section 3.3): K of them, each an object.
+
+    ``modules[0].channels`` are the channels of the first, ``modules[0].hybridize()`` makes hybrids
+    with it; `len` counts them, and a ``for`` loop goes through them.
 
     As a table a row a channel: its module, -1 for none, its purity, how sure its module is, and its
     weight in each and how probable each is.
@@ -206,6 +205,13 @@ class ModulesResult(Saved, Tabular):
             they are known.
         source: Which model and layer the maps are of; None where only arrays were given, or the
             result was read by the operation's name.
+        took_s: Seconds from its first request to its end, waits included; NaN where not known.
+        channels: (C,) int64, the channel that each map is of. None where only arrays were given, or
+            a file of an earlier version does not say: then channels are named by their positions.
+        individual: (C,) individual influence of each channel, in the image's own units; None where
+            not known, like `channels`.
+        individual_stderr: (C,) its standard error; likewise.
+        range_width: Width of the image's range; NaN where not known.
     """
 
     labels: Annotated[IntArray, Axes("C")]
@@ -224,44 +230,27 @@ class ModulesResult(Saved, Tabular):
     impure: int = 0
     confidence_unknown: str = ""
     source: Source | None = None
+    took_s: float = math.nan
+    channels: Annotated[IntArray | None, Axes("C", optional=True)] = None
+    individual: Annotated[FloatArray | None, Axes("C", optional=True)] = None
+    individual_stderr: Annotated[FloatArray | None, Axes("C", optional=True)] = None
+    range_width: float = math.nan
 
     BESIDE: ClassVar = ("k", "confidence")
     IN_ARRAYS: ClassVar = ("seeds",)
 
     @property
-    def k(self) -> int:
-        """Number of modules, K."""
-        return len(self.templates)
+    def is_partial(self) -> bool:
+        """Whether they were found in the maps of a job that had not come to its end."""
+        return self.source is not None and self.source.is_partial
 
-    @property
-    def confidence(self) -> FloatArray:
-        """(C,) probability of each channel's own module; NaN where it is in none, or not known."""
-        own = np.take_along_axis(self.probabilities, self.labels[:, np.newaxis].clip(0), axis=1)
-        return np.where(self.labels == NONE, np.nan, own[:, 0])
-
-    def between(self, rival: float = RIVAL) -> tuple[Between, ...]:
-        """Tell which channels may well belong to another module than theirs.
-
-        Args:
-            rival: A channel is between modules where at least two have this probability.
-
-        Returns:
-            Those channels, each with all modules that have it, the most probable first.
-        """
-        rival = finite_number("rival", rival)
-        unsure = np.flatnonzero((self.probabilities >= rival).sum(axis=1) > 1).tolist()
-        return tuple(self._between(channel, rival) for channel in unsure)
-
-    def _between(self, channel: int, rival: float) -> Between:
-        found = self.probabilities[channel]
-        ranked = np.argsort(-found, kind="stable")
-        some = ranked[: np.count_nonzero(found >= rival)].tolist()
-        return Between(channel, tuple(some), tuple(found[some].tolist()))
-
-    def members(self, module: int) -> tuple[int, ...]:
-        """Positions, in the maps that were given, of one module's channels."""
-        module = whole_number("module", module, high=self.k - 1)
-        return tuple(np.flatnonzero(self.labels == module).tolist())
+    def of_client(
+        self, client: Grafts[Hybrids, Strips, Code]
+    ) -> "ModulesResult[Hybrids, Strips, Code]":
+        """Have the modules know a client, with which they make hybrids."""
+        found = cast("ModulesResult[Hybrids, Strips, Code]", copy(self))
+        found._hold(Held(client))
+        return found
 
     def __repr__(self) -> str:
         """Tell what it is, without its numbers."""
@@ -274,7 +263,7 @@ class ModulesResult(Saved, Tabular):
         weights = {f"weight_{module}": self.weights[:, module] for module in range(self.k)}
         probable = {f"probability_{k}": self.probabilities[:, k] for k in range(self.k)}
         return {
-            "channel": np.arange(len(self.labels)),
+            "channel": self.channel_numbers,
             "module": self.labels,
             "purity": self.purity,
             "confidence": self.confidence,
@@ -344,3 +333,10 @@ def maps_and_products(
         if needing
         else None,
     }
+
+
+AsyncModules: TypeAlias = ModulesResult[Awaitable[HybridResult], Awaitable[Strip], Awaitable[str]]
+"""Modules of an `AsyncClient`: what they make is awaited."""
+
+AnyModules: TypeAlias = ModulesResult[object, object, object]
+"""Modules of whichever client."""

@@ -383,3 +383,16 @@ def _typed(wanted: Input, array: NDArray[np.generic]) -> NDArray[np.generic]:
             field="fix",
         )
     return finite(f"fix {wanted.name!r}", typed)
+
+
+def told_pairs(pairs_of: NDArray[np.integer], each: str = "channel") -> str:
+    """Say how many pairs maps have had: ``1,000 pairs``, or ``128 to 320 pairs a channel``.
+
+    Args:
+        pairs_of: (E,) of each map, at least one.
+        each: What each map is of.
+    """
+    fewest, most = int(pairs_of.min()), int(pairs_of.max())
+    if fewest < most:
+        return f"{fewest:,} to {most:,} pairs a {each}"
+    return "1 pair" if most == 1 else f"{most:,} pairs"

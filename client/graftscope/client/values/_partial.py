@@ -1,21 +1,23 @@
-"""What an influence job has come to so far."""
+"""What an influence job has found so far."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from graftscope.client.values._influence import InfluenceResult, LayersResult
+from graftscope.client.arrays import Displayed, Drawn
+from graftscope.client.values._influence import InfluenceResult
 from graftscope.client.values._jobs import Job
+from graftscope.client.values._layers import LayersResult
 from graftscope.client.values._modules import ModulesResult
 
 
 @dataclass(frozen=True, eq=False)
-class PartialResult:
-    """What an influence job has come to so far, or its result where it is done.
+class PartialResult(Displayed, Drawn):
+    """What an influence job has found so far, or its result where it is done.
 
     Args:
         job: As it stands.
         influence: Over the pairs so far, `influence.pairs` of them; saved, it is a file of maps
-            like any other.
+            like any other, which says that they are partial.
         modules: By the layer's name, where they were asked for and there are any.
         modules_pairs: Pairs of the maps that these were found in; 0 where there are none.
         skipped: Why there are no modules, or none of as many pairs as `influence`; else empty.
@@ -33,7 +35,7 @@ class PartialResult:
     @property
     def is_partial(self) -> bool:
         """Whether the job has no result yet."""
-        return not self.job.done or self.from_checkpoint
+        return self.influence.is_partial
 
     @property
     def pairs(self) -> int:

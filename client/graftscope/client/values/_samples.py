@@ -15,7 +15,9 @@ from graftscope.client.arrays import (
     Axes,
     By,
     Checked,
+    Drawn,
     Flag,
+    Gridded,
     Latents,
     Saved,
     Source,
@@ -101,7 +103,7 @@ class PosteriorTask(Checked):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Samples(Saved):
+class Samples(Saved, Drawn, Gridded):
     """Images of the generator.
 
     In a file `images`, and every latent by its name; where an input is itself called ``images``,
@@ -112,12 +114,14 @@ class Samples(Saved):
         latents: What they were made from, by the input's name.
         execution: What computed them.
         model: The model's name.
+        image_range: (low, high) of the generator's images; none where a file does not say.
     """
 
     images: Annotated[NDArray[np.float32], Axes("B c H W")]
     latents: Mapping[str, NDArray[np.generic]]
     execution: Execution
     model: str = ""
+    image_range: tuple[float, ...] = ()
 
     IN_ARRAYS: ClassVar = ("latents",)
 
@@ -144,7 +148,7 @@ class Samples(Saved):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SampleFiles(SavedFiles):
+class SampleFiles(SavedFiles, Drawn):
     """Images of the generator, as files.
 
     Args:
@@ -184,7 +188,7 @@ class SampleFiles(SavedFiles):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Posterior(Saved):
+class Posterior(Saved, Gridded):
     """What the encoder infers from images.
 
     In a file the means by their names, and each ``NAME_log_variance``.

@@ -17,7 +17,9 @@ from graftscope.client.arrays import (
     By,
     Checked,
     Columns,
+    Drawn,
     Flag,
+    Gridded,
     Saved,
     Several,
     Source,
@@ -37,6 +39,13 @@ from graftscope.client.values._contents import (
 )
 from graftscope.client.values._grouping import KS_FLAG, Method, Percentile, Window
 from graftscope.client.values._modules import maps_and_products
+
+_METHODS_FLAG = Flag(
+    "--method",
+    "METHOD,...",
+    f"How channels are grouped: {', '.join(Method)}. Several methods are compared on the same "
+    "thirds. pca and spectral need maps with --products.",
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,12 +68,7 @@ class StabilityTask(Checked):
     methods: Annotated[
         Sequence[Method],
         Several(Word(Method)),
-        Flag(
-            "--method",
-            "METHOD,...",
-            f"How channels are grouped: {', '.join(Method)}. Several methods are compared on the "
-            "same thirds. pca and spectral need maps with --products.",
-        ),
+        _METHODS_FLAG,
     ] = (Method.NMF, Method.KMEANS)
     repeats: Annotated[
         int, Whole(1), Flag("--repeats", "R", "Random cuts into thirds, at least 1.")
@@ -112,7 +116,7 @@ class SuggestedK:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StabilityResult(Saved, Tabular):
+class StabilityResult(Saved, Tabular, Drawn, Gridded):
     """How far modules depend on which channels they were found in (section 4.1, Fig. 5).
 
     As a table a row a repeat of each method and number of modules: its consistency, its cosine, and
@@ -134,6 +138,7 @@ class StabilityResult(Saved, Tabular):
         operation: The operation that computed it.
         source: Which model and layer the maps are of; None where only arrays were given, or the
             result was read by the operation's name.
+        took_s: Seconds from its first request to its end, waits included; NaN where not known.
     """
 
     k: Annotated[IntArray, Axes("n")]
@@ -145,6 +150,7 @@ class StabilityResult(Saved, Tabular):
     channels: int
     operation: str
     source: Source | None = None
+    took_s: float = math.nan
 
     BESIDE: ClassVar = (
         "repeats",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeAlias
 
-from graftscope.client.arrays import Checked, Flag, Real, Whole, told
+from graftscope.client.arrays import UINT32_MAX, Checked, Flag, Real, told, whole_number
 from graftscope.client.errors import InputError
 from graftscope.client.interventions import require
 from graftscope.client.values._grouping import (
@@ -25,6 +25,8 @@ _FORMS = (
 
 _TOGETHER = "together"
 
+_LEAST_MODULES = 2
+
 _SETTINGS: Mapping[str, Callable[[str], object]] = {
     "k": int,
     "method": str,
@@ -32,6 +34,23 @@ _SETTINGS: Mapping[str, Callable[[str], object]] = {
     "window": int,
     "percentile": float,
 }
+
+
+@dataclass(frozen=True)
+class _Modules:
+    """How many modules labels tell apart."""
+
+    def checked(self, name: str, value: Any) -> int:
+        """As `Check`."""
+        number = whole_number(name, value, low=-UINT32_MAX)
+        if number < _LEAST_MODULES:
+            raise InputError(
+                f"{name} {number} is not allowed: it must be from {_LEAST_MODULES} on, since with "
+                "one module there is nothing to be sure of; or leave out the rule about labels "
+                "(--until labels=... or stable)",
+                field=name,
+            )
+        return number
 
 
 @dataclass(frozen=True)
@@ -66,7 +85,7 @@ class StableLabels(Checked):
         percentile: Above which a pixel of a map counts, between 0 and 100, both excluded.
     """
 
-    k: Annotated[int, Whole(2)] = 3
+    k: Annotated[int, _Modules()] = 3
     method: GroupingMethod = Method.NMF
     seed: GroupingSeed = 0
     window: Window = 3
@@ -87,29 +106,18 @@ class ConfidentLabels(Checked):
         probability: Of a channel's label with respect to the pairs, as resampling them tells; above
             0.5 and below 1. Maps in no module have no label: they stop at the first look.
         k: Number of modules, at least 2.
-        method: How they are found; by maps, so none of those that need products.
+        method: How they are found; where it needs products, no map stops by itself.
         seed: Of the method.
         window: Side of the averaging window in pixels, odd.
         percentile: Above which a pixel of a map counts, between 0 and 100, both excluded.
     """
 
     probability: Annotated[float, Real(0.5, 1, inside=True)] = 0.95
-    k: Annotated[int, Whole(2)] = 3
+    k: Annotated[int, _Modules()] = 3
     method: GroupingMethod = Method.NMF
     seed: GroupingSeed = 0
     window: Window = 3
     percentile: Percentile = 75.0
-
-    def __post_init__(self) -> None:
-        """Check the fields, and that the labels' probability can be told."""
-        super().__post_init__()
-        if self.method.needs_products:
-            others = ", ".join(each for each in Method if not each.needs_products)
-            raise InputError(
-                f"how sure labels are cannot be told for method {self.method}, which groups by "
-                f"products: use one of {others}, or the rule stable,method={self.method}",
-                field="method",
-            )
 
     def __str__(self) -> str:
         """Say it as the command line does: ``labels=0.95,k=3,method=nmf``."""
@@ -218,6 +226,12 @@ def bare(until: Until | None) -> RelativeError | StableLabels | ConfidentLabels 
     return until.rule if isinstance(until, Together) else until
 
 
+def settings_named(text: str) -> frozenset[str]:
+    """Which settings of modules a rule names, said as the command line does."""
+    names = (part.partition("=")[0].strip() for part in text.split(","))
+    return frozenset(names).intersection(_SETTINGS)
+
+
 def ruled(rule: RelativeError | StableLabels | ConfidentLabels, together: bool) -> Until:
     """The inverse of `bare`; of labels that stay the same, maps never stop by themselves."""
     return Together(rule) if together and not isinstance(rule, StableLabels) else rule
@@ -235,6 +249,7 @@ def _settings_of(
 def _parsed(text: str) -> Until | None:
     first, *rest = [part.strip() for part in text.split(",")]
     name, _, value = first.partition("=")
+    _refuse_repeats(text, rest)
     together = _TOGETHER in rest
     settings = [part for part in rest if part != _TOGETHER]
     try:
@@ -252,6 +267,13 @@ def _parsed(text: str) -> Until | None:
     return None
 
 
+def _refuse_repeats(text: str, parts: list[str]) -> None:
+    names = [part.partition("=")[0].strip() for part in parts]
+    for name in names:
+        if names.count(name) > 1 and name in (*_SETTINGS, _TOGETHER):
+            raise InputError(f"{told(text)} says {name} {names.count(name)} times: say it once")
+
+
 def _settings(parts: list[str]) -> dict[str, Any]:
     return dict(_setting(part) for part in parts)
 
@@ -263,6 +285,7 @@ def _setting(text: str) -> tuple[str, object]:
         ValueError: If there is no such setting, or its value is not of its kind.
     """
     name, _, value = text.partition("=")
+    name = name.strip()
     if name not in _SETTINGS:
         raise ValueError(name)
-    return name, _SETTINGS[name](value)
+    return name, _SETTINGS[name](value.strip())

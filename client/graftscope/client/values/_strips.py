@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from graftscope.client.arrays import (
     Axes,
+    Drawn,
     Flag,
+    Gridded,
     Real,
     Saved,
     Several,
@@ -62,13 +64,13 @@ class StripTask(HybridsTask):
             UsageError: If the intervention is not said in one way.
         """
         said = {each.name: getattr(self, each.name) for each in fields(HybridsTask)}
-        left_out = dict.fromkeys(("channels", "labels", "module"))
+        left_out = dict.fromkeys(("channels", "labels", "module", "modules"))
         meant = self.meant().at_strength(strength)
         return HybridsTask(**{**said, **left_out, "layer": "", "intervention": meant})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Strip(Saved):
+class Strip(Saved, Drawn, Gridded):
     """Hybrids of several strengths, and the originals of every pair.
 
     Args:
@@ -108,7 +110,7 @@ class Strip(Saved):
         low, high = self.image_range
         return float(np.mean((self.images < low) | (self.images > high)))
 
-    def draw(self, path: str | Path) -> None:
+    def draw(self, path: str | Path, *, there_and_back: bool = False) -> None:
         """Draw the strip, a row a pair: side by side, or one strength after the other.
 
         What leaves the image's range is clipped.
@@ -116,6 +118,8 @@ class Strip(Saved):
         Args:
             path: The picture, whose name ends in ``.png``, ``.gif`` or ``.webp``; the last two are
                 animations that show the strengths in their order, again and again.
+            there_and_back: Whether an animation goes back to the first strength the way it came,
+                instead of jumping there.
 
         Raises:
             InputError: If its name ends otherwise.
@@ -132,7 +136,13 @@ class Strip(Saved):
             data = strip_png(self.images, named, donor, image_range=(low, high))
         else:
             gif = target.suffix == ".gif"
-            data = strip_animation(self.images, named, gif=gif, image_range=(low, high))
+            data = strip_animation(
+                self.images,
+                named,
+                gif=gif,
+                there_and_back=there_and_back,
+                image_range=(low, high),
+            )
         write_bytes(target, data)
 
 

@@ -28,6 +28,7 @@ from graftscope.client.wire._replies import (
     images_from,
     made,
     modules_from,
+    of_maps_from,
     response_of,
     result_from,
 )
@@ -40,6 +41,7 @@ from graftscope.client.wire._requests import (
     named,
     request_of,
 )
+from graftscope.client.wire._so_far import ask_modules, maps_so_far_from, modules_so_far_from
 
 __all__ = [
     "DETAILS_KEY",
@@ -53,6 +55,7 @@ __all__ = [
     "Outbox",
     "Packed",
     "arrays_of",
+    "ask_modules",
     "asked_arrays",
     "error_class",
     "explore_request",
@@ -61,10 +64,13 @@ __all__ = [
     "job_from",
     "made",
     "manifest_from",
+    "maps_so_far_from",
     "model_from",
     "model_name",
     "modules_from",
+    "modules_so_far_from",
     "named",
+    "of_maps_from",
     "operation_name",
     "progress_from",
     "request_of",

@@ -51,6 +51,7 @@ ERRORS = (
     Row(None, "UPLOAD_IDLE", UnavailableError),
     Row(None, "ADDRESS_IN_USE", UnavailableError),
     Row(None, "STATE_IN_USE", UnavailableError),
+    Row(None, "STORE_UNAVAILABLE", UnavailableError),
     Row(None, "OPERATION_NOT_DONE", JobError),
     Row(None, "NOT_CONVERGED", JobFailedError),
     Row(None, "REGISTRATION_OFF", UnsupportedError),

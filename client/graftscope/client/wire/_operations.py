@@ -1,5 +1,6 @@
 """From the contract's operations to jobs."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -75,7 +76,15 @@ def job_from(operation: operations_pb2.Operation) -> Job:
         error=operation.error.message,
         until=until_of(metadata),
         attempts=metadata.attempts or 1,
+        pairs=metadata.influence.pairs.count,
+        maps=_maps(metadata, operation),
     )
+
+
+def took_s(metadata: analysis_service_pb2.AnalysisMetadata) -> float:
+    """Tell the seconds from when a job was first asked for to its end; NaN before that."""
+    created, ended = _time(metadata, "create_time"), _time(metadata, "end_time")
+    return (ended - created).total_seconds() if created and ended else math.nan
 
 
 def model_of(metadata: analysis_service_pb2.AnalysisMetadata) -> str:
@@ -118,6 +127,16 @@ def newer(error: codec.UnknownNumberError) -> VersionError:
 
 def _no_array(array: object, name: str, wanted: object) -> None:
     raise ReplyError(f"the server sent an array {name!r} where none belongs")
+
+
+def _maps(
+    metadata: analysis_service_pb2.AnalysisMetadata, operation: operations_pb2.Operation
+) -> str:
+    found = analysis_service_pb2.InfluenceResponse()
+    if metadata.HasField("influence") and operation.response.Unpack(found):
+        return found.maps.artifact.sha256
+    asked = metadata.modules if metadata.HasField("modules") else metadata.stability
+    return asked.maps.artifact.sha256
 
 
 def _layers(metadata: analysis_service_pb2.AnalysisMetadata) -> str:

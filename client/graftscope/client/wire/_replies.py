@@ -1,6 +1,7 @@
 """From the contract's replies to the client's results."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, TypeVar, get_args
 
 import numpy as np
@@ -22,6 +23,7 @@ from graftscope.client.values import (
     LayersResult,
     MagnitudeResult,
     ModulesResult,
+    OfMaps,
     Posterior,
     PosteriorTask,
     Regression,
@@ -33,7 +35,7 @@ from graftscope.client.values import (
     divided,
 )
 from graftscope.client.wire._arrays import AnyArray, Arrays, Read, unpack
-from graftscope.client.wire._operations import metadata_of, model_of, newer, until_of
+from graftscope.client.wire._operations import metadata_of, model_of, newer, took_s, until_of
 from graftscope.client.wire._requests import UNIONS, named
 from graftscope.v1 import analysis_service_pb2, intervention_pb2, tensor_pb2
 
@@ -107,21 +109,50 @@ def result_from(
             return _magnitude_from(operation, response, arrays)
     kind = _RESULTS[type(response).__name__]
     asked = _asked_of_modules(operation, response) if kind is ModulesResult else {}
-    found: AnalysisResult = made(response, kind, arrays, operation=operation.name, **asked)
+    took = took_s(metadata_of(operation))
+    found: AnalysisResult = made(
+        response, kind, arrays, operation=operation.name, took_s=took, **asked
+    )
     if isinstance(found, StabilityResult):
         _require_table(found)
     return found
 
 
-def modules_from(
-    operation: operations_pb2.Operation, response: Message, arrays: Arrays, seed: int
-) -> ModulesResult:
-    """Put together modules that were found in an operation's maps, under one seed."""
-    told = metadata_of(operation)
-    source = Source(model_of(told), told.model_digest, told.influence.layer, operation.name)
+def modules_from(response: Message, arrays: Arrays, seed: int, source: Source) -> ModulesResult:
+    """Put together modules that were found in an operation's maps, under one seed.
+
+    Args:
+        response: A `ModulesResponse`.
+        arrays: Its arrays, which were read.
+        seed: Of the method.
+        source: What the maps are of; their operation found the modules too.
+    """
     return made(
-        response, ModulesResult, arrays, operation=operation.name, seeds=(seed,), source=source
+        response,
+        ModulesResult,
+        arrays,
+        operation=source.operation,
+        seeds=(seed,),
+        source=source,
     )
+
+
+def of_maps_from(
+    operation: operations_pb2.Operation, response: Message, arrays: Arrays, source: Source
+) -> OfMaps:
+    """Tell what is known of the maps of an operation.
+
+    Args:
+        operation: The operation, which is done.
+        response: Its own.
+        arrays: Of the response's arrays the small ones, which were read.
+        source: What the maps are of.
+    """
+    if not isinstance(response, analysis_service_pb2.InfluenceResponse) or response.layers:
+        return OfMaps(source)
+    found = made(response, OfMaps, arrays, source=source)
+    subject = _asked_of(metadata_of(operation).influence)["subject"]
+    return found if subject == "channels" else replace(found, channels=None)
 
 
 def made(message: Message, kind: type[Value], arrays: Arrays, /, **given: object) -> Value:
@@ -168,6 +199,7 @@ def _influence_from(
         operation=operation.name,
         interventions=tuple(Intervention(edits_of(each, get)) for each in _asked(operation)),
         stopping=_stopping_from(operation, response),
+        took_s=took_s(metadata_of(operation)),
         **_asked_of(metadata_of(operation).influence),
     )
     return _divided(found, response, arrays) if response.layers else found
@@ -258,6 +290,7 @@ def _magnitude_from(
         arrays,
         model=model_of(metadata_of(operation)),
         operation=operation.name,
+        took_s=took_s(metadata_of(operation)),
         layer=_layer_names(Read(arrays)(response.layer, "layer", np.int64), layers),
         by_share=_regressions(response.by_share, layers),
         by_channels=_regressions(response.by_channels, layers),

@@ -1,7 +1,9 @@
 """Rewrites that keep a graph's numbers and make it faster."""
 
+from graftscope.graph.rewrites._chain import Elementwise, Stage, chain_above, chain_of
 from graftscope.graph.rewrites._effects import (
     CHUNKS,
+    COMPILE,
     DEFER,
     FOLD,
     GROUPS,
@@ -13,11 +15,13 @@ from graftscope.graph.rewrites._effects import (
     channel_effects,
     rewrite,
 )
+from graftscope.graph.rewrites._groups import convolutions_behind
 from graftscope.graph.rewrites._swap import CHANNELS
 
 __all__ = [
     "CHANNELS",
     "CHUNKS",
+    "COMPILE",
     "DEFER",
     "FOLD",
     "GROUPS",
@@ -26,6 +30,11 @@ __all__ = [
     "SUBPIXEL",
     "UPSAMPLE",
     "ChannelEffects",
+    "Elementwise",
+    "Stage",
+    "chain_above",
+    "chain_of",
     "channel_effects",
+    "convolutions_behind",
     "rewrite",
 ]

@@ -69,7 +69,7 @@ class Step(ABC):
 
     @property
     def output(self) -> ir.Value:
-        """What it gives, of the shape of what it reads."""
+        """What it gives, of the shape of what it reads, but for `Resized`."""
         return self.nodes[-1].outputs[0]
 
     @abstractmethod
@@ -241,6 +241,47 @@ class GroupNormalised(Step):
         split = tape.op("Reshape", [normal, tape.op("Shape", [image])])
         affine = _Affine(*(np.repeat(x, self.mixed) for x in self._affine))
         return affine.of_parts(tape, split, parts)
+
+
+class Resized(Step):
+    """An interpolation of each channel to another size: what it gives depends on the places.
+
+    So it is none that `step_at` finds; who asks for it takes care of the places.
+    """
+
+    def __init__(self, node: ir.Node, source: ir.Value) -> None:
+        self.nodes, self.images = (node,), (source,)
+
+    @classmethod
+    def at(cls, node: ir.Node, known: Container[ir.Value]) -> "Resized | None":
+        """By constant factors; None where a node is something else."""
+        source = node.inputs[0] if node.inputs else None
+        if operation(node) != "Resize" or source is None or source not in known:
+            return None
+        before, after = extents(source, 4), extents(node.outputs[0], 4)
+        scales = weights(node.inputs[2]) if len(node.inputs) > 2 else None
+        if before is None or after is None or scales is None or scales.shape != (4,):
+            return None
+        by_places = before[0] == after[0] and scales[:2].tolist() == [1, 1]
+        return cls(node, source) if by_places else None
+
+    def whole(self, tape: Tape, images: Images) -> ir.Value:
+        """As `Step`."""
+        image = images[self.images[0]]
+        return _alike(copied(tape, self.nodes[0], [image, *self.nodes[0].inputs[1:]]), self.output)
+
+    def of_parts(self, tape: Tape, images: Images, parts: Parts) -> ir.Value:
+        """As `Step`."""
+        image = images[self.images[0]]
+        (height, width), (tall, wide) = (
+            image_extents(x)[1:] for x in (self.images[0], self.output)
+        )
+        rows = ints(tape, (-1, parts.channels, height, width))
+        flat = tape.op("Reshape", [image, rows])
+        resized = copied(tape, self.nodes[0], [flat, *self.nodes[0].inputs[1:]])
+        outer = tape.op("Shape", [image], {"start": 0, "end": 2})
+        inner = ints(tape, (parts.channels, tall, wide))
+        return tape.op("Reshape", [resized, tape.op("Concat", [outer, inner], {"axis": 0})])
 
 
 _NORMALISED: dict[str, Callable[[ir.Node, ir.Value], Step | None]] = {

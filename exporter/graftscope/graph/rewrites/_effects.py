@@ -31,6 +31,7 @@ GROUPS = "groups"
 SUBPIXEL = "subpixel"
 DEFER = "defer"
 CHUNKS = "chunks"
+COMPILE = "compile"
 
 _ANYWHERE: dict[str, Callable[[ir.Model], ir.Model]] = {
     FOLD: fold_normalisation,
@@ -43,7 +44,9 @@ _ANYWHERE: dict[str, Callable[[ir.Model], ir.Model]] = {
 _BEFORE = {FOLD, UPSAMPLE}
 
 REWRITES = (FOLD, UPSAMPLE, SHARE, GROUPS, SUBPIXEL, DEFER, CHUNKS)
-"""Names of all rewrites, in the order in which they are done."""
+"""Names of all rewrites of graphs, in the order in which they are done. `COMPILE` is none of them:
+it takes the place of the graphs below a cut (`chain_of`).
+"""
 
 
 _PREFIX = "graftscope.kept."

@@ -4,7 +4,7 @@ Weights that a rewrite makes are constants inside the graph; the bundle's file s
 must not know which rewrites there are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -14,6 +14,9 @@ from onnx_ir.tape import Tape
 
 from graftscope.graph._operations import operation
 from graftscope.graph._values import ints
+from graftscope.graph.errors import GraphError
+
+_BODIES = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 # Elementwise operations of one input: where they come does not matter to a change of layout.
 UNARY = frozenset(
@@ -115,6 +118,43 @@ def repeat_unaries(tape: Tape, replaced: ir.Value, value: ir.Value) -> tuple[ir.
     for behind in unaries_behind(replaced):
         value, replaced = unary(tape, behind, value), behind.outputs[0]
     return value, replaced
+
+
+def ancestors(value: ir.Value, known: Container[ir.Value]) -> list[ir.Node]:
+    """The nodes that make a value out of known ones, inputs and constants, in order."""
+    found: dict[ir.Node, None] = {}
+    waiting = [(value, False)]
+    while waiting:
+        at, is_ready = waiting.pop()
+        node = None if at in known or weights(at) is not None else at.producer()
+        if node is None or node in found:
+            continue
+        if is_ready:
+            found[node] = None
+            continue
+        waiting.append((at, True))
+        waiting += [(x, False) for x in node.inputs if x is not None]
+    return list(found)
+
+
+def copied_all(
+    tape: Tape, node: ir.Node, instead: Mapping[ir.Value, ir.Value]
+) -> dict[ir.Value, ir.Value]:
+    """The operation once more, on what stands for its inputs: its outputs -> those of the copy.
+
+    Raises:
+        GraphError: the node has a graph inside, which cannot stand in two places.
+    """
+    if any(x.type in _BODIES for x in node.attributes.values()):
+        raise GraphError(f"{node.op_type} has a graph inside; it is not rewritten")
+    inputs = [instead.get(x, x) if x is not None else None for x in node.inputs]
+    attributes = {name: attribute.value for name, attribute in node.attributes.items()}
+    copies = tape.op_multi_out(
+        node.op_type, inputs, attributes, num_outputs=len(node.outputs), domain=node.domain
+    )
+    for own, copy in zip(node.outputs, copies, strict=True):
+        copy.shape, copy.type = own.shape, own.type
+    return dict(zip(node.outputs, copies, strict=True))
 
 
 def only_use(value: ir.Value) -> ir.Node | None:

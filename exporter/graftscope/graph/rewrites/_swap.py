@@ -23,12 +23,9 @@ from graftscope.graph._splice import (
 )
 from graftscope.graph._tensors import affected_by
 from graftscope.graph._values import ints, like, typed_input
-from graftscope.graph.errors import GraphError
 from graftscope.graph.rewrites._groups import share_groups
-from graftscope.graph.rewrites._nodes import clean, replace
+from graftscope.graph.rewrites._nodes import clean, copied_all, replace
 from graftscope.graph.rewrites._share import ChannelSwap, share
-
-_BODIES = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 CHANNELS = "graftscope.channels"
 """(E,) INT64: the channel that each hybrid takes from original 2."""
@@ -81,33 +78,36 @@ def swap_channels(
     else:
         subject = typed_input(SETS, ir.DataType.BOOL, ["sets", "channels"])
     graph.inputs[:] = [original1, original2, subject, *carried]
+    count = count_of(tape, subject)
     kept: dict[ir.Value, ir.Value] = {}
+    for value in filter(is_batched, carried):
+        repeated = repeat(tape, value, count)
+        repeated.shape, repeated.type = value.shape, value.type
+        replace_uses(graph, value, repeated)
+        kept[repeated] = value
+    shares = False
     if sharing:
         swap = ChannelSwap(
             original1, original2, _difference(tape, original1, original2, channel_axis), subject
         )
-        for behind in share_groups(graph, edited, channel_axis, swap) if in_groups else ():
-            replace(graph, behind.replaced, behind.result)
-            kept[behind.swapped] = behind.kept
+        own = dict(kept)
+        behind = share_groups(graph, edited, channel_axis, swap, own) if in_groups else ()
+        for found in behind:
+            replace(graph, found.replaced, found.result)
+            kept[found.swapped], shares = found.kept, True
         for node in {use.node for use in edited.uses()}:
             shared = share(tape, node, edited, channel_axis, swap)
             if shared is not None:
                 replace(graph, shared.replaced, shared.result)
-                kept[shared.swapped] = shared.kept
+                kept[shared.swapped], shares = shared.kept, True
                 node.replace_input_with(0, original1)
     # What read the activation for the convolutions that are shared reads it no longer.
     clean(model)
-    shares = bool(kept)
     if edited.uses() or edited.is_graph_output():
         sets = _one_hot(tape, subject, original1, channel_axis) if sharing else subject
         selected = select(tape, original1, original2, sets, channel_axis)
         replace_uses(graph, edited, selected)
         kept[selected] = original1
-    count = count_of(tape, subject)
-    for value in filter(is_batched, carried):
-        repeated = repeat(tape, value, count)
-        replace_uses(graph, value, repeated)
-        kept[repeated] = value
     graph.sort()
     return Swapped(subject, kept, shares)
 
@@ -129,16 +129,7 @@ def twin(graph: ir.Graph, swapped: Swapped) -> ir.Value:
     for node in list(graph):
         if affected.isdisjoint(node.outputs) or any(x in other for x in node.outputs):
             continue
-        if any(x.type in _BODIES for x in node.attributes.values()):
-            raise GraphError(f"{node.op_type} has a graph inside; it is not rewritten")
-        inputs = [other.get(x, x) if x is not None else None for x in node.inputs]
-        attributes = {name: attribute.value for name, attribute in node.attributes.items()}
-        copies = tape.op_multi_out(
-            node.op_type, inputs, attributes, num_outputs=len(node.outputs), domain=node.domain
-        )
-        for own, copy in zip(node.outputs, copies, strict=True):
-            copy.shape, copy.type = own.shape, own.type
-            other[own] = copy
+        other |= copied_all(tape, node, other)
     return other[graph.outputs[0]]
 
 

@@ -9,7 +9,7 @@ from graftscope.server.access._grants import Grants, GrantStore
 from graftscope.server.access._known_tokens import KnownTokens
 from graftscope.server.access._methods import METHODS, Method, Work, method_of
 from graftscope.server.access._principal import ANYBODY, Principal, Role, caller, set_caller
-from graftscope.server.access._tokens import PREFIX, Token, TokenStore
+from graftscope.server.access._tokens import PREFIX, Token, TokenStore, kept_tokens
 
 __all__ = [
     "ANYBODY",
@@ -31,6 +31,7 @@ __all__ = [
     "TokenStore",
     "Work",
     "caller",
+    "kept_tokens",
     "method_of",
     "set_caller",
 ]

@@ -41,6 +41,7 @@ class Method:
 
 _V1 = "/graftscope.v1."
 _OPERATIONS = "/google.longrunning.Operations/"
+_INFERENCE = "/inference.GRPCInferenceService/"
 _HEALTH = "/grpc.health.v1.Health/"
 _REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/"
 
@@ -67,6 +68,12 @@ METHODS = {
     f"{_OPERATIONS}CancelOperation": Method(Role.ANALYST, Work.CONTROL),
     f"{_OPERATIONS}DeleteOperation": Method(Role.ANALYST, Work.CONTROL),
     f"{_OPERATIONS}WaitOperation": Method(Role.READER, Work.WATCH),
+    f"{_INFERENCE}ServerLive": Method(Role.READER, Work.CONTROL),
+    f"{_INFERENCE}ServerReady": Method(Role.READER, Work.CONTROL),
+    f"{_INFERENCE}ModelReady": Method(Role.READER, Work.CONTROL),
+    f"{_INFERENCE}ServerMetadata": Method(Role.READER, Work.CONTROL),
+    f"{_INFERENCE}ModelMetadata": Method(Role.READER, Work.CONTROL),
+    f"{_INFERENCE}ModelInfer": Method(Role.READER, Work.INTERACTIVE),
     f"{_HEALTH}Check": Method(None, Work.CONTROL),
     f"{_HEALTH}List": Method(None, Work.CONTROL),
     f"{_HEALTH}Watch": Method(None, Work.WATCH),

@@ -147,6 +147,12 @@ class TokenStore:
             return _all(connection)
 
 
+def kept_tokens(database: Database) -> list[Token]:
+    """Every token of a database, in which nothing is changed; none where it has no such table."""
+    with database.reading() as connection:
+        return _all(connection) if sa.inspect(connection).has_table(_TOKENS.name) else []
+
+
 def digest(text: str) -> str:
     """What is kept of a token's text: it has 256 random bits, so nothing slower is needed."""
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()

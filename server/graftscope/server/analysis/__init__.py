@@ -29,6 +29,7 @@ from graftscope.server.analysis._errors import (
     require_distinct,
     require_smoothing,
 )
+from graftscope.server.analysis._factors import import_libraries
 from graftscope.server.analysis._features import (
     DEFAULT_PERCENTILE,
     DEFAULT_WINDOW,
@@ -36,6 +37,10 @@ from graftscope.server.analysis._features import (
     features_of,
 )
 from graftscope.server.analysis._gaussian import Gaussian
+from graftscope.server.analysis._group_checks import (
+    require_groups_of,
+    require_product_groups_of,
+)
 from graftscope.server.analysis._latents import Draws
 from graftscope.server.analysis._magnitude import (
     Regression,
@@ -50,6 +55,7 @@ from graftscope.server.analysis._modules import (
     Method,
     Modules,
     find_modules,
+    renumbered,
     without_impure,
 )
 from graftscope.server.analysis._moments import (
@@ -59,6 +65,7 @@ from graftscope.server.analysis._moments import (
 )
 from graftscope.server.analysis._random_words import (
     GROUP_PAIRS,
+    MAX_PAIRS,
     Which,
 )
 from graftscope.server.analysis._seed_consensus import (
@@ -93,6 +100,7 @@ __all__ = [
     "DEFAULT_WINDOW",
     "GROUP_PAIRS",
     "LEAST_GROUPS",
+    "MAX_PAIRS",
     "MOST_GROUPS",
     "NO_MODULE",
     "AnalysisError",
@@ -121,12 +129,16 @@ __all__ = [
     "cell_count",
     "features_of",
     "find_modules",
+    "import_libraries",
     "label_confidence",
     "magnitude_lines",
     "match_labels",
     "relative_cost",
+    "renumbered",
     "require_between",
     "require_distinct",
+    "require_groups_of",
+    "require_product_groups_of",
     "require_smoothing",
     "seed_consensus",
     "stability",

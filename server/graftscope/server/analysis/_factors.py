@@ -42,6 +42,12 @@ class Factors:
     iterations: int
 
 
+def import_libraries() -> None:
+    """Imports what finding modules needs, for whoever would rather wait now than then."""
+    from scipy import ndimage, optimize  # noqa: F401
+    from sklearn import cluster, decomposition  # noqa: F401
+
+
 def factorise_nmf(
     matrix: npt.NDArray[np.bool_], k: int, seed: int, max_iterations: int = NMF_MAX_ITERATIONS
 ) -> Factors:

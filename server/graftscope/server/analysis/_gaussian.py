@@ -4,6 +4,7 @@ Axes: B pairs, Z the input's flattened size. This module must not know encoders 
 """
 
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +64,8 @@ class Gaussian:
         """
         normals = [each.normals64(name, (self.mean.size,)) for each in draws]
         rows = self._placed(np.concatenate(normals))
-        return np.split(rows, np.cumsum([len(each) for each in normals])[:-1])
+        ends = accumulate(map(len, normals), initial=0)
+        return [rows[start:end] for start, end in pairwise(ends)]
 
     def _placed(self, normals: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         rows = self.mean.ravel() + _multiply_rows(normals, self.root)

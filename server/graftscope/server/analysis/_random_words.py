@@ -30,6 +30,9 @@ Which: TypeAlias = Literal[1, 2]
 
 MAX_SEED = 2**63 - 1
 
+MAX_PAIRS = 10_000_000
+"""Of one job."""
+
 GROUP_PAIRS = 32
 """Pairs of a group, and parts of a range: group g holds pairs 32 g to 32 g + 31."""
 
@@ -64,11 +67,13 @@ def raw_words(key: npt.NDArray[np.uint64], pairs: Pairs, count: int) -> npt.NDAr
     indices = pair_indices(pairs)
     words = np.empty((len(indices), count), dtype=np.uint64)
     philox = np.random.Philox(_NoSeed())  # type: ignore[arg-type]  # the stub knows one kind
+    # The lowest counter word numbers a pair's own blocks, so pairs never overlap.
+    counter = np.zeros(4, dtype=np.uint64)
     state = philox.state
+    state["state"] = {"counter": counter, "key": key}
     for row, pair in zip(words, indices, strict=True):
-        # The lowest counter word numbers a pair's own blocks, so pairs never overlap.
-        counter = np.array([0, pair, 0, 0], dtype=np.uint64)
-        philox.state = {**state, "state": {"counter": counter, "key": key}}
+        counter[1] = pair
+        philox.state = state  # which is copied
         row[:] = philox.random_raw(count)
     return words
 
@@ -79,7 +84,7 @@ def open_uniforms(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
     They are the odd multiples of 2^-53. Every (k + 1/2) 2^-53 would be finer by one bit, but the
     largest of these rounds to 1, where the inverse normal distribution function is infinite.
     """
-    odd = (words >> np.uint64(11)) | np.uint64(1)
+    odd = (words >> 11) | 1
     return odd.astype(np.float64) * 2.0**-53
 
 
@@ -102,6 +107,8 @@ def pair_indices(pairs: Pairs) -> npt.NDArray[np.uint64]:
         InvalidInputError: They are no integers in one row, or one is below 0.
     """
     indices = np.arange(pairs.start, pairs.stop, pairs.step) if isinstance(pairs, range) else pairs
+    if isinstance(pairs, range) and pairs and min(pairs[0], pairs[-1]) >= 0:
+        return indices.astype(np.uint64)
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
         raise InvalidInputError(
             f"pairs has shape {indices.shape} and type {indices.dtype}; it needs (B,) integers",

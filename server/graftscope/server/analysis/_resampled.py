@@ -56,26 +56,29 @@ class Resampled:
         mixed = np.where(totals > 0, left / np.where(totals > 0, totals, 1), self.shares)
         return self._mixed(mixed, self._side)
 
-    def moved(self, signs: npt.NDArray[np.float64]) -> Features:
-        """Each group's difference from the mean added once more, or subtracted; in all pixels.
+    def moved(self, signs: npt.NDArray[np.float64], scale: float) -> Features:
+        """Each group's difference from the mean added so many times, or subtracted; in all pixels.
 
-        With as many signs of either kind this moves means by what other pairs would, squared and
+        With as many signs of either kind this moves means by `scale` standard errors, squared and
         averaged over signs.
 
         Args:
             signs: 1 or -1, shape (G,).
+            scale: Above 0.
         """
         drift = (self.shares * signs[:, np.newaxis]).sum(axis=0)
-        return self._mixed(self.shares * (1 + signs[:, np.newaxis] - drift), 1)
+        return self._mixed(self.shares * (1 + scale * (signs[:, np.newaxis] - drift)), 1)
+
+    def whole(self) -> Features:
+        """All groups as they are, in all pixels."""
+        return self._mixed(self.shares, 1)
 
     def _mixed(self, shares: npt.NDArray[np.float64], side: int) -> Features:
         """Features of mixtures, in every so many rows and columns."""
         groups = self._maps[..., ::side, ::side]
-        maps = np.zeros(groups.shape[1:], np.float32)  # (C, h, w)
-        for some, share in zip(groups, shares, strict=True):
-            maps += some * share[:, np.newaxis, np.newaxis].astype(np.float32)
+        maps = np.einsum("gc,gchw->chw", shares.astype(np.float32), groups)
         values = maps.reshape(len(maps), -1)
-        matrix = values > np.percentile(values, self._percentile, axis=1, keepdims=True)
+        matrix = values > _thresholds(values, self._percentile)[:, np.newaxis]
         empty = np.flatnonzero(~matrix.any(axis=1)).astype(np.int64)
         map_shape = (groups.shape[2], groups.shape[3])
         return Features(BinaryMaps(matrix, empty, map_shape), self._mixed_products(shares))
@@ -89,6 +92,17 @@ class Resampled:
             mixed += some[:, 0] * (share * groups.units)[:, np.newaxis]
         # Rows are rounded in units of their own.
         return (mixed + mixed.T) / 2
+
+
+def _thresholds(values: npt.NDArray[np.float32], percentile: float) -> npt.NDArray[np.float32]:
+    """Each row's percentile, interpolated linearly; a quarter of the time that numpy's takes."""
+    place = percentile / 100 * (values.shape[1] - 1)
+    low = int(place)
+    parted = np.partition(values, low, axis=1)
+    below = parted[:, low]
+    above = parted[:, low + 1 :].min(axis=1, initial=np.inf)
+    step = np.where(np.isfinite(above), above - below, 0)
+    return np.asarray(below + step * np.float32(place - low), np.float32)
 
 
 def _smooth(maps: npt.NDArray[np.float32], window: int) -> npt.NDArray[np.float32]:

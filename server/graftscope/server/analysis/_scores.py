@@ -8,57 +8,54 @@ Axes: C channels that are in some module, P pixels, K modules, D coordinates of 
 module must not know why there are other maps.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from graftscope.server.analysis._factors import components, spectral_points
 from graftscope.server.analysis._features import Features
 from graftscope.server.analysis._modules import Method, Modules
+from graftscope.server.analysis._rough_factors import Factor, descend
 
 # Coordinate descent once round is enough for weights (K numbers), since steps follow each other.
 _STEPS = 8
 _SWEEPS = 4
 
 
-def scores(features: Features, modules: Modules) -> npt.NDArray[np.float64]:
-    """How strongly each channel belongs to each module.
+def scores(features: Sequence[Features], modules: Modules) -> npt.NDArray[np.float64]:
+    """How strongly each channel belongs to each module, in several versions of the maps.
 
     Args:
-        features: Of the channels, possibly fewer pixels than the modules were found in.
+        features: N of the channels, possibly of fewer pixels than the modules were found in.
         modules: Of the same channels; all have a label.
 
     Returns:
-        Shape (C, K), float64; the largest of a row names its module.
+        Shape (N, C, K), float64; the largest of a row names its module.
     """
     if modules.method is Method.NMF:
-        return _weights(features.binary.matrix, modules.weights)
-    return _closeness(_points(features, modules), modules.labels, modules.k)
+        return _weights(np.array([x.binary.matrix for x in features], np.float32), modules.weights)
+    points = (_points(x, modules) for x in features)
+    return np.array([_closeness(x, modules.labels, modules.k) for x in points])
 
 
 def _weights(
-    matrix: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64]
+    maps: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Weights of templates of unit length after some steps of alternating least squares."""
-    maps, own = matrix.astype(np.float32), weights.astype(np.float32)
-    templates = np.zeros((maps.shape[1], own.shape[1]), np.float32)  # (P, K)
+    own = np.repeat(weights.T[np.newaxis].astype(np.float32), len(maps), axis=0)  # (N, K, C)
+    templates = np.zeros((*own.shape[:2], maps.shape[2]), np.float32)  # (N, K, P)
     for _ in range(_STEPS):
-        templates = _descended(templates, maps.T @ own, own.T @ own)
-        own = _descended(own, maps @ templates, templates.T @ templates)
-    return np.asarray(own * np.linalg.norm(templates, axis=0), dtype=np.float64)
+        _descended(templates, own @ maps, own @ own.mT)
+        _descended(own, (maps @ templates.mT).mT, templates @ templates.mT)
+    lengths = np.linalg.norm(templates, axis=2)
+    return np.asarray((own * lengths[..., np.newaxis]).mT, np.float64)
 
 
-def _descended(
-    factor: npt.NDArray[np.float32],
-    products: npt.NDArray[np.float32],
-    gram: npt.NDArray[np.float32],
-) -> npt.NDArray[np.float32]:
+def _descended(factor: Factor, products: Factor, gram: Factor) -> None:
     """One factor by non-negative least squares, the other being fixed; from where it was."""
-    factor = factor.copy()
     for _ in range(_SWEEPS):
-        for j in np.flatnonzero(gram.diagonal() > 0):
-            step = (products[:, j] - factor @ gram[:, j]) / gram[j, j]
-            factor[:, j] = np.maximum(factor[:, j] + step, 0)
-    return factor
+        descend(factor, products, gram)
 
 
 def _points(features: Features, modules: Modules) -> npt.NDArray[np.float64]:

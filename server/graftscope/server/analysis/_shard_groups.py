@@ -8,7 +8,8 @@ more shards keeps its groups as they are.
 
 Means are float16, each row in a unit of its own, a power of two: 2 bytes a pixel and group, 32 at
 most, twice what the mean and the spread in float64 take. Rounding changes a mean by 1 part in 4,096
-at most where groups of shards differ by parts in a hundred.
+at most where groups of shards differ by parts in a hundred. Products of effects are float32, since
+what tells modules apart is a small part of them: 4 bytes a pair of rows and group.
 
 Axes: G groups, E rows (maps of channels or of sets of them), h and w the map's size. This module
 must not know what the maps are grouped into.
@@ -38,24 +39,48 @@ class ShardGroups:
     """Means of some rows' maps over their groups, the oldest first.
 
     Attributes:
-        means: Shape (G, E, h, w), float16, in the row's unit; 0 where there are no pairs.
+        means: Shape (G, E, h, w), float16 or float32, in the row's unit; 0 where there are no
+            pairs.
         pairs: Pairs in each group of each row, shape (G, E), int64. Rows that have had fewer shards
             have 0 in the last groups; a group of theirs may hold other pairs than that of another.
         units: What 1 stands for in each row, shape (E,), float64; 0 for a row that is all zero.
     """
 
-    means: npt.NDArray[np.float16]
+    means: npt.NDArray[np.floating]
     pairs: npt.NDArray[np.int64]
     units: npt.NDArray[np.float64]
 
     @classmethod
-    def none(cls, rows: int, map_shape: tuple[int, int]) -> "ShardGroups":
-        """No shard yet, of so many maps of this height and width."""
+    def none(
+        cls,
+        rows: int,
+        map_shape: tuple[int, int],
+        dtype: type[np.float16] | type[np.float32] = np.float16,
+    ) -> "ShardGroups":
+        """No shard yet, of so many maps of this height and width, kept as exactly as the type."""
         return cls(
-            np.zeros((0, rows, *map_shape), np.float16),
-            np.zeros((0, rows), np.int64),
-            np.zeros(rows),
+            np.zeros((0, rows, *map_shape), dtype), np.zeros((0, rows), np.int64), np.zeros(rows)
         )
+
+    @classmethod
+    def none_of_products(cls, rows: int) -> "ShardGroups":
+        """No shard yet, of the products of each of so many rows with all."""
+        return cls.none(rows, (1, rows), np.float32)
+
+    @classmethod
+    def of_products(
+        cls, means: npt.NDArray[np.float32], pairs: npt.NDArray[np.int64]
+    ) -> "ShardGroups":
+        """The inverse of `as_products`, with the pairs (G, E) of each group."""
+        return cls(means[:, :, np.newaxis], pairs, np.ones(means.shape[1]))
+
+    def as_products(self) -> npt.NDArray[np.float32]:
+        """Mean products of each row with all, shape (G, E, E), in the image's units squared."""
+        # Units are powers of two: nothing is rounded.
+        whole: npt.NDArray[np.float32] = (self.means[:, :, 0] * self.units[:, np.newaxis]).astype(
+            np.float32
+        )
+        return whole
 
     @property
     def shards(self) -> npt.NDArray[np.int64]:
@@ -98,6 +123,21 @@ class ShardGroups:
         some = pairs.any(axis=1)
         return ShardGroups(self.means[some][:, rows], pairs[some], self.units[rows])
 
+    def plus(self, maps: npt.NDArray[np.float64]) -> "ShardGroups":
+        """With a map added to each row's every group, (E, h, w); rows that are all zero stay so."""
+        known = self.units > 0
+        units = np.where(known, self.units, 1.0)[:, np.newaxis, np.newaxis]
+        added = np.where(known[:, np.newaxis, np.newaxis], maps / units, 0.0).astype(np.float32)
+        means = np.zeros_like(self.means)
+        for group, pairs in enumerate(self.pairs):
+            means[group] = self.means[group] + added * (pairs > 0)[:, np.newaxis, np.newaxis]
+        return replace(self, means=means)
+
+    def squared(self, rows: npt.NDArray[np.int64] | slice) -> "ShardGroups":
+        """The products of some rows with each other."""
+        some = self.of(rows)
+        return replace(some, means=some.means[..., rows])
+
     def _checked(self, pairs: npt.ArrayLike) -> npt.NDArray[np.int64]:
         counts = np.broadcast_to(np.asarray(pairs, dtype=np.int64), self.units.shape)
         outside = counts[(counts < 0) | (counts > GROUP_PAIRS)]
@@ -127,7 +167,7 @@ class ShardGroups:
         """With a shard, in units that hold it."""
         after = self.shards + (counts > 0)
         size = max((len(group_starts(int(n))) for n in np.unique(after)), default=0)
-        means = np.zeros((size, *shard.shape), np.float16)
+        means = np.zeros((size, *shard.shape), self.means.dtype)
         pairs = np.zeros((size, len(counts)), np.int64)
         kept = np.flatnonzero(counts == 0)
         means[: len(self.means), kept] = self.means[:, kept]

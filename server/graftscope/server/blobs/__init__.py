@@ -20,7 +20,7 @@ from graftscope.server.blobs._blobs import (
     storage_errors,
 )
 from graftscope.server.blobs._folder import FolderBlobs
-from graftscope.server.blobs._places import open_blobs
+from graftscope.server.blobs._places import folder_of, open_blobs
 
 __all__ = [
     "DAMAGED",
@@ -30,6 +30,7 @@ __all__ = [
     "Blobs",
     "FolderBlobs",
     "Incoming",
+    "folder_of",
     "open_blobs",
     "storage_errors",
 ]

@@ -144,8 +144,8 @@ class Blobs(Protocol):
         """Gives bytes another name; nothing happens where there are none."""
         ...
 
-    def remove(self, name: str) -> None:
-        """Removes bytes; nothing happens where there are none."""
+    def remove(self, name: str) -> bool:
+        """Removes bytes; whether there were any, as far as the place tells."""
         ...
 
     def sweep_incoming(self) -> int:

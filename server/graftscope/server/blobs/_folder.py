@@ -99,10 +99,14 @@ class FolderBlobs:
         with storage_errors(), suppress(FileNotFoundError):
             self._path(name).replace(self._path(to))
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str) -> bool:
         """See `Blobs`."""
         with storage_errors():
-            self._path(name).unlink(missing_ok=True)
+            try:
+                self._path(name).unlink()
+                return True
+            except FileNotFoundError:
+                return False
 
     def sweep_incoming(self) -> int:
         """See `Blobs`."""

@@ -65,10 +65,12 @@ class ObjectBlobs:
         with _object_errors(), suppress(FileNotFoundError):
             obstore.rename(self._store, self._path(name), self._path(to))
 
-    def remove(self, name: str) -> None:
-        """See `Blobs`."""
+    def remove(self, name: str) -> bool:
+        """See `Blobs`; most object stores do not tell."""
         with _object_errors(), suppress(FileNotFoundError):
             obstore.delete(self._store, self._path(name))
+            return True
+        return False
 
     def sweep_incoming(self) -> int:
         """There is nothing to remove."""

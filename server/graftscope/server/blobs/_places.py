@@ -28,16 +28,25 @@ def open_blobs(storage: Path | str, kind: str) -> Blobs:
     url = urlsplit(storage)
     is_bucket = url.scheme not in ("file", "memory")
     if url.scheme not in SCHEMES or is_bucket != bool(url.netloc):
+        # Not the URL itself, which may hold a key; nor who asks, whose password it may be.
+        place = url.netloc.rpartition("@")[2]
         raise InvalidInput(
-            # Not the URL itself, which may hold a key.
-            f"storage begins with {url.scheme + '://' + url.netloc!r}; it must be a URL: "
+            f"storage begins with {url.scheme + '://' + place!r}; it must be a URL: "
             "file:///PATH, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or "
             "memory:///",
             field="storage",
         )
-    if url.scheme == "file":
-        return FolderBlobs(Path(url2pathname(url.path)) / kind)
+    if (folder := folder_of(storage)) is not None:
+        return FolderBlobs(folder / kind)
     return _object_blobs(storage, kind)
+
+
+def folder_of(storage: Path | str) -> Path | None:
+    """The folder that a storage is; None for an object store. Takes what `open_blobs` does."""
+    if isinstance(storage, Path):
+        return storage
+    url = urlsplit(storage)
+    return Path(url2pathname(url.path)) if url.scheme == "file" else None
 
 
 def _object_blobs(url: str, kind: str) -> Blobs:

@@ -10,7 +10,8 @@ It knows bundles, graphs and ONNX Runtime; it must not know jobs or gRPC.
 from graftscope.server.engine._batching import Batching, Kind
 from graftscope.server.engine._cancellation import Cancellation, cancellation_here, check_here
 from graftscope.server.engine._catalogue import Catalogue, find_bundles, open_bundles
-from graftscope.server.engine._copies import HeldBundle
+from graftscope.server.engine._compiled_layers import can_compile, describe_compiler
+from graftscope.server.engine._copies import HeldBundle, served_digests
 from graftscope.server.engine._corrections import (
     choose_corrected,
     corrected,
@@ -29,6 +30,7 @@ from graftscope.server.engine._devices import (
     Device,
     check_device,
     describe_devices,
+    openvino,
 )
 from graftscope.server.engine._edited_photographs import EditedPhotographs, edit_photographs
 from graftscope.server.engine._edits import (
@@ -42,15 +44,29 @@ from graftscope.server.engine._generator import (
     Generator,
     Latents,
 )
+from graftscope.server.engine._halves import (
+    FREE,
+    Halves,
+    Halving,
+    Rows,
+    Tensor,
+    downstream,
+    halves,
+    image_of,
+    inputs_of,
+    upstream,
+)
 from graftscope.server.engine._inputs import (
     check_input,
     check_latents,
     check_missing,
     check_names,
     complete,
+    left_out,
 )
 from graftscope.server.engine._layered_sets import LayeredSets
-from graftscope.server.engine._machine_memory import machine_bytes
+from graftscope.server.engine._machine_kind import processor_here
+from graftscope.server.engine._machine_memory import machine_bytes, resident_bytes
 from graftscope.server.engine._memo import Memo
 from graftscope.server.engine._memory import GIB, MIB, MemoryBudget, Need, said
 from graftscope.server.engine._originals import (
@@ -78,6 +94,7 @@ from graftscope.server.engine._reckoning import (
     ENCODED_A_RUN,
     encodings_bytes,
     exploration_bytes,
+    half_bytes,
     hybrids_bytes,
     largest_run_bytes,
     samples_bytes,
@@ -112,6 +129,7 @@ __all__ = [
     "AUTO",
     "CALL_BYTES",
     "ENCODED_A_RUN",
+    "FREE",
     "GIB",
     "JOB_SHARE",
     "MIB",
@@ -135,6 +153,8 @@ __all__ = [
     "GivenImagePairs",
     "GivenPairs",
     "Graft",
+    "Halves",
+    "Halving",
     "HeldBundle",
     "Hybrids",
     "Intervention",
@@ -151,15 +171,18 @@ __all__ = [
     "Precision",
     "PriorPairs",
     "Ran",
+    "Rows",
     "Samples",
     "ServedBundles",
     "SessionPool",
     "ShardEffects",
     "Shown",
     "Subject",
+    "Tensor",
     "Timings",
     "Trial",
     "Turns",
+    "can_compile",
     "cancellation_here",
     "channel_set",
     "check_device",
@@ -175,27 +198,39 @@ __all__ = [
     "corrected",
     "corrected_batches",
     "corrected_share",
+    "describe_compiler",
     "describe_devices",
     "deviation",
+    "downstream",
     "edit_photographs",
     "encode",
     "encodings_bytes",
     "exploration_bytes",
     "find_bundles",
     "grafting",
+    "half_bytes",
+    "halves",
     "hybrids_bytes",
     "image_input",
+    "image_of",
+    "inputs_of",
     "is_plain",
     "largest_run_bytes",
+    "left_out",
     "machine_bytes",
     "open_bundles",
+    "openvino",
     "photograph_input",
+    "processor_here",
+    "resident_bytes",
     "run_in",
     "runs_side_by_side",
     "said",
     "samples_bytes",
     "sampling",
     "seconds_a_pair",
+    "served_digests",
     "shard_effects",
     "to_range",
+    "upstream",
 ]

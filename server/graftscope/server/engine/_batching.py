@@ -12,19 +12,23 @@ or gRPC.
 
 import asyncio
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._rounds import Rounds
 from graftscope.server.engine._turns import Turns
 from graftscope.server.logs import get_logger
+from graftscope.server.spans import Span, current, now_ns
 
 _log = get_logger("engine")
+
+_MOST_LINKS = 16
+"""Of a run to the calls that it was for too: enough to find one, and few beside the run."""
 
 _OPENING = 2
 """Threads in which sessions are opened for calls: one asker has one of them."""
@@ -67,6 +71,8 @@ class _Asked:
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any]"
     cancellation: Cancellation
+    span: Span = field(default_factory=current)
+    asked_ns: int = field(default_factory=now_ns)
     holds: Hashable = None
     ready: object = None
     made: object = None
@@ -134,10 +140,13 @@ class Batching:
 
     Attributes:
         turns: who goes first.
+        runs: how many there were.
+        tasks: how many were made in them.
     """
 
     def __init__(self, executor: Executor, threads: int, turns: Turns) -> None:
         self.turns = turns
+        self.runs = self.tasks = 0
         self._executor = executor
         self._lock = threading.Lock()
         self._together = _Lane(threads, threads)
@@ -211,14 +220,18 @@ class Batching:
     def _serve(self, lane: _Lane) -> None:
         """Makes what waits until nothing does."""
         while batch := self._next(lane):
-            started_s = time.perf_counter()
+            began_ns = now_ns()
             _make(batch)
-            ms = round(1e3 * (time.perf_counter() - started_s), 1)
+            ended_ns = now_ns()
+            ms = round(1e-6 * (ended_ns - began_ns), 1)
             samples = sum(asked.samples for asked in batch)
             _log.debug("run", tasks=len(batch), samples=samples, ms=ms, waiting=self.waiting)
             with self._lock:
                 lane.done(batch)
+                self.runs += 1
+                self.tasks += len(batch)
             _answer(batch)
+            _tell(batch, samples, began_ns, ended_ns)
 
     def _next(self, lane: _Lane) -> list[_Asked]:
         with self._lock:
@@ -273,6 +286,16 @@ def _answer(batch: Sequence[_Asked]) -> None:
         except RuntimeError:
             # The loop is closed: nobody waits any more.
             continue
+
+
+def _tell(batch: Sequence[_Asked], samples: int, began_ns: int, ended_ns: int) -> None:
+    """Tells of a run as part of each call that it was for; after the answers, which wait for it."""
+    spans = [asked.span for asked in batch]
+    for asked in batch:
+        asked.span.record("queue", asked.asked_ns, began_ns)
+        others = list(islice((span for span in spans if span is not asked.span), _MOST_LINKS))
+        shares = {"tasks": len(batch), "samples": samples, "own_samples": asked.samples}
+        asked.span.record("run", began_ns, ended_ns, links=others, **shares)
 
 
 def _call_all(functions: Sequence[Callable[[], None]]) -> None:

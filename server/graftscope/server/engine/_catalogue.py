@@ -25,6 +25,7 @@ class Catalogue:
 
     Attributes:
         turns: who goes first on the device that all of them share.
+        pool: as given.
 
     Raises:
         InvalidInput: two bundles have one name.
@@ -32,7 +33,7 @@ class Catalogue:
 
     def __init__(self, folders: Iterable[BundleFolder], pool: SessionPool) -> None:
         self.turns = pool.turns
-        self._pool = pool
+        self.pool = pool
         self._generators: dict[str, Generator] = {}
         for folder in folders:
             name = folder.manifest.name
@@ -44,7 +45,7 @@ class Catalogue:
 
     def add(self, folder: BundleFolder) -> Generator:
         """Serve one more bundle from now on; its name must be free."""
-        generator = Generator(folder, self._pool)
+        generator = Generator(folder, self.pool)
         self._generators = {**self._generators, folder.manifest.name: generator}
         return generator
 

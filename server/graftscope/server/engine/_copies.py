@@ -188,6 +188,23 @@ class BundleCopies:
             yield
 
 
+def served_digests(folder: Path) -> dict[str, str]:
+    """The digests of the copies that servers use now, by the bundles' names.
+
+    Args:
+        folder: as of `BundleCopies`; nothing is changed in it.
+    """
+    found: dict[str, str] = {}
+    for mark in sorted((folder / _USERS).glob("*.*")):
+        if _is_free(mark):
+            continue
+        with suppress(BundleError, OSError, UnicodeDecodeError):
+            copy = folder / mark.name.partition(".")[0]
+            manifest = manifest_from_json((copy / MANIFEST_FILE).read_text(encoding="utf-8"))
+            found[manifest.name] = manifest.digest
+    return found
+
+
 def _manifest_bytes(source: Path) -> bytes:
     if not (source / MANIFEST_FILE).exists():
         read_bundle(source)  # says what is wrong
@@ -263,6 +280,17 @@ def _cloned(read: BufferedIOBase, written: BufferedIOBase) -> bool:
 def _given_up(mark: FileLock) -> None:
     mark.release()
     Path(mark.lock_file).unlink(missing_ok=True)
+
+
+def _is_free(mark: Path) -> bool:
+    """Whether the server that made a mark is gone."""
+    lock = FileLock(mark)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        return False
+    lock.release()
+    return True
 
 
 def _is_stale(mark: Path) -> bool:

@@ -4,14 +4,17 @@ Letters: B pairs, E sets of channels, C channels of the layer, (c, H, W) the ima
 know jobs, gRPC or where latents come from.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from graftscope.bundle import BundleFolder
@@ -30,17 +33,24 @@ from graftscope.graph import (
 from graftscope.graph.rewrites import rewrite
 from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._devices import Graph
+from graftscope.server.engine._graph_memory import convolved, read_graph
 from graftscope.server.engine._memo import Memo
 from graftscope.server.engine._precision import Backend
-from graftscope.server.engine._sessions import Feed, Session, SessionPool
+from graftscope.server.engine._sessions import Feed, Kept, Session, SessionPool
 from graftscope.server.engine._turns import Turns
 from graftscope.server.errors import Corrupt, InvalidInput, NotFound
 from graftscope.v1 import bundle_pb2
+
+_Kept = TypeVar("_Kept", bound=Kept)
 
 Latents = Mapping[str, NDArray[np.generic]]
 
 LARGE_BYTES = 24 * 2**20
 """A tensor of one sample from this size on fills a core's cache by itself."""
+
+TENSORS_A_RUN = 4
+"""Tensors of the widest kind that a run holds: what an operation reads and writes, a resampled one
+beside it, and room for the kernel."""
 
 _FLOAT_BYTES = 4
 
@@ -241,9 +251,18 @@ class Generator:
         cancellation: Cancellation | None = None,
     ) -> ort.OrtValue:
         """The unintervened image of a recording, (B, c, H, W), from the downstream half."""
+        crossing = {layer.tensor: recording.activation, **recording.carried}
+        return self.continued(layer, crossing, cancellation)
+
+    def continued(
+        self,
+        layer: bundle_pb2.Layer,
+        crossing: Mapping[str, Feed],
+        cancellation: Cancellation | None = None,
+    ) -> ort.OrtValue:
+        """The image, (B, c, H, W), of what crosses the cut, by its names in the graph."""
         session = self._file(layer.downstream)
-        feeds = {layer.tensor: recording.activation, **recording.carried}
-        return session.run(feeds, cancellation)[session.outputs[0]]
+        return session.run(crossing, cancellation)[session.outputs[0]]
 
     def effects(
         self,
@@ -278,20 +297,35 @@ class Generator:
         return Effects(*(outputs[name] for name in _SUMS))
 
     def widest_bytes(self, places: int = 0) -> int:
-        """Size of the widest tensor of one sample that is known, layers and image, in bytes.
+        """Size of the widest tensor of one sample that is known, in bytes.
+
+        Known are layers, the image, and what convolutions give: a bundle may have few layers.
 
         Args:
-            places: layers of fewer places are left out.
+            places: tensors of fewer places are left out.
         """
         if places not in self._widest:
             self._widest[places] = self._widest_of(places)
         return self._widest[places]
 
+    @property
+    def is_large(self) -> bool:
+        """Whether one sample's tensors fill a core's cache, so that memory has to be bounded."""
+        return self.widest_bytes() >= LARGE_BYTES
+
     def _widest_of(self, places: int) -> int:
-        layers = [x for x in self.manifest.layers if x.height * x.width >= places]
-        elements = [x.channels * max(x.height, 1) * max(x.width, 1) for x in layers]
-        colours, height, width = self.image_shape
-        return max([*elements, colours * height * width]) * _FLOAT_BYTES
+        shapes = [(x.channels, x.height, x.width) for x in self.manifest.layers]
+        wide = [x for x in [*shapes, *self._convolved] if x[1] * x[2] >= places]
+        elements = [channels * max(h, 1) * max(w, 1) for channels, h, w in wide]
+        return max([*elements, math.prod(self.image_shape)]) * _FLOAT_BYTES
+
+    @cached_property
+    def _convolved(self) -> list[tuple[int, int, int]]:
+        try:
+            return convolved(read_graph(self.folder.file(self.manifest.generator)))
+        except DecodeError:
+            # It cannot be opened either, which is told there.
+            return []
 
     def areas(self, map_size: int) -> Areas:
         """The areas that keep a map's sides at `map_size` or below; 0 means 128."""
@@ -310,6 +344,10 @@ class Generator:
         key = f"{self.manifest.digest}/{purpose}"
         return self._pool.get(key, lambda: self._graph(model()), self.backend)
 
+    def keep(self, purpose: str, make: Callable[[], _Kept]) -> _Kept:
+        """What takes the place of a session for a purpose, made if it is not there."""
+        return self._pool.keep(f"{self.manifest.digest}/{purpose}", make)
+
     def is_open(self, *purposes: str) -> bool:
         """Whether the sessions for these purposes, or of these files, are there."""
         keys = (f"{self.manifest.digest}/{purpose}" for purpose in purposes)
@@ -317,8 +355,7 @@ class Generator:
 
     def _graph(self, model: ir.Model | Path) -> Graph:
         source = model if isinstance(model, Path) else ir.to_proto(model).SerializeToString()
-        keeps_memory = self.widest_bytes() < LARGE_BYTES
-        return Graph(source, self.folder.path, keeps_memory)
+        return Graph(source, self.folder.path, keeps_memory=not self.is_large)
 
     def _upper(self, layer: bundle_pb2.Layer, rewrites: tuple[str, ...]) -> Session:
         if not rewrites:

@@ -12,11 +12,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from graftscope.graph import upper_half
-from graftscope.graph.rewrites import rewrite
+from graftscope.graph.rewrites import SUBPIXEL, rewrite
 from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._generator import Effects, Generator, Latents, Recording, recorded
 from graftscope.server.engine._originals import PairSource
-from graftscope.server.engine._plan import Plan, choose_plan, rewritten
+from graftscope.server.engine._plan import CompiledSize, Plan, choose_plan, rewritten
 from graftscope.server.engine._precision import Backend
 from graftscope.server.engine._subjects import Batch, ChannelSets
 from graftscope.v1 import bundle_pb2
@@ -63,9 +63,15 @@ class LayeredSets:
         return choose_plan(self.generator, deepest, self._most_sets, one_pair=self.products)
 
     def candidates(self, backends: Sequence[Backend]) -> tuple[Plan, ...]:
-        """As `Subject`: plain, and with all rewrites."""
+        """As `Subject`: plain, compiled where every layer can be, and with all rewrites."""
         plain = (self.plan().on(backend) for backend in backends)
-        return tuple(x for plan in plain for x in rewritten(self.generator, plan, single=True)[:2])
+        compiled = CompiledSize.largest([part.compiled_size for part in self.parts])
+        return tuple(
+            x
+            for plan in plain
+            for x in rewritten(self.generator, plan, single=True, compiled=compiled)
+            if not x.rewrites or SUBPIXEL in x.rewrites
+        )
 
     def kinds(self, plan: Plan) -> list[tuple[range, int]]:
         """As `Subject`: a layer's runs are alike."""
@@ -146,6 +152,7 @@ class _LayersBatch:
     def _of(self, at: int, some: range) -> Effects:
         if at != self._at or self._batch is None:
             part, recordings = self.subject.parts[at], self.recordings[at]
+            self._batch = None  # Two layers' never lie side by side.
             self._batch = part.batch(self.generator, recordings, self.plan, self.cancellation)
             self._at = at
         return self._batch.effects(some)

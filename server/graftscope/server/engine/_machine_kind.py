@@ -14,13 +14,18 @@ import onnxruntime as ort
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _GPUS = Path("/proc/driver/nvidia")
-_PACKAGES = ("graftscope", "onnxruntime-ep-openvino")
+_PACKAGES = ("graftscope", "llvmlite", "onnxruntime-ep-openvino")
 
 
 @functools.cache
 def machine_kind() -> str:
     """This machine's kind: a sha256, which does not change while the process lives."""
     return hashlib.sha256("\n".join(_facts()).encode()).hexdigest()
+
+
+def processor_here() -> str:
+    """This machine's processor: equal where arithmetic has the same last bits."""
+    return " ".join(processor_facts(_CPU_INFO))
 
 
 def _facts() -> list[str]:

@@ -10,7 +10,7 @@ import ctypes
 import sys
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from graftscope.server.engine._machine_memory import machine_bytes, resident_bytes
 from graftscope.server.errors import InvalidInput, Overloaded, TooLarge
 from graftscope.server.logs import get_logger, tells_details
+from graftscope.server.tally import Counts, Tally
 
 MIB = 2**20
 GIB = 2**30
@@ -81,6 +82,8 @@ class MemoryBudget:
     Attributes:
         limit_bytes: likewise.
         room_bytes: what requests and sessions may take of it.
+        grants: counts what was given to calls and jobs, and that it was given back.
+        refused: how many needs were refused, by why.
 
     Raises:
         InvalidInput: the limit leaves no room.
@@ -97,6 +100,7 @@ class MemoryBudget:
             )
         self.limit_bytes = limit_bytes or max(int(_SHARE * machine_bytes()), base + _LEAST_BYTES)
         self.room_bytes = self.limit_bytes - base
+        self.grants, self.refused = Tally(), Counts[str]()
         self._lock = threading.Lock()
         self._of_calls = self._of_jobs = self._of_sessions = 0
         self._of_tasks: WeakKeyDictionary[asyncio.Task[object], int] = WeakKeyDictionary()
@@ -108,6 +112,16 @@ class MemoryBudget:
     def held_bytes(self) -> int:
         """What calls and jobs hold now."""
         return self._of_calls + self._of_jobs
+
+    @property
+    def held_by(self) -> Mapping[str, int]:
+        """What each kind holds now, in bytes."""
+        return {"calls": self._of_calls, "jobs": self._of_jobs, "sessions": self._of_sessions}
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """How many of each kind wait for memory."""
+        return {"calls": len(self._calls), "jobs": len(self._jobs)}
 
     @property
     def free_bytes(self) -> int:
@@ -133,6 +147,7 @@ class MemoryBudget:
             TooLarge: says how much it would take, how much there is, and what takes less.
         """
         if need.bytes > self.room_bytes:
+            self.refused.add("never")
             raise TooLarge(
                 f"{need.what} would take {said(need.bytes)} of memory; the server's limit is "
                 f"{said(self.limit_bytes)}, of which {said(self.room_bytes)} are left for "
@@ -204,6 +219,7 @@ class MemoryBudget:
             raise self._overloaded(need) from error
 
     def _overloaded(self, need: Need) -> Overloaded:
+        self.refused.add("full")
         return Overloaded(
             f"{need.what} would take {said(need.bytes)} of memory, and of the server's "
             f"{said(self.limit_bytes)} what goes on already leaves too little; ask again later",
@@ -237,7 +253,7 @@ class MemoryBudget:
             with self._lock:
                 queue = self._jobs if job else self._calls
                 if not queue and self._fits(need, job=job):
-                    self._add(need.bytes, job=job)
+                    self._give(need, job=job)
                     return True
                 missing = need.bytes - self.free_bytes
             if missing <= 0 or is_last:
@@ -257,13 +273,17 @@ class MemoryBudget:
         for queue, job in ((self._calls, False), (self._jobs, True)):
             while queue and self._fits(queue[0].need, job=job):
                 waiting = queue.popleft()
-                self._add(waiting.need.bytes, job=job)
+                self._give(waiting.need, job=job)
                 waiting.admit()
 
     def _missing(self) -> int:
         """What the next of those that wait lacks; the lock is held."""
         following = [queue[0].need.bytes for queue in (self._jobs, self._calls) if queue]
         return min(following, default=0) - self.free_bytes if following else 0
+
+    def _give(self, need: Need, *, job: bool) -> None:
+        self.grants.create()
+        self._add(need.bytes, job=job)
 
     def _add(self, number: int, *, job: bool) -> None:
         if job:
@@ -272,6 +292,7 @@ class MemoryBudget:
             self._of_calls += number
 
     def _give_back(self, need: Need, *, job: bool) -> None:
+        self.grants.release()
         with self._lock:
             self._add(-need.bytes, job=job)
             self._admit_waiting()

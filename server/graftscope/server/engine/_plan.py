@@ -3,12 +3,13 @@
 The same plan gives the same bits on a CPU, whatever the number of workers. It must not know jobs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from graftscope.graph.rewrites import CHUNKS, FOLD, GROUPS, REWRITES, SHARE
+from graftscope.graph.rewrites import CHUNKS, COMPILE, FOLD, GROUPS, REWRITES, SHARE
 from graftscope.server.analysis import GROUP_PAIRS
 from graftscope.server.engine._devices import Device
-from graftscope.server.engine._generator import LARGE_BYTES, Generator
+from graftscope.server.engine._generator import LARGE_BYTES, TENSORS_A_RUN, Generator
 from graftscope.server.engine._precision import Backend, Precision
 from graftscope.v1 import bundle_pb2
 
@@ -30,10 +31,15 @@ _CPU = Device.CPU.provider
 _REWRITTEN_BYTES = 8 * 2**20
 _MOST_HYBRIDS = 128
 
-# What runs side by side may hold, and how many tensors of the widest kind one of them does: what
-# an operation reads and writes, a resampled map beside it, and room for the kernel.
+# What compiled code may keep of a batch of pairs, as much of a run's maps, and up to twice as much
+# of activations: within what a run is reckoned to take. Its multiplications take some 20 ms: so
+# long others wait.
+_COMPILED_BYTES = 16 * 2**20
+_MULTIPLICATIONS = 2**30
+_MAP_BYTES = 24  # An element: its mean and its deviation in float32, and in float64.
+
+# What runs side by side may hold.
 _SIDE_BY_SIDE_BYTES = 768 * 2**20
-_TENSORS_A_RUN = 4
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,27 @@ class Plan:
         return replace(self, precision=Precision.FP32.value, corrected_every=0)
 
 
+@dataclass(frozen=True)
+class CompiledSize:
+    """What compiled runs take.
+
+    Attributes:
+        pair_bytes: kept of a pair.
+        multiplications: of a hybrid.
+    """
+
+    pair_bytes: int
+    multiplications: int
+
+    @classmethod
+    def largest(cls, sizes: Sequence["CompiledSize | None"]) -> "CompiledSize | None":
+        """What suffices for each; None where one of them cannot be compiled."""
+        every = [size for size in sizes if size is not None]
+        if len(every) < len(sizes):
+            return None
+        return cls(max(x.pair_bytes for x in every), max(x.multiplications for x in every))
+
+
 def choose_plan(
     generator: Generator, layer: bundle_pb2.Layer, sets: int, *, one_pair: bool = False
 ) -> Plan:
@@ -91,22 +118,37 @@ def choose_plan(
     return Plan(batch, min(sets, max(1, hybrids // batch)), generator.provider)
 
 
-def rewritten(generator: Generator, plan: Plan, *, single: bool) -> tuple[Plan, ...]:
+def rewritten(
+    generator: Generator, plan: Plan, *, single: bool, compiled: CompiledSize | None = None
+) -> tuple[Plan, ...]:
     """The plan on the plain path, and with the rewrites that are worth measuring.
 
     Args:
         generator: what will be run.
         plan: on the plain path.
         single: whether every set is one channel.
+        compiled: what compiled runs take, where what follows the cut can be compiled here; then
+            that comes second.
     """
-    if generator.widest_bytes() >= LARGE_BYTES:
-        return (plan,)  # Its memory is bounded on the plain path.
     choices = [tuple(x for x in REWRITES if single or x != SHARE)]
     if plan.provider != _CPU:
         choices.append(tuple(x for x in choices[0] if x != CHUNKS))
     if single:
         choices.append((FOLD, SHARE, GROUPS))
-    return (plan, *(_resized(generator, replace(plan, rewrites=names)) for names in choices))
+    sized = [_resized(generator, replace(plan, rewrites=names)) for names in choices]
+    return (plan, *_compiled(generator, plan, compiled if single else None), *sized)
+
+
+def _compiled(generator: Generator, plan: Plan, size: CompiledSize | None) -> list[Plan]:
+    """The plan that compiles what follows the cut; hybrids exist row by row only."""
+    if size is None or size.pair_bytes > _COMPILED_BYTES or plan.backend != Backend(_CPU):
+        return []
+    _, height, width = generator.image_shape
+    batch = 1 if plan.batch == 1 else _divisor(_COMPILED_BYTES // size.pair_bytes)
+    maps = _COMPILED_BYTES // (_MAP_BYTES * height * width)
+    hybrids = _MULTIPLICATIONS // size.multiplications
+    sets = max(1, min(_MOST_HYBRIDS, maps, hybrids // batch))
+    return [replace(plan, rewrites=(*REWRITES, COMPILE), batch=batch, sets=sets)]
 
 
 def _resized(generator: Generator, plan: Plan) -> Plan:
@@ -128,7 +170,7 @@ def runs_side_by_side(generator: Generator, workers: int) -> int:
         generator: what will be run.
         workers: how many there could be.
     """
-    widest = generator.widest_bytes()
-    if widest < LARGE_BYTES:
+    if not generator.is_large:
         return workers
-    return max(1, min(workers, _SIDE_BY_SIDE_BYTES // (_TENSORS_A_RUN * widest)))
+    a_run = TENSORS_A_RUN * generator.widest_bytes()
+    return max(1, min(workers, _SIDE_BY_SIDE_BYTES // a_run))

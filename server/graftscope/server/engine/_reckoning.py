@@ -9,9 +9,13 @@ import math
 from graftscope.codec import DATATYPES
 from graftscope.server.engine._edits import Intervention
 from graftscope.server.engine._exploration import RECORDINGS_KEPT
-from graftscope.server.engine._generator import LARGE_BYTES, Generator
+from graftscope.server.engine._generator import LARGE_BYTES, TENSORS_A_RUN, Generator
 from graftscope.server.engine._memory import MIB
-from graftscope.server.engine._samples_and_hybrids import grafting, sampling
+from graftscope.server.engine._samples_and_hybrids import (
+    grafting,
+    samples_a_run,
+    sampling,
+)
 
 CALL_BYTES = 8 * MIB
 """Whatever is asked for: messages, stacks of threads, what the allocator keeps."""
@@ -20,10 +24,6 @@ ENCODED_A_RUN = 32
 """Images that the encoder takes in one run."""
 
 _FLOAT_BYTES = 4
-
-# Tensors of the widest kind that a run holds: what an operation reads and writes, one beside it,
-# and room for the kernel.
-_TENSORS_A_RUN = 4
 
 # What is held of an image while photographs are changed: photographs and edited ones as they are
 # kept, and twice as much on the way.
@@ -43,7 +43,7 @@ def latent_bytes(generator: Generator) -> int:
 
 def run_bytes(generator: Generator, samples: int) -> int:
     """A run of so many samples."""
-    return _TENSORS_A_RUN * samples * generator.widest_bytes()
+    return TENSORS_A_RUN * samples * generator.widest_bytes()
 
 
 def largest_run_bytes(generator: Generator) -> int:
@@ -81,6 +81,18 @@ def hybrids_bytes(
     reply = pairs * (tensors * image_bytes(generator) + _file_bytes(generator, files))
     a_run = min(pairs, grafting(generator, intervention).limit)
     return CALL_BYTES + reply + run_bytes(generator, 3 * a_run)
+
+
+def half_bytes(generator: Generator, samples: int, arrays: int) -> int:
+    """Samples through a half: what goes in and comes out; a run.
+
+    Args:
+        generator: whose half.
+        samples: how many.
+        arrays: bytes of what goes in and of what comes out.
+    """
+    run = run_bytes(generator, min(samples, samples_a_run(generator)))
+    return CALL_BYTES + arrays + run
 
 
 def exploration_bytes(generator: Generator, pairs: int, *, files: bool) -> int:

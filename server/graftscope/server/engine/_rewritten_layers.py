@@ -14,8 +14,17 @@ from numpy.typing import NDArray
 from graftscope.graph import MOMENT, ORIGINAL1, ORIGINAL2, PIXEL_MEANS, SETS, TOTAL, Areas
 from graftscope.graph.rewrites import CHANNELS, SHARE, ChannelEffects, channel_effects
 from graftscope.server.engine._cancellation import Cancellation
-from graftscope.server.engine._generator import CHANNEL_AXES, Effects, Generator, Recording
+from graftscope.server.engine._generator import (
+    CHANNEL_AXES,
+    TENSORS_A_RUN,
+    Effects,
+    Generator,
+    Recording,
+)
+from graftscope.server.engine._graph_memory import GraphMemory
+from graftscope.server.engine._memory import said
 from graftscope.server.engine._sessions import Feed, Session
+from graftscope.server.errors import TooLarge
 from graftscope.v1 import bundle_pb2
 
 
@@ -38,14 +47,21 @@ class RewrittenLayer:
     def pair(
         self, recordings: tuple[Recording, Recording], cancellation: Cancellation
     ) -> dict[str, Feed]:
-        """What all sets need of a batch of pairs; it stays on the device."""
+        """What all sets need of a batch of pairs; it stays on the device.
+
+        Raises:
+            TooLarge: of a large generator, it would take more memory than is reckoned.
+        """
         first, second = recordings
         feeds: dict[str, Feed] = {
             ORIGINAL1: first.activation,
             ORIGINAL2: second.activation,
             **first.carried,
         }
-        pair, _ = self._sessions()
+        pair, run = self._sessions()
+        if self.generator.is_large:
+            most = TENSORS_A_RUN * self.generator.widest_bytes()
+            require_room(self._key, pair.takes, run.takes, most)
         return {**feeds, **pair.run(feeds, cancellation)}
 
     def effects(
@@ -81,4 +97,24 @@ class RewrittenLayer:
             channel_axis=CHANNEL_AXES[self.layer.kind],
             areas=self.areas,
             rewrites=self.rewrites,
+        )
+
+
+def require_room(name: str, pair: GraphMemory, run: GraphMemory, most_bytes: int) -> None:
+    """Refuses what would take more than is reckoned, before it is run.
+
+    Args:
+        name: of the rewritten layer.
+        pair: what is run once a batch of pairs, whose outputs are kept meanwhile.
+        run: what is run for every hybrid.
+        most_bytes: what is reckoned for one hybrid.
+
+    Raises:
+        TooLarge: the message says how much of how much.
+    """
+    taken = max(pair.sample_bytes, pair.given_bytes + run.sample_bytes)
+    if taken > most_bytes:
+        raise TooLarge(
+            f"rewritten graphs {name!r} take {said(taken)} for one hybrid; "
+            f"{said(most_bytes)} are reckoned"
         )

@@ -260,11 +260,16 @@ def sampling(generator: Generator) -> Sampling:
     """Samples of a generator; a task gives the latents, by input's name, each (B, ...)."""
     return Kind(
         ("generate", generator),
-        max(1, min(_BATCH, _BATCH_BYTES // generator.widest_bytes())),
+        samples_a_run(generator),
         lambda draw: draw(),
         lambda drawn, cancellation: _generate(generator, drawn, cancellation),
         partial(generator.is_open, generator.manifest.generator),
     )
+
+
+def samples_a_run(generator: Generator) -> int:
+    """How many samples go into one run."""
+    return max(1, min(_BATCH, _BATCH_BYTES // generator.widest_bytes()))
 
 
 def _generate(

@@ -6,7 +6,7 @@ Arrays stay on the device between runs. It must not know models or analyses.
 import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TypeAlias, cast
+from typing import Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 import onnxruntime as ort
@@ -22,6 +22,7 @@ from graftscope.server.engine._precision import Backend, choose_backends
 from graftscope.server.engine._turns import Turns
 from graftscope.server.errors import Corrupt
 from graftscope.server.logs import get_logger
+from graftscope.server.tally import Tally
 
 # What an arena holds of what its tensors take: it grows by doubling, and kernels work in it too.
 # Measured on the bundles that come with the package: 1.5 to 2.0.
@@ -36,6 +37,21 @@ Feed: TypeAlias = ort.OrtValue | NDArray[np.generic]
 _log = get_logger("engine")
 
 
+class Kept(Protocol):
+    """What is opened when it is first used, and closed when its memory is wanted."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs."""
+
+    @property
+    def bytes(self) -> int:
+        """What it holds of memory."""
+
+
+_Kept = TypeVar("_Kept", bound=Kept)
+
+
 class Session:
     """One graph on one device. Runs from several threads go side by side.
 
@@ -43,12 +59,17 @@ class Session:
         graph: what to open.
         backend: what runs it.
         streams: how many runs will go side by side.
+
+    Attributes:
+        takes: what it takes of memory.
+        inputs: names of what is fed.
+        outputs: names of what it gives.
     """
 
     def __init__(self, graph: Graph, backend: Backend, streams: int = 1) -> None:
         self._session = open_session(graph, backend, streams)
         self._memory = backend.memory
-        self._takes = graph_memory(read_graph(graph.model))
+        self.takes = graph_memory(read_graph(graph.model))
         self._keeps_memory = graph.keeps_memory and backend.memory == _HOST
         self._most_samples = self._running = self._most_running = 0
         self.inputs = tuple(value.name for value in self._session.get_inputs())
@@ -99,10 +120,10 @@ class Session:
     @property
     def bytes(self) -> int:
         """What it holds of memory: its weights, and what its largest runs left in its arena."""
-        samples = self._most_samples if self._takes.has_batch else 1
-        tensors = self._takes.sample_bytes * samples * self._most_running
+        samples = self._most_samples if self.takes.has_batch else 1
+        tensors = self.takes.sample_bytes * samples * self._most_running
         arena = round(_ARENA * tensors) if self._keeps_memory else 0
-        return self._takes.weights_bytes + arena
+        return self.takes.weights_bytes + arena
 
     def place(self, value: Feed) -> ort.OrtValue:
         """Puts an array on the device; one that is there already stays."""
@@ -132,6 +153,10 @@ class SessionPool:
     Attributes:
         device: where all of them run.
         turns: who goes first there.
+        limit: as given.
+        made: counts sessions, and that nobody has them any more.
+        made_others: likewise what takes the place of sessions.
+        opening_s: how long sessions took to open, all together.
     """
 
     def __init__(
@@ -146,8 +171,10 @@ class SessionPool:
         self.device = device
         self.turns = turns or Turns()
         self._offers = offers
-        self._streams = streams
+        self._streams, self.limit = streams, limit
         self._sessions = Memo(limit)
+        self.made, self.made_others = Tally(), Tally()
+        self.opening_s = 0.0
         self._budget = memory
         if memory is not None:
             memory.reclaim_by(self.close_idle)
@@ -183,9 +210,29 @@ class SessionPool:
             backend: what runs it; the device's own provider in float32 by default.
         """
         runs = backend or self.device.plain
-        session = self._sessions.get((key, runs), lambda: self._opened(key, graph, runs))
+        return self._keep((key, runs), lambda: self._opened(key, graph, runs))
+
+    def keep(self, key: Hashable, make: Callable[[], _Kept]) -> _Kept:
+        """What takes the place of a session under this key, made by `make()` if it is not there."""
+
+        def made() -> _Kept:
+            kept = make()
+            self.made_others.follow(kept)
+            return kept
+
+        return self._keep(key, made)
+
+    @property
+    def open(self) -> tuple[int, int]:
+        """How many sessions are open, and how many others take the place of one."""
+        kept = [each for _, each in self._by_use()]
+        sessions = sum(isinstance(each, Session) for each in kept)
+        return sessions, len(kept) - sessions
+
+    def _keep(self, key: Hashable, make: Callable[[], _Kept]) -> _Kept:
+        kept = self._sessions.get(key, make)
         self._account()
-        return session
+        return kept
 
     @property
     def held_bytes(self) -> int:
@@ -227,12 +274,15 @@ class SessionPool:
             self._budget.sessions_hold(held)
         return held
 
-    def _by_use(self) -> list[tuple[Hashable, Session]]:
-        return cast(list[tuple[Hashable, Session]], self._sessions.values)
+    def _by_use(self) -> list[tuple[Hashable, Kept]]:
+        return cast(list[tuple[Hashable, Kept]], self._sessions.values)
 
     def _opened(self, key: str, graph: Callable[[], Graph], backend: Backend) -> Session:
         started_s = time.perf_counter()
         session = Session(graph(), backend, self._streams)
-        ms = round(1e3 * (time.perf_counter() - started_s), 1)
+        self.made.follow(session)
+        took_s = time.perf_counter() - started_s
+        self.opening_s += took_s
+        ms = round(1e3 * took_s, 1)
         _log.debug("session opened", graph=key, backend=str(backend), ms=ms, open=len(self) + 1)
         return session

@@ -7,22 +7,27 @@ interventions a run. It must not know jobs, gRPC or workers.
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from graftscope.graph import Areas
+from graftscope.graph.rewrites import COMPILE
 from graftscope.server.engine._cancellation import Cancellation
+from graftscope.server.engine._compiled_layers import CompiledLayer
 from graftscope.server.engine._edits import Intervention
 from graftscope.server.engine._generator import Effects, Generator, Latents, Recording
 from graftscope.server.engine._intervention_forms import Donors, Feeds, Form, slots_of
 from graftscope.server.engine._originals import PairSource
-from graftscope.server.engine._plan import Plan, choose_plan, rewritten
+from graftscope.server.engine._plan import CompiledSize, Plan, choose_plan, rewritten
 from graftscope.server.engine._precision import Backend
 from graftscope.server.engine._rewritten_layers import RewrittenLayer
 from graftscope.v1 import bundle_pb2
+
+if TYPE_CHECKING:
+    from graftscope.server.engine.compiled import Prepared
 
 
 class Batch(Protocol):
@@ -120,7 +125,19 @@ class ChannelSets:
     def candidates(self, backends: Sequence[Backend]) -> tuple[Plan, ...]:
         """As `Subject`."""
         single, plans = self._single, (self.plan().on(backend) for backend in backends)
-        return tuple(x for plan in plans for x in rewritten(self.generator, plan, single=single))
+        size = self.compiled_size
+        return tuple(
+            x
+            for plan in plans
+            for x in rewritten(self.generator, plan, single=single, compiled=size)
+        )
+
+    @property
+    def compiled_size(self) -> CompiledSize | None:
+        """What a compiled run takes; None where what follows the cut cannot be compiled."""
+        if self.areas != Areas():
+            return None
+        return CompiledLayer(self.generator, self.layer).size
 
     @property
     def _single(self) -> bool:
@@ -137,11 +154,18 @@ class ChannelSets:
         """As `Subject`."""
         latents1, latents2 = source.latents(pairs)
         generator = self.generator.on(plan.backend)
-        recordings = (
-            generator.record(self.layer, latents1, cancellation, plan.rewrites),
-            generator.record(self.layer, latents2, cancellation, plan.rewrites),
+        first, second = (
+            self._record(generator, latents, plan, cancellation) for latents in (latents1, latents2)
         )
-        return self.batch(generator, recordings, plan, cancellation)
+        return self.batch(generator, (first, second), plan, cancellation)
+
+    def _record(
+        self, generator: Generator, latents: Latents, plan: Plan, cancellation: Cancellation
+    ) -> Recording:
+        if COMPILE in plan.rewrites:
+            compiled = CompiledLayer(generator, self.layer)
+            return compiled.record(latents, plan.rewrites, cancellation)
+        return generator.record(self.layer, latents, cancellation, plan.rewrites)
 
     def batch(
         self,
@@ -158,6 +182,10 @@ class ChannelSets:
             plan: how they are run.
             cancellation: what may stop the runs.
         """
+        if COMPILE in plan.rewrites:
+            compiled = CompiledLayer(generator, self.layer)
+            prepared = compiled.pair(recordings, cancellation)
+            return _CompiledBatch(compiled, self.sets, prepared, cancellation)
         if plan.rewrites:
             fast = RewrittenLayer(generator, self.layer, self.areas, plan.rewrites)
             pair = fast.pair(recordings, cancellation)
@@ -194,6 +222,18 @@ class _RewrittenBatch:
 
     def effects(self, some: range) -> Effects:
         return self.layer.effects(self.pair, self.sets[some.start : some.stop], self.cancellation)
+
+
+@dataclass(frozen=True, eq=False)
+class _CompiledBatch:
+    layer: CompiledLayer
+    sets: NDArray[np.bool_]
+    prepared: "Prepared"
+    cancellation: Cancellation
+
+    def effects(self, some: range) -> Effects:
+        sets = self.sets[some.start : some.stop]
+        return self.layer.effects(self.prepared, sets, self.cancellation)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.graph.rewrites import COMPILE
 from graftscope.server.engine._cancellation import Cancellation
 from graftscope.server.engine._originals import PairSource
 from graftscope.server.engine._plan import Plan
@@ -27,10 +28,14 @@ TOLERANCE = 1e-5
 """How far a rewritten plan's maps may be from the plain path's, of the image's range's width."""
 
 WORTH_S = 1.0
-"""A job that takes less than this on the plain path is not worth measuring for."""
+"""A job that takes less than this on the plain path is not worth measuring for; nor is one that
+would be over by the time that the other plans are measured."""
 
 CLEARLY = 1.4
 """A plan that is so many times as fast as the first one ends the search on its backend."""
+
+SURELY = 2.5
+"""The same of a plan that compiles: graphs alone have not been seen to be so fast."""
 
 NOTABLY = 1.05
 """So many times as fast as the best one so far a plan must be to take its place: between equals the
@@ -110,8 +115,10 @@ def choose(
         )
         return measured
 
+    started = clock()
     first = measure(candidates[0])
-    if first.seconds_a_pair * len(trial.pairs) < WORTH_S:
+    others_s = (len(candidates) - 1) * (clock() - started)
+    if first.seconds_a_pair * len(trial.pairs) < max(WORTH_S, others_s):
         return first.plan
     best, settled = first, set[Backend]()
     for plan in candidates[1:]:
@@ -122,7 +129,8 @@ def choose(
         checked = len(trial.pairs[:_CHECKED_PAIRS])
         if trial.remembered(("agrees", plan, first.plan), checked, check):
             best = other
-        if best.seconds_a_pair * CLEARLY < first.seconds_a_pair:
+        clearly = SURELY if COMPILE in best.plan.rewrites else CLEARLY
+        if best.seconds_a_pair * clearly < first.seconds_a_pair:
             settled.add(plan.backend)
     return best.plan
 

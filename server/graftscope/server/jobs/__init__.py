@@ -13,7 +13,7 @@ from graftscope.server.jobs._artifact_store import (
     decode_array,
     missing,
 )
-from graftscope.server.jobs._beside import Asked, Beside
+from graftscope.server.jobs._beside import Asked, Attempt, Beside
 from graftscope.server.jobs._checkpoints import (
     CheckpointFolder,
     Sums,
@@ -30,6 +30,7 @@ from graftscope.server.jobs._modules_so_far import (
     Material,
     ModulesQuestion,
     ModulesSoFar,
+    layer_names,
 )
 from graftscope.server.jobs._peers import LEASE_S
 from graftscope.server.jobs._preparation import check_readable
@@ -38,6 +39,7 @@ from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._room import QUEUED_JOBS
 from graftscope.server.jobs._rules import least_error_pairs
 from graftscope.server.jobs._runner import JobRunner, no_such_job
+from graftscope.server.jobs._schema import SCHEMA, schema_of
 from graftscope.server.jobs._so_far import SoFar, SoFars, require_influence
 from graftscope.server.jobs._specification import (
     GROUPS,
@@ -60,6 +62,7 @@ from graftscope.server.jobs._specification import (
 )
 from graftscope.server.jobs._stopping import LEAST_STABLE_PAIRS
 from graftscope.server.jobs._store import JobStore
+from graftscope.server.jobs._telling import about
 
 __all__ = [
     "CHECKPOINT_S",
@@ -70,10 +73,12 @@ __all__ = [
     "LEAST_STABLE_PAIRS",
     "MOST_CRASHES",
     "QUEUED_JOBS",
+    "SCHEMA",
     "ArrayRef",
     "ArtifactStore",
     "ArtifactWriter",
     "Asked",
+    "Attempt",
     "Beside",
     "CheckpointFolder",
     "ConfidentLabelsSpec",
@@ -112,10 +117,12 @@ __all__ = [
     "StableLabelsSpec",
     "Sums",
     "UntilSpec",
+    "about",
     "array_bytes",
     "check_readable",
     "check_sha256",
     "decode_array",
+    "layer_names",
     "least_error_pairs",
     "missing",
     "no_such_job",
@@ -124,4 +131,5 @@ __all__ = [
     "result_arrays",
     "result_bytes",
     "result_scalars",
+    "schema_of",
 ]

@@ -33,6 +33,7 @@ from graftscope.server.jobs._artifact_reading import (
     verified,
 )
 from graftscope.server.logs import get_logger
+from graftscope.server.tally import Tally
 
 MAX_AXES = 16
 MAX_ELEMENTS = 2**48
@@ -127,9 +128,14 @@ class ArtifactStore:
 
     Args:
         blobs: where they are.
+
+    Attributes:
+        files: counts them, as this server writes and removes them.
+        transfers: counts what is open, to be written or to be read.
     """
 
     def __init__(self, blobs: Blobs) -> None:
+        self.files, self.transfers = Tally(), Tally()
         self._blobs = blobs
         self._uses = Uses()
         self._known: dict[str, Verified] = {}
@@ -157,8 +163,8 @@ class ArtifactStore:
     @contextmanager
     def writer(self) -> Iterator["ArtifactWriter"]:
         """What takes bytes that are kept only if `finish` was called on it."""
-        with self._blobs.incoming() as incoming:
-            yield ArtifactWriter(incoming, self._uses.wanted, self._kept)
+        with self.transfers.held(), self._blobs.incoming() as incoming:
+            yield ArtifactWriter(incoming, self._named, self._kept)
 
     @contextmanager
     def open(self, sha256: str, field: str = "sha256") -> Iterator[ArtifactReader]:
@@ -255,7 +261,7 @@ class ArtifactStore:
         now = self._blobs.info(info.name)
         if self._uses.is_used(info.name) or now is None or now != info:
             return False
-        self._blobs.remove(info.name)
+        self._remove(info.name)
         return True
 
     def sweep_incoming(self) -> int:
@@ -266,7 +272,8 @@ class ArtifactStore:
     def _reading(self, sha256: str, field: str) -> Iterator[BlobReader]:
         check_sha256(sha256, field)
         try:
-            with self._uses.reading(sha256), self._blobs.reader(sha256) as blob:
+            reading = self._uses.reading(sha256)
+            with reading, self.transfers.held(), self._blobs.reader(sha256) as blob:
                 self._blobs.touch(sha256)
                 yield blob
         except BlobMissing as error:
@@ -276,13 +283,23 @@ class ArtifactStore:
 
     def _remove_awaited(self, sha256: str) -> None:
         if self._uses.may_go(sha256):
-            self._blobs.remove(sha256)
+            self._remove(sha256)
+
+    def _remove(self, name: str) -> None:
+        if self._blobs.remove(name):
+            self.files.release()
 
     def _missing(self, sha256: str, field: str) -> NotFound | Damaged:
         """Why there are no bytes of this name."""
         if self._blobs.info(f"{DAMAGED}{sha256}") is not None:
             return _damaged(sha256, field)
         return missing(sha256, field)
+
+    def _named(self, sha256: str) -> None:
+        """What is about to be kept under this name is in use, and one file more if it is new."""
+        self._uses.wanted(sha256)
+        if self._blobs.info(sha256) is None:
+            self.files.create()
 
     def _kept(self, sha256: str, blocks: Blocks) -> None:
         """What was just written need not be read to know what it is."""
@@ -367,6 +384,7 @@ class Scratch(ArtifactStore):
     def __init__(self, store: ArtifactStore) -> None:
         # Its readers are counted together with those of the store.
         self._blobs, self._uses, self._known = store._blobs, store._uses, store._known
+        self.files, self.transfers = store.files, store.transfers
         known = store._arrays if isinstance(store, Scratch) else {}
         self._arrays: dict[ArrayRef, NDArray[np.generic]] = dict(known)
 

@@ -2,13 +2,13 @@
 
 Answers are made beside the job's shards, which never wait for them. All together may take a share
 of the time that the shards take, which a clock of their own tells; what would take more is put off.
-It belongs to the event loop, and must not know what is asked, or how jobs run.
+Some of it may be spent in advance, where it is foreseen how long the job goes on. It belongs to the
+event loop, and must not know what is asked, or how jobs run.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterator
-from concurrent.futures import Executor, Future
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import Lock
@@ -16,6 +16,10 @@ from typing import Any
 
 SHARE = 0.025
 """Of the time of a job's shards, what answers may take: under 3 %, with what is not counted."""
+
+# Of what a job is foreseen to earn still, what may be spent at once. The more, the sooner there are
+# answers; the less, the better the share is kept to where the job ends before its time.
+_ADVANCE = 0.5
 
 # Answers that nobody waits for any more, and that the next who asks finds.
 _KEPT = 8
@@ -37,6 +41,7 @@ class Allowance:
 
     def __init__(self, share: float = SHARE) -> None:
         self._share, self._earned_s, self._spent_s = share, 0.0, 0.0
+        self._foreseen_s = 0.0
         self._lock = Lock()
 
     @property
@@ -52,7 +57,7 @@ class Allowance:
     @property
     def total_s(self) -> float:
         """What may be spent in all by now."""
-        return self._share * self._earned_s
+        return self._share * (self._earned_s + _ADVANCE * self._foreseen_s)
 
     @property
     def left_s(self) -> float:
@@ -60,9 +65,18 @@ class Allowance:
         return self.total_s - self._spent_s
 
     def earn(self, seconds: float) -> None:
-        """Takes note of a shard."""
+        """Takes note of a shard: what it took of a processor."""
         with self._lock:
             self._earned_s += seconds
+
+    def foresee(self, done: float, to_go: float) -> None:
+        """Takes note of how much of the job there is still to come, in whatever unit.
+
+        Args:
+            done: by what has been earned so far.
+            to_go: not more than there surely is, where a job may end early.
+        """
+        self._foreseen_s = self._earned_s * to_go / done if done else 0.0
 
     def spend(self, seconds: float) -> None:
         """Takes note of an answer."""
@@ -75,31 +89,33 @@ class Allowance:
             f"be spent so; this one has to compute for {missing_s / self._share:.2g} s more"
         )
 
-    def earned_by(self, threads: Executor) -> Executor:
-        """The same threads: what is done there earns."""
-        return _Timed(threads, self.earn)
+
+@dataclass
+class Attempt:
+    """An answer that is being made.
+
+    Attributes:
+        may_s: what it may take; one that cannot be ended is made all the same, and the next waits
+            for longer.
+        took_s: what it has taken, for whoever makes it to tell: processor time, for that is what
+            the job goes without.
+    """
+
+    may_s: float
+    took_s: float = 0.0
+
+    @contextmanager
+    def timed(self, clock: Callable[[], float] = time.thread_time) -> Iterator[None]:
+        """Counts the block: what this thread computes in it, or what another clock tells."""
+        started_s = clock()
+        try:
+            yield
+        finally:
+            self.took_s += clock() - started_s
 
 
-class _Timed(Executor):
-    """Threads whose work is timed."""
-
-    def __init__(self, threads: Executor, note: Callable[[float], None]) -> None:
-        self._threads, self._note = threads, note
-
-    def submit(self, work: Callable[..., Any], /, *given: Any, **named: Any) -> "Future[Any]":
-        def timed() -> Any:
-            started_s = time.perf_counter()
-            try:
-                return work(*given, **named)
-            finally:
-                self._note(time.perf_counter() - started_s)
-
-        return self._threads.submit(timed)
-
-
-Make = Callable[[float], Awaitable[object]]
-"""Makes an answer within so many seconds, or raises NoTimeLeft; one that cannot be ended is made
-all the same, and the next waits for longer."""
+Make = Callable[[Attempt], Awaitable[object]]
+"""Makes an answer, or raises NoTimeLeft."""
 
 
 @dataclass(frozen=True)
@@ -232,24 +248,23 @@ class Beside:
             self._tell()
 
     async def _made(self, asked: Asked, shards: int, make: Make, every_s: float) -> None:
-        may_s, started_s = self._may_s(asked), self._clock()
+        attempt = Attempt(self._may_s(asked))
         try:
-            value = await make(may_s)
+            value = await make(attempt)
         except NoTimeLeft:
             # It is tried again where it may take twice as much.
-            asked.takes_s = 2 * may_s
+            asked.takes_s = 2 * max(attempt.may_s, attempt.took_s)
             asked.put_off = self.allowance.said(asked.takes_s, asked.takes_s)
         except Exception as error:
             asked.put_off, asked.failure = str(error), error
             asked.not_before_s = self._clock() + _RETRY_S
         else:
             asked.answer, asked.put_off, asked.failure = Answer(shards, value), "", None
-            asked.takes_s = self._clock() - started_s
+            asked.takes_s = attempt.took_s
             asked.not_before_s = self._clock() + every_s
         finally:
-            took_s = self._clock() - started_s
-            asked.spent_s += took_s
-            self.allowance.spend(took_s)
+            asked.spent_s += attempt.took_s
+            self.allowance.spend(attempt.took_s)
 
     def _may_s(self, asked: Asked) -> float:
         """Where another has to wait, equal parts: a cheap question keeps no dear one waiting."""

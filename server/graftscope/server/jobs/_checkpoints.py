@@ -5,7 +5,9 @@ A file appears whole or not at all. It must not know what computes the shards.
 
 import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +31,15 @@ from graftscope.server.errors import Corrupt
 from graftscope.server.failpoints import reach
 from graftscope.server.jobs._job import Checkpoint, Job
 from graftscope.server.logs import get_logger
+from graftscope.server.tally import Tally
 
 _log = get_logger("jobs")
 
 # What the names of a correction's arrays begin with in a file.
 _CORRECTION = "correction_"
+
+# Likewise, of means over groups of shards: of maps, and of products.
+_GROUPS, _PRODUCTS = "group_", "product_group_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +98,8 @@ class Sums:
         correction: of a reduced precision, by float32; None where there is none.
         groups: means over groups of shards, for what resamples them; None where the first shards
             are of an earlier version, which kept none.
+        product_groups: the same of the products, as E rows of height 1 and width E; None where
+            those are not wanted, or the first shards are of a version that kept none.
         race: which maps have stopped, where a rule stops them one by one; None before its first
             look.
     """
@@ -104,6 +112,7 @@ class Sums:
     pairs_each: int = 1
     correction: Correction | None = None
     groups: ShardGroups | None = None
+    product_groups: ShardGroups | None = None
     race: Race | None = None
 
     @property
@@ -112,6 +121,17 @@ class Sums:
         if self.correction is None:
             return self.moments
         return TwoLevels(self.moments, self.correction.maps)
+
+    @property
+    def group_estimate(self) -> ShardGroups | None:
+        """Groups likewise: each with the whole correction, so that they are those of the maps.
+
+        What other pairs would change in the correction itself is not in their differences. It is
+        small: that is why a reduced precision is corrected on few of the pairs.
+        """
+        if self.groups is None or self.correction is None:
+            return self.groups
+        return self.groups.plus(self.correction.maps.moments.mean)
 
     @property
     def individual_estimate(self) -> Estimate:
@@ -146,9 +166,13 @@ class CheckpointFolder:
 
     Args:
         blobs: where they are.
+
+    Attributes:
+        files: counts them, as this server writes and removes them.
     """
 
     def __init__(self, blobs: Blobs) -> None:
+        self.files = Tally()
         self._blobs = blobs
 
     def save(self, job_id: str, sums: Sums, fence: int = 0) -> Checkpoint:
@@ -171,7 +195,9 @@ class CheckpointFolder:
             name = f"{job_id}-{fence}-{sums.shards}-{sha256[:16]}.npz"
             with storage_errors():
                 reach("checkpoint-written")
+            is_new = self._blobs.info(name) is None
             incoming.keep(name)
+        self.files.create(is_new)
         return Checkpoint(name, sha256)
 
     def load(self, checkpoint: Checkpoint) -> Sums:
@@ -205,9 +231,7 @@ class CheckpointFolder:
                 if name.startswith(_CORRECTION)
             }
             correction = Correction.of_arrays(corrected) if corrected else None
-            names = ("means", "pairs", "units")
-            kept = "group_means" in file
-            groups = ShardGroups(*(file[f"group_{name}"] for name in names)) if kept else None
+            groups, product_groups = (_groups(file, prefix) for prefix in (_GROUPS, _PRODUCTS))
             raced = "race_settled" in file
             race = Race(file["race_settled"], file["race_sure"]) if raced else None
             return Sums(
@@ -219,6 +243,7 @@ class CheckpointFolder:
                 pairs_each,
                 correction,
                 groups,
+                product_groups,
                 race,
             )
 
@@ -240,7 +265,7 @@ class CheckpointFolder:
         for info in self._blobs.list():
             is_other = info.name in named or not info.name.startswith(f"{job.id}-")
             if not is_other and _fence(info.name) <= job.fence:
-                self._blobs.remove(info.name)
+                self.remove_file(info.name)
 
     def list(self) -> list[BlobInfo]:
         """All checkpoints."""
@@ -253,7 +278,8 @@ class CheckpointFolder:
 
     def remove_file(self, name: str) -> None:
         """Removes a checkpoint by the name of its file; nothing happens where there is none."""
-        self._blobs.remove(name)
+        if self._blobs.remove(name):
+            self.files.release()
 
     def has(self, checkpoint: Checkpoint | None) -> bool:
         """Whether there is a file of the checkpoint."""
@@ -270,7 +296,6 @@ def _write(file: Incoming, sums: Sums) -> None:
     seen = {} if looks is None else {"look_pairs": looks.pairs, "look_labels": looks.labels}
     found = {} if sums.correction is None else sums.correction.arrays()
     corrected = {f"{_CORRECTION}{name}": array for name, array in found.items()}
-    groups = {} if sums.groups is None else vars(sums.groups)
     race = {} if sums.race is None else vars(sums.race)
     np.savez(
         file,
@@ -286,9 +311,23 @@ def _write(file: Incoming, sums: Sums) -> None:
         allow_pickle=False,
         **seen,
         **corrected,
-        **{f"group_{name}": array for name, array in groups.items()},
+        **_arrays_of(sums.groups, _GROUPS),
+        **_arrays_of(sums.product_groups, _PRODUCTS),
         **{f"race_{name}": array for name, array in race.items()},
     )
+
+
+def _arrays_of(groups: ShardGroups | None, prefix: str) -> dict[str, NDArray[np.generic]]:
+    """Groups as a file's arrays, whose names begin like this; none where there are none."""
+    found = {} if groups is None else vars(groups)
+    return {f"{prefix}{name}": array for name, array in found.items()}
+
+
+def _groups(file: Mapping[str, NDArray[Any]], prefix: str) -> ShardGroups | None:
+    """The inverse."""
+    if f"{prefix}means" not in file:
+        return None
+    return ShardGroups(*(file[f"{prefix}{name}"] for name in ("means", "pairs", "units")))
 
 
 def _fence(name: str) -> int:

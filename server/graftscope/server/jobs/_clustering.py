@@ -22,11 +22,12 @@ from graftscope.server.analysis import (
     cell_count,
     features_of,
     label_confidence,
+    require_groups_of,
+    require_product_groups_of,
     seed_consensus,
     stability,
     without_impure,
 )
-from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._job import Json, Result
 from graftscope.server.jobs._specification import ModulesSpec, StabilitySpec
@@ -36,7 +37,10 @@ _NO_GROUPS = (
     "the maps came without means over groups of pairs: they were given by themselves, or an "
     "earlier version computed them"
 )
-_PRODUCTS = "means over groups of pairs are kept of maps, not of the products that {} groups by"
+_NO_PRODUCTS = (
+    "the maps came without means over groups of pairs of their products, by which {} groups: an "
+    "earlier version computed them, or they were given by themselves"
+)
 _FEW = (
     f"{{}} pairs are too few: at least {LEAST_GROUPS * GROUP_PAIRS} are needed to tell how much "
     "others would change"
@@ -55,17 +59,21 @@ def run_modules(spec: ModulesSpec, artifacts: ArtifactStore, run: Run) -> Result
         run: makes the calls that take long, where a cancel ends them.
 
     Raises:
-        AnalysisError: the maps or K are not allowed, or the method did not converge.
+        AnalysisError: the maps, their groups or K are not allowed, or the method did not
+            converge.
         Corrupt: the stored maps are damaged.
         Cancelled: the job was cancelled.
     """
     features, method = _features(spec, artifacts, run), Method(spec.method)
+    groups = _groups(spec, artifacts)
+    products = _product_groups(spec, artifacts, groups)
     consensus = run(seed_consensus, features, spec.k, method, spec.seeds)
     first = consensus.runs[0]
     runs = [without_impure(run, spec.min_purity) for run in consensus.runs]
     impure = np.count_nonzero(runs[0].labels != first.labels)
-    groups = _groups(spec, artifacts)
-    probabilities, unknown = probabilities_of(first, groups, spec.window, spec.percentile, run)
+    probabilities, unknown = probabilities_of(
+        first, groups, products, spec.window, spec.percentile, run
+    )
     arrays = {
         "labels": runs[0].labels,
         "templates": first.templates,
@@ -89,13 +97,19 @@ def run_modules(spec: ModulesSpec, artifacts: ArtifactStore, run: Run) -> Result
 
 
 def probabilities_of(
-    modules: Modules, groups: ShardGroups | None, window: int, percentile: float, run: Run
+    modules: Modules,
+    groups: ShardGroups | None,
+    products: ShardGroups | None,
+    window: int,
+    percentile: float,
+    run: Run,
 ) -> tuple[NDArray[np.float64], str]:
     """(C, K) of each channel's being in each module; where nobody knows NaN, and why.
 
     Args:
         modules: as they were found.
         groups: means over groups of pairs; None where there are none.
+        products: likewise of the products, as rows; None where there are none.
         window: as the modules were found.
         percentile: likewise.
         run: makes the calls that take long.
@@ -103,12 +117,14 @@ def probabilities_of(
     nothing = np.full(modules.weights.shape, np.nan)
     if groups is None:
         return nothing, _NO_GROUPS
-    if modules.method.needs_products:
-        return nothing, _PRODUCTS.format(modules.method.value)
+    if not modules.method.needs_products:
+        products = None
+    elif products is None:
+        return nothing, _NO_PRODUCTS.format(modules.method.value)
     most = int(groups.counts.max(initial=0))
     if most < LEAST_GROUPS:
         return nothing, _FEW.format(int(groups.pairs.sum(axis=0).max(initial=0)))
-    return run(label_confidence, groups, modules, window, percentile, None).probabilities, ""
+    return run(label_confidence, groups, modules, window, percentile, products).probabilities, ""
 
 
 def _groups(spec: ModulesSpec, artifacts: ArtifactStore) -> ShardGroups | None:
@@ -120,17 +136,23 @@ def _groups(spec: ModulesSpec, artifacts: ArtifactStore) -> ShardGroups | None:
         artifacts.get(spec.group_pairs, "group_pairs").astype(np.int64, copy=False),
         artifacts.get(spec.group_units, "group_units").astype(np.float64, copy=False),
     )
-    _check_groups(groups)
+    require_groups_of(groups, artifacts.get(spec.maps, "maps").astype(np.float64, copy=False))
     return groups
 
 
-def _check_groups(groups: ShardGroups) -> None:
-    """Refuses groups that no job made."""
-    for name, array in (("group_maps", groups.means), ("group_units", groups.units)):
-        if not np.isfinite(array).all():
-            raise InvalidInput(f"{name} hold a value that is not finite", field=name)
-    if groups.pairs.min(initial=0) < 0:
-        raise InvalidInput("group_pairs hold a negative number", field="group_pairs")
+def _product_groups(
+    spec: ModulesSpec, artifacts: ArtifactStore, groups: ShardGroups | None
+) -> ShardGroups | None:
+    """Means of products over the same groups, where there are any."""
+    if spec.group_products is None or groups is None:
+        return None
+    means = artifacts.get(spec.group_products, "group_products").astype(np.float32, copy=False)
+    found = ShardGroups.of_products(means, groups.pairs)
+    if spec.products is not None:
+        require_product_groups_of(
+            found, artifacts.get(spec.products, "products").astype(np.float64, copy=False)
+        )
+    return found
 
 
 def stability_shards(spec: StabilitySpec) -> int:

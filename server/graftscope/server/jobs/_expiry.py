@@ -47,6 +47,11 @@ class Expiry:
         checkpoints: their checkpoints.
         artifacts: their results, and what was uploaded for them.
         retention: for how long.
+
+    Attributes:
+        retention: as given.
+        stored: of each kind how many files there were at the last look, and of how many bytes.
+        looked_s: when that was, in seconds since 1970; None for not yet.
     """
 
     def __init__(
@@ -57,7 +62,9 @@ class Expiry:
         retention: Retention,
     ) -> None:
         self._store, self._checkpoints, self._artifacts = store, checkpoints, artifacts
-        self._retention = retention
+        self.retention = retention
+        self.stored: dict[str, tuple[int, int]] = {}
+        self.looked_s: float | None = None
 
     def forget(self, job: Job) -> None:
         """Forgets a job that has ended, and removes the files that no other job needs."""
@@ -70,16 +77,19 @@ class Expiry:
         self._checkpoints.sweep_incoming()
         # Files before rows: a row that is stored meanwhile names no file that is listed as old.
         artifacts, checkpoints = self._artifacts.list(), self._checkpoints.list()
+        if self.looked_s is None:  # What was there before this server.
+            self._artifacts.files.create(len(artifacts))
+            self._checkpoints.files.create(len(checkpoints))
         needed, now = _Needed(self._store), time.time()
         for job in self._store.expired(now):
             self._delete(job, needed)
         self._artifacts.remove_awaited(needed.names)
-        old_s = now - max(self._retention.keep_s, self._retention.young_s)
+        old_s = now - max(self.retention.keep_s, self.retention.young_s)
         for info in artifacts:
             if info.name not in needed and info.used_s < old_s:
                 self._artifacts.remove_unless_used(info)
         for info in checkpoints:
-            is_old = info.written_s < now - self._retention.young_s
+            is_old = info.written_s < now - self.retention.young_s
             if info.name not in needed and (is_old or self._has_ended(info.name)):
                 self._checkpoints.remove_file(info.name)
         self._shrink(needed, now)
@@ -106,8 +116,11 @@ class Expiry:
         """Forgets what was used longest ago until the rest is small enough."""
         artifacts = {info.name: info for info in self._artifacts.list()}
         checkpoints = {info.name: info for info in self._checkpoints.list()}
+        for kind, found in (("artifacts", artifacts), ("checkpoints", checkpoints)):
+            self.stored[kind] = len(found), sum(info.size for info in found.values())
+        self.looked_s = now
         files = artifacts | checkpoints
-        over = sum(info.size for info in files.values()) - self._retention.keep_bytes
+        over = sum(info.size for info in files.values()) - self.retention.keep_bytes
         if over <= 0:
             return
         forgotten = 0
@@ -116,7 +129,7 @@ class Expiry:
             *self._ended_by_use(files),
         ]
         for used_s, each in sorted(by_use, key=lambda item: item[0]):
-            if over <= 0 or used_s > now - self._retention.young_s:
+            if over <= 0 or used_s > now - self.retention.young_s:
                 break
             if isinstance(each, BlobInfo):
                 over -= each.size * self._artifacts.remove_unless_used(each)

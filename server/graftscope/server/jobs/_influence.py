@@ -7,7 +7,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor as Threads
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
@@ -30,16 +30,16 @@ from graftscope.server.engine import (
     corrected_share,
     deviation,
     is_plain,
-    runs_side_by_side,
     seconds_a_pair,
-    shard_effects,
 )
+from graftscope.server.executors import Computed, Executor, Shards
 from graftscope.server.jobs._artifact_store import ArtifactStore
 from graftscope.server.jobs._checkpoints import Sums
 from graftscope.server.jobs._job import Estimate, Json, Result
 from graftscope.server.jobs._rules import goes_together, rule_of
 from graftscope.server.jobs._specification import InfluenceSpec
 from graftscope.server.jobs._stopping import Rule
+from graftscope.server.spans import told
 
 Look = Callable[[Rule, Sums], Awaitable[Sums]]
 """Takes a stopping rule's look at sums, elsewhere: it takes a while."""
@@ -51,6 +51,9 @@ _BYTES_A_SET = 3 * 8
 _BYTES_A_GROUP_PIXEL = 2
 _BYTES_A_GROUP = 8
 _BYTES_A_UNIT = 8
+# Of two sets, and of a group of shards in float32.
+_BYTES_A_PRODUCT = 8
+_BYTES_A_GROUP_PRODUCT = 4
 _BYTES_A_LAYER_OF = 8
 _BYTES_A_COUNT = 8
 
@@ -103,9 +106,10 @@ class InfluenceWork:
         """Some of its pairs, on which plans are tried."""
         return Trial(self.subject, self.source, pairs, self.cancellation, self.timings)
 
-    def side_by_side(self, workers: int) -> int:
-        """How many shards may go on at the same time."""
-        return runs_side_by_side(self.subject.generator, workers)
+    @property
+    def generator(self) -> Generator:
+        """What is run."""
+        return self.subject.generator
 
 
 def shard_count(spec: InfluenceSpec) -> int:
@@ -121,10 +125,11 @@ def result_bytes(spec: InfluenceSpec, map_shape: tuple[int, int]) -> int:
         map_shape: height and width of a map.
     """
     sets, pixels = len(spec.indices), math.prod(map_shape)
-    products_bytes = sets * sets * 8 if spec.products else 0
     set_bytes = _BYTES_A_SET + (_BYTES_A_LAYER_OF if spec.each_layer else 0)
     set_bytes += 0 if goes_together(spec) else _BYTES_A_COUNT
     groups = min(shard_count(spec), MOST_GROUPS)
+    of_a_product = _BYTES_A_PRODUCT + groups * _BYTES_A_GROUP_PRODUCT
+    products_bytes = sets * sets * of_a_product if spec.products else 0
     group_bytes = groups * (pixels * _BYTES_A_GROUP_PIXEL + _BYTES_A_GROUP) + _BYTES_A_UNIT
     return sets * (pixels * _BYTES_A_PIXEL + set_bytes + group_bytes) + products_bytes
 
@@ -138,7 +143,7 @@ def outline(spec: InfluenceSpec, generator: Generator) -> Estimate:
     )
 
 
-def seconds_of(work: InfluenceWork, workers: int) -> float:
+def seconds_of(work: InfluenceWork, executor: Executor) -> float:
     """How long a job takes: times a batch's originals and one run of each kind.
 
     Raises:
@@ -151,7 +156,7 @@ def seconds_of(work: InfluenceWork, workers: int) -> float:
     if share := corrected_share(plan, spec.pairs):
         pair_s += share * seconds_a_pair(work.trial(pairs), plan.exact, trials_s=_TRIAL_S)
     # A shard is not divided between workers.
-    side_by_side = min(work.side_by_side(workers), shard_count(spec))
+    side_by_side = min(executor.side_by_side(work.generator), shard_count(spec))
     return -(-spec.pairs // plan.batch) * batch * pair_s / side_by_side
 
 
@@ -159,24 +164,50 @@ async def run_shards(
     work: InfluenceWork,
     sums: Sums | None,
     *,
+    threads: Threads,
     executor: Executor,
-    workers: int,
     on_sums: Callable[[Sums], Awaitable[None]],
     look: Look,
+    earn: Callable[[float], None] = lambda _: None,
 ) -> Sums:
     """Computes the shards that are missing. Where a rule holds, those begun ahead are dropped.
 
     Args:
         work: what is computed.
         sums: over the first shards, where an earlier attempt left some.
-        executor: runs shards in `workers` threads.
-        workers: how many shards go side by side.
+        threads: wait for shards, as many as the executor has workers.
+        executor: computes them.
         on_sums: called after every shard, in order.
         look: runs the rule's look at sums.
+        earn: told what each shard took of a processor, in seconds.
 
     Raises:
         Cancelled: the job was cancelled.
     """
+    with executor.shards(work.subject, work.source, work.plan) as compute:
+        pieces = _Pieces(work, compute, threads, executor.begun(work.generator))
+        return await _added_up(pieces, sums, on_sums, look, earn)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pieces:
+    """How the shards of a job are computed: so many are begun at a time, in threads that wait."""
+
+    work: InfluenceWork
+    compute: Shards
+    threads: Threads
+    begun: int
+
+
+async def _added_up(
+    pieces: _Pieces,
+    sums: Sums | None,
+    on_sums: Callable[[Sums], Awaitable[None]],
+    look: Look,
+    earn: Callable[[float], None],
+) -> Sums:
+    """As `run_shards`."""
+    work = pieces.work
     rule, total = work.rule, shard_count(work.spec)
     while True:
         done = 0 if sums is None else sums.shards
@@ -186,10 +217,10 @@ async def run_shards(
         rows = None if rule is None or sums is None else rule.rows(sums)
         # Which maps a later shard is of is known after the next look.
         until = total if rule is None else min(total, rule.fixed_until(done))
-        ordered = _in_order(work, rows, range(done, until), executor, workers)
-        async with aclosing(ordered) as shards:
-            async for effects in shards:
-                sums = await asyncio.to_thread(_add, sums, effects, rows, work.spec)
+        async with aclosing(_in_order(pieces, rows, range(done, until))) as shards:
+            async for computed in shards:
+                earn(computed.processor_s)
+                sums = await asyncio.to_thread(_with, sums, computed, rows, work.spec)
                 if rule is not None and rule.is_look(sums):
                     sums = await look(rule, sums)
                 await on_sums(sums)
@@ -198,33 +229,23 @@ async def run_shards(
 
 
 async def _in_order(
-    work: InfluenceWork,
-    rows: NDArray[np.int64] | None,
-    shards: range,
-    executor: Executor,
-    workers: int,
-) -> AsyncGenerator[ShardEffects, None]:
+    pieces: _Pieces, rows: NDArray[np.int64] | None, shards: range
+) -> AsyncGenerator[Computed, None]:
     """Shards of some rows, in order; those begun ahead are stopped when it is closed."""
-    loop = asyncio.get_running_loop()
-    bounded = work.side_by_side(workers)
-    # One more than there are workers, so that none idles while sums are added; but where memory
-    # bounds the runs, no more than may go on.
-    ahead = bounded if bounded < workers else workers + 1
-    waiting: deque[asyncio.Future[ShardEffects]] = deque()
+    loop, work = asyncio.get_running_loop(), pieces.work
+    waiting: deque[asyncio.Future[Computed]] = deque()
     submitted, runs = iter(shards), work.cancellation.child()
-    subject = work.subject if rows is None else work.subject.only(rows)
+    compute = told("shard", runs.around(pieces.compute))
     try:
         while True:
-            for index in islice(submitted, ahead - len(waiting)):
-                shard, corrected = work.shard(index), work.corrected(index)
-                arguments = (subject, work.plan, work.source, shard, runs, corrected)
-                work_here = runs.around(shard_effects)
-                waiting.append(loop.run_in_executor(executor, work_here, *arguments))
+            for index in islice(submitted, pieces.begun - len(waiting)):
+                arguments = (rows, work.shard(index), work.corrected(index), runs)
+                waiting.append(loop.run_in_executor(pieces.threads, compute, *arguments))
             if not waiting:
                 return
-            effects = await waiting[0]
+            computed = await waiting[0]
             waiting.popleft()
-            yield effects
+            yield computed
     finally:
         if waiting:
             runs.cancel()
@@ -261,12 +282,14 @@ def result_arrays(spec: InfluenceSpec, sums: Sums) -> dict[str, NDArray[np.gener
         arrays["products"] = products
     if not goes_together(spec):
         arrays["pairs_of"] = sums.pairs_of
-    if sums.groups is not None:
+    if (groups := sums.group_estimate) is not None:
         arrays |= {
-            "group_maps": sums.groups.means,
-            "group_pairs": sums.groups.pairs,
-            "group_units": sums.groups.units,
+            "group_maps": groups.means,
+            "group_pairs": groups.pairs,
+            "group_units": groups.units,
         }
+    if sums.product_groups is not None:
+        arrays["group_products"] = sums.product_groups.as_products()
     if spec.each_layer:
         arrays["layer_of"] = spec.layer_of
     return arrays
@@ -319,6 +342,16 @@ def _stopping(work: InfluenceWork, sums: Sums) -> dict[str, Json]:
     return {"stopping": {**asdict(rule.verdict(sums)), "max_pairs": work.spec.pairs}}
 
 
+def _with(
+    sums: Sums | None,
+    computed: Computed,
+    rows: NDArray[np.int64] | None,
+    spec: InfluenceSpec,
+) -> Sums:
+    """With a shard more, whose sums are fetched from where they lie."""
+    return _add(sums, computed.effects(), rows, spec)
+
+
 def _add(
     sums: Sums | None,
     effects: ShardEffects,
@@ -333,6 +366,7 @@ def _add(
     groups = ShardGroups.none(*_sizes(moments)) if sums is None else sums.groups
     if groups is not None:
         groups = groups.and_then(*_of_all(moments, rows, len(groups.units)))
+    product_groups = _product_groups(sums, effects)
     pairs_each, correction = 1, effects.correction
     if spec.originals.stratified:
         pairs_each = int(moments.count[0])
@@ -347,6 +381,7 @@ def _add(
             pairs_each=pairs_each,
             correction=correction,
             groups=groups,
+            product_groups=product_groups,
         )
     return replace(
         sums,
@@ -356,7 +391,17 @@ def _add(
         products=_sum(sums.products, effects.products),
         correction=_merged(sums.correction, correction, rows),
         groups=groups,
+        product_groups=product_groups,
     )
+
+
+def _product_groups(sums: Sums | None, effects: ShardEffects) -> ShardGroups | None:
+    """Groups of products with a shard more; None where an earlier version kept none."""
+    products, count = effects.products, effects.moments.count
+    if products is None:
+        return None
+    before = ShardGroups.none_of_products(len(count)) if sums is None else sums.product_groups
+    return before and before.and_then((products / count)[:, np.newaxis], count)
 
 
 def _sizes(moments: MapMoments) -> tuple[int, tuple[int, int]]:

@@ -80,21 +80,29 @@ class Lane:
 
     def _next(self) -> Place | None:
         """The first of those who may, of a principal who has fewest places."""
-        allowed = [place for place in self._waiting if self._may(place)]
-        return min(allowed, key=lambda x: len(self._of(x.principal)), default=None)
+        left: dict[str, list[float]] = {place.principal: [] for place in self._waiting}
+        for place in self._under_way:
+            left.setdefault(place.principal, []).append(place.left())
+        first: dict[str, Place] = {}
+        allowed = [
+            place
+            for place in self._waiting
+            if self._may(
+                place,
+                left[place.principal],
+                is_first=first.setdefault(place.principal, place) is place,
+            )
+        ]
+        return min(allowed, key=lambda x: len(left[x.principal]), default=None)
 
-    def _may(self, place: Place) -> bool:
-        mine = self._of(place.principal)
-        is_first = place is next(x for x in self._waiting if x.principal == place.principal)
-        if not mine:
+    def _may(self, place: Place, left: list[float], *, is_first: bool) -> bool:
+        """Whether it may go beside those of its principal's, which have so much left to do."""
+        if not left:
             return is_first
-        left = [x.left() for x in mine]
+        if len(left) >= self._each:
+            return False
         is_short = place.left() <= SHORT * max(left)
-        are_short = is_first and max(left) <= SHORT * place.left()
-        return len(mine) < self._each and (is_short or are_short)
-
-    def _of(self, principal: str) -> list[Place]:
-        return [place for place in self._under_way if place.principal == principal]
+        return is_short or (is_first and max(left) <= SHORT * place.left())
 
     def _tell(self) -> None:
         """Tells those to whom it is new how many stand before them."""

@@ -6,18 +6,21 @@ know gRPC, or how jobs are created and watched.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Executor as Threads
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
+from graftscope.server.analysis import import_libraries
 from graftscope.server.engine import KeptTimings, MemoryBudget, PairSource, Subject
 from graftscope.server.errors import Cancelled, LeaseLost, StoreUnavailable
+from graftscope.server.executors import Executor
 from graftscope.server.failpoints import reach
 from graftscope.server.jobs._checkpoints import Sums
 from graftscope.server.jobs._clustering import run_modules, run_stability
+from graftscope.server.jobs._counts import JobCounts
 from graftscope.server.jobs._expiry import Retention
 from graftscope.server.jobs._influence import InfluenceWork, finish, run_shards, shard_count
 from graftscope.server.jobs._job import Failure, Job, JobState, Outcome, Result, end
@@ -28,16 +31,22 @@ from graftscope.server.jobs._peers import LEASE_S
 from graftscope.server.jobs._preparation import Preparation, stored_plan
 from graftscope.server.jobs._room import QUEUED_JOBS
 from graftscope.server.jobs._specification import (
+    ConfidentLabelsSpec,
     InfluenceSpec,
+    LabelsSpec,
     MagnitudeSpec,
     ModulesSpec,
     Spec,
     StabilitySpec,
+    StableLabelsSpec,
     parse_spec,
 )
 from graftscope.server.jobs._stopping import Rule
+from graftscope.server.jobs._telling import about, came_of, of_whom
 from graftscope.server.jobs._thread_pools import SIDE_BY_SIDE, ThreadPools
 from graftscope.server.logs import get_logger
+from graftscope.server.spans import part
+from graftscope.server.workers import Run
 
 _log = get_logger("jobs")
 
@@ -64,7 +73,7 @@ class JobSettings:
     """How jobs are run and kept.
 
     Attributes:
-        workers: single-threaded runs side by side, at least 1.
+        workers: single-threaded runs side by side in this process, at least 1.
         retention: for how long results are kept.
         describe_failure: an exception to its stable reason and its message.
         memory: what calls and jobs may take together.
@@ -75,6 +84,7 @@ class JobSettings:
         plan_patience_s: for how long a call waits for its job's plan; it is found in the job's turn
             where that takes longer.
         timings: where what is measured of plans outlasts the process; None for nowhere.
+        executor: what computes pieces of jobs; None for this process.
     """
 
     workers: int
@@ -87,6 +97,7 @@ class JobSettings:
     plan_patience_s: float = PLAN_PATIENCE_S
     memory: MemoryBudget = field(default_factory=MemoryBudget)
     timings: KeptTimings | None = None
+    executor: Executor | None = None
 
 
 Needed = Callable[[Live, InfluenceSpec, Callable[[Snapshot], None]], Awaitable[Result]]
@@ -112,16 +123,27 @@ class Lifecycle:
     Args:
         preparation: where jobs are kept; from names and checksums to models and arrays.
         settings: how jobs are run.
+        threads: where they compute, or wait.
         needed: runs influence jobs that other jobs need.
+
+    Attributes:
+        counts: what jobs have come to.
     """
 
-    def __init__(self, preparation: Preparation, settings: JobSettings, needed: Needed) -> None:
+    def __init__(
+        self,
+        preparation: Preparation,
+        settings: JobSettings,
+        threads: ThreadPools,
+        needed: Needed,
+    ) -> None:
         self._store, self._checkpoints = preparation.store, preparation.checkpoints
         self._preparation = preparation
         self._artifacts = preparation.resolver.artifacts
         self._settings = settings
         self._needed = needed
-        self._threads = ThreadPools(settings.workers)
+        self.counts = JobCounts()
+        self._threads = threads
         self._suspects = asyncio.Semaphore(1)
         self._lanes = {
             "influence": Lane(_MOST_UNDER_WAY, each=2),
@@ -176,10 +198,7 @@ class Lifecycle:
         except NeededFailed as error:
             return Outcome(JobState.FAILED, failure=error.failure)
         except Exception as error:
-            failure = self._settings.describe_failure(error)
-            job = live.snapshot.job.id
-            _log.error("job failed", job=job, reason=failure.reason, error=failure.message)
-            return Outcome(JobState.FAILED, failure=failure)
+            return Outcome(JobState.FAILED, failure=self._settings.describe_failure(error))
 
     async def _settle(self, live: Live, outcome: Outcome) -> None:
         """Keeps what a job came to, with the sums so far where it can be gone on with."""
@@ -198,13 +217,10 @@ class Lifecycle:
             _log.warning("job's end not kept: it goes on", job=job.id, error=str(error))
             live.close()
             return
-        _log.info(
-            "job ended",
-            job=job.id,
-            state=ended.state.name,
-            shards_done=ended.shards_done,
-            **_of_whom(job),
-        )
+        tell = _log.error if ended.state is JobState.FAILED else _log.info
+        came_to = came_of(live, ended)
+        tell(f"job {ended.state.name.lower()}", **of_whom(job), **live.about, **came_to)
+        live.span.note(state=ended.state.name, **came_to)
         live.publish(replace(live.snapshot, job=ended, eta_s=None, sums=None))
 
     async def _begun(self, live: Live, job: Job) -> None:
@@ -309,15 +325,14 @@ class Lifecycle:
     async def _compute(self, live: Live) -> Result:
         job = replace(live.snapshot.job, state=JobState.RUNNING)
         live.set_job(job)
-        _log.info(
-            "job runs",
-            job=job.id,
-            shards_done=job.shards_done,
-            shards_total=job.shards_total,
-            **_of_whom(job),
-        )
+        live.begin()
         await self._begun(live, job)
         spec = await _spec_of(live)
+        live.about = about(spec)
+        live.span.note(**live.about)
+        shards = {"shards_done": job.shards_done, "shards_total": job.shards_total}
+        waited = {"waited_s": round(live.waited_s, 3)}
+        _log.info("job started", **of_whom(job), **live.about, **shards, **waited)
         match spec:
             case ModulesSpec():
                 return await self._find_modules(live, spec)
@@ -330,15 +345,18 @@ class Lifecycle:
 
     async def _find_modules(self, live: Live, spec: ModulesSpec) -> Result:
         run = self._threads.processes.of(live.cancellation)
-        return await self._in(self._threads.modules, live, run_modules, spec, self._artifacts, run)
+        with part("factorisation", k=spec.k, method=spec.method):
+            return await self._in(
+                self._threads.modules, live, run_modules, spec, self._artifacts, run
+            )
 
     async def _stability(self, live: Live, spec: StabilitySpec) -> Result:
         threads, counter = self._threads, Counter(_from_start(live), asyncio.get_running_loop())
-        # Pieces go side by side, so each has one thread: they would collide.
-        run = threads.processes.of(live.cancellation, single_threaded=True)
+        run = partial(threads.executor.run, live.cancellation)
         cells = threads.cells.flow(live.share)
         arguments = (spec, self._artifacts, cells, run, counter.one_more)
-        return await self._in(threads.comparisons, live, run_stability, *arguments)
+        with part("stability"):
+            return await self._in(threads.comparisons, live, run_stability, *arguments)
 
     async def _magnitude(self, live: Live, spec: MagnitudeSpec) -> Result:
         counter = Counter(_from_start(live), asyncio.get_running_loop())
@@ -346,9 +364,10 @@ class Lifecycle:
 
         async def influence(needed: InfluenceSpec) -> Result:
             nonlocal done
-            result = await self._needed(
-                live, needed, lambda snapshot: counter.reach(done + snapshot.job.shards_done)
-            )
+            with part("influence", layer=needed.layer, pairs=needed.pairs):
+                result = await self._needed(
+                    live, needed, lambda snapshot: counter.reach(done + snapshot.job.shards_done)
+                )
             done += shard_count(needed)
             counter.reach(done)
             await self._got_further(live)
@@ -371,56 +390,91 @@ class Lifecycle:
         resolved = asyncio.to_thread(live.cancellation.around(self._preparation.resolve), spec)
         subject, source = await live.unless_cancelled(resolved)
         flow = self._threads.shards.flow(live.share)
+        if isinstance(spec.until, ConfidentLabelsSpec | StableLabelsSpec):
+            # Beside the first shards, and not in front of the first look.
+            self._threads.looks.submit(
+                self._threads.processes.of(live.cancellation), import_libraries
+            )
         job = await self._planned(live, flow, subject, source)
-        start = await asyncio.to_thread(self._load, job)
+        start = await asyncio.to_thread(self._load, job, spec)
         # Those that an earlier holder told of and did not keep are done again.
         job = replace(job, shards_done=start.shards if start else 0)
         work = InfluenceWork(spec, subject, source, stored_plan(job.plan), live.cancellation)
         live.work, live.kept = work, start
         live.publish(replace(live.snapshot, job=job, sums=start))
-        tracker = Tracker(live, self._save, work, start, self._settings.checkpoint_every_s)
-        sums = await run_shards(
-            work,
-            start,
-            executor=live.beside.allowance.earned_by(flow),
-            workers=self._threads.workers,
-            on_sums=tracker.advance,
-            look=partial(self._look, live),
-        )
-        return await asyncio.to_thread(
-            live.cancellation.around(finish), work, sums, self._artifacts
-        )
+        every_s = self._settings.checkpoint_every_s
+        tracker = Tracker(live, self._save, work, start, every_s, self.counts)
+        with self._ready_for_looks(live, spec), part("shards", total=job.shards_total):
+            sums = await run_shards(
+                work,
+                start,
+                threads=flow,
+                executor=self._threads.executor,
+                on_sums=tracker.advance,
+                look=partial(self._look, live),
+                earn=live.beside.allowance.earn,
+            )
+        with part("result"):
+            return await asyncio.to_thread(
+                live.cancellation.around(finish), work, sums, self._artifacts
+            )
 
     async def _planned(
-        self, live: Live, flow: Executor, subject: Subject, source: PairSource
+        self, live: Live, flow: Threads, subject: Subject, source: PairSource
     ) -> Job:
         """The job with a plan, kept before the first shard: it goes on with the same."""
         job = live.snapshot.job
         if job.plan:
             return job
         measure = partial(self._preparation.measured, job, subject, source, live.cancellation)
-        job = await self._in(flow, live, measure)
+        with part("planning"):
+            job = await self._in(flow, live, measure)
         await self._begun(live, job)
         live.set_job(job)
         return job
 
     async def _look(self, live: Live, rule: Rule, sums: Sums) -> Sums:
         """Takes a rule's look, the same bits whatever goes on beside it."""
-        # On one thread: the shards that go on beside it have the others.
-        run = self._threads.processes.of(live.cancellation, single_threaded=True)
-        return await self._in(self._threads.looks, live, rule.look, sums, run)
+        with part("look"):
+            return await self._in(self._threads.looks, live, rule.look, sums, self._looking(live))
+
+    def _looking(self, live: Live) -> Run:
+        return self._threads.processes.of(live.cancellation)
+
+    @contextmanager
+    def _ready_for_looks(self, live: Live, spec: InfluenceSpec) -> Iterator[None]:
+        """Starts, beside the first shards, the process in which labels are looked at.
+
+        At the first look the workers would wait for it.
+        """
+        if not isinstance(spec.until, LabelsSpec):
+            yield
+            return
+        starting = asyncio.ensure_future(
+            self._in(self._threads.looks, live, self._looking(live), import_libraries)
+        )
+        # A look that meets what went wrong here says so.
+        starting.add_done_callback(lambda it: it.cancelled() or it.exception())
+        try:
+            yield
+        finally:
+            starting.cancel()
 
     @staticmethod
     async def _in(
-        threads: Executor, live: Live, work: Callable[..., _Value], *arguments: object
+        threads: Threads, live: Live, work: Callable[..., _Value], *arguments: object
     ) -> _Value:
         """The work's value, computed there unless the job is cancelled first."""
         loop = asyncio.get_running_loop()
         work_here = partial(live.cancellation.around(work), *arguments)
         return await live.unless_cancelled(loop.run_in_executor(threads, work_here))
 
-    def _load(self, job: Job) -> Sums | None:
+    def _load(self, job: Job, spec: InfluenceSpec) -> Sums | None:
         """The sums to go on from, if any can be read."""
+        if isinstance(spec.until, ConfidentLabelsSpec) and spec.until.is_old:
+            reason = "which labels are sure is decided otherwise by this version"
+            _log.warning("job starts anew", job=job.id, reason=reason)
+            return None
         sums = self._checkpoints.newest(job)
         if sums is None and job.checkpoints:
             _log.warning("job starts anew", job=job.id)
@@ -447,6 +501,7 @@ class Lifecycle:
             raise
         except (OSError, StoreUnavailable) as error:
             _log.warning("job's sums not kept", job=job.id, error=str(error))
+            self.counts.not_kept.add(job.owner)
             if new not in job.checkpoints:
                 self._checkpoints.remove(new)
             return job
@@ -458,11 +513,6 @@ class Lifecycle:
 async def _spec_of(live: Live) -> Spec:
     """What a job computes; to read what is asked of many interventions takes a while."""
     return await asyncio.to_thread(parse_spec, live.snapshot.job.specification)
-
-
-def _of_whom(job: Job) -> dict[str, str]:
-    """Whose a job is, and what it is about, for the log."""
-    return {"owner": job.owner, "analysis": job.analysis, "model": job.model}
 
 
 def _from_start(live: Live) -> Live:

@@ -15,8 +15,10 @@ from graftscope.server.engine import Cancellation
 from graftscope.server.errors import Cancelled, ServerStopping
 from graftscope.server.jobs._beside import Beside
 from graftscope.server.jobs._checkpoints import Sums
+from graftscope.server.jobs._counts import JobCounts
 from graftscope.server.jobs._influence import InfluenceWork
 from graftscope.server.jobs._job import Job
+from graftscope.server.spans import UNTOLD, Fact, Span, now_ns
 
 _Value = TypeVar("_Value")
 
@@ -67,11 +69,14 @@ class Live:
             needs it.
         work: what an influence job computes, once it does.
         beside: what is answered about its sums meanwhile.
+        about: what it computes, for the log; known once its turn has come.
+        span: what is told of it to whoever traces it.
     """
 
-    def __init__(self, job: Job, share: str | None = None) -> None:
+    def __init__(self, job: Job, share: str | None = None, span: Span = UNTOLD) -> None:
         self._snapshot = Snapshot(job)
         self._packed: bytes | None = None
+        self._shared = job.shared
         self.share = job.owner if share is None else share
         self.cancellation = Cancellation()
         self.stopping = False
@@ -80,10 +85,28 @@ class Live:
         self.asked_for = False
         self.work: InfluenceWork | None = None
         self.beside = Beside(self.refresh)
+        self.about: dict[str, Fact] = {}
+        self.span = span
+        self._launched_ns, self._began_ns = now_ns(), 0
         self._cancel_asked = asyncio.Event()
         self._closed = self._moved = False
         self._version = 0
         self._changed = asyncio.Event()
+
+    def begin(self) -> None:
+        """Says that the job's turn has come: it waited until now."""
+        self._began_ns = now_ns()
+        self.span.record("queue", self._launched_ns, self._began_ns)
+
+    @property
+    def waited_s(self) -> float:
+        """For how long the job has waited for its turn."""
+        return 1e-9 * ((self._began_ns or now_ns()) - self._launched_ns)
+
+    @property
+    def ran_s(self) -> float:
+        """For how long the job has run; 0 before its turn."""
+        return 1e-9 * (now_ns() - self._began_ns) if self._began_ns else 0.0
 
     @property
     def cancelling(self) -> bool:
@@ -114,7 +137,14 @@ class Live:
         """Has the specification at hand again."""
         self._snapshot, self._packed = self.snapshot, None
 
+    def set_shared(self, shared: bool) -> None:
+        """Lets everybody see the job, or its owner alone, whatever else is published about it."""
+        self._shared = shared
+        self.publish(self.snapshot)
+
     def _keep(self, snapshot: Snapshot) -> None:
+        if snapshot.job.shared != self._shared:  # The job was read before that was said.
+            snapshot = replace(snapshot, job=replace(snapshot.job, shared=self._shared))
         if self._packed is not None:
             snapshot = replace(snapshot, job=replace(snapshot.job, specification=""))
         self._snapshot = snapshot
@@ -130,7 +160,8 @@ class Live:
         self._wake()
 
     def publish_if_new(self, snapshot: Snapshot) -> None:
-        """Likewise, where anything has changed."""
+        """Likewise, where anything has changed of a job that was just read whole."""
+        self._shared = snapshot.job.shared
         if snapshot != self.snapshot:
             self.publish(snapshot)
 
@@ -251,6 +282,7 @@ class Tracker:
         work: what it computes.
         start: the sums that it goes on from.
         every_s: seconds between two times that sums are kept.
+        counts: told of what was added up.
     """
 
     def __init__(
@@ -260,18 +292,24 @@ class Tracker:
         work: InfluenceWork,
         start: Sums | None,
         every_s: float,
+        counts: JobCounts,
     ) -> None:
+        self._counts = counts
+        self._counted = _added(start)
         self._live, self._save, self._work, self._every_s = live, save, work, every_s
         self._first_hybrids = int(start.pairs_of.sum()) if start else 0
         self._started_s = self._saved_s = time.monotonic()
 
     async def advance(self, sums: Sums) -> None:
         """Takes the sums over the first shards."""
+        self._count(sums)
         now = time.monotonic()
         elapsed_s = now - self._started_s
         job = replace(self._live.snapshot.job, shards_done=sums.shards)
         hybrids_a_s = (int(sums.pairs_of.sum()) - self._first_hybrids) / elapsed_s
         left = self._work.hybrids_left(sums)
+        if self._work.rule is None:  # With a rule nobody knows how long it goes on.
+            self._live.beside.allowance.foresee(hybrids_a_s * elapsed_s, left)
         snapshot = Snapshot(job, left / hybrids_a_s, hybrids_a_s, sums, hybrids_left=left)
         self._live.publish(snapshot)
         # After a crash at once: a job that gets further is not what ended its process.
@@ -282,3 +320,15 @@ class Tracker:
             if saved.checkpoint != job.checkpoint:
                 self._live.kept = sums
             self._saved_s = now
+
+    def _count(self, sums: Sums) -> None:
+        owner, before = self._live.outline.job.owner, self._counted
+        self._counted = _added(sums)
+        counts = (self._counts.hybrids, self._counts.pairs, self._counts.shards)
+        for count, new, old in zip(counts, self._counted, before, strict=True):
+            count.add(owner, new - old)
+
+
+def _added(sums: Sums | None) -> tuple[int, int, int]:
+    """How many hybrids, pairs and shards are in sums."""
+    return (int(sums.pairs_of.sum()), sums.pairs, sums.shards) if sums else (0, 0, 0)

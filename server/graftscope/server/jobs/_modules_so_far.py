@@ -6,9 +6,9 @@ watchers or gRPC.
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,21 +21,27 @@ from graftscope.server.analysis import (
     ShardGroups,
     features_of,
     find_modules,
+    import_libraries,
+    match_labels,
+    renumbered,
 )
 from graftscope.server.engine import Cancellation, MemoryBudget, Need
 from graftscope.server.jobs._artifact_store import ArrayRef
-from graftscope.server.jobs._beside import NoTimeLeft
+from graftscope.server.jobs._beside import Attempt, NoTimeLeft
 from graftscope.server.jobs._checkpoints import Sums
 from graftscope.server.jobs._clustering import probabilities_of
 from graftscope.server.jobs._needs import modules_need
 from graftscope.server.jobs._specification import InfluenceSpec, ModulesSpec
 from graftscope.server.workers import SPARES, Run, Workers
 
-# What a process takes to start, with scikit-learn.
-_START_S = 1.0
+# What a process takes to start, with scikit-learn: processor time.
+_START_S = 1.1
 
 # What finding takes: in any case, and for each number of a map and each module.
-_LEAST_S, _S_A_NUMBER = 0.05, 3e-7
+_LEAST_S, _S_A_NUMBER = 0.06, 4e-7
+
+# Seconds between two looks at what it has taken.
+_LOOK_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class ModulesQuestion:
         seed: of the method.
         window: side of the averaging window in pixels, odd.
         percentile: between 0 and 100.
+        named_as: (C,) labels by the layer, whose numbers the modules get. It makes no other
+            question: what is found is the same, and is renumbered for each who asks.
     """
 
     k: int
@@ -55,6 +63,7 @@ class ModulesQuestion:
     seed: int
     window: int
     percentile: float
+    named_as: Mapping[str, NDArray[np.int64]] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +84,20 @@ class LayerModules:
     confidence_unknown: str = ""
     failure: str = ""
 
+    def named_as(self, labels: NDArray[np.int64]) -> "LayerModules":
+        """The same modules, each under the number of the one that shares most channels with it.
+
+        Args:
+            labels: (C,), of an earlier answer; -1 for channels in no module.
+        """
+        modules, probabilities = self.modules, self.probabilities
+        if modules is None:
+            return self
+        match = match_labels(labels, modules.labels, modules.k)
+        if probabilities is not None:
+            probabilities = probabilities[:, np.argsort(match)]
+        return replace(self, modules=renumbered(modules, match), probabilities=probabilities)
+
 
 @dataclass(frozen=True, eq=False)
 class ModulesSoFar:
@@ -88,6 +111,23 @@ class ModulesSoFar:
     pairs: int
     layers: tuple[LayerModules, ...]
 
+    @property
+    def labels(self) -> dict[str, NDArray[np.int64]]:
+        """(C,) of each layer that has modules, by its name."""
+        return {each.name: each.modules.labels for each in self.layers if each.modules is not None}
+
+    def named_as(self, labels: Mapping[str, NDArray[np.int64]]) -> "ModulesSoFar":
+        """The same under the numbers of an earlier answer to the same question.
+
+        Args:
+            labels: its `labels`; a layer that is not among them keeps its method's numbers.
+        """
+        layers = (
+            each.named_as(labels[each.name]) if each.name in labels else each
+            for each in self.layers
+        )
+        return replace(self, layers=tuple(layers))
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:
@@ -98,12 +138,14 @@ class Layer:
         maps: (C, H, W).
         products: (C, C), for the methods that need them; None where there are none.
         groups: means of the maps over groups of pairs; None where there are none.
+        product_groups: likewise of the products.
     """
 
     name: str
     maps: NDArray[np.float64]
     products: NDArray[np.float64] | None = None
     groups: ShardGroups | None = None
+    product_groups: ShardGroups | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +172,13 @@ class Material:
             spec,
             sums.pairs,
             (height, width),
-            lambda: Layer("", sums.map_estimate.mean, sums.mean_products, sums.groups),
+            lambda: Layer(
+                "",
+                sums.map_estimate.mean,
+                sums.mean_products,
+                sums.group_estimate,
+                sums.product_groups,
+            ),
         )
 
     @property
@@ -146,7 +194,6 @@ class Material:
     def layers(self) -> tuple[Layer, ...]:
         """Layer by layer; blocks."""
         whole = self.read()
-        names = [each.layer for each in self.spec.each_layer] or [self.spec.layer]
 
         def layer(name: str, rows: range) -> Layer:
             at = slice(rows.start, rows.stop)
@@ -155,9 +202,15 @@ class Material:
                 whole.maps[at],
                 None if whole.products is None else whole.products[at, at],
                 None if whole.groups is None else whole.groups.of(at),
+                None if whole.product_groups is None else whole.product_groups.squared(at),
             )
 
-        return tuple(map(layer, names, self.spec.rows))
+        return tuple(map(layer, layer_names(self.spec), self.spec.rows))
+
+
+def layer_names(spec: InfluenceSpec) -> list[str]:
+    """What a job's layers are called, in the order of its maps."""
+    return [each.layer for each in spec.each_layer] or [spec.layer]
 
 
 Find = Callable[[Sequence[Layer], ModulesQuestion, Run], tuple[LayerModules, ...]]
@@ -178,6 +231,8 @@ class ModulesFinder:
     def __init__(self, memory: MemoryBudget, find: Find | None = None) -> None:
         self._memory, self._find = memory, find or found_in
         self._processes = Workers(1)
+        # By how much more it took than was thought, the last time.
+        self._slower = 1.0
         self._threads = ThreadPoolExecutor(1, "modules-so-far")
         self.turn = asyncio.Lock()
 
@@ -187,46 +242,65 @@ class ModulesFinder:
 
     def takes_s(self, question: ModulesQuestion, material: Material) -> float:
         """What an answer may be thought to take."""
-        return _start_s() + _LEAST_S + _S_A_NUMBER * material.size * question.k
+        return _start_s() + self._slower * _finding_s(question, material)
 
     async def find(
-        self, question: ModulesQuestion, material: Material, within_s: float | None = None
+        self, question: ModulesQuestion, material: Material, attempt: Attempt | None = None
     ) -> ModulesSoFar:
-        """The modules; whoever stops waiting ends the search.
+        """The modules; whoever stops waiting ends the search. Needs the turn.
 
         Args:
             question: which are wanted.
             material: in what they are found.
-            within_s: for how long it may go on; None for no limit.
+            attempt: what it may take; None for no limit.
 
         Raises:
-            NoTimeLeft: it took longer.
+            NoTimeLeft: it took much longer.
             TooLarge, Overloaded: there is not so much memory.
         """
         cancellation = Cancellation()
-        run = self._processes.of(cancellation, single_threaded=True)
-        loop = asyncio.get_running_loop()
-        limit_s = None if within_s is None else within_s - _start_s()
+        run = self._processes.of(cancellation)
+        loop, started_s = asyncio.get_running_loop(), self._processes.used_s
         async with self._memory.held_in_call(_need(question, material)):
-            ready = loop.run_in_executor(self._threads, lambda: run(abs, 0))
+            ready = loop.run_in_executor(self._threads, lambda: run(import_libraries))
             finding = loop.run_in_executor(self._threads, self._found, run, material, question)
             try:
                 # A process that has begun to start is not ended: it would only be started again.
                 await asyncio.shield(ready)
-                async with asyncio.timeout(limit_s):
-                    layers = await asyncio.shield(finding)
-            except TimeoutError as error:
-                raise NoTimeLeft from error
+                ready_s = self._processes.used_s
+                await self._within(attempt, finding)
+                self._slower = (self._processes.used_s - ready_s) / _finding_s(question, material)
             finally:
                 cancellation.cancel()
                 # The process is gone when the memory is given back.
                 await asyncio.gather(ready, finding, return_exceptions=True)
-        return ModulesSoFar(material.pairs, layers)
+                if attempt is not None:
+                    attempt.took_s = self._processes.used_s - started_s
+        return ModulesSoFar(material.pairs, finding.result())
+
+    async def _within(
+        self, attempt: Attempt | None, finding: "asyncio.Future[tuple[LayerModules, ...]]"
+    ) -> None:
+        """Waits until modules are found, for as long as that may take, and as long again.
+
+        What is ended is lost, and its process has to be started anew: whoever has come so far is
+        let come to an end, and the next waits for longer.
+        """
+        started_s = self._processes.used_s
+        while not finding.done():
+            await asyncio.wait({finding}, timeout=_LOOK_S if attempt else None)
+            if attempt and self._processes.used_s - started_s > 2 * attempt.may_s:
+                raise NoTimeLeft
 
     def _found(
         self, run: Run, material: Material, question: ModulesQuestion
     ) -> tuple[LayerModules, ...]:
         return self._find(material.layers(), question, run)
+
+
+def _finding_s(question: ModulesQuestion, material: Material) -> float:
+    """What finding may be thought to take."""
+    return _LEAST_S + _S_A_NUMBER * material.size * question.k
 
 
 def _start_s() -> float:
@@ -246,7 +320,9 @@ def _found(layer: Layer, question: ModulesQuestion, run: Run) -> LayerModules:
     try:
         features = run(features_of, layer.maps, *smoothing, layer.products)
         found = run(find_modules, features, question.k, method, question.seed)
-        probabilities, unknown = probabilities_of(found, layer.groups, *smoothing, run)
+        probabilities, unknown = probabilities_of(
+            found, layer.groups, layer.product_groups, *smoothing, run
+        )
         return LayerModules(layer.name, found, probabilities, unknown)
     except AnalysisError as error:
         return LayerModules(layer.name, failure=str(error))
@@ -270,5 +346,6 @@ def _need(question: ModulesQuestion, material: Material) -> Need:
         group_maps=ArrayRef("", "FP16", (*sizes, *material.map_shape)),
         group_pairs=ArrayRef("", "INT64", sizes),
         group_units=ArrayRef("", "FP64", (channels,)),
+        group_products=ArrayRef("", "FP32", (*sizes, channels)) if needs_products else None,
     )
     return modules_need(wanted)

@@ -17,8 +17,8 @@ from graftscope.server.engine import (
     Generator,
     Need,
     largest_run_bytes,
-    runs_side_by_side,
 )
+from graftscope.server.executors import Executor
 from graftscope.server.jobs._artifact_store import ArrayRef
 from graftscope.server.jobs._specification import (
     InfluenceSpec,
@@ -42,8 +42,14 @@ _MAPS_OF_SUMS = 5
 # the way.
 _MAPS_OF_GROUPS = 3 * MOST_GROUPS * 2 // _DOUBLE
 
+# Likewise of products, in float32.
+_SQUARES_OF_GROUPS = 3 * MOST_GROUPS * 4 // _DOUBLE
+
 # A shard's mean and moment.
 _MAPS_OF_A_SHARD = 2
+
+# Shards that were computed elsewhere and are in this process.
+_FETCHED = 2
 
 # Differences' mean, moment and cross moment, and the cheap mean: in the sums before and after, and
 # in each shard; a batch's maps in both precisions beside them.
@@ -83,26 +89,26 @@ _TEMPLATES_A_SEED = 4
 _SMALLER_MAPS = "use fewer channels or smaller maps (map_size)"
 
 
-def need_of(spec: Spec, catalogue: Catalogue, workers: int) -> Need:
-    """What a job takes.
+def need_of(spec: Spec, catalogue: Catalogue, executor: Executor) -> Need:
+    """What a job takes of this process and its children.
 
     Args:
         spec: what it computes.
         catalogue: the models.
-        workers: runs side by side.
+        executor: what computes its pieces.
 
     Raises:
         NotFound: the model is not served any more.
     """
     match spec:
         case InfluenceSpec():
-            return _influence(spec, catalogue.by_digest(spec.model), workers)
+            return _influence(spec, catalogue.by_digest(spec.model), executor)
         case ModulesSpec():
             return modules_need(spec)
         case StabilitySpec():
-            return _stability(spec, workers)
+            return _stability(spec, executor)
         case MagnitudeSpec():
-            return _magnitude(spec, catalogue.by_digest(spec.model), workers)
+            return _magnitude(spec, catalogue.by_digest(spec.model), executor)
 
 
 def planning_need(spec: Spec, catalogue: Catalogue) -> Need:
@@ -114,17 +120,18 @@ def planning_need(spec: Spec, catalogue: Catalogue) -> Need:
     return Need(given + runs, f"planning {spec.analysis}", "give smaller arrays")
 
 
-def _influence(spec: InfluenceSpec, generator: Generator, workers: int) -> Need:
+def _influence(spec: InfluenceSpec, generator: Generator, executor: Executor) -> Need:
     height, width = generator.map_shape(spec.map_size)
     sets, shards = len(spec.indices), -(-spec.pairs // SHARD_PAIRS)
     what = f"influence of {sets} interventions, maps of {height} x {width} each"
     less = "ask for fewer interventions, or a smaller map_size"
     if spec.products:
         what, less = f"{what} with their products", f"{less}, or leave out products"
-    bounded = runs_side_by_side(generator, workers)
-    # As `_in_order` begins them.
-    begun = min(bounded if bounded < workers else workers + 1, shards)
-    side_by_side = min(bounded, shards)
+    begun = min(executor.begun(generator), shards)
+    side_by_side = min(executor.side_by_side(generator), shards)
+    if executor.is_elsewhere:
+        # One that is fetched, beside the one that is added; runs are made here for the plan alone.
+        begun, side_by_side = min(begun, _FETCHED), 1
     whole = _DOUBLE * height * width
     number = (
         JOB_BYTES
@@ -139,7 +146,7 @@ def _influence(spec: InfluenceSpec, generator: Generator, workers: int) -> Need:
         number += sets * whole * (_MAPS_OF_A_CORRECTION * (2 + begun) + side_by_side * 2)
     if spec.products:
         # Of each shard; a pair's on the way; the sum before and after, and the mean.
-        number += _DOUBLE * sets * sets * (begun + side_by_side + 3)
+        number += _DOUBLE * sets * sets * (begun + side_by_side + 3 + _SQUARES_OF_GROUPS)
     return Need(number, what, less, "map_size")
 
 
@@ -160,18 +167,19 @@ def modules_need(spec: ModulesSpec) -> Need:
     return Need(number, what, f"{_SMALLER_MAPS}, fewer seeds or a smaller k", "maps")
 
 
-def _stability(spec: StabilitySpec, workers: int) -> Need:
+def _stability(spec: StabilitySpec, executor: Executor) -> Need:
     channels, height, width = spec.maps.shape
     # A run sees two thirds of the channels.
     seen, largest = -(-2 * channels // 3), max(spec.ks or DEFAULT_KS)
     cell = max(_grouping(seen, height * width, largest, Method(x)) for x in spec.methods)
-    cells = workers * (_PROCESS_BYTES + cell + 2 * _templates(seen, height * width, largest))
+    side_by_side = 0 if executor.is_elsewhere else executor.workers
+    cells = side_by_side * (_PROCESS_BYTES + cell + 2 * _templates(seen, height * width, largest))
     number = JOB_BYTES + max(_PROCESS_BYTES + _smoothing(spec), cells) + 2 * _given(spec)
     what = f"stability of {channels} maps of {height} x {width}"
     return Need(number, what, f"{_SMALLER_MAPS}, or a smaller k", "maps")
 
 
-def _magnitude(spec: MagnitudeSpec, generator: Generator, workers: int) -> Need:
+def _magnitude(spec: MagnitudeSpec, generator: Generator, executor: Executor) -> Need:
     """What the largest of the jobs takes that it is made of; they follow one another."""
     height, width = generator.map_shape(spec.map_size)
     needs = []
@@ -179,7 +187,7 @@ def _magnitude(spec: MagnitudeSpec, generator: Generator, workers: int) -> Need:
         channels = generator.layer(name).channels
         rows = sum(k for k in spec.ks or DEFAULT_KS if k <= channels)
         needs += [dividing_need(spec, channels, (height, width))]
-        needs += [_influence(_of(spec, sets), generator, workers) for sets in (channels, rows)]
+        needs += [_influence(_of(spec, sets), generator, executor) for sets in (channels, rows)]
     largest = max(needs, key=lambda need: need.bytes)
     what = f"magnitude at {len(spec.layers)} layers, which needs {largest.what},"
     return Need(largest.bytes, what, "ask for a smaller map_size, other layers or fewer ks")
@@ -236,6 +244,8 @@ def _smoothing(spec: ModulesSpec | StabilitySpec) -> int:
 def _resampling(channels: int, pixels: int, method: Method) -> int:
     """Maps that are made anew of groups, smoothed and grouped; the groups in float32 beside."""
     maps = _DOUBLE * channels * pixels * (_MAPS_SMOOTHED + MOST_GROUPS // 2)
+    if method.needs_products:
+        maps += _DOUBLE * channels * channels * MOST_GROUPS // 2
     return maps + _grouping(channels, pixels, 2, method)
 
 

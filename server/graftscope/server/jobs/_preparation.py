@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
+from graftscope.graph.rewrites import COMPILE
 from graftscope.server.analysis import DEFAULT_KS
 from graftscope.server.engine import (
     ARITHMETIC_VERSION,
@@ -20,6 +21,7 @@ from graftscope.server.engine import (
     Subject,
     Timings,
     Trial,
+    can_compile,
     cancellation_here,
     choose,
     choose_close,
@@ -27,6 +29,7 @@ from graftscope.server.engine import (
     corrected,
 )
 from graftscope.server.errors import Conflict, NotFound
+from graftscope.server.executors import Executor
 from graftscope.server.failpoints import reach
 from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
 from graftscope.server.jobs._clustering import stability_shards
@@ -58,7 +61,7 @@ class Preparation:
         store: where jobs are kept.
         checkpoints: where sums over the first shards are kept.
         resolver: from names and checksums to models and arrays.
-        workers: runs side by side, for the estimate.
+        executor: what computes pieces of jobs, for estimates.
         cancellation: stops whatever is prepared; for one call, a child of it does.
         timings: what was measured of models, layers and shapes, so that it is measured once.
     """
@@ -66,7 +69,7 @@ class Preparation:
     store: JobStore
     checkpoints: CheckpointFolder
     resolver: Resolver
-    workers: int
+    executor: Executor
     cancellation: Cancellation = field(default_factory=Cancellation)
     timings: Timings = field(default_factory=Timings)
 
@@ -157,7 +160,7 @@ class Preparation:
         Raises:
             NotFound: the model is not served any more.
         """
-        return need_of(spec, self.resolver.catalogue, self.workers)
+        return need_of(spec, self.resolver.catalogue, self.executor)
 
     def planning_need(self, spec: Spec) -> Need:
         """What `prepare` will take of memory. Raises as `need`."""
@@ -222,7 +225,7 @@ class Preparation:
         trial = Trial(subject, source, pairs, cancellation, timings)
         plan = stored_plan(job.plan) if job.plan else _chosen(trial, spec)
         work = InfluenceWork(spec, subject, source, plan, cancellation, timings)
-        duration_s = seconds_of(work, self.workers)
+        duration_s = seconds_of(work, self.executor)
         _log.info("plan", job=job.id, layer=spec.layer, origin=_origin(job, timings), **_told(plan))
         return replace(
             job,
@@ -322,6 +325,7 @@ def stored_plan(value: dict[str, Any]) -> Plan:
 
 
 def _gives_same_bits(plan: Plan, generator: Generator) -> bool:
-    """Whether a stored plan's arithmetic, provider and precision are there."""
+    """Whether a stored plan's arithmetic, provider and precision are there, and its compiler."""
     is_same = plan.arithmetic_version == ARITHMETIC_VERSION
-    return is_same and plan.backend in generator.backends(AUTO)
+    compiles = COMPILE not in plan.rewrites or can_compile()
+    return is_same and compiles and plan.backend in generator.backends(AUTO)

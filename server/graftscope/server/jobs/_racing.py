@@ -2,12 +2,13 @@
 
 Which maps go on is decided at looks, after numbers of shards that are fixed beforehand and grow
 geometrically: between two looks the rows of every shard are known, so that shards go side by side,
-and no worker, order or interruption changes a bit. A map that has stopped stays so. At the maximum
-there is always a look. It must not know workers, checkpoints or gRPC.
+and no worker, order or interruption changes a bit. At the maximum there is always a look. Workers
+wait for looks: shards that went on meanwhile would have had rows of their own, and so, by rounding,
+other bits than those of the maps that go on. It must not know workers, checkpoints or gRPC.
 """
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from graftscope.server.analysis import (
     NO_MODULE,
     Confidence,
+    Features,
     KTooLargeError,
     Method,
     NotConvergedError,
@@ -45,7 +47,15 @@ LEAST_LABEL_PROBABILITY = 0.5
 
 
 class Judge(Protocol):
-    """Which maps are known well enough."""
+    """Which maps are known well enough.
+
+    Attributes:
+        reopens: whether a map that has stopped goes on where a later look says so.
+    """
+
+    @property
+    def reopens(self) -> bool:
+        """As above."""
 
     def judged(self, sums: Sums, run: Run) -> Race:
         """What can be said of each map now, whatever was said before; may take a while.
@@ -82,7 +92,7 @@ class RaceRule:
     def look(self, sums: Sums, run: Run = directly) -> Sums:
         """As `Rule`: the sums with which maps have stopped."""
         race = self.judge.judged(sums, run)
-        if sums.race is not None and not self.together:
+        if sums.race is not None and not self.together and not self.judge.reopens:
             race = replace(race, settled=race.settled | sums.race.settled)
         return replace(sums, race=race)
 
@@ -142,6 +152,8 @@ class ErrorJudge:
         error: above 0 and below 1.
     """
 
+    reopens: ClassVar[bool] = False
+
     error: float
 
     def judged(self, sums: Sums, run: Run) -> Race:
@@ -162,29 +174,43 @@ class LabelJudge:
     """A map is known once the module that it belongs to is sure.
 
     A map in no module, since it is flat, has no label to be unsure of: it stops at the first look.
-    Where no such modules can be found yet, no map is known.
+    Where no such modules can be found yet, as in fewer maps that are not flat than modules, no
+    other map is known.
 
     Attributes:
         labels: how modules are found, and how sure their labels have to be.
         layers: the indices of the maps of each layer.
     """
 
+    reopens: ClassVar[bool] = True
+    """Modules move as the other maps get more pairs."""
+
     labels: ConfidentLabelsSpec
     layers: tuple[range, ...]
 
     def judged(self, sums: Sums, run: Run) -> Race:
         """As `Judge`."""
-        race, groups = Race.none(len(sums.moments.mean)), sums.groups
-        if groups is None:  # The first shards are of an earlier version: nothing is known of them.
-            return race
+        race, by_products = (
+            Race.none(len(sums.moments.mean)),
+            Method(self.labels.method).needs_products,
+        )
+        groups, products = sums.group_estimate, sums.product_groups
+        if groups is None or (by_products and products is None):
+            return race  # The first shards are of an earlier version: nothing is known of them.
+        maps, means = sums.map_estimate.mean, sums.mean_products
         for layer in self.layers:
             rows = slice(layer.start, layer.stop)
-            maps = sums.map_estimate.mean[rows]
-            found = self._confidence(maps, groups.of(rows), run)
+            of = None if means is None or not by_products else means[rows, rows]
+            grouped = None if of is None or products is None else products.squared(rows)
+            smoothing = (self.labels.window, self.labels.percentile)
+            features = run(features_of, maps[rows], *smoothing, of)
+            # Whether a map is flat does not depend on what modules there are.
+            race.settled[features.binary.empty + layer.start] = True
+            found = self._confidence(features, groups.of(rows), grouped, run)
             if found is not None:
                 unlabelled = found.labels == NO_MODULE
                 race.sure[rows] = found.own
-                race.settled[rows] = unlabelled | (found.own >= self.labels.probability)
+                race.settled[rows] |= unlabelled | (found.own >= self.labels.probability)
         return race
 
     def needed(self, sums: Sums, most: int) -> NDArray[np.float64]:
@@ -192,13 +218,17 @@ class LabelJudge:
         return np.full(len(sums.moments.mean), float(most))
 
     def _confidence(
-        self, maps: NDArray[np.float64], groups: ShardGroups, run: Run
+        self,
+        features: Features,
+        groups: ShardGroups,
+        product_groups: ShardGroups | None,
+        run: Run,
     ) -> Confidence | None:
         """How sure the labels of a layer are; None where there are no such modules."""
         spec = self.labels
-        features = run(features_of, maps, spec.window, spec.percentile, None)
         try:
             modules = run(find_modules, features, spec.k, Method(spec.method), spec.seed)
         except (KTooLargeError, NotConvergedError):
             return None
-        return run(label_confidence, groups, modules, spec.window, spec.percentile, None)
+        smoothing = (spec.window, spec.percentile)
+        return run(label_confidence, groups, modules, *smoothing, product_groups)

@@ -136,8 +136,12 @@ class Resolver:
     @staticmethod
     def _encodings(generator: Generator) -> Gaussian:
         """Read and factorised once a generator."""
-        path = generator.folder.path / generator.encoder().originals
-        return generator.memo.get("encodings", lambda: Gaussian.of(*read_originals(path)))
+
+        def factorised() -> Gaussian:
+            path = generator.folder.path / generator.encoder().originals
+            return Gaussian.of(*read_originals(path))
+
+        return generator.memo.get("encodings", factorised)
 
     def _latents(self, originals: OriginalsSpec, prefix: str) -> Latents:
         return self._arrays(originals.latents(prefix))

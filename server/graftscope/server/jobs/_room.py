@@ -26,10 +26,15 @@ class JobRoom:
     Args:
         store: where jobs are kept.
         limit: how many may run or wait.
+
+    Attributes:
+        limit: as given.
+        refused: jobs for which there was no room, by why.
     """
 
     def __init__(self, store: JobStore, limit: int) -> None:
-        self._store, self._limit = store, limit
+        self.refused = Counter[str]()
+        self._store, self.limit = store, limit
         # They are not stored yet.
         self._beginning: Counter[str] = Counter()
 
@@ -55,21 +60,23 @@ class JobRoom:
     def _check(self, owner: str, counts: Counter[str], next_end_s: float) -> None:
         others = len(counts) - (owner in counts)
         if not owner:
-            most = self._limit
+            most = self.limit
         elif others:
-            most = max(1, self._limit // (others + 1))
+            most = max(1, self.limit // (others + 1))
         else:
-            most = max(1, int(self._limit * _ALONE))
+            most = max(1, int(self.limit * _ALONE))
         wait_s = min(max(next_end_s, _SHORTEST_WAIT_S), _LONGEST_WAIT_S)
-        if counts.total() >= self._limit:
+        if counts.total() >= self.limit:
+            self.refused["full"] += 1
             raise Overloaded(
-                f"{counts.total()} jobs run or wait; {self._limit} is the most at a time; ask "
+                f"{counts.total()} jobs run or wait; {self.limit} is the most at a time; ask "
                 f"again in {wait_s:.2g} s",
                 retry_after_s=wait_s,
             )
         if counts[owner] >= most:
+            self.refused["share"] += 1
             raise Overloaded(
-                f"{counts[owner]} of your jobs run or wait; at most {most} of {self._limit} are "
+                f"{counts[owner]} of your jobs run or wait; at most {most} of {self.limit} are "
                 f"one owner's now; cancel one, or ask again in {wait_s:.2g} s",
                 retry_after_s=wait_s,
             )

@@ -5,27 +5,30 @@ gRPC.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-from graftscope.server.engine import Cancellation, MemoryBudget, Timings
+from graftscope.server.engine import MemoryBudget, Timings
 from graftscope.server.errors import (
     Cancelled,
     KeepsCrashing,
     NotFound,
     NotReady,
-    Overloaded,
     ServerError,
     ServerStopping,
     StoreUnavailable,
 )
+from graftscope.server.executors import LocalExecutor
 from graftscope.server.jobs._artifact_store import ArtifactStore
-from graftscope.server.jobs._checkpoints import CheckpointFolder, Sums
+from graftscope.server.jobs._checkpoints import CheckpointFolder
+from graftscope.server.jobs._counts import JobCounts
+from graftscope.server.jobs._drafts import STOPS, Call, Drafts
 from graftscope.server.jobs._expiry import Expiry
 from graftscope.server.jobs._job import UNENDED, Job, JobState, Outcome, Result
 from graftscope.server.jobs._lifecycle import JobSettings, Lifecycle, NeededFailed
@@ -35,39 +38,24 @@ from graftscope.server.jobs._peers import Peers
 from graftscope.server.jobs._preparation import Preparation
 from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._room import JobRoom
-from graftscope.server.jobs._scheduling import FairWorkers
 from graftscope.server.jobs._so_far import SoFars
-from graftscope.server.jobs._specification import InfluenceSpec, Spec, identity
+from graftscope.server.jobs._specification import InfluenceSpec, Spec
 from graftscope.server.jobs._store import Hold, JobStore
-from graftscope.server.logs import get_logger
+from graftscope.server.jobs._telling import about, of_whom
+from graftscope.server.jobs._thread_pools import ThreadPools
+from graftscope.server.logs import get_logger, join
+from graftscope.server.spans import current, enter
+from graftscope.server.workers import Workers
 
 _log = get_logger("jobs")
 
 # For so long a cancel waits until it is kept.
 _REMEMBER_S = 0.5
 
-_STOPS = "the server stops; ask again when it is back"
+_FEWEST_PROCESSES = 2
+"""A short look need not wait for a long factorisation, on however few cores."""
 
 _Value = TypeVar("_Value")
-
-
-@dataclass(frozen=True)
-class _Call:
-    """What somebody asks to be computed, and what ends its preparation; see `JobRunner.create`."""
-
-    cancellation: Cancellation
-    spec: Spec
-    model: str
-    request_id: str | None
-    owner: str
-    shared: bool = False
-    needed: bool = False
-    share: str | None = None
-
-    @property
-    def shares(self) -> str:
-        """Among whom the server divides itself fairly."""
-        return self.owner if self.share is None else self.share
 
 
 class JobRunner:
@@ -81,6 +69,7 @@ class JobRunner:
 
     Attributes:
         so_fars: what influence jobs amount to before they have a result.
+        processes: where modules are found.
     """
 
     def __init__(
@@ -96,16 +85,16 @@ class JobRunner:
         self._expiry = Expiry(store, checkpoints, resolver.artifacts, settings.retention)
         self._stopped = asyncio.Event()
         self._room = JobRoom(store, settings.queued)
+        self.processes = Workers(max(_FEWEST_PROCESSES, settings.workers))
+        executor = settings.executor or LocalExecutor(settings.workers, self.processes)
         self._preparation = Preparation(
-            store, checkpoints, resolver, settings.workers, timings=Timings(settings.timings)
+            store, checkpoints, resolver, executor, timings=Timings(settings.timings)
         )
-        self._lifecycle = Lifecycle(self._preparation, settings, self._run_needed)
+        threads = ThreadPools(executor, self.processes)
+        self._lifecycle = Lifecycle(self._preparation, settings, threads, self._run_needed)
         self._live: dict[str, Live] = {}
         self._tasks: set[asyncio.Task[object]] = set()
-        # A thread of its own: estimates take a while and must not hold up look-ups.
-        self._planning = FairWorkers(1, "planning")
-        # Another for what else takes a while of large requests: many at once are in nobody's way.
-        self._outlining = FairWorkers(1, "outlining")
+        self._drafts = Drafts(self._preparation, settings.memory)
         self._creating: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._stopping = False
         # Who holds jobs: this process, this time.
@@ -130,6 +119,37 @@ class JobRunner:
     def artifacts(self) -> ArtifactStore:
         """Where arrays are kept."""
         return self._preparation.resolver.artifacts
+
+    @property
+    def counts(self) -> JobCounts:
+        """What the jobs that ran here have come to."""
+        return self._lifecycle.counts
+
+    @property
+    def here(self) -> Mapping[tuple[str, JobState], int]:
+        """How many jobs run or wait at this server, by analysis and state; from any thread."""
+        jobs = [live.outline.job for live in tuple(self._live.values())]
+        return Counter((job.analysis, job.state) for job in jobs)
+
+    @property
+    def room(self) -> JobRoom:
+        """Where there is room for jobs."""
+        return self._room
+
+    @property
+    def expiry(self) -> Expiry:
+        """What is kept, and for how long."""
+        return self._expiry
+
+    @property
+    def checkpoints(self) -> CheckpointFolder:
+        """Where sums are kept."""
+        return self._checkpoints
+
+    @property
+    def store(self) -> JobStore:
+        """Where jobs are kept."""
+        return self._store
 
     async def start(self, *, resume: bool) -> None:
         """Takes up jobs that an earlier process left.
@@ -163,8 +183,7 @@ class JobRunner:
             await asyncio.gather(self._watching_peers, return_exceptions=True)
         await asyncio.to_thread(self._peers.close)
         # Threads whose work was cancelled end soon; until then calls go on.
-        await asyncio.to_thread(self._planning.shutdown)
-        await asyncio.to_thread(self._outlining.shutdown)
+        await asyncio.to_thread(self._drafts.close)
         await asyncio.to_thread(self._lifecycle.close)
         await asyncio.to_thread(self.so_fars.close)
 
@@ -194,7 +213,7 @@ class JobRunner:
             Overloaded: too many jobs run or wait.
             ServerStopping: the server stops.
         """
-        call = _Call(
+        call = Call(
             self._preparation.cancellation.child(),
             spec,
             model,
@@ -215,9 +234,9 @@ class JobRunner:
         self, spec: Spec, *, model: str, owner: str = "", share: str | None = None
     ) -> Job:
         """The job that `create` would start: its plan and its estimate. Nothing is started."""
-        call = _Call(self._preparation.cancellation.child(), spec, model, None, owner, share=share)
-        job, _ = await self._prepare(call, patience_s=None)
-        return job
+        call = Call(self._preparation.cancellation.child(), spec, model, None, owner, share=share)
+        draft, _ = await self._drafts.draft(call, patience_s=None)
+        return draft
 
     async def get(self, job_id: str) -> Snapshot:
         """A job as it stands.
@@ -251,7 +270,7 @@ class JobRunner:
         """
         await asyncio.to_thread(self._store.share, job_id, shared)
         if live := self._live.get(job_id):
-            live.set_job(replace(live.snapshot.job, shared=shared))
+            live.set_shared(shared)
         return await self.get(job_id)
 
     async def names(self, sha256: str, *, seen_by: str) -> bool:
@@ -349,7 +368,7 @@ class JobRunner:
         except TimeoutError:
             return await self.get(job_id)
 
-    async def _ask(self, call: _Call) -> Job:
+    async def _ask(self, call: Call) -> Job:
         """Creates a job for its own sake."""
         job = await self._create(call)
         if live := self._live.get(job.id):
@@ -358,12 +377,10 @@ class JobRunner:
             await asyncio.to_thread(self._store.want, job.id)
         return job
 
-    async def _create(self, call: _Call) -> Job:
-        # Of a large specification it takes a while.
+    async def _create(self, call: Call) -> Job:
         if self._stopping:
-            raise ServerStopping(_STOPS)
-        loop, outlining = asyncio.get_running_loop(), self._outlining.flow(call.shares)
-        wanted = await loop.run_in_executor(outlining, identity, call.spec)
+            raise ServerStopping(STOPS)
+        wanted = await self._drafts.identity(call)
         while True:
             async with (
                 self._creation("job", wanted, call.owner),
@@ -374,18 +391,20 @@ class JobRunner:
                 )
                 if found is None:
                     async with self._room_for(call):
-                        job, sums = await self._prepare(call, self._settings.plan_patience_s)
+                        draft, sums = await self._drafts.draft(call, self._settings.plan_patience_s)
+                        job = replace(draft, server=self._server, fence=1)
                         stored = await asyncio.to_thread(
                             self._preparation.adopt, job, sums, call.request_id
                         )
                     if stored is not None:
+                        _log.info("job created", **of_whom(stored), **about(call.spec))
                         return self._launch(stored, call.share)
                     continue  # Another server was faster.
                 answer = await self._answer(found)
             if answer is not None:
                 return answer
 
-    def _room_for(self, call: _Call) -> AbstractAsyncContextManager[None]:
+    def _room_for(self, call: Call) -> AbstractAsyncContextManager[None]:
         """Room for one more job; what another job needs is part of that one."""
         return nullcontext() if call.needed else self._room.for_one(call.owner)
 
@@ -420,7 +439,7 @@ class JobRunner:
         """
         # Goes on by itself if this is cancelled: no job must be stored and never launched.
         job = live.snapshot.job
-        call = _Call(
+        call = Call(
             self._preparation.cancellation.child(),
             spec,
             job.model,
@@ -497,13 +516,16 @@ class JobRunner:
             return
         if job.cancel_asked:
             await asyncio.to_thread(self._lifecycle.end, job, Outcome(JobState.CANCELLED))
+            _log.info("job cancelled", **of_whom(job), shards_done=job.shards_done)
         elif job.crashes >= self._settings.most_crashes:
             failure = self._settings.describe_failure(_keeps_crashing(job))
-            _log.error("job failed", job=job.id, reason=failure.reason, error=failure.message)
+            why = {"reason": failure.reason, "error": failure.message}
+            _log.error("job failed", **of_whom(job), **why)
             outcome = Outcome(JobState.FAILED, failure=failure)
             await asyncio.to_thread(self._lifecycle.end, job, outcome)
         else:
-            _log.info("job taken up", job=job.id, attempt=job.attempts, shards_done=job.shards_done)
+            where = {"attempt": job.attempts, "shards_done": job.shards_done}
+            _log.info("job taken up", **of_whom(job), **where)
             self._launch(job)
             self._live[job.id].asked_for = job.wanted
 
@@ -517,7 +539,9 @@ class JobRunner:
         """Ends a job that nobody works on, unless somebody has just begun to."""
         taken = await asyncio.to_thread(partial(self._store.take, job, self._server, runs=False))
         if taken is not None:
-            await asyncio.to_thread(self._lifecycle.end, taken, outcome)
+            ended = await asyncio.to_thread(self._lifecycle.end, taken, outcome)
+            event = f"job {ended.state.name.lower()}"
+            _log.info(event, **of_whom(ended), shards_done=ended.shards_done)
 
     async def _keep_sweeping(self) -> None:
         while not self._stopping:
@@ -539,44 +563,23 @@ class JobRunner:
             return asyncio.Lock()
         return self._creating.setdefault(f"{kind} {key} {owner}", asyncio.Lock())
 
-    async def _prepare(self, call: _Call, patience_s: float | None) -> tuple[Job, Sums | None]:
-        """A new job; one whose plan is not found in this time finds it in its turn."""
-        prepare = partial(self._preparation.prepare, call.spec, call.model, call.owner)
-        loop = asyncio.get_running_loop()
-        flow, outlining = self._planning.flow(call.shares), self._outlining.flow(call.shares)
-        measuring = call.cancellation.child()
-        try:
-            measuring.check()
-            self.memory.check(self._preparation.need(call.spec))
-            planning = self.memory.held_in_call(self._preparation.planning_need(call.spec))
-            try:
-                async with asyncio.timeout(patience_s), planning:
-                    job, sums = await loop.run_in_executor(flow, measuring.around(prepare))
-            except (TimeoutError, Overloaded):
-                if patience_s is None:
-                    raise
-                measuring.cancel()  # The thread is for who comes next.
-                outline = call.cancellation.around(partial(prepare, measures=False))
-                job, sums = await loop.run_in_executor(outlining, outline)
-            finally:
-                measuring.cancel()  # Where the caller has left.
-            asked = replace(job, shared=call.shared, wanted=not call.needed)
-            return replace(asked, server=self._server, fence=1), sums
-        except Cancelled as error:
-            if not self._preparation.cancellation.cancelled:
-                raise
-            raise ServerStopping(_STOPS) from error
-
     def _launch(self, job: Job, share: str | None = None) -> Job:
-        live = Live(job, share)
+        live = Live(job, share, current().begin_apart("job", **of_whom(job)))
         self._live[job.id] = live
+        self.counts.live.follow(live)
+        self.counts.started.add(job.analysis)
         if self._stopping:
             live.stop()
         self._spawn(self._run(live))
         return job
 
     async def _run(self, live: Live) -> None:
+        enter(live.span)
+        join(trace=live.span.trace)
         await self._lifecycle.run(live)
+        failure = live.snapshot.job.failure
+        live.span.end(failure.reason if failure else "")
+        self.counts.ended.add((live.outline.job.analysis, _end_of(live)))
         # One that the server's end has stopped goes on to be what its watchers see.
         if live.snapshot.job.state.ended or live.lost:
             self._live.pop(live.snapshot.job.id)
@@ -606,6 +609,14 @@ class JobRunner:
         # Asked for, so that nobody's log complains of an error whose caller has left.
         if not task.cancelled():
             task.exception()
+
+
+def _end_of(live: Live) -> str:
+    """How a job ended here, in a word."""
+    if live.lost:
+        return "lost"
+    state = live.outline.job.state
+    return state.name.lower() if state.ended else "put_away"
 
 
 def _keeps_crashing(job: Job) -> KeepsCrashing:

@@ -75,7 +75,7 @@ def bring_up_to_date(connection: sa.Connection) -> None:
     if connection.dialect.name == "postgresql":
         # Two servers that start at once: one makes the tables, the other finds them.
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(7215823)"))
-    found = _schema(connection)
+    found = schema_of(connection)
     if found == SCHEMA:
         return
     if found > SCHEMA:
@@ -94,7 +94,8 @@ def bring_up_to_date(connection: sa.Connection) -> None:
     connection.execute(DATABASE.insert().values(schema=SCHEMA))
 
 
-def _schema(connection: sa.Connection) -> int:
+def schema_of(connection: sa.Connection) -> int:
+    """Of which version the tables are; 0 where there are none. It changes nothing."""
     tables = sa.inspect(connection).get_table_names()
     if DATABASE.name in tables:
         return connection.execute(sa.select(DATABASE.c.schema)).scalar_one_or_none() or 1

@@ -7,9 +7,9 @@ know protobuf, sessions, how a stopping rule is decided, or how the job is cut i
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from itertools import accumulate
-from typing import TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,25 @@ from graftscope.server.jobs._json import from_plain
 GROUPS = ("group_maps", "group_pairs", "group_units")
 """The arrays of a result that modules of its maps take along: what resampling pairs needs."""
 
+GROUP_PRODUCTS = "group_products"
+"""Likewise that of the products, for the methods that need them."""
+
+CONFIDENT_LABELS = 2
+"""How it is decided whether labels are sure: this version."""
+
 # Absent from the canonical form where they are empty, so that what was specified before there was
 # such a field keeps its identity.
 _LATER_FIELDS = frozenset(
-    {"share", "stratified", "interventions", "until", "each_layer", "corrected", *GROUPS}
+    {
+        "share",
+        "stratified",
+        "interventions",
+        "until",
+        "each_layer",
+        "corrected",
+        *GROUPS,
+        GROUP_PRODUCTS,
+    }
 )
 
 
@@ -82,7 +97,8 @@ class ConfidentLabelsSpec:
         window: side of the averaging window in pixels, odd.
         percentile: between 0 and 100.
         together: whether all maps go on until the last label is sure, and no map stops by itself.
-        version: of the decision.
+        version: of the decision: with 2 probabilities count the error of both runs that they
+            compare, and modules are found anew in float32. 1 did neither.
     """
 
     probability: float
@@ -92,8 +108,13 @@ class ConfidentLabelsSpec:
     window: int
     percentile: float
     together: bool
-    version: int = 1
+    version: int = CONFIDENT_LABELS
     rule: str = "confident_labels"
+
+    @property
+    def is_old(self) -> bool:
+        """Whether an earlier version of the program asked for it, which decided otherwise."""
+        return self.version < CONFIDENT_LABELS
 
 
 LabelsSpec: TypeAlias = StableLabelsSpec | ConfidentLabelsSpec
@@ -222,6 +243,8 @@ class ModulesSpec:
             where there are none.
         group_pairs: (G, C), likewise.
         group_units: (C,), likewise.
+        group_products: (G, C, C), means of products over the same groups, for the methods that need
+            them; None where there are none.
         version: of the arithmetic.
     """
 
@@ -236,6 +259,7 @@ class ModulesSpec:
     group_maps: ArrayRef | None = None
     group_pairs: ArrayRef | None = None
     group_units: ArrayRef | None = None
+    group_products: ArrayRef | None = None
     version: int = 1
     analysis: str = "modules"
 
@@ -313,8 +337,8 @@ _KINDS: dict[str, type[Spec]] = {kind.analysis: kind for kind in get_args(Spec)}
 
 def canonical(spec: Spec) -> str:
     """The specification as JSON with sorted keys and no spaces: equal text, equal result."""
-    plain = asdict(spec, dict_factory=_without_empty_later_fields)
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    # Not by `asdict`, which looks at every number of every list, and copies it.
+    return json.dumps(spec, default=_plain, sort_keys=True, separators=(",", ":"))
 
 
 def identity(spec: Spec) -> str:
@@ -331,7 +355,7 @@ def parse_spec(text: str) -> Spec:
 def input_arrays(spec: Spec) -> tuple[ArrayRef, ...]:
     """The stored arrays that a job needs."""
     if isinstance(spec, ModulesSpec | StabilitySpec):
-        beside = [getattr(spec, name, None) for name in ("products", *GROUPS)]
+        beside = [getattr(spec, name, None) for name in ("products", *GROUPS, GROUP_PRODUCTS)]
         return (spec.maps, *(ref for ref in beside if ref is not None))
     refs = tuple(spec.originals.arrays.values())
     if isinstance(spec, MagnitudeSpec):
@@ -340,5 +364,7 @@ def input_arrays(spec: Spec) -> tuple[ArrayRef, ...]:
     return (*refs, *(ref for edit in edits for ref in edit.arrays))
 
 
-def _without_empty_later_fields(items: list[tuple[str, object]]) -> dict[str, object]:
+def _plain(value: Any) -> dict[str, object]:
+    """A dataclass as JSON keeps it: without later fields that are empty."""
+    items = ((each.name, getattr(value, each.name)) for each in fields(value))
     return {name: value for name, value in items if value or name not in _LATER_FIELDS}

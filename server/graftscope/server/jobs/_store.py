@@ -286,6 +286,12 @@ class JobStore:
         with self._database.reading() as connection:
             return [(owner, eta_s) for owner, eta_s in connection.execute(query)]
 
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs there are of each state, those that are set aside among them."""
+        query = sa.select(JOBS.c.state, sa.func.count()).group_by(JOBS.c.state)
+        with self._database.reading() as connection:
+            return {JobState(state): number for state, number in connection.execute(query)}
+
     def by_state(self, states: Iterable[JobState]) -> list[Job]:
         """Jobs in any of these states, the newest first."""
         return self._select(JOBS.c.state.in_(list(states)))

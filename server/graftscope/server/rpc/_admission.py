@@ -6,7 +6,7 @@ only looks something up or stops it is always answered. It must not know what th
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -106,6 +106,8 @@ class Lane:
 
     Attributes:
         limit: as given.
+        entered: how many were taken on since the start.
+        refused: how many were not, by why.
     """
 
     def __init__(
@@ -117,6 +119,8 @@ class Lane:
         self._total = 0
         self._speed = Speed(clock)
         self._promised_s = -float("inf")
+        self.entered = 0
+        self.refused = Counter[str]()
 
     @property
     def going_on(self) -> int:
@@ -136,24 +140,27 @@ class Lane:
         own, others = self._going_on[share], len(self._going_on) - (share in self._going_on)
         most = int(self.limit * _ALONE) if not others else self.limit // (others + 1)
         if self._total >= self.limit:
-            self._refuse(f"{self.limit} {self._called} go on; that is the most at a time")
+            self._refuse("full", f"{self.limit} {self._called} go on; that is the most at a time")
         if own >= max(1, most):
             beside = f"beside {others} other callers" if others else "from one caller"
             self._refuse(
+                "share",
                 f"{own} of your {self._called} go on; at most {max(1, most)} of {self.limit} are "
-                f"taken {beside}"
+                f"taken {beside}",
             )
         wait_s = self._wait_s()
         if left_s is not None and wait_s > left_s:
             self._refuse(
+                "deadline",
                 f"{self._total} {self._called} go on, which takes {wait_s:.2g} s, and the "
-                f"deadline is in {left_s:.2g} s"
+                f"deadline is in {left_s:.2g} s",
             )
         if not self._total:
             self._speed.begin()
             self._promised_s = -float("inf")
         self._going_on[share] += 1
         self._total += 1
+        self.entered += 1
 
     def leave(self, share: str) -> None:
         """A call that was taken on has ended."""
@@ -168,8 +175,9 @@ class Lane:
         waiting = max(0, self._total - self._side_by_side)
         return waiting * (self._speed.spacing_s or 0.0)
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, reason: str, why: str) -> None:
         """Each of those that are refused is told a later time, in the pace of the answers."""
+        self.refused[reason] += 1
         now_s = self._clock()
         spacing_s = self._speed.spacing_s or _SHORTEST_WAIT_S
         self._promised_s = max(now_s + _SHORTEST_WAIT_S, self._promised_s) + spacing_s
@@ -199,6 +207,11 @@ class Admission:
             work: Lane(_CALLED[work], limit, side_by_side, clock)
             for work, (limit, side_by_side) in most.items()
         }
+
+    @property
+    def lanes(self) -> Mapping[Work, Lane]:
+        """The kinds of calls that are limited."""
+        return self._lanes
 
     def going_on(self, work: Work) -> int:
         """How many calls of a kind go on; those that are always answered are not counted."""

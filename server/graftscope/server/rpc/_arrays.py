@@ -4,11 +4,12 @@ It must not know what the arrays are for.
 """
 
 from asyncio import to_thread
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from graftscope import codec
@@ -141,6 +142,21 @@ class Arrays:
             message.artifact.CopyFrom(describe(ref).artifact)
         else:
             codec.fill_tensor(message.tensor, array)
+
+    async def packed(self, message: Message, arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
+        """A response, serialised, with arrays in some of its fields as `fill` would put them there.
+
+        Args:
+            message: all but these fields.
+            arrays: by the fields' names.
+        """
+        small = dict[str, NDArray[np.generic]]()
+        for name, array in arrays.items():
+            if array.nbytes > INLINE_LIMIT_BYTES:
+                await self.fill(getattr(message, name), array)
+            else:
+                small[name] = array
+        return codec.packed(message, small)
 
     async def fill_files(self, message: tensor_pb2.Array, files: Sequence[bytes]) -> None:
         """Puts files into a response as KServe packs them: each after its length in four bytes."""

@@ -54,6 +54,7 @@ class ClusteringRequests:
             group_maps=groups.get("group_maps"),
             group_pairs=groups.get("group_pairs"),
             group_units=groups.get("group_units"),
+            group_products=await self._group_products(request, groups, chosen),
         )
         _check_modules(spec)
         return spec
@@ -143,6 +144,32 @@ class ClusteringRequests:
                     field=name,
                 )
         return found
+
+    async def _group_products(
+        self,
+        request: analysis_service_pb2.ModulesRequest,
+        groups: dict[str, ArrayRef],
+        chosen: str,
+    ) -> ArrayRef | None:
+        """Likewise of products, where the method looks at those."""
+        name, array = "group_products", request.group_products
+        if not Method(chosen).needs_products:
+            return None
+        if array.WhichOneof("source") is None:
+            beside_maps = groups and request.group_maps.WhichOneof("source") is None
+            found = await self.arrays.beside(request.maps, (name,), "maps") if beside_maps else {}
+            return found.get(name)
+        if not groups:
+            raise InvalidInput(f"{name} are given with {', '.join(GROUPS)}", field=name)
+        ref = await self.arrays.refer(array, name)
+        wanted = (*groups["group_pairs"].shape, groups["group_pairs"].shape[1])
+        if (ref.datatype, ref.shape) != ("FP32", wanted):
+            raise InvalidInput(
+                f"{name} are {ref.datatype} of shape {list(ref.shape)}; FP32 of shape "
+                f"{list(wanted)} is needed for these maps",
+                field=name,
+            )
+        return ref
 
 
 def _check_modules(spec: ModulesSpec) -> None:

@@ -32,6 +32,11 @@ class Drain:
         self._changed = asyncio.Event()
 
     @property
+    def stopping(self) -> bool:
+        """Whether nothing new is taken on."""
+        return self._stopping
+
+    @property
     def going_on(self) -> int:
         """How many calls go on, of all kinds."""
         return len(self._calls)

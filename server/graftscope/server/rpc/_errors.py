@@ -52,6 +52,7 @@ _STATUSES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.Unsupported: grpc.StatusCode.UNIMPLEMENTED,
     errors.Conflict: grpc.StatusCode.ALREADY_EXISTS,
     errors.NotReady: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ClusterUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
     errors.DeviceUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
     errors.PrecisionUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Damaged: grpc.StatusCode.DATA_LOSS,
@@ -89,6 +90,9 @@ TABLE: tuple[tuple[type[Exception], grpc.StatusCode, str], ...] = (
     (Exception, grpc.StatusCode.INTERNAL, "INTERNAL"),
 )
 
+REASONS = tuple(dict.fromkeys(reason for _, _, reason in TABLE))
+"""Every reason that an error may tell, but for those of a model that is refused."""
+
 _STATUS_OF_REASON = {reason: status for _, status, reason in TABLE}
 
 # A message is said three times in a reply's metadata, for which gRPC has 8 KiB.
@@ -124,6 +128,12 @@ def status_of_error(error: Exception) -> status_pb2.Status:
     retry_after_s: float | None = getattr(error, "retry_after_s", None)
     field = getattr(error, "field", "")
     return _status(code, reason, _message(error, reason), field, retry_after_s)
+
+
+def reason_of(status: status_pb2.Status) -> str:
+    """The stable reason that a status tells; '' where it tells none."""
+    info = error_details_pb2.ErrorInfo()
+    return next((info.reason for detail in status.details if detail.Unpack(info)), "")
 
 
 def cancelled_status() -> status_pb2.Status:

@@ -25,12 +25,14 @@ from graftscope.server.engine import (
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import OriginalsSpec
 from graftscope.server.rpc._arrays import Arrays
+from graftscope.server.rpc._calls import note
 from graftscope.server.rpc._image_files import Encoding, encode_images, parse_encoding, to_bytes
 from graftscope.server.rpc._interactive_runs import InteractiveRuns
 from graftscope.server.rpc._latest import Asked, Inbox, Turn, latest
 from graftscope.server.rpc._model_calls import ModelCall, distinct_images
 from graftscope.server.rpc._replies import plain_execution
-from graftscope.v1 import model_service_pb2, tensor_pb2
+from graftscope.server.rpc._subjects import subject_of
+from graftscope.v1 import model_service_pb2
 
 MOST_PAIRS = 16
 """Of an exploration: what one run may hold."""
@@ -92,8 +94,8 @@ class Explorer:
 
     async def replies(
         self, requests: AsyncIterator[model_service_pb2.ExploreRequest]
-    ) -> AsyncGenerator[model_service_pb2.ExploreResponse]:
-        """Answers to what was asked last, until there are no more requests."""
+    ) -> AsyncGenerator[bytes]:
+        """Answers to what was asked last, serialised, until there are no more requests."""
         inbox = Inbox()
         reading = asyncio.create_task(inbox.read(requests))
         async with AsyncExitStack() as stack:
@@ -120,11 +122,10 @@ class Explorer:
                 answered = turn.asked.place
                 if is_new:
                     await _describe(response, originals)
-                for name, made in images.items():
-                    await self._fill(getattr(response, name), made)
-                yield response
+                yield await self._with_images(response, images)
 
     async def _begun(self, start: model_service_pb2.ExploreStart) -> _Originals:
+        note(**subject_of(start))
         generator = self._catalogue.find(start.model)
         encoding = parse_encoding(start.encoding, generator.manifest.image)
         if encoding is not None and start.eight_bits:
@@ -140,16 +141,19 @@ class Explorer:
                 "explored at a time",
                 field="pairs.count",
             )
+        note(pairs=len(pairs), device=generator.backend.memory)
         held = AsyncExitStack()
         need = _need(generator, len(pairs), files=encoding is not None)
         await held.enter_async_context(self._arrays.memory.held_in_call(need))
+        exploration = Exploration(generator, lambda: source.latents(pairs), len(pairs))
+        self._runs.explorations.follow(exploration)
         return _Originals(
             generator=generator,
             spec=spec,
             fixed=frozenset(start.pairs.fix.inputs),
             source=source,
             pairs=pairs,
-            exploration=Exploration(generator, lambda: source.latents(pairs), len(pairs)),
+            exploration=exploration,
             encoding=encoding,
             eight_bits=start.eight_bits,
             arrays=arrays,
@@ -184,11 +188,16 @@ class Explorer:
     def _call(self, generator: Generator, arrays: Arrays) -> ModelCall:
         return ModelCall(self._catalogue, generator, arrays, self._runs)
 
-    async def _fill(self, message: tensor_pb2.Array, images: _Images) -> None:
-        if isinstance(images, list):
-            await self._arrays.fill_files(message, images)
-        else:
-            await self._arrays.fill(message, images)
+    async def _with_images(
+        self, response: model_service_pb2.ExploreResponse, images: dict[str, _Images]
+    ) -> bytes:
+        arrays = dict[str, NDArray[np.generic]]()
+        for name, made in images.items():
+            if isinstance(made, list):
+                await self._arrays.fill_files(getattr(response, name), made)
+            else:
+                arrays[name] = made
+        return await self._arrays.packed(response, arrays)
 
 
 def _need(generator: Generator, count: int, *, files: bool) -> Need:

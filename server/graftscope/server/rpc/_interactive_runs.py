@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.server.access import caller
+from graftscope.server.access import Work, caller
 from graftscope.server.engine import (
     ENCODED_A_RUN,
     Batching,
@@ -21,6 +21,7 @@ from graftscope.server.engine import (
     Exploration,
     Generator,
     Graft,
+    Halving,
     Hybrids,
     Intervention,
     Kind,
@@ -28,6 +29,7 @@ from graftscope.server.engine import (
     PairSource,
     Precision,
     Ran,
+    Rows,
     Samples,
     Shown,
     grafting,
@@ -36,6 +38,7 @@ from graftscope.server.engine import (
     to_range,
 )
 from graftscope.server.rpc._latest import Turn
+from graftscope.server.tally import Counts, Tally
 
 _Task = TypeVar("_Task")
 _Made = TypeVar("_Made")
@@ -79,10 +82,20 @@ class InteractiveRuns:
 
     Args:
         batching: makes tasks of several calls together, and what runs by itself.
+
+    Attributes:
+        batching: as given.
+        explorations: counts those that are open.
+        made_hybrids: how many there were, by the kind of work and whose they are.
+        made_samples: images that were generated, by whose they are.
+        made_encodings: images that were encoded, by whose they are.
     """
 
     def __init__(self, batching: Batching) -> None:
-        self._batching = batching
+        self.batching = batching
+        self.explorations = Tally()
+        self.made_hybrids = Counts[tuple[Work, str]]()
+        self.made_samples, self.made_encodings = Counts[str](), Counts[str]()
 
     async def samples(
         self, generator: Generator, wanted: str, source: PairSource, pairs: range
@@ -92,7 +105,7 @@ class InteractiveRuns:
         def task(some: range) -> Callable[[], Latents]:
             return lambda: source.latents(some)[0]
 
-        return await self._made(
+        ran = await self._made(
             generator,
             wanted,
             sampling,
@@ -102,6 +115,8 @@ class InteractiveRuns:
             _SAMPLES,
             lambda made: (made.images,),
         )
+        self.made_samples.add(caller().owner, len(pairs))
+        return ran
 
     async def hybrids(
         self,
@@ -119,7 +134,7 @@ class InteractiveRuns:
         def kind(on: Generator) -> Kind[Graft, Any, Hybrids]:
             return grafting(on, intervention)
 
-        return await self._made(
+        ran = await self._made(
             generator,
             wanted,
             kind,
@@ -129,6 +144,24 @@ class InteractiveRuns:
             _HYBRIDS,
             lambda made: (made.original1, made.original2, made.hybrid),
         )
+        self.made_hybrids.add((Work.INTERACTIVE, caller().owner), len(pairs))
+        return ran
+
+    async def half(
+        self, kind: Halving, rows: Callable[[range], Latents], samples: int
+    ) -> Mapping[str, NDArray[np.generic]]:
+        """What a half of a generator gives, by name.
+
+        Args:
+            kind: which half.
+            rows: gives what it takes, of some of the samples.
+            samples: how many there are.
+        """
+
+        def task(some: range) -> Callable[[], Latents]:
+            return lambda: rows(some)
+
+        return await self._in_parts(kind, task, range(samples), _ROWS)
 
     async def explored(
         self,
@@ -148,17 +181,20 @@ class InteractiveRuns:
             finish: makes what is sent of the images, in the same thread.
             originals: whether they are wanted too.
         """
+        owner = caller().owner
 
         def make(
             ready: Sequence[Intervention | None], cancellation: Cancellation
         ) -> Sequence[_Made]:
             shown = exploration.made(ready[0], cancellation, originals=originals)
+            if shown.hybrid is not None:
+                self.made_hybrids.add((Work.EXPLORE, owner), exploration.count)
             return [finish(shown)]
 
         is_open = partial(exploration.is_open, turn.intervention)
         kind = Kind(object(), 1, Turn.begin, make, is_open)
         kind = _with_encoder(kind, exploration.generator, source)
-        return await self._batching.make(kind, turn, 1, caller().share)
+        return await self.batching.make(kind, turn, 1, caller().share)
 
     async def posterior(
         self, generator: Generator, wanted: str, images: NDArray[np.uint8]
@@ -173,11 +209,13 @@ class InteractiveRuns:
                 lambda made: made[:1],  # The means: variances of collapsed latents have no scale.
             )
 
-        return await self.run(make)
+        ran = await self.run(make)
+        self.made_encodings.add(caller().owner, len(images))
+        return ran
 
     async def run(self, work: Callable[[Cancellation], _Made]) -> _Made:
         """Runs one call's work by itself."""
-        return await self._batching.alone(work, caller().share)
+        return await self.batching.alone(work, caller().share)
 
     async def _made(
         self,
@@ -192,15 +230,8 @@ class InteractiveRuns:
     ) -> Ran[_Made]:
         """Makes a call's pairs, a part at a time so that in float32 it leaves room for others."""
         if wanted == Precision.FP32.value:
-            kind, asker = _with_encoder(kind_on(generator), generator, source), caller().share
-            whole = _Whole(form, len(pairs))
-            for some in _parts(pairs, kind.limit):
-                part = await self._batching.make(kind, task(some), len(some), asker)
-                if len(some) == len(pairs):
-                    return Ran(part, generator.backend)
-                # Several are copied, off the event loop.
-                await asyncio.to_thread(whole.add, part)
-            return Ran(whole.made, generator.backend)
+            kind = _with_encoder(kind_on(generator), generator, source)
+            return Ran(await self._in_parts(kind, task, pairs, form), generator.backend)
         image = generator.manifest.image
 
         def work(cancellation: Cancellation) -> Ran[_Made]:
@@ -214,6 +245,22 @@ class InteractiveRuns:
             return run_in(generator, wanted, make, images_of, width=image.high - image.low)
 
         return await self.run(work)
+
+    async def _in_parts(
+        self,
+        kind: Kind[_Task, Any, _Made],
+        task: Callable[[range], _Task],
+        pairs: range,
+        form: "_Form[_Made]",
+    ) -> _Made:
+        asker, whole = caller().share, _Whole(form, len(pairs))
+        for some in _parts(pairs, kind.limit):
+            part = await self.batching.make(kind, task(some), len(some), asker)
+            if len(some) == len(pairs):
+                return part
+            # Several are copied, off the event loop.
+            await asyncio.to_thread(whole.add, part)
+        return whole.made
 
 
 def _with_encoder(
@@ -242,6 +289,7 @@ _SAMPLES = _Form(
     lambda made: {"": made.images, **made.latents},
     lambda arrays: Samples({name: x for name, x in arrays.items() if name}, arrays[""]),
 )
+_ROWS: _Form[Rows] = _Form(lambda made: made, lambda arrays: arrays)
 _HYBRIDS: _Form[Hybrids] = _Form(vars, lambda arrays: Hybrids(**arrays))
 
 

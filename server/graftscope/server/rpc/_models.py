@@ -1,11 +1,12 @@
 """ModelService: models, and what they generate while the caller waits."""
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from graftscope.server.engine import (
@@ -24,6 +25,7 @@ from graftscope.server.engine import (
 )
 from graftscope.server.errors import InvalidInput
 from graftscope.server.rpc._arrays import Arrays
+from graftscope.server.rpc._calls import note
 from graftscope.server.rpc._checks import page
 from graftscope.server.rpc._explorer import Explorer
 from graftscope.server.rpc._guard import Context
@@ -38,7 +40,6 @@ from graftscope.v1 import (
     model_service_pb2,
     model_service_pb2_grpc,
     precision_pb2,
-    tensor_pb2,
 )
 
 # What one call may answer with; more is asked for in several.
@@ -101,22 +102,22 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         await self._registration.delete(request.name)
         return model_service_pb2.DeleteModelResponse()
 
-    async def Generate(
+    async def Generate(  # type: ignore[override]  # bytes are sent as they are
         self, request: model_service_pb2.GenerateRequest, context: Context
-    ) -> model_service_pb2.GenerateResponse:
-        """Images of samples."""
+    ) -> bytes:
+        """Images of samples; the response, serialised."""
         wanted = precision(request.precision)
         generator = self._catalogue.find(request.model)
         encoding = parse_encoding(request.encoding, generator.manifest.image)
         source, pairs = await self._reading.checked(request, self._call(generator).samples)
+        note(pairs=len(pairs))
         _check_size(generator, len(pairs), images=1, called="samples")
         number = samples_bytes(generator, len(pairs), files=encoding is not None)
         await self._take(number, wanted, f"{len(pairs)} samples", "samples.count")
         ran = await self._runs.samples(generator, wanted, source, pairs)
         response = model_service_pb2.GenerateResponse(execution=_execution(generator, ran))
-        await self._fill(response.images, ran.made.images, encoding, generator)
         await self._arrays.fill_latents(response.latents, ran.made.latents)
-        return response
+        return await self._with_images(response, {"images": ran.made.images}, encoding, generator)
 
     async def Encode(
         self, request: model_service_pb2.EncodeRequest, context: Context
@@ -135,16 +136,17 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             await self._arrays.fill_latents(getattr(response, field), {name: array})
         return response
 
-    async def Hybridize(
+    async def Hybridize(  # type: ignore[override]  # bytes are sent as they are
         self, request: model_service_pb2.HybridizeRequest, context: Context
-    ) -> model_service_pb2.HybridizeResponse:
-        """Both originals and the hybrid of every pair."""
+    ) -> bytes:
+        """Both originals and the hybrid of every pair; the response, serialised."""
         wanted = precision(request.precision)
         generator = self._catalogue.find(request.model)
         encoding = parse_encoding(request.encoding, generator.manifest.image)
         intervention, source, pairs = await self._reading.checked(
             request, self._call(generator).hybrids
         )
+        note(pairs=len(pairs))
         images = 5 if request.keep_photo else 3
         _check_size(generator, len(pairs), images, called="pairs")
         if request.keep_photo:
@@ -172,14 +174,12 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             kept = await self._runs.run(lambda _: _edited(generator, source, pairs, ran.made))
             response.clipped = kept.clipped
             given = {**given, "photograph1": kept.photograph1, "edited": kept.edited}
-        for name, images in given.items():
-            await self._fill(getattr(response, name), images, encoding, generator)
-        return response
+        return await self._with_images(response, given, encoding, generator)
 
-    async def Explore(
+    async def Explore(  # type: ignore[override]  # bytes are sent as they are
         self, request_iterator: AsyncIterator[model_service_pb2.ExploreRequest], context: Context
-    ) -> AsyncIterator[model_service_pb2.ExploreResponse]:
-        """Hybrids of the same originals, of what was asked last."""
+    ) -> AsyncIterator[bytes]:
+        """Hybrids of the same originals, of what was asked last; responses, serialised."""
         async with aclosing(self._explorer.replies(request_iterator)) as replies:
             async for reply in replies:
                 yield reply
@@ -194,20 +194,26 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     def _call(self, generator: Generator) -> ModelCall:
         return ModelCall(self._catalogue, generator, self._arrays.for_one_call(), self._runs)
 
-    async def _fill(
+    async def _with_images(
         self,
-        message: tensor_pb2.Array,
-        images: NDArray[np.float32],
+        response: Message,
+        images: Mapping[str, NDArray[np.float32]],
         encoding: Encoding | None,
         generator: Generator,
-    ) -> None:
-        """Puts images into a response: as an array, or as files."""
+    ) -> bytes:
+        """A response with images in some of its fields: as arrays, or as files."""
         if encoding is None:
-            await self._arrays.fill(message, images)
-            return
+            return await self._arrays.packed(response, images)
+        for name, some in images.items():
+            files = await self._files(some, encoding, generator)
+            await self._arrays.fill_files(getattr(response, name), files)
+        return response.SerializeToString()
+
+    async def _files(
+        self, images: NDArray[np.float32], encoding: Encoding, generator: Generator
+    ) -> list[bytes]:
         image = generator.manifest.image
-        files = await self._runs.run(lambda _: encode_images(images, encoding, image))
-        await self._arrays.fill_files(message, files)
+        return await self._runs.run(lambda _: encode_images(images, encoding, image))
 
 
 def _model(generator: Generator) -> model_service_pb2.Model:
@@ -234,6 +240,7 @@ def _edited(
 
 def _execution(generator: Generator, ran: Ran[Any]) -> precision_pb2.Execution:
     digest = generator.manifest.digest
+    note(device=ran.backend.memory)
     if ran.deviation is None:
         return plain_execution(digest, ran.backend)
     return execution(digest, ran.backend, deviation=ran.deviation)

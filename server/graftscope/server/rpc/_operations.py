@@ -9,9 +9,10 @@ from google.protobuf import empty_pb2
 
 from graftscope.server.access import caller
 from graftscope.server.errors import NotReady, Unsupported
-from graftscope.server.jobs import Job, JobRunner, ModulesQuestion, Snapshot, Spec
+from graftscope.server.jobs import Job, JobRunner, ModulesQuestion, Snapshot, Spec, about
 from graftscope.server.logs import get_logger
 from graftscope.server.rpc._belongings import Belongings
+from graftscope.server.rpc._calls import note
 from graftscope.server.rpc._checks import check_request_id, job_id, page
 from graftscope.server.rpc._clustering import ClusteringRequests
 from graftscope.server.rpc._guard import Context
@@ -169,6 +170,7 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
             owner=caller().owner,
             share=caller().share,
         )
+        note(job=job.id, **about(spec))
         return await told(await self._runner.get(job.id))
 
 

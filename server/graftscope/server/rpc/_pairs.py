@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.server.analysis import GROUP_PAIRS
+from graftscope.server.analysis import GROUP_PAIRS, MAX_PAIRS
 from graftscope.server.engine import (
     Generator,
     check_input,
@@ -23,8 +23,6 @@ from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import ArrayRef, OriginalsSpec
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.v1 import originals_pb2, tensor_pb2
-
-MAX_PAIRS = 10_000_000
 
 _SPREADABLE = ("prior", "encoded")
 

@@ -4,8 +4,8 @@ It must not know what sums are made of, or how answers are kept from taking long
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from graftscope.codec import INLINE_LIMIT_BYTES
 from graftscope.server.analysis import ShardGroups
 from graftscope.server.engine import Need
 from graftscope.server.jobs import (
+    Attempt,
     Beside,
     InfluenceSpec,
     Job,
@@ -94,12 +95,16 @@ class Partials:
         self, so_far: SoFar, live: Live | None
     ) -> analysis_service_pb2.InfluenceResponse:
         """The result as it would be by now; where there is no time to make it anew, as it was."""
-        make = partial(self._of_sums, so_far)
         if live is None:
-            return await make()
+            return await self._of_sums(so_far)
+
+        async def make(attempt: Attempt) -> analysis_service_pb2.InfluenceResponse:
+            # In several threads, and with waits: more than it computes.
+            with attempt.timed(time.monotonic):
+                return await self._of_sums(so_far)
+
         with live.beside.asking(_RESULT) as asked:
-            shards = so_far.sums.shards
-            live.beside.consider(asked, shards, lambda within_s: make(), first_at_once=True)
+            live.beside.consider(asked, so_far.sums.shards, make, first_at_once=True)
             answer = await live.beside.settled(asked)
         assert answer is not None
         message: analysis_service_pb2.InfluenceResponse = answer.value
@@ -147,7 +152,7 @@ class Partials:
         found: ModulesSoFar,
     ) -> None:
         message.pairs = found.pairs
-        for layer in found.layers:
+        for layer in found.named_as(question.named_as).layers:
             told = message.layers.add(layer=layer.name, failure=layer.failure)
             if layer.modules is not None:
                 said = {"method": question.method, "seeds_agreeing": 1}
@@ -176,6 +181,11 @@ class Partials:
             names = ("group_maps", "group_pairs", "group_units")
             return ShardGroups(*map(read, names)) if names[0] in result.arrays else None
 
+        def product_groups() -> ShardGroups | None:
+            if "group_products" not in result.arrays:
+                return None
+            return ShardGroups.of_products(read("group_products"), read("group_pairs"))
+
         return Material(
             spec,
             pairs,
@@ -185,6 +195,7 @@ class Partials:
                 floats(maps),
                 floats("products") if "products" in result.arrays else None,
                 groups(),
+                product_groups(),
             ),
         )
 

@@ -1,12 +1,13 @@
 """Modules of a job that goes on, or did: what is asked of them, and how they are told."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftscope import codec
-from graftscope.server.analysis import Method, area_means, require_smoothing
+from graftscope.server.analysis import NO_MODULE, Method, area_means, require_smoothing
 from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import (
     InfluenceSpec,
@@ -14,6 +15,7 @@ from graftscope.server.jobs import (
     LayerModules,
     ModulesQuestion,
     ModulesSoFar,
+    layer_names,
     parse_spec,
     require_influence,
 )
@@ -67,7 +69,31 @@ def question(message: analysis_service_pb2.PartialModules, job: Job, field: str)
             field=f"{field}.method",
         )
     require_smoothing(asked.window, asked.percentile, spec.map_size)
-    return asked
+    return replace(asked, named_as=_named_as(message, asked.k, spec, field))
+
+
+def _named_as(
+    message: analysis_service_pb2.PartialModules, k: int, spec: InfluenceSpec, field: str
+) -> dict[str, NDArray[np.int64]]:
+    """(C,) labels that modules are to be named after, by the layer."""
+    rows = dict(zip(layer_names(spec), spec.rows, strict=True))
+    found = {}
+    for at, each in enumerate(message.named_as):
+        where = f"{field}.named_as[{at}]"
+        if each.layer not in rows:
+            raise InvalidInput(
+                f"{where} is of layer {each.layer!r}; the operation has: {', '.join(rows)}",
+                field=f"{where}.layer",
+            )
+        labels, channels = np.array(each.labels, dtype=np.int64), len(rows[each.layer])
+        if len(labels) != channels or labels.min() < NO_MODULE or labels.max() >= k:
+            raise InvalidInput(
+                f"{where}: labels are of {len(labels)} channels; {channels} are needed, each from "
+                f"{NO_MODULE} to {k - 1}",
+                field=f"{where}.labels",
+            )
+        found[each.layer] = labels
+    return found
 
 
 def arrays_of(layer: LayerModules) -> Mapping[str, NDArray[np.generic]]:

@@ -61,12 +61,13 @@ class Reading:
     Attributes:
         idle_s: as given.
         explore_idle_s: as given.
+        refused: requests for which too many others waited to be read.
     """
 
     def __init__(self, idle_s: float, explore_idle_s: float = EXPLORE_IDLE_S) -> None:
         self.idle_s, self.explore_idle_s = idle_s, explore_idle_s
         self._threads = ThreadPoolExecutor(_THREADS, "reading")
-        self._waiting_bytes = 0
+        self._waiting_bytes = self.refused = 0
 
     def close(self) -> None:
         """Ends the threads."""
@@ -83,6 +84,7 @@ class Reading:
         if len(data) < LARGE_BYTES:
             return _message(deserialize, data)
         if self._waiting_bytes + len(data) > MAX_WAITING_BYTES:
+            self.refused += 1
             raise Overloaded(
                 f"{self._waiting_bytes} bytes of requests wait to be read; {MAX_WAITING_BYTES} is "
                 "the most at a time",

@@ -118,19 +118,20 @@ def _check_labels(spec: InfluenceSpec, labels: LabelsSpec, which: str) -> None:
             field=field,
         )
     fewest = min(len(rows) for rows in spec.rows)
+    if fewest < 2:
+        raise InvalidInput(
+            f"until: a rule about labels needs at least 2 channels, and k at most as many as there "
+            f"are; maps of {fewest} are asked for: ask for more channels, or use a relative "
+            "standard error",
+            field=field,
+        )
     if not 2 <= labels.k <= fewest:
         raise InvalidInput(
-            f"until: k is {labels.k}; 2 to {fewest} is allowed, the number of channels whose maps "
-            "are asked for",
+            f"until: k is {labels.k}; 2 to {fewest} is allowed: with one module there is nothing "
+            "to be sure of, and more than the channels whose maps are asked for there cannot be",
             field=f"{field}.k",
         )
     needs_products = Method(labels.method).needs_products
-    if needs_products and isinstance(labels, ConfidentLabelsSpec):
-        raise InvalidInput(
-            f"until: how sure labels are cannot be told for method {labels.method}, which groups "
-            "by products; use another method, or stable labels",
-            field=f"{field}.method",
-        )
     if needs_products and not spec.products:
         raise InvalidInput(
             f"until: method {labels.method} needs products of the channels' effects; ask for "

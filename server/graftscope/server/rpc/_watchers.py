@@ -5,13 +5,28 @@ from collections.abc import Hashable
 from contextlib import ExitStack
 from typing import Self
 
-from graftscope.server.jobs import Asked, Live, ModulesQuestion, Snapshot, SoFar, SoFars
+import numpy as np
+from numpy.typing import NDArray
+
+from graftscope.server.jobs import (
+    Asked,
+    Attempt,
+    Live,
+    ModulesQuestion,
+    ModulesSoFar,
+    Snapshot,
+    SoFar,
+    SoFars,
+)
 from graftscope.server.rpc._partial_modules import watched
 from graftscope.server.rpc._previews import preview
 from graftscope.v1 import analysis_service_pb2
 
 # Between two previews of maps, at least.
 _EVERY_S = 1.0
+
+# Modules in hardly more pairs tell nothing new: each answer is of a tenth more than the one before.
+_GROWN = 1.1
 
 _MAPS = "maps"
 
@@ -29,6 +44,8 @@ class Watcher:
 
     def __init__(self, so_fars: SoFars, *, maps: bool, question: ModulesQuestion | None) -> None:
         self._so_fars, self._maps, self._question = so_fars, maps, question
+        # What the next modules are named after.
+        self._labels: dict[str, NDArray[np.int64]] = dict(question.named_as) if question else {}
         self._live: Live | None = None
         self._asking = ExitStack()
         self._asked: dict[Hashable, Asked] = {}
@@ -56,7 +73,8 @@ class Watcher:
             updates += self._maps_told(asked)
         if self._question is not None:
             asked = self._asked[self._question]
-            self._so_fars.consider_modules(asked, self._question, so_far, live.beside)
+            if asked.answer is None or so_far.sums.shards >= _GROWN * asked.answer.shards:
+                self._so_fars.consider_modules(asked, self._question, so_far, live.beside)
             updates += self._modules_told(asked, self._question)
         return updates
 
@@ -73,8 +91,12 @@ class Watcher:
 
     @staticmethod
     def _consider_maps(asked: Asked, so_far: SoFar, live: Live) -> None:
-        async def make(within_s: float) -> analysis_service_pb2.PartialMaps:
-            return await asyncio.to_thread(preview, so_far)
+        def previewed(attempt: Attempt) -> analysis_service_pb2.PartialMaps:
+            with attempt.timed():
+                return preview(so_far)
+
+        async def make(attempt: Attempt) -> analysis_service_pb2.PartialMaps:
+            return await asyncio.to_thread(previewed, attempt)
 
         live.beside.consider(asked, so_far.sums.shards, make, every_s=_EVERY_S)
 
@@ -86,7 +108,9 @@ class Watcher:
     def _modules_told(self, asked: Asked, question: ModulesQuestion) -> list[Update]:
         if asked.answer is not None and self._is_new("modules", asked.answer):
             self._heard["put off"] = ""
-            return [Update(partial_modules=watched(question, asked.answer.value))]
+            found: ModulesSoFar = asked.answer.value.named_as(self._labels)
+            self._labels |= found.labels
+            return [Update(partial_modules=watched(question, found))]
         if asked.put_off and self._is_new("put off", asked.put_off):
             skipped = analysis_service_pb2.ModulesSoFar(skipped=asked.put_off)
             return [Update(partial_modules=skipped)]

@@ -10,6 +10,7 @@ imports nothing but what its work needs.
 """
 
 from graftscope.server.workers._pool import Run, Stoppable, Workers, directly
+from graftscope.server.workers._process import PROCESSES
 from graftscope.server.workers._spares import SPARES, Spares
 
-__all__ = ["SPARES", "Run", "Spares", "Stoppable", "Workers", "directly"]
+__all__ = ["PROCESSES", "SPARES", "Run", "Spares", "Stoppable", "Workers", "directly"]

@@ -1,12 +1,13 @@
 """A process that does what it is sent, one thing after the other, until its pipe is closed."""
 
+import gc
 import os
 import pickle
 import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, cast
 
 import psutil
@@ -22,6 +23,10 @@ def main() -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if number := getattr(signal, name, None):
             signal.signal(number, signal.SIG_IGN)
+    # Until the first reply libraries are imported, which takes a fifth longer where garbage is
+    # looked for, of which there is none.
+    gc.disable()
+    sys.meta_path.insert(0, _NoPandas())
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     # What a library prints must not end up among the replies.
     os.dup2(2, 1)
@@ -36,12 +41,17 @@ def main() -> None:
             reply = _reply(work, request)
         del request
         _send(replies, reply)
+        gc.freeze()
+        gc.enable()
 
 
-def _import_slow_ones() -> None:
-    """What most work imports first; threads can be limited only of what is loaded."""
-    import sklearn.cluster
-    import sklearn.decomposition  # noqa: F401
+class _NoPandas:
+    """Has scikit-learn do without pandas, which it imports wherever that is installed."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """As importers do: passes over all other modules."""
+        if name == "pandas":
+            raise ModuleNotFoundError("numbers come as arrays", name=name)
 
 
 def _nothing() -> None:
@@ -50,19 +60,9 @@ def _nothing() -> None:
 
 def _reply(work: Callable[..., object], request: Request) -> Reply:
     try:
-        with _one_thread() if request.single_threaded else nullcontext():
-            return Reply(work(*request.arguments), None, _held_bytes())
+        return Reply(work(*request.arguments), None, _held_bytes())
     except Exception as error:
         return Reply(None, error, _held_bytes())
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    from threadpoolctl import threadpool_limits
-
-    _import_slow_ones()
-    with threadpool_limits(1):
-        yield
 
 
 def _send(replies: BinaryIO, reply: Reply) -> None:

@@ -11,12 +11,10 @@ class Request:
     Attributes:
         work: what is called, by its module and name; None for the same as before.
         arguments: what it is called with.
-        single_threaded: whether BLAS and OpenMP use one thread, so that many go side by side.
     """
 
     work: Callable[..., object] | None
     arguments: tuple[object, ...]
-    single_threaded: bool
 
 
 @dataclass(frozen=True)

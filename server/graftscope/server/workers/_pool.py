@@ -51,6 +51,16 @@ class Workers:
         self._changed = threading.Condition()
         self._waiting: deque[object] = deque()
         self._busy = 0
+        self._used_s = 0.0
+        # What those at work had used before.
+        self._at_work: dict[Process, float] = {}
+
+    @property
+    def used_s(self) -> float:
+        """Processor time that its processes have used, for starting too."""
+        with self._changed:
+            going_on = (each.used_s - before for each, before in self._at_work.items())
+            return self._used_s + sum(going_on)
 
     @property
     def busy(self) -> int:
@@ -62,7 +72,6 @@ class Workers:
         cancellation: Stoppable,
         work: Callable[[*_Arguments], _Value],
         *arguments: *_Arguments,
-        single_threaded: bool = False,
     ) -> _Value:
         """Calls a function in a process, which is killed where the call is cancelled; blocks.
 
@@ -70,14 +79,13 @@ class Workers:
             cancellation: what may end it, while it waits for a process too.
             work: a function that can be imported, or a partial of one.
             arguments: what it is called with; what it returns and raises comes back as it is.
-            single_threaded: whether BLAS and OpenMP use one thread there.
 
         Raises:
             Cancelled: it was cancelled.
             WorkerLost: the process was ended by somebody else.
         """
         with self._borrowed(cancellation) as process, _killed_with(cancellation, process):
-            reply = process.call(work, arguments, single_threaded)
+            reply = process.call(work, arguments)
             if reply.held_bytes > LARGE_BYTES:
                 process.close()
         cancellation.check()
@@ -85,11 +93,11 @@ class Workers:
             raise reply.error
         return cast(_Value, reply.value)
 
-    def of(self, cancellation: Stoppable, *, single_threaded: bool = False) -> Run:
+    def of(self, cancellation: Stoppable) -> Run:
         """`run`, for what one cancellation ends."""
 
         def run(work: Callable[[*_Arguments], _Value], *arguments: *_Arguments) -> _Value:
-            return self.run(cancellation, work, *arguments, single_threaded=single_threaded)
+            return self.run(cancellation, work, *arguments)
 
         return run
 
@@ -98,18 +106,33 @@ class Workers:
         self._take_turn(cancellation)
         process: Process | None = None
         try:
-            process = SPARES.take() or Process()
+            process = self._begun()
             yield process
         except BaseException:
             if process is not None:
+                self._note(process)
                 process.close()  # What it was about to answer is for nobody else.
             raise
         else:
+            self._note(process)
             SPARES.keep(process)
         finally:
             with self._changed:
                 self._busy -= 1
                 self._changed.notify_all()
+
+    def _begun(self) -> Process:
+        """A process at work from now on."""
+        spare = SPARES.take()
+        process = spare or Process()
+        with self._changed:
+            self._at_work[process] = spare.used_s if spare else 0.0
+        return process
+
+    def _note(self, process: Process) -> None:
+        """Takes note of what a process has used that is at work no more."""
+        with self._changed:
+            self._used_s += process.used_s - self._at_work.pop(process)
 
     def _take_turn(self, cancellation: Stoppable) -> None:
         """Waits until there may be one process more, in the order in which calls came."""

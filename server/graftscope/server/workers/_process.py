@@ -8,12 +8,24 @@ import weakref
 from collections.abc import Callable
 from typing import BinaryIO, cast
 
+import psutil
+
 from graftscope.server.errors import WorkerLost
+from graftscope.server.tally import Tally
 from graftscope.server.workers._frames import read_frame, write_frame
 from graftscope.server.workers._messages import Reply, Request
 
 _MODULE = "graftscope.server.workers"
 
+_ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "BLIS")} | {
+    "VECLIB_MAXIMUM_THREADS": "1"
+}
+"""Several go side by side, and beside what computes hybrids: threads that wait for each other in a
+busy core burn it. And sums round by how many threads add them up, so this is the same anywhere."""
+
+
+PROCESSES = Tally()
+"""Those that were started, and have ended; of all servers that this process ever holds."""
 
 _ALL: "weakref.WeakSet[Process]" = weakref.WeakSet()
 
@@ -29,7 +41,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Process:
-    """A process that makes one call at a time.
+    """A process that makes one call at a time, on one thread.
 
     It is no fork, which is dangerous beside gRPC's threads, and imports nothing of the user's
     program, inside which an embedded server runs.
@@ -43,11 +55,13 @@ class Process:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": paths},
+            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": paths},
             # A terminal's signals are for the server.
             start_new_session=True,
         )
+        self._seen, self._used_s = psutil.Process(self._process.pid), 0.0
         _ALL.add(self)
+        PROCESSES.follow(self)
         # Weakly, since a work may hold large arrays.
         self._work: weakref.ref[Callable[..., object]] | None = None
 
@@ -57,20 +71,28 @@ class Process:
         return self._process.pid
 
     @property
+    def used_s(self) -> float:
+        """Processor time that it has used; once it is gone, what was known last."""
+        try:
+            times = self._seen.cpu_times()
+            self._used_s = times.user + times.system
+        except psutil.Error:
+            pass
+        return self._used_s
+
+    @property
     def ended(self) -> bool:
         """Whether it is gone."""
         return self._process.poll() is not None
 
-    def call(
-        self, work: Callable[..., object], arguments: tuple[object, ...], single_threaded: bool
-    ) -> Reply:
+    def call(self, work: Callable[..., object], arguments: tuple[object, ...]) -> Reply:
         """Makes a call; blocks.
 
         Raises:
             WorkerLost: the process has ended.
         """
         known = self._work is not None and work is self._work()
-        request = Request(None if known else work, arguments, single_threaded)
+        request = Request(None if known else work, arguments)
         try:
             write_frame(cast(BinaryIO, self._process.stdin), request)
             self._work = _weakly(work)

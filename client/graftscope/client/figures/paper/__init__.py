@@ -47,6 +47,7 @@ from graftscope.client.figures.paper._magnitude import (
 from graftscope.client.figures.paper._marks import (
     LEVELS,
     METHODS,
+    PLACES,
     SOURCES,
     ErrorBars,
     Mark,
@@ -73,6 +74,7 @@ from graftscope.client.figures.paper._table import Cell, Table1, table1
 __all__ = [
     "LEVELS",
     "METHODS",
+    "PLACES",
     "SOURCES",
     "Beta",
     "Cell",

@@ -63,12 +63,13 @@ class LayerMagnitude:
     """Modules of one layer, of all K together.
 
     Args:
-        level: Of the layer.
+        level: Of the layer; of one without a level its name, with a `mark`.
         total: How many channels it has.
         k: (M,) number of modules of the clustering that each module is of.
         channels: (M,) number of channels of each module.
         individual: (M,) individual influence with its standard error, share of the image range.
         on_channels: Regression on the number of channels.
+        mark: How it is drawn; None for the mark of its level.
     """
 
     level: str
@@ -77,6 +78,16 @@ class LayerMagnitude:
     channels: Integers
     individual: ErrorBars
     on_channels: Line
+    mark: Mark | None = None
+
+    @property
+    def drawn_as(self) -> Mark:
+        """How it is drawn.
+
+        Raises:
+            ValueError: If it has no mark, and is of no known level.
+        """
+        return self.mark or mark_of(LEVELS, self.level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +147,7 @@ def magnitude(found: Magnitude) -> "Figure":
 def _key(page: Page, found: Magnitude) -> None:
     entries = []
     for layer in found.layers:
-        mark = mark_of(LEVELS, layer.level)
+        mark = layer.drawn_as
         entries.append(entry(mark, name=f"{mark.name}, r² = {_r2(layer.on_channels)} (b)"))
     entries.append(entry(_POOLED, name=f"all layers, r² = {_r2(found.pooled)} (c)", line="--"))
     page.key(entries, 6, 4, columns=2)
@@ -152,11 +163,11 @@ def _over_k(axes: "Axes", layer: LayerMagnitude, index: int, count: int) -> None
     mean = np.array([group.value for group in groups], dtype=np.float64)
     deviation = np.array([group.error for group in groups], dtype=np.float64)
     places = dodged(ks, index, count, 0.16)
-    points_with_errors(axes, places, ErrorBars(mean, deviation), mark_of(LEVELS, layer.level))
+    points_with_errors(axes, places, ErrorBars(mean, deviation), layer.drawn_as)
 
 
 def _over_size(left: "Axes", right: "Axes", layer: LayerMagnitude) -> None:
-    mark = mark_of(LEVELS, layer.level)
+    mark = layer.drawn_as
     percent = layer.individual.times(100)
     share = 100 * layer.channels / layer.total
     points_with_errors(left, layer.channels, percent, mark, line=False, size=2.8)

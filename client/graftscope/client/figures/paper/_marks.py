@@ -6,7 +6,7 @@ of colour blindness; markers differ too, so that lines can be read in grey. Modu
 of `graftscope.client.figures.module_color`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -82,6 +82,9 @@ LEVELS: Mapping[str, Mark] = MappingProxyType(
     }
 )
 """Levels of Fig. 4, from the latents to the image: lighter the nearer to the image."""
+
+PLACES: Sequence[Mark] = tuple(LEVELS.values())
+"""Layers that are of no level, by their place."""
 
 SOURCES: Mapping[str, Mark] = MappingProxyType(
     {

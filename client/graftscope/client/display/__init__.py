@@ -1,0 +1,31 @@
+"""What is shown of results and of jobs to people: in notebooks, and of progress on terminals too.
+
+Values find this package by its name when a notebook asks for something (`arrays.Displayed`). It
+must not know clients or servers. Importing it needs numpy alone: Pillow, matplotlib and xarray are
+imported when something is drawn or made with them.
+"""
+
+from graftscope.client.display._advance import Advance, of_job, reached, unit_of
+from graftscope.client.display._cards import MOST_BYTES
+from graftscope.client.display._datasets import GRIDS, dataset_of
+from graftscope.client.display._figures import FIGURES, figure_of
+from graftscope.client.display._progress import NotebookProgress, notebook_progress
+from graftscope.client.display._provenance import provenance_of
+from graftscope.client.display._shown import CARDS, html_of
+
+__all__ = [
+    "CARDS",
+    "FIGURES",
+    "GRIDS",
+    "MOST_BYTES",
+    "Advance",
+    "NotebookProgress",
+    "dataset_of",
+    "figure_of",
+    "html_of",
+    "notebook_progress",
+    "of_job",
+    "provenance_of",
+    "reached",
+    "unit_of",
+]

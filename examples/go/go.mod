@@ -1,0 +1,3 @@
+module graftscope.example/tour
+
+go 1.21
