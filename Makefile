@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SHORT := not soak and not compat
 NEEDS := pyproject.toml constraints.txt
 
 .PHONY: help demo deploy-try test soak compat lint proto facade settings page tutorials docs wheel bench clean
@@ -24,8 +25,12 @@ deploy-try: .venv-deploy/.done ## Two replicas, PostgreSQL and a balancer; one r
 		--constraint constraints.txt --editable '.[server-cpu,postgresql]'
 	@touch $@
 
+# What fails beside other tests is run once more by itself, and the first that fails then ends it:
+# CONTRIBUTING.md says why, and what is to be done about a test that passes only there.
 test: $(VENV)/.dev ## All tests but the longest; pass more to pytest with ARGS="..."
-	$(BIN)/python -m pytest -m "not soak and not compat" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "$(SHORT)" -n 2 --dist loadfile $(ARGS) || \
+	{ [ $$? -eq 1 ] && echo "make test: once more by itself, what failed beside other tests" && \
+	$(BIN)/python -m pytest -m "$(SHORT)" --last-failed --exitfirst; }
 
 soak: $(VENV)/.dev ## The tests that take longer
 	$(BIN)/python -m pytest -m soak $(ARGS)

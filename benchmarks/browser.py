@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import BrowserContext, CDPSession, sync_playwright
+from playwright.sync_api import BrowserContext, CDPSession, Error, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = next((path for name in _NAMES if (path := shutil.which(name))), None)
@@ -23,6 +23,10 @@ _HEARD = (
     "Runtime.consoleAPICalled",
     "Log.entryAdded",
 )
+_IS_NOT_TO_BE_CHOSEN = "each => each.closest('[aria-disabled=true], :disabled') !== null"
+_REPLACED = "not attached to the DOM"
+"""What Playwright says of an element that the page has drawn anew meanwhile."""
+
 _KEYS = {1: "Alt", 2: "Control", 4: "Meta", 8: "Shift"}
 
 
@@ -81,8 +85,22 @@ class Browser:
         return x, y
 
     def click(self, expression: str) -> None:
-        """Click on the middle of an element with the mouse."""
-        self.page.mouse.click(*self.place(expression))
+        """Click on the middle of an element with the mouse, once it rests there.
+
+        What is above it may still move while the page loads, so a click at the place where it was
+        seen might hit something else. Playwright holds the click until the element stands still and
+        would receive it; what a page marks as not to be chosen is clicked without that.
+        """
+        while True:
+            element = self.page.evaluate_handle(f"() => {expression}").as_element()
+            assert element is not None, f"there is no {expression}"
+            try:
+                element.click(force=bool(element.evaluate(_IS_NOT_TO_BE_CHOSEN)))
+            except Error as error:
+                if _REPLACED not in str(error):
+                    raise
+            else:
+                return
 
     def mouse(self, what: str, x: float, y: float) -> None:
         """Press, move or release the mouse: its left button, while it is not released."""
