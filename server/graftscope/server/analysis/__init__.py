@@ -37,6 +37,14 @@ from graftscope.server.analysis._features import (
     features_of,
 )
 from graftscope.server.analysis._gaussian import Gaussian
+from graftscope.server.analysis._greedy import (
+    EffectOfSets,
+    Ranking,
+    first_sets,
+    greedy_sets,
+    random_orders,
+    rank_greedily,
+)
 from graftscope.server.analysis._group_checks import (
     require_groups_of,
     require_product_groups_of,
@@ -67,6 +75,13 @@ from graftscope.server.analysis._random_words import (
     GROUP_PAIRS,
     MAX_PAIRS,
     Which,
+)
+from graftscope.server.analysis._reach_curves import (
+    AreaBetween,
+    ReachCurve,
+    Reached,
+    area_between,
+    reach_curve,
 )
 from graftscope.server.analysis._seed_consensus import (
     seed_consensus,
@@ -104,10 +119,12 @@ __all__ = [
     "MOST_GROUPS",
     "NO_MODULE",
     "AnalysisError",
+    "AreaBetween",
     "Confidence",
     "Correction",
     "Differences",
     "Draws",
+    "EffectOfSets",
     "Estimate",
     "Features",
     "Gaussian",
@@ -117,6 +134,9 @@ __all__ = [
     "Method",
     "Modules",
     "NotConvergedError",
+    "Ranking",
+    "ReachCurve",
+    "Reached",
     "Regression",
     "RunningMoments",
     "ShardGroups",
@@ -124,15 +144,21 @@ __all__ = [
     "TwoLevels",
     "Which",
     "agreement",
+    "area_between",
     "area_means",
     "best_share",
     "cell_count",
     "features_of",
     "find_modules",
+    "first_sets",
+    "greedy_sets",
     "import_libraries",
     "label_confidence",
     "magnitude_lines",
     "match_labels",
+    "random_orders",
+    "rank_greedily",
+    "reach_curve",
     "relative_cost",
     "renumbered",
     "require_between",
