@@ -340,6 +340,11 @@ class Analyses(Base, analysis_service_pb2_grpc.AnalysisServiceServicer):
             return operations_pb2.Operation(metadata=pack(metadata))
         return self._start(metadata, self._magnitude(request, names))
 
+    def Faithfulness(self, request, context):  # type: ignore[no-untyped-def]
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "the fake measures no module's worth")
+
+    Independence = Reach = Probe = Faithfulness
+
     def Modules(self, request, context):  # type: ignore[no-untyped-def]
         self.enter("Modules", context)
         self.faults.asked.append(request)

@@ -32,6 +32,7 @@ from graftscope.codec._arrays import (
 )
 from graftscope.codec._errors import CodecError, UnknownNumberError, UnknownWordError
 from graftscope.codec._inputs import deviation, in_range, one_hot
+from graftscope.codec._kinds import message_class
 from graftscope.codec._messages import Get, Put, Unions, fill, made, unmapped
 from graftscope.codec._words import number_of, word_of, words_of
 
@@ -61,6 +62,7 @@ __all__ = [
     "in_range",
     "inline",
     "made",
+    "message_class",
     "number_of",
     "one_hot",
     "packed",

@@ -17,6 +17,7 @@ from graftscope.v1 import intervention_pb2 as _intervention_pb2
 from graftscope.v1 import originals_pb2 as _originals_pb2
 from graftscope.v1 import precision_pb2 as _precision_pb2
 from graftscope.v1 import tensor_pb2 as _tensor_pb2
+from graftscope.v1 import worth_pb2 as _worth_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -1096,7 +1097,9 @@ class Progress(_message.Message):
     MAPS_SETTLED_FIELD_NUMBER: _builtins.int
     state: Global___JobState.ValueType
     shards_done: _builtins.int
-    """A shard is 32 pairs of an influence, or one comparison of two runs of a stability."""
+    """A shard is 32 pairs of an influence, one comparison of two runs of a stability, or one piece of
+    what a module is worth.
+    """
     shards_total: _builtins.int
     hybrids_per_second: _builtins.float
     """Hybrids a second since the job was started or resumed."""
@@ -1170,6 +1173,10 @@ class AnalysisMetadata(_message.Message):
     MODULES_FIELD_NUMBER: _builtins.int
     STABILITY_FIELD_NUMBER: _builtins.int
     MAGNITUDE_FIELD_NUMBER: _builtins.int
+    FAITHFULNESS_FIELD_NUMBER: _builtins.int
+    INDEPENDENCE_FIELD_NUMBER: _builtins.int
+    REACH_FIELD_NUMBER: _builtins.int
+    PROBE_FIELD_NUMBER: _builtins.int
     MODEL_DIGEST_FIELD_NUMBER: _builtins.int
     IDENTITY_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
@@ -1201,6 +1208,14 @@ class AnalysisMetadata(_message.Message):
     @_builtins.property
     def magnitude(self) -> Global___MagnitudeRequest: ...
     @_builtins.property
+    def faithfulness(self) -> _worth_pb2.FaithfulnessRequest: ...
+    @_builtins.property
+    def independence(self) -> _worth_pb2.IndependenceRequest: ...
+    @_builtins.property
+    def reach(self) -> _worth_pb2.ReachRequest: ...
+    @_builtins.property
+    def probe(self) -> _worth_pb2.ProbeRequest: ...
+    @_builtins.property
     def plan(self) -> Global___Plan: ...
     @_builtins.property
     def progress(self) -> Global___Progress: ...
@@ -1221,6 +1236,10 @@ class AnalysisMetadata(_message.Message):
         modules: Global___ModulesRequest | None = ...,
         stability: Global___StabilityRequest | None = ...,
         magnitude: Global___MagnitudeRequest | None = ...,
+        faithfulness: _worth_pb2.FaithfulnessRequest | None = ...,
+        independence: _worth_pb2.IndependenceRequest | None = ...,
+        reach: _worth_pb2.ReachRequest | None = ...,
+        probe: _worth_pb2.ProbeRequest | None = ...,
         model_digest: _builtins.str = ...,
         identity: _builtins.str = ...,
         plan: Global___Plan | None = ...,
@@ -1233,11 +1252,11 @@ class AnalysisMetadata(_message.Message):
         shared: _builtins.bool = ...,
         attempts: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "estimate", b"estimate", "expire_time", b"expire_time", "influence", b"influence", "magnitude", b"magnitude", "modules", b"modules", "plan", b"plan", "progress", b"progress", "specification", b"specification", "stability", b"stability"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "estimate", b"estimate", "expire_time", b"expire_time", "faithfulness", b"faithfulness", "independence", b"independence", "influence", b"influence", "magnitude", b"magnitude", "modules", b"modules", "plan", b"plan", "probe", b"probe", "progress", b"progress", "reach", b"reach", "specification", b"specification", "stability", b"stability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "end_time", b"end_time", "estimate", b"estimate", "expire_time", b"expire_time", "identity", b"identity", "influence", b"influence", "magnitude", b"magnitude", "model_digest", b"model_digest", "modules", b"modules", "owner", b"owner", "plan", b"plan", "progress", b"progress", "shared", b"shared", "specification", b"specification", "stability", b"stability"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "end_time", b"end_time", "estimate", b"estimate", "expire_time", b"expire_time", "faithfulness", b"faithfulness", "identity", b"identity", "independence", b"independence", "influence", b"influence", "magnitude", b"magnitude", "model_digest", b"model_digest", "modules", b"modules", "owner", b"owner", "plan", b"plan", "probe", b"probe", "progress", b"progress", "reach", b"reach", "shared", b"shared", "specification", b"specification", "stability", b"stability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_specification: _TypeAlias = _typing.Literal["influence", "modules", "stability", "magnitude"]  # noqa: Y015
+    _WhichOneofReturnType_specification: _TypeAlias = _typing.Literal["influence", "modules", "stability", "magnitude", "faithfulness", "independence", "reach", "probe"]  # noqa: Y015
     _WhichOneofArgType_specification: _TypeAlias = _typing.Literal["specification", b"specification"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_specification) -> _WhichOneofReturnType_specification | None: ...
 

@@ -5,6 +5,7 @@ import warnings
 
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from graftscope.v1 import analysis_service_pb2 as graftscope_dot_v1_dot_analysis__service__pb2
+from graftscope.v1 import worth_pb2 as graftscope_dot_v1_dot_worth__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
@@ -55,6 +56,26 @@ class AnalysisServiceStub(object):
                 request_serializer=graftscope_dot_v1_dot_analysis__service__pb2.MagnitudeRequest.SerializeToString,
                 response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
+        self.Faithfulness = channel.unary_unary(
+                '/graftscope.v1.AnalysisService/Faithfulness',
+                request_serializer=graftscope_dot_v1_dot_worth__pb2.FaithfulnessRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.Independence = channel.unary_unary(
+                '/graftscope.v1.AnalysisService/Independence',
+                request_serializer=graftscope_dot_v1_dot_worth__pb2.IndependenceRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.Reach = channel.unary_unary(
+                '/graftscope.v1.AnalysisService/Reach',
+                request_serializer=graftscope_dot_v1_dot_worth__pb2.ReachRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.Probe = channel.unary_unary(
+                '/graftscope.v1.AnalysisService/Probe',
+                request_serializer=graftscope_dot_v1_dot_worth__pb2.ProbeRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
         self.WatchOperation = channel.unary_stream(
                 '/graftscope.v1.AnalysisService/WatchOperation',
                 request_serializer=graftscope_dot_v1_dot_analysis__service__pb2.WatchOperationRequest.SerializeToString,
@@ -103,6 +124,34 @@ class AnalysisServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Faithfulness(self, request, context):
+        """Whether modules' hybrids look like samples, and like real images (Definition 2).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Independence(self, request, context):
+        """Whether modules act by themselves, and where they say.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reach(self, request, context):
+        """How much of what can be reached few latents reach, and few channels (Definitions 3 and 4).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Probe(self, request, context):
+        """What classifiers make of modules' hybrids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchOperation(self, request, context):
         """The whole state first, then each change, until the operation is done.
         """
@@ -145,6 +194,26 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
             'Magnitude': grpc.unary_unary_rpc_method_handler(
                     servicer.Magnitude,
                     request_deserializer=graftscope_dot_v1_dot_analysis__service__pb2.MagnitudeRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'Faithfulness': grpc.unary_unary_rpc_method_handler(
+                    servicer.Faithfulness,
+                    request_deserializer=graftscope_dot_v1_dot_worth__pb2.FaithfulnessRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'Independence': grpc.unary_unary_rpc_method_handler(
+                    servicer.Independence,
+                    request_deserializer=graftscope_dot_v1_dot_worth__pb2.IndependenceRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'Reach': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reach,
+                    request_deserializer=graftscope_dot_v1_dot_worth__pb2.ReachRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'Probe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Probe,
+                    request_deserializer=graftscope_dot_v1_dot_worth__pb2.ProbeRequest.FromString,
                     response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
             'WatchOperation': grpc.unary_stream_rpc_method_handler(
@@ -270,6 +339,114 @@ class AnalysisService(object):
             target,
             '/graftscope.v1.AnalysisService/Magnitude',
             graftscope_dot_v1_dot_analysis__service__pb2.MagnitudeRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Faithfulness(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/graftscope.v1.AnalysisService/Faithfulness',
+            graftscope_dot_v1_dot_worth__pb2.FaithfulnessRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Independence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/graftscope.v1.AnalysisService/Independence',
+            graftscope_dot_v1_dot_worth__pb2.IndependenceRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reach(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/graftscope.v1.AnalysisService/Reach',
+            graftscope_dot_v1_dot_worth__pb2.ReachRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Probe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/graftscope.v1.AnalysisService/Probe',
+            graftscope_dot_v1_dot_worth__pb2.ProbeRequest.SerializeToString,
             google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,

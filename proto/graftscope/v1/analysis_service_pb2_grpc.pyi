@@ -8,6 +8,7 @@ result arrays; google.longrunning.Operations gets, lists, cancels, deletes and w
 from collections import abc as _abc
 from google.longrunning import operations_pb2 as _operations_pb2
 from graftscope.v1 import analysis_service_pb2 as _analysis_service_pb2
+from graftscope.v1 import worth_pb2 as _worth_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -42,6 +43,14 @@ class AnalysisServiceStub:
     """How far modules depend on which channels they were found in, for several K (section 4.1)."""
     Magnitude: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.MagnitudeRequest, _operations_pb2.Operation]
     """How much modules change the image as K grows, and what that depends on (section 4.1)."""
+    Faithfulness: _grpc.UnaryUnaryMultiCallable[_worth_pb2.FaithfulnessRequest, _operations_pb2.Operation]
+    """Whether modules' hybrids look like samples, and like real images (Definition 2)."""
+    Independence: _grpc.UnaryUnaryMultiCallable[_worth_pb2.IndependenceRequest, _operations_pb2.Operation]
+    """Whether modules act by themselves, and where they say."""
+    Reach: _grpc.UnaryUnaryMultiCallable[_worth_pb2.ReachRequest, _operations_pb2.Operation]
+    """How much of what can be reached few latents reach, and few channels (Definitions 3 and 4)."""
+    Probe: _grpc.UnaryUnaryMultiCallable[_worth_pb2.ProbeRequest, _operations_pb2.Operation]
+    """What classifiers make of modules' hybrids."""
     WatchOperation: _grpc.UnaryStreamMultiCallable[_analysis_service_pb2.WatchOperationRequest, _analysis_service_pb2.WatchOperationResponse]
     """The whole state first, then each change, until the operation is done."""
     PartialResult: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.PartialResultRequest, _analysis_service_pb2.PartialResultResponse]
@@ -60,6 +69,14 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     """How far modules depend on which channels they were found in, for several K (section 4.1)."""
     Magnitude: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.MagnitudeRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """How much modules change the image as K grows, and what that depends on (section 4.1)."""
+    Faithfulness: _aio.UnaryUnaryMultiCallable[_worth_pb2.FaithfulnessRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Whether modules' hybrids look like samples, and like real images (Definition 2)."""
+    Independence: _aio.UnaryUnaryMultiCallable[_worth_pb2.IndependenceRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Whether modules act by themselves, and where they say."""
+    Reach: _aio.UnaryUnaryMultiCallable[_worth_pb2.ReachRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """How much of what can be reached few latents reach, and few channels (Definitions 3 and 4)."""
+    Probe: _aio.UnaryUnaryMultiCallable[_worth_pb2.ProbeRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """What classifiers make of modules' hybrids."""
     WatchOperation: _aio.UnaryStreamMultiCallable[_analysis_service_pb2.WatchOperationRequest, _analysis_service_pb2.WatchOperationResponse]  # type: ignore[assignment]
     """The whole state first, then each change, until the operation is done."""
     PartialResult: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.PartialResultRequest, _analysis_service_pb2.PartialResultResponse]  # type: ignore[assignment]
@@ -99,6 +116,38 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
         """How much modules change the image as K grows, and what that depends on (section 4.1)."""
+
+    @_abc_1.abstractmethod
+    def Faithfulness(
+        self,
+        request: _worth_pb2.FaithfulnessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Whether modules' hybrids look like samples, and like real images (Definition 2)."""
+
+    @_abc_1.abstractmethod
+    def Independence(
+        self,
+        request: _worth_pb2.IndependenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Whether modules act by themselves, and where they say."""
+
+    @_abc_1.abstractmethod
+    def Reach(
+        self,
+        request: _worth_pb2.ReachRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """How much of what can be reached few latents reach, and few channels (Definitions 3 and 4)."""
+
+    @_abc_1.abstractmethod
+    def Probe(
+        self,
+        request: _worth_pb2.ProbeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """What classifiers make of modules' hybrids."""
 
     @_abc_1.abstractmethod
     def WatchOperation(

@@ -25,6 +25,7 @@ from graftscope.server.rpc import (
     Reading,
     Registration,
     Requests,
+    WorthRequests,
 )
 from graftscope.v1 import (
     analysis_service_pb2,
@@ -73,7 +74,12 @@ async def add_services(server: grpc.aio.Server, served: Served) -> health.aio.He
     handlers = one_queue(server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, handlers)
     analyses = AnalysisServicer(
-        served.runner, belongings, requests, ClusteringRequests(arrays), served.reading
+        served.runner,
+        belongings,
+        requests,
+        ClusteringRequests(arrays),
+        WorthRequests(requests.catalogue, arrays),
+        served.reading,
     )
     analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(analyses, handlers)
     artifacts = ArtifactServicer(served.runner.artifacts, belongings)

@@ -27,7 +27,7 @@ from graftscope.client.values import (
 )
 from graftscope.client.words import counted, duration, size, when
 
-_OF_HYBRIDS = (JobKind.INFLUENCE, JobKind.MAGNITUDE)
+_OF_HYBRIDS = frozenset(JobKind) - {JobKind.MODULES, JobKind.STABILITY}
 
 
 def tell_estimate(estimate: Estimate, *, at_most: bool = False) -> None:

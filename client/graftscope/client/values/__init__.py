@@ -46,6 +46,7 @@ from graftscope.client.values._modules import (
     ModulesTask,
     Stored,
 )
+from graftscope.client.values._networks import AnyNetwork, ImageNetwork, Layout, Preprocessing
 from graftscope.client.values._of_maps import OfMaps
 from graftscope.client.values._pair_groups import GROUP_PRODUCTS, GROUPS, PairGroups
 from graftscope.client.values._pairs import (
@@ -109,6 +110,7 @@ __all__ = [
     "SURE",
     "AnalysisResult",
     "AnyModules",
+    "AnyNetwork",
     "AsyncAnalysisResult",
     "AsyncModules",
     "Between",
@@ -128,6 +130,7 @@ __all__ = [
     "HybridTask",
     "HybridsTask",
     "ImageEncoding",
+    "ImageNetwork",
     "ImagePairs",
     "Images",
     "InfluenceResult",
@@ -139,6 +142,7 @@ __all__ = [
     "LatentPairs",
     "LayerModules",
     "LayersResult",
+    "Layout",
     "MagnitudeResult",
     "MagnitudeTask",
     "Maps",
@@ -157,6 +161,7 @@ __all__ = [
     "Posterior",
     "PosteriorTask",
     "Precision",
+    "Preprocessing",
     "Prior",
     "Progress",
     "ProgressCallback",

@@ -52,6 +52,10 @@ class JobKind(StrEnum):
     MODULES = "modules"
     STABILITY = "stability"
     MAGNITUDE = "magnitude"
+    FAITHFULNESS = "faithfulness"
+    INDEPENDENCE = "independence"
+    REACH = "reach"
+    PROBE = "probe"
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ class Progress:
 
     Args:
         state: Where it stands.
-        shards_done: Shards finished. One is 32 pairs of influence maps, a magnitude's too, or one
-            number of modules by one method of a stability.
+        shards_done: Shards finished. One is 32 pairs of influence maps, a magnitude's too, one
+            number of modules by one method of a stability, or one piece of what a module is worth.
         shards_total: Shards in all; the most that there can be where the job has a stopping rule.
         eta_s: Seconds still to go; None before the first shard. With a rule of relative standard
             errors as these foretell it; with one of labels the most that it can be.

@@ -89,8 +89,7 @@ def took_s(metadata: analysis_service_pb2.AnalysisMetadata) -> float:
 
 def model_of(metadata: analysis_service_pb2.AnalysisMetadata) -> str:
     """Tell the model's name; empty for an analysis of maps."""
-    name = metadata.magnitude.model or metadata.influence.model
-    return name.removeprefix("models/")
+    return str(getattr(_asked(metadata), "model", "")).removeprefix("models/")
 
 
 def until_of(metadata: analysis_service_pb2.AnalysisMetadata) -> Until | None:
@@ -142,8 +141,16 @@ def _maps(
 def _layers(metadata: analysis_service_pb2.AnalysisMetadata) -> str:
     asked = metadata.influence.each_intervention.interventions
     edited = dict.fromkeys(edit.layer for each in asked for edit in each.edits)
-    several = (*metadata.influence.each_layer.layers, *metadata.magnitude.layers, *edited)
-    return metadata.influence.layer or ", ".join(several)
+    request = _asked(metadata)
+    named = getattr(request, "layers", ())
+    several = (*metadata.influence.each_layer.layers, *named, *edited)
+    return getattr(request, "layer", "") or ", ".join(several)
+
+
+def _asked(metadata: analysis_service_pb2.AnalysisMetadata) -> Message | None:
+    """The request that would give it again; None of a kind that is unknown to this client."""
+    kind = metadata.WhichOneof("specification")
+    return None if kind is None else getattr(metadata, kind)
 
 
 def _kind(metadata: analysis_service_pb2.AnalysisMetadata) -> JobKind:

@@ -76,7 +76,7 @@ def response_of(operation: operations_pb2.Operation) -> Message:
         ReplyError: If it is not an analysis's.
     """
     sent = operation.response.TypeName().rpartition(".")[2]
-    kind = getattr(analysis_service_pb2, sent, None) if sent in _RESULTS else None
+    kind = codec.message_class(sent) if sent in _RESULTS else None
     response: Message | None = kind() if kind else None
     if response is not None and operation.response.Unpack(response):
         return response

@@ -26,7 +26,7 @@ from graftscope.client.values import (
     Task,
 )
 from graftscope.client.wire._arrays import Outbox
-from graftscope.v1 import analysis_service_pb2, model_service_pb2
+from graftscope.v1 import model_service_pb2
 
 AnyTask: TypeAlias = Task | SamplesTask | PosteriorTask | HybridsTask | ExploreTask
 
@@ -34,6 +34,13 @@ AnyTask: TypeAlias = Task | SamplesTask | PosteriorTask | HybridsTask | ExploreT
 def named(value: type) -> str:
     """Tell the contract's name of an analysis, of its request's or its result's class."""
     return value.__name__.removesuffix("Task").removesuffix("Result")
+
+
+def _analysed(task: type) -> type[Message]:
+    """The message of an analysis's request."""
+    found = codec.message_class(f"{named(task)}Request")
+    assert found is not None, task
+    return found
 
 
 UNIONS: codec.Unions = {
@@ -58,7 +65,7 @@ REQUESTS: dict[type, type[Message]] = {
     PosteriorTask: model_service_pb2.EncodeRequest,
     HybridsTask: model_service_pb2.HybridizeRequest,
     ExploreTask: model_service_pb2.ExploreStart,
-    **{task: getattr(analysis_service_pb2, f"{named(task)}Request") for task in get_args(Task)},
+    **{task: _analysed(task) for task in get_args(Task)},
 }
 """The message of each request; an analysis is named in the contract as it is here."""
 

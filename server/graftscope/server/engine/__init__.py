@@ -41,6 +41,7 @@ from graftscope.server.engine._edits import (
 )
 from graftscope.server.engine._exploration import Exploration, Shown
 from graftscope.server.engine._generator import (
+    CHANNEL_AXES,
     Generator,
     Latents,
 )
@@ -104,6 +105,7 @@ from graftscope.server.engine._samples_and_hybrids import (
     Hybrids,
     Samples,
     grafting,
+    samples_a_run,
     sampling,
 )
 from graftscope.server.engine._served_bundles import ServedBundles
@@ -128,6 +130,7 @@ __all__ = [
     "ARITHMETIC_VERSION",
     "AUTO",
     "CALL_BYTES",
+    "CHANNEL_AXES",
     "ENCODED_A_RUN",
     "FREE",
     "GIB",
@@ -226,6 +229,7 @@ __all__ = [
     "run_in",
     "runs_side_by_side",
     "said",
+    "samples_a_run",
     "samples_bytes",
     "sampling",
     "seconds_a_pair",

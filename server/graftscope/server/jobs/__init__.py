@@ -32,6 +32,7 @@ from graftscope.server.jobs._modules_so_far import (
     ModulesSoFar,
     layer_names,
 )
+from graftscope.server.jobs._originals_spec import OriginalsSpec
 from graftscope.server.jobs._peers import LEASE_S
 from graftscope.server.jobs._preparation import check_readable
 from graftscope.server.jobs._racing import LEAST_CONFIDENT_PAIRS, LEAST_LABEL_PROBABILITY
@@ -52,7 +53,6 @@ from graftscope.server.jobs._specification import (
     LayerSpec,
     MagnitudeSpec,
     ModulesSpec,
-    OriginalsSpec,
     RelativeErrorSpec,
     Spec,
     StabilitySpec,
@@ -63,6 +63,15 @@ from graftscope.server.jobs._specification import (
 from graftscope.server.jobs._stopping import LEAST_STABLE_PAIRS
 from graftscope.server.jobs._store import JobStore
 from graftscope.server.jobs._telling import about
+from graftscope.server.jobs._worth_specs import (
+    FaithfulnessSpec,
+    IndependenceSpec,
+    NetworkSpec,
+    PreprocessingSpec,
+    ProbeSpec,
+    ReachSpec,
+    WorthSpec,
+)
 
 __all__ = [
     "CHECKPOINT_S",
@@ -85,6 +94,8 @@ __all__ = [
     "DonorSpec",
     "EditSpec",
     "Failure",
+    "FaithfulnessSpec",
+    "IndependenceSpec",
     "InfluenceSpec",
     "InterventionSpec",
     "Job",
@@ -103,7 +114,11 @@ __all__ = [
     "ModulesQuestion",
     "ModulesSoFar",
     "ModulesSpec",
+    "NetworkSpec",
     "OriginalsSpec",
+    "PreprocessingSpec",
+    "ProbeSpec",
+    "ReachSpec",
     "RelativeErrorSpec",
     "Resolver",
     "Result",
@@ -117,6 +132,7 @@ __all__ = [
     "StableLabelsSpec",
     "Sums",
     "UntilSpec",
+    "WorthSpec",
     "about",
     "array_bytes",
     "check_readable",

@@ -85,7 +85,7 @@ class Job:
 
     Attributes:
         id: part of the operation's name.
-        analysis: influence, modules, stability or magnitude.
+        analysis: as the specification says: influence, modules, faithfulness, ...
         specification: canonical JSON.
         identity: its sha256.
         model: name of the model, for people; the specification holds the digest.

@@ -44,6 +44,8 @@ from graftscope.server.jobs._specification import (
 from graftscope.server.jobs._stopping import Rule
 from graftscope.server.jobs._telling import about, came_of, of_whom
 from graftscope.server.jobs._thread_pools import SIDE_BY_SIDE, ThreadPools
+from graftscope.server.jobs._worth import run_worth
+from graftscope.server.jobs._worth_specs import WorthSpec
 from graftscope.server.logs import get_logger
 from graftscope.server.spans import part
 from graftscope.server.workers import Run
@@ -151,6 +153,8 @@ class Lifecycle:
             "stability": Lane(SIDE_BY_SIDE),
             "magnitude": Lane(_MOST_UNDER_WAY),
         }
+        worth = Lane(SIDE_BY_SIDE)
+        self._lanes |= dict.fromkeys(("faithfulness", "independence", "reach", "probe"), worth)
 
     def close(self) -> None:
         """Ends the threads; a search that was dropped is not waited for."""
@@ -342,6 +346,8 @@ class Lifecycle:
                 return await self._magnitude(live, spec)
             case InfluenceSpec():
                 return await self._influence(live, spec)
+            case WorthSpec():
+                return await self._worth(live, spec)
 
     async def _find_modules(self, live: Live, spec: ModulesSpec) -> Result:
         run = self._threads.processes.of(live.cancellation)
@@ -357,6 +363,13 @@ class Lifecycle:
         arguments = (spec, self._artifacts, cells, run, counter.one_more)
         with part("stability"):
             return await self._in(threads.comparisons, live, run_stability, *arguments)
+
+    async def _worth(self, live: Live, spec: WorthSpec) -> Result:
+        threads, counter = self._threads, Counter(_from_start(live), asyncio.get_running_loop())
+        flow = threads.shards.flow(live.share)
+        arguments = (spec, self._preparation.resolver, live.cancellation, flow, counter.one_more)
+        with part(spec.analysis):
+            return await self._in(threads.worths, live, run_worth, *arguments)
 
     async def _magnitude(self, live: Live, spec: MagnitudeSpec) -> Result:
         counter = Counter(_from_start(live), asyncio.get_running_loop())

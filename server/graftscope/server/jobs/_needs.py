@@ -28,6 +28,7 @@ from graftscope.server.jobs._specification import (
     StabilitySpec,
     input_arrays,
 )
+from graftscope.server.jobs._worth_specs import WorthSpec
 
 _DOUBLE = 8
 
@@ -109,12 +110,14 @@ def need_of(spec: Spec, catalogue: Catalogue, executor: Executor) -> Need:
             return _stability(spec, executor)
         case MagnitudeSpec():
             return _magnitude(spec, catalogue.by_digest(spec.model), executor)
+        case WorthSpec():
+            raise TypeError("what a module's worth takes is reckoned where it is measured")
 
 
 def planning_need(spec: Spec, catalogue: Catalogue) -> Need:
     """What finding a plan takes: the arrays that are given, and a run. Raises as `need_of`."""
     runs = 0
-    if isinstance(spec, InfluenceSpec | MagnitudeSpec):
+    if isinstance(spec, InfluenceSpec | MagnitudeSpec | WorthSpec):
         runs = largest_run_bytes(catalogue.by_digest(spec.model))
     given = _given(spec) if isinstance(spec, InfluenceSpec) else 0
     return Need(given + runs, f"planning {spec.analysis}", "give smaller arrays")

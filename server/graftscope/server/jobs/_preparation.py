@@ -48,6 +48,8 @@ from graftscope.server.jobs._specification import (
     parse_spec,
 )
 from graftscope.server.jobs._store import JobStore
+from graftscope.server.jobs._worth import prepared, worth_need
+from graftscope.server.jobs._worth_specs import WorthSpec
 from graftscope.server.logs import get_logger
 
 _log = get_logger("jobs")
@@ -129,6 +131,9 @@ class Preparation:
                 return replace(job, shards_total=stability_shards(spec)), None
             case MagnitudeSpec():
                 return self._magnitude(job, spec, measures=measures), None
+            case WorthSpec():
+                workers = self.executor.workers
+                return prepared(job, spec, self.resolver, workers=workers, measures=measures), None
             case _:
                 return job, None
 
@@ -160,6 +165,8 @@ class Preparation:
         Raises:
             NotFound: the model is not served any more.
         """
+        if isinstance(spec, WorthSpec):
+            return worth_need(spec, self.resolver, self.executor.workers)
         return need_of(spec, self.resolver.catalogue, self.executor)
 
     def planning_need(self, spec: Spec) -> Need:
@@ -190,7 +197,7 @@ class Preparation:
     def is_served(self, job: Job) -> bool:
         """Whether the job's model is offered here, if it is of one."""
         spec = parse_spec(job.specification)
-        if not isinstance(spec, InfluenceSpec | MagnitudeSpec):
+        if not isinstance(spec, InfluenceSpec | MagnitudeSpec | WorthSpec):
             return True
         try:
             self.resolver.catalogue.by_digest(spec.model)

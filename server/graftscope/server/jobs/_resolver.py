@@ -35,11 +35,11 @@ from graftscope.server.engine import (
     encode,
 )
 from graftscope.server.jobs._artifact_store import ArrayRef, ArtifactStore
+from graftscope.server.jobs._originals_spec import OriginalsSpec
 from graftscope.server.jobs._specification import (
     EditSpec,
     InfluenceSpec,
     InterventionSpec,
-    OriginalsSpec,
 )
 
 Array: TypeAlias = NDArray[Any]

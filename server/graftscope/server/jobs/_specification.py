@@ -6,7 +6,6 @@ know protobuf, sessions, how a stopping rule is decided, or how the job is cut i
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import accumulate
 from typing import Any, TypeAlias, get_args
@@ -17,6 +16,14 @@ from numpy.typing import NDArray
 from graftscope.server.engine import Donor, Edit
 from graftscope.server.jobs._artifact_store import ArrayRef
 from graftscope.server.jobs._json import from_plain
+from graftscope.server.jobs._originals_spec import OriginalsSpec
+from graftscope.server.jobs._worth_specs import (
+    FaithfulnessSpec,
+    IndependenceSpec,
+    ProbeSpec,
+    ReachSpec,
+    WorthSpec,
+)
 
 GROUPS = ("group_maps", "group_pairs", "group_units")
 """The arrays of a result that modules of its maps take along: what resampling pairs needs."""
@@ -128,33 +135,6 @@ EditSpec: TypeAlias = Edit[ArrayRef]
 
 InterventionSpec: TypeAlias = tuple[EditSpec, ...]
 """Edits of which no two assign one channel at one place."""
-
-
-@dataclass(frozen=True)
-class OriginalsSpec:
-    """Where originals come from.
-
-    Attributes:
-        kind: prior, encoded, images, latents or image_pairs.
-        arrays: what the kind needs: `images`; `latents1/NAME` and `latents2/NAME`; `images1` and
-            `images2`. And `fix/NAME`, (1, ...), of inputs that are the same in every sample.
-        share: names of inputs of which original 2 takes original 1's value, sorted.
-        stratified: whether every 32 pairs are spread evenly over each dimension of the latents.
-    """
-
-    kind: str
-    arrays: Mapping[str, ArrayRef]
-    share: tuple[str, ...] = ()
-    stratified: bool = False
-
-    def latents(self, prefix: str) -> dict[str, ArrayRef]:
-        """Latents by the input's name: of `latents1`, `latents2` or `fix`."""
-        start = f"{prefix}/"
-        return {
-            name.removeprefix(start): ref
-            for name, ref in self.arrays.items()
-            if name.startswith(start)
-        }
 
 
 @dataclass(frozen=True)
@@ -330,7 +310,16 @@ class MagnitudeSpec:
     analysis: str = "magnitude"
 
 
-Spec = InfluenceSpec | ModulesSpec | StabilitySpec | MagnitudeSpec
+Spec = (
+    InfluenceSpec
+    | ModulesSpec
+    | StabilitySpec
+    | MagnitudeSpec
+    | FaithfulnessSpec
+    | IndependenceSpec
+    | ReachSpec
+    | ProbeSpec
+)
 
 _KINDS: dict[str, type[Spec]] = {kind.analysis: kind for kind in get_args(Spec)}
 
@@ -357,6 +346,8 @@ def input_arrays(spec: Spec) -> tuple[ArrayRef, ...]:
     if isinstance(spec, ModulesSpec | StabilitySpec):
         beside = [getattr(spec, name, None) for name in ("products", *GROUPS, GROUP_PRODUCTS)]
         return (spec.maps, *(ref for ref in beside if ref is not None))
+    if isinstance(spec, WorthSpec):
+        return spec.arrays
     refs = tuple(spec.originals.arrays.values())
     if isinstance(spec, MagnitudeSpec):
         return refs

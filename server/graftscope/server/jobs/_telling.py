@@ -7,6 +7,7 @@ from graftscope.server.jobs._job import Job
 from graftscope.server.jobs._live_job import Live
 from graftscope.server.jobs._preparation import stored_plan
 from graftscope.server.jobs._specification import InfluenceSpec, MagnitudeSpec, Spec
+from graftscope.server.jobs._worth_specs import WorthSpec
 from graftscope.server.spans import Fact
 
 
@@ -23,6 +24,8 @@ def about(spec: Spec) -> dict[str, Fact]:
             return {"layer": ", ".join(layers), "pairs": spec.pairs}
         case MagnitudeSpec():
             return {"layer": ", ".join(spec.layers), "pairs": spec.pairs}
+        case WorthSpec():
+            return {"layer": spec.where, "pairs": spec.pairs}
         case _:
             return {}
 

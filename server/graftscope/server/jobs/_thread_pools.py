@@ -26,6 +26,7 @@ class ThreadPools:
         modules: waits while modules are found, one job a thread.
         comparisons: waits while comparisons of modules go on, one job a thread.
         cells: wait for comparisons, side by side.
+        worths: waits while what modules are worth is measured, one job a thread.
         looks: waits for looks of stopping rules at labels, while the next shards go on.
     """
 
@@ -35,9 +36,11 @@ class ThreadPools:
         self.modules = ThreadPoolExecutor(SIDE_BY_SIDE, "modules")
         self.comparisons = ThreadPoolExecutor(SIDE_BY_SIDE, "stability")
         self.cells = FairWorkers(executor.workers, "cell")
+        self.worths = ThreadPoolExecutor(SIDE_BY_SIDE, "worth")
         self.looks = ThreadPoolExecutor(SIDE_BY_SIDE, "look")
 
     def close(self) -> None:
         """Ends the threads, whose work was cancelled."""
-        for pool in (self.shards, self.modules, self.comparisons, self.cells, self.looks):
+        waiting = (self.modules, self.comparisons, self.worths, self.looks)
+        for pool in (self.shards, self.cells, *waiting):
             pool.shutdown(cancel_futures=True)

@@ -18,6 +18,7 @@ from graftscope.server.rpc._operations import AnalysisServicer, OperationsServic
 from graftscope.server.rpc._reading import EXPLORE_IDLE_S, Reading
 from graftscope.server.rpc._registration import Registration, registered
 from graftscope.server.rpc._requests import Requests
+from graftscope.server.rpc._worth import WorthRequests
 
 __all__ = [
     "EXPLORE_IDLE_S",
@@ -45,6 +46,7 @@ __all__ = [
     "Reading",
     "Registration",
     "Requests",
+    "WorthRequests",
     "describe_failure",
     "note",
     "registered",

@@ -1,8 +1,9 @@
 """AnalysisService and google.longrunning.Operations: jobs are started, told about and ended."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
+from typing import Any, TypeAlias, TypeVar
 
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf import empty_pb2
@@ -22,9 +23,28 @@ from graftscope.server.rpc._reading import Reading
 from graftscope.server.rpc._replies import operation, operations, progress, told
 from graftscope.server.rpc._requests import Requests
 from graftscope.server.rpc._watchers import Update, Watcher
-from graftscope.v1 import analysis_service_pb2, analysis_service_pb2_grpc
+from graftscope.server.rpc._worth import WorthRequests
+from graftscope.v1 import analysis_service_pb2, analysis_service_pb2_grpc, worth_pb2
 
 _log = get_logger("rpc")
+
+_OfModel: TypeAlias = (
+    analysis_service_pb2.InfluenceRequest
+    | analysis_service_pb2.MagnitudeRequest
+    | worth_pb2.FaithfulnessRequest
+    | worth_pb2.IndependenceRequest
+    | worth_pb2.ReachRequest
+    | worth_pb2.ProbeRequest
+)
+"""What can be asked for as a dry run."""
+
+_Worth = TypeVar(
+    "_Worth",
+    worth_pb2.FaithfulnessRequest,
+    worth_pb2.IndependenceRequest,
+    worth_pb2.ReachRequest,
+    worth_pb2.ProbeRequest,
+)
 
 _A_CHANGE_S = 0.001
 """Between two changes that are told, whoever watches."""
@@ -38,6 +58,7 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         belongings: which are the caller's.
         requests: parses requests about models.
         clustering: parses requests about maps.
+        worth: parses requests about what modules are worth.
         reading: parses what is large off the event loop.
     """
 
@@ -47,12 +68,14 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         belongings: Belongings,
         requests: Requests,
         clustering: ClusteringRequests,
+        worth: WorthRequests,
         reading: Reading,
     ) -> None:
         self._watchers = 0
         self._runner, self._belongings = runner, belongings
         self._requests = requests
         self._clustering = clustering
+        self._worth = worth
         self._reading = reading
         self._partials = Partials(runner, clustering.arrays)
 
@@ -91,6 +114,30 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         return await self._of_model(
             await self._reading.checked(request, self._requests.magnitude), request
         )
+
+    async def Faithfulness(
+        self, request: worth_pb2.FaithfulnessRequest, context: Context
+    ) -> operations_pb2.Operation:
+        """Whether modules' hybrids look like samples, and like real images."""
+        return await self._worth_of_model(self._worth.faithfulness, request)
+
+    async def Independence(
+        self, request: worth_pb2.IndependenceRequest, context: Context
+    ) -> operations_pb2.Operation:
+        """Whether modules act by themselves, and where they say."""
+        return await self._worth_of_model(self._worth.independence, request)
+
+    async def Reach(
+        self, request: worth_pb2.ReachRequest, context: Context
+    ) -> operations_pb2.Operation:
+        """How much of what can be reached few latents reach, and few channels."""
+        return await self._worth_of_model(self._worth.reach, request)
+
+    async def Probe(
+        self, request: worth_pb2.ProbeRequest, context: Context
+    ) -> operations_pb2.Operation:
+        """What classifiers make of modules' hybrids."""
+        return await self._worth_of_model(self._worth.probe, request)
 
     async def WatchOperation(
         self, request: analysis_service_pb2.WatchOperationRequest, context: Context
@@ -148,11 +195,13 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         _log.info(event, job=mine.job.id, owner=mine.job.owner, by=caller().owner)
         return await told(shared)
 
-    async def _of_model(
-        self,
-        spec: Spec,
-        request: analysis_service_pb2.InfluenceRequest | analysis_service_pb2.MagnitudeRequest,
+    async def _worth_of_model(
+        self, parse: Callable[[_Worth], Coroutine[Any, Any, Spec]], request: _Worth
     ) -> operations_pb2.Operation:
+        check_request_id(request.request_id)
+        return await self._of_model(await self._reading.checked(request, parse), request)
+
+    async def _of_model(self, spec: Spec, request: _OfModel) -> operations_pb2.Operation:
         """What a request about a model is answered with; a dry run starts nothing."""
         model = request.model.partition("@")[0]
         if request.dry_run:

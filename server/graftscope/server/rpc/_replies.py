@@ -100,7 +100,9 @@ def progress(snapshot: Snapshot) -> analysis_service_pb2.Progress:
 
 def response(analysis: str, result: Result) -> Message:
     """A result as the response of its operation."""
-    message: Message = getattr(analysis_service_pb2, f"{analysis.capitalize()}Response")()
+    kind = codec.message_class(f"{analysis.capitalize()}Response")
+    assert kind is not None, analysis
+    message = kind()
     known = message.DESCRIPTOR.fields_by_name
     # Arrays count: a scalar of an array's name is of the analysis that this one builds on.
     said = {**result.scalars, "execution": _execution(result.scalars), **result.arrays}

@@ -16,13 +16,17 @@ from graftscope.server.jobs import (
     InfluenceSpec,
     Job,
     MagnitudeSpec,
+    NetworkSpec,
     OriginalsSpec,
+    ReachSpec,
     RelativeErrorSpec,
     StableLabelsSpec,
     UntilSpec,
+    WorthSpec,
     parse_spec,
 )
 from graftscope.server.rpc._arrays import describe
+from graftscope.server.rpc._worth import say_network
 from graftscope.v1 import analysis_service_pb2, tensor_pb2
 
 _Said = dict[str, object]
@@ -39,6 +43,9 @@ def specify(message: analysis_service_pb2.AnalysisMetadata, job: Job) -> None:
         case InfluenceSpec():
             message.model_digest = spec.model
             _fill(message.influence, _influence(spec, job.model))
+        case WorthSpec():
+            message.model_digest = spec.model
+            _fill(getattr(message, spec.analysis), _worth(spec, job.model))
         case _:
             _fill(getattr(message, spec.analysis), _but(spec, *_INNER))
 
@@ -70,6 +77,26 @@ def _influence(spec: InfluenceSpec, model: str) -> _Said:
     until = None if spec.until is None else _until(spec.until)
     said["uncorrected"] = spec.precision != Precision.FP32.value and not spec.corrected
     return {**said, **_subject(spec), "model": model, "pairs": _pairs(spec), "until": until}
+
+
+def _worth(spec: WorthSpec, model: str) -> _Said:
+    left = (*_INNER, "originals", "first", "arithmetic", "draws")
+    said = {name: _without_digest(value) for name, value in _but(spec, *left).items()}
+    if isinstance(spec, ReachSpec):
+        said |= {"score": None}
+        if spec.network is not None:
+            said["score"] = {"network": _without_digest(spec.network), "name": spec.score}
+        del said["network"]
+    return {**said, "model": model, "seed": spec.draws, "pairs": _pairs(spec)}
+
+
+def _without_digest(value: object) -> object:
+    """Networks as messages hold them; anything else as it is."""
+    if isinstance(value, NetworkSpec):
+        return say_network(value)
+    if isinstance(value, tuple):
+        return tuple(map(_without_digest, value))
+    return value
 
 
 def _subject(spec: InfluenceSpec) -> _Said:
@@ -134,7 +161,7 @@ def _until(rule: UntilSpec) -> _Said:
             return {rule.rule: _but(rule, "version", "rule")}
 
 
-def _pairs(spec: InfluenceSpec | MagnitudeSpec) -> _Said:
+def _pairs(spec: InfluenceSpec | MagnitudeSpec | WorthSpec) -> _Said:
     originals = spec.originals
     return {
         "seed": spec.seed,

@@ -25,12 +25,15 @@ _CALLS = {
 }
 
 # All of them are told from the start: of a series that begins at 1 no rate sees that it rose.
-_ANALYSES = ("influence", "modules", "stability", "magnitude")
+_ANALYSES = (
+    *("influence", "modules", "stability", "magnitude"),
+    *("faithfulness", "independence", "reach", "probe"),
+)
 _ENDS = ("done", "failed", "cancelled", "put_away", "lost")
 
 # Threads are named after what they do, and numbered.
 _POOLS = (
-    *("interactive", "shard", "cell", "modules", "stability", "look", "reading", "peers"),
+    *("interactive", "shard", "cell", "modules", "stability", "worth", "look", "reading", "peers"),
     *("planning", "outlining", "asyncio"),
 )
 

@@ -1,0 +1,113 @@
+"""What the verbs about a module's worth have in common: whose modules they look at."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, cast
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from graftscope.client._client import Client
+from graftscope.client.arrays import Flag, Whole
+from graftscope.client.cli._following import compute
+from graftscope.client.cli._maps import check_k, computed_maps
+from graftscope.client.cli._model_and_layer import chosen_place
+from graftscope.client.cli._request_options import Given
+from graftscope.client.cli._session import named_originals, read_labels, spread_labels
+from graftscope.client.cli._shared_options import ModulesLayerOption
+from graftscope.client.cli._usual_pairs import modules_of, usual_pairs
+from graftscope.client.models import Model
+from graftscope.client.values import (
+    InfluenceTask,
+    ModulesResult,
+    ModulesTask,
+)
+
+MODULES = "Modules"
+
+
+@dataclass(frozen=True)
+class ModulesOptions:
+    """Whose modules: those of a file, or those that are found first."""
+
+    modules: Annotated[
+        Path | None,
+        typer.Option(
+            "--modules",
+            metavar="FILE.npz",
+            help="Modules as `graftscope modules` wrote them. Default: find them first, as "
+            "`graftscope modules` does.",
+            rich_help_panel=MODULES,
+        ),
+    ] = None
+    layer: ModulesLayerOption = None
+    k: Annotated[
+        int,
+        Whole(1),
+        Flag("--k", "K", "How many modules are found, without --modules.", MODULES),
+    ] = 3
+
+
+@dataclass(frozen=True, eq=False)
+class OfModules:
+    """Whose worth is measured.
+
+    Attributes:
+        model: The model.
+        layer: The layer's name, or its level's.
+        labels: (C,) the module of each channel, -1 for none.
+        individual: (C,) the channels' individual influence; None where a file of modules came
+            without it.
+        found: The modules with all that is known of them.
+    """
+
+    model: Model
+    layer: str
+    labels: NDArray[np.integer]
+    individual: NDArray[np.float64] | None
+    found: ModulesResult | None
+
+
+def wanted_modules(
+    client: Client,
+    name: str | None,
+    options: ModulesOptions,
+    originals: str | None,
+    seed: int | None,
+) -> OfModules:
+    """Read the modules of a file, or find them, with progress.
+
+    Args:
+        client: The server's.
+        name: The model's, if it was named.
+        options: Which modules.
+        originals: Where the pairs come from that they are found with, as `--originals` says it.
+        seed: Decides those pairs, and the method; None for 0.
+
+    Raises:
+        InputError: If the file holds something else, or the layer has not so many channels.
+        UsageError: If the options contradict each other.
+    """
+    model, layer = chosen_place(client, name, options.layer, options.modules)
+    if options.modules is not None:
+        labels = read_labels(options.modules)
+        whole = spread_labels(labels, options.modules, model.layer(layer))
+        return OfModules(model, layer, whole, _individual(options.modules, len(whole)), None)
+    check_k(options.k, model, layer)
+    seeds = None if seed is None else (seed,)
+    grouping = Given(ModulesTask, {"k": options.k}).unless_said(seeds=seeds)
+    source = named_originals(originals, model)
+    drawn = usual_pairs(Given(InfluenceTask).unless_said(seed=seed), grouping, source)
+    until = drawn["until"]
+    task = drawn(model=model.name, layer=layer, originals=source, until=until)
+    maps = computed_maps(client, task, modules_of(grouping))
+    wanted = grouping(maps=maps.maps, products=maps.products, groups=maps.groups)
+    found = cast(ModulesResult, compute(client, wanted)).of_maps(maps.of)
+    return OfModules(model, layer, found.labels, found.individual, found)
+
+
+def _individual(path: Path, channels: int) -> NDArray[np.float64] | None:
+    """The channels' individual influence, where a file tells it of every channel."""
+    found = ModulesResult.load(path).individual
+    return found if found is not None and len(found) == channels else None

@@ -1,0 +1,155 @@
+"""From requests to specifications of the analyses of a module's worth.
+
+What a client may get wrong is found here, and in the modules that parse pairs. It must not know how
+jobs run.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graftscope.server.engine import ARITHMETIC_VERSION, Catalogue, Generator
+from graftscope.server.errors import InvalidInput, Unsupported
+from graftscope.server.jobs import (
+    FaithfulnessSpec,
+    IndependenceSpec,
+    NetworkSpec,
+    PreprocessingSpec,
+    ProbeSpec,
+    ReachSpec,
+)
+from graftscope.server.rpc._arrays import Arrays
+from graftscope.server.rpc._interventions import read_labels
+from graftscope.server.rpc._pairs import PairRequests
+from graftscope.v1 import bundle_pb2, originals_pb2, tensor_pb2, worth_pb2
+
+CONTROLS = 4
+"""Random sets a module, where nothing else is said."""
+
+MOST_CONTROLS = 64
+
+
+@dataclass(frozen=True)
+class WorthRequests:
+    """Parses requests against the models and arrays that there are.
+
+    Attributes:
+        catalogue: the models.
+        arrays: reads arrays.
+    """
+
+    catalogue: Catalogue
+    arrays: Arrays
+
+    async def faithfulness(self, request: worth_pb2.FaithfulnessRequest) -> FaithfulnessSpec:
+        """The specification of a job. Raises as `influence` of `Requests`."""
+        raise Unsupported("faithfulness is not implemented yet", field="model")
+
+    async def independence(self, request: worth_pb2.IndependenceRequest) -> IndependenceSpec:
+        """Likewise."""
+        raise Unsupported("independence is not implemented yet", field="model")
+
+    async def reach(self, request: worth_pb2.ReachRequest) -> ReachSpec:
+        """Likewise."""
+        raise Unsupported("reach is not implemented yet", field="model")
+
+    async def probe(self, request: worth_pb2.ProbeRequest) -> ProbeSpec:
+        """Likewise."""
+        raise Unsupported("probe is not implemented yet", field="model")
+
+    async def of_pairs(self, generator: Generator, pairs: originals_pb2.Pairs) -> dict[str, Any]:
+        """The fields of a specification that tell the model and its pairs.
+
+        Raises:
+            InvalidInput: a value is not allowed.
+            NotFound: an array does not exist, or the model has no encoder.
+        """
+        chosen = await PairRequests(generator, self.arrays).pairs(pairs)
+        return {
+            "model": generator.manifest.digest,
+            **vars(chosen),
+            "arithmetic": ARITHMETIC_VERSION,
+        }
+
+    async def of_labels(
+        self, generator: Generator, layer: str, labels: tensor_pb2.Array
+    ) -> dict[str, Any]:
+        """The fields that tell the layer and its modules.
+
+        Raises:
+            InvalidInput: the labels are not of that layer, or put no channel into a module.
+            NotFound: the array does not exist.
+        """
+        found = generator.layer(layer)
+        array = await read_labels(self.arrays, labels, found, "labels")
+        if not np.any(array >= 0):
+            raise InvalidInput("labels put no channel into a module", field="labels")
+        return {"layer": found.name, "labels": await self.arrays.refer(labels, "labels")}
+
+    async def network(
+        self, message: worth_pb2.ImageNetwork, manifest: bundle_pb2.Bundle, field: str
+    ) -> NetworkSpec:
+        """Which network is meant; the one that suits the model where none is named.
+
+        Raises:
+            InvalidInput: there is none of this name, or a name and a file are given.
+            NotFound: the file's array does not exist.
+        """
+        raise Unsupported(f"{field} are not implemented yet", field=field)
+
+    async def network_file(self, message: worth_pb2.ImageNetwork, field: str) -> NetworkSpec:
+        """A network that somebody brings: its bytes, and how it takes images."""
+        ref = await self.arrays.refer(message.file, f"{field}.file")
+        if ref.datatype != "UINT8" or len(ref.shape) != 1:
+            raise InvalidInput(
+                f"{field}.file is {ref.datatype} of shape {list(ref.shape)}; UINT8 of shape (N,) "
+                "is needed, the bytes of an ONNX file",
+                field=f"{field}.file",
+            )
+        return NetworkSpec(
+            sha256=ref.sha256,
+            file=ref,
+            preprocessing=preprocessing(message, field),
+            output=message.output,
+            classes=tuple(message.classes),
+            title=message.title or ref.sha256[:12],
+        )
+
+
+def preprocessing(message: worth_pb2.ImageNetwork, field: str) -> PreprocessingSpec | None:
+    """How a network takes images, as the request says; None where it says nothing.
+
+    Raises:
+        InvalidInput: the numbers cannot be used.
+    """
+    if not message.HasField("preprocessing"):
+        return None
+    said = message.preprocessing
+    inside = f"{field}.preprocessing"
+    low, high = (said.low, said.high) if (said.low, said.high) != (0.0, 0.0) else (0.0, 1.0)
+    if not low < high:
+        raise InvalidInput(
+            f"{inside}.low is {low} and {inside}.high is {high}; low must be below high",
+            field=f"{inside}.low",
+        )
+    if any(not x > 0 for x in said.deviation):
+        raise InvalidInput(
+            f"{inside}.deviation is {list(said.deviation)}; numbers above 0 are needed",
+            field=f"{inside}.deviation",
+        )
+    return PreprocessingSpec(
+        height=said.height,
+        width=said.width,
+        low=low,
+        high=high,
+        mean=tuple(said.mean),
+        deviation=tuple(said.deviation),
+        layout="nhwc" if said.layout == worth_pb2.LAYOUT_NHWC else "nchw",
+        bgr=said.bgr,
+    )
+
+
+def say_network(spec: NetworkSpec) -> dict[str, object]:
+    """A network as its message holds it."""
+    return {name: value for name, value in vars(spec).items() if name != "sha256"}
