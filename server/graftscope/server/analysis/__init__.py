@@ -20,6 +20,7 @@ from graftscope.server.analysis._confidence import (
     Confidence,
     label_confidence,
 )
+from graftscope.server.analysis._controls import as_many_channels, as_much_influence
 from graftscope.server.analysis._errors import (
     AnalysisError,
     InvalidInputError,
@@ -36,6 +37,7 @@ from graftscope.server.analysis._features import (
     Features,
     features_of,
 )
+from graftscope.server.analysis._frechet import PAIRS_A_FEATURE
 from graftscope.server.analysis._gaussian import Gaussian
 from graftscope.server.analysis._greedy import (
     EffectOfSets,
@@ -49,6 +51,8 @@ from graftscope.server.analysis._group_checks import (
     require_groups_of,
     require_product_groups_of,
 )
+from graftscope.server.analysis._jackknife import LEAST_ROWS, jackknife_stderr
+from graftscope.server.analysis._latent_responses import LatentResponses, latent_responses
 from graftscope.server.analysis._latents import Draws
 from graftscope.server.analysis._magnitude import (
     Regression,
@@ -71,6 +75,7 @@ from graftscope.server.analysis._moments import (
     RunningMoments,
     area_means,
 )
+from graftscope.server.analysis._nearest_neighbours import NEAREST
 from graftscope.server.analysis._random_words import (
     GROUP_PAIRS,
     MAX_PAIRS,
@@ -82,6 +87,12 @@ from graftscope.server.analysis._reach_curves import (
     Reached,
     area_between,
     reach_curve,
+)
+from graftscope.server.analysis._realism import (
+    REALISM_MEASURES,
+    FeatureSet,
+    Realism,
+    realism,
 )
 from graftscope.server.analysis._seed_consensus import (
     seed_consensus,
@@ -115,9 +126,13 @@ __all__ = [
     "DEFAULT_WINDOW",
     "GROUP_PAIRS",
     "LEAST_GROUPS",
+    "LEAST_ROWS",
     "MAX_PAIRS",
     "MOST_GROUPS",
+    "NEAREST",
     "NO_MODULE",
+    "PAIRS_A_FEATURE",
+    "REALISM_MEASURES",
     "AnalysisError",
     "AreaBetween",
     "Confidence",
@@ -126,10 +141,12 @@ __all__ = [
     "Draws",
     "EffectOfSets",
     "Estimate",
+    "FeatureSet",
     "Features",
     "Gaussian",
     "InvalidInputError",
     "KTooLargeError",
+    "LatentResponses",
     "MapMoments",
     "Method",
     "Modules",
@@ -137,6 +154,7 @@ __all__ = [
     "Ranking",
     "ReachCurve",
     "Reached",
+    "Realism",
     "Regression",
     "RunningMoments",
     "ShardGroups",
@@ -146,6 +164,8 @@ __all__ = [
     "agreement",
     "area_between",
     "area_means",
+    "as_many_channels",
+    "as_much_influence",
     "best_share",
     "cell_count",
     "features_of",
@@ -153,12 +173,15 @@ __all__ = [
     "first_sets",
     "greedy_sets",
     "import_libraries",
+    "jackknife_stderr",
     "label_confidence",
+    "latent_responses",
     "magnitude_lines",
     "match_labels",
     "random_orders",
     "rank_greedily",
     "reach_curve",
+    "realism",
     "relative_cost",
     "renumbered",
     "require_between",
