@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from browser_toys import Browser, with_chromium
 from explorer_toys import Explored, explored
+from graftscope.client import spill
 from page_toys import AXE, CTRL, DESK, PHONE, SHIFT, STEPS, Opened, behind, button, watched
 from server_toys import Stubs
 from torch_toys import BUMP_GROUPS, BUMP_SIDE
@@ -91,9 +92,9 @@ def region(at: Opened) -> NDArray[np.bool_]:
 
 def spilled(at: Opened, inside: NDArray[np.bool_]) -> list[str]:
     """What the page is to say of a change: outside, the area outside, and inside on average."""
-    one, hybrid = (at.pixels(which)[..., :3].astype(np.int64) for which in (0, 2))
-    change = np.abs(hybrid - one)
-    shares = change[~inside].sum() / change.sum(), (~inside).mean(), change[inside].mean() / 255
+    one, hybrid = (at.pixels(which)[..., :3].astype(np.float64) for which in (0, 2))
+    found = spill(*(image.transpose(2, 0, 1)[np.newaxis] for image in (one, hybrid)), inside)
+    shares = found.share, found.area, np.abs(hybrid - one)[inside].mean() / 255
     return [percent(100 * each) for each in shares]
 
 

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from graftscope.client.calls import ADDRESS_VARIABLE, TLS, AsyncExploration, Exploration
     from graftscope.client.comparing import Comparison, compare
     from graftscope.client.errors import GraftscopeError
-    from graftscope.client.finding import Contrast, FoundChannels, find_channels, rectangle_region
+    from graftscope.client.finding import (
+        Contrast,
+        FoundChannels,
+        Spill,
+        find_channels,
+        rectangle_region,
+        spill,
+    )
     from graftscope.client.hooks import torch_code
     from graftscope.client.interventions import (
         PRIOR_MEAN,
@@ -199,6 +206,7 @@ __all__ = [
     "Scale",
     "SoFar",
     "Source",
+    "Spill",
     "StabilityResult",
     "StabilityTask",
     "StableLabels",
@@ -217,6 +225,7 @@ __all__ = [
     "find_channels",
     "read_mask",
     "rectangle_region",
+    "spill",
     "torch_code",
 ]
 

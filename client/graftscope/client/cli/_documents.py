@@ -83,4 +83,6 @@ def _contrast(compared: Contrast) -> dict[str, object]:
         "certain": compared.certain,
         "inside_stderr": compared.inside_stderr,
         "outside_stderr": compared.outside_stderr,
+        "spill": compared.spill,
+        "spill_stderr": compared.spill_stderr,
     }

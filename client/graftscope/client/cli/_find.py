@@ -1,10 +1,9 @@
 """The verb find."""
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, TypeAlias, cast
+from typing import Annotated, cast
 
 import numpy as np
 import typer
@@ -12,12 +11,28 @@ from numpy.typing import NDArray
 from rich.console import RenderableType
 
 from graftscope.client._client import Client
-from graftscope.client.arrays import Source, read_npz, read_source, write_bytes
+from graftscope.client.arrays import (
+    Source,
+    read_npz,
+    read_source,
+    whole_number,
+    write_bytes,
+)
 from graftscope.client.cli._documents import found_document
 from graftscope.client.cli._following import compute, tell_dry_run
+from graftscope.client.cli._grafted import (
+    Grafted,
+    graft_found,
+    pairs_after,
+    pairs_after_file,
+    save_found,
+    tell_grafts,
+    told_share,
+)
 from graftscope.client.cli._maps import ComputedAlone, MapsOptions, given_maps, wanted_maps
 from graftscope.client.cli._model_and_layer import chosen_model
 from graftscope.client.cli._output import note, say, say_json, table, written
+from graftscope.client.cli._regions import Area, parse_area, region_of, region_option
 from graftscope.client.cli._request_options import Given
 from graftscope.client.cli._session import check_drawing, check_target, opened, read_labels
 from graftscope.client.cli._shared_options import (
@@ -34,18 +49,9 @@ from graftscope.client.finding import (
     FoundChannels,
     check_whole,
     find_channels,
-    rectangle_region,
 )
 from graftscope.client.values import InfluenceResult, InfluenceTask
 from graftscope.client.words import counted
-
-Rectangle: TypeAlias = tuple[int, int, int, int]
-"""Top, left, height and width, in pixels of the image."""
-
-Area: TypeAlias = Rectangle | NDArray[np.float64]
-"""A rectangle, or (H, W) from 0 outside to 1 inside."""
-
-_RECTANGLE = re.compile(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*")
 
 SHOWN = 20
 """Channels in the table, or more until all that were found are; `--json` and `--out` have all."""
@@ -53,15 +59,7 @@ SHOWN = 20
 Maps = tuple[NDArray[np.floating], NDArray[np.floating] | None, Source | None]
 """Influence maps, their standard errors where they are known, and what they are of."""
 
-RegionOption = Annotated[
-    str,
-    typer.Option(
-        "--region",
-        metavar="MASK.png|TOP,LEFT,HEIGHT,WIDTH",
-        help="Where: a picture of the image's shape, white inside and black outside; or a "
-        "rectangle in pixels of the image, counted from its upper left corner.",
-    ),
-]
+RegionOption = Annotated[str, region_option("Where: ")]
 RankedModulesOption = Annotated[
     Path | None,
     typer.Option(
@@ -81,6 +79,15 @@ AtLeastOption = Annotated[
 ]
 TopOption = Annotated[
     int | None, typer.Option("--top", metavar="N", help="Find at most the N highest, from 1.")
+]
+GraftOption = Annotated[
+    int | None,
+    typer.Option(
+        "--graft",
+        metavar="N",
+        help="Also graft the channels that were found, all at once, into N pairs that follow those "
+        "of the maps, and each of --modules; say which share of the change falls outside.",
+    ),
 ]
 DrawingOption = Annotated[
     Path | None,
@@ -102,6 +109,7 @@ def find(
     modules: RankedModulesOption = None,
     at_least: AtLeastOption = None,
     top: TopOption = None,
+    graft: GraftOption = None,
     picture: DrawingOption = None,
     dry_run: DryRunOption = False,
     out: NpzOption = None,
@@ -110,12 +118,15 @@ def find(
     """Find the channels that act inside a region of the image more than outside of it.
 
     A channel's score is its mean influence inside divided by that outside. A channel is found if
-    its score is high enough, and inside exceeds outside by more than two standard errors. --out
-    writes the channels as a module that other verbs take.
+    its score is high enough, and inside exceeds outside by more than two standard errors. Spill is
+    the share of its change that falls outside. --out writes the channels as a module that other
+    verbs take.
     """
     check_target(out, ".npz")
     check_drawing(picture, "--picture")
-    area = _parse_area(region)
+    if graft is not None:
+        whole_number("graft", graft, low=1)
+    area = parse_area(region)
     labels = None if modules is None else read_labels(modules)
     if given_maps(chosen, which.model, (), dry_run, computed) is not None:
         maps, where = _stored(cast(Path, chosen.maps), area, server)
@@ -132,14 +143,18 @@ def find(
     ranked = None if labels is None else found.modules(cast("NDArray[np.integer]", labels))
     if not found.channels:
         raise NotFoundError(_nothing(found))
+    grafts = None
+    if graft is not None:
+        grafts = _grafted(server, chosen, computed, found, labels, where, graft)
     if out:
-        found.save(out)
+        save_found(found, grafts, out)
     if picture:
         _draw(found, picture)
     if json:
-        say_json({**found_document(found, ranked), "out": out, "picture": picture})
+        told = {} if grafts is None else grafts.facts()
+        say_json({**found_document(found, ranked), **told, "out": out, "picture": picture})
     else:
-        _tell(found, ranked, out)
+        _tell(found, ranked, grafts, out)
 
 
 def _stored(path: Path, area: Area, server: ServerOptions) -> tuple[Maps, NDArray[np.float64]]:
@@ -158,7 +173,7 @@ def _stored(path: Path, area: Area, server: ServerOptions) -> tuple[Maps, NDArra
     else:
         size = arrays["maps"].shape[1:]
         note(f"{path} does not say its model: the rectangle is in pixels of its maps")
-    return (arrays["maps"], stderr, source), _region_of(area, (size[0], size[1]))
+    return (arrays["maps"], stderr, source), region_of(area, (size[0], size[1]))
 
 
 def _computed(
@@ -172,10 +187,36 @@ def _computed(
     with opened(server) as client:
         model = chosen_model(client, which.model)
         # Before maps are computed, which takes a while.
-        where = _region_of(area, (model.image.height, model.image.width))
+        where = region_of(area, (model.image.height, model.image.width))
         result = cast(InfluenceResult, compute(client, wanted_maps(model, chosen, computed, ())))
     stderr = result.stderr if np.isfinite(result.stderr).all() else None
     return (result.maps, stderr, result.source), where
+
+
+def _grafted(
+    server: ServerOptions,
+    chosen: MapsOptions,
+    computed: Given[InfluenceTask],
+    found: FoundChannels,
+    labels: NDArray[np.int64] | None,
+    where: NDArray[np.float64],
+    count: int,
+) -> Grafted:
+    """Graft what was found into pairs that did not find it.
+
+    Raises:
+        InputError: If the maps do not say their model.
+    """
+    if found.source is None:
+        raise InputError(
+            f"{chosen.maps} does not say its model, whose hybrids --graft is to make: leave it out"
+        )
+    with opened(server) as client:
+        if chosen.maps is None:
+            pairs = pairs_after(client, found.source.model, chosen.originals, computed, count)
+        else:
+            pairs = pairs_after_file(chosen.maps, count)
+        return graft_found(client, found, found.source, labels, where, pairs)
 
 
 def _nothing(found: FoundChannels) -> str:
@@ -199,7 +240,9 @@ def _draw(found: FoundChannels, picture: Path) -> None:
     write_bytes(picture, figure_png(region_figure(found.maps, channels, found.region)))
 
 
-def _tell(found: FoundChannels, modules: Contrast | None, out: Path | None) -> None:
+def _tell(
+    found: FoundChannels, modules: Contrast | None, grafts: Grafted | None, out: Path | None
+) -> None:
     of = "" if found.source is None else f" of {found.source}"
     count = len(found.channels)
     say(
@@ -212,6 +255,8 @@ def _tell(found: FoundChannels, modules: Contrast | None, out: Path | None) -> N
     if modules is not None:
         say("")
         say(_ranking("module", modules, modules.ranked().tolist(), None))
+    if grafts is not None:
+        tell_grafts(grafts)
 
 
 def _ranking(
@@ -224,49 +269,17 @@ def _ranking(
             _score(compared.score[index]),
             f"{compared.inside[index]:.4g}",
             f"{compared.outside[index]:.4g}",
+            told_share(compared.spill[index], compared.spill_stderr[index]),
             *([] if found is None else ["yes" if index in found else "no"]),
         )
         for index in ranked
     ]
     last = [] if found is None else ["found"]
-    return table((unit, "inside / outside", "inside", "outside", *last), rows)
+    return table((unit, "inside / outside", "inside", "outside", "spill, %", *last), rows)
 
 
 def _score(score: float) -> str:
     return "-" if np.isnan(score) else f"{score:.2f}"
-
-
-def _parse_area(text: str) -> Area:
-    """Read what `--region` says.
-
-    Raises:
-        NotFoundError: If there is no such picture.
-        InputError: If it is neither a picture nor a rectangle.
-    """
-    if found := _RECTANGLE.fullmatch(text):
-        top, left, height, width = map(int, found.groups())
-        return top, left, height, width
-    if not Path(text).suffix:
-        raise InputError(
-            f"--region {text!r} is neither a picture nor a rectangle TOP,LEFT,HEIGHT,WIDTH like"
-            " 0,16,32,32"
-        )
-    # Pillow takes a while to import.
-    from graftscope.client.pictures import read_mask
-
-    return read_mask(text)
-
-
-def _region_of(area: Area, image: tuple[int, int]) -> NDArray[np.float64]:
-    """Make the region of an image of (H, W) pixels; a mask is one already.
-
-    Raises:
-        InputError: If the rectangle is not within the image.
-    """
-    if not isinstance(area, tuple):
-        return area
-    top, left, height, width = area
-    return rectangle_region(top, left, height, width, image_height=image[0], image_width=image[1])
 
 
 def _image_size(client: Client, source: Source) -> tuple[int, int]:

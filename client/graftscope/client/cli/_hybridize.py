@@ -18,13 +18,14 @@ from graftscope.client.cli._interventions import (
 )
 from graftscope.client.cli._model_and_layer import chosen_model
 from graftscope.client.cli._output import say, say_json, tell_how, written
+from graftscope.client.cli._regions import image_region, parse_area, region_option
 from graftscope.client.cli._request_options import As, Given, Offer
 from graftscope.client.cli._samples import check_pictures, saved, tell_images
 from graftscope.client.cli._session import (
     check_target,
     chosen_originals,
+    image_pairs,
     opened,
-    read_pictures,
 )
 from graftscope.client.cli._shared_options import (
     CHANNELS,
@@ -36,6 +37,7 @@ from graftscope.client.cli._shared_options import (
     PictureOption,
     ServerOptions,
 )
+from graftscope.client.cli._spilled import Spilled
 from graftscope.client.cli._strip import tell_strip, write_strip
 from graftscope.client.errors import UsageError
 from graftscope.client.interventions import Intervention
@@ -46,8 +48,6 @@ from graftscope.client.values import (
     HybridFiles,
     HybridResult,
     HybridsTask,
-    ImagePairs,
-    Originals,
     Strip,
     StripTask,
     lacks_second,
@@ -79,6 +79,9 @@ Image2Option = Annotated[
         rich_help_panel=PAIRS,
     ),
 ]
+SpillOption = Annotated[
+    str | None, region_option("Say which share of the change falls outside this region: ", CHANNELS)
+]
 ModuleOption = Annotated[
     int | None,
     typer.Option(
@@ -99,6 +102,7 @@ def hybridize(
     strip: Strengths,
     layer: ModulesLayerOption = None,
     module: ModuleOption = None,
+    region: SpillOption = None,
     intervene: InterveneOption = None,
     save_intervention: SaveInterventionOption = None,
     image1: Image1Option = None,
@@ -120,16 +124,18 @@ def hybridize(
     else of what they name: {"image": "FILE.jpg"} or {"latents": {"inputs": {"z": "FILE.npz"}}}.
     """
     strengths = strip.said.get("strengths")
-    _check_target(asked, strengths, out)
+    _check_target(asked, strengths, region, out)
+    area = None if region is None else parse_area(region)
     check_target(save_intervention, ".json", option="--save-intervention")
     if intervene is not None:
         refuse_beside_intervene(chosen, layer, module)
     given = None if intervene is None else Intervention.load(intervene)
     with opened(server) as client:
         model, intervention = _chosen(client, which.model, given, chosen, layer, module)
+        inside = None if area is None else image_region(area, model.image)
         tell_images(model, 3 * asked["pairs"] * len(strengths or (1,)))
         takes = intervention.takes_original2
-        drawn = _image_pairs(image1, image2, originals, asked, model, takes) or chosen_originals(
+        drawn = image_pairs(image1, image2, originals, asked, model, takes) or chosen_originals(
             originals, model, asked, takes_second=takes
         )
         said = {"intervention": intervention, "originals": drawn, **asked.values}
@@ -140,14 +146,16 @@ def hybridize(
         )
     if save_intervention:
         intervention.spelled_out().save(save_intervention)
-    if isinstance(made, Strip):
-        write_strip(made, out)
-        tell_strip(model, intervention, made, out, save_intervention, json)
-    elif isinstance(made, HybridFiles):
+    if isinstance(made, HybridFiles):
         _tell_files(model, intervention, made, saved(made, out), save_intervention, json)
+        return
+    spilled = None if inside is None else Spilled.of(made, inside)
+    if isinstance(made, Strip):
+        write_strip(made, out, spilled)
+        tell_strip(model, intervention, made, out, save_intervention, spilled, json)
     else:
-        _write_hybrids(made, out, model.image, without_second=lacks_second(drawn))
-        _tell(model, intervention, made, out, save_intervention, json)
+        _write_hybrids(made, out, model.image, spilled, without_second=lacks_second(drawn))
+        _tell(model, intervention, made, out, save_intervention, spilled, json)
 
 
 def _chosen(
@@ -171,6 +179,7 @@ def _tell(
     result: HybridResult,
     out: Path | None,
     saved: Path | None,
+    spilled: Spilled | None,
     json: bool,
 ) -> None:
     low, high = model.image.range
@@ -183,6 +192,7 @@ def _tell(
             "intervention": str(intervention),
             "pairs": len(result.hybrid),
             "change_share": change,
+            **({} if spilled is None else spilled.facts()),
             "out": out,
             "saved_intervention": saved,
             **({} if clipped is None else {"clipped_share": clipped}),
@@ -193,6 +203,8 @@ def _tell(
         f"{counted(len(result.hybrid), 'hybrid')} of {model.name} at {at}, on average"
         f" {change:.2%} of the range away from original 1{written(out)}"
     )
+    if spilled:
+        spilled.tell()
     if clipped is not None:
         say(_edited(model, clipped))
     tell_how(result.execution)
@@ -233,8 +245,15 @@ def _tell_files(
 
 
 def _check_target(
-    asked: Given[HybridsTask], strengths: Sequence[float] | None, out: Path | None
+    asked: Given[HybridsTask],
+    strengths: Sequence[float] | None,
+    region: str | None,
+    out: Path | None,
 ) -> None:
+    if region is not None and asked["encoding"] is not None:
+        raise UsageError(
+            "--region measures hybrids before they are rounded to 8 bits: leave out --encoding"
+        )
     if strengths is None:
         check_pictures(asked["encoding"], out)
         return
@@ -247,7 +266,12 @@ def _check_target(
 
 
 def _write_hybrids(
-    result: HybridResult, out: Path | None, image: ImageFormat, *, without_second: bool
+    result: HybridResult,
+    out: Path | None,
+    image: ImageFormat,
+    spilled: Spilled | None,
+    *,
+    without_second: bool,
 ) -> None:
     if out and out.suffix == ".png":
         # Pillow takes a while to import.
@@ -263,25 +287,7 @@ def _write_hybrids(
         drawn = {label: images for label, images in rows.items() if images is not None}
         picture = image_grid_png(list(drawn.values()), list(drawn), image_range=image.range)
         write_bytes(out, picture)
+    elif out and spilled:
+        spilled.save(result, out)
     elif out:
         result.save(out)
-
-
-def _image_pairs(
-    image1: Path | None,
-    image2: Path | None,
-    originals: OriginalsOptions,
-    asked: Given[HybridsTask],
-    model: Model,
-    takes_second: bool,
-) -> Originals | None:
-    if image1 is None and image2 is None:
-        return None
-    if image1 is None or (image2 is None and takes_second):
-        raise UsageError("--image1 and --image2 go together: a pair needs both originals")
-    if originals != OriginalsOptions() or asked.options("pairs", "seed"):
-        raise UsageError(
-            "--image1 and --image2 already give all the pairs: leave out other originals"
-        )
-    second = None if image2 is None else read_pictures(image2, model)
-    return ImagePairs(read_pictures(image1, model), second)

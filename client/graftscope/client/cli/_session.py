@@ -26,7 +26,7 @@ from graftscope.client.cli._request_options import Given
 from graftscope.client.cli._shared_options import ChannelOptions, OriginalsOptions, ServerOptions
 from graftscope.client.errors import InputError, MissingExtraError, UsageError
 from graftscope.client.models import Layer, Model
-from graftscope.client.values import Encoded, Images, LatentPairs, Originals, Prior
+from graftscope.client.values import Encoded, ImagePairs, Images, LatentPairs, Originals, Prior
 from graftscope.client.words import counted
 
 _Kind = TypeVar("_Kind")
@@ -125,6 +125,31 @@ def chosen_originals(
         read_latents(options.latents1, model),
         None if second is None else read_latents(second, model),
     )
+
+
+def image_pairs(
+    image1: Path | None,
+    image2: Path | None,
+    originals: OriginalsOptions,
+    asked: Given[Any],
+    model: Model,
+    takes_second: bool,
+) -> Originals | None:
+    """Read pairs of photographs, if they were given.
+
+    Raises:
+        UsageError: If one of two is missing, or other originals are named too.
+    """
+    if image1 is None and image2 is None:
+        return None
+    if image1 is None or (image2 is None and takes_second):
+        raise UsageError("--image1 and --image2 go together: a pair needs both originals")
+    if originals != OriginalsOptions() or asked.options("pairs", "seed"):
+        raise UsageError(
+            "--image1 and --image2 already give all the pairs: leave out other originals"
+        )
+    second = None if image2 is None else read_pictures(image2, model)
+    return ImagePairs(read_pictures(image1, model), second)
 
 
 def named_originals(name: str | None, model: Model) -> Originals | None:

@@ -1,4 +1,4 @@
-"""From the picture to the channels: regions of the image, and which channels act inside them.
+"""From the picture to the channels: regions of the image, what acts inside them, what spills out.
 
 Nothing is asked of a server: it must not know wire, calls or clients.
 """
@@ -10,14 +10,17 @@ from graftscope.client.finding._channels import (
     find_channels,
 )
 from graftscope.client.finding._regions import Contrast, areas, rectangle_region, region_at
+from graftscope.client.finding._spill import Spill, spill
 
 __all__ = [
     "FOUND_FROM",
     "Contrast",
     "FoundChannels",
+    "Spill",
     "areas",
     "check_whole",
     "find_channels",
     "rectangle_region",
     "region_at",
+    "spill",
 ]

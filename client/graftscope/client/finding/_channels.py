@@ -129,6 +129,8 @@ class FoundChannels(Saved, Tabular, Drawn, Gridded):
             "certain": self.contrast.certain,
             "inside_stderr": self.contrast.inside_stderr,
             "outside_stderr": self.contrast.outside_stderr,
+            "spill": self.contrast.spill,
+            "spill_stderr": self.contrast.spill_stderr,
         }
 
     def arrays(self) -> Arrays:
@@ -136,7 +138,8 @@ class FoundChannels(Saved, Tabular, Drawn, Gridded):
 
         `labels` (C,), `templates` (1, h, w) and `weights` (C, 1) as those of `ModulesResult` (the
         template is `found_map`, of unit length), `scores`, `inside`, `outside`, `certain`,
-        `inside_stderr`, `outside_stderr` (C,), `region` (h, w) and `maps` (C, h, w).
+        `inside_stderr`, `outside_stderr`, `spill`, `spill_stderr` (C,), `region` (h, w) and `maps`
+        (C, h, w).
         """
         found = self.found_map
         length = float(np.linalg.norm(found))
@@ -150,6 +153,8 @@ class FoundChannels(Saved, Tabular, Drawn, Gridded):
             "certain": self.contrast.certain,
             "inside_stderr": self.contrast.inside_stderr,
             "outside_stderr": self.contrast.outside_stderr,
+            "spill": self.contrast.spill,
+            "spill_stderr": self.contrast.spill_stderr,
         }
 
     @classmethod
@@ -167,7 +172,8 @@ class FoundChannels(Saved, Tabular, Drawn, Gridded):
         arrays = {**unknown, **arrays}
         names = ("inside", "outside", "scores", "certain", "inside_stderr", "outside_stderr")
         columns = [taken(arrays, name) for name in names]
-        return {**super()._of_arrays(arrays), "contrast": Contrast(*columns)}
+        area = float(region.mean())
+        return {**super()._of_arrays(arrays), "contrast": Contrast(*columns, area)}
 
     @classmethod
     def _not_said(cls, arrays: Arrays, source: Source | None) -> dict[str, Any]:

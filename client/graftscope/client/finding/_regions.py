@@ -36,6 +36,7 @@ class Contrast:
         inside_stderr: (C,) standard error of `inside`, at most: how pixels move together is not
             known, so the worst case is assumed. NaN where the maps have none.
         outside_stderr: (C,) that of `outside`, likewise.
+        area: The share of the image that is inside, above 0 and below 1.
     """
 
     inside: FloatArray
@@ -44,6 +45,26 @@ class Contrast:
     certain: NDArray[np.bool_]
     inside_stderr: FloatArray
     outside_stderr: FloatArray
+    area: float
+
+    @property
+    def spill(self) -> FloatArray:
+        """(C,) share of each map that is outside: of the change, where a map is of one swap.
+
+        It is what `spill` measures of hybrids with that channel alone. NaN where there is nothing.
+        """
+        within, beyond = self.area * self.inside, (1.0 - self.area) * self.outside
+        with np.errstate(invalid="ignore"):
+            return beyond / (within + beyond)
+
+    @property
+    def spill_stderr(self) -> FloatArray:
+        """(C,) standard error of `spill`, at most: as if inside rose where outside fell."""
+        within, beyond = self.area * self.inside, (1.0 - self.area) * self.outside
+        within_stderr = self.area * self.inside_stderr
+        beyond_stderr = (1.0 - self.area) * self.outside_stderr
+        with np.errstate(invalid="ignore"):
+            return (within * beyond_stderr + beyond * within_stderr) / (within + beyond) ** 2
 
     def ranked(self) -> NDArray[np.int64]:
         """(C,) indices, the highest score first, equal ones by inside; those of nothing last."""
@@ -172,15 +193,15 @@ def contrast(maps: FloatArray, stderr: FloatArray | None, weights: FloatArray) -
     Returns:
         Inside, outside, score, certainty and errors of every map.
     """
-    inside, outside = _means(maps, weights), _means(maps, 1.0 - weights)
+    inside, outside, area = _means(maps, weights), _means(maps, 1.0 - weights), weights.mean()
     with np.errstate(divide="ignore", invalid="ignore"):
         score = inside / outside  # 0 / 0 is NaN, which is what there is to say
     if stderr is None:
         unknown = np.full(len(maps), np.nan)
-        return Contrast(inside, outside, score, inside > outside, unknown, unknown)
+        return Contrast(inside, outside, score, inside > outside, unknown, unknown, float(area))
     errors = _means(stderr, weights), _means(stderr, 1.0 - weights)
     certain = inside - outside > CERTAIN_ERRORS * (errors[0] + errors[1])
-    return Contrast(inside, outside, score, certain, *errors)
+    return Contrast(inside, outside, score, certain, *errors, float(area))
 
 
 def _means(maps: FloatArray, weights: FloatArray) -> FloatArray:
