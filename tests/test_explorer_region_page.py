@@ -93,7 +93,7 @@ def region(at: Opened) -> NDArray[np.bool_]:
 def spilled(at: Opened, inside: NDArray[np.bool_]) -> list[str]:
     """What the page is to say of a change: outside, the area outside, and inside on average."""
     one, hybrid = (at.pixels(which)[..., :3].astype(np.float64) for which in (0, 2))
-    found = spill(*(image.transpose(2, 0, 1)[np.newaxis] for image in (one, hybrid)), inside)
+    found = spill(one.transpose(2, 0, 1)[np.newaxis], hybrid.transpose(2, 0, 1)[np.newaxis], inside)
     shares = found.share, found.area, np.abs(hybrid - one)[inside].mean() / 255
     return [percent(100 * each) for each in shares]
 

@@ -171,9 +171,10 @@ class FoundChannels(Saved, Tabular, Drawn, Gridded):
         }
         arrays = {**unknown, **arrays}
         names = ("inside", "outside", "scores", "certain", "inside_stderr", "outside_stderr")
-        columns = [taken(arrays, name) for name in names]
+        inside, outside, score, certain, *errors = (taken(arrays, name) for name in names)
         area = float(region.mean())
-        return {**super()._of_arrays(arrays), "contrast": Contrast(*columns, area)}
+        found = Contrast(inside, outside, score, certain, errors[0], errors[1], area)
+        return {**super()._of_arrays(arrays), "contrast": found}
 
     @classmethod
     def _not_said(cls, arrays: Arrays, source: Source | None) -> dict[str, Any]:
