@@ -10,7 +10,8 @@
     encoder.onnx, originals.safetensors  where there is an encoder
     MODEL_CARD.md                        for people; not listed in the manifest
 
-It reads and verifies bundles. It must not know torch, gRPC, graphs or sessions.
+It reads and verifies bundles, and knows what an ONNX file of a network that judges images says of
+itself. It must not know torch, gRPC, graphs or sessions.
 """
 
 from graftscope.bundle._folder import (
@@ -31,12 +32,22 @@ from graftscope.bundle._manifest import (
     manifest_from_json,
     manifest_to_json,
 )
+from graftscope.bundle._networks import (
+    ImageLayout,
+    NetworkDescription,
+    Preprocessing,
+    describe_network,
+    find_network,
+    network_for,
+    shipped_networks,
+)
 from graftscope.bundle._originals import Originals, read_originals, write_originals
 from graftscope.bundle.errors import (
     BundleError,
     BundleNotFoundError,
     CorruptBundleError,
     ManifestError,
+    NetworkError,
     UnknownFormatError,
 )
 
@@ -49,18 +60,26 @@ __all__ = [
     "BundleFolder",
     "BundleNotFoundError",
     "CorruptBundleError",
+    "ImageLayout",
     "ManifestError",
+    "NetworkDescription",
+    "NetworkError",
     "Originals",
+    "Preprocessing",
     "UnknownFormatError",
+    "describe_network",
     "digest",
     "file_sha256",
+    "find_network",
     "find_shipped",
     "is_bundle_name",
     "manifest_from_json",
     "manifest_to_json",
+    "network_for",
     "open_own",
     "read_bundle",
     "read_originals",
     "shipped",
+    "shipped_networks",
     "write_originals",
 ]

@@ -6,7 +6,8 @@
     ├── BundleNotFoundError (LookupError)  no such folder, no manifest, no such shipped bundle
     ├── UnknownFormatError                 the manifest is of another version of the format
     ├── ManifestError                      the manifest is not JSON, or says what cannot be
-    └── CorruptBundleError                 a file is missing or is not the one that was exported
+    ├── CorruptBundleError                 a file is missing or is not the one that was exported
+    └── NetworkError                       what is said of a network of images cannot be
 
 It knows no library, so that every module of the room may import it.
 """
@@ -30,3 +31,7 @@ class ManifestError(BundleError):
 
 class CorruptBundleError(BundleError):
     """A file is missing, or its bytes are not those that were exported."""
+
+
+class NetworkError(BundleError):
+    """What is said of a network of images, such as its preprocessing, cannot be."""

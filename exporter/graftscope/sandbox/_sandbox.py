@@ -27,12 +27,19 @@ class Sandbox:
         self._limits = limits_from_environment() if limits is None else limits
         self._known = KnownModels([cache_folder()]) if known is None else known
 
-    def require_file(self, path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> None:
+    def require_file(
+        self,
+        path: Path,
+        shapes: Mapping[str, Sequence[int]] | None = None,
+        *,
+        called: str = "",
+    ) -> None:
         """Have an ONNX file tried.
 
         Args:
             path: The file; weights in external data lie below its folder.
             shapes: Of inputs whose shape it leaves open, behind the batch, by name.
+            called: How messages name it; empty takes the path.
 
         Raises:
             ModelRefusedError: If it is not to be opened; it names the file.
@@ -47,7 +54,8 @@ class Sandbox:
         if self._known.has(key):
             return
         size = held_bytes([path])
-        self._try(Request(str(path), False, size, as_given(self._limits), whole), f"{str(path)!r}")
+        request = Request(str(path), False, size, as_given(self._limits), whole)
+        self._try(request, called or f"{str(path)!r}")
         self._known.add(key)
 
     def require_bundle(self, bundle: BundleFolder) -> None:

@@ -28,6 +28,9 @@ class Purpose(IntEnum):
     ENCODED = 11
     IMAGE_NOISE = 12
     SUBSETS = 13
+    CLASSIFIER_WEIGHTS = 14
+    CLASSIFIER_ORDER = 15
+    CLASSIFIER_CHANGES = 16
 
 
 def randomness(seed: int, purpose: Purpose, index: int = 0) -> torch.Generator:

@@ -12,6 +12,7 @@ class Stage(Enum):
 
     DECODING = "decoding"
     FEATURES = "training the feature network"
+    CLASSIFIER = "training the classifier"
     TRAINING = "training"
     MEASURING = "measuring"
 

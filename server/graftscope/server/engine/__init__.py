@@ -57,6 +57,7 @@ from graftscope.server.engine._halves import (
     inputs_of,
     upstream,
 )
+from graftscope.server.engine._image_network import ImageFeatures, ImageNetwork, open_network
 from graftscope.server.engine._inputs import (
     check_input,
     check_latents,
@@ -70,6 +71,7 @@ from graftscope.server.engine._machine_kind import processor_here
 from graftscope.server.engine._machine_memory import machine_bytes, resident_bytes
 from graftscope.server.engine._memo import Memo
 from graftscope.server.engine._memory import GIB, MIB, MemoryBudget, Need, said
+from graftscope.server.engine._network_form import Reads
 from graftscope.server.engine._originals import (
     ConstrainedPairs,
     DrawnImagePairs,
@@ -125,6 +127,7 @@ from graftscope.server.engine._subjects import (
 from graftscope.server.engine._timings import KeptTimings, Timings
 from graftscope.server.engine._trials import Trial, choose, seconds_a_pair
 from graftscope.server.engine._turns import JOB_SHARE, Turns
+from graftscope.server.engine._usual_features import EncoderFeatures, usual_features
 
 __all__ = [
     "ARITHMETIC_VERSION",
@@ -151,6 +154,7 @@ __all__ = [
     "Edit",
     "EditedPhotographs",
     "EncodedPairs",
+    "EncoderFeatures",
     "Exploration",
     "Generator",
     "GivenImagePairs",
@@ -160,6 +164,8 @@ __all__ = [
     "Halving",
     "HeldBundle",
     "Hybrids",
+    "ImageFeatures",
+    "ImageNetwork",
     "Intervention",
     "Interventions",
     "KeptTimings",
@@ -174,6 +180,7 @@ __all__ = [
     "Precision",
     "PriorPairs",
     "Ran",
+    "Reads",
     "Rows",
     "Samples",
     "ServedBundles",
@@ -222,6 +229,7 @@ __all__ = [
     "left_out",
     "machine_bytes",
     "open_bundles",
+    "open_network",
     "openvino",
     "photograph_input",
     "processor_here",
@@ -237,4 +245,5 @@ __all__ = [
     "shard_effects",
     "to_range",
     "upstream",
+    "usual_features",
 ]

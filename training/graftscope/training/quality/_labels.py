@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.training.errors import FeaturesError
-from graftscope.training.recipes import Recipe
+from graftscope.training.recipes import Recipe, find_recipe
 
 ATTRIBUTES_FILE: Final = "list_attr_celeba.txt"
 """Where CelebA lists its attributes: a count, the attributes' names, a line for every image."""
@@ -54,6 +54,11 @@ _OF_RECIPE: Final = {
 def task_of(recipe: Recipe) -> FeatureTask:
     """Return the task that suits the images which a recipe is for."""
     return _OF_RECIPE[recipe.name]
+
+
+def recipe_of(task: FeatureTask) -> Recipe:
+    """Return a recipe for the images that a task is about: how they are cut, and held out."""
+    return find_recipe(next(name for name, each in _OF_RECIPE.items() if each is task))
 
 
 @dataclass(frozen=True)

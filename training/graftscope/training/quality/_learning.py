@@ -107,20 +107,20 @@ def _train(
         chosen = batch_positions(seed, step, len(pixels), BATCH, Purpose.FEATURE_ORDER).numpy()
         batch = to_images(pixels[chosen], device.device)  # (B, 3, H, W)
         coin = torch.rand(BATCH, generator=randomness(seed, Purpose.FEATURE_MIRRORING, step))
-        logits = network(_mirrored(batch, coin.to(batch.device) < 0.5))
-        loss = _loss(task, logits.float(), torch.from_numpy(labels[chosen]).to(batch.device))
+        logits = network(mirrored(batch, coin.to(batch.device) < 0.5))
+        loss = loss_of(task, logits.float(), torch.from_numpy(labels[chosen]).to(batch.device))
         require_finite_values(step + 1, {"loss": loss.item()})
         minimise(device, optimizer, loss)
         count(BATCH, {"loss": loss.item()}, step // steps_per_epoch)
     return network
 
 
-def _mirrored(images: Tensor, chosen: Tensor) -> Tensor:
+def mirrored(images: Tensor, chosen: Tensor) -> Tensor:
     """Turn the chosen (B,) of some images (B, 3, H, W) left to right: faces and things stay so."""
     return torch.where(chosen[:, None, None, None], images.flip(3), images)
 
 
-def _loss(task: FeatureTask, logits: Tensor, labels: Tensor) -> Tensor:
+def loss_of(task: FeatureTask, logits: Tensor, labels: Tensor) -> Tensor:
     """Cross entropy of logits (B, A): of one class out of all, or of each attribute by itself."""
     match task:
         case FeatureTask.CIFAR10:
