@@ -10,6 +10,7 @@
 It knows PyTorch and ONNX Runtime; it must not know gRPC or the server.
 """
 
+from graftscope.exporter._classifier import train_classifier, write_classifier
 from graftscope.exporter._export import Exported, export
 from graftscope.exporter._torch_generator import torch_generator
 from graftscope.exporter.errors import (
@@ -33,4 +34,6 @@ __all__ = [
     "TargetExistsError",
     "export",
     "torch_generator",
+    "train_classifier",
+    "write_classifier",
 ]

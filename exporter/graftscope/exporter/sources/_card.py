@@ -8,7 +8,7 @@ from graftscope.training.recipes import HeldOutRule, Objective, Recipe
 from graftscope.training.settings import changed_settings
 from graftscope.v1 import bundle_pb2
 
-_HELD_OUT_RULES: Final = {
+HELD_OUT_RULES: Final = {
     HeldOutRule.NUMBER_DIVISIBLE_BY_10: "images whose number is divisible by 10",
     HeldOutRule.TEST_SET: "the data set's own test images",
 }
@@ -84,7 +84,7 @@ def _data(checkpoint: Checkpoint, provenance: bundle_pb2.Provenance) -> str:
     return (
         f"- Images: {provenance.data}, {data.trained_on:,} of them trained on.\n"
         f"- Licence: {provenance.licence or 'not stated'}.\n"
-        f"- Held out, never trained on: {_HELD_OUT_RULES[data.held_out_rule]} "
+        f"- Held out, never trained on: {HELD_OUT_RULES[data.held_out_rule]} "
         f"({data.held_out:,} images).\n"
         f"- sha256 over the pixels: `{data.digest}`."
     )

@@ -29,7 +29,7 @@ LATENT: Final = "z"
 _EXAMPLE_BATCH = 2
 _CELEBA = "CelebA: non-commercial research only"
 _CIFAR10 = "CIFAR-10: its authors state no licence"
-_LICENCES: Final = {
+LICENCES: Final = {
     "vae-celeba": _CELEBA,
     "gan-celeba": _CELEBA,
     "vae-cifar10": _CIFAR10,
@@ -164,7 +164,7 @@ def _provenance(
     return bundle_pb2.Provenance(
         recipe=recipe,
         data=_data(config.data.name),
-        licence=_LICENCES.get(recipe, "") if licence is None else licence,
+        licence=LICENCES.get(recipe, "") if licence is None else licence,
         metrics={name: value for name, value in measured.items() if value is not None},
         versions=versions(),
         seed=config.seed,
