@@ -227,7 +227,7 @@ class Models(Base, model_service_pb2_grpc.ModelServiceServicer):
         if request.WhichOneof("latents_source") == "latents":
             latents = self.read(request.latents.inputs["z"], context).astype(np.float32)
         else:
-            latents = self.pairs(request.samples, context)[0]
+            latents = self.pairs(request.samples, context)[max(request.original, 1) - 1]
         return model_service_pb2.GenerateResponse(
             images=self.write(render(latents)),
             latents=originals_pb2.Latents(inputs={"z": self.write(latents)}),

@@ -84,6 +84,24 @@ def test_sample_i_is_original_1_of_pair_i(toy_server: Stubs) -> None:
     np.testing.assert_allclose(images, original1, atol=TOLERANCE)
 
 
+def test_original_2_of_a_pair_is_a_sample_too(toy_server: Stubs) -> None:
+    drawn = toy_server.models.Generate(generate(samples=pairs(count=4, seed=2), original=2))
+    hybrids = toy_server.models.Hybridize(
+        hybridize(edit(channels=channels()), pairs=pairs(count=4, seed=2))
+    )
+    np.testing.assert_allclose(
+        toy_server.numbers(drawn.images), toy_server.numbers(hybrids.original2), atol=TOLERANCE
+    )
+    again = toy_server.models.Generate(generate(latents=drawn.latents, original=2))
+    np.testing.assert_array_equal(
+        toy_server.numbers(again.images), toy_server.numbers(drawn.images)
+    )
+    error = refused(
+        lambda: toy_server.models.Generate(generate(samples=pairs(count=1), original=3))
+    )
+    assert "original 3 is none of a pair: 1 or 2 is allowed" in error.message
+
+
 def test_a_generator_of_several_inputs_takes_all_of_them(toy_server: Stubs) -> None:
     reply = toy_server.models.Generate(generate(model="models/toy-skip", samples=pairs(count=2)))
     assert set(reply.latents.inputs) == {"z", "noise"}

@@ -100,7 +100,7 @@ ASKED = (
         "generate",
         "SamplesTask",
         "Samples",
-        "Generate samples: original 1 of pairs, or what given latents make.",
+        "Generate samples: originals of pairs, or what given latents make.",
         "Images and the latents that they were made from; with an encoding `images` is a list of"
         " files, each its bytes.",
         1,

@@ -86,6 +86,7 @@ class AsyncMethods:
         count: int = 8,
         seed: int = 0,
         first: int = 0,
+        original: int = 1,
         originals: Originals | None = None,
         latents: Latents | None = None,
         fix: Fixed | None = None,
@@ -101,6 +102,7 @@ class AsyncMethods:
         count: int = 8,
         seed: int = 0,
         first: int = 0,
+        original: int = 1,
         originals: Originals | None = None,
         latents: Latents | None = None,
         fix: Fixed | None = None,
@@ -115,19 +117,21 @@ class AsyncMethods:
         count: int = 8,
         seed: int = 0,
         first: int = 0,
+        original: int = 1,
         originals: Originals | None = None,
         latents: Latents | None = None,
         fix: Fixed | None = None,
         precision: Precision = Precision.FP32,
         encoding: ImageEncoding | str | None = None,
     ) -> Samples | SampleFiles:
-        """Generate samples: original 1 of pairs, or what given latents make.
+        """Generate samples: originals of pairs, or what given latents make.
 
         Args:
             model: The model's name.
             count: How many, at least 1.
             seed: Any number in [0, 2^32).
             first: Index of the first sample; sample i of a seed is always the same.
+            original: 1 or 2: sample i is this original of pair i, as `hybridize` has it.
             originals: Where latents come from; None for `Encoded` where the bundle has encodings,
                 else `Prior`.
             latents: The latents themselves, each (B, ...) by the input's name; then all other
@@ -148,6 +152,7 @@ class AsyncMethods:
             count=count,
             seed=seed,
             first=first,
+            original=original,
             originals=originals,
             latents=latents,
             fix=fix,

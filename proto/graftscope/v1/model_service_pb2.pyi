@@ -243,12 +243,15 @@ class GenerateRequest(_message.Message):
     LATENTS_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     ENCODING_FIELD_NUMBER: _builtins.int
+    ORIGINAL_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     precision: _precision_pb2.Precision.ValueType
     encoding: Global___ImageEncoding.ValueType
+    original: _builtins.int
+    """Which original of the pairs, 1 or 2; 0 means 1. Ignored where latents are given."""
     @_builtins.property
     def samples(self) -> _originals_pb2.Pairs:
-        """Original 1 of every pair: seed, count, and prior, encoded or images."""
+        """One original of every pair: seed, count, and prior, encoded or images."""
 
     @_builtins.property
     def latents(self) -> _originals_pb2.Latents: ...
@@ -260,10 +263,11 @@ class GenerateRequest(_message.Message):
         latents: _originals_pb2.Latents | None = ...,
         precision: _precision_pb2.Precision.ValueType = ...,
         encoding: Global___ImageEncoding.ValueType = ...,
+        original: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents", "latents_source", b"latents_source", "samples", b"samples"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoding", b"encoding", "latents", b"latents", "latents_source", b"latents_source", "model", b"model", "precision", b"precision", "samples", b"samples"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoding", b"encoding", "latents", b"latents", "latents_source", b"latents_source", "model", b"model", "original", b"original", "precision", b"precision", "samples", b"samples"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_latents_source: _TypeAlias = _typing.Literal["samples", "latents"]  # noqa: Y015
     _WhichOneofArgType_latents_source: _TypeAlias = _typing.Literal["latents_source", b"latents_source"]  # noqa: Y015

@@ -90,7 +90,7 @@ def generate(
 
 def _refuse_beside_latents(asked: Given[SamplesTask], originals: str | None) -> None:
     """Refuse what says which latents, where they are given."""
-    said = asked.options("count", "seed", "fix")
+    said = asked.options("count", "seed", "original", "fix")
     said += [] if originals is None else ["--originals"]
     if said:
         raise UsageError(

@@ -44,13 +44,14 @@ _SPREAD = "_log_variance"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SamplesTask(Checked):
-    """Samples to generate: original 1 of pairs, or what given latents make.
+    """Samples to generate: originals of pairs, or what given latents make.
 
     Args:
         model: The model's name.
         count: How many, at least 1.
         seed: Any number in [0, 2^32).
         first: Index of the first sample; sample i of a seed is always the same.
+        original: 1 or 2: sample i is this original of pair i, as `hybridize` has it.
         originals: Where latents come from; None for `Encoded` where the bundle has encodings,
             else `Prior`.
         latents: The latents themselves, each (B, ...) by the input's name; then all other
@@ -69,6 +70,16 @@ class SamplesTask(Checked):
     ] = 8
     seed: Annotated[int, Whole(), Flag("--seed", "S", "Decides the samples, 0 to 4294967295.")] = 0
     first: FirstPair = 0
+    original: Annotated[
+        int,
+        Whole(1, 2),
+        Flag(
+            "--original",
+            "1|2",
+            "Which original of the pairs: sample i of a seed is this original of pair i of "
+            "`graftscope hybridize` with the same seed.",
+        ),
+    ] = 1
     originals: Originals | None = None
     latents: Latents | None = None
     fix: FixedInputs = None
@@ -80,7 +91,7 @@ class SamplesTask(Checked):
         said = {"model": self.model, "precision": self.precision, "encoding": self.encoding}
         if self.latents is not None:
             return {**said, "latents": single("latents", self.latents)}
-        return {**said, "samples": Pairs.of(self)}
+        return {**said, "samples": Pairs.of(self), "original": self.original}
 
 
 @dataclass(frozen=True, eq=False, repr=False)

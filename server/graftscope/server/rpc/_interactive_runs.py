@@ -98,12 +98,17 @@ class InteractiveRuns:
         self.made_samples, self.made_encodings = Counts[str](), Counts[str]()
 
     async def samples(
-        self, generator: Generator, wanted: str, source: PairSource, pairs: range
+        self,
+        generator: Generator,
+        wanted: str,
+        source: PairSource,
+        pairs: range,
+        original: int = 1,
     ) -> Ran[Samples]:
-        """Original 1 of every pair, in a precision."""
+        """Original 1 or 2 of every pair, in a precision."""
 
         def task(some: range) -> Callable[[], Latents]:
-            return lambda: source.latents(some)[0]
+            return lambda: source.latents(some)[original - 1]
 
         ran = await self._made(
             generator,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.server.engine import Catalogue, Generator, Intervention, PairSource
+from graftscope.server.errors import InvalidInput
 from graftscope.server.jobs import InterventionSpec, OriginalsSpec, Resolver
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._interactive_runs import PHOTOGRAPHS, InteractiveRuns, LateSource
@@ -41,15 +42,22 @@ class ModelCall:
         """Images to encode."""
         return await self._pair_requests.images(message, "images")
 
-    async def samples(self, request: model_service_pb2.GenerateRequest) -> tuple[PairSource, range]:
-        """Pairs of which original 1 is wanted."""
+    async def samples(
+        self, request: model_service_pb2.GenerateRequest
+    ) -> tuple[PairSource, range, int]:
+        """Pairs, and which of their originals is wanted, 1 or 2."""
+        if request.original > 2:
+            raise InvalidInput(
+                f"original {request.original} is none of a pair: 1 or 2 is allowed",
+                field="original",
+            )
         if request.WhichOneof("latents_source") != "latents":
             _, source, pairs = await self.pairs(request.samples, "samples")
-            return source, pairs
+            return source, pairs, request.original or 1
         given = await self._pair_requests.latents(request.latents, "latents")
         refs, count = given
         both = {f"{which}/{x}": refs[x] for x in refs for which in ("latents1", "latents2")}
-        return self._source(OriginalsSpec("latents", both), 0), range(count)
+        return self._source(OriginalsSpec("latents", both), 0), range(count), 1
 
     async def hybrids(
         self, request: model_service_pb2.HybridizeRequest

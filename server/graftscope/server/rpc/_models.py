@@ -109,12 +109,14 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         wanted = precision(request.precision)
         generator = self._catalogue.find(request.model)
         encoding = parse_encoding(request.encoding, generator.manifest.image)
-        source, pairs = await self._reading.checked(request, self._call(generator).samples)
+        source, pairs, original = await self._reading.checked(
+            request, self._call(generator).samples
+        )
         note(pairs=len(pairs))
         _check_size(generator, len(pairs), images=1, called="samples")
         number = samples_bytes(generator, len(pairs), files=encoding is not None)
         await self._take(number, wanted, f"{len(pairs)} samples", "samples.count")
-        ran = await self._runs.samples(generator, wanted, source, pairs)
+        ran = await self._runs.samples(generator, wanted, source, pairs, original)
         response = model_service_pb2.GenerateResponse(execution=_execution(generator, ran))
         await self._arrays.fill_latents(response.latents, ran.made.latents)
         return await self._with_images(response, {"images": ran.made.images}, encoding, generator)
