@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         spill,
     )
     from graftscope.client.hooks import torch_code
+    from graftscope.client.hybrid_sets import HybridSet, export_hybrids
     from graftscope.client.interventions import (
         PRIOR_MEAN,
         Action,
@@ -158,6 +159,7 @@ __all__ = [
     "GraftscopeError",
     "HybridFiles",
     "HybridResult",
+    "HybridSet",
     "ImageDonor",
     "ImageEncoding",
     "ImageFormat",
@@ -222,6 +224,7 @@ __all__ = [
     "VersionWarning",
     "client_version",
     "compare",
+    "export_hybrids",
     "find_channels",
     "read_mask",
     "rectangle_region",
@@ -231,7 +234,7 @@ __all__ = [
 
 _HOMES = (
     *("errors", "version", "arrays", "models", "interventions", "values", "finding", "comparing"),
-    *("hooks", "pictures", "calls", "_frame", "_client", "_async_client"),
+    *("hooks", "pictures", "calls", "_frame", "_client", "_async_client", "hybrid_sets"),
 )
 """Where public names are defined, what takes long to load last."""
 

@@ -93,6 +93,12 @@ VERBS = {
         "Make hybrids: original 1 with some channels' values from original 2, or from elsewhere.",
         "graftscope hybridize --modules modules.npz --module 1 --pairs 8 --out hybrids.png",
     ),
+    "export-hybrids": Verb(
+        "_export_hybrids",
+        "export_hybrid_set",
+        "Write a labelled set of hybrids: images, and where each of their modules comes from.",
+        "graftscope export-hybrids --modules modules.npz --pairs 1000 --out hybrids",
+    ),
     "influence": Verb(
         "_influence",
         "influence",
