@@ -136,7 +136,7 @@ def test_a_conditional_generators_classes_are_those_of_each_source(
 
 
 def test_an_export_that_was_stopped_ends_in_the_same_files(client: Client, tmp_path: Path) -> None:
-    wanted = of_blocks(client, pairs=50, mixtures=1, with_originals=True)
+    wanted = of_blocks(client, pairs=40, mixtures=1, with_originals=True)
     export_hybrids(client, tmp_path / "whole", wanted)
 
     class Stopped(Exception):
@@ -144,7 +144,7 @@ def test_an_export_that_was_stopped_ends_in_the_same_files(client: Client, tmp_p
 
     def stop(done: int, total: int) -> None:
         assert total == wanted.images
-        if done > 70:
+        if done > 150:
             raise Stopped
 
     broken = tmp_path / "broken"
