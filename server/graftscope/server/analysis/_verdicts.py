@@ -230,7 +230,8 @@ def _share(kept: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_]) -> Floats:
     trials = int(among.sum())
     if not trials:
         return np.full(len(kept), np.nan)
-    return (kept & among).reshape(len(kept), -1).sum(axis=1) / trials
+    shares: Floats = (kept & among).reshape(len(kept), -1).sum(axis=1) / trials
+    return shares
 
 
 def _checked(
