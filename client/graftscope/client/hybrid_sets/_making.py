@@ -21,7 +21,7 @@ from graftscope.client.hybrid_sets._rows import (
 from graftscope.client.hybrid_sets._wanted import HybridSet
 from graftscope.client.interventions import Edit, Intervention, StoredLatents, Swap
 from graftscope.client.models import Input, Model
-from graftscope.client.values import HybridFiles, ImageEncoding
+from graftscope.client.values import HybridFiles, ImageEncoding, Samples
 
 PAIRS_A_CALL = 16
 """What is made at once, and made again as a whole where an export was interrupted: a call's pairs
@@ -84,7 +84,7 @@ class SetMaker:
         return [MadeImage(self._classified(row), files[row.file]) for row in self.rows(pairs)]
 
     def _hybrids(self, pairs: range, intervention: Intervention) -> HybridFiles:
-        return self._client.hybridize(
+        made: HybridFiles = self._client.hybridize(
             self._model,
             intervention=intervention,
             pairs=len(pairs),
@@ -93,6 +93,7 @@ class SetMaker:
             encoding=ImageEncoding.PNG,
             **self._drawn,
         )
+        return made
 
     def _taken(self, module: int) -> Intervention:
         return Intervention([Edit(self._wanted.layer, self._channels(module))])
@@ -127,7 +128,7 @@ class SetMaker:
         return {name: array[row : row + 1] for name, array in latents.items()}
 
     def _draw(self, call: int, which: int) -> Latents:
-        samples = self._client.generate(
+        samples: Samples = self._client.generate(
             self._model,
             count=PAIRS_A_CALL,
             first=call * PAIRS_A_CALL,
