@@ -70,6 +70,7 @@ from graftscope.client.figures.paper._stability import (
     stability,
 )
 from graftscope.client.figures.paper._table import Cell, Table1, table1
+from graftscope.client.figures.paper._worth import LayerWorth, faithfulness
 
 __all__ = [
     "LEVELS",
@@ -84,6 +85,7 @@ __all__ = [
     "InfluenceExamples",
     "LayerMagnitude",
     "LayerStability",
+    "LayerWorth",
     "LevelExamples",
     "LevelModules",
     "Levels",
@@ -103,6 +105,7 @@ __all__ = [
     "Table1",
     "beta",
     "clusters",
+    "faithfulness",
     "influence_examples",
     "levels",
     "magnitude",
