@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ import pytest
 
 from access_toys import WHO, Papers, bearer, papers, protected, serial_at, token_of
 from graftscope.server import Settings, make_settings
-from graftscope.server._protection import authentication, credentials
+from graftscope.server._protection import authentication, certificates_of
 from graftscope.server._server import running_server
 from graftscope.server.errors import InvalidInput
 from server_toys import TIMEOUT_S, refusal_of
@@ -196,4 +197,19 @@ def test_files_that_are_no_certificates_are_refused_by_name(made: Papers) -> Non
         ),
     ):
         with pytest.raises(InvalidInput, match=told):
-            credentials(make_settings(**settings))
+            certificates_of(make_settings(**settings))
+
+
+def test_the_end_of_the_certificate_is_told_and_again_when_it_is_replaced(made: Papers) -> None:
+    for ends in (datetime(2100, 3, 1, tzinfo=UTC), datetime(2101, 3, 1, tzinfo=UTC)):
+        issued = made.authority.issue_cert("localhost", not_after=ends)
+        cert, key = made.folder / "server.pem", made.folder / "server.key"
+        issued.private_key_pem.write_to_path(str(key))
+        cert.write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
+        if ends.year == 2100:
+            certificates = certificates_of(make_settings(tls_cert=cert, tls_key=key))
+            assert certificates is not None
+        else:
+            assert certificates.changed()
+        assert certificates.until_s == ends.timestamp()
+    assert certificates_of(make_settings()) is None

@@ -43,6 +43,7 @@ WELL = {
     f'graftscope_stored_bytes{{{AT},kind="artifacts"}}': "100x1000",
     f"graftscope_stored_limit_bytes{{{AT}}}": "1000x1000",
     f"graftscope_stored_look_timestamp_seconds{{{AT}}}": "0+60x1000",
+    f"graftscope_certificate_expires_timestamp_seconds{{{AT}}}": "90000000x1000",
 }
 """A server that does as it should, minute by minute."""
 
@@ -97,6 +98,9 @@ FAULTS: Mapping[str, Mapping[str, str]] = {
     "GraftscopeDiskFills": {f"graftscope_disk_free_bytes{{{AT}}}": "1000-0.75x1000"},
     "GraftscopeStoredAboveLimit": {
         f'graftscope_stored_bytes{{{AT},kind="artifacts"}}': "2000x1000"
+    },
+    "GraftscopeCertificateExpires": {
+        f"graftscope_certificate_expires_timestamp_seconds{{{AT}}}": "600000x1000"
     },
     "GraftscopeNotSwept": {f"graftscope_stored_look_timestamp_seconds{{{AT}}}": "0x1000"},
 }

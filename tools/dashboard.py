@@ -277,6 +277,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             {"{{instance}}": f"process_open_fds{{{_AT}}} / process_max_fds{{{_AT}}}"},
         ),
         Panel(
+            "Time until the certificate expires",
+            "s",
+            {"{{instance}}": f"graftscope_certificate_expires_timestamp_seconds{{{_AT}}} - time()"},
+            "Empty without TLS.",
+        ),
+        Panel(
             "Versions",
             "short",
             {

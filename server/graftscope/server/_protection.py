@@ -99,16 +99,23 @@ def danger(settings: Settings, chosen: Authentication) -> str:
     return ""
 
 
-def credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    """What the server shows and asks for in TLS; None for no TLS.
+def certificates_of(settings: Settings) -> Certificates | None:
+    """The files that TLS needs; None for no TLS.
 
     Raises:
         InvalidInput: a file cannot be used.
     """
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    files = CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
-    certificates = Certificates(files)
+    return Certificates(
+        CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    )
+
+
+def credentials(certificates: Certificates | None) -> grpc.ServerCredentials | None:
+    """What the server shows and asks for in TLS; None for no TLS."""
+    if certificates is None:
+        return None
 
     def configuration() -> grpc.ServerCertificateConfiguration:
         pem = certificates.pem
@@ -121,7 +128,7 @@ def credentials(settings: Settings) -> grpc.ServerCredentials | None:
     return grpc.dynamic_ssl_server_credentials(
         configuration(),
         changed,  # type: ignore[arg-type]  # its stub knows of no None
-        require_client_authentication=files.client_ca is not None,
+        require_client_authentication=certificates.pem.client_ca is not None,
     )
 
 

@@ -16,7 +16,12 @@ from graftscope.server._opening import (
     registered_folder,
 )
 from graftscope.server._options import server_options
-from graftscope.server._protection import authentication, credentials, let_in
+from graftscope.server._protection import (
+    authentication,
+    certificates_of,
+    credentials,
+    let_in,
+)
 from graftscope.server._services import Served, add_services
 from graftscope.server._state import ROOM, check_place, held_state
 from graftscope.server.blobs import open_blobs
@@ -109,7 +114,8 @@ async def _serving(settings: Settings, executor: Executor | None) -> AsyncIterat
     """As `running_server`, with what computes pieces of jobs."""
     told = settings.model_dump(mode="json", exclude=set(SECRETS))
     _log.debug("settings", **told)
-    asks, tls = authentication(settings), credentials(settings)
+    asks, certificates = authentication(settings), certificates_of(settings)
+    tls = credentials(certificates)
     url = database_url(settings)
     # Before anything is made: who names a bundle that is not there finds no new state folder.
     paths = bundle_paths(settings)
@@ -171,7 +177,15 @@ async def _serving(settings: Settings, executor: Executor | None) -> AsyncIterat
                 try:
                     loop = asyncio.get_running_loop()
                     watched = Watched(
-                        calls, admission, reading, runs, catalogue, runner, state, loop
+                        calls,
+                        admission,
+                        reading,
+                        runs,
+                        catalogue,
+                        runner,
+                        state,
+                        loop,
+                        certificates,
                     )
                     last.enter_context(metrics_port(settings.metrics, watched))
                     await runner.start(resume=settings.resume)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from graftscope.client.report._worth import LayerWorth
 from graftscope.client.values import SURE, Between, between_modules, own_probability
 
 
@@ -88,6 +89,7 @@ class LayerSection:
             empty text for a module without channels. None at all where there is nothing to take.
         confidence_unknown: Why no probability is known, in a sentence; empty where they are.
         until_sure: Whether each channel stopped as soon as its module was sure.
+        worth: What the modules are worth; None where that was not asked.
     """
 
     layer: str
@@ -121,6 +123,7 @@ class LayerSection:
     interventions: tuple[str, ...] = ()
     confidence_unknown: str = ""
     until_sure: bool = False
+    worth: LayerWorth | None = None
 
     def __post_init__(self) -> None:
         """Check that all shapes fit.

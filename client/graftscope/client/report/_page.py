@@ -21,6 +21,7 @@ from graftscope.client.report._wording import (
     unbroken,
     with_error,
 )
+from graftscope.client.report._worth_words import WorthPage, worth_page
 from graftscope.client.report._zones import Place, describe_template, locate_template
 from graftscope.client.values import told_pairs
 
@@ -82,6 +83,7 @@ class LayerPage:
         check: The pairs behind the modules' own maps.
         strongest: The strongest channel and its individual influence.
         span: How many times the strongest channel's influence the weakest has.
+        worth: What the modules are worth; None where nobody asked.
     """
 
     id: str
@@ -99,6 +101,7 @@ class LayerPage:
     check: str
     strongest: str
     span: str
+    worth: WorthPage | None
 
 
 def describe_originals(originals: str) -> str:
@@ -129,6 +132,7 @@ def layer_page(data: ReportData, section: LayerSection, place: int) -> LayerPage
             f"{number(influence)}, {percent(influence / data.range_width, 1)} of the image range"
         ),
         span=_span(section),
+        worth=None if section.worth is None else worth_page(section.worth),
     )
 
 

@@ -6,6 +6,13 @@ It must not know jobs, the engine or what the methods do.
 from graftscope.server.access._certificates import CertificateFiles, Certificates, Pem
 from graftscope.server.access._gate import Authentication, Gate, Shown
 from graftscope.server.access._grants import Grants, GrantStore
+from graftscope.server.access._handshake import (
+    Certificate,
+    authorities_in,
+    certificate_of,
+    names_of,
+    shown_certificate,
+)
 from graftscope.server.access._known_tokens import KnownTokens
 from graftscope.server.access._methods import METHODS, Method, Work, method_of
 from graftscope.server.access._principal import ANYBODY, Principal, Role, caller, set_caller
@@ -16,6 +23,7 @@ __all__ = [
     "METHODS",
     "PREFIX",
     "Authentication",
+    "Certificate",
     "CertificateFiles",
     "Certificates",
     "Gate",
@@ -30,8 +38,12 @@ __all__ = [
     "Token",
     "TokenStore",
     "Work",
+    "authorities_in",
     "caller",
+    "certificate_of",
     "kept_tokens",
     "method_of",
+    "names_of",
     "set_caller",
+    "shown_certificate",
 ]

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from graftscope.server.access._handshake import certificate_of
 from graftscope.server.errors import InvalidInput
 from graftscope.server.logs import get_logger
 
@@ -59,6 +60,13 @@ class CertificateFiles:
         stats = [path.stat() for path in paths]
         return tuple((each.st_ino, each.st_size, each.st_mtime_ns) for each in stats)
 
+    def until_s(self) -> float | None:
+        """Until when the certificate is good, in seconds since 1970; None where nobody knows."""
+        try:
+            return certificate_of(self.chain, self.key).until_s
+        except OSError:
+            return None
+
     def _check(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
@@ -94,11 +102,13 @@ class Certificates:
 
     Attributes:
         pem: as they were last found good.
+        until_s: until when that certificate is good, in seconds since 1970; None where it does not
+            say so in a handshake.
     """
 
     def __init__(self, files: CertificateFiles) -> None:
         self._files = files
-        self.pem = files.read()
+        self.pem, self.until_s = files.read(), files.until_s()
         self._stamp = self._stamped()
         self._lock = threading.Lock()
 
@@ -123,7 +133,7 @@ class Certificates:
                 return False
             if pem == self.pem:
                 return False
-            self.pem = pem
+            self.pem, self.until_s = pem, self._files.until_s()
             _log.info("certificate read again", file=str(self._files.chain))
             return True
 

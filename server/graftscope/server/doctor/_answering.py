@@ -12,7 +12,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from graftscope.server._listening import UNIX, host_and_port
-from graftscope.server.doctor._handshake import names_of, shown_certificate
+from graftscope.server.access import names_of, shown_certificate
 from graftscope.server.errors import InvalidInput
 from graftscope.server.rpc import VERSION_KEY
 from graftscope.server.settings import Settings

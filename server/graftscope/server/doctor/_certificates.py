@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from graftscope.server._listening import host_and_port
-from graftscope.server.access import CertificateFiles
+from graftscope.server.access import Certificate, CertificateFiles, authorities_in, certificate_of
 from graftscope.server.doctor._case import Case
 from graftscope.server.doctor._finding import Finding, NothingToCheck, ok, problem, warning
-from graftscope.server.doctor._handshake import Certificate, authorities_in, certificate_of
 from graftscope.server.errors import InvalidInput
 from graftscope.server.settings import Settings
 

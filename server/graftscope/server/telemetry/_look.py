@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from graftscope.server.access import Work
+from graftscope.server.access import Certificates, Work
 from graftscope.server.engine import Catalogue
 from graftscope.server.errors import StoreUnavailable
 from graftscope.server.jobs import JobRunner, JobState
@@ -31,6 +31,7 @@ class Watched:
     Attributes:
         state: the state folder.
         loop: the event loop.
+        certificates: what TLS shows; None without TLS.
     """
 
     calls: Calls
@@ -41,6 +42,7 @@ class Watched:
     runner: JobRunner
     state: Path
     loop: asyncio.AbstractEventLoop
+    certificates: Certificates | None = None
 
 
 class Look:
@@ -58,6 +60,12 @@ class Look:
         self.memory, self.counts = watched.runner.memory, watched.runner.counts
         self._state, self._loop = watched.state, watched.loop
         self._principals = principals
+        self._certificates = watched.certificates
+
+    @property
+    def certificate_until_s(self) -> float | None:
+        """Until when the server's certificate is good; None where it has none."""
+        return self._certificates and self._certificates.until_s
 
     @cached_property
     def jobs(self) -> Mapping[JobState, int] | None:

@@ -36,6 +36,7 @@ AREAS: Mapping[str, tuple[Declared, ...]] = {
     "Models and sessions": state.SESSIONS,
     "What comes and goes": state.OBJECTS,
     "Storage": state.STORAGE,
+    "Access": state.ACCESS,
     "The server": (BUILD,),
 }
 """All metrics of a server's own; those of its process and of Python's garbage go with them."""

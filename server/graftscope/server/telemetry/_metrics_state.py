@@ -382,4 +382,13 @@ STORAGE: tuple[Read[Look], ...] = (
     ),
 )
 
-STATE = (*CALLS, *WORK, *JOBS, *MEMORY, *SESSIONS, *OBJECTS, *STORAGE)
+ACCESS: tuple[Read[Look], ...] = (
+    gauge(
+        "graftscope_certificate_expires_timestamp_seconds",
+        "Until when the certificate that the server shows is good, in seconds since 1970. Absent "
+        "without TLS.",
+        lambda look: look.certificate_until_s,
+    ),
+)
+
+STATE = (*CALLS, *WORK, *JOBS, *MEMORY, *SESSIONS, *OBJECTS, *STORAGE, *ACCESS)
