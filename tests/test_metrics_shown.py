@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from access_toys import papers
 from graftscope.server.telemetry._metrics import AREAS
 from graftscope.server.telemetry._metrics_declared import Kind
 from metric_toys import watched
@@ -22,8 +23,10 @@ _ENDS = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
 
 @pytest.fixture(scope="module")
 def told(toy_vae_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The names of all series that a real server may tell."""
-    with watched(toy_vae_bundle, tmp_path_factory.mktemp("state")) as server:
+    """The names of all series that a real server with TLS may tell."""
+    cert, key = papers(tmp_path_factory.mktemp("papers")).of_server()
+    state = tmp_path_factory.mktemp("state")
+    with watched(toy_vae_bundle, state, tls_cert=cert, tls_key=key) as server:
         kinds = server.scrape().kinds
     return {f"{name}{end}" for name, kind in kinds.items() for end in _ENDS.get(kind, ("",))}
 

@@ -104,7 +104,7 @@ def _told(known: Known, *, sign: bool = False) -> str:
     if not known.stderr > 0:
         return plus + number(known.value)
     digits = max(0, 1 - math.floor(math.log10(known.stderr)))
-    return f"{plus}{known.value:.{digits}f} ± {known.stderr:.{digits}f}"
+    return f"{plus}{known.value:.{digits}f} ± {known.stderr:.{digits}f}".replace("-", "−")
 
 
 def _share(known: Known) -> str:
