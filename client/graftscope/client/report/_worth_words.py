@@ -1,4 +1,4 @@
-"""What a layer's modules are worth, in words: rows that are ready to print. It must not know HTML."""
+"""What a layer's modules are worth, in rows that are ready to print. It must not know HTML."""
 
 import math
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from graftscope.client.figures import module_color
 from graftscope.client.report._wording import count, number, percent
 from graftscope.client.report._worth import Known, LayerWorth, ModuleWorth
+
+_MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _told(known: Known, *, sign: bool = False) -> str:
     if not known.stderr > 0:
         return plus + number(known.value)
     digits = max(0, 1 - math.floor(math.log10(known.stderr)))
-    return f"{plus}{known.value:.{digits}f} ± {known.stderr:.{digits}f}".replace("-", "−")
+    return f"{plus}{known.value:.{digits}f} ± {known.stderr:.{digits}f}".replace("-", _MINUS)
 
 
 def _share(known: Known) -> str:
