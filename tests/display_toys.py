@@ -49,8 +49,10 @@ from test_client_saved import (
     LATENTS,
     MAGNITUDE,
     MODULES,
+    OF_A_SCORE,
     OF_INTERVENTIONS,
     POSTERIOR,
+    REACH,
     STABILITY,
 )
 
@@ -130,6 +132,8 @@ VALUES: list[Any] = [
     replace(MODULES[1], source=None),
     STABILITY,
     MAGNITUDE,
+    REACH,
+    OF_A_SCORE,
     SAMPLES,
     replace(SAMPLES, image_range=()),
     SampleFiles(FILES, ImageEncoding.PNG, LATENTS, CPU, "toy"),

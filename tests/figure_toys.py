@@ -136,6 +136,20 @@ def of_seams() -> paper.Seams:
     return paper.Seams(modules, 0.95)
 
 
+def of_reach(targets: int = 2) -> paper.Reach:
+    def curve(name: str, total: int) -> paper.ReachCurve:
+        places = np.arange(1, 17)
+        share = np.where(places <= total, np.minimum(places / total, 1.0), np.nan)
+        error = np.full(share.shape, 0.02)
+        best, random = (ErrorBars(share**power, error) for power in (0.5, 1.0))
+        return paper.ReachCurve(name, total, best, random)
+
+    names = {"latents": 128, "coarse": 64, "intermediate": 64, "fine": 32, "image": 12}
+    curves = [curve(name, total) for name, total in names.items()]
+    told = ["region 40,20,12,24", "attribute Smiling (celeba)", "class 3 (classifier)"]
+    return paper.Reach([paper.ReachTarget(name, curves) for name in told[:targets]])
+
+
 def of_methods(k: int = 3) -> paper.Methods:
     layer = of_layer(count=5)
     return paper.Methods(
@@ -167,6 +181,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "beta": lambda: paper.beta(of_beta()),
     "seams": lambda: paper.seams(of_seams()),
     "methods": lambda: paper.methods(of_methods()),
+    "reach": lambda: paper.reach(of_reach()),
+    "reach, one": lambda: paper.reach(of_reach(1)),
     "methods, six": lambda: paper.methods(of_methods(6)),
 }
 

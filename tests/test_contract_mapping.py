@@ -27,6 +27,8 @@ from graftscope.client import (
     ModulesTask,
     Posterior,
     Progress,
+    ReachResult,
+    ReachTask,
     RelativeError,
     Samples,
     StabilityResult,
@@ -54,6 +56,7 @@ from graftscope.v1 import (
     model_service_pb2,
     originals_pb2,
     precision_pb2,
+    worth_pb2,
 )
 
 MAPS = np.zeros((4, 2, 2))
@@ -78,6 +81,7 @@ TASKS: dict[type, list[Any]] = {
     ModulesTask: [ModulesTask(MAPS)],
     StabilityTask: [StabilityTask(MAPS)],
     MagnitudeTask: [MagnitudeTask("toy")],
+    ReachTask: [ReachTask("toy", region=np.ones((2, 2)))],
 }
 
 VALUES: list[tuple[Descriptor, type, set[str]]] = [
@@ -108,6 +112,7 @@ VALUES: list[tuple[Descriptor, type, set[str]]] = [
     (analysis_service_pb2.SuggestedK.DESCRIPTOR, SuggestedK, set()),
     (analysis_service_pb2.MagnitudeResponse.DESCRIPTOR, MagnitudeResult, set()),
     (analysis_service_pb2.Regression.DESCRIPTOR, Line, set()),
+    (worth_pb2.ReachResponse.DESCRIPTOR, ReachResult, set()),
     # Times carry their unit in a value's field.
     (analysis_service_pb2.Progress.DESCRIPTOR, Progress, {"eta"}),
     (analysis_service_pb2.Estimate.DESCRIPTOR, Estimate, {"duration"}),
@@ -120,6 +125,10 @@ VALUES: list[tuple[Descriptor, type, set[str]]] = [
             "modules",
             "stability",
             "magnitude",
+            "faithfulness",
+            "independence",
+            "reach",
+            "probe",
             "plan",
             "create_time",
             "end_time",

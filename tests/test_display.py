@@ -29,7 +29,7 @@ from graftscope.client.display import CARDS, FIGURES, GRIDS, MOST_BYTES
 from graftscope.client.errors import InputError, MissingExtraError
 from graftscope.client.figures import MAP_COLORS, MAP_GAMMA, ReportExtraError, colored
 from graftscope.client.pictures import to_pixels
-from test_client_saved import FOUND, INFLUENCE, MAGNITUDE, MODULES, STABILITY
+from test_client_saved import FOUND, INFLUENCE, MAGNITUDE, MODULES, REACH, STABILITY
 
 # A line says all of them: what one passes to a method, what is a part of something that is shown,
 # and what is used and not looked at.
@@ -38,7 +38,8 @@ SAID_IN_A_LINE = {
     "Edit", "Encoded", "Estimate", "Execution", "ExploreTask", "ImageDonor", "ImageFormat",
     "ImagePairs", "Images", "InfluenceTask", "Input", "LatentPairs", "Layer", "MagnitudeTask",
     "ModuleOf", "ModulesTask", "Original2", "PairGroups", "Prior", "PriorMean", "Progress",
-    "Rectangle", "Regression", "RelativeError", "Scale", "Source", "StabilityTask",
+    "ReachTask", "Rectangle", "Regression", "RelativeError", "Scale", "Source", "Spill",
+    "StabilityTask",
     "StableLabels", "Stopping", "StoredLatents", "SuggestedK", "Swap", "Together", "TorchHook",
 }  # fmt: skip
 
@@ -271,6 +272,13 @@ def test_without_xarray_a_dataset_says_how_to_install_it(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "xarray", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'graftscope\[notebook\]'"):
         INFLUENCE.to_xarray()
+
+
+def test_reach_is_drawn_with_its_target_and_kinds() -> None:
+    figure = REACH.plot()
+    told = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert told == ["latents", "conv1", "conv2", "random order"]
+    assert REACH.target in [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
 def test_magnitude_is_drawn_by_layers_that_have_no_level() -> None:

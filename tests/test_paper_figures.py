@@ -30,6 +30,7 @@ from figure_toys import (
     of_methods,
     of_originals,
     of_purity,
+    of_reach,
     of_seams,
     of_sensitivity,
     of_table,
@@ -257,6 +258,26 @@ def test_a_line_that_could_not_be_fitted_is_not_drawn() -> None:
     figure = paper.magnitude(replace(of_magnitude(), pooled=paper.Line(nan, nan, nan)))
     assert not [line for line in plots(figure)[2].lines if line.get_linestyle() == "--"]
     assert "all layers, r² = none (c)" in texts(figure)
+
+
+def test_a_curve_of_reach_begins_at_nothing_and_ends_with_the_units_that_there_are() -> None:
+    left, right = plots(paper.reach(of_reach(1)))
+    given = of_reach(1).targets[0].curves[-1]  # 12 units, in 16 places
+    places, shares = (np.asarray(x) for x in left.lines[2 * 4].get_data())
+    assert places.tolist() == list(range(13))
+    assert shares == pytest.approx([0.0, *100 * given.best.value[:12]])
+    of_all, same = (np.asarray(x) for x in right.lines[2 * 4].get_data())
+    assert of_all == pytest.approx(100 * places / 12)
+    assert same == pytest.approx(shares)
+
+
+def test_a_band_of_reach_is_one_error_wide_to_each_side() -> None:
+    left, _ = plots(paper.reach(of_reach(1)))
+    given = of_reach(1).targets[0].curves[0].best
+    band = np.asarray(left.collections[0].get_paths()[0].vertices)
+    at_sixteen = band[band[:, 0] == 16, 1]
+    assert np.ptp(at_sixteen) == pytest.approx(2 * 100 * given.error[-1])
+    assert (at_sixteen.min() + at_sixteen.max()) / 2 == pytest.approx(100 * given.value[-1])
 
 
 def test_stability_has_a_bar_of_one_deviation_for_each_method_and_k() -> None:

@@ -7,10 +7,13 @@ import pytest
 from google.protobuf.message import Message
 
 from graftscope.server.jobs import (
+    ArrayRef,
     ConfidentLabelsSpec,
     Job,
     LayerSpec,
+    NetworkSpec,
     OriginalsSpec,
+    ReachSpec,
     RelativeErrorSpec,
     Spec,
     StableLabelsSpec,
@@ -40,6 +43,18 @@ SURE = ConfidentLabelsSpec(0.9, 3, "nmf", 1, 3, 75.0, together=True)
 RULES = (RelativeErrorSpec(0.1), StableLabelsSpec(3, "nmf", 1, 3, 75.0), SURE)
 WHOLE: dict[str, Any] = {"originals": ORIGINALS, "seed": 2, "first": 32, "pairs": 64}
 
+REACH = ReachSpec(
+    model="d" * 64,
+    originals=OriginalsSpec("prior", {}),
+    seed=1,
+    first=0,
+    pairs=8,
+    arithmetic=1,
+    layers=("conv1",),
+    region=ArrayRef("a" * 64, "FP64", (8, 8)),
+)
+LOOKER = NetworkSpec(name="celeba", sha256="b" * 64)
+
 EVERY: list[list[Spec]] = [
     [
         replace(INFLUENCE, **WHOLE, products=True, precision="bf16", until=RULES[0]),
@@ -50,6 +65,10 @@ EVERY: list[list[Spec]] = [
     [replace(MODULES, products=PRODUCTS, min_purity=0.5, **GROUPS)],
     [replace(STABILITY, products=PRODUCTS, seed=3)],
     [replace(MAGNITUDE, **WHOLE, method_seed=4, method="kmeans")],
+    [
+        replace(REACH, **WHOLE, draws=5),
+        replace(REACH, region=None, network=LOOKER, score="bright", probability=True),
+    ],
 ]
 
 
@@ -82,7 +101,10 @@ def test_a_job_tells_every_field_of_the_request_for_it(specs: list[Spec]) -> Non
     assert unsaid([told(spec) for spec in specs]) <= OF_THE_CALL
 
 
-@pytest.mark.parametrize("spec", [EVERY[0][0], EVERY[3][0]], ids=["influence", "magnitude"])
+OF_PAIRS = {"influence": EVERY[0][0], "magnitude": EVERY[3][0], "reach": EVERY[4][0]}
+
+
+@pytest.mark.parametrize("spec", OF_PAIRS.values(), ids=OF_PAIRS)
 def test_a_job_tells_every_field_of_its_pairs(spec: Spec) -> None:
     request = told(spec)
     assert unsaid([request.pairs]) == set()  # type: ignore[attr-defined]

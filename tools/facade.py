@@ -204,6 +204,17 @@ ASKED = (
         "Size and individual influence of every module, and the lines through them.",
         4,
     ),
+    Asked(
+        "reach",
+        "ReachTask",
+        "ReachResult",
+        "Find out what few latents reach, and few channels (Definitions 3 and 4), and wait for it."
+        "\n\n"
+        "A region of the image, an attribute or a class is to be changed. Some pairs rank the"
+        " latents, and the channels of each layer; others measure what the first ones do.",
+        "Shares of what can be reached, by number of units, and the areas between the curves.",
+        2,
+    ),
 )
 """The methods that make requests."""
 

@@ -17,6 +17,7 @@ from graftscope.client.interventions import GivenChannels, Intervention
 from graftscope.client.models import Model
 from graftscope.client.values import (
     AnalysisResult,
+    AnyNetwork,
     Estimate,
     ExploreTask,
     Fixed,
@@ -45,6 +46,8 @@ from graftscope.client.values import (
     PosteriorTask,
     Precision,
     ProgressCallback,
+    ReachResult,
+    ReachTask,
     SampleFiles,
     Samples,
     SamplesTask,
@@ -735,6 +738,78 @@ class Methods:
             stratified=stratified,
         )
         return self._driver.follow(calls.analyses.compute(task, MagnitudeResult), on_progress)
+
+    def reach(
+        self,
+        model: str,
+        layers: Sequence[str] | None = None,
+        *,
+        region: NDArray[np.generic] | None = None,
+        attribute: str | None = None,
+        of_class: str | None = None,
+        classifier: AnyNetwork | None = None,
+        units: int = 16,
+        pairs: int = 256,
+        seed: int = 0,
+        draws: int = 0,
+        first: int = 0,
+        originals: Originals | None = None,
+        share: Sequence[str] = (),
+        fix: Fixed | None = None,
+        stratified: bool = False,
+        on_progress: ProgressCallback | None = None,
+    ) -> ReachResult:
+        """Find out what few latents reach, and few channels (Definitions 3 and 4), and wait for it.
+
+        A region of the image, an attribute or a class is to be changed. Some pairs rank the
+        latents, and the channels of each layer; others measure what the first ones do.
+
+        Args:
+            model: The model's name, with ``@DIGEST`` to insist on one version.
+            layers: Layers' or levels' names; None for all that are maps.
+            region: (H, W) of the image's size, how far each pixel is inside, 0 to 1.
+            attribute: An output of the network by its name or number; its score is to go where
+                original 2's is.
+            of_class: A class likewise; its probability is to, among all classes.
+            classifier: The network: a server's by its name, or an ONNX file; None for the one that
+                suits the model.
+            units: At most so many latents, and channels of each layer, are chosen, at least 1.
+            pairs: How many, at least 4: the first half ranks (64 of it at most), the second
+                measures.
+            seed: Any number in [0, 2^32): decides the pairs.
+            draws: Decides random orders, and the pairs that are drawn anew for errors, likewise.
+            first: Index of the first pair.
+            originals: Where the pairs come from; None for `Encoded` where there are encodings, else
+                `Prior`.
+            share: Names of inputs of which original 2 takes original 1's value.
+            fix: Values of inputs that are the same in every sample: numbers, or arrays of the
+                input's shape.
+            stratified: Whether every 32 pairs are spread evenly over each dimension of the latents,
+                which takes fewer pairs for the same error. `pairs` and `first` are multiples of 32
+                then, and originals `Prior` or `Encoded`.
+            on_progress: Hears of progress; None shows it in a notebook.
+
+        Returns:
+            Shares of what can be reached, by number of units, and the areas between the curves.
+        """
+        task = ReachTask(
+            model=model,
+            layers=layers,
+            region=region,
+            attribute=attribute,
+            of_class=of_class,
+            classifier=classifier,
+            units=units,
+            pairs=pairs,
+            seed=seed,
+            draws=draws,
+            first=first,
+            originals=originals,
+            share=share,
+            fix=fix,
+            stratified=stratified,
+        )
+        return self._driver.follow(calls.analyses.compute(task, ReachResult), on_progress)
 
     def register(self, bundle: str | Path) -> Model:
         """Have the server serve a bundle from now on, also after it is started again.

@@ -529,8 +529,11 @@ class Score(_message.Message):
 
     NETWORK_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the class or attribute, or its number."""
+    probability: _builtins.bool
+    """Whether its probability among all classes is meant, as softmax gives it, instead of the score."""
     @_builtins.property
     def network(self) -> Global___ImageNetwork: ...
     def __init__(
@@ -538,10 +541,11 @@ class Score(_message.Message):
         *,
         network: Global___ImageNetwork | None = ...,
         name: _builtins.str = ...,
+        probability: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["network", b"network"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "network", b"network"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "network", b"network", "probability", b"probability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -549,6 +553,8 @@ Global___Score: _TypeAlias = Score  # noqa: Y015
 
 @_typing.final
 class ReachResponse(_message.Message):
+    """U kinds of units: the latents, then the channels of each of L layers; n places of a ranking."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PAIRS_FIELD_NUMBER: _builtins.int
@@ -556,13 +562,102 @@ class ReachResponse(_message.Message):
     LAYERS_FIELD_NUMBER: _builtins.int
     DISTINCT_IMAGES_FIELD_NUMBER: _builtins.int
     EXECUTION_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    RANKING_PAIRS_FIELD_NUMBER: _builtins.int
+    HELD_OUT_PAIRS_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    INPUT_UNITS_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    SHARE_STDERR_FIELD_NUMBER: _builtins.int
+    RANDOM_FIELD_NUMBER: _builtins.int
+    RANDOM_STDERR_FIELD_NUMBER: _builtins.int
+    REACHABLE_FIELD_NUMBER: _builtins.int
+    REACHABLE_STDERR_FIELD_NUMBER: _builtins.int
+    BY_COUNT_FIELD_NUMBER: _builtins.int
+    BY_COUNT_STDERR_FIELD_NUMBER: _builtins.int
+    BY_SHARE_FIELD_NUMBER: _builtins.int
+    BY_SHARE_STDERR_FIELD_NUMBER: _builtins.int
+    SPILL_FIELD_NUMBER: _builtins.int
+    SPILL_STDERR_FIELD_NUMBER: _builtins.int
+    WHOLE_SPILL_FIELD_NUMBER: _builtins.int
+    WHOLE_SPILL_STDERR_FIELD_NUMBER: _builtins.int
     pairs: _builtins.int
     originals: _builtins.str
     distinct_images: _builtins.int
+    target: _builtins.str
+    """What was to be changed, in words."""
+    ranking_pairs: _builtins.int
+    held_out_pairs: _builtins.int
+    """Those that measured."""
     @_builtins.property
-    def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """(L)"""
+
     @_builtins.property
     def execution(self) -> _precision_pb2.Execution: ...
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The generator's inputs that latents are of, in their order, and how many latents each has: its
+        numbers, or 1 where it is swapped whole.
+        """
+
+    @_builtins.property
+    def input_units(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def units(self) -> _tensor_pb2.Array:
+        """(U,) INT64: how many units there are of each kind."""
+
+    @_builtins.property
+    def order(self) -> _tensor_pb2.Array:
+        """(U, n) INT64: the best first; -1 where a kind has no more."""
+
+    @_builtins.property
+    def share(self) -> _tensor_pb2.Array:
+        """(U, n) FP64 each: what the first 1, 2, ..., n units do as a share of what all do together, in
+        the pairs held out, with its standard error; the best, and in random order. NaN where a kind
+        has no more.
+        """
+
+    @_builtins.property
+    def share_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def random(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def random_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def reachable(self) -> _tensor_pb2.Array:
+        """(U,) FP64 each: what all units of a kind do together: mean change inside the region as a share
+        of the range's width, or change of the score towards original 2's.
+        """
+
+    @_builtins.property
+    def reachable_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def by_count(self) -> _tensor_pb2.Array:
+        """(L,) FP64 each: how far a layer's curve lies above that of the latents, the mean over equal
+        numbers of units, and over equal shares of all units of a kind.
+        """
+
+    @_builtins.property
+    def by_count_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def by_share(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def by_share_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def spill(self) -> _tensor_pb2.Array:
+        """Only of a region: the share of the image's change that falls outside of it. (U, n) FP64 of the
+        best units, (U,) FP64 of all.
+        """
+
+    @_builtins.property
+    def spill_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def whole_spill(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def whole_spill_stderr(self) -> _tensor_pb2.Array: ...
     def __init__(
         self,
         *,
@@ -571,10 +666,31 @@ class ReachResponse(_message.Message):
         layers: _abc.Iterable[_builtins.str] | None = ...,
         distinct_images: _builtins.int = ...,
         execution: _precision_pb2.Execution | None = ...,
+        target: _builtins.str = ...,
+        ranking_pairs: _builtins.int = ...,
+        held_out_pairs: _builtins.int = ...,
+        inputs: _abc.Iterable[_builtins.str] | None = ...,
+        input_units: _abc.Iterable[_builtins.int] | None = ...,
+        units: _tensor_pb2.Array | None = ...,
+        order: _tensor_pb2.Array | None = ...,
+        share: _tensor_pb2.Array | None = ...,
+        share_stderr: _tensor_pb2.Array | None = ...,
+        random: _tensor_pb2.Array | None = ...,
+        random_stderr: _tensor_pb2.Array | None = ...,
+        reachable: _tensor_pb2.Array | None = ...,
+        reachable_stderr: _tensor_pb2.Array | None = ...,
+        by_count: _tensor_pb2.Array | None = ...,
+        by_count_stderr: _tensor_pb2.Array | None = ...,
+        by_share: _tensor_pb2.Array | None = ...,
+        by_share_stderr: _tensor_pb2.Array | None = ...,
+        spill: _tensor_pb2.Array | None = ...,
+        spill_stderr: _tensor_pb2.Array | None = ...,
+        whole_spill: _tensor_pb2.Array | None = ...,
+        whole_spill_stderr: _tensor_pb2.Array | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["by_count", b"by_count", "by_count_stderr", b"by_count_stderr", "by_share", b"by_share", "by_share_stderr", b"by_share_stderr", "execution", b"execution", "order", b"order", "random", b"random", "random_stderr", b"random_stderr", "reachable", b"reachable", "reachable_stderr", b"reachable_stderr", "share", b"share", "share_stderr", b"share_stderr", "spill", b"spill", "spill_stderr", b"spill_stderr", "units", b"units", "whole_spill", b"whole_spill", "whole_spill_stderr", b"whole_spill_stderr"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["distinct_images", b"distinct_images", "execution", b"execution", "layers", b"layers", "originals", b"originals", "pairs", b"pairs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_count", b"by_count", "by_count_stderr", b"by_count_stderr", "by_share", b"by_share", "by_share_stderr", b"by_share_stderr", "distinct_images", b"distinct_images", "execution", b"execution", "held_out_pairs", b"held_out_pairs", "input_units", b"input_units", "inputs", b"inputs", "layers", b"layers", "order", b"order", "originals", b"originals", "pairs", b"pairs", "random", b"random", "random_stderr", b"random_stderr", "ranking_pairs", b"ranking_pairs", "reachable", b"reachable", "reachable_stderr", b"reachable_stderr", "share", b"share", "share_stderr", b"share_stderr", "spill", b"spill", "spill_stderr", b"spill_stderr", "target", b"target", "units", b"units", "whole_spill", b"whole_spill", "whole_spill_stderr", b"whole_spill_stderr"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -136,6 +136,12 @@ VERBS = {
         "that depends on.",
         "graftscope magnitude --layer coarse,intermediate --k 2-10",
     ),
+    "reach": Verb(
+        "_reach",
+        "reach",
+        "Find out whether few latents reach a region, an attribute or a class, or few channels do.",
+        "graftscope reach --region 40,20,12,24 --layer intermediate --picture reach.png",
+    ),
     "report": Verb(
         "_report",
         "report",

@@ -32,6 +32,7 @@ from graftscope.client.values import (
     MagnitudeResult,
     ModulesResult,
     PartialResult,
+    ReachResult,
     Regression,
     SampleFiles,
     Samples,
@@ -137,6 +138,24 @@ def _line(line: Regression, width: float) -> paper.Line:
     return paper.Line(line.slope / width, line.intercept / width, line.r2)
 
 
+def reach_target(value: ReachResult) -> paper.ReachTarget:
+    """Give what a figure draws of one target; `paper.reach` takes several."""
+    curves = [
+        paper.ReachCurve(
+            name,
+            int(value.units[row]),
+            paper.ErrorBars(value.share[row], value.share_stderr[row]),
+            paper.ErrorBars(value.random[row], value.random_stderr[row]),
+        )
+        for row, name in enumerate(value.kinds)
+    ]
+    return paper.ReachTarget(value.target, curves)
+
+
+def _reach(value: ReachResult) -> "Figure":
+    return paper.reach(paper.Reach([reach_target(value)]))
+
+
 def _samples(value: Samples | SampleFiles) -> "Figure":
     found = pictured(value, _SAMPLES)
     return samples_figure(found.rows["sample"], found.image_range)
@@ -192,6 +211,7 @@ FIGURES: Mapping[type, Callable[[Any], "Figure"]] = {
     MagnitudeResult: _magnitude,
     ModulesResult: _modules,
     PartialResult: _partial,
+    ReachResult: _reach,
     SampleFiles: _samples,
     Samples: _samples,
     StabilityResult: _stability,

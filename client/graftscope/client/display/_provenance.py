@@ -18,6 +18,7 @@ from graftscope.client.values import (
     ModulesResult,
     PartialResult,
     Posterior,
+    ReachResult,
     SampleFiles,
     Samples,
     StabilityResult,
@@ -102,6 +103,19 @@ def _of_magnitude(value: MagnitudeResult) -> Told:
         "pairs": f"{value.pairs:,} that found the modules, and as many that measured them",
         "originals": _originals(value.originals, value.distinct_images),
         "method": method,
+        "computed": _execution(value.execution),
+        **_job(value.operation, value.took_s),
+    }
+
+
+@provenance_of.register
+def _of_reach(value: ReachResult) -> Told:
+    return {
+        **_model(value.model, value.execution),
+        "layers": ", ".join(value.layers),
+        "pairs": f"{value.ranking_pairs:,} that ranked, and {value.held_out_pairs:,} others that"
+        " measured",
+        "originals": _originals(value.originals, value.distinct_images),
         "computed": _execution(value.execution),
         **_job(value.operation, value.took_s),
     }

@@ -23,6 +23,7 @@ from graftscope.client.display._of_modules import (
     modules_card,
     modules_so_far_card,
 )
+from graftscope.client.display._of_worth import reach_card
 from graftscope.client.finding import FoundChannels
 from graftscope.client.interventions import Intervention
 from graftscope.client.models import Model
@@ -41,6 +42,7 @@ from graftscope.client.values import (
     PartialMaps,
     PartialResult,
     Posterior,
+    ReachResult,
     SampleFiles,
     Samples,
     SoFar,
@@ -67,6 +69,7 @@ CARDS: Mapping[type, Callable[[Any], Card]] = {
     PartialMaps: small_maps_card,
     PartialResult: partial_card,
     Posterior: posterior_card,
+    ReachResult: reach_card,
     SampleFiles: samples_card,
     Samples: samples_card,
     SoFar: so_far_card,

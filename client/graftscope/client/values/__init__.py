@@ -70,6 +70,7 @@ from graftscope.client.values._pairs import (
     told_pairs,
 )
 from graftscope.client.values._partial import PartialResult
+from graftscope.client.values._reach import LATENTS, ReachResult, ReachTask
 from graftscope.client.values._samples import (
     Posterior,
     PosteriorTask,
@@ -104,6 +105,7 @@ __all__ = [
     "COLUMNS",
     "GROUPS",
     "GROUP_PRODUCTS",
+    "LATENTS",
     "MAPS",
     "NONE",
     "OLDER",
@@ -172,6 +174,8 @@ __all__ = [
     "Prior",
     "Progress",
     "ProgressCallback",
+    "ReachResult",
+    "ReachTask",
     "Regression",
     "RelativeError",
     "SampleFiles",

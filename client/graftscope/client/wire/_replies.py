@@ -1,7 +1,7 @@
 """From the contract's replies to the client's results."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, TypeVar, get_args
 
 import numpy as np
@@ -109,6 +109,8 @@ def result_from(
             return _magnitude_from(operation, response, arrays)
     kind = _RESULTS[type(response).__name__]
     asked = _asked_of_modules(operation, response) if kind is ModulesResult else {}
+    if "model" in {each.name for each in fields(kind)}:
+        asked["model"] = model_of(metadata_of(operation))
     took = took_s(metadata_of(operation))
     found: AnalysisResult = made(
         response, kind, arrays, operation=operation.name, took_s=took, **asked

@@ -13,8 +13,9 @@ from graftscope.server.engine import CALL_BYTES, Cancellation, Generator, Need
 from graftscope.server.errors import Unsupported
 from graftscope.server.jobs._artifact_store import ArrayRef
 from graftscope.server.jobs._job import Estimate, Job, Json, Result
+from graftscope.server.jobs._reach import reach_of
 from graftscope.server.jobs._resolver import Resolver
-from graftscope.server.jobs._worth_specs import WorthSpec
+from graftscope.server.jobs._worth_specs import ReachSpec, WorthSpec
 from graftscope.server.worth import Making, Measure, Modules
 
 _Item = TypeVar("_Item")
@@ -39,8 +40,10 @@ def modules_of(labels: ArrayRef, resolver: Resolver) -> Modules:
 
 def measure_of(spec: WorthSpec, resolver: Resolver) -> Measure:
     """What a job measures, ready to run. Raises as `making_of`."""
-    making_of(spec, resolver)
+    making = making_of(spec, resolver)
     match spec:
+        case ReachSpec():
+            return reach_of(spec, making, resolver)
         case _:
             raise Unsupported(f"{spec.analysis} is not implemented yet", field="analysis")
 

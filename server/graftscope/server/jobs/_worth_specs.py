@@ -150,6 +150,7 @@ class ReachSpec(WorthSpec):
         region: (H, W) the part of the image that is to be changed; None for a score.
         network: whose score is to be changed; None for a region.
         score: name or number of the class or attribute.
+        probability: whether its probability among all classes is meant instead of the score.
         units: at most so many latents, and channels.
     """
 
@@ -157,6 +158,7 @@ class ReachSpec(WorthSpec):
     region: ArrayRef | None = None
     network: NetworkSpec | None = None
     score: str = ""
+    probability: bool = False
     units: int = 16
     analysis: str = "reach"
 

@@ -187,7 +187,7 @@ def _layered(generator: Generator, request: analysis_service_pb2.InfluenceReques
         )
     if not request.each_layer.layers:
         raise InvalidInput("each_layer names no layer", field="each_layer")
-    found = _distinct_layers(generator, request.each_layer.layers)
+    found = distinct_layers(generator, request.each_layer.layers)
     return _across(
         "layers",
         tuple(c for layer in found for c in range(layer.channels)),
@@ -242,10 +242,15 @@ def _across(subject: str, indices: tuple[int, ...], layer: str = "", **given: ob
 
 def _magnitude_layers(generator: Generator, names: Sequence[str]) -> list[bundle_pb2.Layer]:
     """The named layers, or the last three maps (section 4.1)."""
-    return _distinct_layers(generator, names) or _last_maps(generator)
+    return distinct_layers(generator, names) or _last_maps(generator)
 
 
-def _distinct_layers(generator: Generator, names: Sequence[str]) -> list[bundle_pb2.Layer]:
+def distinct_layers(generator: Generator, names: Sequence[str]) -> list[bundle_pb2.Layer]:
+    """The named layers, each once.
+
+    Raises:
+        InvalidInput: one is not there, or named twice.
+    """
     layers = [generator.layer(name) for name in names]
     found = [layer.name for layer in layers]
     if len(set(found)) < len(found):
@@ -254,6 +259,15 @@ def _distinct_layers(generator: Generator, names: Sequence[str]) -> list[bundle_
 
 
 def _last_maps(generator: Generator) -> list[bundle_pb2.Layer]:
+    return all_maps(generator)[-3:]
+
+
+def all_maps(generator: Generator) -> list[bundle_pb2.Layer]:
+    """The layers that are maps between latents and image.
+
+    Raises:
+        InvalidInput: there is none; the message lists the layers.
+    """
     layers = generator.manifest.layers
     inputs = [value.name for value in generator.manifest.inputs]
     is_map = bundle_pb2.LAYER_KIND_MAP
@@ -264,7 +278,7 @@ def _last_maps(generator: Generator) -> list[bundle_pb2.Layer]:
             f"layers, it has: {', '.join(layer.name for layer in layers)}",
             field="layers",
         )
-    return maps[-3:]
+    return maps
 
 
 def _halved(pairs: ChosenPairs) -> ChosenPairs:

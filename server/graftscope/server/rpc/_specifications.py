@@ -85,8 +85,13 @@ def _worth(spec: WorthSpec, model: str) -> _Said:
     if isinstance(spec, ReachSpec):
         said |= {"score": None}
         if spec.network is not None:
-            said["score"] = {"network": _without_digest(spec.network), "name": spec.score}
-        del said["network"]
+            network = _without_digest(spec.network)
+            said["score"] = {
+                "network": network,
+                "name": spec.score,
+                "probability": spec.probability,
+            }
+        del said["network"], said["probability"]
     return {**said, "model": model, "seed": spec.draws, "pairs": _pairs(spec)}
 
 

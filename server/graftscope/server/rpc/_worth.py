@@ -22,6 +22,13 @@ from graftscope.server.jobs import (
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._interventions import read_labels
 from graftscope.server.rpc._pairs import PairRequests
+from graftscope.server.rpc._reach import (
+    check_halves,
+    check_latents_to_swap,
+    check_region,
+    units_of,
+)
+from graftscope.server.rpc._requests import all_maps, distinct_layers
 from graftscope.v1 import bundle_pb2, originals_pb2, tensor_pb2, worth_pb2
 
 CONTROLS = 4
@@ -52,7 +59,37 @@ class WorthRequests:
 
     async def reach(self, request: worth_pb2.ReachRequest) -> ReachSpec:
         """Likewise."""
-        raise Unsupported("reach is not implemented yet", field="model")
+        generator = self.catalogue.find(request.model)
+        layers = distinct_layers(generator, request.layers) or all_maps(generator)
+        check_latents_to_swap(generator)
+        pairs = await self.of_pairs(generator, request.pairs)
+        check_halves(pairs["pairs"])
+        return ReachSpec(
+            **pairs,
+            layers=tuple(layer.name for layer in layers),
+            **await self._target(request, generator),
+            units=units_of(request.units),
+            draws=request.seed,
+        )
+
+    async def _target(
+        self, request: worth_pb2.ReachRequest, generator: Generator
+    ) -> dict[str, Any]:
+        """The fields that tell what is to be changed."""
+        match request.WhichOneof("target"):
+            case "region":
+                await check_region(self.arrays, request.region, generator)
+                return {"region": await self.arrays.refer(request.region, "region")}
+            case "score":
+                said = request.score
+                network = await self.network(said.network, generator.manifest, "score.network")
+                return {
+                    "network": network,
+                    "score": said.name,
+                    "probability": said.probability,
+                }
+            case _:
+                raise InvalidInput("a region or a score is needed, to be changed", field="target")
 
     async def probe(self, request: worth_pb2.ProbeRequest) -> ProbeSpec:
         """Likewise."""

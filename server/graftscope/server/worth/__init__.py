@@ -8,14 +8,24 @@ who asks.
 from graftscope.server.worth._making import Making
 from graftscope.server.worth._measure import BATCH_PAIRS, Each, Found, Measure, batches, in_order
 from graftscope.server.worth._modules import Modules
+from graftscope.server.worth._reach import Reach
+from graftscope.server.worth._targets import RegionTarget, ScoreOf, ScoreTarget, Target
+from graftscope.server.worth._units import ChannelUnits, LatentUnits
 
 __all__ = [
     "BATCH_PAIRS",
+    "ChannelUnits",
     "Each",
     "Found",
+    "LatentUnits",
     "Making",
     "Measure",
     "Modules",
+    "Reach",
+    "RegionTarget",
+    "ScoreOf",
+    "ScoreTarget",
+    "Target",
     "batches",
     "in_order",
 ]

@@ -54,6 +54,7 @@ from graftscope.client.figures.paper._marks import (
     mark_of,
 )
 from graftscope.client.figures.paper._page import save
+from graftscope.client.figures.paper._reach import Reach, ReachCurve, ReachTarget, reach
 from graftscope.client.figures.paper._sensitivity import (
     Originals,
     Sensitivity,
@@ -97,6 +98,9 @@ __all__ = [
     "Originals",
     "PureModule",
     "Purity",
+    "Reach",
+    "ReachCurve",
+    "ReachTarget",
     "Seams",
     "Sensitivity",
     "Setting",
@@ -113,6 +117,7 @@ __all__ = [
     "methods",
     "originals",
     "purity",
+    "reach",
     "save",
     "save_dark",
     "seams",
