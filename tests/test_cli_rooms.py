@@ -175,6 +175,36 @@ def test_measure_hands_over_its_options_and_tells_the_distances(
     assert json.loads(capsys.readouterr().out)["images"] == 994
 
 
+def test_train_classifier_hands_over_its_options_and_tells_what_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any] = {}
+
+    def train_classifier(*arguments: Any, on_progress: Callable[[Any], None], **named: Any) -> Any:
+        given.update(arguments=arguments, **named)
+        told = [SimpleNamespace(name="Bald", held_out=27, accuracy=0.75)]
+        return SimpleNamespace(told=told, accuracy=0.75, held_out=1000)
+
+    room(monkeypatch, "exporter", train_classifier=train_classifier)
+    options = ["--labels", "l.txt", "--epochs", "2", "--seed", "3", "--overwrite"]
+    arguments = ["train-classifier", "celeba", "--data", "d.zip", "--out", "c.onnx", *options]
+    assert run(arguments) == 0
+    assert given == {
+        "arguments": ("celeba", "d.zip", Path("c.onnx")),
+        "labels": Path("l.txt"),
+        "epochs": 2,
+        "seed": 3,
+        "overwrite": True,
+    }
+    _, row, last = capsys.readouterr().out.splitlines()
+    assert row.split() == ["Bald", "27", "0.750"]
+    assert last == "mean accuracy 0.750 on 1,000 held-out images -> c.onnx"
+    assert run([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["told"] == {"Bald": 0.75}
+    assert run(["train-classifier", "cats", "--data", "d", "--out", "c.onnx"]) == 2
+    assert "'cats' cannot be learnt; there are: celeba, cifar10" in capsys.readouterr().err
+
+
 def exporting(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Put an exporter in the place of the real one; what it is given is kept."""
     given: dict[str, Any] = {}

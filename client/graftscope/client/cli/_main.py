@@ -32,6 +32,12 @@ VERBS = {
         "Train a generator: one of Table 1's four recipes.",
         "graftscope train vae-celeba --data celeba.zip --out runs/faces --set epochs=10",
     ),
+    "train-classifier": Verb(
+        "_train_classifier",
+        "train_classifier",
+        "Train a classifier of faces' attributes or CIFAR-10's classes, as one ONNX file.",
+        "graftscope train-classifier cifar10 --data cifar10.zip --out classifier.onnx",
+    ),
     "measure": Verb(
         "_measure",
         "measure",

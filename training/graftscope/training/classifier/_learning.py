@@ -84,8 +84,8 @@ class Classifier:
 
     @property
     def accuracy(self) -> float:
-        """Mean of the accuracies over classes or attributes."""
-        return float(np.mean([each.accuracy for each in self.told]))
+        """Mean of the accuracies over classes or attributes that held-out images have."""
+        return float(np.nanmean([each.accuracy for each in self.told]))
 
 
 def learn_classifier(
