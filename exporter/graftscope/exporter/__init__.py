@@ -20,6 +20,11 @@ from graftscope.exporter.errors import (
     SourceNotFoundError,
     TargetExistsError,
 )
+from graftscope.exporter.inversion import (
+    InvertedPhotographs,
+    invert_photographs,
+    train_inverter,
+)
 from graftscope.exporter.progress import ExportCallback, ExportProgress, ExportStage
 
 __all__ = [
@@ -28,12 +33,15 @@ __all__ = [
     "ExportProgress",
     "ExportStage",
     "Exported",
+    "InvertedPhotographs",
     "ProofError",
     "SourceError",
     "SourceNotFoundError",
     "TargetExistsError",
     "export",
+    "invert_photographs",
     "torch_generator",
     "train_classifier",
     "write_classifier",
+    "train_inverter",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ import onnx_ir as ir
 
 from graftscope.bundle import MANIFEST_FILE, NAME_RULE, is_bundle_name, manifest_to_json
 from graftscope.codec import agreement_lines
+from graftscope.exporter._added_encoder import add_encoder, require_encoder_alone, source_bundle
 from graftscope.exporter._encoder_choice import encoder_choice
 from graftscope.exporter._files import (
     make_manifest,
@@ -20,7 +22,7 @@ from graftscope.exporter._folder import CARD_FILE, new_folder, require_target
 from graftscope.exporter._input_choices import parse_inputs
 from graftscope.exporter._inputs import constant_names, latent_names
 from graftscope.exporter._layer_choice import LayerChoice, parse_layers
-from graftscope.exporter._options import Options, parse_shapes, require_image_shape
+from graftscope.exporter._options import OPTIONS, Options, parse_shapes, require_image_shape
 from graftscope.exporter._own_names import with_distinct_names
 from graftscope.exporter._proof import Proof
 from graftscope.exporter._subject import Agreement, GeneratorSubject
@@ -71,6 +73,7 @@ def export(
     encoder_weights: str | Path | None = None,
     data: str | Path | None = None,
     layers: Sequence[str] = (),
+    replace_encoder: bool = False,
     overwrite: bool = False,
     on_progress: ExportCallback | None = None,
 ) -> Exported:
@@ -78,7 +81,8 @@ def export(
 
     Args:
         source: The folder of a checkpoint that `graftscope train` has finished, or the .onnx
-            file of a generator, or `package.module:function`, a function that returns a module.
+            file of a generator, or `package.module:function`, a function that returns a module. Or
+            a bundle, or the name of one that ships, which gets an encoder: its graphs stay.
         out: The bundle's folder.
         name: The bundle's name; None takes the last part of `out`.
         licence: The terms of the images it was trained on; None takes those of the images that
@@ -95,9 +99,10 @@ def export(
         weights: Weights for what a factory makes; other sources hold their own. `FILE` or
             `FILE:KEY`, a Safetensors file or one of `torch.save`, and the dictionary in it, or
             what the names of its tensors begin with.
-        encoder: The encoder that belongs to the generator, an .onnx file or
-            `package.module:function`: images to the posterior's mean, or to mean and log-variance
-            (two outputs, or one twice as wide). A checkpoint brings its own.
+        encoder: The encoder that belongs to the generator, an .onnx file,
+            `package.module:function` or the folder of a trained inverter: images to the
+            posterior's mean, or to mean and log-variance (two outputs, or one twice as wide). A
+            checkpoint of a VAE brings its own.
         encoder_outputs: The names of the mean, or of the mean and the log-variance, where several
             outputs may be meant.
         encoder_range: Between which values the encoder expects pixels; None for the generator's
@@ -108,6 +113,7 @@ def export(
         layers: Which layers are cut: a whole number takes as many, evenly from the latents to the
             image, unless a layer is called that; names, or patterns such as `up.*`, take those.
             Empty takes all. Latents always stay.
+        replace_encoder: Whether a bundle that is the source may have an encoder already.
         overwrite: Whether a bundle that is there already is replaced.
         on_progress: Hears of every step.
 
@@ -140,6 +146,13 @@ def export(
         _text(weights),
         require_image_shape(image_shape),
     )
+    if (bundle := source_bundle(str(source))) is not None:
+        options.refuse("a bundle", *OPTIONS)
+        wanted = require_encoder_alone(str(source), choice, licence, layers)
+        added = partial(add_encoder, bundle, wanted, name, target, on_progress=report)
+        return Exported(*added(replace_encoder=replace_encoder, overwrite=overwrite))
+    if replace_encoder:
+        raise SourceError("--replace-encoder is for a source that is a bundle")
     report(ExportProgress(ExportStage.TRACING, 0, 1))
     subject = read_subject(str(source), name, licence, options)
     report(ExportProgress(ExportStage.TRACING, 1, 1))

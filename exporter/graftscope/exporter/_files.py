@@ -69,7 +69,7 @@ def make_manifest(
         generator=GENERATOR_FILE,
     )
     if subject.encoder is not None:
-        manifest.encoder.CopyFrom(_encoder(subject.encoder))
+        manifest.encoder.CopyFrom(encoder_message(subject.encoder))
     return manifest
 
 
@@ -136,7 +136,8 @@ def _layer(layer: Layer, cut: Cut, levels: Mapping[str, str]) -> bundle_pb2.Laye
     )
 
 
-def _encoder(encoder: EncoderSubject) -> bundle_pb2.Encoder:
+def encoder_message(encoder: EncoderSubject) -> bundle_pb2.Encoder:
+    """Return what a manifest says of an encoder."""
     mean, *log_variance = (_name(value) for value in encoder.model.graph.outputs)
     return bundle_pb2.Encoder(
         file=ENCODER_FILE,
@@ -184,15 +185,16 @@ def write_files(folder: Path, subject: GeneratorSubject, cuts: Mapping[Layer, Cu
     write_graphs(folder, graphs)
 
 
-def write_graphs(folder: Path, graphs: Mapping[str, ir.Model]) -> None:
+def write_graphs(folder: Path, graphs: Mapping[str, ir.Model], *, append: bool = False) -> None:
     """Write graphs and their common weights file.
 
     Args:
         folder: Where to.
         graphs: The graphs by their file's name. Their larger initializers' data are moved to
             the weights file, in the order of the mapping.
+        append: Whether they go to the end of a weights file that is there already.
     """
-    with (folder / WEIGHTS_FILE).open("wb") as stream:
+    with (folder / WEIGHTS_FILE).open("ab" if append else "wb") as stream:
         places: dict[bytes, int] = {}
         for value, tensor in _large_initializers(graphs):
             content = tensor.tobytes()

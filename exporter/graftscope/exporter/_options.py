@@ -12,7 +12,7 @@ from typing import Final
 from graftscope.exporter._input_choices import InputChoice
 from graftscope.exporter.errors import SourceError
 
-_OPTIONS: Final = {
+OPTIONS: Final = {
     "inputs": "--input",
     "shapes": "--shape",
     "output": "--output",
@@ -20,6 +20,7 @@ _OPTIONS: Final = {
     "image_shape": "--image-shape",
     "weights": "--weights",
 }
+"""What is said of a source, by the attribute."""
 
 Shape = tuple[int, ...]
 """Extents behind the batch."""
@@ -55,7 +56,7 @@ class Options:
         Raises:
             SourceError: If one is given.
         """
-        given = [_OPTIONS[name] for name in options if getattr(self, name)]
+        given = [OPTIONS[name] for name in options if getattr(self, name)]
         if given:
             raise SourceError(f"{', '.join(given)} cannot be given for {source}, which tells it")
 

@@ -150,6 +150,19 @@ class Proof:
             report()
         return apart / self._width
 
+    def run_encoder(self) -> None:
+        """Prove the encoder alone, where the rest was proved before and is the same.
+
+        Raises:
+            ProofError: As `run`.
+        """
+        self._check_files()
+        inputs = self.manifest.inputs
+        latents = draw_latents(inputs, read_stored(self.folder, inputs), self.batches[-1])
+        for optimised in (False, True):
+            session = CpuSession(self.folder / self.manifest.generator, optimised=optimised)
+            self._prove_encoder(session.run(latents)[session.outputs[0]], optimised)
+
     def _check_files(self) -> None:
         for file in self.manifest.files:
             if not file.name.endswith(".onnx"):

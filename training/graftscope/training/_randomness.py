@@ -31,12 +31,23 @@ class Purpose(IntEnum):
     CLASSIFIER_WEIGHTS = 14
     CLASSIFIER_ORDER = 15
     CLASSIFIER_CHANGES = 16
+    INVERTER_WEIGHTS = 40
+    INVERTED_SAMPLES = 41
+    PHOTOGRAPH_ORDER = 42
+    INVERTER_MEASUREMENT = 43
+    INVERTER_SAMPLES = 44
+    STARTS = 45
 
 
 def randomness(seed: int, purpose: Purpose, index: int = 0) -> torch.Generator:
     """Return the generator of one purpose and one index (a step or an epoch)."""
+    return torch.Generator().manual_seed(seed_of(seed, purpose, index))
+
+
+def seed_of(seed: int, purpose: Purpose, index: int = 0) -> int:
+    """Return the seed of one purpose and one index, for randomness of other libraries."""
     (word,) = np.random.SeedSequence((seed, purpose, index)).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(word))
+    return int(word)
 
 
 def batch_positions(

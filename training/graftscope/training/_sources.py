@@ -46,6 +46,7 @@ class SourceKind(Enum):
     """The kinds of places that images are read from."""
 
     FOLDER = "folder"
+    IMAGE = "image"
     ZIP = "zip"
     NPZ = "npz"
     CIFAR10 = "cifar10-archive"
@@ -99,6 +100,8 @@ def _open_path(path: Path) -> ImageSource:
         raise DataNotFoundError(f"{str(path)!r} does not exist")
     if path.is_dir():
         return _open_folder(path)
+    if _is_image(PurePosixPath(path.name)):
+        return _open_image(path)
     for suffixes, kind, opener in (
         ((".zip",), SourceKind.ZIP, _open_zip),
         ((".npz",), SourceKind.NPZ, _open_npz),
@@ -107,8 +110,8 @@ def _open_path(path: Path) -> ImageSource:
         if path.name.lower().endswith(suffixes):
             return ImageSource(kind, path.name, *opener(path))
     raise DataError(
-        f"{path.name!r} is not a source of images; allowed are a folder, a .zip or .npz file, "
-        "CIFAR-10's cifar-10-python.tar.gz, and hf:DATASET_ID"
+        f"{path.name!r} is not a source of images; allowed are an image, a folder, a .zip or "
+        ".npz file, CIFAR-10's cifar-10-python.tar.gz, and hf:DATASET_ID"
     )
 
 
@@ -129,6 +132,16 @@ def _open_folder(folder: Path) -> ImageSource:
                 yield UnreadableImage(str(error.strerror))
 
     return ImageSource(SourceKind.FOLDER, folder.resolve().name, names, read)
+
+
+def _open_image(path: Path) -> ImageSource:
+    def read() -> Iterator[EncodedImage]:
+        try:
+            yield path.read_bytes()
+        except OSError as error:
+            yield UnreadableImage(str(error.strerror))
+
+    return ImageSource(SourceKind.IMAGE, path.name, (path.name,), read)
 
 
 _Opened: TypeAlias = tuple[tuple[str, ...], Callable[[], Iterator[EncodedImage]]]

@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam
 
 from graftscope.training._files import read_tensors, write_tensors
@@ -22,6 +23,19 @@ from graftscope.training.data import ImageData
 from graftscope.training.errors import CheckpointError, ResumeMismatchError
 from graftscope.training.progress import ProgressCallback, Stage, TrainProgress
 from graftscope.training.recipes import Precision
+
+
+class Resumable(Protocol):
+    """What a state is of.
+
+    Attributes:
+        networks: The networks by the name of their file.
+        optimizers: Their optimisers by name.
+    """
+
+    networks: dict[str, nn.Module]
+    optimizers: dict[str, Adam]
+
 
 _IN_WORDS = {"step": "the number of steps (--steps)"}
 _LENGTH_IS_FIXED = (
@@ -96,7 +110,7 @@ class Clock:
 
 
 def save_state(
-    folder: Path, identity: Mapping[str, object], learner: Learner, position: Position
+    folder: Path, identity: Mapping[str, object], learner: Resumable, position: Position
 ) -> None:
     """Replace the state in the folder by the learner's present one."""
     tensors = dict(_network_tensors(learner))
@@ -126,7 +140,7 @@ def saved_precision(folder: Path) -> Precision:
         raise CheckpointError(f"{path} is damaged: its description cannot be read") from error
 
 
-def restore_state(folder: Path, identity: Mapping[str, object], learner: Learner) -> Position:
+def restore_state(folder: Path, identity: Mapping[str, object], learner: Resumable) -> Position:
     """Put the saved state into the learner.
 
     Raises:
@@ -174,7 +188,7 @@ def _flatten(prefix: str, value: object) -> Iterator[tuple[str, object]]:
         yield from _flatten(f"{prefix}.{key}" if prefix else str(key), item)
 
 
-def _network_tensors(learner: Learner) -> Iterator[tuple[str, Tensor]]:
+def _network_tensors(learner: Resumable) -> Iterator[tuple[str, Tensor]]:
     for name, network in learner.networks.items():
         for key, tensor in network.state_dict().items():
             yield f"network.{name}.{key}", tensor
@@ -186,7 +200,7 @@ def _optimizer_tensors(name: str, optimizer: Adam) -> Iterator[tuple[str, Tensor
             yield f"optimizer.{name}.{index}.{key}", tensor
 
 
-def _restore_tensors(learner: Learner, tensors: Mapping[str, Tensor]) -> None:
+def _restore_tensors(learner: Resumable, tensors: Mapping[str, Tensor]) -> None:
     for name, network in learner.networks.items():
         network.load_state_dict(_under(f"network.{name}.", tensors))
     for name, optimizer in learner.optimizers.items():

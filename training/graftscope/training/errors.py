@@ -12,6 +12,7 @@
     │   ├── CheckpointExistsError            the output folder already holds one
     │   └── ResumeMismatchError              the training to resume was another one
     ├── FeaturesError (ValueError)           a feature network cannot be used or trained
+    ├── InversionError (ValueError)          images cannot be inverted so
     ├── DivergedError (ArithmeticError)      a loss or weight is no longer finite
     └── MissingExtraError (ImportError)      an optional library is not installed
 
@@ -57,6 +58,10 @@ class ResumeMismatchError(CheckpointError):
 
 class FeaturesError(TrainingError, ValueError):
     """A feature network is damaged, of another kind of images, or cannot be trained on these."""
+
+
+class InversionError(TrainingError, ValueError):
+    """Images do not fit the generator, or latents cannot be optimised as was asked."""
 
 
 class DivergedError(TrainingError, ArithmeticError):

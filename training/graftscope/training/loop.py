@@ -62,8 +62,8 @@ from graftscope.training.settings import apply_overrides
 SKIPPED_FILE = "skipped.csv"
 
 # The first step also prepares kernels.
-_TRIAL_STEPS = 2
-_FEWEST_STEPS_TO_TIME = 50
+TRIAL_STEPS = 2
+FEWEST_STEPS_TO_TIME = 50
 
 
 @dataclass(frozen=True)
@@ -127,13 +127,13 @@ def train(
     report = on_progress or ignore_progress
     recipe = apply_overrides(find_recipe(recipe_name), overrides)
     folder = Path(out)
-    _check_arguments(folder, steps, seed, resume=resume)
+    check_arguments(folder, steps, seed, resume=resume)
 
     images = load_images(str(data), recipe, report)
     if images.skipped:
         _write_skipped(folder, images.skipped)
     steps = steps or recipe.epochs * (len(images.training) // recipe.batch_size)
-    arithmetic = _chosen_precision(recipe.precision, folder if resume else None)
+    arithmetic = chosen_precision(recipe.precision, folder if resume else None)
     recipe = replace(recipe, precision=arithmetic.precision)
     config = CheckpointConfig(recipe, images.description, seed, steps)
     device = open_device(recipe.precision)
@@ -157,7 +157,8 @@ def train(
     return TrainResult(folder, finish(training, end), images.skipped)
 
 
-def _chosen_precision(wanted: Precision, resumed: Path | None) -> ChosenPrecision:
+def chosen_precision(wanted: Precision, resumed: Path | None) -> ChosenPrecision:
+    """Choose the arithmetic: what is asked for, or what the resumed training began with."""
     if wanted is not Precision.AUTO:
         return ChosenPrecision(wanted, "as was asked")
     if resumed is not None:
@@ -168,12 +169,12 @@ def _chosen_precision(wanted: Precision, resumed: Path | None) -> ChosenPrecisio
 
 def _expected_s(training: Training, device: TrainingDevice, steps: int) -> float | None:
     """Time a step of networks that are thrown away, and return the seconds of so many."""
-    if steps < _FEWEST_STEPS_TO_TIME:
+    if steps < FEWEST_STEPS_TO_TIME:
         return None
     recipe, pixels = training.config.recipe, training.images.training
     learner = create_learner(recipe, training.config.seed, device)
     batch = to_images(pixels[: recipe.batch_size], training.device)  # (B, 3, H, W)
-    for attempt in range(_TRIAL_STEPS):
+    for attempt in range(TRIAL_STEPS):
         began = time.perf_counter()
         learner.update(batch, randomness(training.config.seed, Purpose.NOISE, attempt))
     return (time.perf_counter() - began) * steps
@@ -197,14 +198,14 @@ def _run(training: Training, identity: Mapping[str, object], position: Position)
 
         position = clock.position(step + 1, losses)
         require_finite_values(position.step, losses)
-        if saves := _is_due(position.step, steps, recipe.checkpoint_every):
+        if saves := is_due(position.step, steps, recipe.checkpoint_every):
             require_finite_weights(position.step, learner.networks)
             saved_step = position.step
         progress = clock.progress(position, step // steps_per_epoch, saved_step)
-        if _is_due(position.step, steps, recipe.report_every):
+        if is_due(position.step, steps, recipe.report_every):
             for curve in curves:
                 curve.add(position.step, _point(progress))
-        if _is_due(position.step, steps, recipe.sample_every):
+        if is_due(position.step, steps, recipe.sample_every):
             write_samples(training, position.step)
         # After its row, so that the curves of what is saved are whole; before its report, which
         # says what is saved.
@@ -214,7 +215,8 @@ def _run(training: Training, identity: Mapping[str, object], position: Position)
     return position
 
 
-def _is_due(done: int, steps: int, every: int) -> bool:
+def is_due(done: int, steps: int, every: int) -> bool:
+    """Tell whether something is done after so many of the steps; the last one always is."""
     return done % every == 0 or done == steps
 
 
@@ -226,7 +228,15 @@ def _point(progress: TrainProgress) -> dict[str, float]:
     }
 
 
-def _check_arguments(folder: Path, steps: int | None, seed: int, *, resume: bool) -> None:
+def check_arguments(folder: Path, steps: int | None, seed: int, *, resume: bool) -> None:
+    """Refuse numbers, and a folder, with which no training can begin or go on.
+
+    Raises:
+        RecipeError: If a number is too small.
+        CheckpointError: If the file system does not take the folder's name.
+        CheckpointExistsError: If the folder holds a training that is not to be resumed.
+        CheckpointNotFoundError: If it holds none that could be.
+    """
     if steps is not None and steps < 1:
         raise RecipeError(f"steps must be at least 1, not {steps}")
     if seed < 0:

@@ -15,6 +15,7 @@ class Stage(Enum):
     CLASSIFIER = "training the classifier"
     TRAINING = "training"
     MEASURING = "measuring"
+    INVERTING = "inverting"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,28 @@ def apply_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
         RecipeError: If a key does not exist or is given twice, or its value cannot be read or is
             not allowed.
     """
-    kinds = _kinds()
+    changes = parse_overrides(_kinds(), overrides)
+    # All at once, so that settings that fit only together may be changed in any order.
+    prefix = f"{_ARCHITECTURE}."
+    inner = {key.removeprefix(prefix): changes[key] for key in changes if key.startswith(prefix)}
+    outer = {key: changes[key] for key in changes if not key.startswith(prefix)}
+    architecture = replace(recipe.architecture, **inner)  # type: ignore[arg-type]
+    return replace(recipe, architecture=architecture, **outer)  # type: ignore[arg-type]
+
+
+def parse_overrides(kinds: Mapping[str, object], overrides: Iterable[str]) -> dict[str, object]:
+    """Read strings `KEY=VALUE`.
+
+    Args:
+        kinds: The type of every setting by its key.
+        overrides: The strings; as of `apply_overrides`.
+
+    Returns:
+        The values by their keys.
+
+    Raises:
+        RecipeError: As `apply_overrides`, of single values.
+    """
     changes: dict[str, object] = {}
     for override in overrides:
         key, separator, text = override.partition("=")
@@ -40,12 +61,7 @@ def apply_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
         if key in changes:
             raise RecipeError(f"setting {key!r} is given twice; once is allowed")
         changes[key] = _parse(key, kinds[key], text.strip())
-    # All at once, so that settings that fit only together may be changed in any order.
-    prefix = f"{_ARCHITECTURE}."
-    inner = {key.removeprefix(prefix): changes[key] for key in changes if key.startswith(prefix)}
-    outer = {key: changes[key] for key in changes if not key.startswith(prefix)}
-    architecture = replace(recipe.architecture, **inner)  # type: ignore[arg-type]
-    return replace(recipe, architecture=architecture, **outer)  # type: ignore[arg-type]
+    return changes
 
 
 def changed_settings(recipe: Recipe) -> list[str]:

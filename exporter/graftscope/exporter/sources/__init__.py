@@ -13,6 +13,7 @@ from graftscope.exporter.sources._encoder import with_encoder
 from graftscope.exporter.sources._factory import subject_from_factory
 from graftscope.exporter.sources._module import is_factory
 from graftscope.exporter.sources._onnx import subject_from_onnx
+from graftscope.training.inversion import is_inverter
 
 __all__ = ["read_subject", "with_encoder"]
 
@@ -32,6 +33,11 @@ def read_subject(source: str, name: str, licence: str | None, options: Options) 
         TrainingError: If the checkpoint is unfinished or damaged.
     """
     path = Path(source)
+    if path.is_dir() and is_inverter(path):
+        raise SourceError(
+            f"source {source!r} is an encoder, no generator: give it with --encoder, and the "
+            "bundle that it was trained for as SOURCE"
+        )
     if path.is_dir():
         options.refuse(
             "a checkpoint", "inputs", "shapes", "output", "image_range", "image_shape", "weights"

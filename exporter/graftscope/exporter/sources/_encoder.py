@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,7 +183,7 @@ def _provenance(
     low, high = choice.image_range or pixels
     told = bundle_pb2.Provenance()
     told.CopyFrom(stated)
-    told.settings["encoder"] = choice.source.rpartition("/")[2]
+    told.settings["encoder"] = Path(choice.source).name
     told.settings["encoder_range"] = f"{low:g},{high:g}"
     if fitted is not None:
         told.settings["originals"] = fitted.notes[0].removeprefix("originals: ")

@@ -31,10 +31,12 @@ from graftscope.exporter.sources._trace import trace
 from graftscope.exporter.sources._weights import load_weights
 from graftscope.graph import Arrangement, compute_in_float32, dequantise
 from graftscope.sandbox import Sandbox
+from graftscope.training.inversion import is_inverter, load_inverter
 
 Results: TypeAlias = Mapping[str, NDArray[np.generic]]
 
 _IMAGE: Final = "image"
+_MEAN: Final = "mean"
 _EXAMPLES: Final = 2
 _CHANNELS_LAST: Final = (0, 2, 3, 1)
 _REFUSALS: Final = (ValueError, RuntimeError, TypeError, LookupError, AttributeError)
@@ -94,14 +96,18 @@ def read_foreign_encoder(choice: EncoderChoice, image: tuple[int, int, int]) -> 
             return _from_onnx(path, image)
     if not path.exists() and is_factory(choice.source):
         return _from_factory(choice, image)
+    if path.is_dir() and is_inverter(path):
+        if choice.weights is not None:
+            raise SourceError("--encoder-weights cannot be given for an inverter: it holds its own")
+        return _from_inverter(path, image)
     kind, problem = (
         (SourceError, "is not supported")
         if path.exists()
         else (SourceNotFoundError, "does not exist")
     )
     raise kind(
-        f"encoder {choice.source!r} {problem}; an encoder is an .onnx file or a factory, "
-        "package.module:function"
+        f"encoder {choice.source!r} {problem}; an encoder is an .onnx file, a factory, "
+        "package.module:function, or the folder of a finished `train inverter`"
     )
 
 
@@ -131,6 +137,35 @@ def _from_onnx(path: Path, image: tuple[int, int, int]) -> ForeignEncoder:
     changes = (*type_changes(types), *quantisation_changes(quantised))
     notes = tuple(f"the encoder: {each}" for each in changes)
     return ForeignEncoder(title, model, run, outputs, arrangement, dtype, notes, types, path.parent)
+
+
+def _from_inverter(path: Path, image: tuple[int, int, int]) -> ForeignEncoder:
+    trained = load_inverter(path)
+    told, found = trained.config.generator, trained.metrics
+    if (told.channels, told.height, told.width) != image:
+        raise SourceError(
+            f"inverter {str(path)!r} is for images ({told.channels}, {told.height}, {told.width}) "
+            f"of {told.name!r}; this generator makes {image}"
+        )
+    title = f"inverter {str(path)!r}"
+
+    def run(images: NDArray[np.generic]) -> Results:
+        return {_MEAN: trained.encode(images.astype(np.float32, copy=False))}
+
+    examples = torch.zeros(_EXAMPLES, *image)
+    model = trace(trained.network, {_IMAGE: examples}, [_MEAN], title=title)
+    note = (
+        f"the encoder was trained on samples of {told.name!r} ({told.digest[:12]}): of "
+        f"{found.samples.images} others its reconstructions are off by {found.samples.error:.1%} "
+        "of the range (root mean square)"
+    )
+    if found.photographs is not None:
+        count, error = found.photographs.images, found.photographs.error
+        note += f", of {count} photographs that it never saw by {error:.1%}"
+    shapes = {_MEAN: (told.latent_size,)}
+    return ForeignEncoder(
+        title, model, run, shapes, Arrangement.CHANNELS_FIRST, np.dtype(np.float32), (note,)
+    )
 
 
 def arranged(images: NDArray[np.generic], arrangement: Arrangement) -> NDArray[np.generic]:

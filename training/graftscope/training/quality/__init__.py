@@ -10,7 +10,7 @@ classes of things. It knows training's checkpoints and images, and no other room
 """
 
 from graftscope.training.quality._distances import Distances, distances_between
-from graftscope.training.quality._features import FeatureConfig, read_features
+from graftscope.training.quality._features import FeatureConfig, Features, read_features
 from graftscope.training.quality._labels import FeatureTask
 from graftscope.training.quality._measurement import measure
 from graftscope.training.quality._result import Distance, Quality, load_quality
@@ -20,6 +20,7 @@ __all__ = [
     "Distances",
     "FeatureConfig",
     "FeatureTask",
+    "Features",
     "Quality",
     "distances_between",
     "load_quality",
