@@ -37,7 +37,7 @@ def export(
             metavar="SOURCE",
             help="A checkpoint's folder; an .onnx file; or package.module:function, which returns "
             "a PyTorch module, or a module, a method's name, its keyword arguments and a selector "
-            "of its output. With --triton alone: a bundle.",
+            "of its output. With --triton alone, or to add an encoder: a bundle.",
         ),
     ],
     out: Annotated[
@@ -128,11 +128,11 @@ def export(
         typer.Option(
             "--encoder",
             metavar="SOURCE",
-            help="The encoder that belongs to the generator: an .onnx file, or "
-            "package.module:function as for SOURCE. It takes one input, images of the "
-            "generator's size, and gives the posterior's mean, or mean and log-variance "
-            "(two outputs, or one twice as wide); a line says which output was taken for "
-            "which. A checkpoint brings its own.",
+            help="The encoder that belongs to the generator: an .onnx file, "
+            "package.module:function as for SOURCE, or the folder of a `train inverter`. It takes "
+            "one input, images of the generator's size, and gives the posterior's mean, or mean "
+            "and log-variance (two outputs, or one twice as wide); a line says which output was "
+            "taken for which. A checkpoint brings its own.",
             rich_help_panel=ENCODER,
         ),
     ] = None,
@@ -177,6 +177,14 @@ def export(
             rich_help_panel=ENCODER,
         ),
     ] = None,
+    replace_encoder: Annotated[
+        bool,
+        typer.Option(
+            "--replace-encoder",
+            help="Allow a SOURCE that is a bundle with an encoder already.",
+            rich_help_panel=ENCODER,
+        ),
+    ] = False,
     layers: Annotated[
         list[str] | None,
         typer.Option(
@@ -225,6 +233,7 @@ def export(
                 "--encoder-outputs": encoder_outputs,
                 "--encoder-range": encoder_range,
                 "--encoder-weights": encoder_weights,
+                "--replace-encoder": replace_encoder,
             }
         )
         written = target.write(source, layers or [])
@@ -258,6 +267,7 @@ def export(
             encoder_weights=encoder_weights,
             data=data,
             layers=layers or [],
+            replace_encoder=replace_encoder,
             overwrite=overwrite,
             on_progress=ExportPace(show),
         )

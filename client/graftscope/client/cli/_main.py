@@ -29,7 +29,7 @@ VERBS = {
     "train": Verb(
         "_train",
         "train",
-        "Train a generator: one of Table 1's four recipes.",
+        "Train a generator, one of Table 1's four recipes, or an encoder for one without.",
         "graftscope train vae-celeba --data celeba.zip --out runs/faces --set epochs=10",
     ),
     "train-classifier": Verb(
@@ -92,6 +92,12 @@ VERBS = {
         "encode",
         "Encode images to latents, as --latents1 and --latents2 take them.",
         "graftscope encode my-photos --bundle bundles/faces --out latents.npz",
+    ),
+    "invert": Verb(
+        "_invert",
+        "invert",
+        "Find latents from which a generator without an encoder makes given images.",
+        "graftscope invert my-photos --bundle bundles/gan --out latents.npz",
     ),
     "hybridize": Verb(
         "_hybridize",
