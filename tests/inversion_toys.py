@@ -14,21 +14,30 @@ LATENTS, IMAGE = 12, (3, 4, 4)
 SLOPE = 0.7
 """Small enough that the tanh bends pixels and still tells them apart."""
 
-_DIRECTIONS, _ = np.linalg.qr(np.random.default_rng(29).standard_normal((48, LATENTS)))
+_RANDOMNESS = np.random.default_rng(29)
+_DIRECTIONS, _ = np.linalg.qr(_RANDOMNESS.standard_normal((48, LATENTS)))
 DIRECTIONS = (SLOPE * 2 * _DIRECTIONS).astype(np.float32)
 """(48, 12); its columns are orthogonal and of one length."""
 
+_TURN, _ = np.linalg.qr(_RANDOMNESS.standard_normal((LATENTS, LATENTS)))
+
 
 class LinearTanh(nn.Module):
-    """The generator."""
+    """The generator: a rotation and then the directions, so that there is a layer between them."""
 
     def __init__(self, sign: float = 1.0) -> None:
         super().__init__()
-        self.linear = nn.Linear(LATENTS, 48, bias=False)
-        self.linear.weight = nn.Parameter(sign * torch.tensor(DIRECTIONS), requires_grad=False)
+        self.turn = _linear(sign * _TURN)
+        self.linear = _linear(DIRECTIONS @ _TURN.T)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.linear(z).reshape(-1, *IMAGE).tanh()
+        return self.linear(self.turn(z)).reshape(-1, *IMAGE).tanh()
+
+
+def _linear(weights: NDArray[np.floating]) -> nn.Linear:
+    layer = nn.Linear(weights.shape[1], weights.shape[0], bias=False)
+    layer.weight = nn.Parameter(torch.tensor(weights, dtype=torch.float32), requires_grad=False)
+    return layer
 
 
 class Columns(nn.Module):

@@ -12,7 +12,17 @@ It runs a bundle's own graph, and hands it to `graftscope.training.inversion`, w
 """
 
 from graftscope.exporter.inversion._bundle_generator import bundle_generator
-from graftscope.exporter.inversion._inverting import InvertedPhotographs, invert_photographs
+from graftscope.exporter.inversion._inverting import (
+    InvertedPhotographs,
+    bundle_encoder,
+    invert_photographs,
+)
 from graftscope.exporter.inversion._training import train_inverter
 
-__all__ = ["InvertedPhotographs", "bundle_generator", "invert_photographs", "train_inverter"]
+__all__ = [
+    "InvertedPhotographs",
+    "bundle_encoder",
+    "bundle_generator",
+    "invert_photographs",
+    "train_inverter",
+]

@@ -111,7 +111,7 @@ def invert_photographs(
     )
     pixels = np.concatenate(list(photographs.batches(_BATCH)))  # (N, H, W, C)
     shown = in_range(pixels, told)
-    encode = None if from_samples else _encoder(bundle)
+    encode = None if from_samples else bundle_encoder(bundle)
     found = invert(
         generator, shown, how, encode=encode, draws=draws, seed=seed, on_progress=on_progress
     )
@@ -129,8 +129,15 @@ def invert_photographs(
     )
 
 
-def _encoder(bundle: str | Path) -> Encode | None:
-    """Return a bundle's encoder, if it has one."""
+def bundle_encoder(bundle: str | Path) -> Encode | None:
+    """Return a bundle's encoder: images in the generator's range to means; None if it has none.
+
+    Args:
+        bundle: The name of a generator that ships, or a bundle's folder.
+
+    Raises:
+        BundleError: If there is no such bundle, or it is damaged.
+    """
     opened = open_bundle(bundle)
     if not opened.manifest.HasField("encoder"):
         return None

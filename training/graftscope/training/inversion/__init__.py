@@ -28,7 +28,7 @@ from graftscope.training.inversion._optimising import (
     invert,
     nearest_draws,
 )
-from graftscope.training.inversion._photographs import in_range
+from graftscope.training.inversion._photographs import in_range, load_photographs
 from graftscope.training.inversion._settings import STEPS, InverterSettings
 from graftscope.training.inversion._training import InverterResult, train_inverter
 
@@ -51,6 +51,7 @@ __all__ = [
     "invert",
     "is_inverter",
     "load_inverter",
+    "load_photographs",
     "nearest_draws",
     "reconstruction_of",
     "train_inverter",
