@@ -155,7 +155,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     generator = bundle_generator(given.bundle)
     photographs = held_out(generator, given.data, given.images)
     drawn = generator.generate(generator.draw(SEED, given.images))
-    trained, metrics = {}, {}
+    trained: dict[str, Encode] = {}
+    metrics: dict[str, InverterMetrics] = {}
     for text in given.inverter:
         called, _, folder = text.rpartition("=")
         inverter = load_inverter(folder)
