@@ -18,6 +18,7 @@ from graftscope.client import Client, Images
 from graftscope.client.cli import run
 from graftscope.exporter import SourceError, export, invert_photographs, train_inverter
 from graftscope.exporter.inversion import bundle_generator
+from graftscope.training import train
 from inversion_toys import IMAGE, drawn, images_of, latents_of
 from onnx_toys import CHAIN, parse
 
@@ -233,7 +234,31 @@ def test_a_generator_that_ships_brings_its_module() -> None:
     np.testing.assert_allclose(found, generator.generate(latents), rtol=0, atol=1e-4)
     told = generator.description
     assert (told.latent_size, told.latent_mean) == (150, 0.0)
-    assert told.latent_deviation == pytest.approx(1.0, rel=0.01)
+    assert told.latent_deviation == 1.0
+
+
+def test_a_checkpoint_is_a_module_too(tmp_path: Path) -> None:
+    np.savez(tmp_path / "images.npz", images=np.zeros((8, 8, 8, 3), np.uint8))
+    settings = ["architecture.latent_size=6", "architecture.base_size=4", "batch_size=4"]
+    settings += ["architecture.channels=8,4", "architecture.strides=2,1", "precision=float32"]
+    for seed in (0, 1):
+        out = tmp_path / f"gan{seed}"
+        train("gan-celeba", tmp_path / "images.npz", out, steps=1, seed=seed, overrides=settings)
+    export(tmp_path / "gan0", tmp_path / "bundle")
+    own = bundle_generator(tmp_path / "bundle")
+    named = bundle_generator(tmp_path / "bundle", torch_source=str(tmp_path / "gan0"))
+    assert own.description == named.description
+    assert own.description.differentiable
+    with pytest.raises(SourceError, match="is another generator than bundle 'bundle'"):
+        bundle_generator(tmp_path / "bundle", torch_source=str(tmp_path / "gan1"))
+
+
+def test_latents_are_measured_by_their_own_distribution(tmp_path: Path) -> None:
+    for name, spread in (("uniform:1,3", (2.0, 2 / 12**0.5)), ("normal:0.5,4", (0.5, 4.0))):
+        out = tmp_path / name[:4]
+        export("inversion_toys:generator", out, inputs=[f"z={name}"], image_range=(-1.0, 1.0))
+        told = bundle_generator(out).description
+        assert (told.latent_mean, told.latent_deviation) == pytest.approx(spread)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,6 @@ __all__ = [
     "invert_photographs",
     "torch_generator",
     "train_classifier",
-    "write_classifier",
     "train_inverter",
+    "write_classifier",
 ]
