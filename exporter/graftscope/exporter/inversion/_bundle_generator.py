@@ -33,7 +33,7 @@ from graftscope.v1 import bundle_pb2
 
 _DISTRIBUTIONS: Final = ("normal", "uniform", "truncated_normal")
 _MOST_APART: Final = 0.01
-"""In standard deviations of the images' pixels: the same weights in another arithmetic are closer."""
+"""In standard deviations of the images' pixels; the same weights come far closer."""
 _COMPARED: Final = 4
 _MOMENTS_OF: Final = 4096
 
@@ -198,7 +198,7 @@ def _require_same(generator: SampledGenerator, source: str | None) -> None:
         raise SourceError(
             f"{where} makes images {found.shape[1:]}, bundle {told.name!r} {expected.shape[1:]}"
         )
-    # Not of the range: whoever is hardly trained makes grey images, and all of them nearly the same.
+    # Not of the range: generators that are hardly trained all make nearly the same grey image.
     apart = float(np.abs(found - expected).max()) / (float(expected.std()) or 1.0)
     if not apart <= _MOST_APART:
         raise SourceError(
