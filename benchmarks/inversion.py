@@ -24,6 +24,7 @@ from benchmarks.machine import this_machine
 from benchmarks.progress import say
 from graftscope.exporter.inversion import bundle_encoder, bundle_generator
 from graftscope.training.inversion import (
+    DRAWS,
     Encode,
     InverterMetrics,
     InverterSettings,
@@ -40,6 +41,7 @@ from graftscope.training.progress import ignore_progress
 Images = NDArray[np.float32]
 
 SEED: Final = 11
+NEAREST: Final = f"the nearest of {DRAWS} samples"
 PRIOR_WEIGHT: Final = 0.001
 
 
@@ -102,7 +104,7 @@ def rows_of(
         stderr = spread.std(ddof=1) / np.sqrt(len(images)) / (2 * least * span**2)
         yield Row(model, name, "the mean image", len(images), least, float(stderr), None, 0.0)
         none, usual = Optimisation(steps=0), Optimisation(steps=steps)
-        starts: dict[str, Encode | None] = {"the nearest of 256 samples": None, **encoders}
+        starts: dict[str, Encode | None] = {NEAREST: None, **encoders}
         for start, encode in starts.items():
             yield _row(generator, name, images, start, none, encode)
             beside = f"{start}, then {steps} steps"
@@ -145,10 +147,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--inverter", action="append", default=[], help="[CALLED=]FOLDER of a `train inverter`"
     )
-    parser.add_argument("--vae", default="vae-celeba", help="a bundle with an encoder of its own")
+    parser.add_argument(
+        "--vae", default="vae-celeba", help="a bundle with an encoder of its own; '' for none"
+    )
     parser.add_argument("--images", type=int, default=64, help="how many of each kind")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--out", type=Path, help="a JSON file")
+    parser.add_argument(
+        "--join", action="store_true", help="keep what --out has of other ways and images"
+    )
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
 
@@ -165,8 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = [
         *rows_of(generator, {"samples": drawn, "photographs": photographs}, trained, given.steps)
     ]
-    vae, own = bundle_generator(given.vae), bundle_encoder(given.vae)
-    if own is not None:
+    if given.vae and (own := bundle_encoder(given.vae)) is not None:
+        vae = bundle_generator(given.vae)
         shown = {"photographs": held_out(vae, given.data, given.images)}
         rows += rows_of(vae, shown, {"its own encoder": own}, given.steps)
     print(markdown.table(HEADINGS, [row.cells for row in rows], text=(0, 1, 2)))
@@ -180,14 +187,24 @@ def write(
 ) -> None:
     """Write what a page is made from."""
     command = f"python -m benchmarks.inversion --bundle {given.bundle} --images {given.images}"
+    found = {_key(row): row for row in map(asdict, rows)}
+    trained = {name: asdict(each) for name, each in metrics.items()}
+    if given.join and path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        found = {_key(row): row for row in before["rows"]} | found
+        trained = before["trained"] | trained
     document = {
         "command": f"{command} --steps {given.steps} --data DATA --inverter FOLDER",
         "machine": str(this_machine()),
-        "rows": [asdict(row) for row in rows],
-        "trained": {name: asdict(each) for name, each in metrics.items()},
+        "rows": list(found.values()),
+        "trained": trained,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def _key(row: dict[str, object]) -> tuple[object, ...]:
+    return row["model"], row["images"], row["method"]
 
 
 if __name__ == "__main__":
