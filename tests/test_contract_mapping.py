@@ -16,6 +16,7 @@ from graftscope.client import (
     Execution,
     HybridResult,
     ImageFormat,
+    ImageNetwork,
     InfluenceResult,
     InfluenceTask,
     Intervention,
@@ -26,6 +27,10 @@ from graftscope.client import (
     ModulesResult,
     ModulesTask,
     Posterior,
+    Preprocessing,
+    ProbedClassifier,
+    ProbeResult,
+    ProbeTask,
     Progress,
     ReachResult,
     ReachTask,
@@ -34,6 +39,7 @@ from graftscope.client import (
     StabilityResult,
     StabilityTask,
     StableLabels,
+    StatedPreprocessing,
     Stopping,
     SuggestedK,
     TorchHook,
@@ -82,6 +88,7 @@ TASKS: dict[type, list[Any]] = {
     StabilityTask: [StabilityTask(MAPS)],
     MagnitudeTask: [MagnitudeTask("toy")],
     ReachTask: [ReachTask("toy", region=np.ones((2, 2)))],
+    ProbeTask: [ProbeTask("toy", "conv1", LABELS)],
 }
 
 VALUES: list[tuple[Descriptor, type, set[str]]] = [
@@ -135,6 +142,11 @@ VALUES: list[tuple[Descriptor, type, set[str]]] = [
             "expire_time",
         },
     ),
+    (worth_pb2.ImageNetwork.DESCRIPTOR, ImageNetwork, set()),
+    (worth_pb2.Preprocessing.DESCRIPTOR, Preprocessing, set()),
+    (worth_pb2.Preprocessing.DESCRIPTOR, StatedPreprocessing, set()),
+    (worth_pb2.ProbedClassifier.DESCRIPTOR, ProbedClassifier, set()),
+    (worth_pb2.ProbeResponse.DESCRIPTOR, ProbeResult, set()),
     (bundle_pb2.Image.DESCRIPTOR, ImageFormat, set()),
     # Graph files are the server's.
     (bundle_pb2.Layer.DESCRIPTOR, Layer, {"upstream", "downstream"}),

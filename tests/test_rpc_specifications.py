@@ -13,6 +13,7 @@ from graftscope.server.jobs import (
     LayerSpec,
     NetworkSpec,
     OriginalsSpec,
+    ProbeSpec,
     ReachSpec,
     RelativeErrorSpec,
     Spec,
@@ -54,6 +55,16 @@ REACH = ReachSpec(
     region=ArrayRef("a" * 64, "FP64", (8, 8)),
 )
 LOOKER = NetworkSpec(name="celeba", sha256="b" * 64)
+NETWORK = NetworkSpec(sha256=LATENTS.sha256, file=LATENTS, title="mine", attributes=True)
+PROBE = ProbeSpec(
+    model=MAGNITUDE.model,
+    layer="conv1",
+    labels=LATENTS,
+    classifiers=(NETWORK,),
+    draws=5,
+    arithmetic=1,
+    **WHOLE,
+)
 
 EVERY: list[list[Spec]] = [
     [
@@ -69,6 +80,7 @@ EVERY: list[list[Spec]] = [
         replace(REACH, **WHOLE, draws=5),
         replace(REACH, region=None, network=LOOKER, score="bright", probability=True),
     ],
+    [PROBE],
 ]
 
 
@@ -101,7 +113,12 @@ def test_a_job_tells_every_field_of_the_request_for_it(specs: list[Spec]) -> Non
     assert unsaid([told(spec) for spec in specs]) <= OF_THE_CALL
 
 
-OF_PAIRS = {"influence": EVERY[0][0], "magnitude": EVERY[3][0], "reach": EVERY[4][0]}
+OF_PAIRS = {
+    "influence": EVERY[0][0],
+    "magnitude": EVERY[3][0],
+    "reach": EVERY[4][0],
+    "probe": PROBE,
+}
 
 
 @pytest.mark.parametrize("spec", OF_PAIRS.values(), ids=OF_PAIRS)

@@ -215,6 +215,17 @@ ASKED = (
         "Shares of what can be reached, by number of units, and the areas between the curves.",
         2,
     ),
+    Asked(
+        "probe",
+        "ProbeTask",
+        "ProbeResult",
+        "Ask classifiers about modules' hybrids, and wait for what they say.\n\n"
+        "How often does a hybrid's class stay original 1's, become original 2's, or neither? Beside"
+        " each module are random sets of as many channels.",
+        "Shares with Wilson's intervals of every set, entropies, and the counts of each pair of"
+        " classes or attribute.",
+        4,
+    ),
 )
 """The methods that make requests."""
 

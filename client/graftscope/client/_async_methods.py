@@ -46,6 +46,8 @@ from graftscope.client.values import (
     Posterior,
     PosteriorTask,
     Precision,
+    ProbeResult,
+    ProbeTask,
     ProgressCallback,
     ReachResult,
     ReachTask,
@@ -811,6 +813,72 @@ class AsyncMethods:
             stratified=stratified,
         )
         return await self._driver.follow(calls.analyses.compute(task, ReachResult), on_progress)
+
+    async def probe(
+        self,
+        model: str,
+        layer: str,
+        labels: NDArray[np.integer],
+        classifiers: Sequence[AnyNetwork] | AnyNetwork | None = None,
+        *,
+        pairs: int = 1000,
+        controls: int = 4,
+        seed: int = 0,
+        draws: int = 0,
+        first: int = 0,
+        originals: Originals | None = None,
+        share: Sequence[str] = (),
+        fix: Fixed | None = None,
+        stratified: bool = False,
+        on_progress: ProgressCallback | None = None,
+    ) -> ProbeResult:
+        """Ask classifiers about modules' hybrids, and wait for what they say.
+
+        How often does a hybrid's class stay original 1's, become original 2's, or neither? Beside
+        each module are random sets of as many channels.
+
+        Args:
+            model: The model's name, with ``@DIGEST`` to insist on one version.
+            layer: A layer's name or a level's.
+            labels: (C,) the module of every channel, -1 for none; as `ModulesResult.labels`.
+            classifiers: One or several: an ONNX file (`ImageNetwork` says how it takes images), or
+                the name of one that the server brings, such as ``"cifar10"`` or ``"celeba"``; None
+                for the one that suits the model.
+            pairs: How many pairs, at least 1.
+            controls: Random sets of as many channels that each module is compared with, 1 to 64.
+            seed: Any number in [0, 2^32): decides the pairs.
+            draws: Decides the random sets, likewise.
+            first: Index of the first pair.
+            originals: Where the pairs come from; None for `Encoded` where there are encodings, else
+                `Prior`.
+            share: Names of inputs of which original 2 takes original 1's value.
+            fix: Values of inputs that are the same in every sample: numbers, or arrays of the
+                input's shape.
+            stratified: Whether every 32 pairs are spread evenly over each dimension of the latents,
+                which takes fewer pairs for the same error. `pairs` and `first` are multiples of 32
+                then, and originals `Prior` or `Encoded`.
+            on_progress: Hears of progress; None shows it in a notebook.
+
+        Returns:
+            Shares with Wilson's intervals of every set, entropies, and the counts of each pair of
+            classes or attribute.
+        """
+        task = ProbeTask(
+            model=model,
+            layer=layer,
+            labels=labels,
+            classifiers=classifiers,
+            pairs=pairs,
+            controls=controls,
+            seed=seed,
+            draws=draws,
+            first=first,
+            originals=originals,
+            share=share,
+            fix=fix,
+            stratified=stratified,
+        )
+        return await self._driver.follow(calls.analyses.compute(task, ProbeResult), on_progress)
 
     async def register(self, bundle: str | Path) -> Model:
         """Have the server serve a bundle from now on, also after it is started again.

@@ -57,6 +57,7 @@ class ImageNetwork(_message.Message):
     OUTPUT_FIELD_NUMBER: _builtins.int
     CLASSES_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """One that the server brings, such as "celeba" or "cifar10", or "encoder" for the model's own.
     Empty with `file`; both empty: the one that suits the model.
@@ -65,6 +66,10 @@ class ImageNetwork(_message.Message):
     """Name of its output. Empty: the one that the file's metadata names, else the first."""
     title: _builtins.str
     """What results call it. Empty: `name`, or the start of the file's sha256."""
+    attributes: _builtins.bool
+    """Whether its scores are of attributes, of which an image has any number; else an image is of one
+    class, unless the file's metadata says otherwise.
+    """
     @_builtins.property
     def file(self) -> _tensor_pb2.Array:
         """(N,) UINT8: an ONNX file with its weights inside."""
@@ -86,10 +91,11 @@ class ImageNetwork(_message.Message):
         output: _builtins.str = ...,
         classes: _abc.Iterable[_builtins.str] | None = ...,
         title: _builtins.str = ...,
+        attributes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "preprocessing", b"preprocessing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "file", b"file", "name", b"name", "output", b"output", "preprocessing", b"preprocessing", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "classes", b"classes", "file", b"file", "name", b"name", "output", b"output", "preprocessing", b"preprocessing", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -748,7 +754,61 @@ class ProbeRequest(_message.Message):
 Global___ProbeRequest: _TypeAlias = ProbeRequest  # noqa: Y015
 
 @_typing.final
+class ProbedClassifier(_message.Message):
+    """A classifier that was asked, and how it takes images."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    EXCLUSIVE_FIELD_NUMBER: _builtins.int
+    PROBABILITIES_FIELD_NUMBER: _builtins.int
+    PREPROCESSING_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    sha256: _builtins.str
+    """Of its file."""
+    exclusive: _builtins.bool
+    """Whether an image is of exactly one class; else it has any number of attributes."""
+    probabilities: _builtins.bool
+    """Whether its scores are probabilities already; else they are taken for logits."""
+    input: _builtins.str
+    """Names of its input and of the output that is read."""
+    output: _builtins.str
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of its classes or attributes; empty where they have none."""
+
+    @_builtins.property
+    def preprocessing(self) -> Global___Preprocessing: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        classes: _abc.Iterable[_builtins.str] | None = ...,
+        exclusive: _builtins.bool = ...,
+        probabilities: _builtins.bool = ...,
+        preprocessing: Global___Preprocessing | None = ...,
+        input: _builtins.str = ...,
+        output: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["preprocessing", b"preprocessing"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "exclusive", b"exclusive", "input", b"input", "name", b"name", "output", b"output", "preprocessing", b"preprocessing", "probabilities", b"probabilities", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbedClassifier: _TypeAlias = ProbedClassifier  # noqa: Y015
+
+@_typing.final
 class ProbeResponse(_message.Message):
+    """M classifiers; S sets: modules, then random sets of as many channels, then the layer; K modules; N
+    pairs. Shares are NaN where they are of nothing. Intervals are Wilson's, of 95 %.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PAIRS_FIELD_NUMBER: _builtins.int
@@ -756,12 +816,168 @@ class ProbeResponse(_message.Message):
     LAYER_FIELD_NUMBER: _builtins.int
     DISTINCT_IMAGES_FIELD_NUMBER: _builtins.int
     EXECUTION_FIELD_NUMBER: _builtins.int
+    CLASSIFIERS_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    MODULE_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    DIFFER_FIELD_NUMBER: _builtins.int
+    SAME_FIELD_NUMBER: _builtins.int
+    STAYS_FIELD_NUMBER: _builtins.int
+    STAYS_LOW_FIELD_NUMBER: _builtins.int
+    STAYS_HIGH_FIELD_NUMBER: _builtins.int
+    BECOMES_FIELD_NUMBER: _builtins.int
+    BECOMES_LOW_FIELD_NUMBER: _builtins.int
+    BECOMES_HIGH_FIELD_NUMBER: _builtins.int
+    NEITHER_FIELD_NUMBER: _builtins.int
+    NEITHER_LOW_FIELD_NUMBER: _builtins.int
+    NEITHER_HIGH_FIELD_NUMBER: _builtins.int
+    SAME_STAYS_FIELD_NUMBER: _builtins.int
+    SAME_STAYS_LOW_FIELD_NUMBER: _builtins.int
+    SAME_STAYS_HIGH_FIELD_NUMBER: _builtins.int
+    ENTROPY_FIELD_NUMBER: _builtins.int
+    ENTROPY_STDERR_FIELD_NUMBER: _builtins.int
+    ORIGINALS_ENTROPY_FIELD_NUMBER: _builtins.int
+    ORIGINALS_ENTROPY_STDERR_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    VERDICT_STDERR_FIELD_NUMBER: _builtins.int
+    CLASS1_FIELD_NUMBER: _builtins.int
+    CLASS2_FIELD_NUMBER: _builtins.int
+    PAIR_CLASSIFIER_FIELD_NUMBER: _builtins.int
+    PAIR_SET_FIELD_NUMBER: _builtins.int
+    PAIR_CLASS1_FIELD_NUMBER: _builtins.int
+    PAIR_CLASS2_FIELD_NUMBER: _builtins.int
+    PAIR_COUNT_FIELD_NUMBER: _builtins.int
+    PAIR_STAYS_FIELD_NUMBER: _builtins.int
+    PAIR_BECOMES_FIELD_NUMBER: _builtins.int
+    PAIR_NEITHER_FIELD_NUMBER: _builtins.int
+    ATTRIBUTE_CLASSIFIER_FIELD_NUMBER: _builtins.int
+    ATTRIBUTE_SET_FIELD_NUMBER: _builtins.int
+    ATTRIBUTE_INDEX_FIELD_NUMBER: _builtins.int
+    ATTRIBUTE_DIFFER_FIELD_NUMBER: _builtins.int
+    ATTRIBUTE_STAYS_FIELD_NUMBER: _builtins.int
+    ATTRIBUTE_SAME_FIELD_NUMBER: _builtins.int
+    ATTRIBUTE_SAME_STAYS_FIELD_NUMBER: _builtins.int
     pairs: _builtins.int
     originals: _builtins.str
     layer: _builtins.str
     distinct_images: _builtins.int
     @_builtins.property
     def execution(self) -> _precision_pb2.Execution: ...
+    @_builtins.property
+    def classifiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProbedClassifier]: ...
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """(S) each: module, count (a random set of as many channels) or layer."""
+
+    @_builtins.property
+    def module(self) -> _tensor_pb2.Array:
+        """(S,) INT64: the module that a set is, or is a control of; -1 for none."""
+
+    @_builtins.property
+    def channels(self) -> _tensor_pb2.Array:
+        """(S,) INT64"""
+
+    @_builtins.property
+    def differ(self) -> _tensor_pb2.Array:
+        """(M,) INT64: pairs whose originals are of different classes, and of one. Of attributes both
+        count attributes of pairs.
+        """
+
+    @_builtins.property
+    def same(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def stays(self) -> _tensor_pb2.Array:
+        """(M, S) FP64, of pairs that differ: the hybrid's class stays original 1's, becomes original 2's,
+        or is neither.
+        """
+
+    @_builtins.property
+    def stays_low(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def stays_high(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def becomes(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def becomes_low(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def becomes_high(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def neither(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def neither_low(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def neither_high(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def same_stays(self) -> _tensor_pb2.Array:
+        """(M, S) FP64, of pairs of one class: the hybrid keeps it."""
+
+    @_builtins.property
+    def same_stays_low(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def same_stays_high(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def entropy(self) -> _tensor_pb2.Array:
+        """(M, S) FP64: of the classifier's distribution, in nats; of attributes the mean over them."""
+
+    @_builtins.property
+    def entropy_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def originals_entropy(self) -> _tensor_pb2.Array:
+        """(M,) FP64: of both originals."""
+
+    @_builtins.property
+    def originals_entropy_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def verdict(self) -> _tensor_pb2.Array:
+        """(M, K) FP64: how much more often a module's hybrids stay original 1's than its controls' do."""
+
+    @_builtins.property
+    def verdict_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def class1(self) -> _tensor_pb2.Array:
+        """(M, N) INT64: the classes of originals 1 and 2; -1 of attributes."""
+
+    @_builtins.property
+    def class2(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def pair_classifier(self) -> _tensor_pb2.Array:
+        """(R,) INT64 columns, a row a classifier, a pair of classes that occurs, and a set: its place among
+        the S sets, the classes of originals 1 and 2, how many pairs, and what became of them.
+        """
+
+    @_builtins.property
+    def pair_set(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def pair_class1(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def pair_class2(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def pair_count(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def pair_stays(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def pair_becomes(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def pair_neither(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def attribute_classifier(self) -> _tensor_pb2.Array:
+        """(T,) INT64 columns, a row a classifier of attributes, an attribute, and a set: pairs of whose
+        originals one has the attribute, how many of these keep original 1's sign, pairs of one sign, and
+        how many of those keep it.
+        """
+
+    @_builtins.property
+    def attribute_set(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def attribute_index(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def attribute_differ(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def attribute_stays(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def attribute_same(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def attribute_same_stays(self) -> _tensor_pb2.Array: ...
     def __init__(
         self,
         *,
@@ -770,10 +986,51 @@ class ProbeResponse(_message.Message):
         layer: _builtins.str = ...,
         distinct_images: _builtins.int = ...,
         execution: _precision_pb2.Execution | None = ...,
+        classifiers: _abc.Iterable[Global___ProbedClassifier] | None = ...,
+        kinds: _abc.Iterable[_builtins.str] | None = ...,
+        module: _tensor_pb2.Array | None = ...,
+        channels: _tensor_pb2.Array | None = ...,
+        differ: _tensor_pb2.Array | None = ...,
+        same: _tensor_pb2.Array | None = ...,
+        stays: _tensor_pb2.Array | None = ...,
+        stays_low: _tensor_pb2.Array | None = ...,
+        stays_high: _tensor_pb2.Array | None = ...,
+        becomes: _tensor_pb2.Array | None = ...,
+        becomes_low: _tensor_pb2.Array | None = ...,
+        becomes_high: _tensor_pb2.Array | None = ...,
+        neither: _tensor_pb2.Array | None = ...,
+        neither_low: _tensor_pb2.Array | None = ...,
+        neither_high: _tensor_pb2.Array | None = ...,
+        same_stays: _tensor_pb2.Array | None = ...,
+        same_stays_low: _tensor_pb2.Array | None = ...,
+        same_stays_high: _tensor_pb2.Array | None = ...,
+        entropy: _tensor_pb2.Array | None = ...,
+        entropy_stderr: _tensor_pb2.Array | None = ...,
+        originals_entropy: _tensor_pb2.Array | None = ...,
+        originals_entropy_stderr: _tensor_pb2.Array | None = ...,
+        verdict: _tensor_pb2.Array | None = ...,
+        verdict_stderr: _tensor_pb2.Array | None = ...,
+        class1: _tensor_pb2.Array | None = ...,
+        class2: _tensor_pb2.Array | None = ...,
+        pair_classifier: _tensor_pb2.Array | None = ...,
+        pair_set: _tensor_pb2.Array | None = ...,
+        pair_class1: _tensor_pb2.Array | None = ...,
+        pair_class2: _tensor_pb2.Array | None = ...,
+        pair_count: _tensor_pb2.Array | None = ...,
+        pair_stays: _tensor_pb2.Array | None = ...,
+        pair_becomes: _tensor_pb2.Array | None = ...,
+        pair_neither: _tensor_pb2.Array | None = ...,
+        attribute_classifier: _tensor_pb2.Array | None = ...,
+        attribute_set: _tensor_pb2.Array | None = ...,
+        attribute_index: _tensor_pb2.Array | None = ...,
+        attribute_differ: _tensor_pb2.Array | None = ...,
+        attribute_stays: _tensor_pb2.Array | None = ...,
+        attribute_same: _tensor_pb2.Array | None = ...,
+        attribute_same_stays: _tensor_pb2.Array | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attribute_classifier", b"attribute_classifier", "attribute_differ", b"attribute_differ", "attribute_index", b"attribute_index", "attribute_same", b"attribute_same", "attribute_same_stays", b"attribute_same_stays", "attribute_set", b"attribute_set", "attribute_stays", b"attribute_stays", "becomes", b"becomes", "becomes_high", b"becomes_high", "becomes_low", b"becomes_low", "channels", b"channels", "class1", b"class1", "class2", b"class2", "differ", b"differ", "entropy", b"entropy", "entropy_stderr", b"entropy_stderr", "execution", b"execution", "module", b"module", "neither", b"neither", "neither_high", b"neither_high", "neither_low", b"neither_low", "originals_entropy", b"originals_entropy", "originals_entropy_stderr", b"originals_entropy_stderr", "pair_becomes", b"pair_becomes", "pair_class1", b"pair_class1", "pair_class2", b"pair_class2", "pair_classifier", b"pair_classifier", "pair_count", b"pair_count", "pair_neither", b"pair_neither", "pair_set", b"pair_set", "pair_stays", b"pair_stays", "same", b"same", "same_stays", b"same_stays", "same_stays_high", b"same_stays_high", "same_stays_low", b"same_stays_low", "stays", b"stays", "stays_high", b"stays_high", "stays_low", b"stays_low", "verdict", b"verdict", "verdict_stderr", b"verdict_stderr"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["distinct_images", b"distinct_images", "execution", b"execution", "layer", b"layer", "originals", b"originals", "pairs", b"pairs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute_classifier", b"attribute_classifier", "attribute_differ", b"attribute_differ", "attribute_index", b"attribute_index", "attribute_same", b"attribute_same", "attribute_same_stays", b"attribute_same_stays", "attribute_set", b"attribute_set", "attribute_stays", b"attribute_stays", "becomes", b"becomes", "becomes_high", b"becomes_high", "becomes_low", b"becomes_low", "channels", b"channels", "class1", b"class1", "class2", b"class2", "classifiers", b"classifiers", "differ", b"differ", "distinct_images", b"distinct_images", "entropy", b"entropy", "entropy_stderr", b"entropy_stderr", "execution", b"execution", "kinds", b"kinds", "layer", b"layer", "module", b"module", "neither", b"neither", "neither_high", b"neither_high", "neither_low", b"neither_low", "originals", b"originals", "originals_entropy", b"originals_entropy", "originals_entropy_stderr", b"originals_entropy_stderr", "pair_becomes", b"pair_becomes", "pair_class1", b"pair_class1", "pair_class2", b"pair_class2", "pair_classifier", b"pair_classifier", "pair_count", b"pair_count", "pair_neither", b"pair_neither", "pair_set", b"pair_set", "pair_stays", b"pair_stays", "pairs", b"pairs", "same", b"same", "same_stays", b"same_stays", "same_stays_high", b"same_stays_high", "same_stays_low", b"same_stays_low", "stays", b"stays", "stays_high", b"stays_high", "stays_low", b"stays_low", "verdict", b"verdict", "verdict_stderr", b"verdict_stderr"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,6 +1,7 @@
 """What `--json` prints: a result's fields by their names; what only files hold is for `--out`."""
 
-from dataclasses import fields
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, cast
 
 from graftscope.client.arrays import axes_of
 from graftscope.client.finding import Contrast, FoundChannels
@@ -37,11 +38,10 @@ def _said(value: object) -> object:
             return {**vars(value), "until": str(value.until)}
         case [Intervention(), *_]:
             return [str(each) for each in value]
-        case [first, *_] if hasattr(first, "__dict__") and not isinstance(first, str):
-            return [vars(each) for each in value]
+        case [first, *_] if is_dataclass(first):
+            return [asdict(cast(Any, each)) for each in value]
         case _:
-            is_value = hasattr(value, "__dataclass_fields__")
-            return vars(value) if is_value else value
+            return vars(value) if is_dataclass(value) else value
 
 
 def head(model: Model, execution: Execution) -> dict[str, object]:

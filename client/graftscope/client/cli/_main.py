@@ -154,6 +154,12 @@ VERBS = {
         "Find out whether few latents reach a region, an attribute or a class, or few channels do.",
         "graftscope reach --region 40,20,12,24 --layer intermediate --picture reach.png",
     ),
+    "probe": Verb(
+        "_probe",
+        "probe",
+        "Ask classifiers about modules' hybrids: does their class stay, or become the other?",
+        "graftscope probe --modules modules.npz --classifier mine.onnx --out probe.npz",
+    ),
     "report": Verb(
         "_report",
         "report",

@@ -9,6 +9,14 @@ from graftscope.client.display._advance import Advance, of_job, reached, unit_of
 from graftscope.client.display._cards import MOST_BYTES
 from graftscope.client.display._datasets import GRIDS, dataset_of
 from graftscope.client.display._figures import FIGURES, figure_of
+from graftscope.client.display._of_probe import (
+    PROBE_COLUMNS,
+    PROBE_PARTS,
+    probe_heading,
+    probe_notes,
+    probe_parts,
+    probe_rows,
+)
 from graftscope.client.display._progress import NotebookProgress, notebook_progress
 from graftscope.client.display._provenance import provenance_of
 from graftscope.client.display._shown import CARDS, html_of
@@ -18,6 +26,8 @@ __all__ = [
     "FIGURES",
     "GRIDS",
     "MOST_BYTES",
+    "PROBE_COLUMNS",
+    "PROBE_PARTS",
     "Advance",
     "NotebookProgress",
     "dataset_of",
@@ -25,6 +35,10 @@ __all__ = [
     "html_of",
     "notebook_progress",
     "of_job",
+    "probe_heading",
+    "probe_notes",
+    "probe_parts",
+    "probe_rows",
     "provenance_of",
     "reached",
     "unit_of",

@@ -18,6 +18,7 @@ from graftscope.client.values import (
     ModulesResult,
     PartialResult,
     Posterior,
+    ProbeResult,
     ReachResult,
     SampleFiles,
     Samples,
@@ -116,6 +117,19 @@ def _of_reach(value: ReachResult) -> Told:
         "pairs": f"{value.ranking_pairs:,} that ranked, and {value.held_out_pairs:,} others that"
         " measured",
         "originals": _originals(value.originals, value.distinct_images),
+        "computed": _execution(value.execution),
+        **_job(value.operation, value.took_s),
+    }
+
+
+@provenance_of.register
+def _of_probe(value: ProbeResult) -> Told:
+    return {
+        **_model(value.model, value.execution),
+        "layer": value.layer,
+        "pairs": f"{value.pairs:,}",
+        "originals": _originals(value.originals, value.distinct_images),
+        "asked": ", ".join(each.name for each in value.classifiers),
         "computed": _execution(value.execution),
         **_job(value.operation, value.took_s),
     }

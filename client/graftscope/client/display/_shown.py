@@ -23,6 +23,7 @@ from graftscope.client.display._of_modules import (
     modules_card,
     modules_so_far_card,
 )
+from graftscope.client.display._of_probe import probe_card
 from graftscope.client.display._of_worth import reach_card
 from graftscope.client.finding import FoundChannels
 from graftscope.client.interventions import Intervention
@@ -42,6 +43,7 @@ from graftscope.client.values import (
     PartialMaps,
     PartialResult,
     Posterior,
+    ProbeResult,
     ReachResult,
     SampleFiles,
     Samples,
@@ -70,6 +72,7 @@ CARDS: Mapping[type, Callable[[Any], Card]] = {
     PartialResult: partial_card,
     Posterior: posterior_card,
     ReachResult: reach_card,
+    ProbeResult: probe_card,
     SampleFiles: samples_card,
     Samples: samples_card,
     SoFar: so_far_card,

@@ -70,6 +70,12 @@ from graftscope.client.values._pairs import (
     told_pairs,
 )
 from graftscope.client.values._partial import PartialResult
+from graftscope.client.values._probe import (
+    ProbedClassifier,
+    ProbeResult,
+    ProbeTask,
+    StatedPreprocessing,
+)
 from graftscope.client.values._reach import LATENTS, ReachResult, ReachTask
 from graftscope.client.values._samples import (
     Posterior,
@@ -172,6 +178,9 @@ __all__ = [
     "Precision",
     "Preprocessing",
     "Prior",
+    "ProbeResult",
+    "ProbeTask",
+    "ProbedClassifier",
     "Progress",
     "ProgressCallback",
     "ReachResult",
@@ -186,6 +195,7 @@ __all__ = [
     "StabilityResult",
     "StabilityTask",
     "StableLabels",
+    "StatedPreprocessing",
     "Stopping",
     "Stored",
     "Strengths",

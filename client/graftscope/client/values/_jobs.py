@@ -11,24 +11,39 @@ from graftscope.client.values._influence import InfluenceResult, InfluenceTask
 from graftscope.client.values._layers import LayersResult
 from graftscope.client.values._magnitude import MagnitudeResult, MagnitudeTask
 from graftscope.client.values._modules import AsyncModules, ModulesResult, ModulesTask
+from graftscope.client.values._probe import ProbeResult, ProbeTask
 from graftscope.client.values._reach import ReachResult, ReachTask
 from graftscope.client.values._so_far import SoFar
 from graftscope.client.values._stability import StabilityResult, StabilityTask
 from graftscope.client.values._stopping import Until
 
-Task: TypeAlias = InfluenceTask | ModulesTask | StabilityTask | MagnitudeTask | ReachTask
+Task: TypeAlias = (
+    InfluenceTask | ModulesTask | StabilityTask | MagnitudeTask | ReachTask | ProbeTask
+)
 """Whatever can be asked for as a job."""
 
-HybridTask: TypeAlias = InfluenceTask | MagnitudeTask | ReachTask
+HybridTask: TypeAlias = InfluenceTask | MagnitudeTask | ReachTask | ProbeTask
 """A task that makes hybrids, whose cost the server estimates."""
 
 AnalysisResult: TypeAlias = (
-    InfluenceResult | LayersResult | ModulesResult | StabilityResult | MagnitudeResult | ReachResult
+    InfluenceResult
+    | LayersResult
+    | ModulesResult
+    | StabilityResult
+    | MagnitudeResult
+    | ReachResult
+    | ProbeResult
 )
 """Whatever an analysis answers."""
 
 AsyncAnalysisResult: TypeAlias = (
-    InfluenceResult | LayersResult | AsyncModules | StabilityResult | MagnitudeResult | ReachResult
+    InfluenceResult
+    | LayersResult
+    | AsyncModules
+    | StabilityResult
+    | MagnitudeResult
+    | ReachResult
+    | ProbeResult
 )
 """The same of an `AsyncClient`."""
 

@@ -65,6 +65,8 @@ class ImageNetwork:
         output: Name of its output; empty for the one that the metadata names, else the first.
         classes: Names of its classes or attributes; empty for those of the metadata, else numbers.
         title: What results call it; empty for its name, or that of its file.
+        attributes: Whether its scores are of attributes, of which an image has any number; else an
+            image is of one class, unless the file's metadata says otherwise.
     """
 
     name: str = ""
@@ -73,6 +75,7 @@ class ImageNetwork:
     output: str = ""
     classes: Sequence[str] = ()
     title: str = ""
+    attributes: bool = False
 
     def __post_init__(self) -> None:
         """Read the file, and refuse a name beside it."""

@@ -13,9 +13,10 @@ from graftscope.server.engine import CALL_BYTES, Cancellation, Generator, Need
 from graftscope.server.errors import Unsupported
 from graftscope.server.jobs._artifact_store import ArrayRef
 from graftscope.server.jobs._job import Estimate, Job, Json, Result
+from graftscope.server.jobs._probe import probe_of
 from graftscope.server.jobs._reach import reach_of
 from graftscope.server.jobs._resolver import Resolver
-from graftscope.server.jobs._worth_specs import ReachSpec, WorthSpec
+from graftscope.server.jobs._worth_specs import ProbeSpec, ReachSpec, WorthSpec
 from graftscope.server.worth import Making, Measure, Modules
 
 _Item = TypeVar("_Item")
@@ -44,6 +45,8 @@ def measure_of(spec: WorthSpec, resolver: Resolver) -> Measure:
     match spec:
         case ReachSpec():
             return reach_of(spec, making, resolver)
+        case ProbeSpec():
+            return probe_of(spec, making, modules_of(spec.labels, resolver), resolver)
         case _:
             raise Unsupported(f"{spec.analysis} is not implemented yet", field="analysis")
 

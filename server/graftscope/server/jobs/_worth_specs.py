@@ -49,6 +49,8 @@ class NetworkSpec:
         output: empty for the one that the metadata names, else the first.
         classes: empty for those of the metadata.
         title: what results call it.
+        attributes: whether an image may have any number of what it scores, whatever the metadata
+            says.
     """
 
     name: str = ""
@@ -58,6 +60,7 @@ class NetworkSpec:
     output: str = ""
     classes: tuple[str, ...] = ()
     title: str = ""
+    attributes: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,13 +4,17 @@ What a client may get wrong is found here, and in the modules that parse pairs. 
 jobs run.
 """
 
+import asyncio
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from graftscope.bundle import find_network, network_for, shipped_networks
+from graftscope.server.analysis import require_between
 from graftscope.server.engine import ARITHMETIC_VERSION, Catalogue, Generator
-from graftscope.server.errors import InvalidInput, Unsupported
+from graftscope.server.errors import InvalidInput, NotFound, Unsupported
 from graftscope.server.jobs import (
     FaithfulnessSpec,
     IndependenceSpec,
@@ -35,6 +39,8 @@ CONTROLS = 4
 """Random sets a module, where nothing else is said."""
 
 MOST_CONTROLS = 64
+
+MOST_CLASSIFIERS = 16
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,27 @@ class WorthRequests:
 
     async def probe(self, request: worth_pb2.ProbeRequest) -> ProbeSpec:
         """Likewise."""
-        raise Unsupported("probe is not implemented yet", field="model")
+        generator = self.catalogue.find(request.model)
+        controls = request.controls or CONTROLS
+        require_between("controls", controls, 1, MOST_CONTROLS)
+        asked = list(request.classifiers) or [worth_pb2.ImageNetwork()]
+        if len(asked) > MOST_CLASSIFIERS:
+            raise InvalidInput(
+                f"{len(asked)} classifiers are too many; at most {MOST_CLASSIFIERS} are allowed",
+                field="classifiers",
+            )
+        return ProbeSpec(
+            **await self.of_pairs(generator, request.pairs),
+            **await self.of_labels(generator, request.layer, request.labels),
+            classifiers=tuple(
+                [
+                    await self.network(each, generator.manifest, f"classifiers[{at}]")
+                    for at, each in enumerate(asked)
+                ]
+            ),
+            controls=controls,
+            draws=request.seed,
+        )
 
     async def of_pairs(self, generator: Generator, pairs: originals_pb2.Pairs) -> dict[str, Any]:
         """The fields of a specification that tell the model and its pairs.
@@ -133,7 +159,31 @@ class WorthRequests:
             InvalidInput: there is none of this name, or a name and a file are given.
             NotFound: the file's array does not exist.
         """
-        raise Unsupported(f"{field} are not implemented yet", field=field)
+        if message.HasField("file"):
+            if message.name:
+                raise InvalidInput(
+                    f"{field} has a name, {message.name!r}, and a file; leave one of them out",
+                    field=f"{field}.name",
+                )
+            return await self.network_file(message, field)
+        name = message.name or network_for(manifest)
+        if name not in shipped_networks():
+            names = ", ".join(shipped_networks()) or "none"
+            which = f"no network {name!r} comes" if name else "none for the model comes"
+            raise NotFound(
+                f"{field}: {which} with the server; it has: {names}; or give an ONNX file",
+                field=f"{field}.name",
+            )
+        file = find_network(name)
+        return NetworkSpec(
+            name=name,
+            sha256=await asyncio.to_thread(lambda: hashlib.sha256(file.read_bytes()).hexdigest()),
+            preprocessing=preprocessing(message, field),
+            output=message.output,
+            classes=tuple(message.classes),
+            title=message.title or name,
+            attributes=message.attributes,
+        )
 
     async def network_file(self, message: worth_pb2.ImageNetwork, field: str) -> NetworkSpec:
         """A network that somebody brings: its bytes, and how it takes images."""
@@ -151,6 +201,7 @@ class WorthRequests:
             output=message.output,
             classes=tuple(message.classes),
             title=message.title or ref.sha256[:12],
+            attributes=message.attributes,
         )
 
 

@@ -8,6 +8,7 @@ who asks.
 from graftscope.server.worth._making import Making
 from graftscope.server.worth._measure import BATCH_PAIRS, Each, Found, Measure, batches, in_order
 from graftscope.server.worth._modules import Modules
+from graftscope.server.worth._probe import Classifier, Probe
 from graftscope.server.worth._reach import Reach
 from graftscope.server.worth._targets import RegionTarget, ScoreOf, ScoreTarget, Target
 from graftscope.server.worth._units import ChannelUnits, LatentUnits
@@ -15,12 +16,14 @@ from graftscope.server.worth._units import ChannelUnits, LatentUnits
 __all__ = [
     "BATCH_PAIRS",
     "ChannelUnits",
+    "Classifier",
     "Each",
     "Found",
     "LatentUnits",
     "Making",
     "Measure",
     "Modules",
+    "Probe",
     "Reach",
     "RegionTarget",
     "ScoreOf",
