@@ -140,7 +140,7 @@ def test_images_are_shifted_into_a_frame_in_which_their_edges_go_on() -> None:
     np.testing.assert_array_equal(down[:shift], image[0, :1].repeat(shift, axis=0))
 
 
-def test_a_hostile_trial_lets_a_classifier_pass(trained: tuple[Classifier, Path]) -> None:
+def test_its_file_passes_the_child_that_tries_models(trained: tuple[Classifier, Path]) -> None:
     strict = Sandbox(Limits(), KnownModels([]))
     assert open_network(
         trained[1], SessionPool(Device.CPU, limit=1), (3, SIDE, SIDE), sandbox=strict
