@@ -44,6 +44,7 @@ from graftscope.client import (
 from test_client_saved import (
     AMX,
     CPU,
+    FAITHFULNESS,
     FOUND,
     INFLUENCE,
     LATENTS,
@@ -132,8 +133,6 @@ VALUES: list[Any] = [
     replace(MODULES[1], source=None),
     STABILITY,
     MAGNITUDE,
-    REACH,
-    OF_A_SCORE,
     SAMPLES,
     replace(SAMPLES, image_range=()),
     SampleFiles(FILES, ImageEncoding.PNG, LATENTS, CPU, "toy"),
@@ -157,6 +156,9 @@ VALUES: list[Any] = [
     INTERVENTION,
     compare(MODULES, MODULES),
     compare(MODULES.templates, MODULES.templates[:1]),
+    FAITHFULNESS,
+    REACH,
+    OF_A_SCORE,
 ]
 
 

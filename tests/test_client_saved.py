@@ -15,6 +15,7 @@ from graftscope.client import (
     Deviation,
     Edit,
     Execution,
+    FaithfulnessResult,
     HybridFiles,
     HybridResult,
     ImageEncoding,
@@ -190,6 +191,45 @@ OF_A_SCORE = replace(
     whole_spill=None,
     whole_spill_stderr=None,
 )
+COMPARED: Any = {
+    **{
+        name: np.linspace(0.0, 1.0, 10)[np.newaxis] * scale
+        for measure in ("frechet", "kernel", "precision", "recall", "density", "coverage", "excess")
+        for name, scale in ((measure, 1.0), (f"{measure}_stderr", 0.1))
+    },
+    **{
+        name: np.array([[[-0.5, 0.125]]]) * scale
+        for verdict in ("verdict", "kernel_verdict")
+        for name, scale in ((verdict, 1.0), (f"{verdict}_stderr", 0.25))
+    },
+}
+FAITHFULNESS = FaithfulnessResult(
+    kinds=("module",) * 2 + ("count",) * 4 + ("layer", "floor", "pasted", "blended"),
+    references=("samples",),
+    against=("count",),
+    module=np.array([0, 1, 0, 0, 1, 1, -1, -1, -1, -1]),
+    channels=np.array([4, 2, 4, 4, 2, 2, 6, 0, 0, 0]),
+    **COMPARED,
+    decoding=np.full(10, 0.03),
+    decoding_stderr=np.full(10, 0.001),
+    response=np.array([[1.0, 0.25], [0.25, 1.0]]),
+    response_stderr=np.array([[0.0, 0.05], [0.05, 0.0]]),
+    features="encoder",
+    feature_count=8,
+    neighbours=5,
+    pairs=64,
+    images=0,
+    warning="64 images are few",
+    layer="conv1",
+    distinct_images=0,
+    originals="prior",
+    model="toy",
+    operation="operations/7",
+    execution=CPU,
+)
+WITHOUT_ENCODER = replace(
+    FAITHFULNESS, decoding=None, decoding_stderr=None, response=None, response_stderr=None
+)
 PIXELS = RANDOM.random((2, 3, 2, 2)).astype(np.float32)
 LATENTS = {"z": RANDOM.random((2, 4)).astype(np.float32), "label": np.array([3, 1])}
 HYBRIDS = HybridResult(PIXELS, -PIXELS, PIXELS[::-1].copy(), 5, AMX, "toy")
@@ -220,6 +260,8 @@ ALL: list[Any] = [
     MAGNITUDE,
     REACH,
     OF_A_SCORE,
+    FAITHFULNESS,
+    WITHOUT_ENCODER,
     HYBRIDS,
     SAMPLES,
     FROM_IMAGES,

@@ -14,6 +14,8 @@ from graftscope.client import (
     Deviation,
     Estimate,
     Execution,
+    FaithfulnessResult,
+    FaithfulnessTask,
     HybridResult,
     ImageFormat,
     ImageNetwork,
@@ -89,6 +91,7 @@ TASKS: dict[type, list[Any]] = {
     MagnitudeTask: [MagnitudeTask("toy")],
     ReachTask: [ReachTask("toy", region=np.ones((2, 2)))],
     ProbeTask: [ProbeTask("toy", "conv1", LABELS)],
+    FaithfulnessTask: [FaithfulnessTask("toy", "conv1", LABELS)],
 }
 
 VALUES: list[tuple[Descriptor, type, set[str]]] = [
@@ -120,6 +123,7 @@ VALUES: list[tuple[Descriptor, type, set[str]]] = [
     (analysis_service_pb2.MagnitudeResponse.DESCRIPTOR, MagnitudeResult, set()),
     (analysis_service_pb2.Regression.DESCRIPTOR, Line, set()),
     (worth_pb2.ReachResponse.DESCRIPTOR, ReachResult, set()),
+    (worth_pb2.FaithfulnessResponse.DESCRIPTOR, FaithfulnessResult, set()),
     # Times carry their unit in a value's field.
     (analysis_service_pb2.Progress.DESCRIPTOR, Progress, {"eta"}),
     (analysis_service_pb2.Estimate.DESCRIPTOR, Estimate, {"duration"}),

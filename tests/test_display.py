@@ -35,7 +35,8 @@ from test_client_saved import FOUND, INFLUENCE, MAGNITUDE, MODULES, REACH, STABI
 # and what is used and not looked at.
 SAID_IN_A_LINE = {
     "TLS", "Add", "Between", "Blend", "ConfidentLabels", "Constant", "Contrast", "Deviation",
-    "Edit", "Encoded", "Estimate", "Execution", "ExploreTask", "ImageDonor", "ImageFormat",
+    "Edit", "Encoded", "Estimate", "Execution", "ExploreTask", "FaithfulnessTask", "ImageDonor",
+    "ImageFormat",
     "ImagePairs", "Images", "InfluenceTask", "Input", "LatentPairs", "Layer", "MagnitudeTask",
     "ModuleOf", "ModulesTask", "Original2", "PairGroups", "Prior", "PriorMean", "Progress",
     "ReachTask", "Rectangle", "Regression", "RelativeError", "Scale", "Source", "Spill",

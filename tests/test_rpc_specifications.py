@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from graftscope.server.jobs import (
     ArrayRef,
     ConfidentLabelsSpec,
+    FaithfulnessSpec,
     Job,
     LayerSpec,
     NetworkSpec,
@@ -65,6 +66,20 @@ PROBE = ProbeSpec(
     arithmetic=1,
     **WHOLE,
 )
+FAITHFULNESS = FaithfulnessSpec(
+    model="d" * 64,
+    originals=OriginalsSpec("prior", {}),
+    seed=1,
+    first=0,
+    pairs=64,
+    arithmetic=1,
+    layer="conv1",
+    labels=ArrayRef("a" * 64, "INT64", (4,)),
+    features=NetworkSpec(name="encoder"),
+    data=ArrayRef("b" * 64, "UINT8", (64, 8, 8, 3)),
+    individual=ArrayRef("c" * 64, "FP64", (4,)),
+    templates=ArrayRef("e" * 64, "FP64", (2, 8, 8)),
+)
 
 EVERY: list[list[Spec]] = [
     [
@@ -81,6 +96,7 @@ EVERY: list[list[Spec]] = [
         replace(REACH, region=None, network=LOOKER, score="bright", probability=True),
     ],
     [PROBE],
+    [replace(FAITHFULNESS, **WHOLE, draws=5)],
 ]
 
 

@@ -226,6 +226,17 @@ ASKED = (
         " classes or attribute.",
         4,
     ),
+    Asked(
+        "faithfulness",
+        "FaithfulnessTask",
+        "FaithfulnessResult",
+        "Find out whether modules' hybrids look like samples (Definition 2), and wait for it.\n\n"
+        "They are compared by what a network sees, beside random sets of channels, other samples"
+        " and originals that are mixed in pixels; and with real images, if those are given.",
+        "Distances, precision, recall, density and coverage of every set, and how modules differ"
+        " from random sets.",
+        3,
+    ),
 )
 """The methods that make requests."""
 

@@ -21,6 +21,8 @@ from graftscope.client.values import (
     AsyncModules,
     Estimate,
     ExploreTask,
+    FaithfulnessResult,
+    FaithfulnessTask,
     Fixed,
     GivenMaps,
     HybridFiles,
@@ -879,6 +881,90 @@ class AsyncMethods:
             stratified=stratified,
         )
         return await self._driver.follow(calls.analyses.compute(task, ProbeResult), on_progress)
+
+    async def faithfulness(
+        self,
+        model: str,
+        layer: str,
+        labels: NDArray[np.integer],
+        *,
+        individual: NDArray[np.floating] | None = None,
+        templates: NDArray[np.floating] | None = None,
+        data: NDArray[np.uint8] | None = None,
+        features: AnyNetwork | None = None,
+        pairs: int = 2000,
+        controls: int = 4,
+        neighbours: int = 5,
+        seed: int = 0,
+        draws: int = 0,
+        first: int = 0,
+        originals: Originals | None = None,
+        share: Sequence[str] = (),
+        fix: Fixed | None = None,
+        stratified: bool = False,
+        on_progress: ProgressCallback | None = None,
+    ) -> FaithfulnessResult:
+        """Find out whether modules' hybrids look like samples (Definition 2), and wait for it.
+
+        They are compared by what a network sees, beside random sets of channels, other samples and
+        originals that are mixed in pixels; and with real images, if those are given.
+
+        Args:
+            model: The model's name, with ``@DIGEST`` to insist on one version.
+            layer: A layer's name or a level's.
+            labels: (C,) the module of every channel, -1 for none; as `ModulesResult.labels`.
+            individual: (C,) the channels' individual influence, as `ModulesResult.individual`: with
+                it each module is also compared with random sets of as much influence.
+            templates: (K, h, w) where each module changes the image, as `ModulesResult.templates`:
+                with it originals are also pasted there, in pixels.
+            data: (N, H, W, c) uint8, at least 64 real images of the model's image size: they are
+                compared with too.
+            features: What images are compared by: a server's network by its name, ``"encoder"`` for
+                the model's own, or an ONNX file; None for the one that suits the model.
+            pairs: Hybrids of each set, 64 to 100,000; as many pairs that follow give the samples
+                that they are compared with. Where `originals` holds pairs, the first half of those
+                and the second.
+            controls: Random sets a module, of each kind, 2 to 64.
+            neighbours: To which neighbour precision, recall, density and coverage reach, 1 to 32.
+            seed: Any number in [0, 2^32): decides the pairs.
+            draws: Decides the random sets, and which real images are taken, likewise.
+            first: Index of the first pair.
+            originals: Where the pairs come from; None for `Encoded` where there are encodings, else
+                `Prior`.
+            share: Names of inputs of which original 2 takes original 1's value.
+            fix: Values of inputs that are the same in every sample: numbers, or arrays of the
+                input's shape.
+            stratified: Whether every 32 pairs are spread evenly over each dimension of the latents,
+                which takes fewer pairs for the same error. `pairs` and `first` are multiples of 32
+                then, and originals `Prior` or `Encoded`.
+            on_progress: Hears of progress; None shows it in a notebook.
+
+        Returns:
+            Distances, precision, recall, density and coverage of every set, and how modules differ
+            from random sets.
+        """
+        task = FaithfulnessTask(
+            model=model,
+            layer=layer,
+            labels=labels,
+            individual=individual,
+            templates=templates,
+            data=data,
+            features=features,
+            pairs=pairs,
+            controls=controls,
+            neighbours=neighbours,
+            seed=seed,
+            draws=draws,
+            first=first,
+            originals=originals,
+            share=share,
+            fix=fix,
+            stratified=stratified,
+        )
+        return await self._driver.follow(
+            calls.analyses.compute(task, FaithfulnessResult), on_progress
+        )
 
     async def register(self, bundle: str | Path) -> Model:
         """Have the server serve a bundle from now on, also after it is started again.

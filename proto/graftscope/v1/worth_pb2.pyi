@@ -163,9 +163,9 @@ class FaithfulnessRequest(_message.Message):
     FEATURES_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     INDIVIDUAL_FIELD_NUMBER: _builtins.int
+    TEMPLATES_FIELD_NUMBER: _builtins.int
     CONTROLS_FIELD_NUMBER: _builtins.int
     NEIGHBOURS_FIELD_NUMBER: _builtins.int
-    RESAMPLES_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
@@ -173,13 +173,11 @@ class FaithfulnessRequest(_message.Message):
     layer: _builtins.str
     """A layer's or a level's name."""
     controls: _builtins.int
-    """Random sets a module, of each kind; 0 means 4."""
+    """Random sets a module, of each kind, 2 to 64; 0 means 4."""
     neighbours: _builtins.int
-    """Of precision, recall, density and coverage; 0 means 5."""
-    resamples: _builtins.int
-    """Of the pairs, for standard errors; 0 means 100."""
+    """Of precision, recall, density and coverage, 1 to 32; 0 means 5."""
     seed: _builtins.int
-    """Of random sets and resamples."""
+    """Of random sets, and of which real images are taken."""
     request_id: _builtins.str
     dry_run: _builtins.bool
     """Answers with the estimate; starts nothing."""
@@ -189,19 +187,27 @@ class FaithfulnessRequest(_message.Message):
 
     @_builtins.property
     def pairs(self) -> _originals_pb2.Pairs:
-        """Hybrids are made of these; samples that they are compared with follow them."""
+        """At least 64. Hybrids are made of these; as many that follow them give the samples that they are
+        compared with. Given pairs are all there are: the first half and the second.
+        """
 
     @_builtins.property
     def features(self) -> Global___ImageNetwork:
-        """Where distances are measured."""
+        """What they are compared by: its features."""
 
     @_builtins.property
     def data(self) -> _tensor_pb2.Array:
-        """(N, H, W, C) UINT8: real images, to compare with them too."""
+        """(N, H, W, C) UINT8, at least 64: real images, to compare with them too; at most as many as pairs
+        are taken, at random.
+        """
 
     @_builtins.property
     def individual(self) -> _tensor_pb2.Array:
         """(C,) FP64: channels' individual influence. With it there are random sets of as much influence too."""
+
+    @_builtins.property
+    def templates(self) -> _tensor_pb2.Array:
+        """(K, h, w) FP64: where each module changes the image. With it two originals are pasted there too."""
 
     def __init__(
         self,
@@ -213,16 +219,16 @@ class FaithfulnessRequest(_message.Message):
         features: Global___ImageNetwork | None = ...,
         data: _tensor_pb2.Array | None = ...,
         individual: _tensor_pb2.Array | None = ...,
+        templates: _tensor_pb2.Array | None = ...,
         controls: _builtins.int = ...,
         neighbours: _builtins.int = ...,
-        resamples: _builtins.int = ...,
         seed: _builtins.int = ...,
         request_id: _builtins.str = ...,
         dry_run: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "features", b"features", "individual", b"individual", "labels", b"labels", "pairs", b"pairs"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "features", b"features", "individual", b"individual", "labels", b"labels", "pairs", b"pairs", "templates", b"templates"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "data", b"data", "dry_run", b"dry_run", "features", b"features", "individual", b"individual", "labels", b"labels", "layer", b"layer", "model", b"model", "neighbours", b"neighbours", "pairs", b"pairs", "request_id", b"request_id", "resamples", b"resamples", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "data", b"data", "dry_run", b"dry_run", "features", b"features", "individual", b"individual", "labels", b"labels", "layer", b"layer", "model", b"model", "neighbours", b"neighbours", "pairs", b"pairs", "request_id", b"request_id", "seed", b"seed", "templates", b"templates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -230,7 +236,10 @@ Global___FaithfulnessRequest: _TypeAlias = FaithfulnessRequest  # noqa: Y015
 
 @_typing.final
 class FaithfulnessResponse(_message.Message):
-    """S sets: modules, controls, floor and ceilings; R references: samples, and real images if given."""
+    """S sets: modules, controls, the whole layer, floor and ceilings; R references: samples, and real
+    images if given; Q kinds of controls. Standard errors are over pairs, by leaving out a 32nd of them
+    in turn.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -250,14 +259,20 @@ class FaithfulnessResponse(_message.Message):
     DENSITY_STDERR_FIELD_NUMBER: _builtins.int
     COVERAGE_FIELD_NUMBER: _builtins.int
     COVERAGE_STDERR_FIELD_NUMBER: _builtins.int
+    EXCESS_FIELD_NUMBER: _builtins.int
+    EXCESS_STDERR_FIELD_NUMBER: _builtins.int
+    AGAINST_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
     VERDICT_STDERR_FIELD_NUMBER: _builtins.int
+    KERNEL_VERDICT_FIELD_NUMBER: _builtins.int
+    KERNEL_VERDICT_STDERR_FIELD_NUMBER: _builtins.int
     DECODING_FIELD_NUMBER: _builtins.int
     DECODING_STDERR_FIELD_NUMBER: _builtins.int
     RESPONSE_FIELD_NUMBER: _builtins.int
     RESPONSE_STDERR_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     FEATURE_COUNT_FIELD_NUMBER: _builtins.int
+    NEIGHBOURS_FIELD_NUMBER: _builtins.int
     PAIRS_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
@@ -268,9 +283,10 @@ class FaithfulnessResponse(_message.Message):
     features: _builtins.str
     """What the network is called, and how many features it gives."""
     feature_count: _builtins.int
+    neighbours: _builtins.int
     pairs: _builtins.int
     images: _builtins.int
-    """How many real images there were; 0 where none were given."""
+    """How many real images they were compared with; 0 where none were given."""
     warning: _builtins.str
     """In a sentence; empty where there are pairs enough."""
     originals: _builtins.str
@@ -278,17 +294,18 @@ class FaithfulnessResponse(_message.Message):
     distinct_images: _builtins.int
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """(S) each: module, count (a random set of as many channels), influence (one of as much
-        influence), floor (other samples), pasted and blended (two originals, in pixels).
+        """(S) each: module, count (a random set of as many channels), influence (one of as much influence),
+        layer (all channels), floor (originals 1: samples), pasted (a half of original 2, or what a
+        module's template shows, in original 1's pixels) or blended (the mean of two originals).
         """
 
     @_builtins.property
     def module(self) -> _tensor_pb2.Array:
-        """(S,) INT64: the module that a set is, or is a control of; -1 for none."""
+        """(S,) INT64: the module that a set is, or is a control or a ceiling of; -1 for none."""
 
     @_builtins.property
     def channels(self) -> _tensor_pb2.Array:
-        """(S,) INT64"""
+        """(S,) INT64: how many channels are swapped; 0 where pixels are mixed."""
 
     @_builtins.property
     def references(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -296,7 +313,7 @@ class FaithfulnessResponse(_message.Message):
 
     @_builtins.property
     def frechet(self) -> _tensor_pb2.Array:
-        """(R, S) FP64 each, with standard errors over pairs."""
+        """(R, S) FP64 each."""
 
     @_builtins.property
     def frechet_stderr(self) -> _tensor_pb2.Array: ...
@@ -321,22 +338,43 @@ class FaithfulnessResponse(_message.Message):
     @_builtins.property
     def coverage_stderr(self) -> _tensor_pb2.Array: ...
     @_builtins.property
+    def excess(self) -> _tensor_pb2.Array:
+        """(R, S) FP64: a Fréchet distance less the floor's."""
+
+    @_builtins.property
+    def excess_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def against(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """(Q) each: count or influence."""
+
+    @_builtins.property
     def verdict(self) -> _tensor_pb2.Array:
-        """(R, K) FP64: a module's Fréchet distance less the mean of its controls' of as many channels."""
+        """(Q, R, K) FP64: a module's Fréchet distance less the mean of its controls'. Errors are over pairs
+        and over which sets were drawn. NaN where a module has no controls of the kind.
+        """
 
     @_builtins.property
     def verdict_stderr(self) -> _tensor_pb2.Array: ...
     @_builtins.property
+    def kernel_verdict(self) -> _tensor_pb2.Array:
+        """The same of the kernel distance."""
+
+    @_builtins.property
+    def kernel_verdict_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
     def decoding(self) -> _tensor_pb2.Array:
-        """Only where the model has an encoder. (S,) FP64: root mean squared difference between a hybrid
-        and what its own encoding gives, as a share of the range.
+        """Only where the model has an encoder. (S,) FP64: root mean squared difference between an image and
+        what its own encoding gives, as a share of the range; of at most 512 pairs.
         """
 
     @_builtins.property
     def decoding_stderr(self) -> _tensor_pb2.Array: ...
     @_builtins.property
     def response(self) -> _tensor_pb2.Array:
-        """(K, K) FP64: how much of the latents' response to one module lies along that to another."""
+        """(K, K) FP64: how much of the latents' response to one module lies along that to another. With v
+        the difference of the latents that the encoder finds in a hybrid and in original 1, entry (i, j)
+        is the mean over pairs of (v_i · v_j)² / |v_j|², divided by that of |v_i|².
+        """
 
     @_builtins.property
     def response_stderr(self) -> _tensor_pb2.Array: ...
@@ -361,14 +399,20 @@ class FaithfulnessResponse(_message.Message):
         density_stderr: _tensor_pb2.Array | None = ...,
         coverage: _tensor_pb2.Array | None = ...,
         coverage_stderr: _tensor_pb2.Array | None = ...,
+        excess: _tensor_pb2.Array | None = ...,
+        excess_stderr: _tensor_pb2.Array | None = ...,
+        against: _abc.Iterable[_builtins.str] | None = ...,
         verdict: _tensor_pb2.Array | None = ...,
         verdict_stderr: _tensor_pb2.Array | None = ...,
+        kernel_verdict: _tensor_pb2.Array | None = ...,
+        kernel_verdict_stderr: _tensor_pb2.Array | None = ...,
         decoding: _tensor_pb2.Array | None = ...,
         decoding_stderr: _tensor_pb2.Array | None = ...,
         response: _tensor_pb2.Array | None = ...,
         response_stderr: _tensor_pb2.Array | None = ...,
         features: _builtins.str = ...,
         feature_count: _builtins.int = ...,
+        neighbours: _builtins.int = ...,
         pairs: _builtins.int = ...,
         images: _builtins.int = ...,
         warning: _builtins.str = ...,
@@ -377,9 +421,9 @@ class FaithfulnessResponse(_message.Message):
         distinct_images: _builtins.int = ...,
         execution: _precision_pb2.Execution | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "coverage", b"coverage", "coverage_stderr", b"coverage_stderr", "decoding", b"decoding", "decoding_stderr", b"decoding_stderr", "density", b"density", "density_stderr", b"density_stderr", "execution", b"execution", "frechet", b"frechet", "frechet_stderr", b"frechet_stderr", "kernel", b"kernel", "kernel_stderr", b"kernel_stderr", "module", b"module", "precision", b"precision", "precision_stderr", b"precision_stderr", "recall", b"recall", "recall_stderr", b"recall_stderr", "response", b"response", "response_stderr", b"response_stderr", "verdict", b"verdict", "verdict_stderr", b"verdict_stderr"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "coverage", b"coverage", "coverage_stderr", b"coverage_stderr", "decoding", b"decoding", "decoding_stderr", b"decoding_stderr", "density", b"density", "density_stderr", b"density_stderr", "excess", b"excess", "excess_stderr", b"excess_stderr", "execution", b"execution", "frechet", b"frechet", "frechet_stderr", b"frechet_stderr", "kernel", b"kernel", "kernel_stderr", b"kernel_stderr", "kernel_verdict", b"kernel_verdict", "kernel_verdict_stderr", b"kernel_verdict_stderr", "module", b"module", "precision", b"precision", "precision_stderr", b"precision_stderr", "recall", b"recall", "recall_stderr", b"recall_stderr", "response", b"response", "response_stderr", b"response_stderr", "verdict", b"verdict", "verdict_stderr", b"verdict_stderr"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "coverage", b"coverage", "coverage_stderr", b"coverage_stderr", "decoding", b"decoding", "decoding_stderr", b"decoding_stderr", "density", b"density", "density_stderr", b"density_stderr", "distinct_images", b"distinct_images", "execution", b"execution", "feature_count", b"feature_count", "features", b"features", "frechet", b"frechet", "frechet_stderr", b"frechet_stderr", "images", b"images", "kernel", b"kernel", "kernel_stderr", b"kernel_stderr", "kinds", b"kinds", "layer", b"layer", "module", b"module", "originals", b"originals", "pairs", b"pairs", "precision", b"precision", "precision_stderr", b"precision_stderr", "recall", b"recall", "recall_stderr", b"recall_stderr", "references", b"references", "response", b"response", "response_stderr", b"response_stderr", "verdict", b"verdict", "verdict_stderr", b"verdict_stderr", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "channels", b"channels", "coverage", b"coverage", "coverage_stderr", b"coverage_stderr", "decoding", b"decoding", "decoding_stderr", b"decoding_stderr", "density", b"density", "density_stderr", b"density_stderr", "distinct_images", b"distinct_images", "excess", b"excess", "excess_stderr", b"excess_stderr", "execution", b"execution", "feature_count", b"feature_count", "features", b"features", "frechet", b"frechet", "frechet_stderr", b"frechet_stderr", "images", b"images", "kernel", b"kernel", "kernel_stderr", b"kernel_stderr", "kernel_verdict", b"kernel_verdict", "kernel_verdict_stderr", b"kernel_verdict_stderr", "kinds", b"kinds", "layer", b"layer", "module", b"module", "neighbours", b"neighbours", "originals", b"originals", "pairs", b"pairs", "precision", b"precision", "precision_stderr", b"precision_stderr", "recall", b"recall", "recall_stderr", b"recall_stderr", "references", b"references", "response", b"response", "response_stderr", b"response_stderr", "verdict", b"verdict", "verdict_stderr", b"verdict_stderr", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

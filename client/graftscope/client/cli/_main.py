@@ -141,6 +141,12 @@ VERBS = {
         "Find out how much modules depend on the channels that they are found in, and suggest a K.",
         "graftscope stability --maps maps.npz --k 2-10 --method nmf,kmeans",
     ),
+    "faithfulness": Verb(
+        "_faithfulness",
+        "faithfulness",
+        "Find out whether modules' hybrids look like samples, and like real images.",
+        "graftscope faithfulness --modules modules.npz --data celeba.zip --out faithful.npz",
+    ),
     "magnitude": Verb(
         "_magnitude",
         "magnitude",

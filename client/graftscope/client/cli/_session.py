@@ -165,12 +165,31 @@ def named_originals(name: str | None, model: Model) -> Originals | None:
             return Images(read_pictures(Path(name), model))
 
 
-def read_pictures(path: Path, model: Model) -> NDArray[np.uint8]:
-    """Read real images for a model's encoder; those that cannot be read are told of."""
+def some_pictures(path: Path, model: Model, most: int, seed: int) -> NDArray[np.uint8]:
+    """Read as many real images at most, taken at random from all that there are."""
+    # Pillow takes a while to import.
+    from graftscope.client.pictures import image_names
+
+    names = image_names(path)
+    order = np.random.default_rng(seed).permutation(len(names))[:most]
+    taken = {names[each] for each in order.tolist()}
+    return read_pictures(path, model, taken.__contains__)
+
+
+def read_pictures(
+    path: Path, model: Model, chosen: Callable[[str], bool] = lambda name: True
+) -> NDArray[np.uint8]:
+    """Read real images for a model; those that cannot be read are told of.
+
+    Args:
+        path: An image, a folder or a zip.
+        model: Whose image's size they get.
+        chosen: Tells by an image's name whether it is wanted.
+    """
     # Pillow takes a while to import.
     from graftscope.client.pictures import read_images
 
-    read = read_images(path, model.image)
+    read = read_images(path, model.image, chosen)
     if read.skipped:
         named = "; ".join(read.skipped[:_NAMED_SKIPPED])
         more = len(read.skipped) - _NAMED_SKIPPED

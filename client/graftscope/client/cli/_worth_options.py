@@ -9,7 +9,7 @@ import typer
 from numpy.typing import NDArray
 
 from graftscope.client._client import Client
-from graftscope.client.arrays import Flag, Whole
+from graftscope.client.arrays import Flag, Whole, read_npz
 from graftscope.client.cli._following import compute
 from graftscope.client.cli._maps import check_k, computed_maps
 from graftscope.client.cli._model_and_layer import chosen_place
@@ -59,6 +59,7 @@ class OfModules:
         labels: (C,) the module of each channel, -1 for none.
         individual: (C,) the channels' individual influence; None where a file of modules came
             without it.
+        templates: (K, h, w) where each module changes the image; None likewise.
         found: The modules with all that is known of them.
     """
 
@@ -66,6 +67,7 @@ class OfModules:
     layer: str
     labels: NDArray[np.integer]
     individual: NDArray[np.float64] | None
+    templates: NDArray[np.float64] | None
     found: ModulesResult | None
 
 
@@ -93,7 +95,7 @@ def wanted_modules(
     if options.modules is not None:
         labels = read_labels(options.modules)
         whole = spread_labels(labels, options.modules, model.layer(layer))
-        return OfModules(model, layer, whole, _individual(options.modules, len(whole)), None)
+        return OfModules(model, layer, whole, *_beside(options.modules, labels, whole), None)
     check_k(options.k, model, layer)
     seeds = None if seed is None else (seed,)
     grouping = Given(ModulesTask, {"k": options.k}).unless_said(seeds=seeds)
@@ -104,10 +106,22 @@ def wanted_modules(
     maps = computed_maps(client, task, modules_of(grouping))
     wanted = grouping(maps=maps.maps, products=maps.products, groups=maps.groups)
     found = cast(ModulesResult, compute(client, wanted)).of_maps(maps.of)
-    return OfModules(model, layer, found.labels, found.individual, found)
+    return OfModules(model, layer, found.labels, found.individual, found.templates, found)
 
 
-def _individual(path: Path, channels: int) -> NDArray[np.float64] | None:
-    """The channels' individual influence, where a file tells it of every channel."""
-    found = ModulesResult.load(path).individual
-    return found if found is not None and len(found) == channels else None
+def _beside(
+    path: Path, labels: NDArray[np.integer], whole: NDArray[np.integer]
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """The channels' individual influence, if a file tells it of every one; and the templates.
+
+    A file that was made by hand may hold neither.
+    """
+    arrays = read_npz(path)
+    individual, templates = (arrays.get(name) for name in ("individual", "templates"))
+    if individual is not None and individual.shape != whole.shape:
+        individual = None
+    if templates is not None and (templates.ndim != 3 or len(templates) <= labels.max()):
+        templates = None
+    kept = (None if x is None else x.astype(np.float64) for x in (individual, templates))
+    first, second = kept
+    return first, second

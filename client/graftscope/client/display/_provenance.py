@@ -9,6 +9,7 @@ from graftscope.client.finding import FoundChannels
 from graftscope.client.models import Model
 from graftscope.client.values import (
     Execution,
+    FaithfulnessResult,
     HybridFiles,
     HybridResult,
     InfluenceResult,
@@ -130,6 +131,20 @@ def _of_probe(value: ProbeResult) -> Told:
         "pairs": f"{value.pairs:,}",
         "originals": _originals(value.originals, value.distinct_images),
         "asked": ", ".join(each.name for each in value.classifiers),
+        "computed": _execution(value.execution),
+        **_job(value.operation, value.took_s),
+    }
+
+
+@provenance_of.register
+def _of_faithfulness(value: FaithfulnessResult) -> Told:
+    images = f", and {counted(value.images, 'real image')}" if value.images else ""
+    return {
+        **_model(value.model, value.execution),
+        "layer": value.layer,
+        "pairs": f"{value.pairs:,}, and as many others for the samples{images}",
+        "originals": _originals(value.originals, value.distinct_images),
+        "compared by": f"{counted(value.feature_count, 'feature')} of {value.features}",
         "computed": _execution(value.execution),
         **_job(value.operation, value.took_s),
     }

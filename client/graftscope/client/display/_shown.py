@@ -6,6 +6,7 @@ from typing import Any
 from graftscope.client.comparing import Comparison
 from graftscope.client.display._cards import Card
 from graftscope.client.display._of_analyses import found_card, magnitude_card, stability_card
+from graftscope.client.display._of_faithfulness import faithfulness_card
 from graftscope.client.display._of_images import (
     explored_card,
     hybrids_card,
@@ -30,6 +31,7 @@ from graftscope.client.interventions import Intervention
 from graftscope.client.models import Model
 from graftscope.client.values import (
     Explored,
+    FaithfulnessResult,
     HybridFiles,
     HybridResult,
     InfluenceResult,
@@ -55,6 +57,7 @@ from graftscope.client.values import (
 CARDS: Mapping[type, Callable[[Any], Card]] = {
     Comparison: comparison_card,
     Explored: explored_card,
+    FaithfulnessResult: faithfulness_card,
     FoundChannels: found_card,
     HybridFiles: hybrids_card,
     HybridResult: hybrids_card,

@@ -96,6 +96,11 @@ def read_images(
     return ReadImages(np.stack(images), tuple(skipped))
 
 
+def image_names(path: Path) -> list[str]:
+    """Name every image of a folder or zip, as `read_images` names them, in its order."""
+    return [name for name, _ in _files(path)]
+
+
 def colour_mode(size: ImageFormat) -> str:
     """Name Pillow's mode of a generator's colours."""
     if size.channels not in _MODES:

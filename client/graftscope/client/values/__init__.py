@@ -17,6 +17,7 @@ from graftscope.client.values._contents import FloatArray, IntArray
 from graftscope.client.values._encoding import ImageEncoding
 from graftscope.client.values._execution import Deviation, Execution, Precision
 from graftscope.client.values._exploration import Explored, ExploreTask
+from graftscope.client.values._faithfulness import MEASURES, FaithfulnessResult, FaithfulnessTask
 from graftscope.client.values._from_client import Grafts
 from graftscope.client.values._grouping import MAPS, Method
 from graftscope.client.values._hybrids import HybridFiles, HybridResult, HybridsTask
@@ -105,14 +106,25 @@ from graftscope.client.values._stopping import (
     settings_named,
 )
 from graftscope.client.values._strips import PICTURES, Strengths, Strip, StripTask, told_strengths
+from graftscope.client.values._told_faithfulness import COLUMNS as FAITHFULNESS_COLUMNS
+from graftscope.client.values._told_faithfulness import (
+    FaithfulnessRow,
+    rows_beside,
+    rows_of_modules,
+    told_faithfulness,
+    told_reference,
+    told_verdicts,
+)
 from graftscope.client.values._told_influence import told_precision, told_stop
 
 __all__ = [
     "COLUMNS",
+    "FAITHFULNESS_COLUMNS",
     "GROUPS",
     "GROUP_PRODUCTS",
     "LATENTS",
     "MAPS",
+    "MEASURES",
     "NONE",
     "OLDER",
     "PAIRS",
@@ -133,6 +145,9 @@ __all__ = [
     "Execution",
     "ExploreTask",
     "Explored",
+    "FaithfulnessResult",
+    "FaithfulnessRow",
+    "FaithfulnessTask",
     "Fixed",
     "FixedInputs",
     "FloatArray",
@@ -215,10 +230,15 @@ __all__ = [
     "layer_path",
     "modules_asked",
     "own_probability",
+    "rows_beside",
+    "rows_of_modules",
     "ruled",
     "settings_named",
+    "told_faithfulness",
     "told_pairs",
     "told_precision",
+    "told_reference",
     "told_stop",
     "told_strengths",
+    "told_verdicts",
 ]

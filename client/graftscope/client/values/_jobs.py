@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from graftscope.client.arrays import Displayed
+from graftscope.client.values._faithfulness import FaithfulnessResult, FaithfulnessTask
 from graftscope.client.values._influence import InfluenceResult, InfluenceTask
 from graftscope.client.values._layers import LayersResult
 from graftscope.client.values._magnitude import MagnitudeResult, MagnitudeTask
@@ -18,11 +19,17 @@ from graftscope.client.values._stability import StabilityResult, StabilityTask
 from graftscope.client.values._stopping import Until
 
 Task: TypeAlias = (
-    InfluenceTask | ModulesTask | StabilityTask | MagnitudeTask | ReachTask | ProbeTask
+    InfluenceTask
+    | ModulesTask
+    | StabilityTask
+    | MagnitudeTask
+    | ReachTask
+    | ProbeTask
+    | FaithfulnessTask
 )
 """Whatever can be asked for as a job."""
 
-HybridTask: TypeAlias = InfluenceTask | MagnitudeTask | ReachTask | ProbeTask
+HybridTask: TypeAlias = InfluenceTask | MagnitudeTask | ReachTask | ProbeTask | FaithfulnessTask
 """A task that makes hybrids, whose cost the server estimates."""
 
 AnalysisResult: TypeAlias = (
@@ -33,6 +40,7 @@ AnalysisResult: TypeAlias = (
     | MagnitudeResult
     | ReachResult
     | ProbeResult
+    | FaithfulnessResult
 )
 """Whatever an analysis answers."""
 
@@ -44,6 +52,7 @@ AsyncAnalysisResult: TypeAlias = (
     | MagnitudeResult
     | ReachResult
     | ProbeResult
+    | FaithfulnessResult
 )
 """The same of an `AsyncClient`."""
 

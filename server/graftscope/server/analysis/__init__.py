@@ -89,6 +89,7 @@ from graftscope.server.analysis._reach_curves import (
     reach_curve,
 )
 from graftscope.server.analysis._realism import (
+    MOST_NEAREST,
     REALISM_MEASURES,
     FeatureSet,
     Realism,
@@ -142,6 +143,7 @@ __all__ = [
     "LEAST_ROWS",
     "MAX_PAIRS",
     "MOST_GROUPS",
+    "MOST_NEAREST",
     "NEAREST",
     "NO_MODULE",
     "PAIRS_A_FEATURE",

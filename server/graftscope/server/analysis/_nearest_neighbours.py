@@ -23,11 +23,11 @@ import numpy.typing as npt
 from graftscope.server.analysis._jackknife import blocks
 
 NEAREST = 5
-"""k: to which neighbour a ball reaches, as Naeem et al. have it for density and coverage."""
+"""k, to which neighbour a ball reaches, where nothing else is said: as Naeem et al. have it."""
 
-# Neighbours of a row that are kept, to find its k-th when those of a group are left out. If more
-# are of one group, the ball reaches to the last one.
-_KEPT = 8 * NEAREST
+# Times k: neighbours of a row that are kept, to find its k-th when those of a group are left out.
+# If more are of one group, the ball reaches to the last one.
+_KEPT = 8
 
 # A distance that is computed in two ways is the same; so are equal rows.
 _SAME = 1 + 1e-9
@@ -41,6 +41,7 @@ class Balls:
     Attributes:
         rows: The set's features, (N, F), float64.
         bounds: Its groups, (G + 1,).
+        nearest: k.
         radii: Squared, shape (N,), from all rows.
         grown: For each group, which rows' balls reach further without it, and how far, squared;
             rows of the group itself are not among them.
@@ -48,28 +49,31 @@ class Balls:
 
     rows: npt.NDArray[np.float64]
     bounds: npt.NDArray[np.int64]
+    nearest: int
     radii: npt.NDArray[np.float64]
     grown: tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]], ...]
 
     @classmethod
-    def of(cls, rows: npt.NDArray[np.float64], bounds: npt.NDArray[np.int64]) -> "Balls":
-        """The balls of features (N, F), of more than `NEAREST` rows whichever group is left out."""
+    def of(
+        cls, rows: npt.NDArray[np.float64], bounds: npt.NDArray[np.int64], nearest: int
+    ) -> "Balls":
+        """The balls of features (N, F), of more than k rows whichever group is left out."""
         groups = len(bounds) - 1
         members = np.repeat(np.arange(groups), np.diff(bounds))
-        kept = min(_KEPT, len(rows) - 1)
+        kept = min(_KEPT * nearest, len(rows) - 1)
         near = np.empty((len(rows), kept))
         whose = np.empty((len(rows), kept), dtype=np.int64)
         for _, some in blocks(bounds, len(rows)):
             squared = _squared_distances(rows[some], rows)
             np.fill_diagonal(squared[:, some], np.inf)
-            nearest = np.argpartition(squared, kept - 1, axis=1)[:, :kept]
-            found = np.take_along_axis(squared, nearest, axis=1)
+            columns = np.argpartition(squared, kept - 1, axis=1)[:, :kept]
+            found = np.take_along_axis(squared, columns, axis=1)
             order = np.argsort(found, axis=1, kind="stable")
             near[some] = np.take_along_axis(found, order, axis=1)
-            whose[some] = members[np.take_along_axis(nearest, order, axis=1)]
-        radii = near[:, NEAREST - 1]
-        grown = tuple(_grown(near, whose, members, group) for group in range(groups))
-        return cls(rows, bounds, radii * _SAME, grown)
+            whose[some] = members[np.take_along_axis(columns, order, axis=1)]
+        radii = near[:, nearest - 1]
+        grown = tuple(_grown(near, whose, members, nearest, group) for group in range(groups))
+        return cls(rows, bounds, nearest, radii * _SAME, grown)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +147,7 @@ class _Counted:
         recalled = self._any(self._reach, self._grown_reach)
         covered = self._any(self._by, self._grown_by)
         recall, coverage = self._means(recalled, covered, self._reference.bounds)
-        table = np.stack([inside, recall, balls / NEAREST, coverage], axis=1)
+        table = np.stack([inside, recall, balls / self._reference.nearest, coverage], axis=1)
         return NeighbourShares(table[-1], table[:-1])
 
     @staticmethod
@@ -171,13 +175,14 @@ def _grown(
     near: npt.NDArray[np.float64],
     whose: npt.NDArray[np.int64],
     members: npt.NDArray[np.int64],
+    nearest: int,
     group: int,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Which rows lose one of their k nearest without a group, and where their k-th is then."""
-    losing = (whose[:, :NEAREST] == group).any(axis=1) & (members != group)
+    losing = (whose[:, :nearest] == group).any(axis=1) & (members != group)
     rows = np.flatnonzero(losing)
     count = np.cumsum(whose[rows] != group, axis=1)
-    place = np.where(count[:, -1] >= NEAREST, (count >= NEAREST).argmax(axis=1), -1)
+    place = np.where(count[:, -1] >= nearest, (count >= nearest).argmax(axis=1), -1)
     return rows, near[rows, place] * _SAME
 
 

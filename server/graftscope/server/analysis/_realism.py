@@ -10,14 +10,17 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from graftscope.server.analysis._errors import InvalidInputError, finite_array
+from graftscope.server.analysis._errors import InvalidInputError, finite_array, require_between
 from graftscope.server.analysis._frechet import Spread, frechet
-from graftscope.server.analysis._jackknife import group_bounds, jackknife_stderr
+from graftscope.server.analysis._jackknife import LEAST_ROWS, group_bounds, jackknife_stderr
 from graftscope.server.analysis._kernel_distance import kernel_distance, kernel_sums
-from graftscope.server.analysis._nearest_neighbours import Balls, neighbour_shares
+from graftscope.server.analysis._nearest_neighbours import NEAREST, Balls, neighbour_shares
 
 REALISM_MEASURES = ("frechet", "kernel", "precision", "recall", "density", "coverage")
 """In the order of the entries of `Realism`."""
+
+MOST_NEAREST = LEAST_ROWS // 2
+"""Neighbours that every row has, also where a group is left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +49,21 @@ class FeatureSet:
 
     Args:
         features: Shape (N, F), finite, N at least 64.
+        nearest: k, of precision, recall, density and coverage; 1 to 32.
 
     Raises:
-        InvalidInputError: They are not.
+        InvalidInputError: The features are not, or k is out of range.
     """
 
-    def __init__(self, features: npt.ArrayLike) -> None:
+    def __init__(self, features: npt.ArrayLike, nearest: int = NEAREST) -> None:
+        require_between("nearest", nearest, 1, MOST_NEAREST)
+        self.nearest = nearest
         self.rows = finite_array("features", features, "NF")
         self.bounds = group_bounds(len(self.rows))
+
+    def prepare(self) -> None:
+        """Computes it now: once, where several threads compare with these."""
+        _ = self.spread, self.kernel_sums, self.balls
 
     @cached_property
     def spread(self) -> Spread:
@@ -68,7 +78,7 @@ class FeatureSet:
     @cached_property
     def balls(self) -> Balls:
         """Reaching to the k-th nearest neighbour."""
-        return Balls.of(self.rows, self.bounds)
+        return Balls.of(self.rows, self.bounds, self.nearest)
 
 
 def realism(one: FeatureSet, reference: FeatureSet) -> Realism:

@@ -32,6 +32,7 @@ from graftscope.server.jobs._modules_so_far import (
     ModulesSoFar,
     layer_names,
 )
+from graftscope.server.jobs._networks import ENCODER
 from graftscope.server.jobs._originals_spec import OriginalsSpec
 from graftscope.server.jobs._peers import LEASE_S
 from graftscope.server.jobs._preparation import check_readable
@@ -75,6 +76,7 @@ from graftscope.server.jobs._worth_specs import (
 
 __all__ = [
     "CHECKPOINT_S",
+    "ENCODER",
     "GROUPS",
     "LEASE_S",
     "LEAST_CONFIDENT_PAIRS",

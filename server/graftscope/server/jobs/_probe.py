@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graftscope.bundle import ImageLayout, Preprocessing, find_network
-from graftscope.server.engine import Generator, ImageNetwork, Memo, Reads, open_network
+from graftscope.server.engine import Generator, ImageNetwork, Memo, Reads
 from graftscope.server.errors import InvalidInput
+from graftscope.server.jobs._networks import opened
 from graftscope.server.jobs._resolver import Resolver
-from graftscope.server.jobs._worth_specs import NetworkSpec, PreprocessingSpec, ProbeSpec
+from graftscope.server.jobs._worth_specs import NetworkSpec, ProbeSpec
 from graftscope.server.worth import Making, Modules, Probe
 
 _KEPT = 8
@@ -42,40 +42,11 @@ def probe_of(spec: ProbeSpec, making: Making, modules: Modules, resolver: Resolv
 def classifier_of(spec: NetworkSpec, generator: Generator, resolver: Resolver) -> "AskedClassifier":
     """Opens a classifier for a generator's images, or finds it open. Raises as `probe_of`."""
     kept: Memo = generator.memo.get("classifiers", lambda: Memo(_KEPT))
-    return kept.get(spec, lambda: AskedClassifier(spec, _opened(spec, generator, resolver)))
+    return kept.get(spec, lambda: AskedClassifier(spec, _classifier(spec, generator, resolver)))
 
 
-def _opened(spec: NetworkSpec, generator: Generator, resolver: Resolver) -> ImageNetwork:
-    stated = None if spec.preprocessing is None else _stated(spec.preprocessing)
-    source = (
-        find_network(spec.name)
-        if spec.file is None
-        else resolver.artifacts.get(spec.file, "file").tobytes()
-    )
-    return open_network(
-        source,
-        resolver.catalogue.pool,
-        generator.image_shape,
-        stated=stated,
-        reads=Reads.SCORES,
-        output=spec.output,
-        name=repr(spec.title),
-        field="classifiers",
-    )
-
-
-def _stated(spec: PreprocessingSpec) -> Preprocessing:
-    """What a request states, as networks take it."""
-    return Preprocessing(
-        low=spec.low,
-        high=spec.high,
-        height=spec.height,
-        width=spec.width,
-        mean=spec.mean or (0.0,),
-        deviation=spec.deviation or (1.0,),
-        layout=ImageLayout(spec.layout.upper()),
-        bgr=spec.bgr,
-    )
+def _classifier(spec: NetworkSpec, generator: Generator, resolver: Resolver) -> ImageNetwork:
+    return opened(spec, generator, resolver, Reads.SCORES, "classifiers")
 
 
 class AskedClassifier:

@@ -12,12 +12,21 @@ import numpy as np
 from graftscope.server.engine import CALL_BYTES, Cancellation, Generator, Need
 from graftscope.server.errors import Unsupported
 from graftscope.server.jobs._artifact_store import ArrayRef
+from graftscope.server.jobs._faithfulness import faithfulness_of
 from graftscope.server.jobs._job import Estimate, Job, Json, Result
 from graftscope.server.jobs._probe import probe_of
 from graftscope.server.jobs._reach import reach_of
 from graftscope.server.jobs._resolver import Resolver
-from graftscope.server.jobs._worth_specs import ProbeSpec, ReachSpec, WorthSpec
+from graftscope.server.jobs._worth_specs import (
+    FaithfulnessSpec,
+    ProbeSpec,
+    ReachSpec,
+    WorthSpec,
+)
 from graftscope.server.worth import Making, Measure, Modules
+
+# Tables of numbers; what is looked at is not kept.
+_RESULT_BYTES = 32 * 1024
 
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
@@ -47,6 +56,8 @@ def measure_of(spec: WorthSpec, resolver: Resolver) -> Measure:
             return reach_of(spec, making, resolver)
         case ProbeSpec():
             return probe_of(spec, making, modules_of(spec.labels, resolver), resolver)
+        case FaithfulnessSpec():
+            return faithfulness_of(spec, making, modules_of(spec.labels, resolver), resolver)
         case _:
             raise Unsupported(f"{spec.analysis} is not implemented yet", field="analysis")
 
@@ -67,7 +78,7 @@ def prepared(job: Job, spec: WorthSpec, resolver: Resolver, *, workers: int, mea
         making = making_of(spec, resolver)
         layer = making.layer(spec.where.partition(",")[0])
         duration_s = measure.hybrids * making.seconds_a_hybrid(layer, spec.first) / workers
-    cost = Estimate(duration_s, measure.hybrids, measure.bytes)
+    cost = Estimate(duration_s, measure.hybrids, _RESULT_BYTES)
     return Job(**{**vars(job), "estimate": cost, "shards_total": measure.pieces})
 
 

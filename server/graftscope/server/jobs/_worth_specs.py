@@ -110,9 +110,9 @@ class FaithfulnessSpec(WorthSpec):
         features: where distances are measured.
         data: (N, H, W, C) real images, if any.
         individual: (C,) channels' individual influence, if given.
+        templates: (K, h, w) where modules change the image, if given.
         controls: random sets a module, of each kind.
         neighbours: of precision, recall, density and coverage.
-        resamples: of the pairs.
     """
 
     layer: str
@@ -120,9 +120,9 @@ class FaithfulnessSpec(WorthSpec):
     features: NetworkSpec
     data: ArrayRef | None = None
     individual: ArrayRef | None = None
+    templates: ArrayRef | None = None
     controls: int = 4
     neighbours: int = 5
-    resamples: int = 100
     analysis: str = "faithfulness"
 
 

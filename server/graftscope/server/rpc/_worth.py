@@ -16,6 +16,7 @@ from graftscope.server.analysis import require_between
 from graftscope.server.engine import ARITHMETIC_VERSION, Catalogue, Generator
 from graftscope.server.errors import InvalidInput, NotFound, Unsupported
 from graftscope.server.jobs import (
+    ENCODER,
     FaithfulnessSpec,
     IndependenceSpec,
     NetworkSpec,
@@ -24,8 +25,9 @@ from graftscope.server.jobs import (
     ReachSpec,
 )
 from graftscope.server.rpc._arrays import Arrays
+from graftscope.server.rpc._faithfulness import FaithfulnessRequests, halved
 from graftscope.server.rpc._interventions import read_labels
-from graftscope.server.rpc._pairs import PairRequests
+from graftscope.server.rpc._pairs import ChosenPairs, PairRequests
 from graftscope.server.rpc._reach import (
     check_halves,
     check_latents_to_swap,
@@ -57,7 +59,20 @@ class WorthRequests:
 
     async def faithfulness(self, request: worth_pb2.FaithfulnessRequest) -> FaithfulnessSpec:
         """The specification of a job. Raises as `influence` of `Requests`."""
-        raise Unsupported("faithfulness is not implemented yet", field="model")
+        generator = self.catalogue.find(request.model)
+        of_labels = await self.of_labels(generator, request.layer, request.labels)
+        labels = (await self.arrays.read(request.labels, "labels")).astype(np.int64)
+        own = await FaithfulnessRequests(generator, self.arrays).fields(request, labels)
+        pairs = halved(await PairRequests(generator, self.arrays).pairs(request.pairs))
+        return FaithfulnessSpec(
+            **self._of(generator, pairs),
+            **of_labels,
+            **own,
+            features=await self.network(
+                request.features, generator.manifest, "features", encoder=True
+            ),
+            draws=request.seed,
+        )
 
     async def independence(self, request: worth_pb2.IndependenceRequest) -> IndependenceSpec:
         """Likewise."""
@@ -128,7 +143,10 @@ class WorthRequests:
             InvalidInput: a value is not allowed.
             NotFound: an array does not exist, or the model has no encoder.
         """
-        chosen = await PairRequests(generator, self.arrays).pairs(pairs)
+        return self._of(generator, await PairRequests(generator, self.arrays).pairs(pairs))
+
+    @staticmethod
+    def _of(generator: Generator, chosen: ChosenPairs) -> dict[str, Any]:
         return {
             "model": generator.manifest.digest,
             **vars(chosen),
@@ -151,13 +169,24 @@ class WorthRequests:
         return {"layer": found.name, "labels": await self.arrays.refer(labels, "labels")}
 
     async def network(
-        self, message: worth_pb2.ImageNetwork, manifest: bundle_pb2.Bundle, field: str
+        self,
+        message: worth_pb2.ImageNetwork,
+        manifest: bundle_pb2.Bundle,
+        field: str,
+        *,
+        encoder: bool = False,
     ) -> NetworkSpec:
         """Which network is meant; the one that suits the model where none is named.
 
+        Args:
+            message: what was asked for.
+            manifest: the model's.
+            field: of the request.
+            encoder: whether the model's own encoder will do, which gives features and no scores.
+
         Raises:
-            InvalidInput: there is none of this name, or a name and a file are given.
-            NotFound: the file's array does not exist.
+            InvalidInput: a name and a file are given.
+            NotFound: there is none of this name, or the file's array does not exist.
         """
         if message.HasField("file"):
             if message.name:
@@ -166,10 +195,14 @@ class WorthRequests:
                     field=f"{field}.name",
                 )
             return await self.network_file(message, field)
-        name = message.name or network_for(manifest)
+        name = message.name or network_for(manifest) or ENCODER
+        if name == ENCODER and encoder:
+            if not manifest.HasField("encoder"):
+                raise NotFound(_no_network(message.name, manifest), field=f"{field}.name")
+            return NetworkSpec(name=name, title=message.title)
         if name not in shipped_networks():
             names = ", ".join(shipped_networks()) or "none"
-            which = f"no network {name!r} comes" if name else "none for the model comes"
+            which = f"no network {name!r} comes" if message.name else "none for the model comes"
             raise NotFound(
                 f"{field}: {which} with the server; it has: {names}; or give an ONNX file",
                 field=f"{field}.name",
@@ -236,6 +269,13 @@ def preprocessing(message: worth_pb2.ImageNetwork, field: str) -> PreprocessingS
         layout="nhwc" if said.layout == worth_pb2.LAYOUT_NHWC else "nchw",
         bgr=said.bgr,
     )
+
+
+def _no_network(name: str, manifest: bundle_pb2.Bundle) -> str:
+    """Why there is nothing to look at a model's images with."""
+    known = ", ".join(shipped_networks()) or "none"
+    why = "it has no encoder" if name else "it has no encoder, and none that ships knows its images"
+    return f"no network for images of model {manifest.name!r}: {why}; give a file, or name: {known}"
 
 
 def say_network(spec: NetworkSpec) -> dict[str, object]:

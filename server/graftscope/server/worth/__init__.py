@@ -5,6 +5,8 @@ the engine and the statistics of `graftscope.server.analysis`; it must not know 
 who asks.
 """
 
+from graftscope.server.worth._compared_sets import Beside
+from graftscope.server.worth._faithfulness import Faithfulness
 from graftscope.server.worth._making import Making
 from graftscope.server.worth._measure import BATCH_PAIRS, Each, Found, Measure, batches, in_order
 from graftscope.server.worth._modules import Modules
@@ -15,9 +17,11 @@ from graftscope.server.worth._units import ChannelUnits, LatentUnits
 
 __all__ = [
     "BATCH_PAIRS",
+    "Beside",
     "ChannelUnits",
     "Classifier",
     "Each",
+    "Faithfulness",
     "Found",
     "LatentUnits",
     "Making",

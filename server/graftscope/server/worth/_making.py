@@ -75,6 +75,16 @@ class Making:
             [self._turn(self.generator.generate, part) for part in self._parts(latents)]
         )
 
+    def encoded(self, images: Images) -> NDArray[np.float32]:
+        """The mean of the encoder's posterior of images, (B, ...) of its input's shape.
+
+        Raises:
+            NotFound: the model has no encoder.
+        """
+        starts = range(0, len(images), self._samples_a_run)
+        parts = [images[start : start + self._samples_a_run] for start in starts]
+        return np.concatenate([self._turn(self.generator.encode, part)[0] for part in parts])
+
     def above(self, layer: bundle_pb2.Layer, latents: Latents) -> Crossing:
         """What crosses the cut at a layer while images are made of latents, (B, ...) each."""
         made = []
