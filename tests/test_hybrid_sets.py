@@ -12,7 +12,17 @@ import pytest
 from PIL import Image
 
 from _cli_shell import Shell, arrays
-from graftscope.client import Client, Edit, Intervention, LatentPairs, Prior, StoredLatents, Swap
+from classifier_toys import described, looks_at, mean_colours
+from graftscope.client import (
+    Client,
+    Edit,
+    ImageNetwork,
+    Intervention,
+    LatentPairs,
+    Prior,
+    StoredLatents,
+    Swap,
+)
 from graftscope.client.errors import GraftscopeError, InputError, UsageError
 from graftscope.client.hybrid_sets import REST, HybridSet, export_hybrids, set_cost
 from intervention_toys import write_conditional
@@ -133,6 +143,32 @@ def test_a_conditional_generators_classes_are_those_of_each_source(
     shared = HybridSet("conditional", "tokens", labels, pairs=8, share=["label"])
     export_hybrids(client, tmp_path / "shared", shared)
     assert all(len(set(row["classes"].values())) == 1 for row in rows(tmp_path / "shared"))
+
+
+def test_a_classifier_tells_the_class_of_each_source(client: Client, tmp_path: Path) -> None:
+    level = 0.07  # About the median of the left half's mean colour.
+    sides = described(("light", "dark"))
+    (tmp_path / "left.onnx").write_bytes(looks_at([(0, 4)], sides, [level]))
+    wanted = of_blocks(client, mixtures=1, with_originals=True, classifier=tmp_path / "left.onnx")
+    export_hybrids(client, tmp_path / "set", wanted)
+    seen = set()
+    for row in rows(tmp_path / "set"):
+        for part, source in row["sources"].items():
+            pair, _, which = source.partition("-original")
+            image = client.generate(
+                BLOCKS, count=1, first=int(pair), original=int(which), seed=3
+            ).images
+            assert row["classes"][part] == int(mean_colours(image, 0, 4)[0] < level)
+            seen.add(row["classes"][part])
+    assert seen == {0, 1}
+    changed = ImageNetwork(file=looks_at([(0, 4)], sides, [0.0]))
+    other = of_blocks(client, mixtures=1, with_originals=True, classifier=changed)
+    with pytest.raises(InputError, match=r"another recipe \(classifier .*, not "):
+        export_hybrids(client, tmp_path / "set", other)
+    both = described(("left", "right"), exclusive=False)
+    attributes = ImageNetwork(file=looks_at([(0, 4), (4, 8)], both), title="both")
+    with pytest.raises(InputError, match="both tells attributes"):
+        export_hybrids(client, tmp_path / "more", of_blocks(client, classifier=attributes))
 
 
 def test_an_export_that_was_stopped_ends_in_the_same_files(client: Client, tmp_path: Path) -> None:

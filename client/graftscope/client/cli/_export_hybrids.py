@@ -38,7 +38,7 @@ from graftscope.client.hybrid_sets import (
     set_cost,
 )
 from graftscope.client.models import Model
-from graftscope.client.values import InfluenceTask, ModulesResult, ModulesTask
+from graftscope.client.values import ImageNetwork, InfluenceTask, ModulesResult, ModulesTask
 from graftscope.client.words import counted, duration, size
 
 Asked = Annotated[
@@ -54,6 +54,15 @@ ModulesFileOption = Annotated[
         help="Modules as `graftscope modules` wrote them. Default: those of a folder that was "
         "begun, or else modules that are found first, with --k and --method.",
         rich_help_panel=CHANNELS,
+    ),
+]
+ClassifierOption = Annotated[
+    str | None,
+    typer.Option(
+        "--classifier",
+        metavar="FILE.onnx|NAME",
+        help="What tells the class of each original, as of `graftscope probe`: an ONNX file that "
+        "says how it takes images, or cifar10. Default: the generator's label, if it takes one.",
     ),
 ]
 SetOption = Annotated[
@@ -75,6 +84,7 @@ def export_hybrid_set(
     modules: ModulesFileOption = None,
     layer: ModulesLayerOption = None,
     originals: OriginalsOption = None,
+    classifier: ClassifierOption = None,
     dry_run: DryRunOption = False,
     out: SetOption = None,
     json: JsonOption = False,
@@ -109,7 +119,13 @@ def export_hybrid_set(
             if found is None
             else _read(found, model, place)
         )
-        wanted = asked(model=model.name, layer=place, labels=labels, originals=pairs)
+        wanted = asked(
+            model=model.name,
+            layer=place,
+            labels=labels,
+            originals=pairs,
+            classifier=classifier and ImageNetwork.named(classifier),
+        )
         with shown("export-hybrids", "images") as show:
             made = export_hybrids(client, out, wanted, _Rate(show))
     _tell(model, wanted, made, out, json)

@@ -64,12 +64,15 @@ def export_hybrids(
     Raises:
         InputError: If the folder holds something else, or a set of another recipe.
         OutputError: If a file cannot be written.
-        NotFoundError: If the server does not have the model.
+        NotFoundError: If the server does not have the model, or the classifier.
     """
     model = client.model(wanted.model)
     recipe = wanted.recipe(model)
     place = file_name(out)
+    if place.suffix != ".npz":
+        check_recipe(place, recipe)
     maker = SetMaker(client, wanted, model)
+    maker.ask_classifier()
     heard = on_progress or (lambda done, total: None)
     if place.suffix == ".npz":
         return _export_arrays(check_writable(place), maker, wanted, model, heard)
@@ -97,8 +100,8 @@ def check_recipe(folder: Path, recipe: Recipe) -> None:
     if found == recipe:
         return
     given = found if isinstance(found, dict) else {}
-    differ = [name for name in recipe if recipe[name] != given.get(name)]
-    said = "; ".join(f"{name} {given.get(name)}, not {recipe[name]}" for name in differ)
+    differ = [name for name in {**recipe, **given} if recipe.get(name) != given.get(name)]
+    said = "; ".join(f"{name} {given.get(name)}, not {recipe.get(name)}" for name in differ)
     raise InputError(f"{folder} holds a set of another recipe ({said}): name another folder")
 
 

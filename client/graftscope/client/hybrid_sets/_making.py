@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from graftscope.client._client import Client
 from graftscope.client.arrays import Latents
+from graftscope.client.errors import InputError
 from graftscope.client.hybrid_sets._rows import (
     HybridRow,
     Source,
@@ -52,12 +53,44 @@ class SetMaker:
         self._client, self._wanted = client, wanted
         self._model = f"{model.name}@{model.digest}"
         self._label = next((each for each in model.inputs if each.classes), None)
+        self._classes: Mapping[Source, int] | None = None
         self._drawn: Mapping[str, Any] = {
             "seed": wanted.seed,
             "originals": wanted.originals,
             "fix": wanted.fix,
         }
         self._latents_of_call = lru_cache(_CALLS_KEPT)(self._draw)
+
+    def ask_classifier(self) -> None:
+        """Have the classifier that was given tell the class of every original.
+
+        Raises:
+            InputError: If it tells attributes, of which an image has any number.
+        """
+        if self._wanted.classifier is None:
+            return
+        # All channels are one module: the fewest hybrids beside the originals that are asked about.
+        told = self._client.probe(
+            self._model,
+            self._wanted.layer,
+            np.zeros_like(self._wanted.labels),
+            self._wanted.classifier,
+            pairs=self._wanted.pairs,
+            controls=1,
+            share=self._wanted.share,
+            **self._drawn,
+        )
+        if not told.classifiers[0].exclusive:
+            raise InputError(
+                f"{told.classifiers[0].name} tells attributes, of which an image has any number: a"
+                " set's classifier tells one class",
+                field="classifier",
+            )
+        self._classes = {
+            (pair, which): int(classes[0, pair])
+            for which, classes in ((1, told.class1), (2, told.class2))
+            for pair in range(self._wanted.pairs)
+        }
 
     def calls(self) -> Iterator[range]:
         """The pairs of each call, in order."""
@@ -138,10 +171,14 @@ class SetMaker:
         return samples.latents
 
     def _classified(self, row: HybridRow) -> HybridRow:
-        if self._label is None:
+        classes = self._classes
+        if classes is not None:
+            of = {source: classes[source_of(source)] for source in row.sources.values()}
+        elif self._label is not None:
+            label = self._label
+            of = {source: self._class(label, source_of(source)) for source in row.sources.values()}
+        else:
             return row
-        label = self._label
-        of = {source: self._class(label, source_of(source)) for source in row.sources.values()}
         return replace(row, classes={part: of[source] for part, source in row.sources.items()})
 
     def _class(self, label: Input, source: Source) -> int:

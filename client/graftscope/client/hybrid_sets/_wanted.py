@@ -14,8 +14,10 @@ from graftscope.client.arrays import By, Checked, Flag, Several, Whole, module_l
 from graftscope.client.errors import InputError, UsageError
 from graftscope.client.models import Model
 from graftscope.client.values import (
+    AnyNetwork,
     Encoded,
     FixedInputs,
+    ImageNetwork,
     Images,
     Originals,
     PairCount,
@@ -33,6 +35,10 @@ Recipe: TypeAlias = dict[str, object]
 
 FORMAT = 1
 """Of a recipe. It rises when the same recipe would give other files."""
+
+
+def _network(name: str, value: AnyNetwork) -> ImageNetwork:
+    return ImageNetwork.named(value)
 
 
 def _labels(name: str, value: NDArray[np.generic]) -> NDArray[np.int64]:
@@ -59,6 +65,8 @@ class HybridSet(Checked):
             where the bundle has encodings, else `Prior`.
         share: Names of inputs of which original 2 takes original 1's value.
         fix: Values of inputs that are the same in every sample.
+        classifier: What tells the class of each original: an ONNX file, or a server's network of
+            classes by its name. None for the generator's own label, where it takes one.
 
     Raises:
         InputError: If there is no such module, or it has no channels.
@@ -97,6 +105,7 @@ class HybridSet(Checked):
     originals: Originals | None = None
     share: Shared = ()
     fix: FixedInputs = None
+    classifier: Annotated[ImageNetwork | None, By(_network)] = None
 
     def __post_init__(self) -> None:
         """Check the fields, and that there is a donor for every module of a mixture."""
@@ -159,7 +168,9 @@ class HybridSet(Checked):
                 field="labels",
             )
         fix = fixed_values(self.fix or {}, model)
+        told = {} if self.classifier is None else {"classifier": _said(self.classifier)}
         return {
+            **told,
             "format": FORMAT,
             "model": model.name,
             "model_digest": model.digest,
@@ -174,6 +185,14 @@ class HybridSet(Checked):
             "share": list(self.share),
             "fix": {name: _digest(value) for name, value in sorted(fix.items())},
         }
+
+
+def _said(network: ImageNetwork) -> str:
+    """Name a network by its file and how that takes images, or by its name."""
+    said = {**network.said(), "file": None, "preprocessing": None, "title": ""}
+    stated = "" if network.preprocessing is None else repr(network.preprocessing)
+    data = network.file if isinstance(network.file, bytes) else b""
+    return hashlib.sha256(f"{sorted(said.items())}{stated}".encode() + data).hexdigest()
 
 
 def _told(originals: Originals | None) -> str:
