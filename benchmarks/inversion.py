@@ -10,7 +10,7 @@ the encoder, of optimisation from either, and of a VAE's own encoder.
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -86,6 +86,7 @@ def rows_of(
     sets: dict[str, Images],
     encoders: dict[str, Encode],
     steps: int,
+    known: Collection[str] = (),
 ) -> Iterator[Row]:
     """Measure every way on every set.
 
@@ -94,6 +95,7 @@ def rows_of(
         sets: Images (N, C, H, W) by what they are.
         encoders: Encoders by what they are called.
         steps: Of the optimisations.
+        known: Starts that are left out.
     """
     model = generator.description.name
     for name, images in sets.items():
@@ -104,7 +106,8 @@ def rows_of(
         stderr = spread.std(ddof=1) / np.sqrt(len(images)) / (2 * least * span**2)
         yield Row(model, name, "the mean image", len(images), least, float(stderr), None, 0.0)
         none, usual = Optimisation(steps=0), Optimisation(steps=steps)
-        starts: dict[str, Encode | None] = {NEAREST: None, **encoders}
+        ways: dict[str, Encode | None] = {NEAREST: None, **encoders}
+        starts = {start: encode for start, encode in ways.items() if start not in known}
         for start, encode in starts.items():
             yield _row(generator, name, images, start, none, encode)
             beside = f"{start}, then {steps} steps"
@@ -154,7 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--out", type=Path, help="a JSON file")
     parser.add_argument(
-        "--join", action="store_true", help="keep what --out has of other ways and images"
+        "--join",
+        action="store_true",
+        help="keep what --out has of an earlier run, and measure inverters beside it",
     )
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -170,7 +175,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         trained[called or "the encoder"] = inverter.encode
         metrics[called or "the encoder"] = inverter.metrics
     rows = [
-        *rows_of(generator, {"samples": drawn, "photographs": photographs}, trained, given.steps)
+        *rows_of(
+            generator,
+            {"samples": drawn, "photographs": photographs},
+            trained,
+            given.steps,
+            [NEAREST] if given.join else [],
+        )
     ]
     if given.vae and (own := bundle_encoder(given.vae)) is not None:
         vae = bundle_generator(given.vae)

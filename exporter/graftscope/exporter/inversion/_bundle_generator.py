@@ -132,7 +132,7 @@ def _moments(latent: bundle_pb2.Input) -> tuple[float, float]:
             return (low + high) / 2, (high - low) / sqrt(12) or 1.0
         case _:
             drawn = draw_latents([latent], {}, _MOMENTS_OF)[latent.name]
-            return 0.0, float(np.std(drawn, dtype=np.float64))
+            return 0.0, float(drawn.astype(np.float64).std())
 
 
 def _network(opened: BundleFolder, source: str | None, weights: str | None) -> nn.Module | None:
