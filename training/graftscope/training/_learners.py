@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from graftscope.training._device import TrainingDevice
+from graftscope.training._modularity import add_overlap
 from graftscope.training._randomness import Purpose, randomness
 from graftscope.training.errors import DivergedError
 from graftscope.training.losses import discriminator_loss, generator_loss, vae_loss
@@ -69,11 +70,14 @@ class _VaeLearner:
         z = mean + unit * (0.5 * log_variance).exp()
         reconstruction = self.networks["generator"](z)
         loss = vae_loss(reconstruction, images, mean, log_variance, beta=self._recipe.beta)
-        minimise(self._device, self.optimizers["generator"], loss.total)
+        generator = self.networks["generator"]
+        total, overlap = add_overlap(loss.total, self._recipe, generator, [z], noise)
+        minimise(self._device, self.optimizers["generator"], total)
         return {
-            "loss": loss.total.item(),
+            "loss": total.item(),
             "reconstruction_mse": loss.reconstruction.item(),
             "kl": loss.kl.item(),
+            **overlap,
         }
 
 
@@ -91,7 +95,8 @@ class _GanLearner:
     def update(self, images: Tensor, noise: torch.Generator) -> dict[str, float]:
         discriminator = self.networks["discriminator"]
         shape = len(images), self._recipe.architecture.latent_size
-        fakes = self.networks["generator"](torch.randn(shape, generator=noise).to(images.device))
+        z = torch.randn(shape, generator=noise).to(images.device)
+        fakes = self.networks["generator"](z)
         judging = discriminator_loss(
             discriminator(images),
             discriminator(fakes.detach()),
@@ -100,8 +105,14 @@ class _GanLearner:
         minimise(self._device, self.optimizers["discriminator"], judging)
         # Judged again, by the discriminator that has just learnt.
         faking = generator_loss(discriminator(fakes))
-        minimise(self._device, self.optimizers["generator"], faking)
-        return {"generator_loss": faking.item(), "discriminator_loss": judging.item()}
+        generator = self.networks["generator"]
+        total, overlap = add_overlap(faking, self._recipe, generator, [z], noise)
+        minimise(self._device, self.optimizers["generator"], total)
+        return {
+            "generator_loss": faking.item(),
+            "discriminator_loss": judging.item(),
+            **overlap,
+        }
 
 
 def _prepare(

@@ -72,6 +72,11 @@ class Recipe:
         schedule: How the learning rates change.
         beta: Weight of the divergence in the VAE's loss; only a VAE uses it.
         real_label: The discriminator's label of real images, in (0, 1]; only a GAN uses it.
+        modularity: Weight of the overlap of groups of channels in the generator's loss; 0 trains
+            without it.
+        modularity_groups: How many groups of neighbours a layer's channels are cut into.
+        modularity_layer: The layer, by its name in `Architecture.layers`.
+        modularity_pairs: Pairs of samples a step on which the overlap is measured, from the batch.
         precision: The arithmetic of the networks; weights and sums stay in float32. `AUTO` is
             bfloat16 where the processor or GPU has instructions for it; a checkpoint's recipe
             tells which it was.
@@ -99,6 +104,10 @@ class Recipe:
     schedule: Schedule = Schedule.COSINE
     beta: float = 0.0005
     real_label: float = 0.9
+    modularity: float = 0.0
+    modularity_groups: int = 4
+    modularity_layer: str = "deconv1"
+    modularity_pairs: int = 16
     precision: Precision = Precision.AUTO
     channels_last: bool = True
     report_every: int = 20
@@ -118,7 +127,31 @@ class Recipe:
             _require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "in [0, 1)")
         for name in ("crop_share", "real_label"):
             _require(name, getattr(self, name), 0 < getattr(self, name) <= 1, "in (0, 1]")
-        _require("beta", self.beta, 0 <= self.beta < math.inf, "at least 0 and finite")
+        for name in ("beta", "modularity"):
+            weight = getattr(self, name)
+            _require(name, weight, 0 <= weight < math.inf, "at least 0 and finite")
+        if self.modularity:
+            self._require_groups()
+
+    @property
+    def modularity_channels(self) -> int:
+        """The channels of the layer that is asked to be modular."""
+        channels = {layer.name: layer.channels for layer in self.architecture.layers}
+        if self.modularity_layer not in channels:
+            raise RecipeError(
+                f"modularity_layer cannot be {self.modularity_layer!r}; "
+                f"the generator has: {', '.join(channels)}"
+            )
+        return channels[self.modularity_layer]
+
+    def _require_groups(self) -> None:
+        """Refuse groups and pairs of which there are too few or too many."""
+        for name, most, of_what in (
+            ("modularity_groups", self.modularity_channels, "channels of modularity_layer"),
+            ("modularity_pairs", self.batch_size, "images of a batch"),
+        ):
+            given = getattr(self, name)
+            _require(name, given, 2 <= given <= most, f"2 to {most}, the {of_what}")
 
 
 def _require(name: str, value: float, holds: bool, allowed: str) -> None:

@@ -106,9 +106,10 @@ def _parse(key: str, kind: object, text: str) -> object:
         return tuple(
             _number(key, int, part, "whole numbers with commas") for part in text.split(",")
         )
-    if kind is int:
-        return _number(key, int, text, "a whole number")
-    return _number(key, float, text, "a number")
+    if kind is str:
+        return text
+    read, expected = (int, "a whole number") if kind is int else (float, "a number")
+    return _number(key, read, text, expected)
 
 
 def _lookup(key: str, values: Mapping[str, object], text: str) -> object:
