@@ -46,6 +46,7 @@ from test_client_saved import (
     CPU,
     FAITHFULNESS,
     FOUND,
+    INDEPENDENCE,
     INFLUENCE,
     LATENTS,
     MAGNITUDE,
@@ -157,6 +158,7 @@ VALUES: list[Any] = [
     compare(MODULES, MODULES),
     compare(MODULES.templates, MODULES.templates[:1]),
     FAITHFULNESS,
+    INDEPENDENCE,
     REACH,
     OF_A_SCORE,
 ]

@@ -31,7 +31,8 @@ class LinearTanh(nn.Module):
         self.linear = _linear(DIRECTIONS @ _TURN.T)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.linear(self.turn(z)).reshape(-1, *IMAGE).tanh()
+        image: Tensor = self.linear(self.turn(z)).reshape(-1, *IMAGE).tanh()
+        return image
 
 
 def _linear(weights: NDArray[np.floating]) -> nn.Linear:

@@ -201,15 +201,21 @@ def test_files_that_are_no_certificates_are_refused_by_name(made: Papers) -> Non
 
 
 def test_the_end_of_the_certificate_is_told_and_again_when_it_is_replaced(made: Papers) -> None:
-    for ends in (datetime(2100, 3, 1, tzinfo=UTC), datetime(2101, 3, 1, tzinfo=UTC)):
-        issued = made.authority.issue_cert("localhost", not_after=ends)
-        cert, key = made.folder / "server.pem", made.folder / "server.key"
-        issued.private_key_pem.write_to_path(str(key))
-        cert.write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
-        if ends.year == 2100:
-            certificates = certificates_of(make_settings(tls_cert=cert, tls_key=key))
-            assert certificates is not None
-        else:
-            assert certificates.changed()
-        assert certificates.until_s == ends.timestamp()
+    first, second = (datetime(year, 3, 1, tzinfo=UTC) for year in (2100, 2101))
+    cert, key = _ending(made, first)
+    certificates = certificates_of(make_settings(tls_cert=cert, tls_key=key))
+    assert certificates is not None
+    assert certificates.until_s == first.timestamp()
+    _ending(made, second)
+    assert certificates.changed()
+    assert certificates.until_s == second.timestamp()
     assert certificates_of(make_settings()) is None
+
+
+def _ending(made: Papers, ends: datetime) -> tuple[Path, Path]:
+    """A certificate that expires then, and its key, written over those before."""
+    issued = made.authority.issue_cert("localhost", not_after=ends)
+    cert, key = made.folder / "server.pem", made.folder / "server.key"
+    issued.private_key_pem.write_to_path(str(key))
+    cert.write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
+    return cert, key

@@ -19,6 +19,7 @@ from graftscope.client import (
     HybridFiles,
     HybridResult,
     ImageEncoding,
+    IndependenceResult,
     InfluenceResult,
     Intervention,
     LayersResult,
@@ -153,6 +154,7 @@ MAGNITUDE = MagnitudeResult(
     operation="operations/4",
     execution=CPU,
 )
+REALISM = ("frechet", "kernel", "precision", "recall", "density", "coverage")
 REACH = ReachResult(
     target="a region of 25 % of the image",
     layers=("conv1", "conv2"),
@@ -182,6 +184,52 @@ REACH = ReachResult(
     spill_stderr=np.full((3, 3), 0.05),
     whole_spill=np.full(3, 0.75),
     whole_spill_stderr=np.full(3, 0.05),
+)
+OF_SETS: dict[str, Any] = {
+    name: np.linspace(0.0, 1.0, 5) * scale
+    for measure in REALISM
+    for name, scale in ((measure, 1.0), (f"{measure}_stderr", 0.1))
+}
+OF_MIXTURES: dict[str, Any] = {
+    name: np.linspace(-0.5, 0.5, 6) + shift
+    for over in ("over_donor", "over_modules", "over_floor")
+    for name, shift in ((over, 0.0), (f"{over}_stderr", 0.75))
+}
+INDEPENDENCE = IndependenceResult(
+    module=np.array([0, 1]),
+    channels=np.array([4, 2]),
+    kinds=("mixture", "donor", "module", "module", "floor"),
+    **OF_SETS,
+    measures=REALISM,
+    **OF_MIXTURES,
+    interaction=np.array([[np.nan, 0.25], [0.25, np.nan]]),
+    interaction_stderr=np.array([[np.nan, 0.01], [0.01, np.nan]]),
+    interaction_maps=RANDOM.random((1, 2, 2)),
+    spill=np.array([0.5, 0.125]),
+    spill_stderr=np.array([0.05, 0.01]),
+    area_outside=np.array([0.75, 0.75]),
+    regions=np.eye(2)[np.newaxis].repeat(2, axis=0),
+    percentile=75.0,
+    spill_pairs=64,
+    upper=("z", "conv1"),
+    lower=("conv1", "image"),
+    absent=("layer z is no map", ""),
+    spectral=np.array([np.nan, 1.25]),
+    spectral_stderr=np.array([np.nan, 0.01]),
+    spectral_swapped=np.array([np.nan, 1.0]),
+    spectral_swapped_stderr=np.array([np.nan, 0.01]),
+    spectral_spread=np.array([np.nan, 0.5]),
+    spectral_pairs=np.array([0, 12]),
+    features="celeba",
+    feature_count=8,
+    pairs=64,
+    warning="64 images are few",
+    layer="conv1",
+    distinct_images=0,
+    originals="prior",
+    model="toy",
+    operation="operations/8",
+    execution=CPU,
 )
 OF_A_SCORE = replace(
     REACH,
@@ -258,6 +306,7 @@ ALL: list[Any] = [
     replace(MODULES, source=None),
     STABILITY,
     MAGNITUDE,
+    INDEPENDENCE,
     REACH,
     OF_A_SCORE,
     FAITHFULNESS,

@@ -37,6 +37,7 @@ SAID_IN_A_LINE = {
     "TLS", "Add", "Between", "Blend", "ConfidentLabels", "Constant", "Contrast", "Deviation",
     "Edit", "Encoded", "Estimate", "Execution", "ExploreTask", "FaithfulnessTask", "ImageDonor",
     "ImageFormat",
+    "IndependenceTask",
     "ImagePairs", "Images", "InfluenceTask", "Input", "LatentPairs", "Layer", "MagnitudeTask",
     "ModuleOf", "ModulesTask", "Original2", "PairGroups", "Prior", "PriorMean", "Progress",
     "ReachTask", "Rectangle", "Regression", "RelativeError", "Scale", "Source", "Spill",

@@ -10,6 +10,7 @@ from graftscope.server.jobs import (
     ArrayRef,
     ConfidentLabelsSpec,
     FaithfulnessSpec,
+    IndependenceSpec,
     Job,
     LayerSpec,
     NetworkSpec,
@@ -45,6 +46,18 @@ SURE = ConfidentLabelsSpec(0.9, 3, "nmf", 1, 3, 75.0, together=True)
 RULES = (RelativeErrorSpec(0.1), StableLabelsSpec(3, "nmf", 1, 3, 75.0), SURE)
 WHOLE: dict[str, Any] = {"originals": ORIGINALS, "seed": 2, "first": 32, "pairs": 64}
 
+INDEPENDENCE = IndependenceSpec(
+    model="d" * 64,
+    originals=OriginalsSpec("prior", {}),
+    seed=1,
+    first=0,
+    pairs=64,
+    arithmetic=1,
+    layer="conv1",
+    labels=ArrayRef("a" * 64, "INT64", (4,)),
+    features=NetworkSpec(name="celeba", sha256="b" * 64),
+    templates=ArrayRef("c" * 64, "FP64", (2, 8, 8)),
+)
 REACH = ReachSpec(
     model="d" * 64,
     originals=OriginalsSpec("prior", {}),
@@ -97,6 +110,7 @@ EVERY: list[list[Spec]] = [
     ],
     [PROBE],
     [replace(FAITHFULNESS, **WHOLE, draws=5)],
+    [replace(INDEPENDENCE, **WHOLE)],
 ]
 
 
@@ -134,6 +148,7 @@ OF_PAIRS = {
     "magnitude": EVERY[3][0],
     "reach": EVERY[4][0],
     "probe": PROBE,
+    "independence": EVERY[6][0],
 }
 
 

@@ -205,6 +205,17 @@ ASKED = (
         4,
     ),
     Asked(
+        "independence",
+        "IndependenceTask",
+        "IndependenceResult",
+        "Find out whether modules act by themselves, and where they say, and wait for it.\n\n"
+        "Whether hybrids stay as real if every module comes from another donor; how far the effect"
+        " of two modules is from the sum of their effects; what falls outside of a module's"
+        " template; and whether a layer's kernels know the maps that they read.",
+        "Distances from samples, interactions, spill and spectral ratios, with standard errors.",
+        3,
+    ),
+    Asked(
         "reach",
         "ReachTask",
         "ReachResult",

@@ -30,6 +30,8 @@ from graftscope.client.values import (
     HybridsTask,
     HybridTask,
     ImageEncoding,
+    IndependenceResult,
+    IndependenceTask,
     InfluenceResult,
     InfluenceTask,
     Job,
@@ -743,6 +745,77 @@ class AsyncMethods:
             stratified=stratified,
         )
         return await self._driver.follow(calls.analyses.compute(task, MagnitudeResult), on_progress)
+
+    async def independence(
+        self,
+        model: str,
+        layer: str,
+        labels: NDArray[np.integer],
+        *,
+        templates: NDArray[np.floating] | None = None,
+        features: AnyNetwork | None = None,
+        pairs: int = 1000,
+        percentile: float = 75.0,
+        seed: int = 0,
+        first: int = 0,
+        originals: Originals | None = None,
+        share: Sequence[str] = (),
+        fix: Fixed | None = None,
+        stratified: bool = False,
+        on_progress: ProgressCallback | None = None,
+    ) -> IndependenceResult:
+        """Find out whether modules act by themselves, and where they say, and wait for it.
+
+        Whether hybrids stay as real if every module comes from another donor; how far the effect of
+        two modules is from the sum of their effects; what falls outside of a module's template; and
+        whether a layer's kernels know the maps that they read.
+
+        Args:
+            model: The model's name, with ``@DIGEST`` to insist on one version.
+            layer: A layer's name or a level's.
+            labels: (C,) module of every channel of the layer, -1 for none.
+            templates: (K, h, w) where each module changes the image, as `ModulesResult.templates`.
+                None takes each module's mean change in the first half of the pairs, and measures
+                its spill in the second half.
+            features: The network whose features images are compared by: one, its name at the
+                server, or the path of an ONNX file; None for the one that suits the model.
+            pairs: Hybrids of each kind, from 64; as many other pairs give the samples that they are
+                compared with. Where `originals` holds pairs, one half of those does the one, the
+                other half the other.
+            percentile: Inside of a template are the pixels above this percentile of it.
+            seed: Any number in [0, 2^32): decides the pairs.
+            first: Index of the first pair.
+            originals: Where the pairs come from; None for `Encoded` where there are encodings, else
+                `Prior`.
+            share: Names of inputs of which original 2 takes original 1's value.
+            fix: Values of inputs that are the same in every sample: numbers, or arrays of the
+                input's shape.
+            stratified: Whether every 32 pairs are spread evenly over each dimension of the latents,
+                which takes fewer pairs for the same error. `pairs` and `first` are multiples of 32
+                then, and originals `Prior` or `Encoded`.
+            on_progress: Hears of progress; None shows it in a notebook.
+
+        Returns:
+            Distances from samples, interactions, spill and spectral ratios, with standard errors.
+        """
+        task = IndependenceTask(
+            model=model,
+            layer=layer,
+            labels=labels,
+            templates=templates,
+            features=features,
+            pairs=pairs,
+            percentile=percentile,
+            seed=seed,
+            first=first,
+            originals=originals,
+            share=share,
+            fix=fix,
+            stratified=stratified,
+        )
+        return await self._driver.follow(
+            calls.analyses.compute(task, IndependenceResult), on_progress
+        )
 
     async def reach(
         self,

@@ -8,6 +8,7 @@
 It works on graphs alone, with onnx-ir; it must not know torch, gRPC or sessions.
 """
 
+from graftscope.graph._between_layers import LayerKernels, kernels_between
 from graftscope.graph._channel_axes import is_channels_last
 from graftscope.graph._cost import Cost, cost_of
 from graftscope.graph._cut import Cut, cut
@@ -79,6 +80,7 @@ from graftscope.graph.errors import (
     ForeignLayoutError,
     GraphError,
     LoopError,
+    NoKernelsError,
     NoLayersError,
     RandomGraphError,
     TrainingModeError,
@@ -124,8 +126,10 @@ __all__ = [
     "GraphError",
     "Intervened",
     "Layer",
+    "LayerKernels",
     "LayerKind",
     "LoopError",
+    "NoKernelsError",
     "NoLayersError",
     "Noise",
     "RandomGraphError",
@@ -158,6 +162,7 @@ __all__ = [
     "is_channels_last",
     "is_tensor",
     "keep_batch",
+    "kernels_between",
     "name_ends",
     "normalise",
     "operation",

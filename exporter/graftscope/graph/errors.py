@@ -5,6 +5,7 @@
     GraphError (ValueError)
     ├── UnknownTensorError (LookupError)  no tensor of that name is in the graph
     ├── NoLayersError                     the graph has no activation that could be edited
+    ├── NoKernelsError                    no convolution leads from a layer to the next one
     ├── CutError                          tensors stand in the way of a cut
     ├── RandomGraphError                  the graph draws random numbers by itself
     ├── TrainingModeError                 a node computes as in training
@@ -26,6 +27,10 @@ class UnknownTensorError(GraphError, LookupError):
 
 class NoLayersError(GraphError):
     """The graph has no activation that could be edited."""
+
+
+class NoKernelsError(GraphError):
+    """No convolution leads from a layer to the next one; the message says what does."""
 
 
 class CutError(GraphError):

@@ -440,14 +440,14 @@ class IndependenceRequest(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     PAIRS_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
-    RESAMPLES_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
+    TEMPLATES_FIELD_NUMBER: _builtins.int
+    PERCENTILE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     layer: _builtins.str
-    resamples: _builtins.int
-    seed: _builtins.int
+    percentile: _builtins.float
+    """At which templates are cut, between 0 and 100; 0 means 75."""
     request_id: _builtins.str
     dry_run: _builtins.bool
     @_builtins.property
@@ -455,9 +455,22 @@ class IndependenceRequest(_message.Message):
         """As in FaithfulnessRequest."""
 
     @_builtins.property
-    def pairs(self) -> _originals_pb2.Pairs: ...
+    def pairs(self) -> _originals_pb2.Pairs:
+        """At least 64, and at least as many as modules. As many that follow them give the samples that
+        mixtures are compared with. Given pairs are all there are: the first half and the second.
+        """
+
     @_builtins.property
-    def features(self) -> Global___ImageNetwork: ...
+    def features(self) -> Global___ImageNetwork:
+        """What they are compared by: its features."""
+
+    @_builtins.property
+    def templates(self) -> _tensor_pb2.Array:
+        """(K, h, w) FP64: where each module changes the image; most often {operation, "templates"}. Without
+        them, a module's template is its mean change in the first half of the pairs, and its spill is
+        that of the second half.
+        """
+
     def __init__(
         self,
         *,
@@ -466,14 +479,14 @@ class IndependenceRequest(_message.Message):
         labels: _tensor_pb2.Array | None = ...,
         pairs: _originals_pb2.Pairs | None = ...,
         features: Global___ImageNetwork | None = ...,
-        resamples: _builtins.int = ...,
-        seed: _builtins.int = ...,
+        templates: _tensor_pb2.Array | None = ...,
+        percentile: _builtins.float = ...,
         request_id: _builtins.str = ...,
         dry_run: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "labels", b"labels", "pairs", b"pairs"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "labels", b"labels", "pairs", b"pairs", "templates", b"templates"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "features", b"features", "labels", b"labels", "layer", b"layer", "model", b"model", "pairs", b"pairs", "request_id", b"request_id", "resamples", b"resamples", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "features", b"features", "labels", b"labels", "layer", b"layer", "model", b"model", "pairs", b"pairs", "percentile", b"percentile", "request_id", b"request_id", "templates", b"templates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -481,31 +494,240 @@ Global___IndependenceRequest: _TypeAlias = IndependenceRequest  # noqa: Y015
 
 @_typing.final
 class IndependenceResponse(_message.Message):
+    """K modules, S sets, L pairs of successive layers. Standard errors are over pairs."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
+    MODULE_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    FRECHET_FIELD_NUMBER: _builtins.int
+    FRECHET_STDERR_FIELD_NUMBER: _builtins.int
+    KERNEL_FIELD_NUMBER: _builtins.int
+    KERNEL_STDERR_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    PRECISION_STDERR_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    RECALL_STDERR_FIELD_NUMBER: _builtins.int
+    DENSITY_FIELD_NUMBER: _builtins.int
+    DENSITY_STDERR_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    COVERAGE_STDERR_FIELD_NUMBER: _builtins.int
+    MEASURES_FIELD_NUMBER: _builtins.int
+    OVER_DONOR_FIELD_NUMBER: _builtins.int
+    OVER_DONOR_STDERR_FIELD_NUMBER: _builtins.int
+    OVER_MODULES_FIELD_NUMBER: _builtins.int
+    OVER_MODULES_STDERR_FIELD_NUMBER: _builtins.int
+    OVER_FLOOR_FIELD_NUMBER: _builtins.int
+    OVER_FLOOR_STDERR_FIELD_NUMBER: _builtins.int
+    INTERACTION_FIELD_NUMBER: _builtins.int
+    INTERACTION_STDERR_FIELD_NUMBER: _builtins.int
+    INTERACTION_MAPS_FIELD_NUMBER: _builtins.int
+    SPILL_FIELD_NUMBER: _builtins.int
+    SPILL_STDERR_FIELD_NUMBER: _builtins.int
+    AREA_OUTSIDE_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    PERCENTILE_FIELD_NUMBER: _builtins.int
+    SPILL_PAIRS_FIELD_NUMBER: _builtins.int
+    UPPER_FIELD_NUMBER: _builtins.int
+    LOWER_FIELD_NUMBER: _builtins.int
+    ABSENT_FIELD_NUMBER: _builtins.int
+    SPECTRAL_FIELD_NUMBER: _builtins.int
+    SPECTRAL_STDERR_FIELD_NUMBER: _builtins.int
+    SPECTRAL_SWAPPED_FIELD_NUMBER: _builtins.int
+    SPECTRAL_SWAPPED_STDERR_FIELD_NUMBER: _builtins.int
+    SPECTRAL_SPREAD_FIELD_NUMBER: _builtins.int
+    SPECTRAL_PAIRS_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
+    FEATURE_COUNT_FIELD_NUMBER: _builtins.int
     PAIRS_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
     ORIGINALS_FIELD_NUMBER: _builtins.int
     LAYER_FIELD_NUMBER: _builtins.int
     DISTINCT_IMAGES_FIELD_NUMBER: _builtins.int
     EXECUTION_FIELD_NUMBER: _builtins.int
+    percentile: _builtins.float
+    spill_pairs: _builtins.int
+    """How many of the pairs judge the spill."""
+    features: _builtins.str
+    """What the network is called, and how many features it gives."""
+    feature_count: _builtins.int
     pairs: _builtins.int
+    warning: _builtins.str
+    """In a sentence; empty where there are pairs enough."""
     originals: _builtins.str
     layer: _builtins.str
     distinct_images: _builtins.int
+    @_builtins.property
+    def module(self) -> _tensor_pb2.Array:
+        """(K,) INT64 each: the module's number, and how many channels it has."""
+
+    @_builtins.property
+    def channels(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """(S) each: mixture (each module from another donor), donor (all modules from one), module (one
+        module alone, K of them) or floor (originals 1: samples).
+        """
+
+    @_builtins.property
+    def frechet(self) -> _tensor_pb2.Array:
+        """(S,) FP64 each: the set against samples, as in FaithfulnessResponse."""
+
+    @_builtins.property
+    def frechet_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def kernel(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def kernel_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def precision(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def precision_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def recall(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def recall_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def density(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def density_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def coverage(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def coverage_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def measures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """(6) each, in the order of the arrays that follow: frechet, kernel, precision and so on."""
+
+    @_builtins.property
+    def over_donor(self) -> _tensor_pb2.Array:
+        """(6,) FP64 each: that of the mixture less that of all modules of one donor, less the mean of
+        single modules', and less the floor's.
+        """
+
+    @_builtins.property
+    def over_donor_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def over_modules(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def over_modules_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def over_floor(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def over_floor_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def interaction(self) -> _tensor_pb2.Array:
+        """(K, K) FP64: Σ |h_ij - h_i - h_j + original 1| / Σ |h_ij - original 1|, over pairs, pixels and
+        colours, where h_ij is the hybrid with both modules. NaN on the diagonal, and where nothing
+        changes.
+        """
+
+    @_builtins.property
+    def interaction_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def interaction_maps(self) -> _tensor_pb2.Array:
+        """(K (K - 1) / 2, h, w) FP64: where, the mean over pairs and colours, of modules (0, 1), (0, 2), ...,
+        (1, 2), ... by their places in `module`; averaged over areas so that no side is above 128.
+        """
+
+    @_builtins.property
+    def spill(self) -> _tensor_pb2.Array:
+        """(K,) FP64: share of a module's change that falls outside of its template; and the share of the
+        image that is outside.
+        """
+
+    @_builtins.property
+    def spill_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def area_outside(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def regions(self) -> _tensor_pb2.Array:
+        """(K, H, W) FP64: what is inside, 0 or 1."""
+
+    @_builtins.property
+    def upper(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """(L) each: a layer, and the next one or "image". Why they have no score, empty where they have."""
+
+    @_builtins.property
+    def lower(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def absent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def spectral(self) -> _tensor_pb2.Array:
+        """(L,) FP64 each: mean spectral density ratio of channels' maps and of the kernels that lead to the
+        next layer (Shajarisales et al., 2015), 1 where they are independent; the same with each channel
+        given the kernels of the others; standard deviation over pairs of channels; and (L,) INT64 how
+        many of those there are.
+        """
+
+    @_builtins.property
+    def spectral_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def spectral_swapped(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def spectral_swapped_stderr(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def spectral_spread(self) -> _tensor_pb2.Array: ...
+    @_builtins.property
+    def spectral_pairs(self) -> _tensor_pb2.Array: ...
     @_builtins.property
     def execution(self) -> _precision_pb2.Execution: ...
     def __init__(
         self,
         *,
+        module: _tensor_pb2.Array | None = ...,
+        channels: _tensor_pb2.Array | None = ...,
+        kinds: _abc.Iterable[_builtins.str] | None = ...,
+        frechet: _tensor_pb2.Array | None = ...,
+        frechet_stderr: _tensor_pb2.Array | None = ...,
+        kernel: _tensor_pb2.Array | None = ...,
+        kernel_stderr: _tensor_pb2.Array | None = ...,
+        precision: _tensor_pb2.Array | None = ...,
+        precision_stderr: _tensor_pb2.Array | None = ...,
+        recall: _tensor_pb2.Array | None = ...,
+        recall_stderr: _tensor_pb2.Array | None = ...,
+        density: _tensor_pb2.Array | None = ...,
+        density_stderr: _tensor_pb2.Array | None = ...,
+        coverage: _tensor_pb2.Array | None = ...,
+        coverage_stderr: _tensor_pb2.Array | None = ...,
+        measures: _abc.Iterable[_builtins.str] | None = ...,
+        over_donor: _tensor_pb2.Array | None = ...,
+        over_donor_stderr: _tensor_pb2.Array | None = ...,
+        over_modules: _tensor_pb2.Array | None = ...,
+        over_modules_stderr: _tensor_pb2.Array | None = ...,
+        over_floor: _tensor_pb2.Array | None = ...,
+        over_floor_stderr: _tensor_pb2.Array | None = ...,
+        interaction: _tensor_pb2.Array | None = ...,
+        interaction_stderr: _tensor_pb2.Array | None = ...,
+        interaction_maps: _tensor_pb2.Array | None = ...,
+        spill: _tensor_pb2.Array | None = ...,
+        spill_stderr: _tensor_pb2.Array | None = ...,
+        area_outside: _tensor_pb2.Array | None = ...,
+        regions: _tensor_pb2.Array | None = ...,
+        percentile: _builtins.float = ...,
+        spill_pairs: _builtins.int = ...,
+        upper: _abc.Iterable[_builtins.str] | None = ...,
+        lower: _abc.Iterable[_builtins.str] | None = ...,
+        absent: _abc.Iterable[_builtins.str] | None = ...,
+        spectral: _tensor_pb2.Array | None = ...,
+        spectral_stderr: _tensor_pb2.Array | None = ...,
+        spectral_swapped: _tensor_pb2.Array | None = ...,
+        spectral_swapped_stderr: _tensor_pb2.Array | None = ...,
+        spectral_spread: _tensor_pb2.Array | None = ...,
+        spectral_pairs: _tensor_pb2.Array | None = ...,
+        features: _builtins.str = ...,
+        feature_count: _builtins.int = ...,
         pairs: _builtins.int = ...,
+        warning: _builtins.str = ...,
         originals: _builtins.str = ...,
         layer: _builtins.str = ...,
         distinct_images: _builtins.int = ...,
         execution: _precision_pb2.Execution | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["area_outside", b"area_outside", "channels", b"channels", "coverage", b"coverage", "coverage_stderr", b"coverage_stderr", "density", b"density", "density_stderr", b"density_stderr", "execution", b"execution", "frechet", b"frechet", "frechet_stderr", b"frechet_stderr", "interaction", b"interaction", "interaction_maps", b"interaction_maps", "interaction_stderr", b"interaction_stderr", "kernel", b"kernel", "kernel_stderr", b"kernel_stderr", "module", b"module", "over_donor", b"over_donor", "over_donor_stderr", b"over_donor_stderr", "over_floor", b"over_floor", "over_floor_stderr", b"over_floor_stderr", "over_modules", b"over_modules", "over_modules_stderr", b"over_modules_stderr", "precision", b"precision", "precision_stderr", b"precision_stderr", "recall", b"recall", "recall_stderr", b"recall_stderr", "regions", b"regions", "spectral", b"spectral", "spectral_pairs", b"spectral_pairs", "spectral_spread", b"spectral_spread", "spectral_stderr", b"spectral_stderr", "spectral_swapped", b"spectral_swapped", "spectral_swapped_stderr", b"spectral_swapped_stderr", "spill", b"spill", "spill_stderr", b"spill_stderr"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["distinct_images", b"distinct_images", "execution", b"execution", "layer", b"layer", "originals", b"originals", "pairs", b"pairs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absent", b"absent", "area_outside", b"area_outside", "channels", b"channels", "coverage", b"coverage", "coverage_stderr", b"coverage_stderr", "density", b"density", "density_stderr", b"density_stderr", "distinct_images", b"distinct_images", "execution", b"execution", "feature_count", b"feature_count", "features", b"features", "frechet", b"frechet", "frechet_stderr", b"frechet_stderr", "interaction", b"interaction", "interaction_maps", b"interaction_maps", "interaction_stderr", b"interaction_stderr", "kernel", b"kernel", "kernel_stderr", b"kernel_stderr", "kinds", b"kinds", "layer", b"layer", "lower", b"lower", "measures", b"measures", "module", b"module", "originals", b"originals", "over_donor", b"over_donor", "over_donor_stderr", b"over_donor_stderr", "over_floor", b"over_floor", "over_floor_stderr", b"over_floor_stderr", "over_modules", b"over_modules", "over_modules_stderr", b"over_modules_stderr", "pairs", b"pairs", "percentile", b"percentile", "precision", b"precision", "precision_stderr", b"precision_stderr", "recall", b"recall", "recall_stderr", b"recall_stderr", "regions", b"regions", "spectral", b"spectral", "spectral_pairs", b"spectral_pairs", "spectral_spread", b"spectral_spread", "spectral_stderr", b"spectral_stderr", "spectral_swapped", b"spectral_swapped", "spectral_swapped_stderr", b"spectral_swapped_stderr", "spill", b"spill", "spill_pairs", b"spill_pairs", "spill_stderr", b"spill_stderr", "upper", b"upper", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

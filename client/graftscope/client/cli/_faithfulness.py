@@ -24,7 +24,12 @@ from graftscope.client.cli._shared_options import (
     SeedOption,
     ServerOptions,
 )
-from graftscope.client.cli._worth_options import ModulesOptions, wanted_modules
+from graftscope.client.cli._worth_options import (
+    COMPARED,
+    FeaturesOption,
+    ModulesOptions,
+    wanted_modules,
+)
 from graftscope.client.values import (
     FAITHFULNESS_COLUMNS,
     FaithfulnessResult,
@@ -38,8 +43,6 @@ from graftscope.client.values import (
 )
 from graftscope.client.words import with_spread
 
-COMPARED = "What hybrids are compared with"
-
 DataOption = Annotated[
     Path | None,
     typer.Option(
@@ -47,16 +50,6 @@ DataOption = Annotated[
         metavar="PATH",
         help="Real images, to compare with them too: a folder or zip; at most as many as --pairs "
         "are taken, at random.",
-        rich_help_panel=COMPARED,
-    ),
-]
-FeaturesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--features",
-        metavar="FILE.onnx|NAME",
-        help="The network by whose features images are compared: an ONNX file, one that the server "
-        "brings, or encoder for the model's own. Default: the one that suits the model.",
         rich_help_panel=COMPARED,
     ),
 ]

@@ -147,6 +147,12 @@ VERBS = {
         "Find out whether modules' hybrids look like samples, and like real images.",
         "graftscope faithfulness --modules modules.npz --data celeba.zip --out faithful.npz",
     ),
+    "independence": Verb(
+        "_independence",
+        "independence",
+        "Find out whether modules act by themselves, and where they say.",
+        "graftscope independence --modules modules.npz --out apart.npz",
+    ),
     "magnitude": Verb(
         "_magnitude",
         "magnitude",

@@ -25,6 +25,18 @@ from graftscope.client.values import (
 )
 
 MODULES = "Modules"
+COMPARED = "What hybrids are compared with"
+
+FeaturesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--features",
+        metavar="FILE.onnx|NAME",
+        help="The network by whose features images are compared: an ONNX file, one that the server "
+        "brings, or encoder for the model's own. Default: the one that suits the model.",
+        rich_help_panel=COMPARED,
+    ),
+]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from graftscope.client.values import (
     FaithfulnessResult,
     HybridFiles,
     HybridResult,
+    IndependenceResult,
     InfluenceResult,
     LayersResult,
     MagnitudeResult,
@@ -105,6 +106,19 @@ def _of_magnitude(value: MagnitudeResult) -> Told:
         "pairs": f"{value.pairs:,} that found the modules, and as many that measured them",
         "originals": _originals(value.originals, value.distinct_images),
         "method": method,
+        "computed": _execution(value.execution),
+        **_job(value.operation, value.took_s),
+    }
+
+
+@provenance_of.register
+def _of_independence(value: IndependenceResult) -> Told:
+    return {
+        **_model(value.model, value.execution),
+        "layer": value.layer,
+        "pairs": f"{value.pairs:,}, and as many others for the samples",
+        "originals": _originals(value.originals, value.distinct_images),
+        "compared by": f"{counted(value.feature_count, 'feature')} of {value.features}",
         "computed": _execution(value.execution),
         **_job(value.operation, value.took_s),
     }

@@ -14,6 +14,7 @@ from graftscope.client.display._of_images import (
     samples_card,
     strip_card,
 )
+from graftscope.client.display._of_independence import independence_card
 from graftscope.client.display._of_influence import influence_card, layers_card, small_maps_card
 from graftscope.client.display._of_jobs import job_card, partial_card, so_far_card
 from graftscope.client.display._of_models import intervention_card, model_card
@@ -34,6 +35,7 @@ from graftscope.client.values import (
     FaithfulnessResult,
     HybridFiles,
     HybridResult,
+    IndependenceResult,
     InfluenceResult,
     Job,
     LayerModules,
@@ -61,6 +63,7 @@ CARDS: Mapping[type, Callable[[Any], Card]] = {
     FoundChannels: found_card,
     HybridFiles: hybrids_card,
     HybridResult: hybrids_card,
+    IndependenceResult: independence_card,
     InfluenceResult: influence_card,
     Intervention: intervention_card,
     Job: job_card,

@@ -21,6 +21,7 @@ from graftscope.client.values._faithfulness import MEASURES, FaithfulnessResult,
 from graftscope.client.values._from_client import Grafts
 from graftscope.client.values._grouping import MAPS, Method
 from graftscope.client.values._hybrids import HybridFiles, HybridResult, HybridsTask
+from graftscope.client.values._independence import IndependenceResult, IndependenceTask
 from graftscope.client.values._influence import InfluenceResult, InfluenceTask
 from graftscope.client.values._jobs import (
     AnalysisResult,
@@ -115,6 +116,12 @@ from graftscope.client.values._told_faithfulness import (
     told_reference,
     told_verdicts,
 )
+from graftscope.client.values._told_independence import (
+    IndependenceTable,
+    independence_tables,
+    told_independence,
+    told_mixture,
+)
 from graftscope.client.values._told_influence import told_precision, told_stop
 
 __all__ = [
@@ -161,6 +168,9 @@ __all__ = [
     "ImageNetwork",
     "ImagePairs",
     "Images",
+    "IndependenceResult",
+    "IndependenceTable",
+    "IndependenceTask",
     "InfluenceResult",
     "InfluenceTask",
     "IntArray",
@@ -226,6 +236,7 @@ __all__ = [
     "divided",
     "fixed",
     "fixed_values",
+    "independence_tables",
     "lacks_second",
     "layer_path",
     "modules_asked",
@@ -235,6 +246,8 @@ __all__ = [
     "ruled",
     "settings_named",
     "told_faithfulness",
+    "told_independence",
+    "told_mixture",
     "told_pairs",
     "told_precision",
     "told_reference",

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from graftscope.client.arrays import Displayed
 from graftscope.client.values._faithfulness import FaithfulnessResult, FaithfulnessTask
+from graftscope.client.values._independence import IndependenceResult, IndependenceTask
 from graftscope.client.values._influence import InfluenceResult, InfluenceTask
 from graftscope.client.values._layers import LayersResult
 from graftscope.client.values._magnitude import MagnitudeResult, MagnitudeTask
@@ -23,13 +24,16 @@ Task: TypeAlias = (
     | ModulesTask
     | StabilityTask
     | MagnitudeTask
+    | IndependenceTask
     | ReachTask
     | ProbeTask
     | FaithfulnessTask
 )
 """Whatever can be asked for as a job."""
 
-HybridTask: TypeAlias = InfluenceTask | MagnitudeTask | ReachTask | ProbeTask | FaithfulnessTask
+HybridTask: TypeAlias = (
+    InfluenceTask | MagnitudeTask | IndependenceTask | ReachTask | ProbeTask | FaithfulnessTask
+)
 """A task that makes hybrids, whose cost the server estimates."""
 
 AnalysisResult: TypeAlias = (
@@ -38,6 +42,7 @@ AnalysisResult: TypeAlias = (
     | ModulesResult
     | StabilityResult
     | MagnitudeResult
+    | IndependenceResult
     | ReachResult
     | ProbeResult
     | FaithfulnessResult
@@ -50,6 +55,7 @@ AsyncAnalysisResult: TypeAlias = (
     | AsyncModules
     | StabilityResult
     | MagnitudeResult
+    | IndependenceResult
     | ReachResult
     | ProbeResult
     | FaithfulnessResult

@@ -51,6 +51,12 @@ from graftscope.server.analysis._group_checks import (
     require_groups_of,
     require_product_groups_of,
 )
+from graftscope.server.analysis._interactions import (
+    Interaction,
+    interaction,
+    module_pairs,
+    symmetric,
+)
 from graftscope.server.analysis._jackknife import LEAST_ROWS, jackknife_stderr
 from graftscope.server.analysis._latent_responses import LatentResponses, latent_responses
 from graftscope.server.analysis._latents import Draws
@@ -81,6 +87,7 @@ from graftscope.server.analysis._random_words import (
     MAX_PAIRS,
     Which,
 )
+from graftscope.server.analysis._ratios import ratio_of_sums
 from graftscope.server.analysis._reach_curves import (
     AreaBetween,
     ReachCurve,
@@ -102,6 +109,14 @@ from graftscope.server.analysis._shard_groups import (
     MOST_GROUPS,
     ShardGroups,
 )
+from graftscope.server.analysis._spectral import (
+    Kernels,
+    SpectralScore,
+    kernel_gains,
+    power_spectra,
+    spectral_independence,
+)
+from graftscope.server.analysis._spill import image_regions, outside_sums, template_regions
 from graftscope.server.analysis._stability import (
     DEFAULT_KS,
     DEFAULT_METHODS,
@@ -161,8 +176,10 @@ __all__ = [
     "FeatureSet",
     "Features",
     "Gaussian",
+    "Interaction",
     "InvalidInputError",
     "KTooLargeError",
+    "Kernels",
     "LatentResponses",
     "MapMoments",
     "Method",
@@ -175,6 +192,7 @@ __all__ = [
     "Regression",
     "RunningMoments",
     "ShardGroups",
+    "SpectralScore",
     "SuggestedK",
     "TwoLevels",
     "Verdicts",
@@ -196,14 +214,21 @@ __all__ = [
     "first_sets",
     "greedy_sets",
     "has_attributes",
+    "image_regions",
     "import_libraries",
+    "interaction",
     "jackknife_stderr",
+    "kernel_gains",
     "label_confidence",
     "latent_responses",
     "magnitude_lines",
     "match_labels",
+    "module_pairs",
+    "outside_sums",
+    "power_spectra",
     "random_orders",
     "rank_greedily",
+    "ratio_of_sums",
     "reach_curve",
     "realism",
     "relative_cost",
@@ -215,7 +240,10 @@ __all__ = [
     "require_smoothing",
     "seed_consensus",
     "sign_verdicts",
+    "spectral_independence",
     "stability",
+    "symmetric",
+    "template_regions",
     "wilson_interval",
     "without_impure",
 ]

@@ -13,12 +13,14 @@ from graftscope.server.engine import CALL_BYTES, Cancellation, Generator, Need
 from graftscope.server.errors import Unsupported
 from graftscope.server.jobs._artifact_store import ArrayRef
 from graftscope.server.jobs._faithfulness import faithfulness_of
+from graftscope.server.jobs._independence import independence_of
 from graftscope.server.jobs._job import Estimate, Job, Json, Result
 from graftscope.server.jobs._probe import probe_of
 from graftscope.server.jobs._reach import reach_of
 from graftscope.server.jobs._resolver import Resolver
 from graftscope.server.jobs._worth_specs import (
     FaithfulnessSpec,
+    IndependenceSpec,
     ProbeSpec,
     ReachSpec,
     WorthSpec,
@@ -56,6 +58,8 @@ def measure_of(spec: WorthSpec, resolver: Resolver) -> Measure:
             return reach_of(spec, making, resolver)
         case ProbeSpec():
             return probe_of(spec, making, modules_of(spec.labels, resolver), resolver)
+        case IndependenceSpec():
+            return independence_of(spec, making, modules_of(spec.labels, resolver), resolver)
         case FaithfulnessSpec():
             return faithfulness_of(spec, making, modules_of(spec.labels, resolver), resolver)
         case _:

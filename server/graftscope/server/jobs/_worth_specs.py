@@ -134,13 +134,15 @@ class IndependenceSpec(WorthSpec):
         layer: its name.
         labels: (C,) the module of each channel, -1 for none.
         features: where distances are measured.
-        resamples: of the pairs.
+        templates: (K, h, w) where modules change the image, if given.
+        percentile: where templates are cut.
     """
 
     layer: str
     labels: ArrayRef
     features: NetworkSpec
-    resamples: int = 100
+    templates: ArrayRef | None = None
+    percentile: float = 75.0
     analysis: str = "independence"
 
 

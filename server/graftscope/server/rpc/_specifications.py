@@ -13,6 +13,7 @@ from graftscope.server.jobs import (
     ConfidentLabelsSpec,
     DonorSpec,
     EditSpec,
+    IndependenceSpec,
     InfluenceSpec,
     Job,
     MagnitudeSpec,
@@ -80,7 +81,7 @@ def _influence(spec: InfluenceSpec, model: str) -> _Said:
 
 
 def _worth(spec: WorthSpec, model: str) -> _Said:
-    left = (*_INNER, "originals", "first", "arithmetic", "draws")
+    left = (*_INNER, "originals", "seed", "first", "arithmetic", "draws")
     said = {name: _without_digest(value) for name, value in _but(spec, *left).items()}
     if isinstance(spec, ReachSpec):
         said |= {"score": None}
@@ -92,7 +93,9 @@ def _worth(spec: WorthSpec, model: str) -> _Said:
                 "probability": spec.probability,
             }
         del said["network"], said["probability"]
-    return {**said, "model": model, "seed": spec.draws, "pairs": _pairs(spec)}
+    # Independence draws nothing but its pairs.
+    drawn = {} if isinstance(spec, IndependenceSpec) else {"seed": spec.draws}
+    return {**said, **drawn, "model": model, "pairs": _pairs(spec)}
 
 
 def _without_digest(value: object) -> object:

@@ -14,7 +14,7 @@ import numpy as np
 from graftscope.bundle import find_network, network_for, shipped_networks
 from graftscope.server.analysis import require_between
 from graftscope.server.engine import ARITHMETIC_VERSION, Catalogue, Generator
-from graftscope.server.errors import InvalidInput, NotFound, Unsupported
+from graftscope.server.errors import InvalidInput, NotFound
 from graftscope.server.jobs import (
     ENCODER,
     FaithfulnessSpec,
@@ -26,6 +26,7 @@ from graftscope.server.jobs import (
 )
 from graftscope.server.rpc._arrays import Arrays
 from graftscope.server.rpc._faithfulness import FaithfulnessRequests, halved
+from graftscope.server.rpc._independence import independence_fields
 from graftscope.server.rpc._interventions import read_labels
 from graftscope.server.rpc._pairs import ChosenPairs, PairRequests
 from graftscope.server.rpc._reach import (
@@ -76,7 +77,19 @@ class WorthRequests:
 
     async def independence(self, request: worth_pb2.IndependenceRequest) -> IndependenceSpec:
         """Likewise."""
-        raise Unsupported("independence is not implemented yet", field="model")
+        generator = self.catalogue.find(request.model)
+        of_labels = await self.of_labels(generator, request.layer, request.labels)
+        labels = (await self.arrays.read(request.labels, "labels")).astype(np.int64)
+        pairs = halved(await PairRequests(generator, self.arrays).pairs(request.pairs))
+        own = await independence_fields(request, generator, self.arrays, labels, pairs)
+        return IndependenceSpec(
+            **self._of(generator, pairs),
+            **of_labels,
+            **own,
+            features=await self.network(
+                request.features, generator.manifest, "features", encoder=True
+            ),
+        )
 
     async def reach(self, request: worth_pb2.ReachRequest) -> ReachSpec:
         """Likewise."""

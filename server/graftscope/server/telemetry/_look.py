@@ -65,7 +65,7 @@ class Look:
     @property
     def certificate_until_s(self) -> float | None:
         """Until when the server's certificate is good; None where it has none."""
-        return self._certificates and self._certificates.until_s
+        return None if self._certificates is None else self._certificates.until_s
 
     @cached_property
     def jobs(self) -> Mapping[JobState, int] | None:

@@ -7,9 +7,11 @@ who asks.
 
 from graftscope.server.worth._compared_sets import Beside
 from graftscope.server.worth._faithfulness import Faithfulness
+from graftscope.server.worth._independence import Independence
 from graftscope.server.worth._making import Making
 from graftscope.server.worth._measure import BATCH_PAIRS, Each, Found, Measure, batches, in_order
 from graftscope.server.worth._modules import Modules
+from graftscope.server.worth._networks import Looks
 from graftscope.server.worth._probe import Classifier, Probe
 from graftscope.server.worth._reach import Reach
 from graftscope.server.worth._targets import RegionTarget, ScoreOf, ScoreTarget, Target
@@ -23,7 +25,9 @@ __all__ = [
     "Each",
     "Faithfulness",
     "Found",
+    "Independence",
     "LatentUnits",
+    "Looks",
     "Making",
     "Measure",
     "Modules",
