@@ -60,6 +60,7 @@ class AskedClassifier:
         name: what results call it.
         classes: as the request names them, else as its file does.
         exclusive: whether an image is of exactly one class.
+        scores: how many it gives.
 
     Raises:
         InvalidInput: more or fewer classes are named than it has.
@@ -70,6 +71,7 @@ class AskedClassifier:
         self.classes = spec.classes or network.classes
         # A single score is of something that an image has or has not.
         self.exclusive = network.exclusive and not spec.attributes and network.features > 1
+        self.scores = network.features
         self._network = network
         if self.classes and len(self.classes) != network.features:
             raise InvalidInput(

@@ -2,18 +2,21 @@
 
 import numpy as np
 
-from graftscope.server.errors import Unsupported
+from graftscope.server.errors import InvalidInput
+from graftscope.server.jobs._probe import AskedClassifier, classifier_of
 from graftscope.server.jobs._resolver import Resolver
-from graftscope.server.jobs._worth_specs import ReachSpec
-from graftscope.server.worth import Making, Reach, RegionTarget, Target
+from graftscope.server.jobs._worth_specs import NetworkSpec, ReachSpec
+from graftscope.server.worth import Making, NetworkScore, Reach, RegionTarget, ScoreTarget, Target
 
 
 def reach_of(spec: ReachSpec, making: Making, resolver: Resolver) -> Reach:
     """The measure of a job, ready to run.
 
     Raises:
-        NotFound: an array is gone.
+        NotFound: an array or a network is gone.
         Corrupt: a stored array is damaged.
+        ModelRefused: the network is not to be opened here.
+        InvalidInput: it does not take the generator's images, or has no such class.
     """
     return Reach(
         making,
@@ -27,7 +30,36 @@ def reach_of(spec: ReachSpec, making: Making, resolver: Resolver) -> Reach:
 
 
 def _target(spec: ReachSpec, making: Making, resolver: Resolver) -> Target:
-    if spec.region is None:
-        raise Unsupported("scores are not implemented yet", field="score")
+    if spec.network is not None:
+        return _score(spec, spec.network, making, resolver)
+    assert spec.region is not None, "a request without a target is refused"
     region = resolver.artifacts.get(spec.region, "region").astype(np.float64, copy=False)
     return RegionTarget(region, making.width)
+
+
+def _score(spec: ReachSpec, asked: NetworkSpec, making: Making, resolver: Resolver) -> ScoreTarget:
+    network = classifier_of(asked, making.generator, resolver)
+    place = _place(spec.score, network)
+    image = making.generator.manifest.image
+    score = NetworkScore(network, place, (image.low, image.high), spec.probability)
+    name = network.classes[place] if network.classes else f"output {place}"
+    told = f"the probability of {name}" if spec.probability else name
+    return ScoreTarget(f"{told} ({network.name})", score)
+
+
+def _place(name: str, network: AskedClassifier) -> int:
+    """Which output is meant, by its name or its number.
+
+    Raises:
+        InvalidInput: there is none of that name or number.
+    """
+    if name in network.classes:
+        return network.classes.index(name)
+    if name.isdecimal() and int(name) < network.scores:
+        return int(name)
+    known = f": {', '.join(network.classes)}" if network.classes else ""
+    raise InvalidInput(
+        f"{network.name} has no class or attribute {name!r}; it has 0 to {network.scores - 1}"
+        f"{known}",
+        field="score.name",
+    )

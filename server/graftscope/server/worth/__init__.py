@@ -14,7 +14,13 @@ from graftscope.server.worth._modules import Modules
 from graftscope.server.worth._networks import Looks
 from graftscope.server.worth._probe import Classifier, Probe
 from graftscope.server.worth._reach import Reach
-from graftscope.server.worth._targets import RegionTarget, ScoreOf, ScoreTarget, Target
+from graftscope.server.worth._targets import (
+    NetworkScore,
+    RegionTarget,
+    ScoreOf,
+    ScoreTarget,
+    Target,
+)
 from graftscope.server.worth._units import ChannelUnits, LatentUnits
 
 __all__ = [
@@ -31,6 +37,7 @@ __all__ = [
     "Making",
     "Measure",
     "Modules",
+    "NetworkScore",
     "Probe",
     "Reach",
     "RegionTarget",

@@ -11,8 +11,11 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 
+from graftscope.server.analysis import are_probabilities
 from graftscope.server.worth._making import Images, Making
+from graftscope.server.worth._probe import Classifier
 
 Doubles: TypeAlias = NDArray[np.float64]
 
@@ -77,6 +80,34 @@ class RegionTarget:
             return np.asarray(both / (area * self.width))
 
         return measured
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkScore:
+    """One score of a network, or its probability.
+
+    A probability is the softmax of the scores where an image is of exactly one class, and else the
+    logistic function of the one; a network that gives probabilities already is believed.
+
+    Attributes:
+        network: Gives scores.
+        place: Which of them.
+        image_range: Of the images that it is given.
+        probability: Whether the probability is meant.
+    """
+
+    network: Classifier
+    place: int
+    image_range: tuple[float, float]
+    probability: bool
+
+    def __call__(self, images: Images) -> Doubles:
+        """As `ScoreOf`."""
+        scores = self.network(images, *self.image_range).astype(np.float64)
+        exclusive = self.network.exclusive
+        if self.probability and not are_probabilities(scores, exclusive=exclusive):
+            scores = softmax(scores, axis=1) if exclusive else expit(scores)
+        return np.asarray(scores[:, self.place])
 
 
 @dataclass(frozen=True, eq=False)
