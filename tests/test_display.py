@@ -36,13 +36,11 @@ from test_client_saved import FOUND, INFLUENCE, MAGNITUDE, MODULES, REACH, STABI
 SAID_IN_A_LINE = {
     "TLS", "Add", "Between", "Blend", "ConfidentLabels", "Constant", "Contrast", "Deviation",
     "Edit", "Encoded", "Estimate", "Execution", "ExploreTask", "FaithfulnessTask", "ImageDonor",
-    "ImageFormat",
-    "IndependenceTask",
-    "ImagePairs", "Images", "InfluenceTask", "Input", "LatentPairs", "Layer", "MagnitudeTask",
-    "ModuleOf", "ModulesTask", "Original2", "PairGroups", "Prior", "PriorMean", "Progress",
-    "ReachTask", "Rectangle", "Regression", "RelativeError", "Scale", "Source", "Spill",
-    "StabilityTask",
-    "StableLabels", "Stopping", "StoredLatents", "SuggestedK", "Swap", "Together", "TorchHook",
+    "ImageFormat", "ImageNetwork", "ImagePairs", "Images", "IndependenceTask", "InfluenceTask",
+    "Input", "LatentPairs", "Layer", "MagnitudeTask", "ModuleOf", "ModulesTask", "Original2",
+    "PairGroups", "Preprocessing", "Prior", "PriorMean", "Progress", "ReachTask", "Rectangle",
+    "Regression", "RelativeError", "Scale", "Source", "Spill", "StabilityTask", "StableLabels",
+    "Stopping", "StoredLatents", "SuggestedK", "Swap", "Together", "TorchHook",
 }  # fmt: skip
 
 

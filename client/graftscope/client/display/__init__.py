@@ -8,7 +8,7 @@ imported when something is drawn or made with them.
 from graftscope.client.display._advance import Advance, of_job, reached, unit_of
 from graftscope.client.display._cards import MOST_BYTES
 from graftscope.client.display._datasets import GRIDS, dataset_of
-from graftscope.client.display._figures import FIGURES, figure_of
+from graftscope.client.display._figures import FIGURES, figure_of, reach_target
 from graftscope.client.display._of_probe import (
     PROBE_COLUMNS,
     PROBE_PARTS,
@@ -40,6 +40,7 @@ __all__ = [
     "probe_parts",
     "probe_rows",
     "provenance_of",
+    "reach_target",
     "reached",
     "unit_of",
 ]
