@@ -11,7 +11,7 @@ import pytest
 from _cli_shell import Shell
 from graftscope.client import InfluenceResult, LayersResult, ModulesResult
 from graftscope.client.arrays import write_npz
-from graftscope.client.cli import run
+from graftscope.client.cli import _report_contents, run
 
 
 def figures(folder: Path) -> dict[str, bytes]:
@@ -48,6 +48,19 @@ def test_a_report_asks_a_real_server_for_modules_so_far_of_channels_alone(
     assert run([str(each) for each in ("report", *where, *pairs)]) == 0
     assert "each whole module" in capsys.readouterr().err
     assert (tmp_path / "page" / "index.html").exists()
+
+
+def test_what_modules_are_worth_is_measured_where_it_is_asked_for(
+    toy_vae_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_report_contents, "WORTH_PAIRS", 64)
+    where = ("--bundle", toy_vae_bundle, "--layer", "intermediate")
+    asked = ("--pairs", 64, "--k", 2, "--worth", "--out", tmp_path)
+    assert run([str(each) for each in ("report", *where, *asked)]) == 0
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "What they are worth" in page
+    assert "over 64 hybrids of each module" in page
+    assert page.count("a random set</td>") == 2
 
 
 def test_maps_of_several_layers_stand_in_one_report_and_modules_are_found_where_none_are_given(

@@ -18,6 +18,7 @@ from PIL import Image
 from _cli_shell import Shell
 from graftscope.client import Client, Prior
 from graftscope.client.cli._reproduce import ALL, NAMES, TOO_FEW
+from graftscope.client.cli._reproduce import WORTH as WORTH_NAME
 from graftscope.client.reproduce import (
     EXPERIMENTS,
     GENERATORS,
@@ -31,13 +32,16 @@ from graftscope.client.reproduce import (
 )
 from graftscope.client.values import AnalysisResult, InfluenceTask, MagnitudeTask, Task
 
-EFFORT = Effort(pairs=8, hybrids=6, shown=3, repeats=1, sweep=(4, 8))
+EFFORT = Effort(pairs=8, hybrids=6, shown=3, repeats=1, worth=64, sweep=(4, 8))
 """As few as will do: facts about what is written, not about the paper."""
 
 LONGEST = pytest.param("fig8", marks=pytest.mark.soak)
 """As long as all the others: a GAN and a VAE, each by several methods."""
 
-RUN = ("table1", "fig2b", "fig3", "fig6", LONGEST)
+WORTH = pytest.param("worth", marks=pytest.mark.soak)
+"""Every level of every generator."""
+
+RUN = ("table1", "fig2b", "fig3", "fig6", LONGEST, WORTH)
 """Those that together take every path but that of stability at 128 channels, which is slow."""
 
 STEMS = {
@@ -52,6 +56,7 @@ STEMS = {
         ),
         "fig8-stability",
     ],
+    "worth": ["worth-faithfulness", "worth-reach-vae-celeba", "worth-reach-gan-celeba"],
 }
 
 DATA = "GRAFTSCOPE_DATA"
@@ -273,7 +278,7 @@ def address(client: Client) -> str:
 
 
 def test_the_verb_names_the_experiments_that_there_are() -> None:
-    assert tuple(EXPERIMENTS) == NAMES
+    assert tuple(EXPERIMENTS) == (*NAMES, WORTH_NAME)
     assert ALL not in EXPERIMENTS
 
 
@@ -283,7 +288,7 @@ def test_an_unknown_experiment_is_one_line_with_those_that_there_are(
     code, line = shell.refused("reproduce", "fig9", "--out", tmp_path / "out")
     assert code == 4
     assert "'fig9' is no experiment" in line
-    assert all(name in line for name in (*NAMES, ALL))
+    assert all(name in line for name in (*NAMES, ALL, WORTH_NAME))
     assert not (tmp_path / "out").exists()
 
 

@@ -65,6 +65,15 @@ OutFolder = Annotated[
     ),
 ]
 
+WorthOption = Annotated[
+    bool,
+    typer.Option(
+        "--worth",
+        help="Measure also what the modules are worth: do their hybrids look real, do they act by "
+        "themselves, and where their templates say? Takes about a minute more a layer.",
+    ),
+]
+
 
 _Maps = Annotated[
     Given[InfluenceTask],
@@ -115,6 +124,7 @@ def report(
             "https://lab.example:8642/: the report links every layer to it.",
         ),
     ] = None,
+    worth: WorthOption = False,
     show: OpenOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -144,6 +154,7 @@ def report(
         if dry_run:
             tell_dry_run(client, plan.influence_tasks(model), json)
             return
+        plan = replace(plan, worth=worth)
         index = _write(
             client, model, plan, out, lambda data: by_hand(client, server, model, data, page)
         )

@@ -6,18 +6,23 @@ It must not know how a report is drawn, nor how progress is shown.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graftscope.client._client import Client
 from graftscope.client.errors import UsageError
 from graftscope.client.models import Layer, Model
-from graftscope.client.report import LayerFindings, ReportData, report_data
+from graftscope.client.report import LayerFindings, ReportData, WorthFindings, report_data
 from graftscope.client.values import (
     AnalysisResult,
+    FaithfulnessResult,
+    FaithfulnessTask,
     HybridResult,
     ImagePairs,
+    IndependenceResult,
+    IndependenceTask,
     InfluenceResult,
     InfluenceTask,
     Job,
@@ -32,6 +37,9 @@ from graftscope.client.values import (
 
 CHECK_PAIRS = 200
 """At most so many further pairs measure the modules: three hybrids a pair are soon made."""
+
+WORTH_PAIRS = 512
+"""Hybrids of each set that is compared with samples."""
 
 DEFAULT_LEVELS = ("coarse", "intermediate")
 
@@ -63,6 +71,7 @@ class ReportPlan:
         command: The command line, for the page.
         maps_before: Maps that were computed before, by their layers' names.
         modules_before: Modules that were found in those, likewise.
+        worth: Whether it is measured what modules are worth.
     """
 
     layers: tuple[str, ...]
@@ -75,6 +84,7 @@ class ReportPlan:
     command: str = ""
     maps_before: Mapping[str, InfluenceResult] = field(default_factory=dict)
     modules_before: Mapping[str, ModulesResult] = field(default_factory=dict)
+    worth: bool = False
 
     def influence_task(self, model: Model, layer: Layer) -> InfluenceTask:
         """Make the task of one layer's influence maps."""
@@ -214,6 +224,7 @@ def _layer(
     compared = None if comparing is None else analyst.result(comparing)
     say(f"{name} layer: each whole module, over further pairs")
     measured = None if measuring is None else analyst.result(measuring)
+    worth = _worth(layer, plan, influence, modules, analyst, say) if plan.worth else None
     say(f"{name} layer: hybrids of each module")
     hybrids = _hybrids(client, layer, plan, influence, modules)
     return LayerFindings(
@@ -224,7 +235,47 @@ def _layer(
         cast("InfluenceResult | None", measured),
         not plan.gives_pairs,
         hybrids,
+        worth,
     )
+
+
+def _worth(
+    layer: Layer,
+    plan: ReportPlan,
+    influence: InfluenceResult,
+    modules: ModulesResult,
+    analyst: Analyst,
+    say: Callable[[str], None],
+) -> WorthFindings | None:
+    """What the modules are worth, on pairs that had no part in finding them."""
+    labels = _spread(layer, influence, modules)
+    if labels.max() < 0:
+        return None
+    maps = plan.maps
+    asked: dict[str, Any] = {
+        "model": influence.model,
+        "layer": layer.name,
+        "labels": labels,
+        "pairs": plan.drawn(WORTH_PAIRS),
+        "seed": maps.seed,
+        "first": 0 if plan.gives_pairs else maps.first + influence.pairs,
+        "originals": maps.originals,
+        "share": maps.share,
+        "fix": maps.fix,
+    }
+    say(f"{layer.level or layer.name} layer: what its modules are worth")
+    jobs = [analyst.begin(kind(**asked)) for kind in (FaithfulnessTask, IndependenceTask)]
+    faithful, independent = (analyst.result(job) for job in jobs)
+    return WorthFindings(cast(FaithfulnessResult, faithful), cast(IndependenceResult, independent))
+
+
+def _spread(
+    layer: Layer, influence: InfluenceResult, modules: ModulesResult
+) -> NDArray[np.integer]:
+    """(C,) labels of every channel of the layer, -1 for those that were not looked at."""
+    labels = np.full(layer.channels, -1)
+    labels[influence.channels] = modules.labels
+    return labels
 
 
 def _stability(influence: InfluenceResult, modules: ModulesResult) -> StabilityTask | None:
@@ -239,8 +290,7 @@ def _check(
     layer: Layer, plan: ReportPlan, influence: InfluenceResult, modules: ModulesResult
 ) -> InfluenceTask | None:
     """Maps of whole modules, over pairs that had no part in finding them."""
-    labels = np.full(layer.channels, -1)
-    labels[influence.channels] = modules.labels
+    labels = _spread(layer, influence, modules)
     if labels.max() < 0:
         return None
     return replace(

@@ -6,6 +6,7 @@ and Pillow alone; matplotlib and Jinja2, of the extra ``report``, are imported b
 
 from graftscope.client.report._data import ByHand, Consistency, LayerSection, Provenance, ReportData
 from graftscope.client.report._findings import LayerFindings, region_change, report_data
+from graftscope.client.report._found_worth import WorthFindings
 from graftscope.client.report._render import page_style, render_report
 from graftscope.client.report._zones import Place, describe_template, locate_template
 
@@ -17,6 +18,7 @@ __all__ = [
     "Place",
     "Provenance",
     "ReportData",
+    "WorthFindings",
     "describe_template",
     "locate_template",
     "page_style",

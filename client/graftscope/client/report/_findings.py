@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from graftscope.client.interventions import Edit, Intervention
 from graftscope.client.models import Layer, Model
 from graftscope.client.report._data import Consistency, LayerSection, Provenance, ReportData
+from graftscope.client.report._found_worth import WorthFindings, layer_worth
 from graftscope.client.values import (
     ConfidentLabels,
     HybridResult,
@@ -80,6 +81,7 @@ class LayerFindings:
         check: Maps of the modules that have channels; None where none has.
         fresh_pairs: Whether `check` is of other pairs than `influence`.
         hybrids: Of each module, with or without channels, the same pairs each.
+        worth: What the modules are worth; None where that was not asked.
     """
 
     layer: Layer
@@ -89,6 +91,7 @@ class LayerFindings:
     check: InfluenceResult | None
     fresh_pairs: bool
     hybrids: tuple[HybridResult, ...]
+    worth: WorthFindings | None = None
 
 
 def report_data(
@@ -183,6 +186,7 @@ def _section(found: LayerFindings) -> LayerSection:
         interventions=tuple(_intervention(found, module) for module in range(len(maps))),
         confidence_unknown=modules.confidence_unknown,
         until_sure=_until_sure(influence),
+        worth=None if found.worth is None else layer_worth(found.worth),
     )
 
 

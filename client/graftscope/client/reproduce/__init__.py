@@ -37,6 +37,7 @@ from graftscope.client.reproduce._reproduction import (
 from graftscope.client.reproduce._sensitivity import compare_settings
 from graftscope.client.reproduce._study import GENERATORS, QUICK, Effort, Study
 from graftscope.client.reproduce._table1 import compare_table1
+from graftscope.client.reproduce._worth import measure_worth
 
 __all__ = [
     "EXPERIMENTS",
@@ -63,5 +64,6 @@ EXPERIMENTS: Mapping[str, Callable[[Study], Reproduction]] = {
     "fig8": fig8,
     "originals": compare_originals,
     "sensitivity": compare_settings,
+    "worth": measure_worth,
 }
-"""Each experiment by its name, in the order of `graftscope reproduce all`."""
+"""Each experiment by its name; `graftscope reproduce all` runs all but `worth`, in this order."""

@@ -18,8 +18,12 @@ from graftscope.client.reproduce._real import RealImages, data_set_of
 from graftscope.client.values import (
     AnalysisResult,
     Encoded,
+    FaithfulnessResult,
+    FaithfulnessTask,
     HybridResult,
     Images,
+    IndependenceResult,
+    IndependenceTask,
     InfluenceResult,
     InfluenceTask,
     MagnitudeResult,
@@ -29,6 +33,10 @@ from graftscope.client.values import (
     ModulesTask,
     Originals,
     Prior,
+    ProbeResult,
+    ProbeTask,
+    ReachResult,
+    ReachTask,
     StabilityResult,
     StabilityTask,
     Task,
@@ -52,6 +60,8 @@ class Effort:
         hybrids: Pairs whose hybrids are measured one by one.
         shown: Pairs in a picture.
         repeats: Random partitions behind each stability.
+        worth: Hybrids of each set that is compared with samples, and pairs behind the maps that
+            its modules are found in.
         sweep: Numbers of pairs whose effect is shown, ascending; the last is the reference.
     """
 
@@ -59,10 +69,11 @@ class Effort:
     hybrids: int = 400
     shown: int = 7
     repeats: int = 20
+    worth: int = 500
     sweep: tuple[int, ...] = (100, 300, 1000, 5000)
 
 
-QUICK = Effort(pairs=200, hybrids=100, sweep=(50, 100, 200))
+QUICK = Effort(pairs=200, hybrids=100, worth=128, sweep=(50, 100, 200))
 """For a look in a few minutes; claims want 1,000 pairs."""
 
 
@@ -241,3 +252,71 @@ class Study:
             first=2 * self.effort.pairs,
             originals=self.originals(name),
         )
+
+    def faithfulness(
+        self, maps: InfluenceResult, modules: ModulesResult, name: str
+    ) -> FaithfulnessResult:
+        """Ask whether modules' hybrids look like samples, on pairs that did not find them."""
+        self.say(f"{name}, {maps.layer}: faithfulness, {self.effort.worth:,} hybrids a set")
+        task = FaithfulnessTask(
+            name,
+            maps.layer,
+            modules.labels,
+            individual=maps.individual,
+            templates=modules.templates,
+            data=None if self.real is None else self.images(name).images,
+            pairs=self.effort.worth,
+            seed=self.seed,
+            first=self.effort.pairs,
+            originals=self.originals(name),
+        )
+        return cast(FaithfulnessResult, self.compute(task))
+
+    def independence(
+        self, maps: InfluenceResult, modules: ModulesResult, name: str
+    ) -> IndependenceResult:
+        """Ask whether modules act by themselves, on pairs that did not find them."""
+        self.say(f"{name}, {maps.layer}: independence, {self.effort.worth:,} hybrids of each kind")
+        task = IndependenceTask(
+            name,
+            maps.layer,
+            modules.labels,
+            templates=modules.templates,
+            pairs=self.effort.worth,
+            seed=self.seed,
+            first=self.effort.pairs,
+            originals=self.originals(name),
+        )
+        return cast(IndependenceResult, self.compute(task))
+
+    def probe(self, maps: InfluenceResult, modules: ModulesResult, name: str) -> ProbeResult:
+        """Ask what the classifier that suits a model makes of its modules' hybrids."""
+        self.say(f"{name}, {maps.layer}: a classifier, on {self.effort.worth:,} pairs")
+        task = ProbeTask(
+            name,
+            maps.layer,
+            modules.labels,
+            pairs=self.effort.worth,
+            seed=self.seed,
+            first=self.effort.pairs,
+            originals=self.originals(name),
+        )
+        return cast(ProbeResult, self.compute(task))
+
+    def reach(self, name: str, **target: object) -> ReachResult:
+        """Ask how much few latents give of what can be reached, and few channels.
+
+        Args:
+            name: The generator.
+            **target: What is to be changed, as `ReachTask` says it.
+        """
+        self.say(f"{name}: reach of latents and of channels")
+        task = ReachTask(
+            name,
+            layers=self.levels(name),
+            pairs=min(256, 2 * self.effort.worth),
+            seed=self.seed,
+            originals=self.originals(name),
+            **target,  # type: ignore[arg-type]  # whichever it is
+        )
+        return cast(ReachResult, self.compute(task))
