@@ -127,7 +127,7 @@ async def _serving(settings: Settings, executor: Executor | None) -> AsyncIterat
         memory = _memory(settings)
         catalogue = await asyncio.to_thread(open_catalogue, settings, paths, bundles, memory)
         artifacts = ArtifactStore(open_blobs(settings.storage or state, "artifacts"))
-        resolver = Resolver(catalogue, artifacts)
+        resolver = Resolver(catalogue, artifacts, bundles.sandbox)
         with (
             closing(JobStore(url, check_readable)) as store,
             _measurements(settings, url) as measurements,

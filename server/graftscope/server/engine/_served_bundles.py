@@ -28,7 +28,7 @@ class ServedBundles:
 
     def __init__(self, state: Path, limits: Limits) -> None:
         self._copies = BundleCopies(state / _COPIES)
-        self._sandbox = Sandbox(limits, KnownModels([state / _TRIED]))
+        self.sandbox = Sandbox(limits, KnownModels([state / _TRIED]))
         self._told: set[str] = set()
 
     def open(self, source: Path) -> BundleFolder:
@@ -44,7 +44,7 @@ class ServedBundles:
         """
         held = self._copies.hold(source)
         try:
-            self._sandbox.require_bundle(held.folder)
+            self.sandbox.require_bundle(held.folder)
         except BaseException:
             self._copies.release(held)
             raise

@@ -73,6 +73,7 @@ def opened(
         stated=_stated(spec.preprocessing),
         reads=reads,
         output=spec.output,
+        sandbox=resolver.sandbox,
         name=repr(spec.title or spec.name),
         field=field,
     )

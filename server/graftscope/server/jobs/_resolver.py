@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.bundle import read_originals
+from graftscope.sandbox import Sandbox
 from graftscope.server.analysis import Draws, Gaussian
 from graftscope.server.engine import (
     Catalogue,
@@ -47,10 +48,18 @@ Array: TypeAlias = NDArray[Any]
 
 @dataclass(frozen=True)
 class Resolver:
-    """Finds models and arrays by their checksums."""
+    """Finds models and arrays by their checksums.
+
+    Attributes:
+        catalogue: the models.
+        artifacts: the arrays.
+        sandbox: where networks that callers bring are tried; None for one with the limits of the
+            environment.
+    """
 
     catalogue: Catalogue
     artifacts: ArtifactStore
+    sandbox: Sandbox | None = None
 
     def subject(self, spec: InfluenceSpec) -> Subject:
         """Whose influence a specification asks for.
