@@ -118,7 +118,7 @@ def main() -> None:
         say(f"{folder} ...")
         results.append(measured(folder, given.bundles, held_out, amounts))
     results.sort(key=lambda each: each[0].strength)
-    runs, pictures = ([each[i] for each in results] for i in (0, 1))
+    runs, pictures = [run for run, _ in results], [shown for _, shown in results]
     if given.json:
         document = {
             "machine": asdict(this_machine()),

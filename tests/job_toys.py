@@ -270,7 +270,7 @@ async def bench(
     if closed_after is not None:
         gate.close_after(closed_after)
     catalogue = Catalogue(open_bundles([bundle]), SessionPool(Device.CPU, 16, offers=offers))
-    resolver = GatedResolver(catalogue, ArtifactStore(FolderBlobs(state / "artifacts")), gate)
+    resolver = GatedResolver(catalogue, ArtifactStore(FolderBlobs(state / "artifacts")), gate=gate)
     checkpoints = state / "checkpoints"
     settings = JobSettings(
         workers,

@@ -16,7 +16,7 @@ from benchmarks.modularity import of_modules, of_trainings
 
 
 def test_maps_apart_have_no_cosine_and_equal_ones_have_one() -> None:
-    apart = np.kron(np.eye(4).reshape(4, 2, 2), np.ones((8, 8)))
+    apart = np.kron(np.eye(4).reshape(4, 2, 2), np.ones((8, 8))).astype(np.float64)
 
     assert mean_cosine(apart) == 0
     assert mean_cosine(np.stack([apart[0], 3 * apart[0]])) == pytest.approx(1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -23,13 +24,16 @@ COLUMNS = [(0, 2), (2, 4), (4, 6), (6, 8)]
 def halves(*, together: bool) -> nn.Module:
     """Channels 0 and 1 draw the left half and 2 and 3 the right, of the same latents or others."""
     made = built(Grouped)
+    fc = cast(nn.Linear, made.fc)
+    ends = cast(nn.Conv1d, made.halves)
     with torch.no_grad():
-        weight = made.fc.weight.view(2, 32, 8)  # half, its values, latent
+        weight = fc.weight.view(2, 32, 8)  # half, its values, latent
         if together:
             weight[1] = weight[0]
-            made.fc.bias.view(2, 32)[1] = made.fc.bias.view(2, 32)[0]
-            made.halves.weight[3:] = made.halves.weight[:3]
-            made.halves.bias[3:] = made.halves.bias[:3]
+            fc.bias.view(2, 32)[1] = fc.bias.view(2, 32)[0]
+            ends.weight[3:] = ends.weight[:3]
+            assert ends.bias is not None
+            ends.bias[3:] = ends.bias[:3]
         else:
             weight[0, :, 4:] = 0
             weight[1, :, :4] = 0
