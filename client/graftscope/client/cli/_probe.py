@@ -7,12 +7,12 @@ from typing import Annotated, cast
 
 import typer
 
-from graftscope.client.arrays import Flag, Real, Several, Whole
+from graftscope.client.arrays import Flag, Real, Several, Whole, write_bytes
 from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import compute, tell_dry_run
 from graftscope.client.cli._output import note, say, say_json, table, written
 from graftscope.client.cli._request_options import Given
-from graftscope.client.cli._session import check_target, named_originals, opened
+from graftscope.client.cli._session import check_drawing, check_target, named_originals, opened
 from graftscope.client.cli._shared_options import (
     DryRunOption,
     JsonOption,
@@ -51,6 +51,12 @@ ClassifierOption = Annotated[
         help="A classifier: an ONNX file with its weights inside, or one that the server brings "
         "(cifar10, celeba); may be repeated. Default: the one that suits the model.",
     ),
+]
+
+
+PictureOption = Annotated[
+    Path | None,
+    typer.Option("--picture", metavar="FILE.png", help="Draw whose class the hybrids have."),
 ]
 
 
@@ -112,6 +118,7 @@ def probe(
     taken: TakenOptions,
     classifier: ClassifierOption = None,
     originals: OriginalsOption = None,
+    picture: PictureOption = None,
     dry_run: DryRunOption = False,
     out: NpzOption = None,
     json: JsonOption = False,
@@ -123,6 +130,7 @@ def probe(
     channels. --classifier may be repeated, to compare several.
     """
     check_target(out, ".npz")
+    check_drawing(picture, "--picture")
     networks = _networks(classifier or (), taken)
     with opened(server) as client:
         found = wanted_modules(client, which.model, modules, originals, asked.said.get("seed"))
@@ -140,8 +148,13 @@ def probe(
         result = cast(ProbeResult, compute(client, task))
     if out:
         result.save(out)
+    if picture:
+        # Only what draws imports matplotlib.
+        from graftscope.client.figures import figure_png
+
+        write_bytes(picture, figure_png(result.plot()))
     if json:
-        say_json({**document_of(result), "out": out})
+        say_json({**document_of(result), "out": out, "picture": picture})
     else:
         _tell(result, out)
 

@@ -3,7 +3,7 @@
 matplotlib is imported when a figure is made: without it, `ReportExtraError` names what to install.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from graftscope.client.values import (
     MagnitudeResult,
     ModulesResult,
     PartialResult,
+    ProbeResult,
     ReachResult,
     Regression,
     SampleFiles,
@@ -39,6 +40,7 @@ from graftscope.client.values import (
     StabilityResult,
     Strip,
 )
+from graftscope.client.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -156,6 +158,31 @@ def _reach(value: ReachResult) -> "Figure":
     return paper.reach(paper.Reach([reach_target(value)]))
 
 
+def probe_bars(value: ProbeResult) -> list[paper.ProbeBars]:
+    """Give what a figure draws of each classifier: modules, each above its random sets."""
+    return [
+        paper.ProbeBars(asked.name, list(_bars_of(value, at)))
+        for at, asked in enumerate(value.classifiers)
+    ]
+
+
+def _bars_of(value: ProbeResult, classifier: int) -> Iterator[paper.ProbeBar]:
+    stays, becomes = value.stays[classifier], value.becomes[classifier]
+    low, high = value.stays_low[classifier], value.stays_high[classifier]
+    for module in value.modules:
+        (at,) = value.places("module", module)
+        ends = float(low[at]), float(high[at])
+        yield paper.ProbeBar(f"module {module}", stays[at], becomes[at], *ends, module)
+        controls = value.places("count", module)
+        ends = float(stays[controls].min()), float(stays[controls].max())
+        name = counted(len(controls), "random set")
+        yield paper.ProbeBar(name, stays[controls].mean(), becomes[controls].mean(), *ends)
+
+
+def _probe(value: ProbeResult) -> "Figure":
+    return paper.probe(probe_bars(value))
+
+
 def _samples(value: Samples | SampleFiles) -> "Figure":
     found = pictured(value, _SAMPLES)
     return samples_figure(found.rows["sample"], found.image_range)
@@ -211,6 +238,7 @@ FIGURES: Mapping[type, Callable[[Any], "Figure"]] = {
     MagnitudeResult: _magnitude,
     ModulesResult: _modules,
     PartialResult: _partial,
+    ProbeResult: _probe,
     ReachResult: _reach,
     SampleFiles: _samples,
     Samples: _samples,

@@ -17,6 +17,7 @@ from graftscope.client.arrays import (
     By,
     Checked,
     Columns,
+    Drawn,
     Flag,
     Saved,
     Source,
@@ -179,7 +180,7 @@ class ProbedClassifier:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ProbeResult(Saved, Tabular):
+class ProbeResult(Saved, Tabular, Drawn):
     """What classifiers make of modules' hybrids.
 
     A hybrid is original 1 with a module of original 2. Where the originals are of different

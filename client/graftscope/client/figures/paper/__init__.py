@@ -54,6 +54,7 @@ from graftscope.client.figures.paper._marks import (
     mark_of,
 )
 from graftscope.client.figures.paper._page import save
+from graftscope.client.figures.paper._probe import ProbeBar, ProbeBars, probe
 from graftscope.client.figures.paper._reach import Reach, ReachCurve, ReachTarget, reach
 from graftscope.client.figures.paper._sensitivity import (
     Originals,
@@ -96,6 +97,8 @@ __all__ = [
     "Methods",
     "ModuleSeams",
     "Originals",
+    "ProbeBar",
+    "ProbeBars",
     "PureModule",
     "Purity",
     "Reach",
@@ -116,6 +119,7 @@ __all__ = [
     "mark_of",
     "methods",
     "originals",
+    "probe",
     "purity",
     "reach",
     "save",
