@@ -54,6 +54,7 @@ from test_client_saved import (
     OF_A_SCORE,
     OF_INTERVENTIONS,
     POSTERIOR,
+    PROBE,
     REACH,
     STABILITY,
 )
@@ -159,6 +160,7 @@ VALUES: list[Any] = [
     compare(MODULES.templates, MODULES.templates[:1]),
     FAITHFULNESS,
     INDEPENDENCE,
+    PROBE,
     REACH,
     OF_A_SCORE,
 ]

@@ -23,11 +23,14 @@ from graftscope.client import (
     InfluenceResult,
     Intervention,
     LayersResult,
+    Layout,
     MagnitudeResult,
     Method,
     ModulesResult,
     Posterior,
     Precision,
+    ProbedClassifier,
+    ProbeResult,
     ReachResult,
     Regression,
     RelativeError,
@@ -36,6 +39,7 @@ from graftscope.client import (
     Source,
     StabilityResult,
     StableLabels,
+    StatedPreprocessing,
     Stopping,
     SuggestedK,
     Together,
@@ -239,6 +243,51 @@ OF_A_SCORE = replace(
     whole_spill=None,
     whole_spill_stderr=None,
 )
+STATED = StatedPreprocessing(32, 32, 0.0, 1.0, (0.5,), (0.25,), Layout.NHWC, True)
+PROBED: Any = {
+    **{
+        f"{name}{end}": np.full((2, 4), share + more)
+        for name, share in (("stays", 0.5), ("becomes", 0.25), ("neither", 0.25))
+        for end, more in (("", 0.0), ("_low", -0.125), ("_high", 0.125))
+    },
+    **{f"same_stays{end}": np.full((2, 4), np.nan) for end in ("", "_low", "_high")},
+    **{
+        f"pair_{name}": np.array([0, 0, 1])
+        for name in ("classifier", "set", "class1", "class2", "stays", "becomes", "neither")
+    },
+    **{
+        f"attribute_{name}": np.array([1, 1])
+        for name in ("classifier", "set", "index", "differ", "stays", "same", "same_stays")
+    },
+    "pair_count": np.array([2, 1, 2]),
+}
+PROBE = ProbeResult(
+    kinds=("module", "module", "count", "layer"),
+    classifiers=(
+        ProbedClassifier("mine", "a" * 64, ("cat", "dog"), True, False, STATED, "image", "scores"),
+        ProbedClassifier("other", "b" * 64, (), False, True, STATED, "x", "y"),
+    ),
+    module=np.array([0, 2, 0, -1]),
+    channels=np.array([2, 1, 2, 4]),
+    differ=np.array([3, 5]),
+    same=np.array([2, 0]),
+    entropy=np.full((2, 4), 0.5),
+    entropy_stderr=np.full((2, 4), 0.01),
+    originals_entropy=np.array([0.25, 0.5]),
+    originals_entropy_stderr=np.array([0.01, 0.02]),
+    verdict=np.array([[0.25, np.nan], [-0.5, 0.125]]),
+    verdict_stderr=np.array([[0.05, np.nan], [0.1, 0.125]]),
+    class1=np.array([[0, 1, 0, 0, 1], [-1] * 5]),
+    class2=np.array([[0, 0, 1, 0, 0], [-1] * 5]),
+    **PROBED,
+    pairs=5,
+    layer="conv1",
+    distinct_images=0,
+    originals="prior",
+    model="toy",
+    operation="operations/8",
+    execution=CPU,
+)
 COMPARED: Any = {
     **{
         name: np.linspace(0.0, 1.0, 10)[np.newaxis] * scale
@@ -308,6 +357,7 @@ ALL: list[Any] = [
     MAGNITUDE,
     INDEPENDENCE,
     REACH,
+    PROBE,
     OF_A_SCORE,
     FAITHFULNESS,
     WITHOUT_ENCODER,

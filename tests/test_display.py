@@ -23,7 +23,7 @@ from display_toys import (
     Seen,
     named,
 )
-from graftscope.client import Constant, Edit, Intervention, JobState, LayersResult
+from graftscope.client import Constant, Edit, Intervention, JobState, LayersResult, SampleFiles
 from graftscope.client.arrays import Displayed, Drawn, Gridded
 from graftscope.client.display import CARDS, FIGURES, GRIDS, MOST_BYTES
 from graftscope.client.errors import InputError, MissingExtraError
@@ -40,6 +40,7 @@ SAID_IN_A_LINE = {
     "Input", "LatentPairs", "Layer", "MagnitudeTask", "ModuleOf", "ModulesTask", "Original2",
     "PairGroups", "Preprocessing", "Prior", "PriorMean", "Progress", "ReachTask", "Rectangle",
     "Regression", "RelativeError", "Scale", "Source", "Spill", "StabilityTask", "StableLabels",
+    "HybridSet", "ProbeTask", "ProbedClassifier", "StatedPreprocessing",
     "Stopping", "StoredLatents", "SuggestedK", "Swap", "Together", "TorchHook",
 }  # fmt: skip
 
@@ -134,7 +135,7 @@ def test_maps_are_shown_the_strongest_first_with_their_errors_and_their_own_pixe
 
 
 def test_images_are_shown_in_their_own_pixels_and_range() -> None:
-    samples, files = shown(SAMPLES), shown(VALUES[11])
+    samples, files = shown(SAMPLES), shown(next(x for x in VALUES if isinstance(x, SampleFiles)))
     expected = to_pixels(IMAGES, (-1.0, 1.0))
     np.testing.assert_array_equal(samples.pictures, expected)
     assert len(files.pictures) == len(FILES)

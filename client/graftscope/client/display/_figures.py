@@ -173,7 +173,8 @@ def _bars_of(value: ProbeResult, classifier: int) -> Iterator[paper.ProbeBar]:
         (at,) = value.places("module", module)
         ends = float(low[at]), float(high[at])
         yield paper.ProbeBar(f"module {module}", stays[at], becomes[at], *ends, module)
-        controls = value.places("count", module)
+        if not (controls := value.places("count", module)):
+            continue
         ends = float(stays[controls].min()), float(stays[controls].max())
         name = counted(len(controls), "random set")
         yield paper.ProbeBar(name, stays[controls].mean(), becomes[controls].mean(), *ends)

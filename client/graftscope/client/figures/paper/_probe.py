@@ -11,7 +11,8 @@ import numpy as np
 
 from graftscope.client.figures._canvas import Box
 from graftscope.client.figures._palette import INK, NO_MODULE, RULE, module_color, paler
-from graftscope.client.figures.paper._page import BODY, DOUBLE, KEY, SMALL, Page
+from graftscope.client.figures.paper._marks import Mark
+from graftscope.client.figures.paper._page import BODY, DOUBLE, KEY, SMALL, Page, entry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +22,11 @@ _NAMES = 150.0
 _ROW = 15.0
 _HEAD = 20.0
 _BELOW = 34.0
+_KEYS = (
+    Mark(NO_MODULE, "s", "original 1's class"),
+    Mark(paler(NO_MODULE), "s", "original 2's class"),
+    Mark(RULE, "_", "another's"),
+)
 _HIGH = 0.72
 """Of a bar, as a share of its row."""
 
@@ -72,16 +78,10 @@ def probe(classifiers: Sequence[ProbeBars]) -> "Figure":
     Raises:
         ReportExtraError: If matplotlib is not installed.
     """
-    from matplotlib.patches import Patch
-
     high = sum(_HEAD + _ROW * len(each.bars) for each in classifiers)
     page = Page(DOUBLE, KEY + high + _BELOW)
     page.key(
-        [  # type: ignore[list-item]  # patches are handles too
-            Patch(color=NO_MODULE, label="original 1's class"),
-            Patch(color=paler(NO_MODULE), label="original 2's class"),
-            Patch(facecolor="white", edgecolor=RULE, label="another"),
-        ],
+        [entry(mark, line="none") for mark in _KEYS],
         6,
         4,
         columns=3,
