@@ -119,6 +119,7 @@ def _row(page: Page, y: float, target: ReachTarget, marks: Sequence[Mark], lette
         axes.set_xlim(left=0)
         axes.set_ylim(*_limits(target))
         level_line(axes, 100.0)
+    left.locator_params(axis="x", integer=True)
     right.tick_params(labelleft=False)
 
 
