@@ -25,8 +25,8 @@ _BELOW = 34.0
 _KEYS = (
     Mark(NO_MODULE, "s", "original 1's class"),
     Mark(paler(NO_MODULE), "s", "original 2's class"),
-    Mark(RULE, "_", "another's"),
 )
+_OTHER = Mark(RULE, "s", "another class")
 _HIGH = 0.72
 """Of a bar, as a share of its row."""
 
@@ -81,7 +81,7 @@ def probe(classifiers: Sequence[ProbeBars]) -> "Figure":
     high = sum(_HEAD + _ROW * len(each.bars) for each in classifiers)
     page = Page(DOUBLE, KEY + high + _BELOW)
     page.key(
-        [entry(mark, line="none") for mark in _KEYS],
+        [*(entry(x, line="none") for x in _KEYS), entry(_OTHER, line="none", filled=False)],
         6,
         4,
         columns=3,
