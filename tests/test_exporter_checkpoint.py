@@ -5,15 +5,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
+import torch
+from PIL import Image
 
 from graftscope.bundle import read_bundle, read_originals
-from graftscope.exporter import SourceError, export
+from graftscope.exporter import SourceError, export, torch_generator
+from graftscope.exporter.sources._card import _losses
 from graftscope.exporter.sources._checkpoint import _data
-from graftscope.training import Quality, load_checkpoint, train
+from graftscope.training import RECIPES, Quality, load_checkpoint, train
 from graftscope.training.errors import CheckpointError
 from graftscope.training.quality import Distance, Distances, FeatureConfig, FeatureTask
 from graftscope.training.quality._result import generator_digest, write_quality
+from graftscope.training.recipes import AdversarialLoss, Normalisation
 
 SMALL = (
     "architecture.latent_size=6",
@@ -29,7 +34,7 @@ def checkpoint(recipe: str, folder: Path) -> Path:
     strides = "2,2,2,1" if recipe.startswith("vae") else "2,2,1,2"
     pixels = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
     np.savez(folder / "images.npz", images=pixels)
-    settings = (*SMALL, f"architecture.strides={strides}")
+    settings = (*SMALL, f"architecture.strides={strides}", "architecture.encoder_channels=none")
     return train(
         recipe, folder / "images.npz", folder / "run", steps=STEPS, overrides=settings
     ).checkpoint
@@ -162,12 +167,33 @@ def test_a_gans_card_says_that_nothing_was_measured(gan: Path) -> None:
     [
         "learning rate 0.0002 for the generator and 0.0001 for the discriminator",
         "real images labelled 0.9 (one-sided label smoothing)",
-        "convolutions of 4, 5, 6, 8 channels, the mirror of the generator",
+        "of 4, 5, 6, 8 channels and kernels of 5 x 5, the mirror of the generator; batch norm",
         " s on cpu.",
     ],
 )
 def test_a_gans_card_tells_what_kept_its_discriminator_in_check(gan: Path, text: str) -> None:
     assert text in card(gan)
+
+
+def test_a_card_tells_what_keeps_the_discriminator_of_a_hinge_loss_in_check() -> None:
+    recipe = replace(
+        RECIPES["cgan-cifar10"],
+        adversarial_loss=AdversarialLoss.HINGE,
+        normalisation=Normalisation.SPECTRAL,
+        translation=0.125,
+    )
+
+    told = _losses(recipe)
+
+    assert "Loss: hinge." in told
+    assert "of 16, 48, 96, 192 channels and kernels of 3 x 3, the mirror of the generator" in told
+    assert "spectral normalisation; the class by projection; its loss has" in told
+    assert (
+        "the class by projection; its loss has 0.2 x half its squared gradient at real images (R1)."
+        in told
+    )
+    assert "sees: real images turned left to right at random, moved by up to 0.125 of" in told
+    assert "average of the generator's, of which 0.999 is kept at each step" in told
 
 
 def test_distances_of_samples_are_in_the_manifest(measured: Path) -> None:
@@ -237,3 +263,73 @@ def test_the_name_is_that_of_the_folder_unless_it_is_given(vae: Path, tmp_path: 
     assert read_bundle(vae / "face").manifest.name == "face"
     with pytest.raises(SourceError, match="name 'Face!' cannot be a bundle's"):
         export(vae / "run", tmp_path / "Face!")
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a checkpoint of a generator that is told a class, and its bundle."""
+    folder, noise = tmp_path_factory.mktemp("conditional"), np.random.default_rng(0)
+    for name in ("ant", "bee"):
+        (folder / "images" / "train" / name).mkdir(parents=True)
+        for index in range(4):
+            pixels = noise.integers(0, 256, (8, 8, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / f"images/train/{name}/{index}.png")
+    settings = (
+        "architecture.latent_size=6",
+        "architecture.channels=8,6,5",
+        "architecture.strides=2,2,1",
+        "architecture.encoder_channels=none",
+        "architecture.classes=2",
+        "batch_size=4",
+    )
+    run = train(
+        "cgan-cifar10", folder / "images", folder / "run", steps=STEPS, overrides=settings
+    ).checkpoint
+    export(run, folder / "things")
+    return folder
+
+
+def test_a_conditional_generator_has_labels_as_an_input_and_its_stages_as_layers(
+    conditional: Path,
+) -> None:
+    manifest = read_bundle(conditional / "things").manifest
+
+    latent, label = manifest.inputs
+    assert (latent.name, latent.datatype, list(latent.shape)) == ("z", "FP32", [6])
+    assert latent.HasField("normal")
+    assert (label.name, label.datatype, list(label.shape)) == ("label", "INT64", [])
+    assert label.classes.count == 2
+    assert [(layer.name, layer.level) for layer in manifest.layers if layer.upstream] == [
+        ("fc", "coarse"),
+        ("block1.activation1", ""),
+        ("block1.activation2", ""),
+        ("block1", "intermediate"),
+        ("block2.activation1", ""),
+        ("block2.activation2", ""),
+        ("block2", "image"),
+        ("to_image", ""),
+    ]
+
+
+def test_a_conditional_generators_graph_computes_what_the_module_does(conditional: Path) -> None:
+    model = load_checkpoint(conditional / "run").generator
+    again = torch_generator(conditional / "things")
+    graph = ort.InferenceSession(conditional / "things" / "generator.onnx")
+    z = np.random.default_rng(1).standard_normal((4, 6)).astype(np.float32)
+    label = np.array([0, 1, 1, 0])
+
+    (found,) = graph.run(None, {"z": z, "label": label})
+
+    for module in (model, again):
+        with torch.no_grad():
+            wanted = module(torch.tensor(z), torch.tensor(label)).numpy()
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+    (swapped,) = graph.run(None, {"z": z, "label": 1 - label})
+    assert (found != swapped).any((1, 2, 3)).all()
+
+
+def test_a_conditional_generators_card_names_its_classes(conditional: Path) -> None:
+    text = (conditional / "things" / "MODEL_CARD.md").read_text()
+    assert "standard normal latents and one of 2 classes, a residual network" in text
+    assert "Classes by label: 0 ant, 1 bee." in text
+    assert "the class by projection" in text

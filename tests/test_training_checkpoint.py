@@ -7,20 +7,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from graftscope.training import RECIPES, TrainResult, load_checkpoint, train
 from graftscope.training._pictures import to_images
 from graftscope.training.errors import CheckpointError, CheckpointNotFoundError
+from graftscope.training.recipes import AdversarialLoss, Normalisation
 
 TINY = (
     "architecture.latent_size=6",
     "architecture.base_size=4",
     "architecture.channels=8,4",
     "architecture.strides=2,1",
+    "architecture.encoder_channels=none",
     "batch_size=4",
 )
 STEPS = 3
+
+
+LATER = (
+    ("recipe", "adversarial_loss"),
+    ("recipe", "normalisation"),
+    ("recipe", "scaled_start"),
+    ("recipe", "gradient_penalty"),
+    ("recipe", "average_decay"),
+    ("recipe", "mirroring"),
+    ("recipe", "colour_jitter"),
+    ("recipe", "translation"),
+    ("recipe", "cutout"),
+    ("architecture", "encoder_kernel_size"),
+    ("architecture", "classes"),
+    ("data", "classes"),
+)
+"""Settings that the first checkpoints did not have."""
 
 
 def images() -> np.ndarray:
@@ -153,6 +173,38 @@ def change_config(folder: Path, section: str | None, changes: dict[str, object])
     config = json.loads((folder / "config.json").read_text())
     (config[section] if section else config).update(changes)
     (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_a_configuration_that_is_older_than_a_setting_has_what_was_done_then(copied: Path) -> None:
+    config = json.loads((copied / "config.json").read_text())
+    for section, name in LATER:
+        del config[section][name]
+    (copied / "config.json").write_text(json.dumps(config))
+
+    recipe = load_checkpoint(copied).config.recipe
+    assert recipe.adversarial_loss is AdversarialLoss.CROSS_ENTROPY
+    assert recipe.normalisation is Normalisation.BATCH
+    assert not any((recipe.gradient_penalty, recipe.average_decay, recipe.mirroring))
+    assert recipe.architecture.classes is None
+
+
+def test_a_training_that_is_older_than_a_setting_is_resumed(copied: Path) -> None:
+    state = copied / "state/latest.safetensors"
+    with safe_open(state, "pt") as file:
+        metadata = file.metadata()
+    identity = json.loads(metadata["identity"])
+    for section, name in LATER:
+        del identity[section][name]
+    save_file(load_file(state), state, {**metadata, "identity": json.dumps(identity)})
+    before = load_file(copied / "generator.safetensors")
+
+    np.savez(copied.parent / "images.npz", images=images())
+    train(
+        "vae-celeba", copied.parent / "images.npz", copied, steps=STEPS, overrides=TINY, resume=True
+    )
+
+    after = load_file(copied / "generator.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ TINY = (
     "architecture.base_size=4",
     "architecture.channels=8,4",
     "architecture.strides=2,1",
+    "architecture.encoder_channels=none",
     "batch_size=4",
     "report_every=1",
     "checkpoint_every=4",
@@ -180,7 +181,12 @@ def test_a_training_changes_every_network(recipe: str, images: Path, tmp_path: P
 
     after = load_file(run(recipe, images, tmp_path, resume=True) / "state/latest.safetensors")
 
-    weights = [name for name in before if name.startswith("network.") and "weight" in name]
+    # The first singular vector of a map to one logit is the number 1, whatever its weights.
+    weights = [
+        name
+        for name in before
+        if name.startswith("network.") and "weight" in name and not name.endswith("._u")
+    ]
     assert len(weights) > 5
     assert [name for name in weights if torch.equal(before[name], after[name])] == []
 

@@ -8,12 +8,20 @@ from graftscope.training.recipes import HeldOutRule, Objective, Precision, Sched
 from graftscope.training.settings import apply_overrides
 
 
-def test_there_are_the_four_recipes_of_table_1() -> None:
-    assert list(RECIPES) == ["vae-celeba", "gan-celeba", "vae-cifar10", "gan-cifar10"]
+def test_there_are_the_four_recipes_of_table_1_and_one_that_is_told_a_class() -> None:
+    assert list(RECIPES) == [
+        "vae-celeba",
+        "gan-celeba",
+        "vae-cifar10",
+        "gan-cifar10",
+        "cgan-cifar10",
+    ]
     for name, recipe in RECIPES.items():
         assert recipe.name == name
-        assert recipe.objective.value == name.split("-")[0]
-        assert (recipe.batch_size, recipe.adam_beta1) == (64, 0.5)
+        assert recipe.objective.value == name.split("-")[0].removeprefix("c")
+        told = recipe.architecture.classes is not None
+        assert (recipe.batch_size, recipe.adam_beta1) == ((32, 0.0) if told else (64, 0.5))
+        assert (recipe.architecture.classes is not None) == name.startswith("cgan")
         if recipe.objective is Objective.VAE:
             assert recipe.beta == 0.0005
 

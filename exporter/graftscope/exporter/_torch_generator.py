@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from graftscope.bundle import find_shipped, read_bundle
 from graftscope.exporter.errors import SourceError
-from graftscope.training.networks import Generator
+from graftscope.training.conditional import build_generator
 from graftscope.training.recipes import find_recipe
 from graftscope.training.settings import apply_overrides
 
@@ -35,7 +35,9 @@ def torch_generator(bundle: str | Path) -> nn.Module:
 
     Returns:
         `graftscope.training.networks.Generator` in evaluation mode, on the CPU: latents (B, Z),
-        float32, to images (B, C, H, W). The bundle's layers are what its stages return.
+        float32, to images (B, C, H, W); or `graftscope.training.conditional.ConditionalGenerator`,
+        which takes classes (B,), int64, as well. The bundle's layers are what its modules of the
+        same names return.
 
     Raises:
         BundleError: If there is no such bundle, or it is damaged.
@@ -51,7 +53,7 @@ def torch_generator(bundle: str | Path) -> nn.Module:
             f"{manifest.provenance.recipe}, so its PyTorch module is where that came from"
         )
     recipe = apply_overrides(find_recipe(manifest.provenance.recipe), changes)
-    generator = Generator(recipe.architecture).eval().requires_grad_(False)
+    generator = build_generator(recipe.architecture).eval().requires_grad_(False)
     generator.load_state_dict(_state(generator, _weights(folder / manifest.generator)))
     return generator
 

@@ -26,8 +26,8 @@ class TrainingDevice(Protocol):
     def prepare(self, network: Network, /) -> Network:
         """Move a network to the device and let it compute in the precision."""
 
-    def backward(self, loss: torch.Tensor, /) -> None:
-        """Compute the gradients of a loss."""
+    def backward(self, loss: torch.Tensor, /, **options: object) -> None:
+        """Compute the gradients of a loss; the options are those of torch's `backward`."""
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from graftscope.training._learners import diverged, require_finite_values
+from graftscope.training._averaging import measure_statistics
+from graftscope.training._learners import diverged, kept_networks, require_finite_values
 from graftscope.training._pictures import batches, to_images
 from graftscope.training._randomness import Purpose, randomness
 from graftscope.training._state import Position, Training
 from graftscope.training.checkpoint import Metrics, Originals, write_checkpoint
+from graftscope.training.conditional import labels_of
 from graftscope.training.losses import kl_divergence
 from graftscope.training.networks import Encoder, Generator, device_of, to_channels_last
 from graftscope.training.progress import ImageCounter, Stage
 from graftscope.training.recipes import Objective
+
+_STATISTICS_BATCHES: Final = 100
+"""Some thousands of images, of which each pixel of each map is one draw."""
 
 _HELD_OUT: Final = ("reconstruction_mse", "sampled_reconstruction_mse", "kl")
 """What is measured of a VAE on images that it never saw; see `Metrics`."""
@@ -31,6 +36,7 @@ def finish(training: Training, end: Position) -> Metrics:
         DivergedError: If what is measured is not finite; no checkpoint is written then.
     """
     config, images = training.config, training.images
+    _settle_averages(training)
     originals: Originals | None = None
     measured: Mapping[str, float | None] = dict.fromkeys(_HELD_OUT)
     if config.recipe.objective is Objective.VAE:
@@ -51,8 +57,22 @@ def finish(training: Training, end: Position) -> Metrics:
         wall_time_s=end.elapsed_s,
         device=str(training.device),
     )
-    write_checkpoint(training.folder, config, training.learner.networks, originals, metrics)
+    write_checkpoint(training.folder, config, kept_networks(training.learner), originals, metrics)
     return metrics
+
+
+def _settle_averages(training: Training) -> None:
+    """Let an averaged generator's normalisation fit what it makes of fresh latents."""
+    config = training.config
+    architecture, noise = config.architecture, randomness(config.seed, Purpose.STATISTICS)
+
+    def drawn() -> tuple[torch.Tensor, ...]:
+        z = torch.randn(config.recipe.batch_size, architecture.latent_size, generator=noise)
+        told = labels_of(architecture, len(z), noise)
+        return tuple(each.to(training.device) for each in (z, *told))
+
+    for average in training.learner.averages.values():
+        measure_statistics(average.module, (drawn() for _ in range(_STATISTICS_BATCHES)))
 
 
 def _float32_networks(training: Training) -> tuple[Generator, Encoder]:

@@ -8,7 +8,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from types import NoneType, UnionType
@@ -133,17 +133,21 @@ def to_plain(value: object) -> object:
 def from_plain(kind: type[T], plain: object) -> T:
     """Build a dataclass from what `to_plain` made of it.
 
+    A field that has a default may be missing: files that are older than the field do not have it.
+
     Raises:
         ValueError: If a field is missing, unknown, or not of its annotated type.
     """
     if not isinstance(plain, Mapping):
         raise ValueError(f"{kind.__name__} is not an object but {plain!r}")
     hints = get_type_hints(kind)
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if names != set(plain):
-        odd = ", ".join(sorted(names ^ set(plain)))
-        raise ValueError(f"{kind.__name__} has missing or unknown fields: {odd}")
-    return kind(**{name: _value(name, hints[name], plain[name]) for name in names})
+    known = fields(kind)  # type: ignore[arg-type]
+    needed = {field.name for field in known if field.default is MISSING}
+    odd = (needed - set(plain)) | (set(plain) - {field.name for field in known})
+    if odd:
+        names = ", ".join(sorted(odd))
+        raise ValueError(f"{kind.__name__} has missing or unknown fields: {names}")
+    return kind(**{name: _value(name, hints[name], plain[name]) for name in plain})
 
 
 def _value(name: str, hint: object, plain: object) -> object:

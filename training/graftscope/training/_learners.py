@@ -12,20 +12,26 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
+from torch.optim.swa_utils import AveragedModel
 
+from graftscope.training._averaging import average_of
 from graftscope.training._device import TrainingDevice
+from graftscope.training._gan import GanLearner
 from graftscope.training._modularity import add_overlap
+from graftscope.training._optimisers import adam, minimise
 from graftscope.training._randomness import Purpose, randomness
+from graftscope.training._spectrum import bound_spectrum
+from graftscope.training.conditional import build_generator
 from graftscope.training.errors import DivergedError
-from graftscope.training.losses import discriminator_loss, generator_loss, vae_loss
+from graftscope.training.losses import vae_loss
 from graftscope.training.networks import (
     Discriminator,
     Encoder,
-    Generator,
     initialise,
+    scale_for_rectifiers,
     to_channels_last,
 )
-from graftscope.training.recipes import Objective, Recipe, Schedule
+from graftscope.training.recipes import Normalisation, Objective, Recipe, Schedule
 
 
 class Learner(Protocol):
@@ -33,27 +39,62 @@ class Learner(Protocol):
 
     Attributes:
         networks: The networks by the name of their file.
+        averages: Averages of weights by the name of their network; they stand for it in what is
+            shown and kept.
         optimizers: Their optimisers by the name of the network that they are first of.
     """
 
     networks: dict[str, nn.Module]
+    averages: dict[str, AveragedModel]
     optimizers: dict[str, Adam]
 
-    def update(self, images: Tensor, noise: torch.Generator) -> dict[str, float]:
-        """Do one step on images (B, 3, H, W); returns the losses before it, by name."""
+    def update(
+        self, images: Tensor, labels: Tensor | None, noise: torch.Generator
+    ) -> dict[str, float]:
+        """Do one step.
+
+        Args:
+            images: (B, 3, H, W) in [-1, 1].
+            labels: Their classes (B,), int64, where the recipe has classes.
+            noise: The source of every draw.
+
+        Returns:
+            The losses before the step, by name.
+        """
+
+
+def kept_networks(learner: Learner) -> dict[str, nn.Module]:
+    """Return the networks by name as a checkpoint keeps them: averaged where there is an average.
+
+    An average is always in evaluation mode.
+    """
+    averaged = {name: average.module for name, average in learner.averages.items()}
+    return learner.networks | averaged
 
 
 def create_learner(recipe: Recipe, seed: int, device: TrainingDevice) -> Learner:
     """Build what the recipe trains, on the device, with weights of the seed."""
-    architecture, is_vae = recipe.architecture, recipe.objective is Objective.VAE
-    generator, mirror = (
-        _prepare(network, recipe, device, randomness(seed, purpose))
-        for network, purpose in (
-            (Generator(architecture), Purpose.GENERATOR_WEIGHTS),
-            ((Encoder if is_vae else Discriminator)(architecture), Purpose.MIRROR_WEIGHTS),
-        )
+    architecture = recipe.architecture
+    weights, mirror_weights = (
+        randomness(seed, purpose) for purpose in (Purpose.GENERATOR_WEIGHTS, Purpose.MIRROR_WEIGHTS)
     )
-    return (_VaeLearner if is_vae else _GanLearner)(recipe, device, generator, mirror)
+    generator = _prepare(build_generator(architecture), recipe, device, weights)
+    if recipe.objective is Objective.VAE:
+        encoder = _prepare(Encoder(architecture), recipe, device, mirror_weights)
+        return _VaeLearner(recipe, device, generator, encoder)
+    judge = Discriminator(architecture, normalise=recipe.normalisation is Normalisation.BATCH)
+    discriminator = _prepare(judge, recipe, device, mirror_weights)
+    return GanLearner(recipe, device, generator, discriminator, _average(recipe, device))
+
+
+def _average(recipe: Recipe, device: TrainingDevice) -> AveragedModel | None:
+    """Return the average of the generator's weights, which its first update makes equal to them."""
+    if not recipe.average_decay:
+        return None
+    generator = build_generator(recipe.architecture)
+    if recipe.channels_last:
+        to_channels_last(generator)
+    return average_of(generator.to(device.device), recipe.average_decay)
 
 
 class _VaeLearner:
@@ -62,9 +103,12 @@ class _VaeLearner:
     ) -> None:
         self._recipe, self._device = recipe, device
         self.networks = {"generator": generator, "encoder": encoder}
-        self.optimizers = {"generator": _adam(recipe, recipe.learning_rate, generator, encoder)}
+        self.averages: dict[str, AveragedModel] = {}
+        self.optimizers = {"generator": adam(recipe, recipe.learning_rate, generator, encoder)}
 
-    def update(self, images: Tensor, noise: torch.Generator) -> dict[str, float]:
+    def update(
+        self, images: Tensor, labels: Tensor | None, noise: torch.Generator
+    ) -> dict[str, float]:
         mean, log_variance = self.networks["encoder"](images)
         unit = torch.randn(mean.shape, generator=noise).to(mean.device)
         z = mean + unit * (0.5 * log_variance).exp()
@@ -81,59 +125,17 @@ class _VaeLearner:
         }
 
 
-class _GanLearner:
-    def __init__(
-        self, recipe: Recipe, device: TrainingDevice, generator: nn.Module, discriminator: nn.Module
-    ) -> None:
-        self._recipe, self._device = recipe, device
-        self.networks = {"generator": generator, "discriminator": discriminator}
-        self.optimizers = {
-            "generator": _adam(recipe, recipe.learning_rate, generator),
-            "discriminator": _adam(recipe, recipe.discriminator_learning_rate, discriminator),
-        }
-
-    def update(self, images: Tensor, noise: torch.Generator) -> dict[str, float]:
-        discriminator = self.networks["discriminator"]
-        shape = len(images), self._recipe.architecture.latent_size
-        z = torch.randn(shape, generator=noise).to(images.device)
-        fakes = self.networks["generator"](z)
-        judging = discriminator_loss(
-            discriminator(images),
-            discriminator(fakes.detach()),
-            real_label=self._recipe.real_label,
-        )
-        minimise(self._device, self.optimizers["discriminator"], judging)
-        # Judged again, by the discriminator that has just learnt.
-        faking = generator_loss(discriminator(fakes))
-        generator = self.networks["generator"]
-        total, overlap = add_overlap(faking, self._recipe, generator, [z], noise)
-        minimise(self._device, self.optimizers["generator"], total)
-        return {
-            "generator_loss": faking.item(),
-            "discriminator_loss": judging.item(),
-            **overlap,
-        }
-
-
 def _prepare(
     network: nn.Module, recipe: Recipe, device: TrainingDevice, weights: torch.Generator
 ) -> nn.Module:
     initialise(network, weights)
+    if recipe.scaled_start and isinstance(network, Discriminator):
+        scale_for_rectifiers(network, weights)
+    if recipe.normalisation is Normalisation.SPECTRAL and isinstance(network, Discriminator):
+        bound_spectrum(network, weights)
     if recipe.channels_last:
         to_channels_last(network)
     return device.prepare(network).train()
-
-
-def _adam(recipe: Recipe, learning_rate: float, *networks: nn.Module) -> Adam:
-    parameters = [parameter for network in networks for parameter in network.parameters()]
-    return Adam(parameters, lr=learning_rate, betas=(recipe.adam_beta1, recipe.adam_beta2))
-
-
-def minimise(device: TrainingDevice, optimizer: Adam, loss: Tensor) -> None:
-    """Step once down a loss."""
-    optimizer.zero_grad()
-    device.backward(loss)
-    optimizer.step()
 
 
 def learning_rate_share(schedule: Schedule, step: int, steps: int) -> float:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from graftscope.training._learners import kept_networks
 from graftscope.training._randomness import Purpose, randomness
 from graftscope.training._state import Training
 
@@ -56,13 +57,16 @@ def write_grid(path: Path, pixels: NDArray[np.uint8], columns: int) -> None:
 def write_samples(training: Training, step: int) -> None:
     """Write `samples/STEP.png`, and for a VAE `samples/STEP-reconstructions.png`.
 
-    The latents and the images are the same at every step. Reconstructions stand to the right
+    The latents, the classes (a column each) and the images are the same at every step.
+    Reconstructions stand to the right
     of what they reconstruct: held-out images, or training images where nothing is held out.
     """
-    networks, folder = training.learner.networks, training.folder / "samples"
+    networks, folder = kept_networks(training.learner), training.folder / "samples"
+    classes = training.config.architecture.classes
     with torch.no_grad(), _evaluating(*networks.values()):
-        samples = networks["generator"](_latents(training))
-        write_grid(folder / f"{step:06d}.png", to_pixels(samples), _COLUMNS)
+        samples = networks["generator"](_latents(training), *_shown_labels(training))
+        columns = _COLUMNS if classes is None else min(classes, _SAMPLES)
+        write_grid(folder / f"{step:06d}.png", to_pixels(samples), columns)
         if "encoder" in networks:
             shown = _shown_images(training)
             mean, _ = networks["encoder"](to_images(shown, training.device))
@@ -77,6 +81,14 @@ def _latents(training: Training) -> torch.Tensor:
     return torch.randn(shape, generator=noise).to(training.device)
 
 
+def _shown_labels(training: Training) -> tuple[Tensor, ...]:
+    """The classes of the samples, one after the other, where the generator is told one."""
+    classes = training.config.architecture.classes
+    if classes is None:
+        return ()
+    return ((torch.arange(_SAMPLES) % classes).to(training.device),)
+
+
 def _shown_images(training: Training) -> NDArray[np.uint8]:
     images = training.images
     return (images.held_out if len(images.held_out) else images.training)[:_RECONSTRUCTIONS]
@@ -85,10 +97,11 @@ def _shown_images(training: Training) -> NDArray[np.uint8]:
 @contextmanager
 def _evaluating(*networks: nn.Module) -> Iterator[None]:
     """Put networks into evaluation mode for a while: a look must not change their statistics."""
+    were = [network.training for network in networks]
     for network in networks:
         network.eval()
     try:
         yield
     finally:
-        for network in networks:
-            network.train()
+        for network, was in zip(networks, were, strict=True):
+            network.train(was)

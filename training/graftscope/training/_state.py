@@ -15,10 +15,16 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
+from torch.optim.swa_utils import AveragedModel
 
 from graftscope.training._files import read_tensors, write_tensors
 from graftscope.training._learners import Learner
-from graftscope.training.checkpoint import STATE_FILE, CheckpointConfig
+from graftscope.training.checkpoint import (
+    STATE_FILE,
+    CheckpointConfig,
+    config_from_plain,
+    config_to_plain,
+)
 from graftscope.training.data import ImageData
 from graftscope.training.errors import CheckpointError, ResumeMismatchError
 from graftscope.training.progress import ProgressCallback, Stage, TrainProgress
@@ -30,10 +36,12 @@ class Resumable(Protocol):
 
     Attributes:
         networks: The networks by the name of their file.
+        averages: Averages of weights by the name of their network.
         optimizers: Their optimisers by name.
     """
 
     networks: dict[str, nn.Module]
+    averages: dict[str, AveragedModel]
     optimizers: dict[str, Adam]
 
 
@@ -166,7 +174,7 @@ def restore_state(folder: Path, identity: Mapping[str, object], learner: Resumab
 
 
 def _require_same(folder: Path, saved: object, wanted: Mapping[str, object]) -> None:
-    before, now = dict(_flatten("", saved)), dict(_flatten("", wanted))
+    before, now = dict(_flatten("", _with_later_settings(saved))), dict(_flatten("", wanted))
     differences = [
         f"{_IN_WORDS.get(key, key)} was {before.get(key)!r} and is now {now.get(key)!r}"
         for key in sorted(before.keys() | now.keys())
@@ -178,6 +186,15 @@ def _require_same(folder: Path, saved: object, wanted: Mapping[str, object]) -> 
             + "; ".join(differences)
             + (_LENGTH_IS_FIXED if before.get("step") != now.get("step") else "")
         )
+
+
+def _with_later_settings(saved: object) -> object:
+    """Return an identity with the settings that are younger than it, at what they then did."""
+    try:
+        return config_to_plain(config_from_plain(saved))
+    except ValueError:
+        # What cannot be read is told by its differences.
+        return saved
 
 
 def _flatten(prefix: str, value: object) -> Iterator[tuple[str, object]]:
@@ -192,6 +209,9 @@ def _network_tensors(learner: Resumable) -> Iterator[tuple[str, Tensor]]:
     for name, network in learner.networks.items():
         for key, tensor in network.state_dict().items():
             yield f"network.{name}.{key}", tensor
+    for name, average in learner.averages.items():
+        for key, tensor in average.state_dict().items():
+            yield f"average.{name}.{key}", tensor
 
 
 def _optimizer_tensors(name: str, optimizer: Adam) -> Iterator[tuple[str, Tensor]]:
@@ -203,6 +223,8 @@ def _optimizer_tensors(name: str, optimizer: Adam) -> Iterator[tuple[str, Tensor
 def _restore_tensors(learner: Resumable, tensors: Mapping[str, Tensor]) -> None:
     for name, network in learner.networks.items():
         network.load_state_dict(_under(f"network.{name}.", tensors))
+    for name, average in learner.averages.items():
+        average.load_state_dict(_under(f"average.{name}.", tensors))
     for name, optimizer in learner.optimizers.items():
         _restore_optimizer(optimizer, _under(f"optimizer.{name}.", tensors))
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, from_numpy, nn
 
 from graftscope.training._files import (
+    from_plain,
     read_as,
     read_json,
     read_json_of,
@@ -34,6 +35,7 @@ from graftscope.training._files import (
     write_tensors,
 )
 from graftscope.training.architecture import Architecture
+from graftscope.training.conditional import ConditionalGenerator, build_generator
 from graftscope.training.data import DataDescription
 from graftscope.training.errors import CheckpointError, CheckpointNotFoundError
 from graftscope.training.networks import Encoder, Generator
@@ -121,7 +123,8 @@ class Checkpoint:
     Attributes:
         path: The folder.
         config: What decided the weights.
-        generator: The generator, on the CPU, in float32 and evaluation mode.
+        generator: The generator, on the CPU, in float32 and evaluation mode; with classes, one
+            that is told a class.
         encoder: The encoder likewise; None for a GAN.
         originals: What encodings of training images look like; None for a GAN.
         metrics: What was measured at the end.
@@ -129,7 +132,7 @@ class Checkpoint:
 
     path: Path
     config: CheckpointConfig
-    generator: Generator
+    generator: Generator | ConditionalGenerator
     encoder: Encoder | None
     originals: Originals | None
     metrics: Metrics
@@ -148,7 +151,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """
     folder = Path(path)
     config = _read_config(folder)
-    generator = _read_network(folder, "generator", Generator(config.architecture))
+    generator = _read_network(folder, "generator", build_generator(config.architecture))
     encoder, originals = None, None
     if config.recipe.objective is Objective.VAE:
         encoder = _read_network(folder, "encoder", Encoder(config.architecture))
@@ -190,6 +193,23 @@ def config_to_plain(config: CheckpointConfig) -> dict[str, object]:
     }
 
 
+def config_from_plain(plain: object) -> CheckpointConfig:
+    """Read a configuration from what `config_to_plain` made of it.
+
+    Settings that are younger than it have their defaults, with which a training is what it was.
+
+    Raises:
+        ValueError: If a setting is missing, unknown or not allowed.
+    """
+    if not isinstance(plain, Mapping):
+        raise ValueError(f"a configuration is not an object but {plain!r}")
+    rest = {key: value for key, value in plain.items() if key not in ("format", "architecture")}
+    recipe = rest.get("recipe")
+    if isinstance(recipe, Mapping):
+        rest["recipe"] = {**recipe, "architecture": plain.get("architecture")}
+    return from_plain(CheckpointConfig, rest)
+
+
 def _read_config(folder: Path) -> CheckpointConfig:
     if not folder.is_dir():
         raise CheckpointNotFoundError(f"checkpoint {str(folder)!r} does not exist")
@@ -199,10 +219,10 @@ def _read_config(folder: Path) -> CheckpointConfig:
             f"checkpoint {str(folder)!r} is unfinished; continue its training with --resume"
         )
     plain = read_json_of(path, FORMAT)
-    recipe, architecture = plain.get("recipe"), plain.pop("architecture", None)
-    if isinstance(recipe, dict):
-        recipe["architecture"] = architecture
-    return read_as(CheckpointConfig, path, plain)
+    try:
+        return config_from_plain(plain)
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
 def _read_network(folder: Path, name: str, network: Network) -> Network:

@@ -48,6 +48,7 @@ class DataDescription:
         skipped: Number of images that could not be read.
         held_out_rule: Which images were held out.
         digest: sha256 over the pixels of both parts, in hex.
+        classes: The classes in the order of their labels, where the recipe has classes.
     """
 
     name: str
@@ -57,6 +58,7 @@ class DataDescription:
     skipped: int
     held_out_rule: HeldOutRule
     digest: str
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class ImageData:
         skipped: What could not be read.
         training_names: The names in the source of the images to train on.
         held_out_names: Those of the images held out.
+        training_labels: The classes of the images to train on (N,), int64, as positions in
+            `description.classes`; None where the recipe has no classes.
     """
 
     description: DataDescription
@@ -78,6 +82,7 @@ class ImageData:
     skipped: tuple[SkippedImage, ...]
     training_names: tuple[str, ...]
     held_out_names: tuple[str, ...]
+    training_labels: NDArray[np.int64] | None = None
 
 
 def load_images(data: str, recipe: Recipe, on_progress: ProgressCallback) -> ImageData:
@@ -91,7 +96,8 @@ def load_images(data: str, recipe: Recipe, on_progress: ProgressCallback) -> Ima
     Raises:
         DataNotFoundError: If the source is not there.
         EmptyDataError: If no image in it can be read.
-        DataError: If it is of no known kind, or has fewer training images than a batch.
+        DataError: If it is of no known kind, has fewer training images than a batch, or its
+            training images do not lie in as many folders as the recipe has classes.
         MissingExtraError: If it needs a library that is not installed.
     """
     source = open_source(data)
@@ -108,6 +114,10 @@ def load_images(data: str, recipe: Recipe, on_progress: ProgressCallback) -> Ima
             f"{len(training)} training images in {data!r} are fewer than a batch; "
             f"batch_size is {recipe.batch_size}"
         )
+    training_names, held_out_names = (
+        tuple(name for name, _ in named[part]) for part in (False, True)
+    )
+    classes, labels = _classes(training_names, recipe.architecture.classes, data)
     description = DataDescription(
         name=source.name,
         kind=source.kind.value,
@@ -116,12 +126,10 @@ def load_images(data: str, recipe: Recipe, on_progress: ProgressCallback) -> Ima
         skipped=len(skipped),
         held_out_rule=recipe.held_out,
         digest=_digest(training, held_out),
-    )
-    training_names, held_out_names = (
-        tuple(name for name, _ in named[part]) for part in (False, True)
+        classes=classes,
     )
     return ImageData(
-        description, training, held_out, tuple(skipped), training_names, held_out_names
+        description, training, held_out, tuple(skipped), training_names, held_out_names, labels
     )
 
 
@@ -142,6 +150,24 @@ def is_held_out(name: str, position: int, rule: HeldOutRule) -> bool:
             return (int(numbers[-1]) if numbers else position + 1) % 10 == 0
         case HeldOutRule.TEST_SET:
             return "test" in path.parts[:-1]
+
+
+def _classes(
+    names: Sequence[str], wanted: int | None, data: str
+) -> tuple[tuple[str, ...], NDArray[np.int64] | None]:
+    """Return the classes, in alphabetical order, and every image's position among them."""
+    if wanted is None:
+        return (), None
+    folders = [PurePosixPath(name).parent.name for name in names]
+    classes = sorted(set(folders))
+    if len(classes) != wanted:
+        shown = ", ".join(repr(name) for name in classes[:wanted])
+        raise DataError(
+            f"training images of {data!r} lie in {len(classes)} folders ({shown}), but there must "
+            f"be {wanted}: the class of an image is the name of the folder that it lies in, and "
+            "architecture.classes says how many there are"
+        )
+    return tuple(classes), np.array([classes.index(each) for each in folders], np.int64)
 
 
 def _decode_and_split(

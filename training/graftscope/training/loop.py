@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+from torch import Tensor, from_numpy
+
 from graftscope.training._curves import open_curves
 from graftscope.training._device import (
     ChosenPrecision,
@@ -176,7 +179,8 @@ def _expected_s(training: Training, device: TrainingDevice, steps: int) -> float
     batch = to_images(pixels[: recipe.batch_size], training.device)  # (B, 3, H, W)
     for attempt in range(TRIAL_STEPS):
         began = time.perf_counter()
-        learner.update(batch, randomness(training.config.seed, Purpose.NOISE, attempt))
+        labels = _labels(training, torch.arange(recipe.batch_size))
+        learner.update(batch, labels, randomness(training.config.seed, Purpose.NOISE, attempt))
     return (time.perf_counter() - began) * steps
 
 
@@ -194,7 +198,8 @@ def _run(training: Training, identity: Mapping[str, object], position: Position)
         chosen = batch_positions(seed, step, len(pixels), recipe.batch_size)
         batch = to_images(pixels[chosen.numpy()], training.device)  # (B, 3, H, W)
         set_learning_rates(learner.optimizers, recipe, step, steps)
-        losses = learner.update(batch, randomness(seed, Purpose.NOISE, step))
+        labels = _labels(training, chosen)
+        losses = learner.update(batch, labels, randomness(seed, Purpose.NOISE, step))
 
         position = clock.position(step + 1, losses)
         require_finite_values(position.step, losses)
@@ -213,6 +218,12 @@ def _run(training: Training, identity: Mapping[str, object], position: Position)
             save_state(training.folder, identity, learner, position)
         training.on_progress(progress)
     return position
+
+
+def _labels(training: Training, chosen: Tensor) -> Tensor | None:
+    """The classes (B,) of the training images at some positions, where the recipe has classes."""
+    labels = training.images.training_labels
+    return None if labels is None else from_numpy(labels)[chosen].to(training.device)
 
 
 def is_due(done: int, steps: int, every: int) -> bool:

@@ -3,11 +3,13 @@
 Functions of tensors alone; they know no network, optimiser or device.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
+from torch.autograd import grad
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss, relu
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,43 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, *, real_label: 
 def generator_loss(fake_logits: Tensor) -> Tensor:
     """Cross entropy of generated images (B,) with the label 1 (the non-saturating loss)."""
     return _cross_entropy(fake_logits, 1.0)
+
+
+def discriminator_hinge(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Hinge loss of the discriminator: what is judged right by a margin of 1 costs nothing.
+
+    Args:
+        real_logits: Logits of real images (B,).
+        fake_logits: Logits of generated images (B,).
+
+    Returns:
+        The sum of the means of max(0, 1 - real) and max(0, 1 + fake), a scalar.
+    """
+    return relu(1 - real_logits).mean() + relu(1 + fake_logits).mean()
+
+
+def generator_hinge(fake_logits: Tensor) -> Tensor:
+    """Minus the mean logit of generated images (B,), the hinge loss's other side."""
+    return -fake_logits.mean()
+
+
+def gradient_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """Mean over images of half the squared gradient of the logit at real images (R1).
+
+    With it, a GAN's training comes to rest where generated images are like real ones (Mescheder,
+    Geiger and Nowozin, 2018).
+
+    Args:
+        discriminator: Images (B, 3, H, W) to logits (B,).
+        real: Real images (B, 3, H, W).
+
+    Returns:
+        A scalar that can be minimised.
+    """
+    images = real.detach().requires_grad_()
+    # No logit depends on another image, so the gradient of the sum is that of each.
+    (slopes,) = grad(discriminator(images).sum(), images, create_graph=True)
+    return 0.5 * slopes.square().sum((1, 2, 3)).mean()
 
 
 def _cross_entropy(logits: Tensor, label: float) -> Tensor:

@@ -157,18 +157,39 @@ class Encoder(nn.Module):
 class Discriminator(nn.Module):
     """Images to one logit each: positive for real, negative for generated."""
 
-    def __init__(self, architecture: Architecture) -> None:
-        """Build the generator's mirror, or what `architecture.encoder_channels` says."""
+    def __init__(self, architecture: Architecture, *, normalise: bool = True) -> None:
+        """Build the generator's mirror, or what `architecture.encoder_channels` says.
+
+        Args:
+            architecture: The description; with classes, images are judged as ones of a class.
+            normalise: Whether all stages but the first have batch normalisation.
+        """
         super().__init__()
         self.architecture = architecture
-        self.stages = _convolutions(architecture, leak=LEAK, normalise_first=False)
-        features = architecture.mirrored_channels[-1] * architecture.base_size**2
-        self.logit = nn.Linear(features, 1)
+        self.stages = _convolutions(
+            architecture, leak=LEAK, normalise_first=False, normalise=normalise
+        )
+        channels = architecture.mirrored_channels[-1]
+        self.logit = nn.Linear(channels * architecture.base_size**2, 1)
+        if architecture.classes is not None:
+            self.projection = nn.Embedding(architecture.classes, channels)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Judge images (B, 3, H, W) in [-1, 1]; returns logits (B,)."""
-        logits: Tensor = self.logit(self.stages(image).flatten(1))  # (B, C, H, W) -> (B, 1)
-        return logits.squeeze(1)
+    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Judge images.
+
+        Args:
+            image: Images (B, 3, H, W) in [-1, 1].
+            label: The classes (B,) that they are said to be of, where there are classes.
+
+        Returns:
+            Logits (B,). With classes, the features' product with the class's own weights is added
+            (the projection of Miyato and Koyama, 2018).
+        """
+        maps = self.stages(image)  # (B, C, H, W)
+        logits: Tensor = self.logit(maps.flatten(1)).squeeze(1)  # (B, C*H*W) -> (B,)
+        if label is None:
+            return logits
+        return logits + (self.projection(label) * maps.sum((2, 3))).sum(1)
 
 
 def initialise(network: nn.Module, randomness: torch.Generator) -> None:
@@ -181,12 +202,29 @@ def initialise(network: nn.Module, randomness: torch.Generator) -> None:
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, WEIGHT_DEVIATION, generator=randomness)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm2d) and module.affine:
             nn.init.normal_(module.weight, 1.0, WEIGHT_DEVIATION, generator=randomness)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, 0.0, WEIGHT_DEVIATION, generator=randomness)
+            continue
         else:
             continue
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def scale_for_rectifiers(network: nn.Module, randomness: torch.Generator) -> None:
+    """Draw every map's weights so that activations keep their size through it (He et al., 2015).
+
+    A deep network without normalisation otherwise begins with next to no slope.
+
+    Args:
+        network: A discriminator whose biases are set already; changed in place.
+        randomness: The source of the draws, on the CPU.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, LEAK, generator=randomness)
 
 
 def to_channels_last(network: nn.Module) -> None:
@@ -201,7 +239,7 @@ def device_of(network: nn.Module) -> torch.device:
 
 
 def _convolutions(
-    architecture: Architecture, *, leak: float, normalise_first: bool
+    architecture: Architecture, *, leak: float, normalise_first: bool, normalise: bool = True
 ) -> nn.Sequential:
     channels = (architecture.image_channels, *architecture.mirrored_channels)
     steps = zip(pairwise(channels), architecture.strides[::-1], strict=True)
@@ -209,10 +247,10 @@ def _convolutions(
         *(
             ConvolutionStage(
                 *pair,
-                architecture.kernel_size,
+                architecture.mirrored_kernel_size,
                 stride,
                 leak=leak,
-                normalise=normalise_first or i > 0,
+                normalise=normalise and (normalise_first or i > 0),
             )
             for i, (pair, stride) in enumerate(steps)
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from graftscope.training.architecture import (
+    CGAN_CIFAR10,
     GAN_CELEBA,
     GAN_CIFAR10,
     VAE_CELEBA,
@@ -23,6 +24,25 @@ class Objective(Enum):
 
     VAE = "vae"
     GAN = "gan"
+
+
+class AdversarialLoss(Enum):
+    """What the networks of a GAN minimise against each other."""
+
+    CROSS_ENTROPY = "cross-entropy"
+    HINGE = "hinge"
+
+
+class Normalisation(Enum):
+    """What keeps the maps of a discriminator in bounds.
+
+    `BATCH` is batch normalisation behind all but the first; `SPECTRAL` divides each map by its
+    largest singular value.
+    """
+
+    NONE = "none"
+    BATCH = "batch"
+    SPECTRAL = "spectral"
 
 
 class HeldOutRule(Enum):
@@ -71,7 +91,21 @@ class Recipe:
         adam_beta2: Adam's decay of the mean squared gradient, in [0, 1).
         schedule: How the learning rates change.
         beta: Weight of the divergence in the VAE's loss; only a VAE uses it.
-        real_label: The discriminator's label of real images, in (0, 1]; only a GAN uses it.
+        real_label: The discriminator's label of real images, in (0, 1]; only a GAN with cross
+            entropy uses it.
+        adversarial_loss: What a GAN minimises.
+        normalisation: What keeps the discriminator's maps in bounds; only a GAN uses it.
+        scaled_start: Whether the discriminator's weights begin with the deviations that keep the
+            size of activations, and not all with 0.02; only a GAN uses it.
+        gradient_penalty: Weight of half the squared gradient of the discriminator at real images
+            (R1), measured on a quarter of each batch; only a GAN uses it.
+        average_decay: What is kept at each step of the average of the generator's weights, in
+            [0, 1); the checkpoint's generator is this average, or at 0 the last weights. Only a
+            GAN uses it.
+        mirroring: Whether real images are turned left to right at random; only a GAN uses it.
+        colour_jitter: How much colours change of what the discriminator sees, in [0, 1].
+        translation: How far that is moved, as a share of its side, in [0, 1).
+        cutout: The side of the square that is hidden of it, as a share of its side, in [0, 1).
         modularity: Weight of the overlap of groups of channels in the generator's loss; 0 trains
             without it.
         modularity_groups: How many groups of neighbours a layer's channels are cut into.
@@ -104,6 +138,15 @@ class Recipe:
     schedule: Schedule = Schedule.COSINE
     beta: float = 0.0005
     real_label: float = 0.9
+    adversarial_loss: AdversarialLoss = AdversarialLoss.CROSS_ENTROPY
+    normalisation: Normalisation = Normalisation.BATCH
+    scaled_start: bool = False
+    gradient_penalty: float = 0.0
+    average_decay: float = 0.0
+    mirroring: bool = False
+    colour_jitter: float = 0.0
+    translation: float = 0.0
+    cutout: float = 0.0
     modularity: float = 0.0
     modularity_groups: int = 4
     modularity_layer: str = "deconv1"
@@ -123,11 +166,13 @@ class Recipe:
         _require("batch_size", self.batch_size, self.batch_size >= 2, "at least 2")
         for name in ("learning_rate", "discriminator_learning_rate"):
             _require(name, getattr(self, name), 0 < getattr(self, name) <= _LARGEST_RATE, _RATE)
-        for name in ("adam_beta1", "adam_beta2"):
+        for name in ("adam_beta1", "adam_beta2", "average_decay", "translation", "cutout"):
             _require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "in [0, 1)")
+        jitter = self.colour_jitter
+        _require("colour_jitter", jitter, 0 <= jitter <= 1, "in [0, 1]")
         for name in ("crop_share", "real_label"):
             _require(name, getattr(self, name), 0 < getattr(self, name) <= 1, "in (0, 1]")
-        for name in ("beta", "modularity"):
+        for name in ("beta", "gradient_penalty", "modularity"):
             weight = getattr(self, name)
             _require(name, weight, 0 <= weight < math.inf, "at least 0 and finite")
         if self.modularity:
@@ -162,6 +207,7 @@ def _require(name: str, value: float, holds: bool, allowed: str) -> None:
 _CELEBA_CROP_SHARE = 148 / 178
 _GAN_LEARNING_RATE = 2e-4
 
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -194,6 +240,25 @@ RECIPES = {
             # Its images have less in common than faces.
             epochs=60,
             learning_rate=_GAN_LEARNING_RATE,
+        ),
+        Recipe(
+            name="cgan-cifar10",
+            objective=Objective.GAN,
+            architecture=CGAN_CIFAR10,
+            held_out=HeldOutRule.TEST_SET,
+            epochs=3,
+            batch_size=32,
+            learning_rate=_GAN_LEARNING_RATE,
+            discriminator_learning_rate=_GAN_LEARNING_RATE,
+            # Momentum lets generator and discriminator circle around each other.
+            adam_beta1=0.0,
+            real_label=1.0,
+            normalisation=Normalisation.NONE,
+            scaled_start=True,
+            gradient_penalty=0.2,
+            average_decay=0.999,
+            mirroring=True,
+            precision=Precision.FLOAT32,
         ),
     )
 }

@@ -4,7 +4,13 @@ from typing import Final
 
 from graftscope.training import Checkpoint, Quality
 from graftscope.training.quality import Distance, FeatureConfig, FeatureTask
-from graftscope.training.recipes import HeldOutRule, Objective, Recipe
+from graftscope.training.recipes import (
+    AdversarialLoss,
+    HeldOutRule,
+    Normalisation,
+    Objective,
+    Recipe,
+)
 from graftscope.training.settings import changed_settings
 from graftscope.v1 import bundle_pb2
 
@@ -30,6 +36,23 @@ _SOURCES: Final = {
 _TASKS: Final = {
     FeatureTask.CELEBA: "{} attributes of faces",
     FeatureTask.CIFAR10: "{} classes of CIFAR-10",
+}
+
+
+_TABLE_1: Final = (
+    "as in Table 1 of *Tinkering with black boxes: counterfactuals uncover modularity in "
+    "generative models*"
+)
+_RESIDUAL: Final = (
+    "a residual network in the manner of BigGAN, whose batch normalisation has gains and shifts of "
+    "each class"
+)
+
+
+_NORMALISATIONS: Final = {
+    Normalisation.NONE: "no normalisation",
+    Normalisation.BATCH: "batch normalisation",
+    Normalisation.SPECTRAL: "spectral normalisation",
 }
 
 
@@ -65,6 +88,10 @@ def checkpoint_card(
 def _summary(checkpoint: Checkpoint) -> str:
     architecture = checkpoint.config.architecture
     kind = "VAE" if checkpoint.config.recipe.objective is Objective.VAE else "GAN"
+    told, made = "standard normal latents", _TABLE_1
+    if architecture.classes is not None:
+        told = f"standard normal latents and one of {architecture.classes} classes"
+        made = _RESIDUAL
     side = architecture.image_size
     layers = "\n".join(
         f"| {layer.name} | {layer.level or ''} | {layer.channels} x {layer.size} x {layer.size} |"
@@ -72,17 +99,17 @@ def _summary(checkpoint: Checkpoint) -> str:
     )
     return (
         f"A {kind}'s generator of images of {side} x {side} pixels in [-1, 1] from "
-        f"{architecture.latent_size} standard normal latents, as in Table 1 of *Tinkering with "
-        "black boxes: counterfactuals uncover modularity in generative models*, split at every "
-        "layer:\n\n"
+        f"{architecture.latent_size} {told}, {made}, split at every layer:\n\n"
         f"| layer | level | channels x height x width |\n| --- | --- | --- |\n{layers}"
     )
 
 
 def _data(checkpoint: Checkpoint, provenance: bundle_pb2.Provenance) -> str:
     data = checkpoint.config.data
+    classes = ", ".join(f"{label} {name}" for label, name in enumerate(data.classes))
+    told = f"- Classes by label: {classes}.\n" if classes else ""
     return (
-        f"- Images: {provenance.data}, {data.trained_on:,} of them trained on.\n"
+        f"- Images: {provenance.data}, {data.trained_on:,} of them trained on.\n{told}"
         f"- Licence: {provenance.licence or 'not stated'}.\n"
         f"- Held out, never trained on: {HELD_OUT_RULES[data.held_out_rule]} "
         f"({data.held_out:,} images).\n"
@@ -115,14 +142,54 @@ def _rates(recipe: Recipe) -> str:
 def _losses(recipe: Recipe) -> str:
     if recipe.objective is Objective.VAE:
         return f"- Loss: mean squared error + {recipe.beta:g} x divergence."
+    penalty = recipe.gradient_penalty
+    slope = f"; its loss has {penalty:g} x half its squared gradient at real images (R1)"
+    lines = [
+        f"- Loss: {_adversarial(recipe)}.",
+        f"- Discriminator: {_discriminator(recipe)}{slope if penalty else ''}.",
+    ]
+    if seen := _seen(recipe):
+        lines.append(f"- What the discriminator sees: {seen}.")
+    if recipe.average_decay:
+        lines.append(
+            "- The weights here are an exponential moving average of the generator's, of which "
+            f"{recipe.average_decay:g} is kept at each step."
+        )
+    return "\n".join(lines)
+
+
+def _adversarial(recipe: Recipe) -> str:
+    if recipe.adversarial_loss is AdversarialLoss.HINGE:
+        return "hinge"
     smoothed = " (one-sided label smoothing)" if recipe.real_label < 1 else ""
-    channels = ", ".join(str(each) for each in recipe.architecture.mirrored_channels)
-    mirrors = recipe.architecture.encoder_channels in (None, recipe.architecture.channels[::-1])
-    return (
-        f"- Loss: sigmoid cross entropy, real images labelled {recipe.real_label:g}{smoothed}.\n"
-        f"- Discriminator: convolutions of {channels} channels"
-        f"{', the mirror of the generator' if mirrors else ''}."
+    return f"sigmoid cross entropy, real images labelled {recipe.real_label:g}{smoothed}"
+
+
+def _discriminator(recipe: Recipe) -> str:
+    architecture = recipe.architecture
+    channels = ", ".join(str(each) for each in architecture.mirrored_channels)
+    kernel = architecture.mirrored_kernel_size
+    mirrors = (
+        architecture.encoder_channels in (None, architecture.channels[::-1])
+        and kernel == architecture.kernel_size
     )
+    return (
+        f"convolutions of {channels} channels and kernels of {kernel} x {kernel}"
+        f"{', the mirror of the generator' if mirrors else ''}; "
+        f"{_NORMALISATIONS[recipe.normalisation]}"
+        f"{'; the class by projection' if architecture.classes is not None else ''}"
+    )
+
+
+def _seen(recipe: Recipe) -> str:
+    """Tell how images are changed before the discriminator sees them."""
+    changes = {
+        "real images turned left to right at random": recipe.mirroring,
+        f"colours changed by {recipe.colour_jitter:g}": recipe.colour_jitter,
+        f"moved by up to {recipe.translation:g} of the side": recipe.translation,
+        f"a square of {recipe.cutout:g} of the side hidden": recipe.cutout,
+    }
+    return ", ".join(text for text, strength in changes.items() if strength)
 
 
 def _duration(seconds: float) -> str:

@@ -25,6 +25,7 @@ LOG_VARIANCE: Final = "log_variance"
 LOW: Final = -1.0
 HIGH: Final = 1.0
 LATENT: Final = "z"
+LABEL: Final = "label"
 
 _EXAMPLE_BATCH = 2
 _CELEBA = "CelebA: non-commercial research only"
@@ -34,6 +35,7 @@ LICENCES: Final = {
     "gan-celeba": _CELEBA,
     "vae-cifar10": _CIFAR10,
     "gan-cifar10": _CIFAR10,
+    "cgan-cifar10": _CIFAR10,
 }
 """The terms of the images that a recipe is for; they hold for weights made from them too."""
 
@@ -70,9 +72,12 @@ def subject_from_checkpoint(path: Path, name: str, licence: str | None) -> Gener
         SourceError: If the graph's layers are not those of the architecture.
     """
     checkpoint, quality = load_checkpoint(path), load_quality(path)
-    latents = torch.zeros(_EXAMPLE_BATCH, checkpoint.config.architecture.latent_size)
+    architecture = checkpoint.config.architecture
+    examples = {LATENT: torch.zeros(_EXAMPLE_BATCH, architecture.latent_size)}
+    classes = {} if architecture.classes is None else {LABEL: architecture.classes}
+    examples |= {name: torch.zeros(_EXAMPLE_BATCH, dtype=torch.int64) for name in classes}
     subject = subject_from_modules(
-        checkpoint.generator, {LATENT: latents}, _encoder(checkpoint), low=LOW, high=HIGH
+        checkpoint.generator, examples, _encoder(checkpoint), low=LOW, high=HIGH, classes=classes
     )
     _require_layers(checkpoint, find_layers(subject.model))
     provenance = _provenance(checkpoint, quality, licence)
@@ -91,25 +96,24 @@ def subject_from_modules(
     *,
     low: float,
     high: float,
+    classes: Mapping[str, int] | None = None,
 ) -> GeneratorSubject:
     """Trace a generator, and an encoder if there is one.
 
     Args:
         generator: Latents to images; in evaluation mode, on the CPU.
-        examples: Examples of its arguments by name, (B, ...) float32 with B of at least 2; all are
-            standard normal.
+        examples: Examples of its arguments by name, (B, ...) with B of at least 2; those in float32
+            are standard normal.
         encoder: The encoder that belongs to it and infers its only argument.
         low: The least value of an image's pixel.
         high: The largest.
+        classes: The number of classes of each argument that is a label, int64 (B,), by its name.
 
     Raises:
         SourceError: If PyTorch cannot turn the modules into graphs.
     """
     inputs = [
-        bundle_pb2.Input(
-            name=name, datatype="FP32", shape=example.shape[1:], normal=bundle_pb2.Normal()
-        )
-        for name, example in examples.items()
+        _input(name, example, (classes or {}).get(name)) for name, example in examples.items()
     ]
     model = trace(generator, examples, [IMAGE])
     traced = None
@@ -122,6 +126,15 @@ def subject_from_modules(
     run = reference(generator)
     hooks = partial(find_hooks, generator, run)
     return GeneratorSubject(model, inputs, low, high, run, encoder=traced, find_hooks=hooks)
+
+
+def _input(name: str, example: Tensor, classes: int | None) -> bundle_pb2.Input:
+    shape = example.shape[1:]
+    if classes is None:
+        normal = bundle_pb2.Normal()
+        return bundle_pb2.Input(name=name, datatype="FP32", shape=shape, normal=normal)
+    labels = bundle_pb2.Classes(count=classes)
+    return bundle_pb2.Input(name=name, datatype="INT64", shape=shape, classes=labels)
 
 
 def _encoder(checkpoint: Checkpoint) -> EncoderModule | None:

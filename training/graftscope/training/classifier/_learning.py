@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from graftscope.training._device import TrainingDevice, open_device
-from graftscope.training._learners import minimise, require_finite_values, set_learning_rate
+from graftscope.training._learners import require_finite_values, set_learning_rate
+from graftscope.training._optimisers import minimise
 from graftscope.training._pictures import batches, to_images
 from graftscope.training._randomness import Purpose, batch_positions, randomness
 from graftscope.training.classifier._network import ClassifierNetwork

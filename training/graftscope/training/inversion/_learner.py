@@ -10,9 +10,10 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
+from torch.optim.swa_utils import AveragedModel
 
 from graftscope.training._device import TrainingDevice
-from graftscope.training._learners import minimise
+from graftscope.training._optimisers import minimise
 from graftscope.training._randomness import Purpose, randomness
 from graftscope.training.inversion._generator import SampledGenerator
 from graftscope.training.inversion._network import Inverter
@@ -25,10 +26,12 @@ class InverterLearner:
 
     Attributes:
         networks: The network by the name of its file.
+        averages: Of weights: none.
         optimizers: Its optimiser.
     """
 
     networks: dict[str, nn.Module]
+    averages: dict[str, AveragedModel]
     optimizers: dict[str, Adam]
 
     def __init__(
@@ -46,6 +49,7 @@ class InverterLearner:
         self._settings, self._device = settings, device
         self._generate = None if generator.network is None else _prepared(generator.network, device)
         self.networks = {"inverter": network}
+        self.averages = {}
         self.optimizers = {"inverter": Adam(network.parameters(), lr=settings.learning_rate)}
 
     def update(

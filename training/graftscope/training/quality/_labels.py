@@ -48,6 +48,7 @@ _OF_RECIPE: Final = {
     "gan-celeba": FeatureTask.CELEBA,
     "vae-cifar10": FeatureTask.CIFAR10,
     "gan-cifar10": FeatureTask.CIFAR10,
+    "cgan-cifar10": FeatureTask.CIFAR10,
 }
 
 

@@ -14,7 +14,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.optim import Adam
 
 from graftscope.training._device import TrainingDevice, choose_precision, open_device
-from graftscope.training._learners import minimise, require_finite_values, set_learning_rate
+from graftscope.training._learners import require_finite_values, set_learning_rate
+from graftscope.training._optimisers import minimise
 from graftscope.training._pictures import batches, to_images
 from graftscope.training._randomness import Purpose, batch_positions, randomness
 from graftscope.training.data import ImageData

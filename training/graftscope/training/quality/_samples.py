@@ -5,18 +5,19 @@ A source draws by its seed alone. Its images are rounded to bytes, as real ones 
 Shapes: B batch, N images, Z latent, H and W pixels.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from graftscope.training._pictures import batches, to_pixels
 from graftscope.training._randomness import Purpose, randomness
 from graftscope.training.checkpoint import Checkpoint, Originals
-from graftscope.training.networks import Generator, to_channels_last
+from graftscope.training.conditional import labels_of
+from graftscope.training.networks import to_channels_last
 
 SampleSource: TypeAlias = Callable[[int], Iterator[NDArray[np.uint8]]]
 """From a number of images to batches of images (B, H, W, 3)."""
@@ -34,17 +35,20 @@ def image_sources(
         device: Where to compute.
 
     Returns:
-        `prior` (latents from N(0, I)), for a VAE `encoded` (latents from the Gaussian of the
-        training images' encodings, section 4), and `noise`.
+        `prior` (latents from N(0, I) and, where there are classes, one drawn evenly), for a VAE
+        `encoded` (latents from the Gaussian of the training images' encodings, section 4), and
+        `noise`.
     """
     generator = checkpoint.generator.to(device)
     to_channels_last(generator)
-    latent_size = checkpoint.config.architecture.latent_size
+    architecture = checkpoint.config.architecture
 
     def generated(purpose: Purpose, turn: Callable[[Tensor], Tensor]) -> SampleSource:
         def draw(count: int) -> Iterator[NDArray[np.uint8]]:
-            unit = torch.randn(count, latent_size, generator=randomness(seed, purpose))
-            return _generate(generator, turn(unit), device)
+            noise = randomness(seed, purpose)
+            unit = torch.randn(count, architecture.latent_size, generator=noise)
+            told = labels_of(architecture, count, noise)
+            return _generate(generator, (turn(unit), *told), device)
 
         return draw
 
@@ -57,10 +61,10 @@ def image_sources(
 
 @torch.inference_mode()
 def _generate(
-    generator: Generator, latents: Tensor, device: torch.device
+    generator: nn.Module, inputs: Sequence[Tensor], device: torch.device
 ) -> Iterator[NDArray[np.uint8]]:
-    for z in batches(latents):
-        yield to_pixels(generator(z.to(device)))
+    for given in zip(*map(batches, inputs), strict=True):
+        yield to_pixels(generator(*(each.to(device) for each in given)))
 
 
 def _to_encoded(originals: Originals) -> Callable[[Tensor], Tensor]:
