@@ -46,7 +46,8 @@ def jitter_colours(images: Tensor, strength: float, noise: torch.Generator) -> T
     grey = images.mean(1, keepdim=True)
     images = grey + (images - grey) * (1 + 2 * saturation)
     mean = images.mean((1, 2, 3), keepdim=True)
-    return mean + (images - mean) * (1 + contrast)
+    changed: Tensor = mean + (images - mean) * (1 + contrast)
+    return changed
 
 
 def translate(images: Tensor, share: float, noise: torch.Generator) -> Tensor:

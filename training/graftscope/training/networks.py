@@ -189,7 +189,8 @@ class Discriminator(nn.Module):
         logits: Tensor = self.logit(maps.flatten(1)).squeeze(1)  # (B, C*H*W) -> (B,)
         if label is None:
             return logits
-        return logits + (self.projection(label) * maps.sum((2, 3))).sum(1)
+        told: Tensor = (self.projection(label) * maps.sum((2, 3))).sum(1)  # (B, C) -> (B,)
+        return logits + told
 
 
 def initialise(network: nn.Module, randomness: torch.Generator) -> None:

@@ -69,8 +69,8 @@ def train(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="vae-celeba, gan-celeba, vae-cifar10, gan-cifar10 or cgan-cifar10; or inverter: an "
-            "encoder for the generator of --bundle.",
+            help="vae-celeba, gan-celeba, vae-cifar10, gan-cifar10 or cgan-cifar10; or inverter: "
+            "an encoder for the generator of --bundle.",
         ),
     ],
     out: OutFolder,
