@@ -96,10 +96,11 @@ def test_a_mixture_of_parts_that_are_independent_is_as_real_as_samples(bumps: Fo
 
 
 def test_a_mixture_of_parts_that_must_match_is_less_real(tmp_path: Path) -> None:
-    measure = measure_of(write_matching(tmp_path / "matching"), [0, 0, 0, 1, 1, 1], pairs=512)
+    measure = measure_of(write_matching(tmp_path / "matching"), [0, 0, 0, 1, 1, 1], pairs=1024)
     arrays = measure.run(in_order).arrays
     for name in ("over_donor", "over_floor"):
-        assert arrays[name][0] > 4 * arrays[f"{name}_stderr"][0]  # Fréchet distance
+        # Fréchet distance; its errors are upper bounds.
+        assert arrays[name][0] > 3 * arrays[f"{name}_stderr"][0]
     # One module of two is as little of the whole as the mixture is.
     assert (np.abs(arrays["over_modules"][:1]) < 4 * arrays["over_modules_stderr"][:1]).all()
 
