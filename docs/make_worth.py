@@ -60,6 +60,11 @@ def others(row: list[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
+def mean_of(estimates: list[dict[str, float]]) -> float:
+    """The mean of several estimates' values."""
+    return sum(each["value"] for each in estimates) / len(estimates)
+
+
 def kept() -> dict[str, Any]:
     """What was kept of longer runs, by the file's name."""
     return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(KEPT.glob("*.json"))}
@@ -88,7 +93,7 @@ def main(run: Path) -> None:
     )
     environment.filters.update(percent=percent)
     environment.globals.update(
-        told=told, percent=percent, modules_of=modules_of, place_of=place_of, others=others
+        told=told, percent=percent, modules_of=modules_of, place_of=place_of, others=others, mean_of=mean_of
     )
     document = json.loads((run / "worth.json").read_text("utf-8"))
     page = environment.get_template(TEMPLATE).render(run=document, kept=kept())

@@ -51,6 +51,10 @@ K = 3
 """The paper's number of modules."""
 
 
+REACH_UNITS, REACH_PAIRS = 5, 96
+"""Every further unit asks for a hybrid of every other one in half of the pairs."""
+
+
 @dataclass(frozen=True)
 class Effort:
     """How much is computed.
@@ -314,7 +318,8 @@ class Study:
         task = ReachTask(
             name,
             layers=self.levels(name),
-            pairs=min(256, 2 * self.effort.worth),
+            units=REACH_UNITS,
+            pairs=min(REACH_PAIRS, self.effort.worth),
             seed=self.seed,
             originals=self.originals(name),
             **target,  # type: ignore[arg-type]  # whichever it is

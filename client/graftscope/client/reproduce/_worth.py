@@ -36,7 +36,7 @@ CONDITIONAL = "cgan-cifar10"
 """The class-conditional generator, which is none of the paper's five."""
 
 _ERRORS = 2.0
-_ATTRIBUTES = ("Smiling", "Male", "Blond_Hair")
+_ATTRIBUTES = ("Smiling", "Blond_Hair")
 _FACES = (VAE, GAN)
 
 
@@ -184,7 +184,7 @@ def _reach_picture(study: Study, name: str, found: Mapping[str, ReachResult]) ->
     return Picture(
         f"worth-reach-{name}",
         f"What the best n latents of {name}, and the best n channels of each layer, give of the "
-        f"effect that all of them have together: on three attributes by the classifier of faces, "
+        f"effect that all of them have together: on two attributes by the classifier of faces, "
         f"and on the change inside a module's template. Ranked greedily on {first.ranking_pairs} "
         f"pairs, measured on {first.held_out_pairs} others; bands are standard errors. Originals "
         f"from {study.source(name)}.",
