@@ -93,7 +93,12 @@ def main(run: Path) -> None:
     )
     environment.filters.update(percent=percent)
     environment.globals.update(
-        told=told, percent=percent, modules_of=modules_of, place_of=place_of, others=others, mean_of=mean_of
+        told=told,
+        percent=percent,
+        modules_of=modules_of,
+        place_of=place_of,
+        others=others,
+        mean_of=mean_of,
     )
     document = json.loads((run / "worth.json").read_text("utf-8"))
     page = environment.get_template(TEMPLATE).render(run=document, kept=kept())
