@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from PIL import Image
+
 from benchmarks.machine import this_machine
 from benchmarks.markdown import table
 from benchmarks.modular_faithful import Estimate
@@ -105,6 +107,9 @@ def draw(pictures: Sequence[Pictures], file: Path) -> None:
             cell.set_title(f"{kind} {at}", fontsize=9)
     figure.savefig(file, dpi=110)
     plt.close(figure)
+    with Image.open(file) as picture:
+        small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(file, optimize=True)
 
 
 def main() -> None:
