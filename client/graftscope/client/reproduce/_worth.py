@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftscope.client.display import reach_target
-from graftscope.client.errors import NotFoundError
 from graftscope.client.figures import paper
 from graftscope.client.reproduce._clustering import LEVEL
 from graftscope.client.reproduce._faithful import (
@@ -31,9 +30,6 @@ from graftscope.client.values import (
     ProbeResult,
     ReachResult,
 )
-
-CONDITIONAL = "cgan-cifar10"
-"""The class-conditional generator, which is none of the paper's five."""
 
 _ERRORS = 2.0
 _ATTRIBUTES = ("Smiling", "Blond_Hair")
@@ -59,9 +55,8 @@ class Apart:
 
 def measure_worth(study: Study) -> Reproduction:
     """Measure the modules of every generator that comes along, at every level."""
-    generators = tuple(name for name in (*GENERATORS, CONDITIONAL) if _is_there(study, name))
     layers = [
-        found_layer(study, name, level) for name in generators for level in study.levels(name)
+        found_layer(study, name, level) for name in GENERATORS for level in study.levels(name)
     ]
     apart = {each.generator: _apart(study, each) for each in layers if each.level == LEVEL}
     reach = {
@@ -77,7 +72,7 @@ def measure_worth(study: Study) -> Reproduction:
             *(_reach_picture(study, name, found) for name, found in reach.items()),
         ],
         numbers={
-            "layers": {name: _numbers(name, layers, apart) for name in generators},
+            "layers": {name: _numbers(name, layers, apart) for name in GENERATORS},
             "answers": answers_by_level(layers),
             "reach": {
                 name: {target: _reach_numbers(each) for target, each in found.items()}
@@ -91,16 +86,6 @@ def measure_worth(study: Study) -> Reproduction:
             _channels_beat_latents(reach),
         ],
     )
-
-
-def _is_there(study: Study, name: str) -> bool:
-    try:
-        study.model(name)
-    except NotFoundError:
-        if name in GENERATORS:
-            raise
-        return False
-    return True
 
 
 def _apart(study: Study, layer: FoundLayer) -> Apart:
