@@ -78,7 +78,7 @@ def faithfulness(
     check_target(out, ".npz")
     asked = asked.unless_said(seed=seed, draws=seed)
     with opened(server) as client:
-        of = wanted_modules(client, which.model, chosen, originals, seed)
+        of = wanted_modules(client, which.model, chosen, originals, seed, dry_run=dry_run)
         taken = None if data is None else some_pictures(data, of.model, asked["pairs"], seed or 0)
         task = asked(
             model=of.model.name,

@@ -48,7 +48,7 @@ def independence(
     check_target(out, ".npz")
     asked = asked.unless_said(seed=seed)
     with opened(server) as client:
-        of = wanted_modules(client, which.model, chosen, originals, seed)
+        of = wanted_modules(client, which.model, chosen, originals, seed, dry_run=dry_run)
         task = asked(
             model=of.model.name,
             layer=of.layer,

@@ -95,6 +95,11 @@ def model_of(client: Client, source: Source, path: Path, name: str | None = None
                 f" {', '.join(models) or 'none'}; --bundle PATH names another bundle"
             )
         model = models[source.model]
+    if model.digest != source.model_digest and model.name != source.model:
+        raise InputError(
+            f"{path} is of {source}, not of {model.name}: leave out --model, or give a file of"
+            " that model"
+        )
     if model.digest != source.model_digest:
         raise InputError(
             f"{path} is of {source}, which is another version than"

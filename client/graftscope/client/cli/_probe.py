@@ -133,7 +133,8 @@ def probe(
     check_drawing(picture, "--picture")
     networks = _networks(classifier or (), taken)
     with opened(server) as client:
-        found = wanted_modules(client, which.model, modules, originals, asked.said.get("seed"))
+        seed = asked.said.get("seed")
+        found = wanted_modules(client, which.model, modules, originals, seed, dry_run=dry_run)
         task = asked(
             model=found.model.name,
             layer=found.layer,

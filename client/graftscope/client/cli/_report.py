@@ -153,6 +153,8 @@ def report(
             plan = _plan(model, originals, drawn, grouping, tuple(layers or ()))
         if dry_run:
             tell_dry_run(client, plan.influence_tasks(model), json)
+            if worth:
+                note("--worth is not in this estimate: what it costs depends on the modules")
             return
         plan = replace(plan, worth=worth)
         index = _write(

@@ -208,6 +208,9 @@ def _say_inverter(bundle: str, trained: "InverterResult", json: bool) -> None:
 
 def of_reconstruction(found: "Reconstruction") -> str:
     """Tell errors of reconstructions in words."""
+    if found.images == 1:
+        # One image has no standard error, and is its own mean.
+        return f"the reconstruction is off by {found.error:.2%} of the range (root mean square)"
     return (
         f"reconstructions off by {found.error:.2%} ± {found.error_stderr:.2%} of the range (root "
         f"mean square), the mean image by {found.mean_image_error:.2%}"

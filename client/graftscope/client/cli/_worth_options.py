@@ -17,6 +17,7 @@ from graftscope.client.cli._request_options import Given
 from graftscope.client.cli._session import named_originals, read_labels, spread_labels
 from graftscope.client.cli._shared_options import ModulesLayerOption
 from graftscope.client.cli._usual_pairs import modules_of, usual_pairs
+from graftscope.client.errors import UsageError
 from graftscope.client.models import Model
 from graftscope.client.values import (
     InfluenceTask,
@@ -89,6 +90,8 @@ def wanted_modules(
     options: ModulesOptions,
     originals: str | None,
     seed: int | None,
+    *,
+    dry_run: bool,
 ) -> OfModules:
     """Read the modules of a file, or find them, with progress.
 
@@ -98,6 +101,7 @@ def wanted_modules(
         options: Which modules.
         originals: Where the pairs come from that they are found with, as `--originals` says it.
         seed: Decides those pairs, and the method; None for 0.
+        dry_run: Whether nothing is to be computed.
 
     Raises:
         InputError: If the file holds something else, or the layer has not so many channels.
@@ -108,6 +112,11 @@ def wanted_modules(
         labels = read_labels(options.modules)
         whole = spread_labels(labels, options.modules, model.layer(layer))
         return OfModules(model, layer, whole, *_beside(options.modules, labels, whole), None)
+    if dry_run:
+        raise UsageError(
+            "--dry-run needs --modules FILE.npz here: without it modules are found first, and what"
+            " the rest costs depends on them; `graftscope modules --dry-run` tells what they cost"
+        )
     check_k(options.k, model, layer)
     seeds = None if seed is None else (seed,)
     grouping = Given(ModulesTask, {"k": options.k}).unless_said(seeds=seeds)

@@ -150,7 +150,7 @@ def probe_notes(value: ProbeResult, classifier: int) -> Iterator[str]:
     yield f"{asked.name} took images as {asked.preprocessing}; its scores are {scores}"
     for at, module in enumerate(value.modules):
         verdict, stderr = value.verdict[classifier, at], value.verdict_stderr[classifier, at]
-        if np.isfinite(verdict):
+        if np.isfinite(verdict) and np.isfinite(stderr):
             judged = _JUDGED[int(value.judged[classifier, at])]
             how = "more" if verdict > 0 else "less"
             told = f"{100 * abs(verdict):.1f} ± {100 * stderr:.1f} points {how} often"

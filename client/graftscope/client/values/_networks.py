@@ -101,7 +101,7 @@ class ImageNetwork:
         """Take a network, a server's name of one, or a path that ends in .onnx."""
         if given is None or isinstance(given, ImageNetwork):
             return given or cls()
-        is_file = isinstance(given, Path) or str(given).endswith(".onnx")
+        is_file = isinstance(given, Path) or given.endswith(".onnx") or Path(given).is_file()
         return cls(file=given) if is_file else cls(name=str(given))
 
 
