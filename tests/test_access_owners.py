@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from access_toys import protected, stubs_of, tokens_of
+from classifier_toys import looks_at
 from graftscope import codec
 from graftscope.server.access import METHODS, Role
 from graftscope.server.inference import described
@@ -28,9 +29,11 @@ from graftscope.v1 import (
     intervention_pb2,
     originals_pb2,
     tensor_pb2,
+    worth_pb2,
 )
 from request_toys import (
     LATENT,
+    VAE,
     artifact,
     channels,
     each_of,
@@ -257,6 +260,11 @@ def naming(
     values: Any,
     mask: Any,
     group_products: Any,
+    photographs: Any,
+    individual: Any,
+    templates: Any,
+    region: Any,
+    network: Any,
     **groups: Any,
 ) -> list[Any]:
     """Requests that name arrays in every place where one can be named."""
@@ -273,6 +281,7 @@ def naming(
         edit(channels=chosen, mask=intervention_pb2.Mask(array=mask)),
     ]
     pca = {"products": products}
+    own = {"labels": inline(ARRAYS["labels"]), "features": ENCODER}
     of_products = {**_GROUPS, "group_products": group_products, "products": _PRODUCTS}
     return [
         encode(images),
@@ -294,7 +303,28 @@ def naming(
         modules(maps=maps, method=analysis_service_pb2.METHOD_PCA, **pca),
         modules(maps=_MAPS, method=analysis_service_pb2.METHOD_PCA, **of_products),
         stability(maps=maps, methods=[analysis_service_pb2.METHOD_PCA], ks=[2], **pca),
+        worth(worth_pb2.FaithfulnessRequest, labels=labels, features=ENCODER),
+        worth(worth_pb2.FaithfulnessRequest, **own, data=photographs),
+        worth(worth_pb2.FaithfulnessRequest, **own, individual=individual),
+        worth(worth_pb2.FaithfulnessRequest, **own, templates=templates),
+        worth(worth_pb2.IndependenceRequest, labels=labels, features=ENCODER),
+        worth(worth_pb2.IndependenceRequest, **own, templates=templates),
+        worth_pb2.ReachRequest(model=VAE, region=region, pairs=pairs(count=64)),
+        worth(worth_pb2.ProbeRequest, labels=labels, classifiers=[_LOOKING]),
+        worth(
+            worth_pb2.ProbeRequest,
+            labels=own["labels"],
+            classifiers=[worth_pb2.ImageNetwork(file=network)],
+        ),
     ]
+
+
+ENCODER = worth_pb2.ImageNetwork(name="encoder")
+
+
+def worth(kind: type[Message], **said: Any) -> Message:
+    """A request about the modules of the layer whose arrays these are."""
+    return kind(model=VAE, layer="intermediate", pairs=pairs(count=64), **said)
 
 
 ARRAY = tensor_pb2.Array.DESCRIPTOR
@@ -342,9 +372,15 @@ ARRAYS: dict[str, NDArray[np.generic]] = {
     "group_pairs": np.full((4, 6), 32),
     "group_units": np.ones(6),
     "group_products": np.zeros((4, 6, 6), np.float32),
+    "photographs": np.arange(64 * 16 * 16 * 3).reshape(64, 16, 16, 3).astype(np.uint8),
+    "individual": np.arange(1.0, 7.0),
+    "templates": np.random.default_rng(1).random((2, 8, 8)),
+    "region": np.eye(16),
+    "network": np.frombuffer(looks_at([(0, 8)]), np.uint8),
 }
 
 
+_LOOKING = worth_pb2.ImageNetwork(file=inline(ARRAYS["network"]))
 _MAPS, _PRODUCTS = inline(ARRAYS["maps"]), inline(ARRAYS["products"])
 _GROUPS = {name: inline(ARRAYS[name]) for name in ("group_maps", "group_pairs", "group_units")}
 """What whoever asks has themselves."""

@@ -17,6 +17,7 @@ from graftscope.v1 import analysis_service_pb2
 
 LISTS = {
     *("--channels", "--k", "--layer", "--method", "--share"),
+    *("--classifier", "--module", "--mean", "--deviation"),
     *("--job-state", "--kind"),  # of jobs
     *(
         "--clustering-seed",

@@ -256,6 +256,7 @@ def test_export_hands_over_its_options(
         "encoder_range": None,
         "encoder_weights": None,
         "layers": [],
+        "replace_encoder": False,
     }
     plain: dict[str, Any] = {
         **unsaid,

@@ -414,7 +414,7 @@ def test_an_encoder_that_is_not_there_and_data_without_one_are_refused(tmp_path:
     with pytest.raises(SourceNotFoundError, match=r"encoder 'no.onnx' does not exist; an encoder"):
         exported(tmp_path, "no.onnx")
     (tmp_path / "x.txt").write_text("")
-    with pytest.raises(ExportError, match=r"is not supported; an encoder is an \.onnx file or"):
+    with pytest.raises(ExportError, match=r"is not supported; an encoder is an \.onnx file, a"):
         exported(tmp_path, tmp_path / "x.txt")
     with pytest.raises(ExportError, match="--data is for an encoder: give it with --encoder"):
         export(tmp_path / "generator.onnx", tmp_path / "bundle", data=tmp_path)

@@ -29,7 +29,8 @@ VERBS = {
     "train": Verb(
         "_train",
         "train",
-        "Train a generator, one of Table 1's four recipes, or an encoder for one without.",
+        "Train a generator, one of Table 1's four recipes, or an encoder for a generator without "
+        "one.",
         "graftscope train vae-celeba --data celeba.zip --out runs/faces --set epochs=10",
     ),
     "train-classifier": Verb(
@@ -96,7 +97,7 @@ VERBS = {
     "invert": Verb(
         "_invert",
         "invert",
-        "Find latents from which a generator without an encoder makes given images.",
+        "Find latents from which a generator makes given images.",
         "graftscope invert my-photos --bundle bundles/gan --out latents.npz",
     ),
     "hybridize": Verb(
@@ -169,7 +170,8 @@ VERBS = {
     "probe": Verb(
         "_probe",
         "probe",
-        "Ask classifiers about modules' hybrids: does their class stay, or become the other?",
+        "Ask classifiers about modules' hybrids: does their class stay, become the other, or "
+        "neither?",
         "graftscope probe --modules modules.npz --classifier mine.onnx --out probe.npz",
     ),
     "report": Verb(
