@@ -22,7 +22,7 @@ class Spill(ByValue):
     """The share of a change that falls outside a region.
 
     Args:
-        share: Σ outside of |hybrid - original 1| over Σ of the whole picture, summed over colours
+        share: Σ outside of ``|hybrid - original 1|`` over Σ of the whole picture, over all colours
             and all pairs, 0 to 1; NaN where nothing changed.
         stderr: Its standard error over pairs; NaN where fewer than two are known.
         of_pairs: (B,) the same share of every pair by itself; NaN where a pair did not change.

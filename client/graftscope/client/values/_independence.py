@@ -161,7 +161,7 @@ class IndependenceResult(Saved, Tabular):
         over_floor: (M,) the mixture's less the floor's.
         over_floor_stderr: (M,).
         interaction: (K, K) how far the effect of two modules is from the sum of their effects, as a
-            share of it: Σ |h_ij - h_i - h_j + original 1| / Σ |h_ij - original 1|, where h_ij is
+            share of it, ``Σ |h_ij - h_i - h_j + original 1| / Σ |h_ij - original 1|``; ``h_ij`` is
             the hybrid with both. 0 if they act independently; NaN on the diagonal, and where
             nothing changes.
         interaction_stderr: (K, K).
