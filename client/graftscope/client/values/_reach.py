@@ -173,8 +173,8 @@ class ReachResult(Saved, Tabular, Drawn):
 
     The effect of some units (latents, or channels of a layer) in a pair is what swapping them does
     to the target. Of a region: the mean of ``|hybrid - original 1|`` inside, as a share of the
-    range's width. Of a score: its change towards original 2's. What all units of a kind do together is
-    what they can reach.
+    range's width. Of a score: its change towards original 2's. What all units of a kind do together
+    is what they can reach.
 
     As a table, a row for each kind of units and place of its ranking.
 
