@@ -27,6 +27,7 @@ from graftscope.client.cli._shared_options import (
     ServerOptions,
 )
 from graftscope.client.cli._usual_pairs import modules_of
+from graftscope.client.cli._worth_options import labels_like
 from graftscope.client.display import Advance
 from graftscope.client.errors import UsageError
 from graftscope.client.hybrid_sets import (
@@ -182,8 +183,7 @@ def _dry_run(
     if labels is None:
         note("the modules would be found first:")
         tell_dry_run(client, [_maps(model, place, grouping)], json=False)
-        # Which channels are in which module hardly changes what an image costs.
-        labels = np.arange(model.layer(place).channels) % grouping["k"]
+        labels = labels_like(model, place, grouping["k"])
     return set_cost(client, asked(model=model.name, layer=place, labels=labels))
 
 

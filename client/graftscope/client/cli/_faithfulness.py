@@ -7,6 +7,7 @@ import typer
 
 from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import compute, tell_dry_run
+from graftscope.client.cli._model_and_layer import chosen_place
 from graftscope.client.cli._output import note, say, say_json, table, written
 from graftscope.client.cli._request_options import Given
 from graftscope.client.cli._session import (
@@ -28,7 +29,8 @@ from graftscope.client.cli._worth_options import (
     COMPARED,
     FeaturesOption,
     ModulesOptions,
-    wanted_modules,
+    OfModules,
+    task_of_modules,
 )
 from graftscope.client.values import (
     FAITHFULNESS_COLUMNS,
@@ -78,18 +80,23 @@ def faithfulness(
     check_target(out, ".npz")
     asked = asked.unless_said(seed=seed, draws=seed)
     with opened(server) as client:
-        of = wanted_modules(client, which.model, chosen, originals, seed, dry_run=dry_run)
-        taken = None if data is None else some_pictures(data, of.model, asked["pairs"], seed or 0)
-        task = asked(
-            model=of.model.name,
-            layer=of.layer,
-            labels=of.labels,
-            individual=of.individual,
-            templates=of.templates,
-            data=taken,
-            features=features,
-            originals=named_originals(originals, of.model),
-        )
+        place = chosen_place(client, which.model, chosen.layer, chosen.modules)
+        model, _ = place
+        taken = None if data is None else some_pictures(data, model, asked["pairs"], seed or 0)
+
+        def asking(of: OfModules) -> FaithfulnessTask:
+            return asked(
+                model=model.name,
+                layer=of.layer,
+                labels=of.labels,
+                individual=of.individual,
+                templates=of.templates,
+                data=taken,
+                features=features,
+                originals=named_originals(originals, model),
+            )
+
+        task = task_of_modules(client, place, chosen, asking, originals, seed, dry_run=dry_run)
         if dry_run:
             tell_dry_run(client, [task], json)
             return

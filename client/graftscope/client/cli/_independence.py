@@ -5,6 +5,7 @@ from typing import cast
 
 from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import compute, tell_dry_run
+from graftscope.client.cli._model_and_layer import chosen_place
 from graftscope.client.cli._output import note, say, say_json, table, written
 from graftscope.client.cli._request_options import Given
 from graftscope.client.cli._session import check_target, named_originals, opened
@@ -17,7 +18,12 @@ from graftscope.client.cli._shared_options import (
     SeedOption,
     ServerOptions,
 )
-from graftscope.client.cli._worth_options import FeaturesOption, ModulesOptions, wanted_modules
+from graftscope.client.cli._worth_options import (
+    FeaturesOption,
+    ModulesOptions,
+    OfModules,
+    task_of_modules,
+)
 from graftscope.client.values import (
     IndependenceResult,
     IndependenceTask,
@@ -48,15 +54,19 @@ def independence(
     check_target(out, ".npz")
     asked = asked.unless_said(seed=seed)
     with opened(server) as client:
-        of = wanted_modules(client, which.model, chosen, originals, seed, dry_run=dry_run)
-        task = asked(
-            model=of.model.name,
-            layer=of.layer,
-            labels=of.labels,
-            templates=of.templates,
-            features=features,
-            originals=named_originals(originals, of.model),
-        )
+        place = chosen_place(client, which.model, chosen.layer, chosen.modules)
+
+        def asking(of: OfModules) -> IndependenceTask:
+            return asked(
+                model=of.model.name,
+                layer=of.layer,
+                labels=of.labels,
+                templates=of.templates,
+                features=features,
+                originals=named_originals(originals, of.model),
+            )
+
+        task = task_of_modules(client, place, chosen, asking, originals, seed, dry_run=dry_run)
         if dry_run:
             tell_dry_run(client, [task], json)
             return

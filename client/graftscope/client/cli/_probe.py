@@ -10,6 +10,7 @@ import typer
 from graftscope.client.arrays import Flag, Real, Several, Whole, write_bytes
 from graftscope.client.cli._documents import document_of
 from graftscope.client.cli._following import compute, tell_dry_run
+from graftscope.client.cli._model_and_layer import chosen_place
 from graftscope.client.cli._output import note, say, say_json, table, written
 from graftscope.client.cli._request_options import Given
 from graftscope.client.cli._session import check_drawing, check_target, named_originals, opened
@@ -21,7 +22,7 @@ from graftscope.client.cli._shared_options import (
     OriginalsOption,
     ServerOptions,
 )
-from graftscope.client.cli._worth_options import ModulesOptions, wanted_modules
+from graftscope.client.cli._worth_options import ModulesOptions, OfModules, task_of_modules
 from graftscope.client.display import (
     PROBE_COLUMNS,
     PROBE_PARTS,
@@ -134,15 +135,19 @@ def probe(
     networks = _networks(classifier or (), taken)
     with opened(server) as client:
         seed = asked.said.get("seed")
-        found = wanted_modules(client, which.model, modules, originals, seed, dry_run=dry_run)
-        task = asked(
-            model=found.model.name,
-            layer=found.layer,
-            labels=found.labels,
-            classifiers=networks or None,
-            draws=asked["seed"],
-            originals=named_originals(originals, found.model),
-        )
+        place = chosen_place(client, which.model, modules.layer, modules.modules)
+
+        def asking(of: OfModules) -> ProbeTask:
+            return asked(
+                model=of.model.name,
+                layer=of.layer,
+                labels=of.labels,
+                classifiers=networks or None,
+                draws=asked["seed"],
+                originals=named_originals(originals, of.model),
+            )
+
+        task = task_of_modules(client, place, modules, asking, originals, seed, dry_run=dry_run)
         if dry_run:
             tell_dry_run(client, [task], json)
             return

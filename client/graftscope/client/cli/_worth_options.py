@@ -1,8 +1,9 @@
 """What the verbs about a module's worth have in common: whose modules they look at."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, TypeVar, cast
 
 import numpy as np
 import typer
@@ -12,7 +13,6 @@ from graftscope.client._client import Client
 from graftscope.client.arrays import Flag, Whole, read_npz
 from graftscope.client.cli._following import compute
 from graftscope.client.cli._maps import check_k, computed_maps
-from graftscope.client.cli._model_and_layer import chosen_place
 from graftscope.client.cli._request_options import Given
 from graftscope.client.cli._session import named_originals, read_labels, spread_labels
 from graftscope.client.cli._shared_options import ModulesLayerOption
@@ -20,10 +20,13 @@ from graftscope.client.cli._usual_pairs import modules_of, usual_pairs
 from graftscope.client.errors import UsageError
 from graftscope.client.models import Model
 from graftscope.client.values import (
+    HybridTask,
     InfluenceTask,
     ModulesResult,
     ModulesTask,
 )
+
+_Task = TypeVar("_Task", bound=HybridTask)
 
 MODULES = "Modules"
 COMPARED = "What hybrids are compared with"
@@ -73,32 +76,34 @@ class OfModules:
         individual: (C,) the channels' individual influence; None where a file of modules came
             without it.
         templates: (K, h, w) where each module changes the image; None likewise.
-        found: The modules with all that is known of them.
     """
 
     model: Model
     layer: str
     labels: NDArray[np.integer]
-    individual: NDArray[np.float64] | None
-    templates: NDArray[np.float64] | None
-    found: ModulesResult | None
+    individual: NDArray[np.float64] | None = None
+    templates: NDArray[np.float64] | None = None
 
 
-def wanted_modules(
+def task_of_modules(
     client: Client,
-    name: str | None,
+    place: tuple[Model, str],
     options: ModulesOptions,
+    asking: Callable[[OfModules], _Task],
     originals: str | None,
     seed: int | None,
     *,
     dry_run: bool,
-) -> OfModules:
-    """Read the modules of a file, or find them, with progress.
+) -> _Task:
+    """Say what is asked of the modules of a file, or of those that are found first, with progress.
+
+    What the server would refuse of it is refused before modules are found.
 
     Args:
         client: The server's.
-        name: The model's, if it was named.
+        place: The model and the layer, or its level, as of `chosen_place`.
         options: Which modules.
+        asking: Makes what is asked.
         originals: Where the pairs come from that they are found with, as `--originals` says it.
         seed: Decides those pairs, and the method; None for 0.
         dry_run: Whether nothing is to be computed.
@@ -107,17 +112,18 @@ def wanted_modules(
         InputError: If the file holds something else, or the layer has not so many channels.
         UsageError: If the options contradict each other.
     """
-    model, layer = chosen_place(client, name, options.layer, options.modules)
+    model, layer = place
     if options.modules is not None:
         labels = read_labels(options.modules)
         whole = spread_labels(labels, options.modules, model.layer(layer))
-        return OfModules(model, layer, whole, *_beside(options.modules, labels, whole), None)
+        return asking(OfModules(model, layer, whole, *_beside(options.modules, labels, whole)))
     if dry_run:
         raise UsageError(
             "--dry-run needs --modules FILE.npz here: without it modules are found first, and what"
             " the rest costs depends on them; `graftscope modules --dry-run` tells what they cost"
         )
     check_k(options.k, model, layer)
+    client.estimate(asking(OfModules(model, layer, labels_like(model, layer, options.k))))
     seeds = None if seed is None else (seed,)
     grouping = Given(ModulesTask, {"k": options.k}).unless_said(seeds=seeds)
     source = named_originals(originals, model)
@@ -127,7 +133,12 @@ def wanted_modules(
     maps = computed_maps(client, task, modules_of(grouping))
     wanted = grouping(maps=maps.maps, products=maps.products, groups=maps.groups)
     found = cast(ModulesResult, compute(client, wanted)).of_maps(maps.of)
-    return OfModules(model, layer, found.labels, found.individual, found.templates, found)
+    return asking(OfModules(model, layer, found.labels, found.individual, found.templates))
+
+
+def labels_like(model: Model, layer: str, k: int) -> NDArray[np.integer]:
+    """Labels (C,) of as many modules as will be found: they cost what those will, about."""
+    return np.arange(model.layer(layer).channels) % k
 
 
 def _beside(
