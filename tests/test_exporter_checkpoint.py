@@ -165,9 +165,9 @@ def test_a_gans_card_says_that_nothing_was_measured(gan: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "learning rate 0.0002 for the generator and 0.0001 for the discriminator",
-        "real images labelled 0.9 (one-sided label smoothing)",
-        "of 4, 5, 6, 8 channels and kernels of 5 x 5, the mirror of the generator; batch norm",
+        "learning rate 0.001 for the generator and 0.001 for the discriminator",
+        "sigmoid cross entropy, real images labelled 1.",
+        "of 4, 5, 6, 8 channels and kernels of 5 x 5, the mirror of the generator; no norm",
         " s on cpu.",
     ],
 )
@@ -180,6 +180,7 @@ def test_a_card_tells_what_keeps_the_discriminator_of_a_hinge_loss_in_check() ->
         RECIPES["cgan-cifar10"],
         adversarial_loss=AdversarialLoss.HINGE,
         normalisation=Normalisation.SPECTRAL,
+        gradient_penalty=0.2,
         translation=0.125,
     )
 
@@ -194,6 +195,15 @@ def test_a_card_tells_what_keeps_the_discriminator_of_a_hinge_loss_in_check() ->
     )
     assert "sees: real images turned left to right at random, moved by up to 0.125 of" in told
     assert "average of the generator's, of which 0.999 is kept at each step" in told
+
+
+def test_a_card_tells_that_labels_were_smoothed_on_one_side() -> None:
+    smoothed = replace(RECIPES["gan-celeba"], real_label=0.9, normalisation=Normalisation.BATCH)
+
+    told = _losses(smoothed)
+
+    assert "real images labelled 0.9 (one-sided label smoothing)" in told
+    assert "the mirror of the generator; batch norm" in told
 
 
 def test_distances_of_samples_are_in_the_manifest(measured: Path) -> None:

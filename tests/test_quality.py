@@ -29,6 +29,7 @@ TINY = (
     "architecture.latent_size=6",
     "architecture.base_size=4",
     "architecture.channels=8,4",
+    "architecture.encoder_channels=none",
     "architecture.strides=2,1",
     "batch_size=16",
 )

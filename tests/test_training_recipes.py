@@ -19,10 +19,10 @@ def test_there_are_the_four_recipes_of_table_1_and_one_that_is_told_a_class() ->
     for name, recipe in RECIPES.items():
         assert recipe.name == name
         assert recipe.objective.value == name.split("-")[0].removeprefix("c")
-        told = recipe.architecture.classes is not None
-        assert (recipe.batch_size, recipe.adam_beta1) == ((32, 0.0) if told else (64, 0.5))
+        is_vae = recipe.objective is Objective.VAE
+        assert (recipe.batch_size, recipe.adam_beta1) == ((64, 0.5) if is_vae else (32, 0.0))
         assert (recipe.architecture.classes is not None) == name.startswith("cgan")
-        if recipe.objective is Objective.VAE:
+        if is_vae:
             assert recipe.beta == 0.0005
 
 

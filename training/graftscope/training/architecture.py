@@ -198,7 +198,14 @@ GAN_CELEBA = Architecture(
     latent_size=150, base_size=4, channels=(128, 64, 32, 16), strides=(2, 2, 2, 2)
 )
 VAE_CIFAR10 = Architecture(latent_size=128, base_size=4, channels=(64, 32, 16), strides=(2, 2, 2))
-GAN_CIFAR10 = Architecture(latent_size=150, base_size=4, channels=(64, 32, 16), strides=(2, 2, 2))
+GAN_CIFAR10 = Architecture(
+    latent_size=150,
+    base_size=4,
+    channels=(64, 32, 16),
+    strides=(2, 2, 2),
+    # A discriminator twice as wide as the generator.
+    encoder_channels=(32, 64, 128),
+)
 CGAN_CIFAR10 = Architecture(
     latent_size=128,
     base_size=4,
