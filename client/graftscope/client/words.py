@@ -11,12 +11,30 @@ def counted(number: int, thing: str) -> str:
 
 def number(value: float, digits: int = 2) -> str:
     """Put a number in words, and one that there is none of as a dash."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+    return f"{value:z.{digits}f}" if math.isfinite(value) else "-"
 
 
 def with_spread(value: float, spread: float, digits: int = 2) -> str:
-    """Put a number and its spread in words: 0.93 ± 0.04."""
+    """Put a number and its spread in words: 0.93 ± 0.04; a dash for one that there is none of."""
+    if not math.isfinite(value):
+        return "-"
     return f"{number(value, digits)} ± {number(spread, digits)}"
+
+
+def with_error(value: float, error: float, sign: str = "") -> str:
+    """Put a number and its standard error in words, both to the error's second digit: 3.36 ± 0.14.
+
+    Args:
+        value: The number; a dash stands for one that there is none of.
+        error: Its standard error.
+        sign: "+" puts a plus before what is above 0.
+    """
+    if not math.isfinite(value):
+        return "-"
+    if not 0 < error < math.inf:
+        return f"{value:{sign}z.3g}"
+    digits = min(max(0, 1 - math.floor(math.log10(error))), 9)
+    return f"{value:{sign}z.{digits}f} ± {error:.{digits}f}"
 
 
 def rounded(value: float) -> str:

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graftscope.client.values._faithfulness import MEASURES, FaithfulnessResult
-from graftscope.client.words import counted
+from graftscope.client.words import counted, with_error
 
 _CONTROLS = {
     "count": "random sets of as many channels",
@@ -66,7 +66,12 @@ def rows_beside(value: FaithfulnessResult, reference: int) -> Iterator[Faithfuln
         "ceiling: two originals, blended": value.places("blended"),
     }
     for name, (place,) in named.items():
-        yield _row(value, reference, place, name)
+        row = _row(value, reference, place, name)
+        if name.startswith("floor"):
+            # How far it is above itself is no finding.
+            distance, _, *others = row.numbers
+            row = replace(row, numbers=(distance, (math.nan, math.nan), *others))
+        yield row
 
 
 def told_reference(name: str) -> str:
@@ -99,7 +104,7 @@ def told_verdicts(value: FaithfulnessResult) -> list[str]:
 def _verdict(value: FaithfulnessResult, q: int, r: int) -> str:
     told = [
         f"module {module} is {_JUDGED[int(value.judged[q, r, k])]}"
-        f" ({_told(value.verdict[q, r, k], value.verdict_stderr[q, r, k], sign='+')})"
+        f" ({with_error(value.verdict[q, r, k], value.verdict_stderr[q, r, k], '+')})"
         for k, module in enumerate(value.modules)
     ]
     return (
@@ -112,7 +117,7 @@ def _of_decoding(value: FaithfulnessResult) -> Iterator[str]:
     if value.decoding is None or value.decoding_stderr is None:
         return
     both = zip(value.decoding, value.decoding_stderr, strict=True)
-    off = [_told(100 * x, 100 * stderr) for x, stderr in both]
+    off = [with_error(100 * x, 100 * stderr) for x, stderr in both]
     told = [f"{off[x]} % (module {value.module[x]})" for x in value.places("module")]
     yield (
         f"Encoded and decoded again, hybrids are off by {', '.join(told)} of the range, samples by"
@@ -139,9 +144,3 @@ def _scaled(numbers: list[tuple[float, float]]) -> Numbers:
     """Kernel distances are small: in thousandths."""
     frechet, excess, (kernel, stderr), *shares = numbers
     return frechet, excess, (1000 * kernel, 1000 * stderr), *shares
-
-
-def _told(value: float, stderr: float, sign: str = "") -> str:
-    if not math.isfinite(value):
-        return "-"
-    return f"{value:{sign}.3g} ± {stderr:.2g}"
