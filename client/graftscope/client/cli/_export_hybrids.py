@@ -29,7 +29,7 @@ from graftscope.client.cli._shared_options import (
 from graftscope.client.cli._usual_pairs import modules_of
 from graftscope.client.cli._worth_options import labels_like
 from graftscope.client.display import Advance
-from graftscope.client.errors import UsageError
+from graftscope.client.errors import StoppedError, UsageError
 from graftscope.client.hybrid_sets import (
     MODULES,
     HybridSet,
@@ -128,7 +128,11 @@ def export_hybrid_set(
             classifier=classifier and ImageNetwork.named(classifier),
         )
         with shown("export-hybrids", "images") as show:
-            made = export_hybrids(client, out, wanted, _Rate(show))
+            rate = _Rate(show)
+            try:
+                made = export_hybrids(client, out, wanted, rate)
+            except KeyboardInterrupt:
+                raise StoppedError(_stopped(rate.done, wanted.images, out)) from None
     _tell(model, wanted, made, out, json)
 
 
@@ -197,17 +201,27 @@ def _tell_cost(cost: SetCost, json: bool) -> None:
     )
 
 
+def _stopped(done: int, total: int, out: Path) -> str:
+    if out.suffix == ".npz":
+        return f"interrupted after {done:,} of {counted(total, 'image')}; nothing was written"
+    return (
+        f"interrupted after {done:,} of {counted(total, 'image')}; the same command goes on with"
+        f" what is in {out}"
+    )
+
+
 class _Rate:
     """Shows how many images there are, how fast they come, and how long the rest takes."""
 
     def __init__(self, show: Shown) -> None:
         self._show = show
+        self.done = 0
         self._begun_s: float | None = None
         self._first = 0
 
     def __call__(self, done: int, total: int) -> None:
         """Take a number of images."""
-        now_s = time.monotonic()
+        self.done, now_s = done, time.monotonic()
         if self._begun_s is None:
             self._begun_s, self._first = now_s, done
         took_s, fresh = now_s - self._begun_s, done - self._first

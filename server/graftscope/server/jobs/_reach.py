@@ -1,5 +1,7 @@
 """What a job of reach measures. It must not know databases, watchers or gRPC."""
 
+from difflib import get_close_matches
+
 import numpy as np
 
 from graftscope.server.errors import InvalidInput
@@ -57,9 +59,11 @@ def _place(name: str, network: AskedClassifier) -> int:
         return network.classes.index(name)
     if name.isdecimal() and int(name) < network.scores:
         return int(name)
+    nearest = get_close_matches(name, network.classes, 1)
+    meant = f" (did you mean {nearest[0]}?)" if nearest else ""
     known = f": {', '.join(network.classes)}" if network.classes else ""
     raise InvalidInput(
-        f"{network.name} has no class or attribute {name!r}; it has 0 to {network.scores - 1}"
-        f"{known}",
+        f"{network.name} has no class or attribute {name!r}{meant}; it has 0 to"
+        f" {network.scores - 1}{known}",
         field="score.name",
     )
