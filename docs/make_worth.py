@@ -65,6 +65,23 @@ def mean_of(estimates: list[dict[str, float]]) -> float:
     return sum(each["value"] for each in estimates) / len(estimates)
 
 
+def agreed(found: dict[str, float]) -> str:
+    """How far two groupings of the same channels agree."""
+    return f"{percent(found['channels'])} ({told(found['adjusted_rand'], digits=2)})"
+
+
+def mean_agreement(found: dict[str, dict[str, float]]) -> dict[str, float]:
+    """The mean of several agreements."""
+    names = ("channels", "adjusted_rand")
+    return {name: sum(each[name] for each in found.values()) / len(found) for name in names}
+
+
+def between(probe: dict[str, Any], what: str, at: int) -> str:
+    """A share in per cent with the interval that it lies in."""
+    value, low, high = (100 * probe[f"{what}{end}"][at] for end in ("", "_low", "_high"))
+    return f"{value:.0f} % ({low:.0f} to {high:.0f})"
+
+
 def kept() -> dict[str, Any]:
     """What was kept of longer runs, by the file's name."""
     return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(KEPT.glob("*.json"))}
@@ -99,6 +116,9 @@ def main(run: Path) -> None:
         place_of=place_of,
         others=others,
         mean_of=mean_of,
+        agreed=agreed,
+        mean_agreement=mean_agreement,
+        between=between,
     )
     document = json.loads((run / "worth.json").read_text("utf-8"))
     page = environment.get_template(TEMPLATE).render(run=document, kept=kept())

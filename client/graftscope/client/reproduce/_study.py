@@ -4,7 +4,7 @@ The server answers a task that it has computed before at once, so experiments as
 need and share nothing else. It must not know figures or claims.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -46,6 +46,9 @@ VAE, VAE_TENTH, GAN = "vae-celeba", "vae-celeba-beta10", "gan-celeba"
 VAE_CIFAR, GAN_CIFAR = "vae-cifar10", "gan-cifar10"
 GENERATORS = (VAE, VAE_TENTH, GAN, VAE_CIFAR, GAN_CIFAR)
 """The paper's five generators, as they come with the package."""
+
+CGAN, LABEL = "cgan-cifar10", "label"
+"""The generator that is told a class, and the input that tells it."""
 
 K = 3
 """The paper's number of modules."""
@@ -103,7 +106,7 @@ class Study:
     _images: dict[str, Images] = field(default_factory=dict, init=False, repr=False)
 
     def model(self, name: str) -> Model:
-        """Describe one of the five generators.
+        """Describe one of the generators.
 
         Raises:
             NotFoundError: If the server does not hold it.
@@ -113,12 +116,16 @@ class Study:
         except NotFoundError as error:
             raise NotFoundError(
                 f"{error}; the figures need the generators that come with the package:"
-                f" {', '.join(GENERATORS)}"
+                f" {', '.join((*GENERATORS, CGAN))}"
             ) from error
 
     def levels(self, name: str) -> tuple[str, ...]:
         """List a model's levels, the coarsest first."""
         return tuple(layer.level for layer in self.model(name).layers if layer.level)
+
+    def classes(self, name: str) -> int:
+        """Return how many classes a model can be told."""
+        return next(each.classes for each in self.model(name).inputs if each.name == LABEL)
 
     def originals(self, name: str) -> Originals:
         """Choose where a model's originals come from, as section 4 does."""
@@ -161,10 +168,26 @@ class Study:
         originals: Originals | None = None,
         pairs: int | None = None,
         products: bool = False,
+        first: int = 0,
+        share: Sequence[str] = (),
+        fix: Mapping[str, int] | None = None,
     ) -> InfluenceResult:
-        """Ask for the maps of every channel of a level."""
+        """Ask for the maps of every channel of a level.
+
+        Args:
+            name: The generator.
+            level: The level.
+            originals: Where originals come from, if not from where they usually do.
+            pairs: How many, if not as many as usual.
+            products: Whether mean products of maps are asked for too.
+            first: Index of the first pair.
+            share: Inputs of which original 2 takes original 1's value.
+            fix: Values of inputs that all samples have.
+        """
         count = self.effort.pairs if pairs is None else pairs
-        self.say(f"{name}, {level}: influence of every channel, {count:,} pairs")
+        told = "".join(f", {key} {value}" for key, value in (fix or {}).items())
+        told += "".join(f", one {each} a pair" for each in share)
+        self.say(f"{name}, {level}: influence of every channel, {count:,} pairs{told}")
         task = InfluenceTask(
             name,
             level,
@@ -172,6 +195,9 @@ class Study:
             seed=self.seed,
             originals=originals or self.originals(name),
             products=products,
+            first=first,
+            share=tuple(share),
+            fix=fix,
         )
         return cast(InfluenceResult, self.compute(task))
 

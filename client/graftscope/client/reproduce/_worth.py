@@ -23,7 +23,8 @@ from graftscope.client.reproduce._faithful import (
     found_layer,
 )
 from graftscope.client.reproduce._reproduction import Claim, Picture, Reproduction, verdict
-from graftscope.client.reproduce._study import GAN, GENERATORS, VAE, Study
+from graftscope.client.reproduce._study import CGAN, GAN, GENERATORS, VAE, Study
+from graftscope.client.reproduce._worth_classes import across_classes, classes_numbers
 from graftscope.client.values import (
     IndependenceResult,
     InfluenceResult,
@@ -34,6 +35,7 @@ from graftscope.client.values import (
 _ERRORS = 2.0
 _ATTRIBUTES = ("Smiling", "Blond_Hair")
 _FACES = (VAE, GAN)
+_GENERATORS = (*GENERATORS, CGAN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +58,10 @@ class Apart:
 def measure_worth(study: Study) -> Reproduction:
     """Measure the modules of every generator that comes along, at every level."""
     layers = [
-        found_layer(study, name, level) for name in GENERATORS for level in study.levels(name)
+        found_layer(study, name, level) for name in _GENERATORS for level in study.levels(name)
     ]
     apart = {each.generator: _apart(study, each) for each in layers if each.level == LEVEL}
+    classes = across_classes(study, layers)
     reach = {
         name: {attribute: study.reach(name, attribute=attribute) for attribute in _ATTRIBUTES}
         | {"region": study.reach(name, region=_region(layers, name))}
@@ -72,7 +75,8 @@ def measure_worth(study: Study) -> Reproduction:
             *(_reach_picture(study, name, found) for name, found in reach.items()),
         ],
         numbers={
-            "layers": {name: _numbers(name, layers, apart) for name in GENERATORS},
+            "layers": {name: _numbers(name, layers, apart) for name in _GENERATORS},
+            "classes": classes_numbers(classes),
             "answers": answers_by_level(layers),
             "reach": {
                 name: {target: _reach_numbers(each) for target, each in found.items()}
