@@ -81,7 +81,8 @@ def prepared(job: Job, spec: WorthSpec, resolver: Resolver, *, workers: int, mea
     if measures and measure.hybrids:
         making = making_of(spec, resolver)
         layer = making.layer(spec.where.partition(",")[0])
-        duration_s = measure.hybrids * making.seconds_a_hybrid(layer, spec.first) / workers
+        seconds = making.seconds_a_hybrid(layer, spec.first, measure.look)
+        duration_s = measure.hybrids * seconds / workers
     cost = Estimate(duration_s, measure.hybrids, _RESULT_BYTES)
     return Job(**{**vars(job), "estimate": cost, "shards_total": measure.pieces})
 

@@ -190,6 +190,10 @@ class Faithfulness:
         decoding = [encoded[x][1] for x in range(len(self.sets))]
         return _Piece(stacked, np.stack(decoding, axis=1), np.stack(changes, axis=1))
 
+    def look(self, images: Images) -> None:
+        """As `Measure.look`."""
+        self._features(images)
+
     def _features(self, images: Images) -> NDArray[np.float32]:
         image = self.making.generator.manifest.image
         return self.looks(images, image.low, image.high)

@@ -230,6 +230,10 @@ class Independence:
             self._layers.power(self.making.source.latents(pairs)[0]),
         )
 
+    def look(self, images: Images) -> None:
+        """As `Measure.look`."""
+        self._features(images)
+
     def _features(self, images: Images) -> NDArray[np.float32]:
         image = self.making.generator.manifest.image
         return self.looks(images, image.low, image.high)

@@ -137,15 +137,17 @@ class Making:
         given = [(channels, self.above(layer, latents)) for channels, latents in donors]
         return self.below(layer, spliced(layer, self.above(layer, recipient), given))
 
-    def seconds_a_hybrid(self, layer: bundle_pb2.Layer, first: int) -> float:
-        """How long one takes on one thread: a few are made."""
+    def seconds_a_hybrid(
+        self, layer: bundle_pb2.Layer, first: int, look: Callable[[Images], None]
+    ) -> float:
+        """How long one takes on one thread, and a look at it: a few are made and looked at."""
         pairs = range(first, first + min(8, self._samples_a_run))
         everything = np.ones((1, layer.channels), dtype=np.bool_)
-        for _ in self.hybrids(layer, pairs, everything):
-            pass  # Sessions are opened.
+        for images in self.hybrids(layer, pairs, everything):
+            look(images)  # Sessions are opened.
         began = time.perf_counter()
-        for _ in self.hybrids(layer, pairs, everything):
-            pass
+        for images in self.hybrids(layer, pairs, everything):
+            look(images)
         return (time.perf_counter() - began) / len(pairs)
 
     def _turn(

@@ -58,6 +58,9 @@ class Measure(Protocol):
     def bytes(self) -> int:
         """What it holds of memory at most, beside the runs of the generator."""
 
+    def look(self, images: NDArray[np.float32], /) -> None:
+        """Does with hybrids (B, c, H, W) what it does with each of them, to be timed."""
+
     def run(self, each: Each) -> Found:
         """Measures; blocks.
 

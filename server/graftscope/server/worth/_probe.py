@@ -203,6 +203,11 @@ class Probe:
         )
         return _Seen(told, entropies(scores, exclusive=exclusive, probabilities=probabilities))
 
+    def look(self, images: Images) -> None:
+        """As `Measure.look`."""
+        for each in self.classifiers:
+            self._scores(each, images)
+
     def _scores(self, classifier: Classifier, images: Images) -> NDArray[np.float32]:
         image = self.making.generator.manifest.image
         return classifier(images, image.low, image.high)

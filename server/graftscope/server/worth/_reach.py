@@ -28,7 +28,7 @@ from graftscope.server.analysis import (
     reach_curve,
 )
 from graftscope.server.engine import samples_a_run
-from graftscope.server.worth._making import Making
+from graftscope.server.worth._making import Images, Making
 from graftscope.server.worth._measure import BATCH_PAIRS, Each, Found, batches
 from graftscope.server.worth._targets import Doubles, Target
 from graftscope.server.worth._units import ChannelUnits, LatentUnits, Space
@@ -117,6 +117,10 @@ class Reach:
             * (space.units + 8 * self.target.quantities * self.pairs)
             for space in self.spaces
         )
+
+    def look(self, images: Images) -> None:
+        """As `Measure`."""
+        self.target.look(images)
 
     def run(self, each: Each) -> Found:
         """As `Measure`."""

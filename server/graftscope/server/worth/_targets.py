@@ -37,6 +37,9 @@ class Target(Protocol):
     def directions(self, making: Making, pairs: range) -> Doubles:
         """Which way an effect counts in each pair, 1 or -1, 0 where there is nothing to change."""
 
+    def look(self, images: Images, /) -> None:
+        """Does with hybrids (B, c, H, W) what measuring one takes, to be timed."""
+
     def seen(self, original1: Images, directions: Doubles) -> Callable[[Images], Doubles]:
         """What measures hybrids of some pairs, (B, c, H, W) to (Q, B).
 
@@ -67,6 +70,10 @@ class RegionTarget:
     def directions(self, making: Making, pairs: range) -> Doubles:
         """As `Target`: any change counts."""
         return np.ones(len(pairs))
+
+    def look(self, images: Images) -> None:
+        """As `Target`."""
+        self.seen(images, np.ones(len(images)))(images)
 
     def seen(self, original1: Images, directions: Doubles) -> Callable[[Images], Doubles]:
         """As `Target`; the second is the sum outside over the number of pixels inside."""
@@ -128,6 +135,10 @@ class ScoreTarget:
         first, second = (self.score(images) for images in making.originals(pairs))
         directions: Doubles = np.sign(second - first)
         return directions
+
+    def look(self, images: Images) -> None:
+        """As `Target`."""
+        self.score(images)
 
     def seen(self, original1: Images, directions: Doubles) -> Callable[[Images], Doubles]:
         """As `Target`."""
