@@ -187,7 +187,7 @@ def test_a_card_tells_what_keeps_the_discriminator_of_a_hinge_loss_in_check() ->
     told = _losses(recipe)
 
     assert "Loss: hinge." in told
-    assert "of 16, 48, 96, 192 channels and kernels of 3 x 3, the mirror of the generator" in told
+    assert "of 32, 64, 128, 128 channels and kernels of 3 x 3; spectral" in told
     assert "spectral normalisation; the class by projection; its loss has" in told
     assert (
         "the class by projection; its loss has 0.2 x half its squared gradient at real images (R1)."

@@ -5,7 +5,7 @@ import pytest
 from graftscope.training import RECIPES
 from graftscope.training.errors import RecipeError
 from graftscope.training.recipes import HeldOutRule, Objective, Precision, Schedule, find_recipe
-from graftscope.training.settings import apply_overrides
+from graftscope.training.settings import apply_overrides, changed_settings
 
 
 def test_there_are_the_four_recipes_of_table_1_and_one_that_is_told_a_class() -> None:
@@ -55,6 +55,14 @@ def test_every_kind_of_setting_is_read_from_text() -> None:
     assert changed.channels_last is False
     assert changed.architecture.channels == (8, 4)
     assert changed.architecture.mirrored_channels == (3, 6)
+
+
+def test_what_was_changed_is_what_decides_the_weights() -> None:
+    changes = ["epochs=7", "sample_every=9", "checkpoint_every=9", "architecture.latent_size=5"]
+
+    changed = apply_overrides(RECIPES["gan-celeba"], [*changes, "report_every=3"])
+
+    assert changed_settings(changed) == ["epochs=7", "architecture.latent_size=5"]
 
 
 def test_none_takes_a_setting_away_where_that_is_allowed() -> None:

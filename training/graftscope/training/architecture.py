@@ -211,7 +211,7 @@ CGAN_CIFAR10 = Architecture(
     base_size=4,
     channels=(192, 96, 48, 16),
     strides=(2, 2, 2, 1),
-    encoder_channels=(16, 48, 96, 192),
+    encoder_channels=(32, 64, 128, 128),
     kernel_size=3,
     classes=10,
 )

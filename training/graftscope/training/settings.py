@@ -14,6 +14,7 @@ from graftscope.training.errors import RecipeError
 from graftscope.training.recipes import RECIPES, Recipe
 
 _ARCHITECTURE = "architecture"
+_BESIDE_THE_WEIGHTS = {"report_every", "sample_every", "checkpoint_every", "tensorboard"}
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -67,11 +68,17 @@ def parse_overrides(kinds: Mapping[str, object], overrides: Iterable[str]) -> di
 def changed_settings(recipe: Recipe) -> list[str]:
     """Return `KEY=VALUE` for every setting that is not that of the recipe of the same name.
 
+    How often a training reports and saves is left out: it decides nothing of the weights.
+
     Args:
         recipe: A checkpoint's recipe, with the settings that were changed.
     """
     own, usual = all_settings(recipe), all_settings(RECIPES[recipe.name])
-    return [f"{key}={text}" for key, text in own.items() if text != usual[key]]
+    return [
+        f"{key}={text}"
+        for key, text in own.items()
+        if text != usual[key] and key not in _BESIDE_THE_WEIGHTS
+    ]
 
 
 def all_settings(recipe: Recipe) -> dict[str, str]:
