@@ -6,6 +6,7 @@
 Generators are bundles, by path or by the name of one that ships. The held-out images, which neither
 generator nor network learnt from, are halved: samples are compared with one half, and the other
 half is what as many perfect samples would have. Errors are standard errors over groups of images.
+For a generator that is told a class, it is also said how often the network tells that class.
 --picture draws the first 64 samples of the last generator, pixel by pixel.
 """
 
@@ -21,7 +22,7 @@ from PIL import Image
 from benchmarks.markdown import table
 from benchmarks.progress import say
 from graftscope.bundle import shipped_networks
-from graftscope.client import Client, Prior
+from graftscope.client import Client, Model, Prior
 from graftscope.server.analysis import FeatureSet, realism
 from graftscope.server.engine import Device, Reads, SessionPool, open_network
 from graftscope.training.data import load_images
@@ -35,37 +36,53 @@ DRAWN: Final = 8
 _LOW: Final = -1.0
 _HIGH: Final = 1.0
 _AT_ONCE: Final = 500
+_OF_A_CLASS: Final = 500
 
 Pixels = NDArray[np.uint8]
 
 
-def opened(network: str, side: int) -> Callable[[Pixels], FeatureSet]:
-    """What a network that ships sees in images (N, H, W, 3)."""
+def opened(network: str, side: int, reads: Reads) -> Callable[[Pixels], NDArray[np.float32]]:
+    """What a network that ships makes of images (N, H, W, 3): features, or scores."""
     sees = open_network(
         shipped_networks()[network],
-        SessionPool(Device.CPU, limit=1),
+        SessionPool(Device.CPU, limit=2),
         images=(3, side, side),
-        reads=Reads.FEATURES,
+        reads=reads,
     )
 
-    def seen(pixels: Pixels) -> FeatureSet:
+    def seen(pixels: Pixels) -> NDArray[np.float32]:
         rows = [
             sees(some.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1, _LOW, _HIGH)
             for some in np.array_split(pixels, -(-len(pixels) // _AT_ONCE))
         ]
-        return FeatureSet(np.concatenate(rows))
+        return np.concatenate(rows)
 
     return seen
 
 
-def samples(bundle: str, count: int, seed: int) -> Pixels:
-    """Samples (N, H, W, 3) from the prior, with the classes that the prior gives."""
-    path = Path(bundle)
-    with Client(bundles=[path] if path.is_dir() else None) as client:
-        name = client.models()[0].name if path.is_dir() else bundle
-        made = client.generate(name, count=count, seed=seed, originals=Prior())
+def samples(client: Client, model: Model, count: int, seed: int, **fixed: int) -> Pixels:
+    """Samples (N, H, W, 3) from the prior; of all classes unless one is said."""
+    made = client.generate(model.name, count=count, seed=seed, originals=Prior(), fix=fixed)
     scaled = (made.images.transpose(0, 2, 3, 1) - _LOW) * (255 / (_HIGH - _LOW))
-    return np.rint(scaled.clip(0, 255)).astype(np.uint8)
+    pixels: Pixels = np.rint(scaled.clip(0, 255)).astype(np.uint8)
+    return pixels
+
+
+def told(
+    client: Client, model: Model, scores: Callable[[Pixels], NDArray[np.float32]], seed: int
+) -> str:
+    """How often the network tells the class that the generator was told; empty without classes."""
+    for given in model.inputs:
+        if given.classes:
+            right = [
+                scores(samples(client, model, _OF_A_CLASS, seed, **{given.name: each})).argmax(1)
+                == each
+                for each in range(given.classes)
+            ]
+            share = np.mean(right)
+            error = np.sqrt(share * (1 - share) / np.size(right))
+            return f"{model.name}: {share:.1%} ± {error:.1%} of samples are told as their class"
+    return ""
 
 
 def cells(name: str, images: FeatureSet, reference: FeatureSet) -> list[str]:
@@ -90,16 +107,25 @@ def main() -> None:
     held_out = load_images(given.data, recipe, ignore_progress).held_out
     order = np.random.default_rng(given.seed).permutation(len(held_out))
     count = len(order) // 2
-    seen = opened(given.network, held_out.shape[1])
-    reference = seen(held_out[order[:count]])
-    rows = [cells("held-out images", seen(held_out[order[count : 2 * count]]), reference)]
+    features, scores = (
+        opened(given.network, held_out.shape[1], reads) for reads in (Reads.FEATURES, Reads.SCORES)
+    )
+    reference, others = (
+        FeatureSet(features(held_out[some])) for some in np.split(order[: 2 * count], 2)
+    )
+    rows, notes = [cells("held-out images", others, reference)], []
     for bundle in given.bundles:
         say(f"{bundle} ...")
-        made = samples(bundle, count, given.seed)
-        rows.append(cells(bundle, seen(made), reference))
+        path = Path(bundle)
+        with Client(bundles=[path] if path.is_dir() else None) as client:
+            model = client.models()[0] if path.is_dir() else client.model(bundle)
+            made = samples(client, model, count, given.seed)
+            notes.append(told(client, model, scores, given.seed))
+        rows.append(cells(bundle, FeatureSet(features(made)), reference))
     if given.picture:
         draw(made, given.picture)
     print(f"{count:,} images a set, features of {given.network}\n\n{table(HEADS, rows)}")
+    print("\n".join(filter(None, notes)))
 
 
 def _parser() -> argparse.ArgumentParser:
