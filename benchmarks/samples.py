@@ -6,6 +6,7 @@
 Generators are bundles, by path or by the name of one that ships. The held-out images, which neither
 generator nor network learnt from, are halved: samples are compared with one half, and the other
 half is what as many perfect samples would have. Errors are standard errors over groups of images.
+--features compares by the network that `graftscope measure` trained.
 For a generator that is told a class, it is also said how often the network tells that class.
 --picture draws the first 64 samples of the last generator, pixel by pixel.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -25,8 +27,10 @@ from graftscope.bundle import shipped_networks
 from graftscope.client import Client, Model, Prior
 from graftscope.server.analysis import FeatureSet, realism
 from graftscope.server.engine import Device, Reads, SessionPool, open_network
+from graftscope.training._pictures import to_images
 from graftscope.training.data import load_images
 from graftscope.training.progress import ignore_progress
+from graftscope.training.quality._features import read_features
 from graftscope.training.recipes import find_recipe
 
 HEADS: Final = ["images", "Fréchet", "kernel", "precision", "recall", "density", "coverage"]
@@ -53,6 +57,21 @@ def opened(network: str, side: int, reads: Reads) -> Callable[[Pixels], NDArray[
     def seen(pixels: Pixels) -> NDArray[np.float32]:
         rows = [
             sees(some.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1, _LOW, _HIGH)
+            for some in np.array_split(pixels, -(-len(pixels) // _AT_ONCE))
+        ]
+        return np.concatenate(rows)
+
+    return seen
+
+
+def measured_by(path: Path) -> Callable[[Pixels], NDArray[np.float32]]:
+    """The features that a network of `graftscope measure` sees in images (N, H, W, 3)."""
+    network = read_features(path).network
+
+    @torch.inference_mode()
+    def seen(pixels: Pixels) -> NDArray[np.float32]:
+        rows = [
+            network.features(to_images(some, torch.device("cpu"))).numpy()
             for some in np.array_split(pixels, -(-len(pixels) // _AT_ONCE))
         ]
         return np.concatenate(rows)
@@ -110,6 +129,8 @@ def main() -> None:
     features, scores = (
         opened(given.network, held_out.shape[1], reads) for reads in (Reads.FEATURES, Reads.SCORES)
     )
+    if given.features:
+        features = measured_by(given.features)
     reference, others = (
         FeatureSet(features(held_out[some])) for some in np.split(order[: 2 * count], 2)
     )
@@ -124,7 +145,9 @@ def main() -> None:
         rows.append(cells(bundle, FeatureSet(features(made)), reference))
     if given.picture:
         draw(made, given.picture)
-    print(f"{count:,} images a set, features of {given.network}\n\n{table(HEADS, rows)}")
+    print(
+        f"{count:,} images a set, features of {given.features or given.network}\n\n{table(HEADS, rows)}"
+    )
     print("\n".join(filter(None, notes)))
 
 
@@ -134,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("bundles", nargs="+", help="of images of one kind")
     parser.add_argument("--data", required=True, help="the images that they were trained on")
     parser.add_argument("--network", choices=("cifar10", "celeba"), default="cifar10")
+    parser.add_argument("--features", type=Path, metavar="FILE.safetensors")
     parser.add_argument("--seed", type=int, default=0, help="of halves and samples")
     parser.add_argument("--picture", type=Path, help="where samples are drawn")
     return parser
