@@ -145,9 +145,8 @@ def main() -> None:
         rows.append(cells(bundle, FeatureSet(features(made)), reference))
     if given.picture:
         draw(made, given.picture)
-    print(
-        f"{count:,} images a set, features of {given.features or given.network}\n\n{table(HEADS, rows)}"
-    )
+    by = given.features or given.network
+    print(f"{count:,} images a set, features of {by}\n\n{table(HEADS, rows)}")
     print("\n".join(filter(None, notes)))
 
 
