@@ -13,7 +13,7 @@ from graftscope.client.comparing import Comparison, compare
 from graftscope.client.reproduce._clustering import LEVEL
 from graftscope.client.reproduce._faithful import FoundLayer
 from graftscope.client.reproduce._study import CGAN, LABEL, Study
-from graftscope.client.values import ProbeResult
+from graftscope.client.values import InfluenceResult, ProbeResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +63,16 @@ def _of_level(study: Study, layer: FoundLayer) -> AcrossClasses:
     of_class = {x: study.maps(CGAN, level, pairs=count, fix={LABEL: x}) for x in classes}
     return AcrossClasses(
         level,
-        compare(layer.modules, study.modules(others)),
-        compare(layer.modules, study.modules(within)),
-        {x: compare(layer.modules, study.modules(maps)) for x, maps in of_class.items()},
+        _compared(study, layer, others),
+        _compared(study, layer, within),
+        {x: _compared(study, layer, maps) for x, maps in of_class.items()},
         study.probe(layer.maps, layer.modules, CGAN),
     )
+
+
+def _compared(study: Study, layer: FoundLayer, maps: InfluenceResult) -> Comparison:
+    """Compare a layer's modules with those of other maps of the same channels."""
+    return compare(layer.modules, study.modules(maps), same_channels=True)
 
 
 def _agreement(found: Comparison) -> dict[str, float]:
