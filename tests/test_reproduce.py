@@ -197,9 +197,12 @@ def test_captions_of_a_gan_say_the_prior(written: Callable[[str], Written]) -> N
 def test_table1_has_what_bundles_say_beside_the_paper(written: Callable[[str], Written]) -> None:
     numbers = written("table1")[2]["numbers"]
     assert tuple(numbers) == GENERATORS
-    for each in numbers.values():
-        assert each["ours"] == each["paper"]
-    assert written("table1")[2]["claims"][0]["verdict"] == "agrees"
+    # Of a GAN's training, what keeps generator and discriminator from circling is ours.
+    of_gans = {"optimiser": "Adam, beta1 0.0", "batch size": "32"}
+    for name, each in numbers.items():
+        ours = of_gans if name.startswith("gan") else {}
+        assert each["ours"] == {**each["paper"], **ours}
+    assert written("table1")[2]["claims"][0]["verdict"] == "partly"
 
 
 def test_modules_of_fig3_hold_every_channel_once(written: Callable[[str], Written]) -> None:
@@ -316,7 +319,7 @@ def test_for_people_the_verb_prints_verdicts_and_the_page(shell: Shell, tmp_path
     code, out, err = shell("reproduce", "table1", "--out", tmp_path)
     assert code == 0
     assert out.splitlines()[1].split()[0] == "table1"
-    assert out.splitlines()[1].split()[-1] == "agrees"
+    assert out.splitlines()[1].split()[-1] == "partly"
     assert out.splitlines()[-1] == str(tmp_path / "index.html")
     assert err == "[1 of 1] table1\n"
     assert sorted(file.name for file in tmp_path.iterdir()) == [

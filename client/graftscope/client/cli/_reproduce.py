@@ -150,6 +150,7 @@ def _context(study: "Study") -> dict[str, object]:
     return {
         "graftscope": client_version(),
         "pairs": effort.pairs,
+        "pairs of GANs": effort.pairs_of_a_gan,
         "partitions": effort.repeats,
         "hybrids measured": effort.hybrids,
         "hybrids compared": effort.worth,

@@ -82,7 +82,7 @@ def clusters_picture(study: Study, stem: str, found: Clustering) -> Picture:
         f"Modules of {name} at the {found.level} level (NMF, K = {K}): template and number of "
         "channels, influence maps of its purest channels, and hybrids of pairs that no map has "
         "seen: original 1 with the module's channels from original 2. Every map is drawn to its "
-        f"own maximum. Maps over {study.effort.pairs:,} pairs, originals from "
+        f"own maximum. Maps over {study.pairs(name):,} pairs, originals from "
         f"{study.source(name)}."
     )
     return Picture(stem, caption, partial(paper.clusters, drawn))
@@ -145,7 +145,7 @@ def stability_picture(
         f"modules of {name}, {where}, against their number; mean and standard deviation over "
         f"{study.effort.repeats} random partitions, the same for both methods. Dashed: the "
         "consistency that permuted labels reach. Circled: the number whose consistency exceeds "
-        f"chance most. Maps over {study.effort.pairs:,} pairs, originals from "
+        f"chance most. Maps over {study.pairs(name):,} pairs, originals from "
         f"{study.source(name)}."
     )
     return Picture(stem, caption, partial(paper.stability, drawn))

@@ -123,7 +123,7 @@ def _methods_picture(
         f"over {study.effort.repeats} partitions, chance dashed, circled where it exceeds chance "
         "most; points lie beside each other so that bars can be seen. Right: templates at "
         f"K = {K}, in the order of those of NMF that share most channels, with the number of "
-        f"their channels. Maps over {study.effort.pairs:,} pairs, originals from "
+        f"their channels. Maps over {study.pairs(name):,} pairs, originals from "
         f"{study.source(name)}."
     )
     return Picture(stem, caption, partial(paper.methods, compared))

@@ -50,6 +50,8 @@ GENERATORS = (VAE, VAE_TENTH, GAN, VAE_CIFAR, GAN_CIFAR)
 CGAN, LABEL = "cgan-cifar10", "label"
 """The generator that is told a class, and the input that tells it."""
 
+_GANS = (GAN, GAN_CIFAR)
+
 K = 3
 """The paper's number of modules."""
 
@@ -63,7 +65,7 @@ class Effort:
     """How much is computed.
 
     Args:
-        pairs: Behind each influence map; as many others measure modules.
+        pairs: Behind each influence map of a VAE; as many others measure modules.
         hybrids: Pairs whose hybrids are measured one by one.
         shown: Pairs in a picture.
         repeats: Random partitions behind each stability.
@@ -78,6 +80,11 @@ class Effort:
     repeats: int = 20
     worth: int = 500
     sweep: tuple[int, ...] = (100, 300, 1000, 5000)
+
+    @property
+    def pairs_of_a_gan(self) -> int:
+        """Behind each map of a GAN, whose maps are noisier: so many leave what verdicts need."""
+        return 2 * self.pairs
 
 
 QUICK = Effort(pairs=200, hybrids=100, worth=128, sweep=(50, 100, 200))
@@ -118,6 +125,10 @@ class Study:
                 f"{error}; the figures need the generators that come with the package:"
                 f" {', '.join((*GENERATORS, CGAN))}"
             ) from error
+
+    def pairs(self, name: str) -> int:
+        """Return how many pairs are behind each of a model's maps."""
+        return self.effort.pairs_of_a_gan if name in _GANS else self.effort.pairs
 
     def levels(self, name: str) -> tuple[str, ...]:
         """List a model's levels, the coarsest first."""
@@ -184,7 +195,7 @@ class Study:
             share: Inputs of which original 2 takes original 1's value.
             fix: Values of inputs that all samples have.
         """
-        count = self.effort.pairs if pairs is None else pairs
+        count = self.pairs(name) if pairs is None else pairs
         told = "".join(f", {key} {value}" for key, value in (fix or {}).items())
         told += "".join(f", one {each} a pair" for each in share)
         self.say(f"{name}, {level}: influence of every channel, {count:,} pairs{told}")
@@ -208,9 +219,9 @@ class Study:
             name,
             maps.layer,
             labels=labels,
-            pairs=self.effort.pairs,
+            pairs=self.pairs(name),
             seed=self.seed,
-            first=self.effort.pairs,
+            first=self.pairs(name),
             originals=self.originals(name),
         )
         return cast(InfluenceResult, self.compute(task))
@@ -265,7 +276,7 @@ class Study:
             name,
             ks=tuple(range(1, 11)),
             seed=self.seed,
-            pairs=self.effort.pairs,
+            pairs=self.pairs(name),
             pairs_seed=self.seed,
             originals=self.originals(name),
         )
@@ -279,7 +290,7 @@ class Study:
             list(channels),
             pairs=pairs,
             seed=self.seed,
-            first=2 * self.effort.pairs,
+            first=2 * self.pairs(name),
             originals=self.originals(name),
         )
 
